@@ -1,0 +1,86 @@
+// Package conf turns a configuration text into a validated Config.
+//
+// The text is TOML: one [proxy] table for the process and one [pools.NAME]
+// table for each pool, with twemproxy's keys and meanings. Every mistake is
+// reported at once, each with its place in the file and what would be right;
+// a Config that Load returned needs no further checks.
+//
+// The package reads the named file and does no other I/O: it neither resolves
+// names nor opens sockets.
+package conf
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is a validated configuration. It is never changed after Load, so
+// any goroutine may read it.
+type Config struct {
+	Path  string // the file it came from, as given; "" for text without a file
+	Proxy Proxy
+	Pools []Pool // in the order of the file, at least one
+}
+
+// Proxy holds what concerns the whole process: the [proxy] table.
+type Proxy struct {
+	Threads   int        // event loops; 0 means one per core
+	LogLevel  slog.Level // default info
+	LogFormat string     // "text" (default) or "json"
+
+	MaxClients        int           // accepted clients over all pools; default 10000
+	ClientIdleTimeout time.Duration // a client silent for so long is closed; 0 (default) means never
+	DrainTimeout      time.Duration // time that requests in flight get at shutdown; default 10s
+
+	MaxRequest        int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit
+	MaxBulk           int64 // bytes of one argument; default 512 MiB, as Redis's proto-max-bulk-len
+	MaxArgs           int   // arguments of one request; default 1048576
+	ClientPipeline    int   // requests of one client that await their replies; at the bound its socket is not read; default 1024
+	ClientOutput      int64 // reply bytes waiting for one client above which its socket is not read; default 1 MiB
+	ClientOutputLimit int64 // reply bytes waiting for one client at which it is closed; default 1 GiB
+	ServerQueue       int   // requests awaiting replies on one connection to a server; at the bound its clients are not read; default 65536
+	ServerQueueBytes  int64 // unwritten request bytes for one connection to a server, same; default 64 MiB
+}
+
+// Pool is one [pools.NAME] table: a ring of servers behind one listen address.
+type Pool struct {
+	Name string
+
+	Listen     Listen
+	Backlog    int  // listen(2) backlog; default 512
+	ReusePort  bool // SO_REUSEPORT on the listener
+	MaxClients int  // key client_connections: clients of this pool; 0 (default) means no bound but Proxy.MaxClients
+
+	Hash           string // default "xxhash64"
+	Distribution   string // ketama (default), modula, random or bounded
+	HashTag        string // two bytes such as "{}", or "" for none
+	HashSignedChar bool   // default true: bytes from 0x80 are hashed as x86 builds of twemproxy do
+
+	Timeout            time.Duration // from a request's arrival to its reply; 0 (default) means none
+	ConnectTimeout     time.Duration // for one connection attempt; default 1s
+	TCPKeepAlive       bool          // SO_KEEPALIVE on client and server sockets
+	RedisAuth          string        // password clients must give and servers get; "" for none
+	RedisDB            int           // database selected on every server connection
+	Preconnect         bool          // connect at start instead of at the first request
+	AutoEjectHosts     bool          // take a failed server off the ring until it answers again
+	ServerConnections  int           // connections of each loop to each server; default 1
+	ServerRetryTimeout time.Duration // an ejected server is not probed earlier; default 30s
+	ServerFailureLimit int           // consecutive failures that eject; default 2
+
+	Servers []Server // in twemproxy's index order: by length of Name, then bytes
+}
+
+// Listen is the address a pool's clients connect to.
+type Listen struct {
+	Network string // "tcp" or "unix"
+	Addr    string // "host:port" with IPv6 hosts in brackets, or an absolute path
+	Mode    uint32 // permissions of a unix socket, such as 0o666; 0 leaves the umask's
+}
+
+// Server is one Redis process of a pool.
+type Server struct {
+	Name    string // the ring's name for it: as given, or as twemproxy derives it from the address
+	Network string // "tcp" or "unix"
+	Addr    string // as Listen.Addr
+	Weight  int    // at least 1
+}

@@ -1,0 +1,125 @@
+package hashring
+
+import (
+	"cmp"
+	"crypto/md5"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
+	"strconv"
+)
+
+const (
+	pointsPerServer = 160 // of a server of average weight
+	pointsPerDigest = 4   // an MD5 digest is cut into four points
+	maxPointName    = 272 // bytes of "name-i" that twemproxy's buffer holds
+	maxJumpBits     = 16  // bounds the jump table at 256 KiB
+)
+
+// A point gives the hash values from the point before it up to its own value
+// to a server. Value and owner lie together so that a lookup touches one
+// cache line of points.
+type point struct {
+	value uint32
+	owner uint32 // index into Config.Servers
+}
+
+// A continuum is the circle of ketama's points, arranged for lookup. It is
+// immutable.
+type continuum struct {
+	// points ascend by value, equal values by owner. After the last real point
+	// comes one that closes the circle: the highest value there is, owned by
+	// the first point's owner. So a search upwards always ends.
+	points []point
+
+	// jump holds for each prefix of a hash value where the search starts: the
+	// first point that is not below all values with that prefix. MD5 spreads
+	// points evenly, so with about one prefix a point the search is over after
+	// a step or two, where a binary search mispredicts half of its branches.
+	jump  []uint32
+	shift uint32 // right shift that leaves a prefix
+}
+
+// newContinuum places the live servers on the circle.
+func newContinuum(servers []Server, live []bool) continuum {
+	points := ketamaPoints(servers, live)
+	slices.SortFunc(points, func(a, b point) int {
+		// twemproxy's sort is stable, so ties stay in the order of servers.
+		return cmp.Or(cmp.Compare(a.value, b.value), cmp.Compare(a.owner, b.owner))
+	})
+
+	prefixBits := min(bits.Len(uint(len(points))), maxJumpBits)
+	c := continuum{
+		points: append(points, point{value: math.MaxUint32, owner: points[0].owner}),
+		jump:   make([]uint32, 1<<prefixBits),
+		shift:  uint32(32 - prefixBits),
+	}
+	next := 0
+	for prefix := range c.jump {
+		for c.points[next].value < uint32(prefix)<<c.shift {
+			next++
+		}
+		c.jump[prefix] = uint32(next)
+	}
+	return c
+}
+
+// owner returns the index of the server that owns h: that of the first point
+// not below h, or of the first of all when there is none.
+func (c *continuum) owner(h uint32) int {
+	i := uint(c.jump[h>>c.shift])
+	for c.points[i].value < h {
+		i++
+	}
+	return int(c.points[i].owner)
+}
+
+// circle returns the real points, without the one that closes the circle.
+func (c *continuum) circle() []point {
+	return c.points[:len(c.points)-1]
+}
+
+// ketamaPoints returns the points of the live servers, unsorted.
+// The algorithm is twemproxy's nc_ketama.c.
+func ketamaPoints(servers []Server, live []bool) []point {
+	var n int
+	var total uint32
+	for i, s := range servers {
+		if live[i] {
+			n++
+			total += uint32(s.Weight)
+		}
+	}
+
+	points := make([]point, 0, n*pointsPerServer+1)
+	name := make([]byte, 0, maxPointName)
+	for i, s := range servers {
+		if !live[i] {
+			continue
+		}
+		for digest := range ketamaDigests(s.Weight, total, n) {
+			name = append(append(name[:0], s.Name...), '-')
+			name = strconv.AppendInt(name, int64(digest), 10)
+			sum := md5.Sum(name[:min(len(name), maxPointName)])
+			for at := 0; at < len(sum); at += len(sum) / pointsPerDigest {
+				points = append(points, point{binary.LittleEndian.Uint32(sum[at:]), uint32(i)})
+			}
+		}
+	}
+	return points
+}
+
+// ketamaDigests returns how many digests, of four points each, a server of
+// that weight has among n live servers whose weights sum to total. It may be 0.
+//
+// Every step is rounded to single precision, as in twemproxy's C: the rounding
+// decides where the product falls just short of a whole number. Equal weights
+// then give 39 digests instead of 40 for n = 25, 47, 50 and others.
+func ketamaDigests(weight int, total uint32, n int) int {
+	share := float32(weight) / float32(total)
+	digests := float32(float32(share*pointsPerServer) / pointsPerDigest)
+	digests = float32(digests * float32(n))
+	digests = float32(float64(digests) + 0.0000000001)
+	return int(math.Floor(float64(digests)))
+}

@@ -14,7 +14,7 @@
 // short keys that differ in a number at their end clump: of key-0 to key-99,
 // nine tenths may be on one server. It evens out over many keys. The hashes
 // xxhash64, murmur, md5 and jenkins have no such weakness. Warn tells of
-// combinations that stay bad however many keys there are.
+// combinations that are worse.
 //
 // # Distributions
 //

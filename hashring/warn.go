@@ -1,9 +1,9 @@
 package hashring
 
 // Warn returns a sentence for the operator when the hash and the distribution
-// of those names place keys badly together, however many keys there are, and
-// "" when they do not or are unknown. Such a pool still works, and one that
-// holds data must keep what it has.
+// of those names place keys badly together, and "" when they do not or are
+// unknown. Such a pool still works, and one that holds data must keep what it
+// has.
 func Warn(hash, distribution string) string {
 	if distribution != distributionNames[ketama] {
 		return ""
@@ -13,7 +13,7 @@ func Warn(hash, distribution string) string {
 	case "crc32":
 		return "hash crc32 has 15 bits of the 32 that ketama divides: nearly all keys go to one server" + advice
 	case "crc16":
-		return "hash crc16 leaves the high bits, by which ketama divides, to the first bytes of a key: keys that begin alike go to one server" + advice
+		return "hash crc16 fills the high bits, by which ketama divides, from all but the last two bytes of a key: keys that differ only there go to one server" + advice
 	}
 	return ""
 }

@@ -475,38 +475,49 @@ func TestBoundedMovesLittleWhenAServerLeaves(t *testing.T) {
 func TestWarnNamesWhatPlacesBadly(t *testing.T) {
 	t.Parallel()
 	for _, hash := range HashNames() {
-		for _, distribution := range []string{"ketama", "modula", "bounded"} {
-			r := mustNew(t, Config{Hash: hash, Distribution: distribution, Servers: shards(5)})
-			var count [5]int
-			for i := range 100000 {
-				count[r.Index(fmt.Appendf(nil, "key-%d", i))]++
+		for _, distribution := range DistributionNames() {
+			warning := Warn(hash, distribution)
+			switch hash + "+" + distribution {
+			case "crc32+ketama", "crc16+ketama":
+				if !strings.Contains(warning, hash) {
+					t.Errorf("%s, %s: warning %q does not name the hash", hash, distribution, warning)
+				}
+				continue
 			}
-			uneven := slices.Max(count[:]) > 40000
-			clumped := hundredsTogether(r) > 90
-			if got := Warn(hash, distribution); (got != "") != (uneven || clumped) {
-				t.Errorf("%s, %s: keys %v, %d %% of hundreds together, warning %q", hash, distribution, count, hundredsTogether(r), got)
+			if warning != "" {
+				t.Errorf("%s, %s: warning %q", hash, distribution, warning)
+			}
+			if most, _ := spread(mustNew(t, Config{Hash: hash, Distribution: distribution, Servers: shards(5)})); most > 30 {
+				t.Errorf("%s, %s: no warning, with %d %% of the keys on one server", hash, distribution, most)
 			}
 		}
-		if got := Warn(hash, "random"); got != "" {
-			t.Errorf("%s, random: warning %q", hash, got)
-		}
+	}
+	// And the two do what they are said to do.
+	if most, _ := spread(mustNew(t, Config{Hash: "crc32", Distribution: "ketama", Servers: shards(5)})); most < 95 {
+		t.Errorf("crc32: %d %% of the keys on one server, want nearly all", most)
+	}
+	if _, tens := spread(mustNew(t, Config{Hash: "crc16", Distribution: "ketama", Servers: shards(5)})); tens < 95 {
+		t.Errorf("crc16: %d %% of the tens on one server, want nearly all", tens)
 	}
 }
 
-// hundredsTogether returns of how many hundreds of keys that differ in the
-// last two digits all keys are on one server, in percent.
-func hundredsTogether(r *Ring) int {
-	together := 0
-	for hundred := range 100 {
+// spread looks at where 100,000 numbered keys go. It returns, in percent, how
+// many are on the server that has most, and how many of the tens that differ
+// in the last digit only are on one server.
+func spread(r *Ring) (most, tens int) {
+	count := make([]int, len(r.servers))
+	for ten := range 10000 {
 		owners := map[int]bool{}
-		for i := range 100 {
-			owners[r.Index(fmt.Appendf(nil, "user:%04d%02d", hundred*37, i))] = true
+		for digit := range 10 {
+			i := r.Index(fmt.Appendf(nil, "key-%d%d", ten, digit))
+			count[i]++
+			owners[i] = true
 		}
 		if len(owners) == 1 {
-			together++
+			tens++
 		}
 	}
-	return together
+	return slices.Max(count) / 1000, tens / 100
 }
 
 func TestIndexDoesNotAllocate(t *testing.T) {

@@ -13,7 +13,7 @@ func Warn(hash, distribution string) string {
 	case "crc32":
 		return "hash crc32 has 15 bits of the 32 that ketama divides: nearly all keys go to one server" + advice
 	case "crc16":
-		return "hash crc16 fills the high bits, by which ketama divides, from all but the last two bytes of a key: keys that differ only there go to one server" + advice
+		return "hash crc16 fills the high bits, by which ketama divides, from all but the last byte of a key: keys that differ only there go to one server" + advice
 	}
 	return ""
 }

@@ -1,0 +1,195 @@
+// Package command knows what each Redis command needs: how many arguments it
+// takes, which of them are keys, whether it reads or writes, where the proxy
+// sends it and how the replies of its parts become one.
+//
+// The facts stand in commands.tsv; go generate turns them into table_gen.go and
+// docs/commands.md. At run time the table is read-only, so every function here
+// may be called by any goroutine. The package does no I/O, and finding a
+// command, checking its arity and finding its keys allocate nothing.
+//
+// A request is a [][]byte whose first element is the command's name in any
+// case. Positions are indexes into that slice. No function keeps a reference to
+// a request.
+package command
+
+//go:generate go run ./internal/gen
+
+// Route says what the proxy does with a command. The zero value is Refused, so
+// a command nobody thought about is refused.
+type Route uint8
+
+const (
+	Refused  Route = iota // can hurt a pool that others share; AppendDenied has the words
+	NotYet                // not supported so far; AppendDenied has the words
+	Local                 // answered by the proxy without asking a server
+	OneShard              // sent whole to the shard that owns all its keys; EVAL and the like may have none
+	Split                 // cut by shard; Join says how the replies become one
+)
+
+// String returns the word that docs/commands.md uses.
+func (r Route) String() string {
+	switch r {
+	case Refused:
+		return "refused"
+	case NotYet:
+		return "not yet"
+	case Local:
+		return "local"
+	case OneShard:
+		return "one shard"
+	case Split:
+		return "split"
+	}
+	return "unknown route"
+}
+
+// Join says how the replies to the parts of a Split command become one.
+type Join uint8
+
+const (
+	JoinNone  Join = iota // not a Split command
+	JoinArray             // one element per key, in the order of the request (MGET)
+	JoinSum               // the sum of integers (DEL, UNLINK, TOUCH, EXISTS)
+	JoinOK                // +OK when every part said so (MSET)
+)
+
+// String returns the word that docs/commands.md uses.
+func (j Join) String() string {
+	switch j {
+	case JoinNone:
+		return "none"
+	case JoinArray:
+		return "array in request order"
+	case JoinSum:
+		return "sum"
+	case JoinOK:
+		return "OK when all are"
+	}
+	return "unknown join"
+}
+
+// Flags are the properties that Redis gives a command in its COMMAND reply.
+type Flags uint32
+
+// The flags, in the order in which COMMAND lists them.
+const (
+	FlagWrite           Flags = 1 << iota // may modify a key
+	FlagReadonly                          // reads keys, never modifies one
+	FlagDenyOOM                           // refused by a server that is out of memory
+	FlagModule                            // comes from a module
+	FlagAdmin                             // administers a server
+	FlagPubSub                            // publish and subscribe
+	FlagNoScript                          // not allowed in scripts
+	FlagBlocking                          // may block its connection
+	FlagLoading                           // allowed while a server loads its data
+	FlagStale                             // allowed on a replica with stale data
+	FlagSkipMonitor                       // not shown by MONITOR
+	FlagSkipSlowlog                       // not shown by SLOWLOG
+	FlagAsking                            // implies ASKING
+	FlagFast                              // constant or logarithmic time
+	FlagNoAuth                            // allowed before authentication
+	FlagMayReplicate                      // may cause replication though not a write
+	FlagNoAsyncLoading                    // not allowed during asynchronous loading
+	FlagNoMulti                           // not allowed in a transaction
+	FlagMovableKeys                       // first, last and step do not tell where all keys are
+	FlagAllowBusy                         // allowed while a script runs too long
+	FlagNoMandatoryKeys                   // may have no keys at all
+)
+
+// Command is what the table knows about one command or subcommand. A Command is
+// never modified and is compared by pointer or by ID.
+type Command struct {
+	// Name is lower case: "get"; a subcommand is "client|setname".
+	Name string
+	// ID numbers commands and subcommands together from 0 to Count()-1. It is
+	// an index for tables built at start; it changes between versions.
+	ID int
+	// Arity counts the arguments with the name (and the subcommand's name):
+	// exactly Arity if positive, at least -Arity if negative.
+	Arity int
+	Flags Flags
+	// FirstKey, LastKey and Step are Redis's older description of where keys
+	// are; LastKey counts from the end if negative. FirstKey is 0 if there are
+	// no keys or if they move. Use Keys, or SoleKey.
+	FirstKey, LastKey, Step int
+	// SoleKey is the position of the key if the command has exactly one in a
+	// fixed place, else 0. It saves the call of Keys for most commands; it is
+	// below len(args) whenever ArityOK(len(args)).
+	SoleKey int
+	// Route is Refused for a container that was given no subcommand, but its
+	// arity has failed by then.
+	Route Route
+	Join  Join
+	// Reason says in a few words why the route is NotYet or Refused, else "".
+	Reason string
+	// Since is the Redis version that brought the command: "2.6.0".
+	Since string
+	// Group is Redis's documentation group: "string", "sorted-set".
+	Group string
+	// Subcommands of a container, sorted by name; not to be modified.
+	Subcommands []*Command
+
+	acl   []string // categories without "@"
+	tips  []string
+	specs []keySpec
+
+	find    finder
+	numkeys numkeysForm // for findNumkeys
+}
+
+// ArityOK reports whether a request of n arguments, the command's name
+// included, has a permitted length.
+func (c *Command) ArityOK(n int) bool {
+	if c.Arity >= 0 {
+		return n == c.Arity
+	}
+	return n >= -c.Arity
+}
+
+// IsReadonly reports whether the command only reads keys, so that a replica
+// could answer it.
+func (c *Command) IsReadonly() bool { return c.Flags&FlagReadonly != 0 }
+
+// IsWrite reports whether the command may modify keys. EVAL and the like say
+// neither IsWrite nor IsReadonly and must be taken for writes.
+func (c *Command) IsWrite() bool { return c.Flags&FlagWrite != 0 }
+
+// IsBlocking reports whether the command may block its connection; Blocks tells
+// whether a request of it does.
+func (c *Command) IsBlocking() bool { return c.Flags&FlagBlocking != 0 }
+
+// IsContainer reports whether the command only names a family of subcommands.
+// COMMAND has subcommands but is none: it answers by itself.
+func (c *Command) IsContainer() bool { return len(c.Subcommands) > 0 && c.Arity == -2 }
+
+// Accepted reports whether a request of the command is served in any form, or
+// for a container whether one of its subcommands is.
+func (c *Command) Accepted() bool {
+	if c.Route == Local || c.Route == OneShard || c.Route == Split {
+		return true
+	}
+	for _, sub := range c.Subcommands {
+		if sub.Accepted() {
+			return true
+		}
+	}
+	return false
+}
+
+// Count returns the number of commands and subcommands: every ID is below it.
+func Count() int { return len(table) }
+
+// ByID returns the command with the given ID. It panics if there is none.
+func ByID(id int) *Command { return &table[id] }
+
+// ByName returns the command or subcommand ("client|setname") with the given
+// lower-case name, or nil. It is for tables built at start, not for requests:
+// it looks at every command.
+func ByName(name string) *Command {
+	for i := range table {
+		if table[i].Name == name {
+			return &table[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package command
+
+// Blocks reports whether a request of c waits at the server until something
+// happens or a timeout ends: BLPOP and its like always, XREAD, XREADGROUP and
+// TS.READ with their BLOCK option, WAIT and WAITAOF always. Behind such a
+// request nothing else on its connection is answered. In doubt it says true. It
+// does not allocate.
+func (c *Command) Blocks(args [][]byte) bool {
+	switch {
+	case c.find == findStreams:
+		return streamBlocks(args)
+	case c.Name == "ts.read":
+		for i := 3; i < len(args); i++ {
+			if equalFold(args[i], "block") {
+				return true
+			}
+		}
+		return false
+	}
+	return c.IsBlocking()
+}
+
+// streamBlocks steps over option values as streamKeys does: a group may be
+// called "block".
+func streamBlocks(args [][]byte) bool {
+	for i := 1; i < len(args); i++ {
+		switch {
+		case equalFold(args[i], "block"):
+			return true
+		case equalFold(args[i], "streams"):
+			return false
+		case equalFold(args[i], "count"), equalFold(args[i], "claim"):
+			i++
+		case equalFold(args[i], "group"):
+			i += 2
+		}
+	}
+	return false
+}
+
+// Reach says what a request can touch beside the keys that Keys returns.
+type Reach uint8
+
+const (
+	ReachKeys     Reach = iota // nothing else
+	ReachPatterns              // keys made from patterns (SORT BY, GET): right only if the pool has one shard
+	ReachDatabase              // another database (COPY DB): wrong for a pool that shows one
+	ReachScript                // whatever a script does with undeclared keys; nobody can check
+)
+
+// Reach returns what a request of c can touch beside its keys. It does not
+// allocate.
+func (c *Command) Reach(args [][]byte) Reach {
+	switch {
+	case c.find == findSort:
+		return sortReach(args)
+	case c.find == findNumkeys && (c.numkeys.words == numkeysScript || c.numkeys.words == numkeysFunction):
+		return ReachScript
+	case c.Name == "copy":
+		for i := 3; i < len(args); i++ {
+			if equalFold(args[i], "db") {
+				return ReachDatabase
+			}
+		}
+	}
+	return ReachKeys
+}
+
+// sortReach finds a BY pattern with a "*" (without one it only turns sorting
+// off) or a GET pattern other than "#", the element itself.
+func sortReach(args [][]byte) Reach {
+	for i := 2; i+1 < len(args); i++ {
+		switch {
+		case equalFold(args[i], "limit"):
+			i += 2
+		case equalFold(args[i], "store"):
+			i++
+		case equalFold(args[i], "by"):
+			i++
+			for _, b := range args[i] {
+				if b == '*' {
+					return ReachPatterns
+				}
+			}
+		case equalFold(args[i], "get"):
+			if i++; string(args[i]) != "#" {
+				return ReachPatterns
+			}
+		}
+	}
+	return ReachKeys
+}

@@ -1,0 +1,82 @@
+package resp
+
+// What a proxy needs to take whole replies apart and join their parts. All of
+// it works on replies that Scan has found complete, and allocates nothing.
+
+// Int returns the value of an integer reply, and false if reply is not exactly
+// one.
+func Int(reply []byte) (int64, bool) {
+	last := len(reply) - 2
+	if last < 2 || reply[0] != ':' || reply[last] != '\r' || reply[last+1] != '\n' {
+		return 0, false
+	}
+	return parseInt(reply[1:last])
+}
+
+// ArrayLen reads the header of an array reply: the number of its elements, -1
+// for a null array, and the length of the header in bytes. ok is false if b
+// does not start with an array of known length.
+func ArrayLen(b []byte) (count, headerLen int, ok bool) {
+	if len(b) == 0 || b[0] != '*' {
+		return 0, 0, false
+	}
+	eol, err := headerEnd(b)
+	if err != nil || eol == 0 {
+		return 0, 0, false
+	}
+	n, ok := parseInt(b[1:eol])
+	if !ok || n < -1 || int64(int(n)) != n {
+		return 0, 0, false
+	}
+	return int(n), eol + 2, true
+}
+
+// ElementLen returns the length of the reply or element at the start of b, with
+// everything nested in it and any attributes before it. It returns 0 if b does
+// not hold all of it, or what it holds is malformed.
+func ElementLen(b []byte) int {
+	if n := ReplyLen(b); n > 0 {
+		return n
+	}
+	var s ReplyState
+	n, done, err := s.Scan(b, &DefaultReplyLimits)
+	if err != nil || !done {
+		return 0
+	}
+	return n
+}
+
+// ArrayReader takes an array reply apart, element by element.
+type ArrayReader struct {
+	rest []byte
+	left int
+}
+
+// ReadArray returns a reader for the elements of reply, and false if reply is
+// not an array of known length. A null array has no elements. The reader's
+// elements are slices of reply.
+func ReadArray(reply []byte) (ArrayReader, bool) {
+	count, n, ok := ArrayLen(reply)
+	if !ok {
+		return ArrayReader{}, false
+	}
+	return ArrayReader{rest: reply[n:], left: max(count, 0)}, true
+}
+
+// Len returns how many elements Next has not returned yet.
+func (r *ArrayReader) Len() int { return r.left }
+
+// Next returns the next element with its framing, and false after the last one
+// or if the array is shorter than it says.
+func (r *ArrayReader) Next() (element []byte, ok bool) {
+	if r.left == 0 {
+		return nil, false
+	}
+	n := ElementLen(r.rest)
+	if n == 0 {
+		return nil, false
+	}
+	element, r.rest = r.rest[:n:n], r.rest[n:]
+	r.left--
+	return element, true
+}

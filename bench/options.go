@@ -1,0 +1,266 @@
+package bench
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// errHelp says that help was asked for and printed.
+var errHelp = flag.ErrHelp
+
+// options is what the command line asks for.
+type options struct {
+	work     []Workload
+	rounds   int
+	timing   timing
+	threads  int
+	base     string
+	backend  string
+	targets  []string
+	extra    []*Target
+	ringway  []ringwayBuild
+	loops    []int
+	syscalls bool
+	settle   time.Duration
+
+	list                              bool
+	from                              string
+	json, gobench, html, svg, results string
+
+	command string   // the command line, for the report
+	self    []string // the command that runs Main
+}
+
+const usageText = `ringway bench measures Ringway beside direct Redis, nutcracker and HAProxy, in one run.
+
+usage:
+  ringway bench                          the standard set, under 10 minutes
+  ringway bench --quick                  a smoke test, under a minute
+  ringway bench --op get,set -c 50 -P 1,16 -d 64,1024     a load of your own
+  ringway bench --target other=127.0.0.1:7000,1234        also a proxy that is running, with its process id
+  ringway bench --from FILE --html FILE  a page from kept results
+
+flags:
+`
+
+// parseOptions reads the arguments. Help and mistakes are printed to stderr.
+func parseOptions(args []string, stderr io.Writer) (*options, error) {
+	o := &options{command: strings.Join(append([]string{"ringway bench"}, args...), " ")}
+	fs := flag.NewFlagSet("ringway bench", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // mistakes are returned, and printed once
+	setName := fs.String("set", "standard", "set of workloads: standard, quick, memory or client; several with commas")
+	quick := fs.Bool("quick", false, "short for --set quick")
+	only := fs.String("only", "", "run only the workloads whose name matches this regular expression")
+	duration := fs.Duration("duration", 0, "measured time of a round (default: the set's)")
+	warmup := fs.Duration("warmup", 0, "time before it that does not count (default: the set's)")
+	fs.IntVar(&o.rounds, "rounds", 0, "rounds, each over all targets (default: the set's)")
+	fs.IntVar(&o.threads, "threads", 1, "threads of the load generator")
+	fs.StringVar(&o.base, "base", nameNutcracker, "target that ratios refer to")
+	fs.StringVar(&o.backend, "backend", "redis", "servers behind the proxies: redis, or null to leave out Redis's own cost")
+	targets := fs.String("targets", "", "start only these, with commas: direct, haproxy, nutcracker, ringway, null (default all)")
+	fs.Func("target", "measure what is running already: `NAME=ADDR[,PID]`; may be repeated", func(s string) error {
+		t, err := parseTarget(s)
+		o.extra = append(o.extra, t)
+		return err
+	})
+	fs.Func("ringway", "Ringway binary to start, `[NAME=]PATH`; may be repeated (default: this one)", o.addRingway)
+	loops := fs.String("loops", "", "start each Ringway once with each of these numbers of event loops, with commas")
+	fs.BoolVar(&o.syscalls, "syscalls", false, "also count system calls per request, with perf, in a run of its own")
+	fs.DurationVar(&o.settle, "settle", 200*time.Millisecond, "how long memory gets to settle after a round")
+	fs.BoolVar(&o.list, "list", false, "list the sets and their workloads")
+	fs.StringVar(&o.from, "from", "", "measure nothing, read kept results from this `FILE`")
+	fs.StringVar(&o.json, "json", "", "write all results as JSON to `FILE`")
+	fs.StringVar(&o.gobench, "gobench", "", "write Go benchmark lines for benchstat to `FILE`")
+	fs.StringVar(&o.html, "html", "", "write a page with plots to `FILE`")
+	fs.StringVar(&o.svg, "svg", "", "write the main plots as SVG files to `DIR`")
+	fs.StringVar(&o.results, "results", "", "keep the raw results in `DIR`, under a name of their own")
+	own := ownLoadFlags(fs)
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, errHelp) {
+			fs.SetOutput(stderr)
+			fmt.Fprint(stderr, usageText)
+			fs.PrintDefaults()
+		}
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("argument %q: want flags only", fs.Arg(0))
+	}
+	if *quick {
+		*setName = "quick"
+	}
+	o.targets = splitList(*targets)
+	var err error
+	if o.loops, err = parseInts("loops", *loops); err != nil {
+		return nil, err
+	}
+	return o, errors.Join(o.chooseWork(*setName, own, *only), o.chooseTiming(*duration, *warmup), o.check())
+}
+
+// addRingway takes one --ringway.
+func (o *options) addRingway(s string) error {
+	name, path, named := strings.Cut(s, "=")
+	if !named {
+		name, path = nameRingway, s
+	} else if !isRingway(name) {
+		name = nameRingway + "-" + name
+	}
+	path, err := filepath.Abs(path)
+	o.ringway = append(o.ringway, ringwayBuild{Name: name, Path: path})
+	return err
+}
+
+// ownLoad holds the flags that describe a load of the user's own.
+type ownLoad struct {
+	op, clients, pipeline, value, fanout string
+	keys, setPercent                     int
+	zipf, rate                           float64
+	realClient                           bool
+}
+
+func ownLoadFlags(fs *flag.FlagSet) *ownLoad {
+	l := new(ownLoad)
+	fs.StringVar(&l.op, "op", "", "a load of your own in place of a set: get, set, mix, mget, mset; lists with commas here and below")
+	fs.StringVar(&l.clients, "c", "50", "its clients, each a connection")
+	fs.StringVar(&l.pipeline, "P", "1", "its requests in a pipeline")
+	fs.StringVar(&l.value, "d", "64", "its value sizes in bytes, 16 to 1048576")
+	fs.StringVar(&l.fanout, "fanout", "10", "its keys in one MGET or MSET")
+	fs.IntVar(&l.keys, "keys", 0, "its distinct keys (default: 64 MiB of values, at most 100000)")
+	fs.IntVar(&l.setPercent, "set-percent", 10, "its part of SETs in a mix")
+	fs.Float64Var(&l.zipf, "zipf", 0, "its Zipf exponent, above 1 (default: keys drawn evenly)")
+	fs.Float64Var(&l.rate, "rate", 0, "its fixed rate in requests per second: an open loop (default: a closed loop)")
+	fs.BoolVar(&l.realClient, "go-redis", false, "through go-redis in place of the generator")
+	return l
+}
+
+// workloads returns one workload for every combination of the flags' lists.
+func (l *ownLoad) workloads() (ws []Workload, err error) {
+	lists := make([][]int, 4)
+	for i, f := range []struct{ name, text string }{{"c", l.clients}, {"P", l.pipeline}, {"d", l.value}, {"fanout", l.fanout}} {
+		if lists[i], err = parseInts(f.name, f.text); err != nil {
+			return nil, err
+		}
+	}
+	for _, op := range splitList(l.op) {
+		fanouts := lists[3]
+		if op != string(OpMGet) && op != string(OpMSet) {
+			fanouts = fanouts[:1]
+		}
+		for _, fanout := range fanouts {
+			for _, d := range lists[2] {
+				for _, c := range lists[0] {
+					for _, p := range lists[1] {
+						ws = append(ws, Workload{Op: Op(op), Clients: c, Pipeline: p, Value: d, Fanout: fanout, Keys: l.keys,
+							SetPercent: l.setPercent, Zipf: l.zipf, Rate: l.rate, RealClient: l.realClient, Null: true})
+					}
+				}
+			}
+		}
+	}
+	return ws, nil
+}
+
+// chooseWork takes the workloads of the sets or of the user's own flags.
+func (o *options) chooseWork(names string, own *ownLoad, only string) error {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("--only: %w", err)
+	}
+	var all []Workload
+	o.timing = timing{250 * time.Millisecond, time.Second}
+	if own.op != "" {
+		if all, err = own.workloads(); err != nil {
+			return err
+		}
+		o.rounds = orDefault(o.rounds, 3)
+	} else {
+		for i, name := range splitList(names) {
+			s, err := findSet(name)
+			if err != nil {
+				return err
+			}
+			all = append(all, s.work...)
+			if i == 0 {
+				o.rounds, o.timing = orDefault(o.rounds, s.rounds), s.timing
+			}
+		}
+	}
+	var errs []error
+	seen := make(map[string]bool)
+	for _, w := range all {
+		w = w.withDefaults()
+		if !pattern.MatchString(w.Name) || seen[w.Name] {
+			continue
+		}
+		seen[w.Name] = true
+		errs = append(errs, w.check())
+		o.work = append(o.work, w)
+	}
+	if len(o.work) == 0 {
+		errs = append(errs, errors.New("no workload is left to run"))
+	}
+	return errors.Join(errs...)
+}
+
+// chooseTiming lets the flags override the set's times.
+func (o *options) chooseTiming(duration, warmup time.Duration) error {
+	if duration != 0 {
+		o.timing.Window = duration
+	}
+	if warmup != 0 {
+		o.timing.Warmup = warmup
+	}
+	if o.timing.Window < 0 || o.timing.Window > maxWindow || o.timing.Warmup < 0 || o.timing.Warmup > maxWindow {
+		return fmt.Errorf("a round of %v after %v: want 0 to %v", o.timing.Window, o.timing.Warmup, maxWindow)
+	}
+	return nil
+}
+
+// check returns what is wrong with the other options.
+func (o *options) check() error {
+	var errs []error
+	if o.backend != "redis" && o.backend != "null" {
+		errs = append(errs, fmt.Errorf("--backend %q: want redis or null", o.backend))
+	}
+	if o.rounds < 1 || o.rounds > 1000 {
+		errs = append(errs, fmt.Errorf("--rounds %d: want 1 to 1000", o.rounds))
+	}
+	if o.threads < 1 || o.threads > 256 {
+		errs = append(errs, fmt.Errorf("--threads %d: want 1 to 256", o.threads))
+	}
+	return errors.Join(errs...)
+}
+
+// splitList splits at commas and leaves out what is empty.
+func splitList(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func parseInts(name, s string) (ns []int, err error) {
+	for _, word := range splitList(s) {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, fmt.Errorf("--%s %q: %q is no number", name, s, word)
+		}
+		ns = append(ns, n)
+	}
+	return ns, nil
+}
+
+// raiseFileLimit allows as many open files as the system lets this process
+// have: every client is one.
+func raiseFileLimit() {
+	var lim syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim) == nil && lim.Cur < lim.Max {
+		lim.Cur = lim.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim)
+	}
+}

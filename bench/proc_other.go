@@ -1,0 +1,16 @@
+//go:build !linux
+
+package bench
+
+import "os/exec"
+
+// Processor time and memory of other processes are read from /proc, so they
+// are unknown here and left out of the results.
+
+func processUsage(int) usage   { return usage{} }
+func processMemory(int) memory { return memory{} }
+func resetPeak(int)            {}
+
+// dieWithParent needs a kernel that offers it; here the harness has to end its
+// processes itself.
+func dieWithParent(*exec.Cmd) {}

@@ -1,0 +1,93 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// set is a named list of workloads with its timing.
+type set struct {
+	name   string
+	about  string
+	rounds int
+	timing timing
+	work   []Workload
+}
+
+// sets returns the sets that --set can name.
+func sets() []set {
+	return []set{
+		{"standard", "every row of the targets, under 10 minutes", 3, timing{250 * time.Millisecond, time.Second}, standardSet()},
+		{"quick", "a smoke test of every kind of load, under a minute", 1, timing{100 * time.Millisecond, 300 * time.Millisecond}, quickSet()},
+		{"memory", "10,000 idle clients, a burst of SETs, a client that does not read", 1, timing{}, memorySet()},
+		{"client", "go-redis as a real client", 3, timing{250 * time.Millisecond, time.Second}, clientSet()},
+	}
+}
+
+// standardSet holds a row for every line of the project's performance targets,
+// and around them sizes, mixes and an open loop.
+func standardSet() []Workload {
+	var ws []Workload
+	for _, op := range []Op{OpGet, OpSet} {
+		for _, p := range []int{1, 16, 64} {
+			ws = append(ws, Workload{Op: op, Pipeline: p, Null: op == OpGet})
+		}
+	}
+	ws = append(ws, Workload{Op: OpGet, Clients: 1000})
+	for _, n := range []int{10, 100} {
+		for _, p := range []int{1, 16} {
+			ws = append(ws, Workload{Op: OpMGet, Fanout: n, Pipeline: p})
+		}
+	}
+	ws = append(ws, Workload{Op: OpMSet, Fanout: 10})
+	for _, size := range []int{16, 1 << 10, 16 << 10, 256 << 10, 1 << 20} {
+		ws = append(ws, Workload{Op: OpGet, Value: size})
+	}
+	ws = append(ws, Workload{Op: OpSet, Value: 16 << 10},
+		Workload{Op: OpMix, SetPercent: 10, Pipeline: 16, Zipf: 1.1, Name: "mix10-c50-p16-zipf"})
+	ws = append(ws, openLoops()...)
+	return append(ws, clientSet()[:1]...)
+}
+
+// openLoops holds the loads at half of what the base target can do, one client
+// at a time and at its best.
+func openLoops() []Workload {
+	return []Workload{
+		{Op: OpGet, RateOf: "get-c50-p1", RateShare: 0.5, Name: "open-get-half-p1"},
+		{Op: OpGet, RateOf: "get-c50-p64", RateShare: 0.5, Name: "open-get-half-p64"},
+	}
+}
+
+func quickSet() []Workload {
+	return []Workload{
+		{Op: OpGet, Null: true}, {Op: OpGet, Pipeline: 64, Null: true}, {Op: OpSet, Pipeline: 16},
+		{Op: OpMGet, Fanout: 10}, {Op: OpMSet, Fanout: 10}, {Op: OpGet, Value: 16 << 10},
+		{Op: OpMix, SetPercent: 10, Pipeline: 16, Zipf: 1.1, Name: "mix10-c50-p16-zipf"},
+		{Op: OpGet, RateOf: "get-c50-p1", RateShare: 0.5, Name: "open-get-half-p1"},
+	}
+}
+
+func clientSet() []Workload {
+	return []Workload{
+		{Op: OpMix, SetPercent: 10, RealClient: true, Name: "goredis-mix10-c50-p1"},
+		{Op: OpMix, SetPercent: 10, Pipeline: 16, RealClient: true, Name: "goredis-mix10-c50-p16"},
+	}
+}
+
+func memorySet() []Workload {
+	return []Workload{
+		{Scenario: scenarioIdle, Name: "memory-idle-10000", Clients: 10000},
+		{Scenario: scenarioBurst, Name: "memory-burst-200000-sets", Clients: 1},
+		{Scenario: scenarioUnread, Name: "memory-unread-300MB", Clients: 1},
+	}
+}
+
+// findSet returns the set of that name.
+func findSet(name string) (set, error) {
+	for _, s := range sets() {
+		if s.name == name {
+			return s, nil
+		}
+	}
+	return set{}, fmt.Errorf("no set %q; there are standard, quick, memory and client", name)
+}

@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Target is something that clients can be pointed at. It is plain data once
+// the fleet that it belongs to has started.
+type Target struct {
+	Name    string `json:"name"`
+	Addr    string `json:"addr"`              // "host:port" or "unix:/path"
+	PIDs    []int  `json:"pids,omitempty"`    // the processes whose time and memory count; none when not known
+	Version string `json:"version,omitempty"` // as the program tells it
+	Config  string `json:"config,omitempty"`  // the configuration it was given
+	Command string `json:"command,omitempty"` // how it was started; "" for one that was running
+
+	null bool // answers from no memory: only workloads marked Null go there
+}
+
+// parseTarget reads NAME=ADDR or NAME=ADDR,PID. ADDR is host:port or unix:/path.
+func parseTarget(text string) (*Target, error) {
+	name, rest, ok := strings.Cut(text, "=")
+	addr, pidText, hasPID := strings.Cut(rest, ",")
+	if !ok || name == "" || addr == "" {
+		return nil, fmt.Errorf("target %q: want NAME=HOST:PORT or NAME=HOST:PORT,PID", text)
+	}
+	t := &Target{Name: name, Addr: addr}
+	if hasPID {
+		pid, err := strconv.Atoi(pidText)
+		if err != nil || pid <= 0 {
+			return nil, fmt.Errorf("target %q: %q is no process id", text, pidText)
+		}
+		t.PIDs = []int{pid}
+	}
+	return t, nil
+}
+
+// usage returns the processor time of the target's processes together.
+func (t *Target) usage() usage {
+	sum := usage{Known: len(t.PIDs) > 0}
+	for _, pid := range t.PIDs {
+		u := processUsage(pid)
+		sum.Total += u.Total
+		sum.User += u.User
+		sum.System += u.System
+		sum.Known = sum.Known && u.Known
+	}
+	return sum
+}
+
+// memory returns the resident memory of the target's processes together.
+func (t *Target) memory() (sum memory) {
+	for _, pid := range t.PIDs {
+		m := processMemory(pid)
+		sum.Now += m.Now
+		sum.Peak += m.Peak
+	}
+	return sum
+}
+
+// resetPeak makes the target's peak memory start over.
+func (t *Target) resetPeak() {
+	for _, pid := range t.PIDs {
+		resetPeak(pid)
+	}
+}
+
+// settled returns the target's resident memory once it has stopped falling, or
+// what it is after limit.
+func (t *Target) settled(limit time.Duration, pause func(time.Duration)) int64 {
+	const step = 50 * time.Millisecond
+	last := t.memory().Now
+	for waited := time.Duration(0); waited < limit; waited += step {
+		pause(step)
+		cur := t.memory().Now
+		if cur >= last {
+			return cur
+		}
+		last = cur
+	}
+	return last
+}

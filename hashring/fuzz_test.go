@@ -51,11 +51,7 @@ func FuzzPlacement(f *testing.F) {
 		l := newLike(seed)
 		cfg := l.pool(6)
 		down := l.down(len(cfg.Servers))
-		m := model{cfg: cfg, down: map[int]bool{}}
-		for i, d := range down {
-			m.down[i] = d
-		}
-		if got, want := mustNew(t, cfg).Without(down).Index(key), m.index(key); got != want {
+		if got, want := mustNew(t, cfg).Without(down).Index(key), newModel(cfg, down).index(key); got != want {
 			t.Fatalf("%+v, down %v: %q is on %d, want %d", cfg, down, key, got, want)
 		}
 	})

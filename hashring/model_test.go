@@ -18,8 +18,18 @@ import (
 
 // model is a pool as twemproxy sees it.
 type model struct {
-	cfg  Config
-	down map[int]bool
+	cfg    Config
+	down   []bool
+	points []modelPoint // of ketama, server by server
+}
+
+func newModel(cfg Config, down []bool) model {
+	m := model{cfg: cfg, down: make([]bool, len(cfg.Servers))}
+	copy(m.down, down)
+	if cfg.Distribution == "ketama" {
+		m.points = m.allPoints()
+	}
+	return m
 }
 
 // index returns the owner of key. It must not be asked about random.
@@ -45,7 +55,7 @@ func (m model) index(key []byte) int {
 	// The owner is that of the lowest point from h on, else of the lowest. A
 	// point that is met first wins over its equals.
 	best, lowest := modelPoint{value: 1 << 32}, modelPoint{value: 1 << 32}
-	for _, p := range m.points() {
+	for _, p := range m.points {
 		if p.value >= uint64(h) && p.value < best.value {
 			best = p
 		}
@@ -64,8 +74,7 @@ type modelPoint struct {
 	server int
 }
 
-// points lists ketama's points, server by server.
-func (m model) points() []modelPoint {
+func (m model) allPoints() []modelPoint {
 	count, total := 0, 0
 	for i, s := range m.cfg.Servers {
 		if !m.down[i] {

@@ -78,7 +78,8 @@ func nutcrackerPools() []nutcrackerPool {
 	}{
 		{"", []int{1, 1, 1, 1, 1}, []string{"alpha", "beta", "gamma", "delta", "e"}},
 		{"{}", []int{1, 2, 3, 5, 10}, []string{"alpha", "beta", "gamma", "delta", "e"}},
-		{"$$", []int{1, 1, 1, 700, 7}, []string{long + "a", long + "b", long, "10.0.0.1", "b"}},
+		{"$$", []int{1, 1, 700, 7, 7}, []string{"a", "b", "10.0.0.1:6379", "/tmp/redis.sock:", "::1:6379"}},
+		{"", []int{1, 2, 1, 1, 2}, []string{long + "a", long + "b", long, "10.0.0.1", "b"}},
 	}
 	var pools []nutcrackerPool
 	for i, hash := range HashNames() {
@@ -86,8 +87,8 @@ func nutcrackerPools() []nutcrackerPool {
 			continue
 		}
 		for j, distribution := range []string{"ketama", "modula"} {
-			kind := kinds[(i+j)%len(kinds)]
-			p := nutcrackerPool{redis: map[string]int{}, eject: i%2 == 0}
+			kind := kinds[(i+2*j)%len(kinds)]
+			p := nutcrackerPool{redis: map[string]int{}, eject: i%3 == 0}
 			p.Config = Config{Hash: hash, Distribution: distribution, HashTag: kind.tag}
 			for at, name := range kind.names {
 				p.Servers = append(p.Servers, Server{name, kind.weights[at]})
@@ -210,7 +211,7 @@ func (f *fleet) startNutcracker(t *testing.T, pools []nutcrackerPool) {
 		}
 		text.WriteString("  servers:\n")
 		for _, s := range p.Servers {
-			fmt.Fprintf(&text, "   - %s:%d %s\n", f.path("redis", p.redis[s.Name]), s.Weight, s.Name)
+			fmt.Fprintf(&text, "   - '%s:%d %s'\n", f.path("redis", p.redis[s.Name]), s.Weight, s.Name)
 		}
 	}
 	file := filepath.Join(f.dir, "nutcracker.yml")
@@ -218,6 +219,11 @@ func (f *fleet) startNutcracker(t *testing.T, pools []nutcrackerPool) {
 		t.Fatal(err)
 	}
 	start(t, exec.Command("nutcracker", "-c", file, "-a", "127.0.0.1", "-s", freePort(t), "-o", filepath.Join(f.dir, "log")))
+	t.Cleanup(func() {
+		if log, err := os.ReadFile(filepath.Join(f.dir, "log")); t.Failed() && err == nil {
+			t.Logf("nutcracker says:\n%s", log)
+		}
+	})
 	dial(t, f.path("pool", len(pools)-1)).Close() // the last to listen
 }
 

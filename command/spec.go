@@ -29,3 +29,22 @@ const (
 	specKeynum
 	specUnknown
 )
+
+// covers reports whether the specification finds a key at position at in a
+// request of n arguments, given that a key is there. Searches for a keyword
+// cover nothing: they are whatever is left.
+func (s *keySpec) covers(at, n int) bool {
+	switch {
+	case s.begin != beginIndex:
+		return false
+	case s.find == specKeynum:
+		return at > s.index
+	case s.find != specRange:
+		return false
+	}
+	last := n + s.a
+	if s.a >= 0 {
+		last = s.index + s.a
+	}
+	return at >= s.index && at <= last && (at-s.index)%s.b == 0
+}

@@ -157,19 +157,3 @@ func parseSpec(text string) (spec, error) {
 	}
 	return s, nil
 }
-
-// accepted reports whether Ringway serves c, or for a container one of its
-// subcommands.
-func (f *facts) accepted(c *command) bool {
-	switch c.route {
-	case "local", "one", "split":
-		return true
-	}
-	for i := range f.commands {
-		sub := &f.commands[i]
-		if strings.HasPrefix(sub.name, c.name+"|") && f.accepted(sub) {
-			return true
-		}
-	}
-	return false
-}

@@ -92,6 +92,9 @@ func (o *options) report(ctx context.Context, stderr io.Writer) (*Report, error)
 	if o.from != "" {
 		return ReadReport(o.from)
 	}
+	if os.Getenv(nestedEnv) != "" {
+		return nil, errNested
+	}
 	raiseFileLimit()
 	f, err := startFleet(fleetOptions{Self: o.self, Null: o.backend == "null", Only: o.targets, Extra: o.extra, Ringway: o.builds()})
 	if err != nil {
@@ -116,6 +119,8 @@ func (o *options) report(ctx context.Context, stderr io.Writer) (*Report, error)
 	rep.Took = time.Since(rep.Started).Round(time.Second).String()
 	return rep, err
 }
+
+var errNested = errors.New("this process was started by a harness and does not start another")
 
 // builds returns the Ringways to start: every binary with every number of loops.
 func (o *options) builds() []ringwayBuild {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -14,6 +15,11 @@ import (
 
 // readyTimeout is how long a started process gets to answer on its port.
 const readyTimeout = 10 * time.Second
+
+// nestedEnv marks the processes that a harness started. A harness refuses to run
+// in one: started in the place of a proxy by mistake it would start another
+// harness in the place of its proxy, and so on.
+const nestedEnv = "RINGWAY_BENCH_NESTED"
 
 // child is a process that the harness started.
 type child struct {
@@ -51,6 +57,7 @@ func (s *spawner) serve() {
 func (s *spawner) start(name, dir, path string, args ...string) (*child, error) {
 	c := &child{name: name, cmd: exec.Command(path, args...), log: &tailBuffer{}, done: make(chan struct{})}
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = dir, c.log, c.log
+	c.cmd.Env = append(os.Environ(), nestedEnv+"=1")
 	c.cmd.WaitDelay = time.Second
 	dieWithParent(c.cmd)
 	result := make(chan error, 1)

@@ -68,9 +68,12 @@ func commit() string {
 		}
 	}
 	if rev == "" {
-		rev = output("git", "describe", "--always", "--dirty", "--abbrev=12")
+		if text, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output(); err == nil {
+			return strings.TrimSpace(string(text))
+		}
+		return "unknown"
 	}
-	return rev[:min(len(rev), 18)] + dirty
+	return rev[:min(len(rev), 12)] + dirty
 }
 
 // output runs a program for at most two seconds and returns the first line that

@@ -144,13 +144,11 @@ func unhex(c byte) byte {
 // isAttack reports whether a request is named like the start of a line that a
 // browser sends and that no Redis client does. Redis has the same two names.
 func isAttack(name []byte) bool {
-	switch len(name) {
-	case 4:
-		return name[0]|0x20 == 'p' && equalFold(name, "post")
-	case 5:
-		return name[4] == ':' && equalFold(name, "host:")
-	}
-	return false
+	return (len(name) == 4 || len(name) == 5) && isPostOrHost(name)
+}
+
+func isPostOrHost(name []byte) bool {
+	return equalFold(name, "post") || equalFold(name, "host:")
 }
 
 // isHTTP reports whether an inline request is a line such as "GET / HTTP/1.1".

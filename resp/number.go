@@ -39,6 +39,36 @@ func parseInt(s []byte) (int64, bool) {
 	return int64(n), n <= math.MaxInt64
 }
 
+// shortBulk is how many bytes shortLength looks at.
+const shortBulk = 8
+
+// shortLength reads the line that announces a bulk of up to 99,999 bytes, which
+// is the bulk that nearly every request and reply consists of. x are the first
+// shortBulk bytes of the bulk, the first in the lowest bits. It returns the
+// bulk's length and that of the line, or 0 for the latter if the line is any
+// other, right or wrong.
+func shortLength(x uint64) (n, header uint) {
+	// What is below '0' wraps to a large number.
+	n = uint(byte(x>>8) - '0')
+	if byte(x) != '$' || n > 9 {
+		return 0, 0
+	}
+	for x, header = x>>16, 4; header <= shortBulk; x, header = x>>8, header+1 {
+		if uint16(x) == crlf {
+			return n, header
+		}
+		d := uint(byte(x) - '0')
+		if d > 9 || n == 0 { // no digit, or one after a leading zero
+			break
+		}
+		n = n*10 + d
+	}
+	return 0, 0
+}
+
+// crlf is a line end as the low 16 bits of a little-endian word.
+const crlf = '\r' | '\n'<<8
+
 // AppendRequest appends args to dst as one request, a RESP array of bulks, and
 // returns the longer slice. It copies the arguments. No arguments append
 // nothing, because an empty request has no reply.

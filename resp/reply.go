@@ -62,6 +62,9 @@ func (s *ReplyState) Push() bool { return s.push }
 func (s *ReplyState) Scan(b []byte, lim *ReplyLimits) (n int, done bool, err error) {
 	if !s.begun {
 		s.push = false
+		if n := knownLen(b, lim); n > 0 {
+			return n, true, nil
+		}
 	}
 	for n < len(b) {
 		k, whole, err := s.step(b[n:], lim)
@@ -69,25 +72,29 @@ func (s *ReplyState) Scan(b []byte, lim *ReplyLimits) (n int, done bool, err err
 		if err != nil {
 			return n, false, err
 		}
-		if k > 0 {
-			s.begun = true
+		if k == 0 {
+			break
 		}
-		switch {
-		case whole:
-			if s.endElement() {
-				*s = ReplyState{stack: s.stack[:0], push: s.push}
-				return n, true, nil
-			}
-		case k == 0:
-			return n, false, nil
+		s.begun = true
+		if whole && s.endElement() {
+			*s = ReplyState{stack: s.stack[:0], push: s.push}
+			return n, true, nil
 		}
 	}
 	return n, false, nil
 }
 
-// step consumes the next part of a reply: a line, or what there is of a
-// payload. It returns how many bytes these are, 0 if there are too few, and
-// whether an element ended with them.
+// knownLen is ReplyLen within limits. What is beyond them is for step to judge.
+func knownLen(b []byte, lim *ReplyLimits) int {
+	if n := ReplyLen(b); int64(n) <= lim.MaxBulk && n <= lim.MaxLine {
+		return n
+	}
+	return 0
+}
+
+// step consumes the next part of a reply: an element, a line, or what there is
+// of a payload. It returns how many bytes these are, 0 if there are too few,
+// and whether an element ended with them.
 func (s *ReplyState) step(b []byte, lim *ReplyLimits) (n int, whole bool, err error) {
 	switch {
 	case s.payload > 0:
@@ -96,9 +103,11 @@ func (s *ReplyState) step(b []byte, lim *ReplyLimits) (n int, whole bool, err er
 		return s.stepText(b, lim)
 	case s.chunks:
 		return s.stepChunk(b, lim)
-	}
-	if s.elements > lim.MaxElements {
+	case s.elements > lim.MaxElements:
 		return 0, false, tooManyElements(lim)
+	}
+	if n := knownLen(b, lim); n > 0 {
+		return n, true, nil
 	}
 	switch b[0] {
 	case '+', '-', '(':

@@ -1,6 +1,9 @@
 package resp
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // RequestParser finds requests and their arguments. It is scratch space that
 // holds nothing between two requests: one event loop needs one for all its
@@ -98,27 +101,38 @@ func (p *RequestParser) Release() {
 
 // array parses a request that is a RESP array, from its first byte on. If it is
 // incomplete, st says where to resume.
+//
+// The loop confirms the shortest spelling of an argument itself and leaves all
+// else, faults included, to bulk.
 func (p *RequestParser) array(b []byte, st *RequestState, lim *Limits) (int, error) {
-	pos, count, err := st.count(b, lim)
+	pos, left, err := st.count(b, lim)
 	if err != nil || pos == 0 {
 		return 0, err
 	}
-	if cap(p.Args) > maxKeptArgs && count <= maxKeptArgs {
-		p.Args = nil
-	}
 	args := p.Args[:0]
-	for left := count; left > 0; left-- {
-		start, end, err := st.bulk(b, pos, left, lim)
-		if err != nil || end == 0 {
-			p.Args, p.used = args[:0], max(p.used, len(args))
-			return 0, err
-		}
-		args = append(args, b[start:end-2:end-2])
-		pos = end
+	if cap(args) > maxKeptArgs && left <= maxKeptArgs {
+		args = nil
 	}
-	p.Args, p.Inline = args, false
-	p.used = max(p.used, len(args))
-	*st = RequestState{}
+	for ; left > 0; left-- {
+		h := b[pos:]
+		var n, start uint
+		if len(h) >= shortBulk {
+			n, start = shortLength(binary.LittleEndian.Uint64(h))
+		}
+		end := start + n + 2
+		if start == 0 || end > uint(len(h)) || binary.LittleEndian.Uint16(h[end-2:]) != crlf ||
+			int64(n) > lim.MaxBulk || int64(pos)+int64(end) > lim.MaxRequest {
+			from, to, err := st.bulk(b, pos, left, lim)
+			if err != nil || to == 0 {
+				p.Args, p.used = args[:0], max(p.used, len(args))
+				return 0, err
+			}
+			start, end = uint(from-pos), uint(to-pos)
+		}
+		args = append(args, h[start:end-2:end-2])
+		pos += int(end)
+	}
+	p.Args, p.used, p.Inline = args, max(p.used, len(args)), false
 	if len(args) > 0 && isAttack(args[0]) {
 		return 0, ErrHTTP
 	}
@@ -149,6 +163,12 @@ func (st *RequestState) resume(b []byte, lim *Limits) (complete bool, err error)
 // count reads the line that opens an array. It returns the position after it
 // and the number of arguments, or position 0 if the line is incomplete.
 func (st *RequestState) count(b []byte, lim *Limits) (pos, count int, err error) {
+	// One digit, as most requests have.
+	if len(b) >= 4 && b[2] == '\r' && b[3] == '\n' {
+		if n := int(b[1] - '0'); n <= 9 && n <= lim.MaxArgs {
+			return 4, n, nil
+		}
+	}
 	eol, err := st.lineEnd(b, 0, -1, lim, errBigCountLine)
 	if err != nil || eol == 0 {
 		return 0, 0, err

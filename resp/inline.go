@@ -8,8 +8,9 @@ func (p *RequestParser) line(b []byte, st *RequestState, lim *Limits) (int, erro
 	if len(b) > 1 && b[0] == 0x16 && b[1] == 0x03 {
 		return 0, ErrTLS
 	}
-	window := b[st.scanned:min(len(b), lim.MaxInline+1)]
-	i := bytes.IndexByte(window, '\n')
+	to := min(len(b), lim.MaxInline+1)
+	from := min(st.scanned, to) // less only if the limit has shrunk since
+	i := bytes.IndexByte(b[from:to], '\n')
 	if i < 0 {
 		if len(b) > lim.MaxInline {
 			return 0, errBigInline
@@ -17,7 +18,7 @@ func (p *RequestParser) line(b []byte, st *RequestState, lim *Limits) (int, erro
 		*st = RequestState{need: len(b) + 1, scanned: len(b), inline: true}
 		return 0, nil
 	}
-	end := st.scanned + i
+	end := from + i
 	*st = RequestState{}
 	words := bytes.TrimSuffix(b[:end], []byte{'\r'})
 	// Redis stops reading such a connection, for good. A word with a NUL in it
@@ -153,12 +154,12 @@ func isPostOrHost(name []byte) bool {
 
 // isHTTP reports whether an inline request is a line such as "GET / HTTP/1.1".
 // It is none of Redis's requests: GET takes one argument, and the other
-// methods are no commands.
+// methods (PRI opens HTTP/2) are no commands.
 func isHTTP(args [][]byte) bool {
 	if len(args) < 3 || !bytes.HasPrefix(args[len(args)-1], []byte("HTTP/")) {
 		return false
 	}
-	for _, method := range [...]string{"get", "head", "put", "delete", "options", "patch", "connect", "trace"} {
+	for _, method := range [...]string{"get", "head", "put", "delete", "options", "patch", "connect", "trace", "pri"} {
 		if equalFold(args[0], method) {
 			return true
 		}

@@ -77,11 +77,23 @@ func (s *ReplyState) Scan(b []byte, lim *ReplyLimits) (n int, done bool, err err
 		}
 		s.begun = true
 		if whole && s.endElement() {
-			*s = ReplyState{stack: s.stack[:0], push: s.push}
+			s.reset()
 			return n, true, nil
 		}
 	}
 	return n, false, nil
+}
+
+// keptDepth is the deepest stack that is kept from one reply to the next.
+const keptDepth = 64
+
+// reset makes the state one at the start of a reply, but for Push.
+func (s *ReplyState) reset() {
+	stack := s.stack[:0]
+	if cap(stack) > keptDepth {
+		stack = nil
+	}
+	*s = ReplyState{stack: stack, push: s.push}
 }
 
 // knownLen is ReplyLen within limits. What is beyond them is for step to judge.
@@ -112,6 +124,9 @@ func (s *ReplyState) step(b []byte, lim *ReplyLimits) (n int, whole bool, err er
 	switch b[0] {
 	case '+', '-', '(':
 		return s.startText(b, lim)
+	case '$', '*', ':', '_', '%', '~', '>', '|', '#', ',', '!', '=', '.':
+	default:
+		return 0, false, &ProtocolError{fmt.Sprintf("server sent a reply of unknown type %q", b[0])}
 	}
 	eol, err := headerEnd(b)
 	if err != nil || eol == 0 {
@@ -141,10 +156,8 @@ func (s *ReplyState) header(lead byte, value []byte, lim *ReplyLimits) (whole bo
 		return s.startBulk(lead, value, lim)
 	case '*', '%', '~', '>', '|':
 		return s.startAggregate(lead, value, lim)
-	case '.':
+	default: // '.'
 		return s.endStreamed(value)
-	default:
-		return false, &ProtocolError{fmt.Sprintf("server sent a reply of unknown type %q", lead)}
 	}
 	if !ok {
 		return false, badValue(lead, value)

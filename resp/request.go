@@ -12,8 +12,8 @@ type RequestParser struct {
 	// Args are the arguments of the request that Parse found last, the
 	// command's name first. They are slices of the buffer given to Parse, or
 	// of the parser for an inline request. They are valid until the next call
-	// of Parse or Release, and while that buffer is. Empty for a request that
-	// asks for nothing.
+	// of Parse or Release, and while that buffer is; there are none after a
+	// call that found no request.
 	Args [][]byte
 
 	// Inline says that the request was a line of words, not a RESP array. Its
@@ -220,8 +220,9 @@ func (st *RequestState) bulk(b []byte, pos, left int, lim *Limits) (start, end i
 // byte more after it, or 0 if the line is incomplete. tooBig is the error for
 // a line that grows beyond the limit.
 func (st *RequestState) lineEnd(b []byte, pos, left int, lim *Limits, tooBig error) (int, error) {
-	from := pos + st.scanned
-	window := b[from:min(len(b), pos+lim.MaxInline+1)]
+	to := min(len(b), pos+lim.MaxInline+1)
+	from := min(pos+st.scanned, to) // less only if the limit has shrunk since
+	window := b[from:to]
 	i := bytes.IndexByte(window, '\r')
 	if i < 0 && pos+lim.MaxInline < len(b) {
 		return 0, tooBig

@@ -39,7 +39,6 @@ func (s *nullServer) serve() error {
 	return err
 }
 
-
 // answerNull writes the reply to one request.
 func answerNull(conn redcon.Conn, cmd redcon.Command) {
 	name, args := strings.ToLower(string(cmd.Args[0])), cmd.Args[1:]

@@ -96,14 +96,14 @@ func parseStatus(text string) (m memory) {
 		if name != "VmRSS" && name != "VmHWM" {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 50)
+		n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 50)
 		if err != nil {
 			continue
 		}
 		if name == "VmRSS" {
-			m.Now = n << 10
+			m.Now = int64(n << 10)
 		} else {
-			m.Peak = n << 10
+			m.Peak = int64(n << 10)
 		}
 	}
 	return m

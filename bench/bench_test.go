@@ -1,0 +1,191 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidwall/redcon"
+)
+
+// run executes a command line as Main would, without a Ringway of its own.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	o, err := parseOptions(args, &errs)
+	if err != nil {
+		return exitUsage, "", err.Error()
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(asMain, "1")
+	o.self = []string{self, "bench"}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	code = o.execute(ctx, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// small makes any run short.
+var small = []string{"--rounds", "2", "--duration", "60ms", "--warmup", "10ms", "--settle", "1ms"}
+
+func TestTinyRunLeavesEveryKindOfResult(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	args := append([]string{"--op", "get,set,mget", "-c", "4", "-P", "1,8", "--keys", "100", "--backend", "null", "--base", "direct",
+		"--json", file("r.json"), "--html", file("r.html"), "--gobench", file("r.txt"), "--svg", file("svg"), "--results", file("kept")}, small...)
+	code, stdout, stderr := run(t, args...)
+	if code != exitOK {
+		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	if !strings.Contains(stderr, "skipped: ringway: no binary") {
+		t.Errorf("what was skipped is not said:\n%s", stderr)
+	}
+	rep, err := ReadReport(file("r.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Rows) != 6 || rep.Machine.Cores == 0 || rep.Command == "" || rep.Machine.Commit == "" {
+		t.Errorf("%d rows, machine %+v", len(rep.Rows), rep.Machine)
+	}
+	for _, row := range rep.Rows {
+		for _, name := range []string{nameDirect, nameNull} {
+			if r := row.result(name); r == nil || len(r.Rounds) != 2 || r.Median.RPS == 0 || r.Median.P99 == 0 {
+				t.Errorf("%s on %s: %+v", name, row.Work.Name, r)
+			}
+		}
+	}
+	for _, pattern := range []string{"r.html", "r.txt", "kept/*.json"} {
+		if found, _ := filepath.Glob(file(pattern)); len(found) == 0 {
+			t.Errorf("no %s", pattern)
+		}
+	}
+	if code, stdout, _ := run(t, "--from", file("r.json")); code != exitOK || !strings.Contains(stdout, "mget10-c4-p8") {
+		t.Errorf("table from kept results: exit code %d\n%s", code, stdout)
+	}
+}
+
+func TestProxiesInFrontOfRedisAnswerRightly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts redis-server and proxies")
+	}
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip(err)
+	}
+	code, stdout, stderr := run(t, append([]string{"--op", "mix,mget,mset", "-c", "4", "-P", "2", "--keys", "100"}, small...)...)
+	if code != exitOK {
+		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+func TestWrongTargetIsReportedLoudly(t *testing.T) {
+	target := fake(t, func(conn redcon.Conn, cmd redcon.Command) {
+		if strings.EqualFold(string(cmd.Args[0]), "get") && string(cmd.Args[1]) != "bench:ready" {
+			cmd.Args[1] = appendKey(nil, 3, 64) // the value of another key
+		}
+		answerNull(conn, cmd)
+	})
+	code, stdout, stderr := run(t, append([]string{"--targets", "none", "--target", "liar=" + target.Addr, "--backend", "null",
+		"--op", "get", "-c", "2", "--keys", "50"}, small...)...)
+	if code != exitFailure {
+		t.Errorf("exit code %d, want %d", code, exitFailure)
+	}
+	for _, text := range []string{stdout, stderr} {
+		if !strings.Contains(text, "liar on get-c2-p1:") || !strings.Contains(text, "wrong replies") {
+			t.Errorf("nothing about wrong replies in\n%s", text)
+		}
+	}
+	if !strings.Contains(stderr, "WRONG") || !strings.Contains(stderr, errWrongReplies.Error()) {
+		t.Errorf("not loud enough:\n%s", stderr)
+	}
+}
+
+func TestWrongArgumentsAreExplained(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if code := Main(args, &stdout, &stderr); code != exitUsage || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%v: exit code %d, %q; want %q", args, code, stderr.String(), want)
+		}
+	}
+	f(`no set "all"`, "--set", "all")
+	f("want NAME=HOST:PORT", "--target", "127.0.0.1:1")
+	f("is no process id", "--target", "a=127.0.0.1:1,x")
+	f("flags only", "get")
+	f("not defined", "--nonsense")
+	f(`"many" is no number`, "--op", "get", "-c", "many")
+	f("--backend", "--backend", "memcached")
+	f("--rounds", "--rounds", "-1")
+	f("--threads", "--threads", "0")
+	f("--only", "--only", "(")
+	f("no workload is left", "--only", "nothing")
+	f("pipeline is 9999", "--op", "get", "-P", "9999")
+	f("want 0 to", "--duration", "-1s")
+	f("usage: bench null-server", "null-server", "--port", "1")
+}
+
+func TestHelpAndListNeedNoServers(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := Main([]string{"--help"}, &stdout, &stderr); code != exitOK || !strings.Contains(stderr.String(), "ringway bench --quick") {
+		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+	if code := Main([]string{"--list"}, &stdout, &stderr); code != exitOK || !strings.Contains(stdout.String(), "mget100-c50-p16") {
+		t.Errorf("exit code %d, %s", code, stdout.String())
+	}
+}
+
+func TestHarnessDoesNotStartHarnesses(t *testing.T) {
+	t.Setenv(nestedEnv, "1")
+	if code, _, stderr := run(t, "--quick"); code != exitFailure || !strings.Contains(stderr, errNested.Error()) {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestProcessThatEndsIsSkippedWithItsLastWords(t *testing.T) {
+	s := newSpawner()
+	defer s.close()
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip(err)
+	}
+	c, err := s.start("sh", t.TempDir(), sh, "-c", "echo no such pool; exit 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := awaitReady(addr, c); err == nil || !strings.Contains(err.Error(), "no such pool") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCloseEndsEveryProcess(t *testing.T) {
+	s := newSpawner()
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	for range 3 {
+		if _, err := s.start("sleep", t.TempDir(), sleep, "600"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.close()
+	for _, c := range s.children {
+		select {
+		case <-c.done:
+		default:
+			t.Errorf("process %d is still there", c.pid())
+		}
+	}
+	s.close() // a second time does nothing
+}

@@ -135,6 +135,8 @@ type Command struct {
 
 	find    finder
 	numkeys numkeysForm // for findNumkeys
+
+	mayBlock, mayReach bool // whether Blocks and Reach must look at the request
 }
 
 // ArityOK reports whether a request of n arguments, the command's name

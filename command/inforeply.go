@@ -67,7 +67,11 @@ func (r *reply) infoOf(c *Command) {
 		r.spec(&c.specs[i])
 	}
 	subs := c.acceptedSubcommands()
-	r.set(len(subs))
+	if len(subs) == 0 {
+		r.set(0) // a set only if empty: that is how Redis 7.0 has it
+		return
+	}
+	r.array(len(subs))
 	for _, sub := range subs {
 		r.infoOf(sub)
 	}

@@ -39,6 +39,7 @@ func init() {
 	for i := range table {
 		c := &table[i]
 		c.ID = i
+		c.noteReach()
 		if parent != nil && len(c.Name) > len(parent.Name) && c.Name[len(parent.Name)] == '|' && c.Name[:len(parent.Name)] == parent.Name {
 			parent.Subcommands = append(parent.Subcommands, c)
 			continue

@@ -6,18 +6,26 @@ package command
 // request nothing else on its connection is answered. In doubt it says true. It
 // does not allocate.
 func (c *Command) Blocks(args [][]byte) bool {
+	if !c.mayBlock {
+		return false
+	}
 	switch {
 	case c.find == findStreams:
 		return streamBlocks(args)
 	case c.Name == "ts.read":
-		for i := 3; i < len(args); i++ {
-			if equalFold(args[i], "block") {
-				return true
-			}
-		}
-		return false
+		return hasOption(args, 3, "block")
 	}
-	return c.IsBlocking()
+	return true
+}
+
+// hasOption reports whether an option stands anywhere from position first on.
+func hasOption(args [][]byte, first int, option string) bool {
+	for i := first; i < len(args); i++ {
+		if equalFold(args[i], option) {
+			return true
+		}
+	}
+	return false
 }
 
 // streamBlocks steps over option values as streamKeys does: a group may be
@@ -51,19 +59,29 @@ const (
 // Reach returns what a request of c can touch beside its keys. It does not
 // allocate.
 func (c *Command) Reach(args [][]byte) Reach {
+	if !c.mayReach {
+		return ReachKeys
+	}
 	switch {
 	case c.find == findSort:
 		return sortReach(args)
-	case c.find == findNumkeys && (c.numkeys.words == numkeysScript || c.numkeys.words == numkeysFunction):
+	case c.isScript():
 		return ReachScript
-	case c.Name == "copy":
-		for i := 3; i < len(args); i++ {
-			if equalFold(args[i], "db") {
-				return ReachDatabase
-			}
-		}
+	case hasOption(args, 3, "db"):
+		return ReachDatabase
 	}
 	return ReachKeys
+}
+
+// isScript reports whether c runs a script or function by its keys.
+func (c *Command) isScript() bool {
+	return c.find == findNumkeys && (c.numkeys.words == numkeysScript || c.numkeys.words == numkeysFunction)
+}
+
+// noteReach sets what lets Blocks and Reach answer at once for most commands.
+func (c *Command) noteReach() {
+	c.mayBlock = c.IsBlocking() || c.Name == "ts.read"
+	c.mayReach = c.find == findSort || c.isScript() || c.Name == "copy"
 }
 
 // sortReach finds a BY pattern with a "*" (without one it only turns sorting

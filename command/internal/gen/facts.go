@@ -60,17 +60,18 @@ func parseFacts(text string) (*facts, error) {
 // checkOrder makes sure that the table can be read in one pass: sorted, every
 // subcommand behind its container.
 func (f *facts) checkOrder() error {
-	for i := 1; i < len(f.commands); i++ {
+	before := ""
+	for i := range f.commands {
+		name := f.commands[i].name
 		// "|" would sort behind letters; as the lowest byte it keeps families together.
-		before := strings.ReplaceAll(f.commands[i-1].name, "|", "\x00")
-		name := strings.ReplaceAll(f.commands[i].name, "|", "\x00")
-		if before >= name {
-			return fmt.Errorf("%q does not belong behind %q", f.commands[i].name, f.commands[i-1].name)
+		if strings.ReplaceAll(before, "|", "\x00") >= strings.ReplaceAll(name, "|", "\x00") {
+			return fmt.Errorf("%q does not belong behind %q", name, before)
 		}
-		container, _, sub := strings.Cut(f.commands[i].name, "|")
-		if sub && f.commands[i-1].name != container && !strings.HasPrefix(f.commands[i-1].name, container+"|") {
-			return fmt.Errorf("%q has no container before it", f.commands[i].name)
+		container, _, sub := strings.Cut(name, "|")
+		if sub && before != container && !strings.HasPrefix(before, container+"|") {
+			return fmt.Errorf("%q has no container before it", name)
 		}
+		before = name
 	}
 	return nil
 }

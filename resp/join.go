@@ -33,17 +33,54 @@ func ArrayLen(b []byte) (count, headerLen int, ok bool) {
 
 // ElementLen returns the length of the reply or element at the start of b, with
 // everything nested in it and any attributes before it. It returns 0 if b does
-// not hold all of it, or what it holds is malformed.
+// not hold all of it or is malformed; b is meant to be part of a reply that has
+// been scanned, and depth is not limited again.
 func ElementLen(b []byte) int {
 	if n := ReplyLen(b); n > 0 {
 		return n
 	}
+	// Where levels end does not matter here. It is enough to count the elements
+	// to come on all of them: an aggregate is one that brings others.
+	n := 0
+	for left := int64(1); left > 0; {
+		k, more := elementHead(b[n:])
+		if k == 0 {
+			return 0
+		}
+		n += k
+		left += more - 1
+	}
+	return n
+}
+
+// elementHead returns the length of the element at the start of b, or that of
+// its header alone if it is an aggregate, and how many elements follow as part
+// of it. The element that an attribute precedes is one of those.
+func elementHead(b []byte) (n int, more int64) {
+	if n := ReplyLen(b); n > 0 || len(b) == 0 {
+		return n, 0
+	}
+	eol, err := headerEnd(b)
+	if err == nil && eol > 0 {
+		count, ok := parseInt(b[1:eol])
+		if ok && count >= 0 && count <= DefaultReplyLimits.MaxElements {
+			switch b[0] {
+			case '*', '~', '>':
+				return eol + 2, count
+			case '%':
+				return eol + 2, 2 * count
+			case '|':
+				return eol + 2, 2*count + 1
+			}
+		}
+	}
+	// The rest are single elements, or streamed ones that need a stack.
 	var s ReplyState
 	n, done, err := s.Scan(b, &DefaultReplyLimits)
 	if err != nil || !done {
-		return 0
+		return 0, 0
 	}
-	return n
+	return n, 0
 }
 
 // ArrayReader takes an array reply apart, element by element.

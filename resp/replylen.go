@@ -58,7 +58,8 @@ func textLen(b []byte) int {
 // intLen is ReplyLen for an integer of up to 18 digits, which is in range
 // whatever the digits are.
 func intLen(b []byte) int {
-	b = b[:min(len(b), len(":-")+18+len("\r\n"))]
+	const digits = 18
+	b = b[:min(len(b), len(":-")+digits+len("\r\n"))]
 	first := 1
 	if b[1] == '-' {
 		first = 2
@@ -67,7 +68,7 @@ func intLen(b []byte) int {
 	for i < len(b) && b[i]-'0' < 10 {
 		i++
 	}
-	if i+1 >= len(b) || b[i] != '\r' || b[i+1] != '\n' || i == first {
+	if i+1 >= len(b) || b[i] != '\r' || b[i+1] != '\n' || i == first || i > first+digits {
 		return 0
 	}
 	if b[first] == '0' && i != 2 { // a leading zero, or -0

@@ -21,6 +21,7 @@ func (e ReplyError) AppendError(dst []byte) []byte {
 var (
 	errSyntax        error = ReplyError("ERR syntax error")
 	errNotInteger    error = ReplyError("ERR value is not an integer or out of range")
+	errTimeout       error = ReplyError("ERR timeout is not an integer or out of range")
 	errKeysNegative  error = ReplyError("ERR Number of keys can't be negative")
 	errKeysTooMany   error = ReplyError("ERR Number of keys can't be greater than number of args")
 	errKeysPositive  error = ReplyError("ERR numkeys should be greater than 0")
@@ -92,8 +93,14 @@ func AppendUnknownSubcommand(dst []byte, args [][]byte) []byte {
 // many arguments:
 //
 //	-ERR wrong number of arguments for 'get' command
+//
+// EXEC alone is answered with -EXECABORT, in a transaction or not.
 func AppendArity(dst []byte, c *Command) []byte {
-	dst = append(dst, "-ERR wrong number of arguments for '"...)
+	if c.Name == "exec" {
+		dst = append(dst, "-EXECABORT Transaction discarded because of: wrong number of arguments for '"...)
+	} else {
+		dst = append(dst, "-ERR wrong number of arguments for '"...)
+	}
 	dst = append(dst, c.Name...)
 	return append(dst, "' command\r\n"...)
 }

@@ -35,7 +35,7 @@ func (c *Command) Keys(args [][]byte, dst []int) ([]int, error) {
 	}
 	switch c.find {
 	case findSort:
-		return sortKeys(args, dst)
+		return sortKeys(c, args, dst)
 	case findGeo:
 		return geoKeys(args, dst)
 	case findStreams:
@@ -142,9 +142,12 @@ func (c *Command) checkCount(n int64, ok bool, room int64) error {
 // sortKeys serves SORT key [BY pattern] [LIMIT offset count] [GET pattern]...
 // [STORE destination]. The last STORE wins, as in the server; the values of
 // other options are stepped over, so that one spelled "store" is not taken for
-// the option.
-func sortKeys(args [][]byte, dst []int) ([]int, error) {
+// the option. SORT_RO has no STORE.
+func sortKeys(c *Command, args [][]byte, dst []int) ([]int, error) {
 	dst = append(dst, 1)
+	if c.IsReadonly() {
+		return dst, nil
+	}
 	store := 0
 	for i := 2; i < len(args); i++ {
 		switch {
@@ -210,11 +213,14 @@ func streamKeys(c *Command, args [][]byte, dst []int) ([]int, error) {
 				dst = append(dst, k)
 			}
 			return dst, nil
-		case left > 0 && (equalFold(args[i], "block") || equalFold(args[i], "count")):
-			if _, ok := parseInt(args[i+1]); !ok {
+		case left > 0 && equalFold(args[i], "block"):
+			if i++; !isInt(args[i]) {
+				return dst, errTimeout
+			}
+		case left > 0 && equalFold(args[i], "count"):
+			if i++; !isInt(args[i]) {
 				return dst, errNotInteger
 			}
-			i++
 		case inGroup && left > 0 && equalFold(args[i], "claim"): // since 8.4
 			i++
 		case left > 1 && equalFold(args[i], "group"):
@@ -260,6 +266,11 @@ func migrateKeys(args [][]byte, dst []int) ([]int, error) {
 		}
 	}
 	return append(dst, 3), nil
+}
+
+func isInt(b []byte) bool {
+	_, ok := parseInt(b)
+	return ok
 }
 
 // parseInt reads a decimal integer as Redis does: no spaces, no "+", no leading

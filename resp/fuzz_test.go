@@ -1,0 +1,124 @@
+package resp
+
+import (
+	"bytes"
+	"testing"
+)
+
+// Inputs up to this length are also cut in two at every position.
+const everyCut = 80
+
+// FuzzRequest checks that a byte stream gives the same requests however it is
+// cut, that memory is bounded by what has arrived, that the parser does not
+// write to its input, and that a request found is what AppendRequest makes of
+// its arguments, to the byte unless it came inline.
+func FuzzRequest(f *testing.F) {
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, lim := range []*Limits{&DefaultLimits, &UnauthenticatedLimits, {MaxBulk: 20, MaxArgs: 4, MaxRequest: 50, MaxInline: 16}} {
+			whole := feedRequests(in, nil, lim)
+			if got := feedRequests(in, cut(len(in), 1+len(in)/1000), lim); got != whole {
+				t.Fatalf("in pieces:\n%s\nwhole:\n%s", got, whole)
+			}
+			for i := 1; i < len(in) && len(in) <= everyCut; i++ {
+				if got := feedRequests(in, []int{i}, lim); got != whole {
+					t.Fatalf("cut at %d:\n%s\nwhole:\n%s", i, got, whole)
+				}
+			}
+		}
+		checkRequests(t, in)
+	})
+}
+
+func checkRequests(t *testing.T, in []byte) {
+	original := bytes.Clone(in)
+	var p, again RequestParser
+	var st RequestState
+	for rest := in; len(rest) > 0; {
+		n, err := p.Parse(rest, &st, &DefaultLimits)
+		if room := cap(p.Args) + cap(p.unquote); room > 64+2*len(in) {
+			t.Fatalf("%d bytes made the parser reserve %d", len(in), room)
+		}
+		if n == 0 || err != nil {
+			break
+		}
+		made := AppendRequest(nil, p.Args)
+		if len(p.Args) > 0 && !p.Inline && !bytes.Equal(made, rest[:n]) {
+			t.Fatalf("%q became %q", rest[:n], made)
+		}
+		if m, err := again.Parse(made, new(RequestState), &DefaultLimits); m != len(made) || err != nil ||
+			len(made) > 0 && !equalArgs(p.Args, again.Args) {
+			t.Fatalf("%q became %q, which is %d, %v, %q", rest[:n], made, m, err, again.Args)
+		}
+		rest = rest[n:]
+	}
+	if !bytes.Equal(in, original) {
+		t.Fatal("the input was written to")
+	}
+}
+
+func equalArgs(a, b [][]byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !bytes.Equal(a[i], b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// FuzzReply checks that a byte stream gives the same replies however it is cut,
+// and that the short ways to a reply's length, value and elements agree with
+// the long one.
+func FuzzReply(f *testing.F) {
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, lim := range []*ReplyLimits{&DefaultReplyLimits, {MaxDepth: 3, MaxBulk: 20, MaxElements: 10, MaxLine: 20}} {
+			whole := feedReplies(in, nil, lim)
+			if got := feedReplies(in, cut(len(in), 1+len(in)/1000), lim); got != whole {
+				t.Fatalf("in pieces:\n%s\nwhole:\n%s", got, whole)
+			}
+			for i := 1; i < len(in) && len(in) <= everyCut; i++ {
+				if got := feedReplies(in, []int{i}, lim); got != whole {
+					t.Fatalf("cut at %d:\n%s\nwhole:\n%s", i, got, whole)
+				}
+			}
+		}
+		var s ReplyState
+		for rest := in; len(rest) > 0; {
+			n, done, err := s.Scan(rest, &DefaultReplyLimits)
+			if short := ReplyLen(rest); short != 0 && (short != n || !done) {
+				t.Fatalf("%q: ReplyLen %d, Scan %d, %v, %v", rest, short, n, done, err)
+			}
+			if n > len(rest) || cap(s.stack) > 64+len(in) {
+				t.Fatalf("%d of %d bytes, room for %d levels", n, len(rest), cap(s.stack))
+			}
+			if !done || err != nil {
+				break
+			}
+			checkReply(t, rest[:n])
+			rest = rest[n:]
+		}
+	})
+}
+
+func checkReply(t *testing.T, reply []byte) {
+	if n := ElementLen(reply); n != len(reply) {
+		t.Fatalf("%q: ElementLen %d", reply, n)
+	}
+	if n, ok := Int(reply); ok != (reply[0] == ':') {
+		t.Fatalf("%q: Int %d, %v", reply, n, ok)
+	}
+	r, ok := ReadArray(reply)
+	if !ok {
+		return
+	}
+	count, length, _ := ArrayLen(reply)
+	for e, ok := r.Next(); ok; e, ok = r.Next() {
+		length += len(e)
+		count--
+	}
+	if length != len(reply) || count > 0 {
+		t.Fatalf("%q: its elements are %d bytes, and %d are missing", reply, length, count)
+	}
+}

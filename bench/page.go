@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strings"
 )
 
 //go:embed page.html
@@ -83,7 +82,7 @@ func (rep *Report) pageRow(row *Row) pageRow {
 	for _, r := range row.Results {
 		pr.Syscalls = pr.Syscalls || r.Median.Syscalls > 0
 		pr.PerIdle = pr.PerIdle || r.Median.PerIdle != 0
-		if r.Skipped != "" && !strings.HasPrefix(r.Skipped, "the null server") {
+		if r.Skipped != "" && !r.quiet() {
 			pr.Left = append(pr.Left, r.Target+" left out: "+r.Skipped)
 		}
 	}

@@ -40,6 +40,10 @@ func (p *progress) row(rep *Report, row *Row) {
 		if len(r.Rounds) == 0 {
 			continue
 		}
+		if row.Work.Scenario != "" {
+			fmt.Fprintf(p.w, "  %s peak %s MiB, then %s", r.Target, mebi(r.Median.PeakRSS), mebi(r.Median.SettledRSS))
+			continue
+		}
 		fmt.Fprintf(p.w, "  %s %s/s", r.Target, count(r.Median.RPS))
 		if r.Median.CPU > 0 {
 			fmt.Fprintf(p.w, " %sus", micros(r.Median.CPU))

@@ -48,6 +48,12 @@ type Result struct {
 	Example string  `json:"example,omitempty"` // the first wrong reply or error
 }
 
+// notAsked is why the null server is not part of most rows.
+const notAsked = "the null server is only asked where it checks the generator"
+
+// quiet reports whether what was left out goes without saying.
+func (r *Result) quiet() bool { return r.Skipped == notAsked }
+
 // Point is one point of a latency distribution.
 type Point struct {
 	Percentile float64 `json:"percentile"`

@@ -120,7 +120,7 @@ func (r *runner) runRow(ctx context.Context, w Workload) (*Row, error) {
 func skipReason(w Workload, t *Target) string {
 	switch {
 	case t.null && t.Name == nameNull && !w.Null:
-		return "the null server is only asked where it checks the generator"
+		return notAsked
 	case w.Scenario != "" && len(t.PIDs) == 0:
 		return "its process id is not known"
 	}

@@ -78,6 +78,20 @@ func (w Workload) title() string {
 
 func (rep *Report) writeRow(p *printer, row *Row) {
 	p.f("%s\n", row.Work.title())
+	if row.Work.Scenario != "" {
+		writeMemory(p, row)
+	} else {
+		rep.writeLoad(p, row)
+	}
+	for _, r := range row.Results {
+		if r.Skipped != "" && !r.quiet() {
+			p.f("  %s left out: %s\n", r.Target, r.Skipped)
+		}
+	}
+}
+
+// writeLoad writes what targets did under a load.
+func (rep *Report) writeLoad(p *printer, row *Row) {
 	tw := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "target\treq/s\t\tp50 ms\tp99\tp99.9\tmax\tcpu us/req\t\tuser\tsys\tpeak MiB\tsettled\twrong\tgen\tcpu/base\treq/base\tsyscalls\t")
 	base := row.result(rep.Base)
@@ -93,17 +107,23 @@ func (rep *Report) writeRow(p *printer, row *Row) {
 			count(m.RPS), span(r.Min.RPS, r.Max.RPS, count), millis(m.P50), millis(m.P99), millis(m.P999), millis(m.Worst),
 			micros(m.CPU), span(r.Min.CPU, r.Max.CPU, micros), micros(m.User), micros(m.System),
 			mebi(m.PeakRSS), mebi(m.SettledRSS), r.Max.Wrong+r.Max.Errors, m.GenShare*100, cpu, rps, micros(m.Syscalls))
-		if m.PerIdle != 0 {
-			fmt.Fprintf(tw, "%s: %.0f bytes per idle client\t\n", r.Target, m.PerIdle)
-		}
 	}
 	if err := tw.Flush(); p.err == nil {
 		p.err = err
 	}
+}
+
+// writeMemory writes what a scenario did to the targets' memory.
+func writeMemory(p *printer, row *Row) {
+	tw := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "target\tpeak MiB\tsettled MiB\tbytes per client\t")
 	for _, r := range row.Results {
-		if r.Skipped != "" && !strings.HasPrefix(r.Skipped, "the null server") {
-			p.f("  %s left out: %s\n", r.Target, r.Skipped)
+		if len(r.Rounds) > 0 {
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t\n", r.Target, mebi(r.Median.PeakRSS), mebi(r.Median.SettledRSS), digits(r.Median.PerIdle))
 		}
+	}
+	if err := tw.Flush(); p.err == nil {
+		p.err = err
 	}
 }
 
@@ -122,7 +142,7 @@ func (rep *Report) writeGoals(p *printer) {
 				word = "met"
 				met++
 			}
-			fmt.Fprintf(tw, "  %s\t%s\tof %s\t%s\t%.2f\t%s\n", v.Row, v.Figure, v.Base, v.Want, v.Got, word)
+			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%.2f\t%s\n", v.Row, v.Figure, v.Base, v.Want, v.Got, word)
 		}
 		if err := tw.Flush(); p.err == nil {
 			p.err = err

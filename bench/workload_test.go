@@ -56,9 +56,9 @@ func TestEverySetIsValidAndNamesAreUnique(t *testing.T) {
 	}
 }
 
-func TestStandardSetHoldsEveryGoal(t *testing.T) {
+func TestSetsHoldEveryGoal(t *testing.T) {
 	have := make(map[string]bool)
-	for _, w := range standardSet() {
+	for _, w := range append(standardSet(), memorySet()...) {
 		have[w.withDefaults().Name] = true
 	}
 	for _, g := range goals {

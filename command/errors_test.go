@@ -142,7 +142,7 @@ func TestBadCountsOfKeysGetTheWordsOfTheServer(t *testing.T) {
 	for _, count := range []string{"0", "-1", "9", "x", "01", "4294967297"} {
 		f("ZUNION "+count+" a", "ZINTER "+count+" a", "ZDIFF "+count+" a", "ZINTERCARD "+count+" a")
 		f("ZUNIONSTORE d "+count+" a", "ZINTERSTORE d "+count+" a", "ZDIFFSTORE d "+count+" a")
-		f("SINTERCARD "+count+" a")
+		f("SINTERCARD " + count + " a")
 		f("LMPOP "+count+" a LEFT", "ZMPOP "+count+" a MIN", "BLMPOP 0 "+count+" a LEFT", "BZMPOP 0 "+count+" a MIN")
 	}
 	f("LMPOP 2 a LEFT", "ZMPOP 2 a MIN", "BLMPOP 0 2 a LEFT")

@@ -180,7 +180,12 @@ func (c *Command) keyFlags(args [][]byte, at int) []string {
 			return c.specs[i].flags
 		}
 	}
-	return c.specs[len(c.specs)-1].flags // what a keyword names
+	// What a keyword names. "incomplete" is about the search, not about a key.
+	flags := c.specs[len(c.specs)-1].flags
+	if last := len(flags) - 1; flags[last] == "incomplete" {
+		flags = flags[:last]
+	}
+	return flags
 }
 
 // bitfieldReads reports whether every operation of a BITFIELD is a GET.

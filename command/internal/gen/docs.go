@@ -69,6 +69,9 @@ func (f *facts) remark(c *command) string {
 func keysText(c *command) string {
 	switch c.find {
 	case "sort":
+		if c.name == "sort_ro" {
+			return "key 1"
+		}
 		return "key 1, STORE"
 	case "geo":
 		return "key 1, STORE, STOREDIST"

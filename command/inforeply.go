@@ -20,8 +20,12 @@ func (f Flags) words() []string {
 
 // info answers COMMAND INFO name...; no names means all.
 func (r *reply) info(names [][]byte) {
-	if len(names) == 0 {
+	switch {
+	case len(names) == 0:
 		r.infoOfAll()
+		return
+	case len(names) > Count():
+		r.err(errTooManyNames)
 		return
 	}
 	r.array(len(names))
@@ -138,6 +142,10 @@ func (r *reply) unknownSpec() {
 // docs answers COMMAND DOCS name...; no names means all, unknown ones are left
 // out.
 func (r *reply) docs(names [][]byte) {
+	if len(names) > Count() {
+		r.err(errTooManyNames)
+		return
+	}
 	var all []*Command
 	for _, name := range names {
 		if c := named(name); c != nil {

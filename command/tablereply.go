@@ -1,18 +1,23 @@
 package command
 
 import (
+	"bytes"
 	"path"
 	"slices"
 	"strings"
 )
 
-// The errors of COMMAND GETKEYS and LIST, in Redis's words.
+// The errors of COMMAND, in Redis's words.
 const (
 	errInvalidCommand   ReplyError = "ERR Invalid command specified"
 	errNoKeyArguments   ReplyError = "ERR The command has no key arguments"
 	errInvalidNumber    ReplyError = "ERR Invalid number of arguments specified for command"
 	errInvalidArguments ReplyError = "ERR Invalid arguments specified for command"
 	errSyntaxReply      ReplyError = "ERR syntax error"
+
+	// Not Redis's: each name costs kilobytes of reply, and nobody has more
+	// questions than there are commands.
+	errTooManyNames ReplyError = "ERR too many command names"
 )
 
 // AppendTableReply appends the reply to a request of c that the table alone can
@@ -75,12 +80,17 @@ func (c *Command) acceptedSubcommands() []*Command {
 // named returns the served command or subcommand ("client|setname", in any
 // case) that COMMAND INFO and DOCS are asked for, or nil.
 func named(name []byte) *Command {
-	for i := range table {
-		if c := &table[i]; equalFold(name, c.Name) && c.Accepted() {
-			return c
-		}
+	container, sub, isSub := bytes.Cut(name, []byte("|"))
+	request := [2][]byte{container, sub}
+	args := request[:1]
+	if isSub {
+		args = request[:2]
 	}
-	return nil
+	c, problem := Lookup(args)
+	if problem != NoProblem || len(c.Name) != len(name) || !c.Accepted() {
+		return nil // the length tells "get|x" from "get"
+	}
+	return c
 }
 
 // list answers COMMAND LIST [FILTERBY MODULE|ACLCAT|PATTERN word]. It

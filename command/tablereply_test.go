@@ -93,6 +93,24 @@ func TestCommandInfoAndDocsOfNames(t *testing.T) {
 	}
 }
 
+func TestNamesThatOnlyLookLikeCommandsAreUnknown(t *testing.T) {
+	for _, name := range []string{"", "|", "get|", "get|x", "client|", "client|nope", "|id", "client|id|", "object|help "} {
+		if c := named([]byte(name)); c != nil {
+			t.Errorf("%q is %s", name, c.Name)
+		}
+	}
+}
+
+func TestManyNamesDoNotMakeAHugeReply(t *testing.T) {
+	args := append([]string{"COMMAND", "INFO"}, slices.Repeat([]string{"client"}, Count()+1)...)
+	for _, sub := range []string{"INFO", "DOCS"} {
+		args[1] = sub
+		if got := ask(t, false, args...); got != errTooManyNames {
+			t.Errorf("%s: %.100v", sub, got)
+		}
+	}
+}
+
 func TestRESP2RepliesAreRESP3RepliesAsARedisDowngradesThem(t *testing.T) {
 	for _, request := range []string{"COMMAND", "COMMAND INFO get nope", "COMMAND DOCS", "COMMAND LIST", "COMMAND GETKEYSANDFLAGS SET a b", "OBJECT HELP"} {
 		args := strings.Fields(request)

@@ -28,7 +28,7 @@ func (rep *Report) headlinePlots() map[string]string {
 
 // conditions says in a line where and how the report was measured.
 func (rep *Report) conditions() string {
-	return fmt.Sprintf("%d cores for clients, servers and proxy together; medians of %d rounds; commit %s", rep.Machine.Cores, rep.Rounds, rep.Machine.Commit)
+	return fmt.Sprintf("%d cores for clients, servers and proxy together; median of rounds: %d; commit %s", rep.Machine.Cores, rep.Rounds, rep.Machine.Commit)
 }
 
 // throughputPlot draws requests per second for the rows that keep wants.

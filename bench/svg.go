@@ -16,8 +16,8 @@ const svgStyle = `<style>
 .t{font:12px system-ui,sans-serif;fill:#1f2933}.h{font-weight:600}.m{fill:#616e7c}.g{stroke:#d9dee4}.l{fill:none;stroke-width:2}
 .c0{fill:#009e73;stroke:#009e73}.c1{fill:#e69f00;stroke:#e69f00}.c2{fill:#56b4e9;stroke:#56b4e9}.c3{fill:#8d99a6;stroke:#8d99a6}
 .c4{fill:#c3cad3;stroke:#c3cad3}.c5{fill:#cc79a7;stroke:#cc79a7}.c6{fill:#0072b2;stroke:#0072b2}.c7{fill:#d55e00;stroke:#d55e00}
-.bar{stroke:none}.l{fill:none}
-@media (prefers-color-scheme:dark){.t{fill:#e4e7eb}.m{fill:#9aa5b1}.g{stroke:#3a434e}.c4{fill:#5b6673;stroke:#5b6673}}
+.bar{stroke:none}.l{fill:none}.r{stroke:#1f2933;stroke-opacity:.6}
+@media (prefers-color-scheme:dark){.t{fill:#e4e7eb}.m{fill:#9aa5b1}.g{stroke:#3a434e}.r{stroke:#e4e7eb}.c4{fill:#5b6673;stroke:#5b6673}}
 </style>`
 
 // colour returns the class of a target's colour: the same in every plot.
@@ -98,7 +98,7 @@ func drawBar(b *strings.Builder, r bar, x, y int, scale float64) {
 		r.class, left, y, length, barHeight, html.EscapeString(r.name), r.text, digits(r.lo), digits(r.hi))
 	end := length
 	if r.hi > r.lo {
-		fmt.Fprintf(b, `<path class="t" style="stroke:currentColor;stroke-opacity:.55" d="M%.1f %dH%.1f"/>`,
+		fmt.Fprintf(b, `<path class="r" d="M%.1f %dH%.1f"/>`,
 			float64(left)+r.lo*scale, y+barHeight/2, float64(left)+r.hi*scale)
 		end = max(end, r.hi*scale)
 	}
@@ -121,7 +121,7 @@ type line struct {
 
 const (
 	curveHeight = 330
-	curveLeft   = 52
+	curveLeft   = 62
 	curveRight  = plotWidth - 130
 	curveTop    = 56
 	curveBottom = 290
@@ -138,9 +138,8 @@ func curveSVG(title, note string, lines []line) string {
 	var b strings.Builder
 	for v := lo; v <= hi*1.001; v *= 10 {
 		fmt.Fprintf(&b, `<path class="g" d="M%d %.1fH%d"/><text class="t m" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n",
-			curveLeft, yOf(v), curveRight, curveLeft-6, yOf(v)+4, digitsPlain(v))
+			curveLeft, yOf(v), curveRight, curveLeft-6, yOf(v)+4, decade(v))
 	}
-	fmt.Fprintf(&b, `<text class="t m" x="0" y="%d">ms</text>`, curveTop-8)
 	for _, p := range []float64{0, 50, 90, 99, 99.9, 99.99} {
 		fmt.Fprintf(&b, `<path class="g" d="M%.1f %dV%d"/><text class="t m" x="%.1f" y="%d" text-anchor="middle">%g %%</text>`+"\n",
 			curveX(p), curveTop, curveBottom, curveX(p), curveBottom+18, p)
@@ -205,10 +204,10 @@ func spread(ys []float64, step float64) []float64 {
 	return out
 }
 
-// digitsPlain writes a power of ten.
-func digitsPlain(v float64) string {
+// decade writes a power of ten, in milliseconds.
+func decade(v float64) string {
 	if v >= 1 {
-		return fmt.Sprintf("%.0f", v)
+		return fmt.Sprintf("%.0f ms", v)
 	}
-	return fmt.Sprintf("%.3g", v)
+	return fmt.Sprintf("%.3g ms", v)
 }

@@ -1,0 +1,390 @@
+package eventloop
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+)
+
+// Handler is what a connection's bytes and end are told to, always on the
+// loop's goroutine.
+type Handler interface {
+	// Data is given all bytes that wait to be handled, oldest first, and
+	// returns how many of them are done with; the rest is presented again,
+	// followed by more. The bytes are valid only during the call.
+	Data(b []byte) (n int)
+
+	// EOF tells that the peer will send no more: b is what it left undone.
+	// The connection can still write; the handler closes it when it is done.
+	EOF()
+
+	// Closed tells that the connection failed and is gone; TakeUnwritten still
+	// returns what was not written. It is not called after Close.
+	Closed(err error)
+
+	// Drained tells that output which the peer did not take at first has
+	// now left completely.
+	Drained()
+}
+
+// Conn is a buffered non-blocking connection of one loop. Output is collected
+// and written at the end of the turn. It belongs to the loop's goroutine.
+type Conn struct {
+	loop *Loop
+	h    Handler
+	fd   int
+
+	in     []byte // bytes the handler left, from inOff; nil when there are none
+	inOff  int
+	out    []byte // bytes to write, from outOff; nil when there are none
+	outOff int
+	outCap int // size of the last output buffer, to start the next one with
+
+	dirty   bool     // in loop.dirty
+	stalled bool     // the peer did not take all output; waiting for writability
+	paused  bool     // the handler does not want data
+	eof     bool     // the peer has ended its side
+	armed   interest // what the poller reports
+}
+
+// Attach makes a connection of fd, a non-blocking connected socket which the
+// loop now owns, and starts to read from it.
+func (l *Loop) Attach(fd int, h Handler) (*Conn, error) {
+	c := &Conn{loop: l, h: h, fd: fd, armed: readable}
+	if err := l.poll.add(fd, c.armed); err != nil {
+		return nil, err
+	}
+	for fd >= len(l.conns) {
+		l.conns = append(l.conns, nil)
+	}
+	l.conns[fd] = c
+	l.open++
+	return c, nil
+}
+
+// Detach takes the connection, which must have no input or output waiting,
+// away from the loop and returns its descriptor, for another loop to Attach.
+func (c *Conn) Detach() (fd int) {
+	if c.Waiting() > 0 || c.Unread() > 0 {
+		panic("bug: detaching a connection with bytes in its buffers")
+	}
+	c.loop.poll.remove(c.fd)
+	return c.forget()
+}
+
+// Close closes the connection at once and drops what was not written. It may
+// be called twice, and from its own handler, which must then not touch the
+// bytes that it was given again.
+func (c *Conn) Close() {
+	if c.fd < 0 {
+		return
+	}
+	closeFD(c.forget())
+	c.releaseBuffers()
+}
+
+// forget takes the connection out of the loop's tables.
+func (c *Conn) forget() (fd int) {
+	fd = c.fd
+	c.fd = -1
+	c.loop.conns[fd] = nil
+	c.loop.open--
+	return fd
+}
+
+func (c *Conn) releaseBuffers() {
+	c.loop.bufs.put(c.in)
+	c.loop.bufs.put(c.out)
+	c.in, c.inOff, c.out, c.outOff = nil, 0, nil, 0
+}
+
+// Open tells whether the connection has not been closed.
+func (c *Conn) Open() bool { return c.fd >= 0 }
+
+// FD is the connection's descriptor, for socket options; -1 when closed.
+func (c *Conn) FD() int { return c.fd }
+
+// Waiting is how many bytes wait to be written.
+func (c *Conn) Waiting() int { return len(c.out) - c.outOff }
+
+// Stalled tells whether the peer has not taken all that was written to it.
+func (c *Conn) Stalled() bool { return c.stalled }
+
+// Unread is how many bytes were read that the handler has left.
+func (c *Conn) Unread() int { return len(c.in) - c.inOff }
+
+// Append copies b to the output, which is written at the end of the turn.
+func (c *Conn) Append(b []byte) {
+	if len(b) > cap(c.out)-len(c.out) {
+		c.growOut(len(b))
+	}
+	c.out = append(c.out, b...)
+	if !c.dirty {
+		c.markDirty()
+	}
+}
+
+// Reserve returns the output buffer with room for at least n more bytes, for
+// the caller to append to and hand back with Commit before anything else is
+// done with the connection.
+func (c *Conn) Reserve(n int) []byte {
+	if n > cap(c.out)-len(c.out) {
+		c.growOut(n)
+	}
+	return c.out
+}
+
+// Commit takes b, which is what Reserve returned with bytes appended, and
+// returns how many these are.
+func (c *Conn) Commit(b []byte) (n int) {
+	n = len(b) - len(c.out)
+	c.out = b
+	if !c.dirty {
+		c.markDirty()
+	}
+	return n
+}
+
+func (c *Conn) markDirty() {
+	if c.fd < 0 {
+		return
+	}
+	c.dirty = true
+	c.loop.dirty = append(c.loop.dirty, c)
+}
+
+func (c *Conn) growOut(n int) {
+	if c.out == nil {
+		c.out = c.loop.bufs.get(max(n, c.outCap))
+		return
+	}
+	if c.outOff > 0 && c.outOff >= len(c.out)/2 {
+		c.out = c.out[:copy(c.out, c.out[c.outOff:])]
+		c.outOff = 0
+		if n <= cap(c.out)-len(c.out) {
+			return
+		}
+	}
+	c.out = c.loop.bufs.grow(c.out, n)
+}
+
+// directWrite is the least size for which a system call of its own costs less
+// than to copy the bytes to the output buffer and from there to the kernel.
+const directWrite = 16 << 10
+
+// Write is Append for bytes that may be many: those are given to the kernel
+// right away, after what waits already, and only what it does not take is
+// copied.
+func (c *Conn) Write(b []byte) {
+	if len(b) < directWrite || c.stalled {
+		c.Append(b)
+		return
+	}
+	if c.Waiting() > 0 && !c.writeOut() {
+		if c.fd >= 0 {
+			c.Append(b)
+		}
+		return
+	}
+	n, err := write(c.fd, b)
+	if err != nil && err != syscall.EAGAIN {
+		c.fail(err)
+		return
+	}
+	if n < len(b) {
+		c.Append(b[max(n, 0):])
+	}
+}
+
+// TakeUnwritten returns what waits to be written, in a buffer that the caller
+// now owns and may give to Loop.Release. The output is empty then.
+func (c *Conn) TakeUnwritten() []byte {
+	if c.out == nil {
+		return nil
+	}
+	out := c.out[:copy(c.out, c.out[c.outOff:])]
+	c.out, c.outOff = nil, 0
+	return out
+}
+
+// Pause stops reading: the handler wants no data until Resume.
+func (c *Conn) Pause() {
+	c.paused = true
+	c.arm()
+}
+
+// Resume reads on. The handler must ask for bytes that it left with Redeliver.
+func (c *Conn) Resume() {
+	c.paused = false
+	c.arm()
+}
+
+// Paused tells whether Pause is in force.
+func (c *Conn) Paused() bool { return c.paused }
+
+// Redeliver calls the handler's Data with the bytes that it left, if any.
+// It is for a handler that can go on now; do not call it from Data.
+func (c *Conn) Redeliver() {
+	if c.Unread() > 0 {
+		c.consume(c.h.Data(c.in[c.inOff:]))
+	}
+}
+
+// ready handles what the poller reported.
+func (c *Conn) ready(ev event) {
+	if ev.writable() && c.stalled {
+		c.resumeWriting()
+	}
+	if c.fd < 0 {
+		return
+	}
+	if ev.readable() && !c.paused && !c.eof {
+		c.read()
+		return
+	}
+	if ev.broken() {
+		// Not reading, yet the peer is gone for good: nothing that waits for
+		// it can be delivered.
+		c.fail(syscall.ECONNRESET)
+	}
+}
+
+func (c *Conn) read() {
+	if c.Unread() == 0 {
+		l := c.loop
+		n, err := read(c.fd, l.readBuf)
+		if n > 0 {
+			b := l.readBuf[:n]
+			if k := c.h.Data(b); c.fd >= 0 && k < n {
+				c.in = append(l.bufs.get(n-k), b[k:]...)
+			}
+			return
+		}
+		c.ended(n, err)
+		return
+	}
+	n, err := read(c.fd, c.roomToRead())
+	if n > 0 {
+		c.in = c.in[:len(c.in)+n]
+		c.consume(c.h.Data(c.in[c.inOff:]))
+		return
+	}
+	c.ended(n, err)
+}
+
+// minRead is the least room that a read into a connection's own buffer gets.
+const minRead = 4 << 10
+
+// roomToRead makes room behind the bytes that were left. The buffer doubles as
+// bytes arrive, so none is reserved for what a peer only announces.
+func (c *Conn) roomToRead() []byte {
+	if cap(c.in)-len(c.in) < max(minRead, c.Unread()/2) {
+		if c.inOff > c.Unread() {
+			c.in = c.in[:copy(c.in, c.in[c.inOff:])]
+			c.inOff = 0
+		} else {
+			rest := c.in[c.inOff:]
+			bigger := append(c.loop.bufs.get(max(2*len(rest), 4*minRead)), rest...)
+			c.loop.bufs.put(c.in)
+			c.in, c.inOff = bigger, 0
+		}
+	}
+	return c.in[len(c.in):cap(c.in)]
+}
+
+func (c *Conn) consume(n int) {
+	if c.fd < 0 {
+		return
+	}
+	c.inOff += n
+	if c.inOff == len(c.in) {
+		c.loop.bufs.put(c.in)
+		c.in, c.inOff = nil, 0
+	}
+}
+
+// ended handles a read that brought nothing.
+func (c *Conn) ended(n int, err error) {
+	switch {
+	case n == 0 && err == nil:
+		c.eof = true
+		c.arm()
+		c.h.EOF()
+	case err != syscall.EAGAIN && err != syscall.EINTR:
+		c.fail(err)
+	}
+}
+
+// flush writes what was appended in this turn. A peer that did not take all of
+// the last write is left alone until the poller says that it can take more.
+func (c *Conn) flush() {
+	if c.fd >= 0 && c.out != nil && !c.stalled {
+		c.writeOut()
+	}
+}
+
+func (c *Conn) resumeWriting() {
+	if c.writeOut() {
+		c.stalled = false
+		c.arm()
+		c.h.Drained()
+	}
+}
+
+// writeOut tells whether all output was written.
+func (c *Conn) writeOut() bool {
+	n, err := write(c.fd, c.out[c.outOff:])
+	if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
+		c.fail(err)
+		return false
+	}
+	c.outOff += max(n, 0)
+	if c.outOff < len(c.out) {
+		if !c.stalled {
+			c.stalled = true
+			c.arm()
+		}
+		return false
+	}
+	c.outCap = cap(c.out)
+	if c.outCap > 64<<10 {
+		c.outCap = 0
+	}
+	c.loop.bufs.put(c.out)
+	c.out, c.outOff = nil, 0
+	return true
+}
+
+// arm tells the poller what to report, if that has changed.
+func (c *Conn) arm() {
+	if c.fd < 0 {
+		return
+	}
+	var want interest
+	if !c.paused && !c.eof {
+		want |= readable
+	}
+	if c.stalled {
+		want |= writable
+	}
+	if want != c.armed {
+		c.armed = want
+		c.loop.poll.modify(c.fd, want)
+	}
+}
+
+func (c *Conn) fail(err error) {
+	if c.fd < 0 {
+		return
+	}
+	closeFD(c.forget())
+	c.h.Closed(err)
+	c.releaseBuffers()
+}
+
+// IsOrderly tells whether err is a peer that went away: nothing to log.
+func IsOrderly(err error) bool {
+	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,230 @@
+// Package eventloop runs buffered non-blocking connections on one goroutine.
+//
+// A Loop owns an epoll (kqueue on BSD and macOS) instance, its connections,
+// its timers and one large read buffer. It works in turns: wait for readiness,
+// let every ready connection read once and hand its bytes to a Handler, run
+// what other goroutines posted and the timers that are due, run what was
+// deferred, and then write each connection that has output, once. So whatever
+// happens in one turn leaves in one system call for each connection: batching
+// comes from load, never from a timer.
+//
+// Everything of a Loop and its Conns belongs to the loop's goroutine; only
+// Post, Stop, Busy and the functions that say so may be called from others.
+// The package knows no Redis.
+package eventloop
+
+import (
+	"container/heap"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// readBufferSize is what one read takes at most. Large enough for the replies
+// of a deep pipeline in one call, small enough to stay in a core's L2 cache.
+const readBufferSize = 128 << 10
+
+// Loop is one event loop. Make it with New, start it with Run.
+type Loop struct {
+	// Owned by the loop's goroutine.
+	poll     poller
+	now      int64   // monotonic nanoseconds at the start of the turn
+	conns    []*Conn // by descriptor
+	open     int     // how many of conns are not nil
+	readBuf  []byte  // shared by all connections: an idle one holds no buffer
+	dirty    []*Conn // have output to write at the end of the turn
+	deferred []Deferred
+	timers   timerHeap
+	bufs     buffers
+	spin     bool  // the last wait that did not sleep found something
+	busyFrom int64 // start of the window that Busy reports on
+	busyIdle int64 // nanoseconds of that window spent asleep
+
+	busy    atomic.Uint32 // per mille of the last window that was not sleep
+	stopped atomic.Bool
+
+	mu      sync.Mutex // guards mailbox; never held during I/O or calls
+	mailbox []func()
+	mail    atomic.Bool    // the mailbox is not empty
+	dialing sync.WaitGroup // goroutines that may still post
+}
+
+// Deferred is work for the end of a turn, before output is written.
+type Deferred interface {
+	// RunDeferred is called once for each Defer, on the loop.
+	RunDeferred()
+}
+
+// New returns a loop that has not started. With parked, it waits for events
+// on the runtime's poller, which suits several loops; without, it blocks its
+// thread in the kernel, which is cheaper when it is the only busy one (see
+// docs/adr). The caller must Run it, which also releases its descriptors.
+func New(parked bool) (*Loop, error) {
+	l := &Loop{readBuf: make([]byte, readBufferSize)}
+	if err := l.poll.open(parked); err != nil {
+		return nil, err
+	}
+	l.now = nanotime()
+	l.busyFrom = l.now
+	l.trimBuffers()
+	return l, nil
+}
+
+// Run turns until Stop and then closes every connection, without telling
+// their handlers. It belongs on a goroutine of its own and returns when all
+// goroutines that the loop started have ended.
+func (l *Loop) Run() {
+	l.poll.enter()
+	for !l.stopped.Load() {
+		l.turn()
+	}
+	for _, c := range l.conns {
+		if c != nil {
+			c.Close()
+		}
+	}
+	l.dialing.Wait()
+	l.runMailbox() // hands back descriptors that dialers posted too late
+	for _, c := range l.conns {
+		if c != nil {
+			c.Close()
+		}
+	}
+	l.poll.close()
+}
+
+// Stop makes Run return after the current turn. Any goroutine may call it.
+func (l *Loop) Stop() {
+	l.stopped.Store(true)
+	l.poll.wake()
+}
+
+// Post runs fn on the loop in its next turn. Any goroutine may call it; fn is
+// dropped if the loop has ended.
+func (l *Loop) Post(fn func()) {
+	l.mu.Lock()
+	l.mailbox = append(l.mailbox, fn)
+	l.mu.Unlock()
+	if !l.mail.Swap(true) {
+		l.poll.wake()
+	}
+}
+
+// Defer runs d at the end of this turn, before output is written.
+func (l *Loop) Defer(d Deferred) { l.deferred = append(l.deferred, d) }
+
+// Now is the monotonic time at which the turn began, in nanoseconds since an
+// arbitrary start: cheap, and the same for everything in a turn.
+func (l *Loop) Now() int64 { return l.now }
+
+// Conns is the number of open connections.
+func (l *Loop) Conns() int { return l.open }
+
+// Busy is the share of recent time, 0 to 1, in which the loop was not asleep.
+// Any goroutine may call it.
+func (l *Loop) Busy() float64 { return float64(l.busy.Load()) / 1000 }
+
+func (l *Loop) turn() {
+	for _, ev := range l.wait() {
+		if c := l.connAt(ev.fd()); c != nil {
+			c.ready(ev)
+		}
+	}
+	if l.mail.Load() {
+		l.runMailbox()
+	}
+	if len(l.timers) > 0 && l.timers[0].at <= l.now {
+		l.runTimers()
+	}
+	for len(l.deferred) > 0 || len(l.dirty) > 0 {
+		l.runDeferred()
+		l.flushDirty()
+	}
+}
+
+// wait returns the events that are ready. It looks once without sleeping as
+// long as that keeps finding something, and sleeps otherwise.
+func (l *Loop) wait() []event {
+	if l.spin {
+		if evs := l.poll.wait(0); len(evs) > 0 {
+			l.now = nanotime()
+			l.countBusy(0)
+			return evs
+		}
+	}
+	before := nanotime()
+	evs := l.poll.wait(l.untilNextTimer(before))
+	l.now = nanotime()
+	l.spin = len(evs) > 1
+	l.countBusy(l.now - before)
+	return evs
+}
+
+// busyWindow is the time over which Busy averages.
+const busyWindow = int64(100 * time.Millisecond)
+
+func (l *Loop) countBusy(asleep int64) {
+	l.busyIdle += asleep
+	if window := l.now - l.busyFrom; window >= busyWindow {
+		l.busy.Store(uint32(1000 - 1000*l.busyIdle/window))
+		l.busyFrom, l.busyIdle = l.now, 0
+	}
+}
+
+func (l *Loop) untilNextTimer(now int64) time.Duration {
+	if len(l.timers) == 0 || l.mail.Load() {
+		if l.mail.Load() {
+			return 0
+		}
+		return time.Duration(math.MaxInt64)
+	}
+	return max(0, time.Duration(l.timers[0].at-now))
+}
+
+func (l *Loop) runMailbox() {
+	l.mail.Store(false)
+	l.mu.Lock()
+	fns := l.mailbox
+	l.mailbox = nil
+	l.mu.Unlock()
+	for _, fn := range fns {
+		fn()
+	}
+}
+
+func (l *Loop) runTimers() {
+	for len(l.timers) > 0 && l.timers[0].at <= l.now {
+		t := heap.Pop(&l.timers).(*Timer)
+		t.fn()
+	}
+}
+
+// runDeferred runs what is deferred now; what that defers is for the next go,
+// after output was written, so that one connection can't starve the rest.
+func (l *Loop) runDeferred() {
+	n := len(l.deferred)
+	for i := 0; i < n; i++ {
+		l.deferred[i].RunDeferred()
+	}
+	rest := copy(l.deferred, l.deferred[n:])
+	clear(l.deferred[rest:])
+	l.deferred = l.deferred[:rest]
+}
+
+func (l *Loop) flushDirty() {
+	for i := 0; i < len(l.dirty); i++ {
+		c := l.dirty[i]
+		l.dirty[i] = nil
+		c.dirty = false
+		c.flush()
+	}
+	l.dirty = l.dirty[:0]
+}
+
+func (l *Loop) connAt(fd int) *Conn {
+	if fd < len(l.conns) {
+		return l.conns[fd]
+	}
+	return nil
+}

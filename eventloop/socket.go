@@ -1,0 +1,153 @@
+package eventloop
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Dial connects to addr on a goroutine of its own, resolving names as needed,
+// and calls done on the loop with the descriptor of a non-blocking socket,
+// which the callee then owns, or an error. Network is "tcp" or "unix". With
+// keepAlive the socket gets SO_KEEPALIVE.
+func (l *Loop) Dial(network, addr string, timeout time.Duration, keepAlive bool, done func(fd int, err error)) {
+	l.dialing.Go(func() {
+		fd, err := dial(network, addr, timeout, keepAlive)
+		l.Post(func() {
+			if err == nil && l.stopped.Load() {
+				closeFD(fd)
+				return
+			}
+			done(fd, err)
+		})
+	})
+}
+
+func dial(network, addr string, timeout time.Duration, keepAlive bool) (int, error) {
+	d := net.Dialer{Timeout: timeout, KeepAlive: -1}
+	if keepAlive {
+		d.KeepAlive = 0 // the system's default interval
+	}
+	conn, err := d.DialContext(context.Background(), network, addr)
+	if err != nil {
+		return -1, err
+	}
+	defer conn.Close()
+	return duplicate(conn.(syscall.Conn))
+}
+
+// duplicate returns a second descriptor for c's socket, unknown to the
+// runtime's poller, so that a loop can own it.
+func duplicate(c syscall.Conn) (fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := raw.Control(func(s uintptr) {
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		if fd, err = syscall.Dup(int(s)); err == nil {
+			syscall.CloseOnExec(fd)
+		}
+	})
+	if cerr != nil {
+		return -1, cerr
+	}
+	return fd, err
+}
+
+// Listener accepts connections for loops to own. Any goroutine may use it.
+type Listener struct {
+	net.Listener
+	file *os.File // a second descriptor: net hands out no accepted socket that it does not watch itself
+	raw  syscall.RawConn
+}
+
+// Listen opens a listening socket. Network is "tcp" or "unix"; backlog is that
+// of listen(2); reusePort sets SO_REUSEPORT.
+func Listen(network, addr string, backlog int, reusePort bool) (*Listener, error) {
+	lc := net.ListenConfig{KeepAlive: -1}
+	lc.SetMultipathTCP(false) // its sockets cost more
+	if reusePort {
+		lc.Control = setReusePort
+	}
+	ln, err := lc.Listen(context.Background(), network, addr)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{Listener: ln}
+	if err := l.open(backlog); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+func (l *Listener) open(backlog int) error {
+	fd, err := duplicate(l.Listener.(syscall.Conn))
+	if err != nil {
+		return err
+	}
+	l.file = os.NewFile(uintptr(fd), "listener")
+	// The net package listens with the system's maximum; a second listen(2)
+	// sets the backlog that was asked for.
+	if err = syscall.Listen(fd, backlog); err == nil {
+		l.raw, err = l.file.SyscallConn()
+	}
+	if err != nil {
+		l.file.Close()
+	}
+	return err
+}
+
+// Close stops listening and ends AcceptFD.
+func (l *Listener) Close() error {
+	l.file.Close()
+	return l.Listener.Close()
+}
+
+// AcceptFD waits for a client and returns the descriptor of its socket,
+// non-blocking, without delay for small writes, and its address. After Close
+// it returns an error that wraps os.ErrClosed.
+func (l *Listener) AcceptFD(keepAlive bool) (fd int, peer string, err error) {
+	var sa syscall.Sockaddr
+	rerr := l.raw.Read(func(s uintptr) bool {
+		fd, sa, err = accept(int(s))
+		return err != syscall.EAGAIN && err != syscall.ECONNABORTED && err != syscall.EINTR
+	})
+	if rerr != nil {
+		return -1, "", rerr
+	}
+	if err != nil {
+		return -1, "", err
+	}
+	if _, unix := sa.(*syscall.SockaddrUnix); !unix {
+		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+		if keepAlive {
+			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+		}
+	}
+	return fd, sockaddr(sa), nil
+}
+
+func sockaddr(sa syscall.Sockaddr) string {
+	switch a := sa.(type) {
+	case *syscall.SockaddrInet4:
+		return (&net.TCPAddr{IP: a.Addr[:], Port: a.Port}).String()
+	case *syscall.SockaddrInet6:
+		return (&net.TCPAddr{IP: a.Addr[:], Port: a.Port}).String()
+	}
+	return "unix"
+}
+
+// CloseFD closes a descriptor from AcceptFD, Detach or Dial that no loop owns.
+func CloseFD(fd int) { closeFD(fd) }
+
+// SendAndClose gives b to the kernel, as far as it takes it, and closes fd.
+func SendAndClose(fd int, b []byte) {
+	write(fd, b)
+	closeFD(fd)
+}

@@ -1,0 +1,404 @@
+// Package pipeline carries many requests over one connection to a Redis server.
+//
+// Requests are appended to one output buffer and written together at the end
+// of the loop's turn. Redis answers in order, so position is the only match
+// between a request and its reply: a Conn that loses count is closed. A request
+// that times out is answered at once, but its place in the queue stays until
+// its late reply was read and dropped. What was never written may be sent again
+// over a new connection; what was written is never sent twice.
+//
+// A Conn belongs to one event loop and is not safe for concurrent use.
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"ringway/eventloop"
+	"ringway/resp"
+)
+
+// Receiver is who sent a request. Both methods are called on the loop, and
+// exactly one of them ends a request. Sending one may fail others, so a call
+// may come from within Send, but not for the request that is being sent.
+type Receiver interface {
+	// Reply is given the reply to the request that was sent with tag, or, if
+	// it is a large one, its next part; last marks the end. The bytes are valid
+	// only during the call.
+	Reply(tag uint32, b []byte, last bool)
+
+	// Fail tells that no reply, or not the rest of it, will come. If the
+	// request was not sent, request is its bytes, valid only during the call;
+	// else it is nil.
+	Fail(tag uint32, f *Failure, request []byte)
+}
+
+// Waiter is told when a connection that was Full has room again.
+type Waiter interface {
+	// ConnReady is called once for each Conn.Wait, on the loop. It must not
+	// send at once, but defer that.
+	ConnReady()
+}
+
+// Observer is told what a connection learns of its server's health, on the
+// loop, from within calls of Conn's methods as well.
+type Observer interface {
+	Succeeded()       // the server answered something
+	Failed(err error) // a connection attempt, a connection or a request failed
+}
+
+// Config is what a Conn needs to know. It is not changed once in use.
+type Config struct {
+	Network, Addr string // as for net.Dial: "tcp" or "unix"
+
+	Password string // for AUTH on every new connection; "" for none
+	DB       int    // for SELECT on every new connection; 0 for none
+
+	Timeout        time.Duration // from Send to the reply; 0 means none
+	ConnectTimeout time.Duration // for one attempt, handshake included
+	KeepAlive      bool          // SO_KEEPALIVE
+
+	MaxRequests int // requests awaiting replies at which Full reports true
+	MaxBytes    int // unwritten bytes, same
+
+	Replies resp.ReplyLimits
+}
+
+type state uint8
+
+const (
+	idle      state = iota // no connection: the next Send makes one
+	dialing                // requests are held
+	greeting               // connected, AUTH and SELECT not yet answered; requests are held
+	ready                  // requests go out
+	down                   // the last attempt failed: requests fail at once until the next
+	suspended              // the pool says the server is down: same until Restore
+)
+
+const (
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = time.Second
+
+	// streamFrom is how much of an incomplete reply must have arrived for it
+	// to be passed on in parts rather than read again when it is complete.
+	streamFrom = 16 << 10
+)
+
+// Conn is a persistent connection to one server, which comes back by itself.
+type Conn struct {
+	// Static after construction.
+	loop *eventloop.Loop
+	cfg  *Config
+	obs  Observer
+
+	conn      *eventloop.Conn // nil unless greeting or ready
+	state     state
+	queue     queue
+	held      []byte // bytes of the queued requests while there is no connection
+	scan      resp.ReplyState
+	streaming bool // the head's reply was passed on in part
+
+	expired     uint32 // position of the first entry that has not timed out
+	deadline    *eventloop.Timer
+	lastTimeout int64 // when a timeout last counted as a failure
+	lastRead    int64 // when a part of a large reply last arrived
+
+	attempts uint32           // number of the last attempt, to know a late one's result
+	attempt  *eventloop.Timer // down: until the next one; greeting: until it has taken too long
+	backoff  time.Duration
+	unmet    int // greeting: replies to AUTH and SELECT that are to come
+
+	waiters []Waiter
+}
+
+// New returns a connection that will be made when the first request is sent.
+// The caller keeps cfg as it is.
+func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
+	c := &Conn{loop: loop, cfg: cfg, obs: obs}
+	c.deadline = loop.NewTimer(c.expire)
+	c.attempt = loop.NewTimer(c.attemptDue)
+	return c
+}
+
+// Connect makes the connection now instead of at the first request.
+func (c *Conn) Connect() {
+	if c.state == idle {
+		c.connect()
+	}
+}
+
+// InFlight is how many requests await their replies.
+func (c *Conn) InFlight() int { return c.queue.len() }
+
+// Up tells whether requests would be sent or held rather than refused.
+func (c *Conn) Up() bool { return c.state < down }
+
+// Full tells whether the connection has reached one of its bounds. A caller
+// that sends all the same breaks the bound, not the connection.
+func (c *Conn) Full() bool {
+	if c.queue.len() >= c.cfg.MaxRequests {
+		return true
+	}
+	if c.state == ready {
+		return c.conn.Waiting() >= c.cfg.MaxBytes
+	}
+	return len(c.held) >= c.cfg.MaxBytes
+}
+
+// Wait asks that w be told when the connection is no longer Full.
+func (c *Conn) Wait(w Waiter) { c.waiters = append(c.waiters, w) }
+
+// Send appends one request, whose bytes are copied, to be written at the end
+// of the turn. r is then told of its reply or failure with tag. If it returns
+// a failure, the request was refused and r will hear nothing of it.
+func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
+	if c.state == ready {
+		c.conn.Write(request)
+	}
+	if c.state != ready {
+		// Not connected, or not any more: then the write of this request is
+		// what failed, and none of it has left.
+		if f := c.hold(request); f != nil {
+			return f
+		}
+	}
+	c.enqueue(r, tag, len(request))
+	return nil
+}
+
+// Reserve returns a buffer with room for a request of n bytes, to append it
+// to and hand back with Commit. If it returns a failure, there is no buffer.
+func (c *Conn) Reserve(n int) ([]byte, *Failure) {
+	if c.state == ready {
+		return c.conn.Reserve(n), nil
+	}
+	if f := c.hold(nil); f != nil {
+		return nil, f
+	}
+	if n > cap(c.held)-len(c.held) {
+		c.held = c.loop.Grow(c.held, n)
+	}
+	return c.held, nil
+}
+
+// Commit sends the request that was appended to b, which Reserve returned.
+func (c *Conn) Commit(b []byte, r Receiver, tag uint32) {
+	if c.state == ready {
+		c.enqueue(r, tag, c.conn.Commit(b))
+		return
+	}
+	size := len(b) - len(c.held)
+	c.held = b
+	c.enqueue(r, tag, size)
+}
+
+func (c *Conn) enqueue(r Receiver, tag uint32, size int) {
+	c.queue.push(entry{receiver: r, at: c.loop.Now(), tag: tag, size: uint32(size)})
+	if c.cfg.Timeout > 0 && !c.deadline.Armed() {
+		c.deadline.After(c.cfg.Timeout)
+	}
+}
+
+// hold keeps a request until there is a connection, and sees to that.
+func (c *Conn) hold(request []byte) *Failure {
+	switch c.state {
+	case down, suspended:
+		return &Failure{Cause: ErrSuspended}
+	case idle:
+		c.connect()
+	}
+	if len(request) > cap(c.held)-len(c.held) {
+		c.held = c.loop.Grow(c.held, len(request))
+	}
+	c.held = append(c.held, request...)
+	return nil
+}
+
+// connect starts an attempt; connected is told of its result.
+func (c *Conn) connect() {
+	c.state = dialing
+	c.attempt.Stop()
+	c.attempts++
+	number := c.attempts
+	c.loop.Dial(c.cfg.Network, c.cfg.Addr, c.cfg.ConnectTimeout, c.cfg.KeepAlive, func(fd int, err error) {
+		if number == c.attempts && c.state == dialing {
+			c.connected(fd, err)
+		} else if err == nil {
+			eventloop.CloseFD(fd)
+		}
+	})
+}
+
+func (c *Conn) connected(fd int, err error) {
+	if err == nil {
+		if c.conn, err = c.loop.Attach(fd, c); err != nil {
+			eventloop.CloseFD(fd)
+		}
+	}
+	if err != nil {
+		c.attemptFailed(err)
+		return
+	}
+	c.scan, c.streaming = resp.ReplyState{}, false
+	if c.cfg.Password == "" && c.cfg.DB == 0 {
+		c.open()
+		return
+	}
+	c.greet()
+}
+
+// greet sends AUTH and SELECT. Requests are held until both are answered: one
+// that overtook a refused SELECT would go to the wrong database.
+func (c *Conn) greet() {
+	c.state, c.unmet = greeting, 0
+	var b []byte
+	if c.cfg.Password != "" {
+		b = resp.AppendRequest(b, [][]byte{[]byte("AUTH"), []byte(c.cfg.Password)})
+		c.unmet++
+	}
+	if c.cfg.DB != 0 {
+		b = resp.AppendRequest(b, [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, int64(c.cfg.DB), 10)})
+		c.unmet++
+	}
+	c.conn.Append(b)
+	c.attempt.After(c.cfg.ConnectTimeout)
+}
+
+// greeted handles the reply to AUTH or SELECT.
+func (c *Conn) greeted(reply []byte) {
+	if reply[0] == '-' {
+		c.disconnect()
+		c.attemptFailed(fmt.Errorf("%w: %s", ErrHandshake, bytes.TrimSpace(reply[1:])))
+		return
+	}
+	if c.unmet--; c.unmet == 0 {
+		c.attempt.Stop()
+		c.open()
+	}
+}
+
+// open lets the requests that were held go out.
+func (c *Conn) open() {
+	c.state = ready
+	c.backoff = 0
+	if len(c.held) > 0 {
+		c.conn.Append(c.held)
+	}
+	c.loop.Release(c.held)
+	c.held = nil
+	c.wake()
+}
+
+// attemptDue is called when it is time to try again, or to give up trying.
+func (c *Conn) attemptDue() {
+	switch c.state {
+	case down:
+		c.connect()
+	case greeting:
+		c.disconnect()
+		c.attemptFailed(fmt.Errorf("handshake: %w", ErrTimeout))
+	}
+}
+
+// attemptFailed refuses requests until the next attempt, which comes by itself:
+// a server that is down costs a client an error at once, not a timeout.
+func (c *Conn) attemptFailed(err error) {
+	c.state = down
+	c.backoff = min(max(2*c.backoff, firstBackoff), lastBackoff)
+	// Jitter, so that the loops do not all come at one moment.
+	c.attempt.After(c.backoff/2 + rand.N(c.backoff/2))
+	c.failHeld(err)
+	c.obs.Failed(err)
+}
+
+// Suspend closes the connection and refuses requests until Restore. Those in
+// flight fail.
+func (c *Conn) Suspend() {
+	if c.state == suspended {
+		return
+	}
+	wasReady := c.state == ready
+	unwritten := c.disconnect()
+	c.attempt.Stop()
+	c.state = suspended
+	if wasReady {
+		fail(c.splitSent(unwritten), ErrSuspended)
+	}
+	c.failHeld(ErrSuspended)
+}
+
+// Restore ends Suspend: the next request makes a connection.
+func (c *Conn) Restore() {
+	if c.state == suspended {
+		c.state, c.backoff = idle, 0
+	}
+}
+
+// Close closes the connection for good; requests in flight fail.
+func (c *Conn) Close() {
+	c.Suspend()
+	c.deadline.Stop()
+}
+
+// EOF is eventloop.Handler's.
+func (c *Conn) EOF() { c.lost(io.EOF) }
+
+// Closed is eventloop.Handler's.
+func (c *Conn) Closed(err error) { c.lost(err) }
+
+// Drained is eventloop.Handler's.
+func (c *Conn) Drained() { c.wake() }
+
+// lost handles the end of the connection. Requests of which a byte was written
+// fail; the others go out over a new connection. A server that closes while
+// nothing is in flight has done no wrong: Redis does so with idle clients.
+func (c *Conn) lost(err error) {
+	wasReady := c.state == ready
+	unwritten := c.disconnect()
+	if !wasReady {
+		c.attemptFailed(fmt.Errorf("handshake: %w", err))
+		return
+	}
+	c.state = idle
+	sent := c.splitSent(unwritten)
+	if c.queue.len() > 0 {
+		c.connect()
+	}
+	if len(sent) > 0 || !eventloop.IsOrderly(err) {
+		c.obs.Failed(err)
+	}
+	fail(sent, err)
+}
+
+// disconnect closes the socket and returns the bytes it has not taken.
+func (c *Conn) disconnect() (unwritten []byte) {
+	if c.conn == nil {
+		return nil
+	}
+	unwritten = c.conn.TakeUnwritten()
+	c.conn.Close()
+	c.conn = nil
+	return unwritten
+}
+
+// broken handles a server that does not keep to the protocol.
+func (c *Conn) broken(err error) {
+	c.lost(fmt.Errorf("%w: %w", ErrProtocol, err))
+}
+
+// wake tells the waiters, if there is room again by a margin.
+func (c *Conn) wake() {
+	if len(c.waiters) == 0 || c.queue.len() > c.cfg.MaxRequests/2 ||
+		c.state == ready && c.conn.Waiting() > c.cfg.MaxBytes/2 || c.state < ready && len(c.held) > c.cfg.MaxBytes/2 {
+		return
+	}
+	waiters := c.waiters
+	c.waiters = nil
+	for _, w := range waiters {
+		w.ConnReady()
+	}
+}

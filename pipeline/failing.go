@@ -1,0 +1,121 @@
+package pipeline
+
+// expire is called when the oldest request may have waited for too long.
+func (c *Conn) expire() {
+	limit := c.loop.Now() - int64(c.cfg.Timeout)
+	var expired bool
+	if c.state == ready {
+		expired = c.expireSent(limit)
+	} else {
+		expired = c.expireHeld(limit)
+	}
+	// One stall is one failure, however many requests it holds up.
+	if expired && c.loop.Now()-c.lastTimeout >= int64(c.cfg.Timeout) {
+		c.lastTimeout = c.loop.Now()
+		c.obs.Failed(ErrTimeout)
+	}
+}
+
+// expireSent answers the requests from before limit. Their places in the queue
+// stay until the late replies have come.
+func (c *Conn) expireSent(limit int64) (expired bool) {
+	if int32(c.expired-c.queue.head) < 0 {
+		c.expired = c.queue.head
+	}
+	for c.expired != c.queue.tail {
+		e := c.queue.at(c.expired)
+		at := e.at
+		if c.streaming && c.expired == c.queue.head {
+			at = c.lastRead // a large reply is in time as long as it goes on
+		}
+		if at > limit {
+			c.deadline.Reset(at + int64(c.cfg.Timeout))
+			return expired
+		}
+		c.expired++
+		expired = true
+		if r := e.receiver; r != nil {
+			e.receiver = nil
+			r.Fail(e.tag, &Failure{Cause: ErrTimeout, Sent: true}, nil)
+		}
+	}
+	return expired
+}
+
+// expireHeld answers the requests from before limit and forgets them.
+func (c *Conn) expireHeld(limit int64) (expired bool) {
+	var late []entry
+	size := 0
+	for c.queue.len() > 0 && c.queue.at(c.queue.head).at <= limit {
+		e := c.queue.pop()
+		late = append(late, e)
+		size += int(e.size)
+	}
+	if c.queue.len() > 0 {
+		c.deadline.Reset(c.queue.at(c.queue.head).at + int64(c.cfg.Timeout))
+	}
+	held := c.held
+	c.held = append(c.loop.Buffer(len(held)-size), held[size:]...)
+	failUnsent(late, ErrTimeout, held)
+	c.loop.Release(held)
+	return len(late) > 0
+}
+
+// splitSent removes the requests of which a byte was written from the queue and
+// returns them. The others stay, with their bytes held for the next connection;
+// but those that have timed out are gone, since their clients were told so.
+// It takes unwritten, the bytes that the last connection did not write.
+func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
+	first, size := c.queue.tail, 0 // the first request that was not sent, and the bytes from there
+	for first != c.queue.head && size+int(c.queue.at(first-1).size) <= len(unwritten) {
+		first--
+		size += int(c.queue.at(first).size)
+	}
+	for c.queue.head != first {
+		sent = append(sent, c.queue.pop())
+	}
+	rest := unwritten[len(unwritten)-size:]
+	for n := c.queue.len(); n > 0; n-- {
+		e := c.queue.pop()
+		if e.receiver != nil {
+			c.held = append(c.held, rest[:e.size]...)
+			c.queue.push(e)
+		}
+		rest = rest[e.size:]
+	}
+	c.loop.Release(unwritten)
+	return sent
+}
+
+// fail tells the receivers of requests that were sent.
+func fail(sent []entry, err error) {
+	f := &Failure{Cause: err, Sent: true}
+	for _, e := range sent {
+		if e.receiver != nil {
+			e.receiver.Fail(e.tag, f, nil)
+		}
+	}
+}
+
+// failUnsent tells the receivers of requests that were not sent and whose bytes
+// are at the start of held.
+func failUnsent(unsent []entry, err error, held []byte) {
+	f := &Failure{Cause: err}
+	for _, e := range unsent {
+		e.receiver.Fail(e.tag, f, held[:e.size])
+		held = held[e.size:]
+	}
+}
+
+// failHeld fails all requests in the queue, none of which was sent.
+func (c *Conn) failHeld(err error) {
+	var unsent []entry
+	for c.queue.len() > 0 {
+		unsent = append(unsent, c.queue.pop())
+	}
+	held := c.held
+	c.held = nil
+	failUnsent(unsent, err, held)
+	c.loop.Release(held)
+	c.wake()
+}

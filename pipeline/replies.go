@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"ringway/resp"
+)
+
+// Data is eventloop.Handler's: it matches the replies in b with the requests
+// in the queue.
+func (c *Conn) Data(b []byte) (n int) {
+	pos := 0
+	for pos < len(b) {
+		size, done := 0, true
+		if !c.streaming {
+			size = resp.ReplyLen(b[pos:])
+		}
+		if size == 0 {
+			var err error
+			size, done, err = c.scan.Scan(b[pos:], &c.cfg.Replies)
+			if err == nil && done && c.scan.Push() {
+				err = errors.New("a push message on a RESP2 connection")
+			}
+			if err != nil {
+				c.broken(err)
+				return pos
+			}
+			if !done && !c.streaming && size < streamFrom {
+				// Short, so better read once more when it is complete than
+				// passed on in part: a part can't be taken back.
+				c.scan = resp.ReplyState{}
+				break
+			}
+			c.streaming = !done
+			c.lastRead = c.loop.Now()
+			if done {
+				c.scan = resp.ReplyState{}
+			}
+		}
+		if !c.deliver(b[pos:pos+size], done) {
+			return pos
+		}
+		pos += size
+		if !done {
+			break
+		}
+	}
+	if pos > 0 && c.state == ready {
+		c.obs.Succeeded()
+		c.queue.shrink()
+		c.wake()
+	}
+	return pos
+}
+
+// deliver gives the oldest request (a part of) its reply. It reports false if
+// the connection ended meanwhile.
+func (c *Conn) deliver(b []byte, last bool) bool {
+	if c.state == greeting {
+		c.greeted(b)
+		return c.conn != nil
+	}
+	if c.queue.head == c.queue.tail {
+		c.broken(fmt.Errorf("a reply that nobody asked for: %s", strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
+		return false
+	}
+	if !last {
+		if e := c.queue.at(c.queue.head); e.receiver != nil {
+			e.receiver.Reply(e.tag, b, false)
+		}
+		return c.conn != nil
+	}
+	e := c.queue.pop()
+	if e.receiver != nil {
+		e.receiver.Reply(e.tag, b, true)
+	}
+	return c.conn != nil
+}

@@ -1,0 +1,113 @@
+package pool
+
+import "time"
+
+// Succeeded is pipeline.Observer's. It runs for each batch of replies, so it
+// writes shared memory only after a failure.
+func (s *server) Succeeded() {
+	if s.failures.Load() != 0 {
+		s.failures.Store(0)
+	}
+}
+
+// Failed is pipeline.Observer's.
+func (s *server) Failed(err error) {
+	p := s.pool
+	n := s.failures.Add(1)
+	p.log.Debug("server failed", "server", s.name, "addr", s.addr, "err", err, "failures", n)
+	if int(n) >= p.conf.ServerFailureLimit {
+		p.takeDown(s, err)
+	}
+}
+
+// takeDown marks a server as down: its requests fail at once, and with
+// auto_eject_hosts its keys move to the servers that are left.
+func (p *Pool) takeDown(s *server, err error) {
+	p.mu.Lock()
+	if p.down[s.index] {
+		p.mu.Unlock()
+		return
+	}
+	p.down[s.index] = true
+	s.downAt = time.Now()
+	live := p.swapRing()
+	locals := p.locals
+	p.mu.Unlock()
+
+	if p.conf.AutoEjectHosts {
+		p.log.Warn("server ejected: its keys move to the others until it answers again",
+			"server", s.name, "addr", s.addr, "err", err, "live", live, "retry_after", p.conf.ServerRetryTimeout)
+	} else {
+		p.log.Warn("server down: requests for its keys fail until it answers again",
+			"server", s.name, "addr", s.addr, "err", err, "live", live)
+	}
+	for _, l := range locals {
+		l.loop.Post(func() {
+			if p.IsDown(s.index) {
+				l.suspend(s.index)
+			}
+		})
+	}
+	if p.watcher != nil {
+		p.watcher.ServerDown(p, s.index)
+	}
+}
+
+// IsDown tells whether a server has failed and not been restored.
+func (p *Pool) IsDown(server int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.down[server]
+}
+
+// Restore puts a server that was down back to work. It is for a Watcher, once
+// the server has answered a probe.
+func (p *Pool) Restore(server int) {
+	s := p.servers[server]
+	p.mu.Lock()
+	if !p.down[server] {
+		p.mu.Unlock()
+		return
+	}
+	p.down[server] = false
+	s.failures.Store(0)
+	live := p.swapRing()
+	locals := p.locals
+	after := time.Since(s.downAt)
+	p.mu.Unlock()
+
+	p.log.Info("server restored", "server", s.name, "addr", s.addr, "live", live, "down_for", after.Round(time.Millisecond))
+	for _, l := range locals {
+		l.loop.Post(func() {
+			if !p.IsDown(server) {
+				l.restore(server)
+			}
+		})
+	}
+}
+
+// swapRing installs the ring of the servers that are left, and returns how many
+// they are. The caller holds p.mu.
+func (p *Pool) swapRing() (live int) {
+	for _, down := range p.down {
+		if !down {
+			live++
+		}
+	}
+	if p.conf.AutoEjectHosts {
+		p.ring.Store(p.full.Without(p.down))
+	}
+	return live
+}
+
+// CountDown is how many servers have failed and not been restored.
+func (p *Pool) CountDown() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, down := range p.down {
+		if down {
+			n++
+		}
+	}
+	return n
+}

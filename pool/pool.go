@@ -1,0 +1,172 @@
+// Package pool holds one pool: its ring of servers, which of them are down,
+// and each event loop's connections to them.
+//
+// A Pool is shared by all loops, and what it shares is immutable (the ring,
+// swapped whole through an atomic pointer when a server is ejected or
+// restored) or an atomic counter that is only written when something fails.
+// A Local is one loop's part: its own connections to every server.
+package pool
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringway/conf"
+	"ringway/eventloop"
+	"ringway/hashring"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// Pool is one pool of servers. Its methods may be called from any goroutine.
+type Pool struct {
+	// Static after construction.
+	conf    *conf.Pool
+	log     *slog.Logger
+	full    *hashring.Ring // with all servers
+	servers []*server
+	watcher Watcher
+	connect pipeline.Config // what the connections to all servers have in common
+
+	ring    atomic.Pointer[hashring.Ring] // of the servers that are not ejected
+	version atomic.Pointer[string]        // of the servers, as INFO gives it
+
+	mu     sync.Mutex // guards down and locals; never held while calling out
+	down   []bool
+	locals []*Local
+}
+
+// Watcher is told of servers that are down, to tell the pool with Restore when
+// they are back. It is called from any goroutine and must return at once.
+type Watcher interface {
+	ServerDown(p *Pool, server int)
+}
+
+// server is what a pool knows about one server.
+type server struct {
+	pool     *Pool
+	index    int
+	name     string
+	addr     string
+	failures atomic.Int32 // consecutive ones, over all loops
+	downAt   time.Time    // guarded by Pool.mu
+	config   pipeline.Config
+}
+
+// New returns a pool as c says, none of whose servers is down. The error is
+// that of hashring.New, which a validated configuration does not cause. w may
+// be nil: then a server that is down stays so until Restore. The caller keeps
+// c as it is.
+func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, error) {
+	ring := hashring.Config{
+		Hash: c.Hash, Distribution: c.Distribution, HashTag: c.HashTag, UnsignedChar: !c.HashSignedChar,
+	}
+	for _, s := range c.Servers {
+		ring.Servers = append(ring.Servers, hashring.Server{Name: s.Name, Weight: s.Weight})
+	}
+	full, err := hashring.New(ring)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		conf: c, log: log.With("pool", c.Name), full: full, watcher: w,
+		down: make([]bool, len(c.Servers)),
+	}
+	p.ring.Store(full)
+	for i, s := range c.Servers {
+		p.servers = append(p.servers, &server{pool: p, index: i, name: s.Name, addr: s.Addr, config: pipeline.Config{
+			Network: s.Network, Addr: s.Addr,
+			Password: c.RedisAuth, DB: c.RedisDB,
+			Timeout: c.Timeout, ConnectTimeout: c.ConnectTimeout, KeepAlive: c.TCPKeepAlive,
+			MaxRequests: proxy.ServerQueue, MaxBytes: int(proxy.ServerQueueBytes),
+			Replies: resp.DefaultReplyLimits,
+		}})
+	}
+	return p, nil
+}
+
+// Conf is the pool's configuration, not to be changed.
+func (p *Pool) Conf() *conf.Pool { return p.conf }
+
+// Ring is the ring of the servers that are not ejected. It is immutable; what
+// must be placed consistently takes one Ring for all of it.
+func (p *Pool) Ring() *hashring.Ring { return p.ring.Load() }
+
+// SetVersion records the version of Redis that the servers have.
+func (p *Pool) SetVersion(v string) { p.version.Store(&v) }
+
+// Version is the version of Redis that the servers have, or the oldest that is
+// supported while none has told.
+func (p *Pool) Version() string {
+	if v := p.version.Load(); v != nil {
+		return *v
+	}
+	return "6.0.0"
+}
+
+// Local is one event loop's connections to the servers of a pool. It belongs
+// to the loop's goroutine.
+type Local struct {
+	*Pool
+	loop  *eventloop.Loop
+	lanes int              // connections for each server
+	conns []*pipeline.Conn // those of server i from i*lanes
+}
+
+// NewLocal makes the connections of one loop, on that loop's goroutine or
+// before it runs. They connect at their first request, or now with preconnect.
+func (p *Pool) NewLocal(loop *eventloop.Loop) *Local {
+	l := &Local{Pool: p, loop: loop, lanes: p.conf.ServerConnections}
+	for _, s := range p.servers {
+		for range l.lanes {
+			l.conns = append(l.conns, pipeline.New(loop, &s.config, s))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.locals = append(p.locals, l)
+	for i, down := range p.down {
+		if down {
+			l.suspend(i)
+		}
+	}
+	if p.conf.Preconnect {
+		for _, c := range l.conns {
+			c.Connect()
+		}
+	}
+	return l
+}
+
+// Conn is the connection to a server that the client with the given number
+// uses: always the same, so that the order of its requests does not change.
+func (l *Local) Conn(server int, client uint64) *pipeline.Conn {
+	if l.lanes == 1 {
+		return l.conns[server]
+	}
+	return l.conns[server*l.lanes+int(client%uint64(l.lanes))]
+}
+
+// Servers is how many servers the pool has, those that are down included.
+func (l *Local) Servers() int { return len(l.servers) }
+
+// Close closes the connections for good.
+func (l *Local) Close() {
+	for _, c := range l.conns {
+		c.Close()
+	}
+}
+
+func (l *Local) suspend(server int) {
+	for _, c := range l.conns[server*l.lanes:][:l.lanes] {
+		c.Suspend()
+	}
+}
+
+func (l *Local) restore(server int) {
+	for _, c := range l.conns[server*l.lanes:][:l.lanes] {
+		c.Restore()
+	}
+}

@@ -1,0 +1,72 @@
+package server
+
+import "ringway/eventloop"
+
+// Clients are placed so that few loops are busy rather than all a little: a
+// loop with much to do makes large batches, which cost less for each request.
+// But a loop that is too busy is given no more, and one that stays so hands
+// sessions over.
+const (
+	fullBusy = 0.70 // a loop that is busier gets no new client if another is not
+	tooBusy  = 0.90 // a loop that is busier hands sessions over
+)
+
+// place returns the worker for a new client: the first that is not full, or
+// the one with the most to spare. Any goroutine may call it.
+func (srv *Server) place() *worker {
+	best := srv.workers[0]
+	for _, w := range srv.workers {
+		if w.loop.Busy() < fullBusy {
+			return w
+		}
+		if w.loop.Busy() < best.loop.Busy() {
+			best = w
+		}
+	}
+	return best
+}
+
+// balance hands half of the clients that are active over to a loop that has
+// time for them, if this one has none.
+func (w *worker) balance() {
+	if w.loop.Busy() < tooBusy || len(w.sessions) < 2 || len(w.server.workers) < 2 {
+		return
+	}
+	target := w.server.place()
+	if target == w || target.loop.Busy() >= fullBusy {
+		return
+	}
+	recent := w.loop.Now() - int64(tickEvery)
+	var active []*session
+	for _, s := range w.sessions {
+		if s.lastActive >= recent && s.moving == nil {
+			active = append(active, s)
+		}
+	}
+	for _, s := range active[:len(active)/2] {
+		s.moving = target
+		s.settle()
+	}
+}
+
+// move hands the session over to another loop, if nothing of it is under way.
+// Otherwise it is called again when that may be so.
+func (s *session) move() {
+	if !s.quiet() {
+		return
+	}
+	from, to, name := s.w, s.moving, s.local.Conf().Name
+	s.moving = nil
+	fd := s.conn.Detach()
+	from.detach(s)
+	to.loop.Post(func() {
+		s.w, s.local, s.settling = to, to.locals[name], false
+		if !s.wantAuth {
+			s.limits = &to.limits
+		}
+		if to.draining || !to.attach(s, fd) {
+			eventloop.CloseFD(fd)
+			to.server.left(name)
+		}
+	})
+}

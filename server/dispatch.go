@@ -1,0 +1,112 @@
+package server
+
+import (
+	"errors"
+
+	"ringway/command"
+	"ringway/hashring"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// forward sends a request whole to the shard that owns its keys. Like handle,
+// it reports false if the request must wait.
+func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool {
+	server := 0
+	if cmd.SoleKey > 0 {
+		server = s.local.Ring().Index(args[cmd.SoleKey])
+	} else {
+		var err error
+		if server, err = s.owner(cmd, args); err != nil {
+			s.replyError(err)
+			return true
+		}
+	}
+	return s.send(server, raw)
+}
+
+func (s *session) send(server int, raw []byte) bool {
+	conn := s.local.Conn(server, s.info.id)
+	if conn.Full() {
+		conn.Wait(s)
+		return false
+	}
+	number := s.push()
+	if f := conn.Send(raw, s, number); f != nil {
+		s.finish(number, f.AppendReply(s.w.failure[:0]))
+	}
+	return true
+}
+
+// Errors that only a proxy gives, in the style of Redis's.
+var (
+	errCrossShard  = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
+	errPatterns    = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
+	errDatabase    = errors.New("ERR DB index is out of range")
+	errBlocking    = errors.New("ERR blocking requests are not supported yet; leave BLOCK out")
+	errNoKeyToHash = errors.New("ERR a script or function without keys has no server to run on; name a key")
+)
+
+// owner returns the server that owns all keys of a request.
+func (s *session) owner(cmd *command.Command, args [][]byte) (server int, err error) {
+	if cmd.IsBlocking() && cmd.Blocks(args) {
+		return 0, errBlocking
+	}
+	keys, err := cmd.Keys(args, s.w.keys[:0])
+	s.w.keys = keys[:0]
+	if err != nil {
+		return 0, err
+	}
+	servers := s.local.Servers()
+	switch reach := cmd.Reach(args); {
+	case reach == command.ReachDatabase:
+		return 0, errDatabase
+	case reach == command.ReachPatterns && servers > 1:
+		return 0, errPatterns
+	}
+	if len(keys) == 0 {
+		if servers > 1 {
+			return 0, errNoKeyToHash
+		}
+		return 0, nil
+	}
+	return sameServer(s.local.Ring(), args, keys)
+}
+
+func sameServer(ring *hashring.Ring, args [][]byte, keys []int) (server int, err error) {
+	server = ring.Index(args[keys[0]])
+	for _, k := range keys[1:] {
+		if ring.Index(args[k]) != server {
+			return 0, errCrossShard
+		}
+	}
+	return server, nil
+}
+
+func (s *session) replyError(err error) {
+	s.reply(resp.AppendError(s.w.scratch[:0], err.Error()))
+}
+
+// resend sends a request that was not sent again, if the ring now names a
+// server that may be up. It reports false if there is none.
+func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) bool {
+	if errors.Is(f, pipeline.ErrTimeout) {
+		return false // its time is over wherever it goes
+	}
+	var state resp.RequestState
+	if n, err := s.w.again.Parse(request, &state, &s.w.limits); n == 0 || err != nil {
+		return false
+	}
+	defer s.w.again.Release()
+	args := s.w.again.Args
+	cmd, problem := command.Lookup(args)
+	if problem != command.NoProblem {
+		return false
+	}
+	server, err := s.owner(cmd, args)
+	if err != nil {
+		return false
+	}
+	conn := s.local.Conn(server, s.info.id)
+	return conn.Up() && !conn.Full() && conn.Send(request, s, number) == nil
+}

@@ -1,0 +1,286 @@
+package server
+
+import (
+	"bytes"
+	"strconv"
+
+	"ringway/command"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// fanout is a request that was cut into fragments, one for each server that
+// owns some of its keys, and whose replies are coalesced into one. It belongs
+// to the session's loop, which keeps finished ones for reuse.
+type fanout struct {
+	s      *session
+	w      *worker
+	number uint32 // of the request in its session
+	join   command.Join
+	parts  []part
+	order  []uint16 // JoinArray: for each key, the part that it is in
+	left   int      // parts without a reply
+	sum    int64    // JoinSum
+	failed []byte   // the error reply of the first part that failed
+}
+
+// part is one fragment.
+type part struct {
+	server int
+	conn   *pipeline.Conn
+	keys   int
+	size   int    // bytes of its arguments, framing included
+	out    []byte // while it is written: the connection's buffer
+	reply  []byte // JoinArray: what came so far, in a buffer of the loop
+	rest   []byte // JoinArray: elements of reply that were not taken yet
+}
+
+// split cuts a request by the servers that own its keys. Like handle, it
+// reports false if the request must wait.
+func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
+	step := cmd.Step
+	if (len(args)-1)%step != 0 {
+		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
+		return true
+	}
+	if len(args) == 1+step {
+		return s.send(s.local.Ring().Index(args[1]), raw)
+	}
+	f := s.w.newFanout()
+	f.assign(s, args, step)
+	if len(f.parts) == 1 {
+		server := f.parts[0].server
+		f.recycle()
+		return s.send(server, raw)
+	}
+	for i := range f.parts {
+		if conn := f.parts[i].conn; conn.Full() {
+			conn.Wait(s)
+			f.recycle()
+			return false
+		}
+	}
+	f.s, f.join, f.number = s, cmd.Join, s.push()
+	f.send(args, step)
+	return true
+}
+
+// assign finds the part of each key.
+func (f *fanout) assign(s *session, args [][]byte, step int) {
+	ring := s.local.Ring()
+	partOf := s.w.partOf[:0]
+	for range s.local.Servers() {
+		partOf = append(partOf, -1)
+	}
+	s.w.partOf = partOf
+	for i := 1; i < len(args); i += step {
+		server := ring.Index(args[i])
+		p := partOf[server]
+		if p < 0 {
+			p = int16(len(f.parts))
+			partOf[server] = p
+			f.parts = append(f.parts, part{server: server, conn: s.local.Conn(server, s.info.id)})
+		}
+		f.order = append(f.order, uint16(p))
+		f.parts[p].keys++
+		for _, arg := range args[i : i+step] {
+			f.parts[p].size += len(arg) + bulkFraming
+		}
+	}
+}
+
+// bulkFraming is at least what RESP adds to an argument: "$", up to ten digits
+// and two line ends.
+const bulkFraming = 1 + 10 + 2 + 2
+
+// send writes the fragments. Their connections have room.
+func (f *fanout) send(args [][]byte, step int) {
+	f.left = len(f.parts)
+	for i := range f.parts {
+		p := &f.parts[i]
+		var failure *pipeline.Failure
+		if p.out, failure = p.conn.Reserve(p.size + 2*bulkFraming + len(args[0])); failure != nil {
+			f.fail(failure)
+			continue
+		}
+		p.out = appendHeader(p.out, '*', 1+p.keys*step)
+		p.out = appendBulk(p.out, args[0])
+	}
+	for i, p := range f.order {
+		if out := f.parts[p].out; out != nil {
+			for _, arg := range args[1+i*step:][:step] {
+				out = appendBulk(out, arg)
+			}
+			f.parts[p].out = out
+		}
+	}
+	for i := range f.parts {
+		if p := &f.parts[i]; p.out != nil {
+			p.conn.Commit(p.out, f, uint32(i))
+			p.out = nil
+		} else {
+			f.left--
+		}
+	}
+	if f.left == 0 {
+		f.done()
+	}
+}
+
+func appendHeader(dst []byte, lead byte, n int) []byte {
+	dst = append(dst, lead)
+	dst = strconv.AppendInt(dst, int64(n), 10)
+	return append(dst, '\r', '\n')
+}
+
+func appendBulk(dst, arg []byte) []byte {
+	dst = appendHeader(dst, '$', len(arg))
+	dst = append(dst, arg...)
+	return append(dst, '\r', '\n')
+}
+
+// Reply is pipeline.Receiver's; the tag is the part's index.
+func (f *fanout) Reply(tag uint32, b []byte, last bool) {
+	p := &f.parts[tag]
+	if f.s.conn.Open() {
+		f.take(p, b, last)
+	}
+	if last {
+		f.left--
+		if f.left == 0 {
+			f.done()
+		}
+	}
+}
+
+// take records (a part of) a fragment's reply.
+func (f *fanout) take(p *part, b []byte, last bool) {
+	if p.reply == nil && last {
+		switch {
+		case b[0] == '-':
+			f.failWith(b)
+			return
+		case f.join == command.JoinSum:
+			n, ok := resp.Int(b)
+			f.sum += n
+			if !ok {
+				f.failWith(replyUnexpected)
+			}
+			return
+		case f.join == command.JoinOK:
+			if !bytes.Equal(b, replyOK) {
+				f.failWith(replyUnexpected)
+			}
+			return
+		}
+	}
+	if p.reply == nil {
+		p.reply = f.w.loop.Buffer(len(b))
+	}
+	if len(b) > cap(p.reply)-len(p.reply) {
+		p.reply = f.w.loop.Grow(p.reply, len(b))
+	}
+	p.reply = append(p.reply, b...)
+	f.s.far += len(b)
+	f.s.checkOutput()
+}
+
+// Fail is pipeline.Receiver's. A fragment is not sent elsewhere: the ring that
+// the request was cut by is gone.
+func (f *fanout) Fail(_ uint32, failure *pipeline.Failure, _ []byte) {
+	f.fail(failure)
+	f.left--
+	if f.left == 0 {
+		f.done()
+	}
+}
+
+func (f *fanout) fail(failure *pipeline.Failure) {
+	f.failWith(failure.AppendPartReply(nil))
+}
+
+func (f *fanout) failWith(reply []byte) {
+	if f.failed == nil {
+		f.failed = append(f.failed, reply...)
+	}
+}
+
+// done answers the request; all its fragments are answered.
+func (f *fanout) done() {
+	s := f.s
+	for i := range f.parts {
+		s.far -= len(f.parts[i].reply)
+	}
+	if s.conn.Open() {
+		switch {
+		case f.failed != nil:
+			s.finish(f.number, f.failed)
+		case f.join == command.JoinSum:
+			s.finish(f.number, appendHeader(f.w.failure[:0], ':', int(f.sum)))
+		case f.join == command.JoinOK:
+			s.finish(f.number, replyOK)
+		default:
+			f.coalesce()
+		}
+	}
+	f.recycle()
+}
+
+// coalesce builds one array from the parts', in the order of the keys.
+func (f *fanout) coalesce() {
+	total := bulkFraming
+	for i := range f.parts {
+		p := &f.parts[i]
+		count, header, ok := resp.ArrayLen(p.reply)
+		if !ok || count != p.keys {
+			f.s.finish(f.number, replyUnexpected)
+			return
+		}
+		p.rest = p.reply[header:]
+		total += len(p.rest)
+	}
+	joined := appendHeader(f.w.loop.Buffer(total), '*', len(f.order))
+	for _, i := range f.order {
+		p := &f.parts[i]
+		n := resp.ElementLen(p.rest)
+		joined = append(joined, p.rest[:n]...)
+		p.rest = p.rest[n:]
+	}
+	f.s.finish(f.number, joined)
+	f.w.loop.Release(joined)
+}
+
+var (
+	replyOK         = []byte("+OK\r\n")
+	replyUnexpected = []byte("-ERR a server answered a part of the request with something unexpected\r\n")
+)
+
+// spareFanouts is how many finished fanouts a worker keeps, and spareOrder the
+// most keys that one of them may have had.
+const (
+	spareFanouts = 256
+	spareOrder   = 4096
+)
+
+func (w *worker) newFanout() *fanout {
+	if n := len(w.fanouts); n > 0 {
+		f := w.fanouts[n-1]
+		w.fanouts = w.fanouts[:n-1]
+		return f
+	}
+	return &fanout{w: w}
+}
+
+// recycle makes f ready for another request. No fragment of it is under way.
+func (f *fanout) recycle() {
+	w := f.w
+	for i := range f.parts {
+		w.loop.Release(f.parts[i].reply)
+	}
+	clear(f.parts)
+	if cap(f.order) > spareOrder || len(w.fanouts) >= spareFanouts {
+		return
+	}
+	*f = fanout{w: w, parts: f.parts[:0], order: f.order[:0]}
+	w.fanouts = append(w.fanouts, f)
+}

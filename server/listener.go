@@ -1,0 +1,122 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"ringway/conf"
+	"ringway/eventloop"
+	"ringway/pool"
+)
+
+// listener accepts the clients of one pool, on a goroutine of its own, and
+// hands them to the loops.
+type listener struct {
+	*eventloop.Listener
+	srv     *Server
+	pool    *pool.Pool
+	clients atomic.Int64
+}
+
+func listen(srv *Server, p *pool.Pool) (*listener, error) {
+	c := p.Conf()
+	if c.Listen.Network == "unix" {
+		if err := removeStale(c.Listen.Addr); err != nil {
+			return nil, err
+		}
+	}
+	ln, err := eventloop.Listen(c.Listen.Network, c.Listen.Addr, c.Backlog, c.ReusePort)
+	if err != nil {
+		return nil, err
+	}
+	if c.Listen.Network == "unix" && c.Listen.Mode != 0 {
+		if err := os.Chmod(c.Listen.Addr, os.FileMode(c.Listen.Mode)); err != nil {
+			ln.Close()
+			return nil, err
+		}
+	}
+	return &listener{Listener: ln, srv: srv, pool: p}, nil
+}
+
+// removeStale removes the socket file of a process that is gone.
+func removeStale(path string) error {
+	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil // nothing there, or something that listen(2) will complain about
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+		return errors.New("listen unix " + path + ": another process is listening on this socket")
+	}
+	return os.Remove(path)
+}
+
+// After a failed accept(2), such as for want of descriptors, the listener
+// waits, longer each time.
+const (
+	firstAcceptPause = 5 * time.Millisecond
+	lastAcceptPause  = time.Second
+)
+
+// acceptAll accepts until the listener is closed.
+func (ln *listener) acceptAll() {
+	pause := time.Duration(0)
+	for {
+		fd, peer, err := ln.AcceptFD(ln.pool.Conf().TCPKeepAlive)
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			if pause == 0 {
+				ln.srv.log.Error("accepting paused: raise the limit of open files (ulimit -n) or lower max_clients",
+					"pool", ln.pool.Conf().Name, "err", err)
+			}
+			pause = min(max(2*pause, firstAcceptPause), lastAcceptPause)
+			time.Sleep(pause) // nothing to wait for: descriptors come free anywhere
+			continue
+		}
+		if pause > 0 {
+			pause = 0
+			ln.srv.log.Info("accepting resumed", "pool", ln.pool.Conf().Name)
+		}
+		ln.admit(fd, peer)
+	}
+}
+
+// admit hands a client to a loop, unless there are too many.
+func (ln *listener) admit(fd int, peer string) {
+	srv, c := ln.srv, ln.pool.Conf()
+	all, here := srv.clients.Add(1), ln.clients.Add(1)
+	if int(all) > srv.conf.Proxy.MaxClients || c.MaxClients > 0 && int(here) > c.MaxClients {
+		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
+		srv.left(c.Name)
+		return
+	}
+	info := &clientInfo{id: srv.nextID.Add(1), addr: peer, local: ln.Addr().String(), since: time.Now()}
+	if c.Listen.Network == "unix" {
+		info.addr = c.Listen.Addr + ":0" // as Redis shows it
+	}
+	w := srv.place()
+	w.loop.Post(func() { w.adopt(fd, c.Name, info) })
+}
+
+// left is called when a client of a pool is gone. Any goroutine may call it.
+func (srv *Server) left(name string) {
+	srv.clients.Add(-1)
+	for _, ln := range srv.listeners {
+		if ln.pool.Conf().Name == name {
+			ln.clients.Add(-1)
+		}
+	}
+}
+
+func threads(proxy *conf.Proxy) int {
+	if proxy.Threads > 0 {
+		return proxy.Threads
+	}
+	return runtime.NumCPU()
+}

@@ -1,0 +1,199 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"ringway/command"
+	"ringway/resp"
+)
+
+// localHandler answers a command without asking a server: it appends the reply
+// to dst. A nil result means that it has seen to the reply itself.
+type localHandler func(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte
+
+// localHandlers are the commands that the proxy answers, by command.Command.ID.
+var localHandlers = handlersByID(map[string]localHandler{
+	"ping": ping, "echo": echo, "quit": quit, "time": tellTime, "reset": reset, "select": selectDB,
+	"auth": auth, "hello": hello, "info": info,
+
+	"client|getname": clientGetName, "client|setname": clientSetName, "client|setinfo": clientSetInfo,
+	"client|id": clientID, "client|info": clientInfoLine, "client|list": clientList, "client|kill": clientKill,
+	"client|no-evict": clientSwitch, "client|no-touch": clientSwitch,
+})
+
+func handlersByID(byName map[string]localHandler) []localHandler {
+	handlers := make([]localHandler, command.Count())
+	for name, h := range byName {
+		handlers[command.ByName(name).ID] = h
+	}
+	for id := range handlers {
+		if cmd := command.ByID(id); handlers[id] == nil && cmd.Route == command.Local {
+			handlers[id] = tableReply
+		}
+	}
+	return handlers
+}
+
+// answer runs a command that the proxy answers. It reports true, as handle does.
+func (s *session) answer(cmd *command.Command, args [][]byte) bool {
+	if reply := localHandlers[cmd.ID](s, cmd, args, s.w.scratch[:0]); reply != nil {
+		s.reply(reply)
+	}
+	return true
+}
+
+func appendErr(dst []byte, text string) []byte { return resp.AppendError(dst, text) }
+
+func ping(_ *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
+	switch len(args) {
+	case 1:
+		return append(dst, "+PONG\r\n"...)
+	case 2:
+		return redcon.AppendBulk(dst, args[1])
+	}
+	return command.AppendArity(dst, cmd)
+}
+
+func echo(_ *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	return redcon.AppendBulk(dst, args[1])
+}
+
+func quit(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
+	s.closing = true
+	s.settle()
+	return append(dst, replyOK...)
+}
+
+func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
+	now := time.Now().UnixMicro()
+	dst = redcon.AppendArray(dst, 2)
+	dst = redcon.AppendBulkString(dst, strconv.FormatInt(now/1e6, 10))
+	return redcon.AppendBulkString(dst, strconv.FormatInt(now%1e6, 10))
+}
+
+func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
+	s.info.name = ""
+	s.deauthenticate()
+	return append(dst, "+RESET\r\n"...)
+}
+
+// selectDB knows the pool's database by 0, since clients select that by
+// default, and by its number at the servers.
+func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	n, err := strconv.Atoi(string(args[1]))
+	switch {
+	case err != nil:
+		return appendErr(dst, "ERR value is not an integer or out of range")
+	case n != 0 && n != s.local.Conf().RedisDB:
+		return appendErr(dst, "ERR DB index is out of range")
+	}
+	return append(dst, replyOK...)
+}
+
+// tableReply answers what the table of commands knows: COMMAND, and the HELP of
+// a container.
+func tableReply(_ *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
+	dst, ok := command.AppendTableReply(dst, cmd, args, false)
+	if !ok {
+		panic("bug: no handler for " + cmd.Name)
+	}
+	return dst
+}
+
+const wrongPass = "WRONGPASS invalid username-password pair or user is disabled."
+
+// auth takes the pool's password, alone or with the user "default", as a Redis
+// with requirepass does.
+func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	switch {
+	case len(args) > 3:
+		return appendErr(dst, "ERR syntax error")
+	case len(args) == 2 && s.local.Conf().RedisAuth == "":
+		return appendErr(dst, "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+	}
+	user := []byte("default")
+	if len(args) == 3 {
+		user = args[1]
+	}
+	if !s.authenticate(user, args[len(args)-1]) {
+		return appendErr(dst, wrongPass)
+	}
+	return append(dst, replyOK...)
+}
+
+// authenticate reports whether the credentials are right. A wrong attempt does
+// not undo an earlier right one, as in Redis.
+func (s *session) authenticate(user, password []byte) bool {
+	if string(user) != "default" {
+		return false
+	}
+	want := s.local.Conf().RedisAuth
+	// Digests have one length, so that the time tells nothing.
+	a, b := sha256.Sum256(password), sha256.Sum256([]byte(want))
+	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
+		return false
+	}
+	s.wantAuth, s.limits = false, &s.w.limits
+	return true
+}
+
+func (s *session) deauthenticate() {
+	if s.local.Conf().RedisAuth != "" {
+		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
+	}
+}
+
+const helloNoAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> " +
+	"option can be used to authenticate the client and select the RESP protocol version at the same time"
+
+func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	if len(args) > 1 {
+		v, err := strconv.Atoi(string(args[1]))
+		switch {
+		case err != nil:
+			return appendErr(dst, "ERR Protocol version is not an integer or out of range")
+		case v != 2:
+			return appendErr(dst, "NOPROTO unsupported protocol version")
+		}
+	}
+	var user, password, name []byte
+	for i := 2; i < len(args); i++ {
+		switch left := len(args) - 1 - i; {
+		case strings.EqualFold(string(args[i]), "auth") && left >= 2:
+			user, password = args[i+1], args[i+2]
+			i += 2
+		case strings.EqualFold(string(args[i]), "setname") && left >= 1:
+			if name = args[i+1]; !validName(name) {
+				return appendErr(dst, badClientName)
+			}
+			i++
+		default:
+			return appendErr(dst, "ERR Syntax error in HELLO option '"+string(args[i])+"'")
+		}
+	}
+	if user != nil && !s.authenticate(user, password) {
+		return appendErr(dst, wrongPass)
+	}
+	if s.wantAuth {
+		return appendErr(dst, helloNoAuth)
+	}
+	if name != nil {
+		s.info.name = string(name)
+	}
+	dst = redcon.AppendArray(dst, 14)
+	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
+		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])
+	}
+	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "proto"), 2)
+	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "id"), int64(s.info.id))
+	for _, pair := range [][2]string{{"mode", "standalone"}, {"role", "master"}} {
+		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])
+	}
+	return redcon.AppendArray(redcon.AppendBulkString(dst, "modules"), 0)
+}

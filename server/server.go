@@ -1,0 +1,146 @@
+// Package server is the side that clients see: listeners, sessions, and a
+// request's way from the first byte to the last byte of its reply.
+//
+// A session reads requests, finds out what each needs (package command), sends
+// them to the servers that own their keys (package pool) or answers by itself,
+// and puts the replies back into the order of the requests. All of that happens
+// on the event loop that the session belongs to, without a lock and without a
+// word to another goroutine.
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringway/conf"
+	"ringway/eventloop"
+	"ringway/pool"
+)
+
+// Server is a running proxy: its pools, their listeners and the event loops.
+type Server struct {
+	// Static after New.
+	conf      *conf.Config
+	log       *slog.Logger
+	pools     []*pool.Pool
+	workers   []*worker
+	listeners []*listener
+	started   time.Time
+
+	clients atomic.Int64 // over all pools
+	nextID  atomic.Uint64
+
+	idleWorkers chan struct{} // draining: one for each worker that has no session left; never closed
+	accepting   sync.WaitGroup
+	loops       sync.WaitGroup
+}
+
+// New opens the listeners of all pools and makes everything ready to Run; it
+// serves nothing yet. It fails if an address can't be listened on, and then
+// leaves nothing open. cfg must come from conf.Load and not be changed; w is
+// told of servers that fail, and may be nil.
+func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
+	srv := &Server{conf: cfg, log: log, started: time.Now()}
+	for i := range cfg.Pools {
+		p, err := pool.New(&cfg.Pools[i], &cfg.Proxy, w, log)
+		if err != nil {
+			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
+		}
+		srv.pools = append(srv.pools, p)
+	}
+	for _, p := range srv.pools {
+		ln, err := listen(srv, p)
+		if err != nil {
+			srv.closeListeners()
+			return nil, fmt.Errorf("pool %q: %w", p.Conf().Name, err)
+		}
+		srv.listeners = append(srv.listeners, ln)
+	}
+	threads := threads(&cfg.Proxy)
+	for range threads {
+		loop, err := eventloop.New(threads > 1)
+		if err != nil {
+			srv.closeListeners()
+			return nil, err
+		}
+		srv.workers = append(srv.workers, newWorker(srv, loop))
+	}
+	srv.idleWorkers = make(chan struct{}, threads)
+	return srv, nil
+}
+
+// Pools returns the pools, in the order of the configuration.
+func (srv *Server) Pools() []*pool.Pool { return srv.pools }
+
+// Addrs returns the address that each pool listens on, by the pool's name; a
+// port that was 0 in the configuration is the real one.
+func (srv *Server) Addrs() map[string]string {
+	addrs := map[string]string{}
+	for _, ln := range srv.listeners {
+		addrs[ln.pool.Conf().Name] = ln.Addr().String()
+	}
+	return addrs
+}
+
+// Run serves until ctx is done. Then it accepts no more clients, answers the
+// requests under way, for the drain timeout at most, and closes everything.
+// It returns an error if the timeout cut requests off.
+func (srv *Server) Run(ctx context.Context) error {
+	for _, w := range srv.workers {
+		srv.loops.Go(w.loop.Run)
+	}
+	for _, ln := range srv.listeners {
+		srv.accepting.Go(ln.acceptAll)
+		srv.log.Info("listening", "pool", ln.pool.Conf().Name, "addr", ln.Addr().String(), "servers", len(ln.pool.Conf().Servers))
+	}
+	stopTidying := make(chan struct{})
+	srv.loops.Go(func() { tidyMemory(stopTidying) })
+
+	<-ctx.Done()
+	close(stopTidying)
+	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.conf.Proxy.DrainTimeout)
+	srv.closeListeners()
+	srv.accepting.Wait()
+	err := srv.drain()
+	for _, w := range srv.workers {
+		w.loop.Stop()
+	}
+	srv.loops.Wait()
+	srv.log.Info("stopped")
+	return err
+}
+
+func (srv *Server) closeListeners() {
+	for _, ln := range srv.listeners {
+		ln.Close()
+	}
+}
+
+// drain waits until no worker has a session left.
+func (srv *Server) drain() error {
+	for _, w := range srv.workers {
+		w.loop.Post(w.drain)
+	}
+	timeout := time.NewTimer(srv.conf.Proxy.DrainTimeout)
+	defer timeout.Stop()
+	for range srv.workers {
+		select {
+		case <-srv.idleWorkers:
+		case <-timeout.C:
+			return fmt.Errorf("drain: %d clients still had requests under way after %s", srv.clients.Load(), srv.conf.Proxy.DrainTimeout)
+		}
+	}
+	return nil
+}
+
+// drained is called by a worker that has no session left.
+func (srv *Server) drained() {
+	select {
+	case srv.idleWorkers <- struct{}{}:
+	default: // it had none before, and has lost one more that came late
+	}
+}

@@ -1,0 +1,244 @@
+package server
+
+import (
+	"errors"
+
+	"ringway/command"
+	"ringway/eventloop"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// session is one client. It belongs to the event loop of its worker.
+//
+// Requests are numbered from the session's first on; those not yet answered
+// have a slot each, from head to tail. Replies leave in that order.
+type session struct {
+	w     *worker
+	local *pool.Local
+	conn  *eventloop.Conn
+	index int // in worker.sessions
+	info  *clientInfo
+
+	parse    resp.RequestState
+	limits   *resp.Limits
+	wantAuth bool // AUTH has yet to come
+
+	slots      []slot // a ring, its size a power of two
+	head, tail uint32 // numbers of the oldest request without a reply and of the next one
+	average    int    // of the last replies' sizes, in bytes, decaying
+
+	early     []byte // replies that came before their turn, in a buffer of the loop
+	earlyLive int    // bytes of early that are still to be sent
+	far       int    // bytes of early replies in buffers of their own
+
+	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
+
+	blocked  bool // requests wait in the connection's buffer until there is room
+	settling bool // RunDeferred will be called
+	closing  bool // no further request is read; close when all is answered
+	eof      bool // the client will send no more
+	moving   *worker
+}
+
+// Assumptions about a client that nothing is known of yet: how large its
+// replies are. It bounds how many requests go out before the first reply.
+const firstAverage = 8 << 10
+
+func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
+	return &session{
+		w: w, local: local, info: info, average: firstAverage,
+		limits: &w.limits, lastActive: w.loop.Now(),
+	}
+}
+
+// Data is eventloop.Handler's: it runs the requests in b, as far as they are
+// complete and there is room for them.
+func (s *session) Data(b []byte) (n int) {
+	if s.blocked {
+		// What is to be read first already waits. Only now that the client goes
+		// on sending is it worth the system call to keep it from that.
+		s.conn.Pause()
+		return 0
+	}
+	s.lastActive = s.w.loop.Now()
+	return s.run(b)
+}
+
+func (s *session) run(b []byte) (n int) {
+	for n < len(b) && !s.closing {
+		if !s.hasRoom() {
+			s.blocked = true
+			if s.head == s.tail {
+				s.settle() // no reply is going to come and unblock it
+			}
+			return n
+		}
+		size, err := s.w.parser.Parse(b[n:], &s.parse, s.limits)
+		if size == 0 {
+			if err != nil {
+				s.refuse(err)
+				return len(b)
+			}
+			return n
+		}
+		if len(s.w.parser.Args) > 0 && !s.handle(b[n:n+size]) {
+			s.blocked = true
+			return n
+		}
+		n += size
+	}
+	if s.closing {
+		return len(b)
+	}
+	return n
+}
+
+// hasRoom tells whether one more request may be taken. The replies under way
+// are taken to be as large as the last ones were.
+func (s *session) hasRoom() bool {
+	unanswered := int(s.tail - s.head)
+	if unanswered >= s.w.conf.ClientPipeline {
+		return false
+	}
+	waiting := s.conn.Waiting() + s.earlyLive + s.far
+	return unanswered < 2 && waiting == 0 || waiting+unanswered*s.average < int(s.w.conf.ClientOutput)
+}
+
+// refuse answers a request that broke the protocol. Everything before it is
+// still answered; then the connection is closed.
+func (s *session) refuse(err error) {
+	s.closing = true
+	if perr := (*resp.ProtocolError)(nil); errors.As(err, &perr) && err != resp.ErrHTTP {
+		s.reply(resp.AppendError(s.w.scratch[:0], "ERR "+perr.Error()))
+	}
+	s.settle()
+}
+
+// handle runs one request, raw, whose arguments are the parser's. It reports
+// false if the request must wait for room in a server's queue: then nothing of
+// it was done.
+func (s *session) handle(raw []byte) bool {
+	args := s.w.parser.Args
+	cmd, problem := command.Lookup(args)
+	switch {
+	case problem == command.UnknownCommand:
+		s.reply(command.AppendUnknown(s.w.scratch[:0], args))
+		return true
+	case problem == command.UnknownSubcommand:
+		s.reply(command.AppendUnknownSubcommand(s.w.scratch[:0], args))
+		return true
+	case !cmd.ArityOK(len(args)):
+		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
+		return true
+	case s.wantAuth && cmd.Flags&command.FlagNoAuth == 0:
+		s.reply([]byte("-NOAUTH Authentication required.\r\n"))
+		return true
+	}
+	if s.w.parser.Inline {
+		raw = resp.AppendRequest(s.w.inline[:0], args)
+		s.w.inline = raw[:0]
+	}
+	switch cmd.Route {
+	case command.OneShard:
+		return s.forward(cmd, args, raw)
+	case command.Split:
+		return s.split(cmd, args, raw)
+	case command.Local:
+		return s.answer(cmd, args)
+	}
+	s.reply(command.AppendDenied(s.w.scratch[:0], cmd, args))
+	return true
+}
+
+// settle asks for RunDeferred at the end of this turn.
+func (s *session) settle() {
+	if !s.settling {
+		s.settling = true
+		s.w.loop.Defer(s)
+	}
+}
+
+// ConnReady is pipeline.Waiter's.
+func (s *session) ConnReady() { s.settle() }
+
+// RunDeferred is eventloop.Deferred's: it goes on with what could not be done
+// in the middle of something else.
+func (s *session) RunDeferred() {
+	s.settling = false
+	if !s.conn.Open() {
+		return
+	}
+	if s.blocked && !s.closing {
+		if !s.hasRoom() {
+			s.settleAfterWrite()
+			return
+		}
+		s.blocked = false
+		s.conn.Redeliver()
+		if s.blocked || !s.conn.Open() {
+			return
+		}
+		if s.conn.Paused() && !s.eof {
+			s.conn.Resume()
+		}
+	}
+	if s.eof && !s.closing {
+		s.closing = true // what is left is no complete request
+	}
+	if s.head != s.tail {
+		return
+	}
+	switch {
+	case s.closing && s.conn.Waiting() == 0:
+		s.close()
+	case s.closing:
+		s.settleAfterWrite()
+	case s.moving != nil:
+		s.move()
+	}
+}
+
+// settleAfterWrite settles again when the output has been written: after this
+// turn's, or when the client takes what it has not taken so far.
+func (s *session) settleAfterWrite() {
+	if s.conn.Waiting() > 0 && !s.conn.Stalled() {
+		s.settle()
+	}
+}
+
+// EOF is eventloop.Handler's: a client that has said all is still answered.
+func (s *session) EOF() {
+	s.eof = true
+	s.settle()
+}
+
+// Drained is eventloop.Handler's.
+func (s *session) Drained() {
+	if s.blocked || s.closing || s.eof {
+		s.settle()
+	}
+}
+
+// Closed is eventloop.Handler's.
+func (s *session) Closed(error) { s.gone() }
+
+// close closes the client's connection at once.
+func (s *session) close() {
+	s.conn.Close()
+	s.gone()
+}
+
+// gone releases what the session holds. Replies that are still to come find
+// the connection closed and are dropped.
+func (s *session) gone() {
+	s.closing = true
+	s.w.loop.Release(s.early)
+	s.early, s.earlyLive, s.slots = nil, 0, nil
+	s.w.remove(s)
+}
+
+// quiet tells whether nothing of the session is under way.
+func (s *session) quiet() bool {
+	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0
+}

@@ -1,0 +1,147 @@
+package server
+
+import (
+	"log/slog"
+	"time"
+
+	"ringway/conf"
+	"ringway/eventloop"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// worker is what the sessions of one event loop share. It belongs to the loop.
+type worker struct {
+	// Static after construction.
+	server *Server
+	loop   *eventloop.Loop
+	log    *slog.Logger
+	conf   *conf.Proxy
+	limits resp.Limits
+
+	locals   map[string]*pool.Local // by the pool's name
+	sessions []*session
+
+	// Scratch.
+	parser  resp.RequestParser
+	again   resp.RequestParser // for requests that are sent again
+	scratch []byte             // replies made by the proxy
+	failure []byte             // replies to failed requests, made while scratch may be in use
+	inline  []byte             // inline requests, encoded as servers like them
+	keys    []int              // positions of a request's keys
+	partOf  []int16            // for each server, its part of the request that is being split
+	fanouts []*fanout          // finished, for reuse
+
+	tick     *eventloop.Timer
+	draining bool
+}
+
+const tickEvery = 100 * time.Millisecond
+
+func newWorker(srv *Server, loop *eventloop.Loop) *worker {
+	proxy := &srv.conf.Proxy
+	w := &worker{
+		server: srv, loop: loop, log: srv.log, conf: proxy,
+		limits: resp.Limits{
+			MaxBulk: proxy.MaxBulk, MaxArgs: proxy.MaxArgs, MaxRequest: proxy.MaxRequest,
+			MaxInline: resp.DefaultLimits.MaxInline,
+		},
+		locals:  map[string]*pool.Local{},
+		scratch: make([]byte, 0, 1<<10),
+		failure: make([]byte, 0, 256),
+	}
+	for _, p := range srv.pools {
+		w.locals[p.Conf().Name] = p.NewLocal(loop)
+	}
+	w.tick = loop.NewTimer(w.onTick)
+	w.tick.After(tickEvery)
+	return w
+}
+
+// adopt starts a session for a client whose socket was accepted.
+func (w *worker) adopt(fd int, name string, info *clientInfo) {
+	s := newSession(w, w.locals[name], info)
+	s.deauthenticate()
+	if w.draining || !w.attach(s, fd) {
+		eventloop.CloseFD(fd)
+		w.server.left(name)
+	}
+}
+
+// attach makes s one of the worker's sessions. It reports false, and leaves fd
+// open, if the loop can't watch it.
+func (w *worker) attach(s *session, fd int) bool {
+	conn, err := w.loop.Attach(fd, s)
+	if err != nil {
+		w.log.Error("client refused", "client", s.info.addr, "err", err)
+		return false
+	}
+	s.conn = conn
+	s.index = len(w.sessions)
+	w.sessions = append(w.sessions, s)
+	return true
+}
+
+// detach takes s from the worker's sessions.
+func (w *worker) detach(s *session) {
+	last := len(w.sessions) - 1
+	w.sessions[s.index] = w.sessions[last]
+	w.sessions[s.index].index = s.index
+	w.sessions[last] = nil
+	w.sessions = w.sessions[:last]
+}
+
+// remove forgets a session whose connection is closed.
+func (w *worker) remove(s *session) {
+	w.detach(s)
+	w.server.left(s.local.Conf().Name)
+	if w.draining && len(w.sessions) == 0 {
+		w.server.drained()
+	}
+}
+
+// sessionsOf returns the worker's sessions of a pool.
+func (w *worker) sessionsOf(name string) (peers []*session) {
+	for _, s := range w.sessions {
+		if s.local.Conf().Name == name {
+			peers = append(peers, s)
+		}
+	}
+	return peers
+}
+
+func (w *worker) onTick() {
+	w.tick.After(tickEvery)
+	w.parser.Release()
+	w.closeIdle()
+	w.balance()
+}
+
+// closeIdle closes clients that have been silent for too long. A client that
+// waits for a reply is not silent.
+func (w *worker) closeIdle() {
+	limit := w.conf.ClientIdleTimeout
+	if limit == 0 {
+		return
+	}
+	oldest := w.loop.Now() - int64(limit)
+	for i := len(w.sessions) - 1; i >= 0; i-- {
+		if s := w.sessions[i]; s.lastActive < oldest && s.head == s.tail {
+			s.close()
+		}
+	}
+}
+
+// drain closes the sessions as soon as they have no request under way, and
+// takes no further requests.
+func (w *worker) drain() {
+	w.draining = true
+	for i := len(w.sessions) - 1; i >= 0; i-- {
+		s := w.sessions[i]
+		s.closing = true
+		s.settle()
+	}
+	if len(w.sessions) == 0 {
+		w.server.drained()
+	}
+}

@@ -1,0 +1,140 @@
+// Package topology is the control plane: it watches servers through go-redis
+// and tells their pool what it finds. It runs on goroutines of its own; the
+// data path neither waits for it nor imports it.
+package topology
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"ringway/conf"
+	"ringway/pool"
+)
+
+// Prober probes servers that are down and restores those that answer. It is a
+// pool.Watcher. Make it with NewProber; Stop ends its goroutines.
+type Prober struct {
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// NewProber returns a prober without work. It logs why a server stays down at
+// debug level.
+func NewProber(log *slog.Logger) *Prober {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Prober{log: log, ctx: ctx, cancel: cancel}
+}
+
+// Stop ends all probing and waits for it.
+func (pr *Prober) Stop() {
+	pr.cancel()
+	pr.wg.Wait()
+}
+
+// How often a server that is down is asked, at most and at least. A pool that
+// does not eject gains nothing by waiting for server_retry_timeout, since no
+// key moves when the server is back.
+const (
+	firstProbe = 100 * time.Millisecond
+	lastProbe  = 500 * time.Millisecond
+)
+
+// ServerDown is pool.Watcher's: it starts to probe.
+func (pr *Prober) ServerDown(p *pool.Pool, server int) {
+	if pr.ctx.Err() != nil {
+		return
+	}
+	pr.wg.Go(func() { pr.probe(p, server) })
+}
+
+// probe asks until the server answers, first after server_retry_timeout if it
+// was ejected.
+func (pr *Prober) probe(p *pool.Pool, server int) {
+	c := p.Conf()
+	wait := firstProbe
+	if c.AutoEjectHosts {
+		wait = c.ServerRetryTimeout
+	}
+	client := NewClient(c, &c.Servers[server])
+	defer client.Close()
+	for pr.sleep(wait) {
+		ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
+		err := client.Ping(ctx).Err()
+		cancel()
+		if err == nil {
+			p.Restore(server)
+			return
+		}
+		pr.log.Debug("server still down", "pool", c.Name, "server", c.Servers[server].Name, "err", err)
+		wait = min(max(2*wait, firstProbe), lastProbe)
+		wait -= rand.N(wait/8 + 1)
+	}
+}
+
+// sleep reports false if the prober was stopped meanwhile.
+func (pr *Prober) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-pr.ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// LearnVersions asks the servers of p, on a goroutine of its own, until one has
+// told its version of Redis, which clients are told in turn.
+func (pr *Prober) LearnVersions(p *pool.Pool) {
+	pr.wg.Go(func() {
+		wait := firstProbe
+		for {
+			for i := range p.Conf().Servers {
+				if v := pr.version(p.Conf(), i); v != "" {
+					p.SetVersion(v)
+					return
+				}
+			}
+			if !pr.sleep(wait) {
+				return
+			}
+			wait = min(2*wait, 10*time.Second)
+		}
+	})
+}
+
+func (pr *Prober) version(c *conf.Pool, server int) string {
+	client := NewClient(c, &c.Servers[server])
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
+	defer cancel()
+	info, err := client.Info(ctx, "server").Result()
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(info) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:"); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// NewClient returns a go-redis client for one server of a pool, with the
+// pool's credentials and without retries. The caller closes it.
+func NewClient(c *conf.Pool, s *conf.Server) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Network: s.Network, Addr: s.Addr, Password: c.RedisAuth, DB: c.RedisDB,
+		Protocol: 2, DisableIdentity: true,
+		MaxRetries: -1, PoolSize: 1,
+		DialTimeout: c.ConnectTimeout, ReadTimeout: c.ConnectTimeout, WriteTimeout: c.ConnectTimeout,
+	})
+}

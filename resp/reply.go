@@ -336,11 +336,15 @@ func (s *ReplyState) stepText(b []byte, lim *ReplyLimits) (n int, whole bool, er
 	if n < 0 {
 		n = len(b)
 	}
-	if bytes.IndexByte(b[:n], '\n') >= 0 || n+1 < len(b) && b[n+1] != '\n' {
-		return 0, false, errTextBreak
+	lf := bytes.IndexByte(b[:n], '\n')
+	if lf >= 0 {
+		n = lf
 	}
 	if int64(n) > int64(lim.MaxLine)-s.length {
 		return 0, false, &ProtocolError{fmt.Sprintf("server sent a line of more than %d bytes", lim.MaxLine)}
+	}
+	if lf >= 0 || n+1 < len(b) && b[n+1] != '\n' {
+		return 0, false, errTextBreak
 	}
 	if n+1 < len(b) {
 		s.text = false

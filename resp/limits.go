@@ -85,9 +85,9 @@ type ReplyLimits struct {
 // made to say, because a reply beyond a limit costs all users of a shared
 // connection. None of them is an amount of memory: Scan streams bulks and
 // lines, and keeps 16 bytes for every level of depth. A Lua script can nest
-// its reply about 2,000 deep. Not to be changed; copy it.
+// its reply 7,995 deep. Not to be changed; copy it.
 var DefaultReplyLimits = ReplyLimits{
-	MaxDepth:    4096,
+	MaxDepth:    8192,
 	MaxBulk:     1 << 30,
 	MaxElements: 1 << 32,
 	MaxLine:     512 << 20,

@@ -44,7 +44,7 @@ var wellFormed = []string{
 	"$?\r\n;4\r\nHell\r\n;5\r\no wor\r\n;1\r\nd\r\n;0\r\n", "$?\r\n;0\r\n",
 	"*?\r\n:1\r\n:2\r\n.\r\n", "*?\r\n.\r\n", "~?\r\n+a\r\n.\r\n", "%?\r\n+a\r\n:1\r\n.\r\n", "%?\r\n.\r\n",
 	"*2\r\n*?\r\n$?\r\n;1\r\na\r\n;0\r\n.\r\n%?\r\n*?\r\n.\r\n|1\r\n+a\r\n+b\r\n:1\r\n.\r\n",
-	strings.Repeat("*1\r\n", 4096) + ":1\r\n",
+	strings.Repeat("*1\r\n", 8192) + ":1\r\n",
 }
 
 var wellFormedPushes = []string{
@@ -151,7 +151,7 @@ func TestMalformedRepliesAreRefused(t *testing.T) {
 		{"$?\r\n$1\r\na\r\n", `server sent "$1" in a streamed string`},
 		{"$?\r\n;-1\r\n", `server sent ";-1" in a streamed string`},
 		{"$?\r\n;1\r\nax\r", "server sent a bulk that does not end with CR LF"},
-		{strings.Repeat("*1\r\n", 4097) + ":1\r\n", "server sent a reply nested more than 4096 deep"},
+		{strings.Repeat("*1\r\n", 8193) + ":1\r\n", "server sent a reply nested more than 8192 deep"},
 	} {
 		want := "error Protocol error: " + c.want
 		if c.want == "" {

@@ -1,10 +1,12 @@
 package eventloop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -64,6 +66,8 @@ type Listener struct {
 	net.Listener
 	file *os.File // a second descriptor: net hands out no accepted socket that it does not watch itself
 	raw  syscall.RawConn
+
+	closed atomic.Bool
 }
 
 // Listen opens a listening socket. Network is "tcp" or "unix"; backlog is that
@@ -105,23 +109,24 @@ func (l *Listener) open(backlog int) error {
 
 // Close stops listening and ends AcceptFD.
 func (l *Listener) Close() error {
+	l.closed.Store(true)
 	l.file.Close()
 	return l.Listener.Close()
 }
 
 // AcceptFD waits for a client and returns the descriptor of its socket,
 // non-blocking, without delay for small writes, and its address. After Close
-// it returns an error that wraps os.ErrClosed.
+// it returns net.ErrClosed.
 func (l *Listener) AcceptFD(keepAlive bool) (fd int, peer string, err error) {
 	var sa syscall.Sockaddr
 	rerr := l.raw.Read(func(s uintptr) bool {
 		fd, sa, err = accept(int(s))
 		return err != syscall.EAGAIN && err != syscall.ECONNABORTED && err != syscall.EINTR
 	})
-	if rerr != nil {
-		return -1, "", rerr
+	if rerr != nil && l.closed.Load() {
+		rerr = net.ErrClosed
 	}
-	if err != nil {
+	if err = cmp.Or(rerr, err); err != nil {
 		return -1, "", err
 	}
 	if _, unix := sa.(*syscall.SockaddrUnix); !unix {

@@ -67,7 +67,7 @@ func (ln *listener) acceptAll() {
 	pause := time.Duration(0)
 	for {
 		fd, peer, err := ln.AcceptFD(ln.pool.Conf().TCPKeepAlive)
-		if errors.Is(err, os.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {

@@ -1,0 +1,436 @@
+package eventloop
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// modes runs a test with both ways of waiting.
+func modes(t *testing.T, f func(t *testing.T, l *Loop)) {
+	for _, mode := range []struct {
+		name   string
+		parked bool
+	}{{"blocking", false}, {"parked", true}} {
+		t.Run(mode.name, func(t *testing.T) {
+			l, err := New(mode.parked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				l.Run()
+				close(ended)
+			}()
+			t.Cleanup(func() {
+				l.Stop()
+				<-ended
+			})
+			f(t, l)
+		})
+	}
+}
+
+// onLoop runs fn on the loop and waits for it.
+func onLoop(l *Loop, fn func()) {
+	done := make(chan struct{})
+	l.Post(func() {
+		fn()
+		close(done)
+	})
+	<-done
+}
+
+// recorder is a Handler that tells a test what happened.
+type recorder struct {
+	conn    *Conn
+	data    chan []byte // copies of what Data was given
+	consume func(b []byte) int
+	eof     chan struct{}
+	closed  chan error
+	drained chan struct{}
+}
+
+func newRecorder() *recorder {
+	return &recorder{
+		data: make(chan []byte, 1<<16), eof: make(chan struct{}, 1), closed: make(chan error, 1), drained: make(chan struct{}, 16),
+		consume: func(b []byte) int { return len(b) },
+	}
+}
+
+func (r *recorder) Data(b []byte) int {
+	r.data <- bytes.Clone(b)
+	return r.consume(b)
+}
+func (r *recorder) EOF()             { r.eof <- struct{}{} }
+func (r *recorder) Closed(err error) { r.closed <- err }
+func (r *recorder) Drained()         { r.drained <- struct{}{} }
+
+// attach connects a recorder on the loop with a test's own end.
+func attach(t *testing.T, l *Loop, r *recorder) net.Conn {
+	t.Helper()
+	ln, err := Listen("tcp", "127.0.0.1:0", 16, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	fd, addr, err := ln.AcceptFD(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if addr != peer.LocalAddr().String() {
+		t.Errorf("accepted a client from %s, want %s", addr, peer.LocalAddr())
+	}
+	onLoop(l, func() {
+		if r.conn, err = l.Attach(fd, r); err != nil {
+			t.Error(err)
+		}
+	})
+	return peer
+}
+
+func receive[T any](t *testing.T, ch chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("no %s within 10s", what)
+	}
+	return v
+}
+
+func TestEchoKeepsBytesAndOrder(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		r.consume = func(b []byte) int {
+			r.conn.Write(b)
+			return len(b)
+		}
+		peer := attach(t, l, r)
+		sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
+		go peer.Write(sent)
+		got := make([]byte, len(sent))
+		if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, sent) {
+			t.Fatalf("echo differs (%v)", err)
+		}
+	})
+}
+
+func TestUnconsumedBytesArePresentedAgain(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		// Takes whole tens only, so most calls leave something.
+		var taken []byte
+		done := make(chan struct{})
+		r.consume = func(b []byte) int {
+			n := len(b) / 10 * 10
+			if taken = append(taken, b[:n]...); len(taken) == 1000 {
+				close(done)
+			}
+			return n
+		}
+		peer := attach(t, l, r)
+		var sent []byte
+		for i := range 1000 {
+			sent = append(sent, byte(i))
+			peer.Write(sent[i:])
+		}
+		receive(t, done, "last ten")
+		if !bytes.Equal(taken, sent) {
+			t.Fatal("bytes differ")
+		}
+		onLoop(l, func() {
+			if r.conn.Unread() != 0 {
+				t.Errorf("%d bytes left", r.conn.Unread())
+			}
+		})
+	})
+}
+
+func TestPausedConnectionIsNotRead(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		peer := attach(t, l, r)
+		onLoop(l, func() { r.conn.Pause() })
+		peer.Write([]byte("x"))
+		onLoop(l, func() {})
+		onLoop(l, func() {})
+		select {
+		case b := <-r.data:
+			t.Fatalf("read %q while paused", b)
+		default:
+		}
+		onLoop(l, func() { r.conn.Resume() })
+		if b := receive(t, r.data, "data"); string(b) != "x" {
+			t.Fatalf("read %q", b)
+		}
+	})
+}
+
+func TestRedeliverPresentsWhatWasLeft(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		r.consume = func([]byte) int { return 0 }
+		peer := attach(t, l, r)
+		peer.Write([]byte("abc"))
+		for got := receive(t, r.data, "data"); len(got) < 3; got = receive(t, r.data, "data") {
+		}
+		onLoop(l, func() {
+			r.consume = func(b []byte) int { return len(b) }
+			r.conn.Redeliver()
+		})
+		if b := receive(t, r.data, "data"); string(b) != "abc" {
+			t.Fatalf("redelivered %q", b)
+		}
+	})
+}
+
+func TestOutputWaitsForASlowPeer(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		peer := attach(t, l, r)
+		chunk := bytes.Repeat([]byte{'x'}, 1<<20)
+		const chunks = 32
+		for range chunks {
+			onLoop(l, func() { r.conn.Append(chunk) })
+		}
+		onLoop(l, func() {
+			if !r.conn.Stalled() || r.conn.Waiting() == 0 {
+				t.Error("32 MiB went out to a peer that does not read")
+			}
+		})
+		if n, err := io.CopyN(io.Discard, peer, chunks<<20); err != nil {
+			t.Fatalf("read %d bytes: %v", n, err)
+		}
+		receive(t, r.drained, "Drained")
+		onLoop(l, func() {
+			if r.conn.Stalled() || r.conn.Waiting() != 0 {
+				t.Error("output left")
+			}
+		})
+	})
+}
+
+func TestEndOfInputStillAllowsOutput(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		peer := attach(t, l, r)
+		peer.(*net.TCPConn).CloseWrite()
+		receive(t, r.eof, "EOF")
+		onLoop(l, func() { r.conn.Append([]byte("bye")) })
+		got := make([]byte, 3)
+		if _, err := io.ReadFull(peer, got); err != nil || string(got) != "bye" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		onLoop(l, func() { r.conn.Close() })
+		if _, err := peer.Read(got); err != io.EOF {
+			t.Fatalf("after Close: %v", err)
+		}
+	})
+}
+
+func TestResetPeerIsReportedWithItsUnwrittenBytes(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		peer := attach(t, l, r)
+		onLoop(l, func() { r.conn.Append(bytes.Repeat([]byte{'x'}, 16<<20)) })
+		onLoop(l, func() {})
+		peer.(*net.TCPConn).SetLinger(0)
+		peer.Close()
+		if err := receive(t, r.closed, "Closed"); !IsOrderly(err) {
+			t.Fatalf("closed with %v", err)
+		}
+		onLoop(l, func() {
+			if r.conn.Open() || l.Conns() != 0 {
+				t.Error("still open")
+			}
+		})
+	})
+}
+
+func TestTimersFireInOrderAndStop(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		fired := make(chan int, 8)
+		onLoop(l, func() {
+			for i, ms := range []int{30, 10, 20} {
+				l.NewTimer(func() { fired <- i }).After(time.Duration(ms) * time.Millisecond)
+			}
+			stopped := l.NewTimer(func() { fired <- -1 })
+			stopped.After(15 * time.Millisecond)
+			stopped.Stop()
+			moved := l.NewTimer(func() { fired <- 3 })
+			moved.After(time.Millisecond)
+			moved.After(40 * time.Millisecond)
+		})
+		for _, want := range []int{1, 2, 0, 3} {
+			if got := receive(t, fired, "timer"); got != want {
+				t.Fatalf("timer %d fired, want %d", got, want)
+			}
+		}
+	})
+}
+
+func TestDeferredRunsBeforeOutputAndAgainAfterIt(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		attach(t, l, r)
+		waiting := make(chan int, 2)
+		var d deferredFunc
+		d = func() {
+			waiting <- r.conn.Waiting()
+			if len(waiting) == 1 {
+				l.Defer(d)
+			}
+		}
+		onLoop(l, func() {
+			r.conn.Append([]byte("x"))
+			l.Defer(d)
+		})
+		if first, second := receive(t, waiting, "call"), receive(t, waiting, "call"); first != 1 || second != 0 {
+			t.Fatalf("%d bytes waited at the first call and %d at the second, want 1 and 0", first, second)
+		}
+	})
+}
+
+type deferredFunc func()
+
+func (f deferredFunc) RunDeferred() { f() }
+
+func TestDialTellsWhatHappened(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		path := filepath.Join(t.TempDir(), "s")
+		ln, err := Listen("unix", path, 1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := make(chan error, 1)
+		done := func(fd int, err error) {
+			if err == nil {
+				CloseFD(fd)
+			}
+			result <- err
+		}
+		onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
+		if err := receive(t, result, "result"); err != nil {
+			t.Fatal(err)
+		}
+		ln.Close()
+		onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
+		if err := receive(t, result, "result"); err == nil {
+			t.Fatal("connected to a closed listener")
+		}
+	})
+}
+
+func TestClosedListenerEndsAccepting(t *testing.T) {
+	ln, err := Listen("tcp", "127.0.0.1:0", 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := ln.AcceptFD(false)
+		ended <- err
+	}()
+	ln.Close()
+	if err := receive(t, ended, "end"); !errors.Is(err, net.ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
+func TestDetachedConnectionGoesOnOnAnotherLoop(t *testing.T) {
+	modes(t, func(t *testing.T, a *Loop) {
+		modes(t, func(t *testing.T, b *Loop) {
+			r, moved := newRecorder(), newRecorder()
+			peer := attach(t, a, r)
+			var fd int
+			onLoop(a, func() { fd = r.conn.Detach() })
+			onLoop(b, func() { moved.conn, _ = b.Attach(fd, moved) })
+			peer.Write([]byte("hello"))
+			if got := receive(t, moved.data, "data"); string(got) != "hello" {
+				t.Fatalf("got %q", got)
+			}
+		})
+	})
+}
+
+func TestBuffersAreGivenUpWhenNotNeeded(t *testing.T) {
+	l, err := New(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.poll.close()
+	var lent [][]byte
+	for range 100 {
+		lent = append(lent, l.Buffer(4000))
+	}
+	for _, b := range lent {
+		l.Release(b)
+	}
+	l.trimBuffers() // they were needed since the last one
+	if again := l.Buffer(4000); cap(again) != 4096 {
+		t.Fatalf("a buffer of %d bytes for 4000", cap(again))
+	}
+	l.trimBuffers() // only one was needed
+	l.trimBuffers()
+	if n := len(l.bufs.free[3].bufs); n > 1 {
+		t.Fatalf("%d buffers kept", n)
+	}
+}
+
+func TestNothingIsAllocatedPerTurn(t *testing.T) {
+	l, err := New(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.poll.close()
+	ln, err := Listen("tcp", "127.0.0.1:0", 16, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	fd, _, err := ln.AcceptFD(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &echo{}
+	if e.conn, err = l.Attach(fd, e); err != nil {
+		t.Fatal(err)
+	}
+	msg, got := []byte("PING\r\n"), make([]byte, 6)
+	avg := testing.AllocsPerRun(1000, func() {
+		peer.Write(msg)
+		for before := e.count.Load(); e.count.Load() == before; {
+			l.turn()
+		}
+		io.ReadFull(peer, got)
+	})
+	if avg > 0.1 {
+		t.Fatalf("%.2f allocations per turn", avg)
+	}
+}
+
+type echo struct {
+	conn  *Conn
+	count atomic.Int64
+}
+
+func (e *echo) Data(b []byte) int { e.conn.Append(b); e.count.Add(1); return len(b) }
+func (e *echo) EOF()              {}
+func (e *echo) Closed(error)      {}
+func (e *echo) Drained()          {}

@@ -286,9 +286,10 @@ func TestDeferredRunsBeforeOutputAndAgainAfterIt(t *testing.T) {
 		attach(t, l, r)
 		waiting := make(chan int, 2)
 		var d deferredFunc
+		calls := 0
 		d = func() {
 			waiting <- r.conn.Waiting()
-			if len(waiting) == 1 {
+			if calls++; calls == 1 {
 				l.Defer(d)
 			}
 		}

@@ -173,7 +173,7 @@ func (s *ReplyState) startBulk(lead byte, value []byte, lim *ReplyLimits) (whole
 		return false, nil
 	}
 	n, ok := parseInt(value)
-	if lead == '$' && n == -1 {
+	if ok && n == -1 && lead == '$' {
 		return true, nil
 	}
 	// The text of a verbatim string follows a format of three letters and ':'.
@@ -249,7 +249,7 @@ func (s *ReplyState) startAggregate(lead byte, value []byte, lim *ReplyLimits) (
 		return false, nil
 	}
 	n, ok := parseInt(value)
-	if lead == '*' && n == -1 {
+	if ok && n == -1 && lead == '*' {
 		return true, nil
 	}
 	if !ok || n < 0 {

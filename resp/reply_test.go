@@ -197,6 +197,16 @@ func TestLimitsOfAServer(t *testing.T) {
 	}
 }
 
+// Limits that are smaller than a line's framing leave the short way unused.
+func TestTinyLimitsLetTinyRepliesThrough(t *testing.T) {
+	t.Parallel()
+	lim := ReplyLimits{MaxDepth: 1, MaxBulk: 1, MaxElements: 9, MaxLine: 2}
+	const in = "*9\r\n$-1\r\n*-1\r\n_\r\n:12\r\n$1\r\na\r\n$0\r\n\r\n+a\r\n-\r\n#t\r\n"
+	if got, want := oneReply(t, in, &lim), fmt.Sprintf("%d false\nincomplete", len(in)); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestEndlessLineIsLimited(t *testing.T) {
 	t.Parallel()
 	lim := DefaultReplyLimits

@@ -3,6 +3,7 @@ package resp
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 )
 
 // RequestParser finds requests and their arguments. It is scratch space that
@@ -50,7 +51,8 @@ const minArg = len("$0\r\n\r\n")
 // and no reason to reserve memory: let a buffer double as the bytes arrive,
 // and use Need to stop doubling too far.
 func (st *RequestState) Need() int {
-	return st.need + max(st.left-1, 0)*minArg
+	others := max(st.left-1, 0)
+	return st.need + min(others, (math.MaxInt-st.need)/minArg)*minArg
 }
 
 // Parse looks for one request at the start of b.

@@ -39,7 +39,7 @@ var small = []string{"--rounds", "2", "--duration", "60ms", "--warmup", "10ms", 
 func TestTinyRunLeavesEveryKindOfResult(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	args := append([]string{"--op", "get,set,mget", "-c", "4", "-P", "1,8", "--keys", "100", "--backend", "null", "--base", "direct",
+	args := append([]string{"--op", "get,set,mget", "-c", "4", "-P", "1,8", "--keys", "100", "--backend", "null", "--base", "direct", "--targets", "direct,ringway,null",
 		"--json", file("r.json"), "--html", file("r.html"), "--gobench", file("r.txt"), "--svg", file("svg"), "--results", file("kept")}, small...)
 	code, stdout, stderr := run(t, args...)
 	if code != exitOK {
@@ -82,6 +82,49 @@ func TestProxiesInFrontOfRedisAnswerRightly(t *testing.T) {
 	code, stdout, stderr := run(t, append([]string{"--op", "mix,mget,mset", "-c", "4", "-P", "2", "--keys", "100"}, small...)...)
 	if code != exitOK {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+// standIn writes a program that reads its address from the configuration that a
+// Ringway would get and answers there as a null server.
+func standIn(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip(err)
+	}
+	path := filepath.Join(t.TempDir(), "ringway")
+	script := "#!/bin/sh\n[ \"$1\" = -c ] || exit 2\n" +
+		`listen=$(sed -n 's/^listen = "\(.*\)"$/\1/p' "$2")` + "\nexec '" + self + "' bench null-server --listen \"$listen\"\n"
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRingwayIsStartedOncePerBuildAndNumberOfLoops(t *testing.T) {
+	path, file := standIn(t), filepath.Join(t.TempDir(), "r.json")
+	code, stdout, stderr := run(t, append([]string{"--op", "get", "-c", "2", "--keys", "50", "--backend", "null", "--targets", "ringway",
+		"--ringway", path, "--ringway", "new=" + path, "--loops", "1,2", "--json", file}, small...)...)
+	if code != exitOK {
+		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	rep, err := ReadReport(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"ringway-1loops", "ringway-2loops", "ringway-new-1loops", "ringway-new-2loops"} {
+		if i >= len(rep.Targets) || rep.Targets[i].Name != want {
+			t.Fatalf("targets %+v, want %s at %d", rep.Targets, want, i)
+		}
+		for _, line := range []string{"[pools.bench]", `hash = "fnv1a_64"`, `distribution = "ketama"`, ":1 server4\","} {
+			if !strings.Contains(rep.Targets[i].Config, line) {
+				t.Errorf("%s: no %s in its configuration\n%s", want, line, rep.Targets[i].Config)
+			}
+		}
 	}
 }
 

@@ -69,10 +69,11 @@ func startFleet(o fleetOptions) (f *fleet, err error) {
 	f.try(o, nameHAProxy, f.startHAProxy)
 	f.try(o, nameNutcracker, f.startNutcracker)
 	for _, b := range o.Ringway {
-		f.try(o, b.Name, func() (*Target, error) { return f.startRingway(b) })
+		// Every build is asked for by the one name, whatever it is called in the table.
+		f.try(o, nameRingway, func() (*Target, error) { return f.startRingway(b) })
 	}
 	if len(o.Ringway) == 0 {
-		f.skip(nameRingway, errors.New("no binary; give one with --ringway"))
+		f.try(o, nameRingway, func() (*Target, error) { return nil, errNoBinary })
 	}
 	f.Targets = append(f.Targets, o.Extra...)
 	f.try(o, nameNull, func() (*Target, error) { return f.startNull(o.Self) })
@@ -147,6 +148,8 @@ func (f *fleet) startDirect() (*Target, error) {
 	t.Name = nameDirect
 	return &t, nil
 }
+
+var errNoBinary = errors.New("no binary; give one with --ringway")
 
 var errNoServers = errors.New("no Redis servers to stand behind it")
 

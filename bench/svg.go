@@ -55,7 +55,7 @@ type barGroup struct {
 const (
 	plotWidth  = 880
 	columnGap  = 40
-	nameWidth  = 96
+	nameWidth  = 128
 	textWidth  = 64
 	barHeight  = 13
 	barStep    = 18

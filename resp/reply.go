@@ -236,6 +236,10 @@ func (s *ReplyState) startAggregate(lead byte, value []byte, lim *ReplyLimits) (
 		}
 		s.push = true
 	}
+	n, ok := parseInt(value)
+	if ok && n == -1 && lead == '*' {
+		return true, nil
+	}
 	if len(s.stack) >= lim.MaxDepth {
 		return false, &ProtocolError{fmt.Sprintf("server sent a reply nested more than %d deep", lim.MaxDepth)}
 	}
@@ -247,10 +251,6 @@ func (s *ReplyState) startAggregate(lead byte, value []byte, lim *ReplyLimits) (
 		s.stack = append(s.stack, frame{kind: kind})
 		s.owed = false
 		return false, nil
-	}
-	n, ok := parseInt(value)
-	if ok && n == -1 && lead == '*' {
-		return true, nil
 	}
 	if !ok || n < 0 {
 		return false, badValue(lead, value)

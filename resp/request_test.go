@@ -235,7 +235,7 @@ func TestNeedIsALowerBound(t *testing.T) {
 	}{
 		{"*2\r\n$3\r\nGET\r\n$1000\r\nabc", 4 + 9 + 7 + 1002},
 		{"*3\r\n$500000000\r\n", 4 + 12 + 500000002 + 2*minArg},
-		{"*2147483647\r\n", 14 + 2147483646*minArg},
+		{"*100000000\r\n", 13 + 99999999*minArg},
 		{"*2", 3},
 		{"PING", 5},
 	} {

@@ -34,7 +34,7 @@ func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 // small makes any run short.
-var small = []string{"--rounds", "2", "--duration", "60ms", "--warmup", "10ms", "--settle", "1ms"}
+var small = []string{"--rounds", "2", "--duration", "150ms", "--warmup", "10ms", "--settle", "1ms"}
 
 func TestTinyRunLeavesEveryKindOfResult(t *testing.T) {
 	dir := t.TempDir()

@@ -22,6 +22,9 @@ type realClient struct {
 	rdb *redis.Client
 	win window
 
+	keys []uint32 // walked by every user from a place of its own
+	sets []bool
+
 	answered atomic.Uint64
 	mu       sync.Mutex // guards the fields below
 	hist     *hdrhistogram.Histogram
@@ -45,12 +48,12 @@ func runRealClient(ctx context.Context, w Workload, t *Target, tm timing, seed u
 	if err := rdb.Get(ctx, "bench:ready").Err(); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("go-redis cannot talk to it: %w", err)
 	}
+	c := &realClient{w: w, rdb: rdb, hist: newHistogram(), keys: w.drawKeys(seed), sets: w.drawSets(seed)}
 	start := now()
-	c := &realClient{w: w, rdb: rdb, hist: newHistogram()}
 	c.win = window{start: start, from: start + int64(tm.Warmup), to: start + int64(tm.Warmup+tm.Window)}
 	var wg sync.WaitGroup
 	for i := range w.Clients {
-		wg.Go(func() { c.user(ctx, seed+uint64(i)) })
+		wg.Go(func() { c.user(ctx, i*drawLen/w.Clients) })
 	}
 	ended := make(chan struct{})
 	go func() { wg.Wait(); close(ended) }()
@@ -61,19 +64,19 @@ func runRealClient(ctx context.Context, w Workload, t *Target, tm timing, seed u
 	return out, ctx.Err()
 }
 
-// user is one of the goroutines that share the client.
-func (c *realClient) user(ctx context.Context, seed uint64) {
-	keys, sets := c.w.drawKeys(seed), c.w.drawSets(seed)
+// user is one of the goroutines that share the client. It draws keys from place
+// at on.
+func (c *realClient) user(ctx context.Context, at int) {
 	hist, t := newHistogram(), tally{}
 	var value []byte
-	for at := 0; ctx.Err() == nil && now() < c.win.to; {
+	for ctx.Err() == nil && now() < c.win.to {
 		begun := now()
 		pipe := c.rdb.Pipeline()
 		batch := make([]uint32, 0, c.w.Pipeline)
 		for range c.w.Pipeline {
-			k := keys[at%drawLen]
+			k := c.keys[at%drawLen]
 			key := string(appendKey(nil, int(k), c.w.Value))
-			if sets[at%drawLen] {
+			if c.sets[at%drawLen] {
 				value = appendValue(value[:0], int(k), c.w.Value)
 				pipe.Set(ctx, key, string(value), 0)
 			} else {

@@ -28,26 +28,28 @@ func bulk(k, size int) string {
 	return fmt.Sprintf("$%d\r\n%s\r\n", size, appendValue(nil, k, size))
 }
 
+// judge feeds stream to a checker that awaits calls and returns what it made of
+// it: replies, wrong ones and errors, and whether the stream was lost. done is
+// how often it said that a call was answered.
+func judge(size int, calls []call, stream string, step int) (got *tally, done uint64, err error) {
+	c, got := ask(Workload{Value: size, Fanout: 2}, calls...)
+	for stream != "" && err == nil {
+		n := min(step, len(stream))
+		err = c.feed([]byte(stream[:n]), func(*call) { done++ })
+		stream = stream[n:]
+	}
+	return got, done, err
+}
+
 func TestRepliesAreJudged(t *testing.T) {
 	const size = 40
 	f := func(name string, calls []call, stream string, replies, wrong, errs uint64, wantErr error) {
 		t.Helper()
 		for _, step := range []int{len(stream), 1, 3, 17} {
-			w := Workload{Value: size, Fanout: 2}
-			c, got := ask(w, calls...)
-			answered := uint64(0)
-			var err error
-			for rest := stream; rest != "" && err == nil; {
-				n := min(step, len(rest))
-				err = c.feed([]byte(rest[:n]), func(*call) { answered++ })
-				rest = rest[n:]
-			}
-			if got.replies != replies || answered != replies || got.wrong != wrong || got.errors != errs {
-				t.Errorf("%s in pieces of %d: %d replies (%d done), %d wrong, %d errors; want %d, %d, %d",
-					name, step, got.replies, answered, got.wrong, got.errors, replies, wrong, errs)
-			}
-			if !errors.Is(err, wantErr) {
-				t.Errorf("%s in pieces of %d: error %v, want %v", name, step, err, wantErr)
+			got, done, err := judge(size, calls, stream, step)
+			if got.replies != replies || done != replies || got.wrong != wrong || got.errors != errs || !errors.Is(err, wantErr) {
+				t.Errorf("%s in pieces of %d: %d replies (%d done), %d wrong, %d errors, error %v; want %d, %d, %d, %v",
+					name, step, got.replies, done, got.wrong, got.errors, err, replies, wrong, errs, wantErr)
 			}
 			if wrong+errs > 0 && got.example == "" {
 				t.Errorf("%s: no example", name)

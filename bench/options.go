@@ -75,13 +75,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	loops := fs.String("loops", "", "start each Ringway once with each of these numbers of event loops, with commas")
 	fs.BoolVar(&o.syscalls, "syscalls", false, "also count system calls per request, with perf, in a run of its own")
 	fs.DurationVar(&o.settle, "settle", 200*time.Millisecond, "how long memory gets to settle after a round")
-	fs.BoolVar(&o.list, "list", false, "list the sets and their workloads")
-	fs.StringVar(&o.from, "from", "", "measure nothing, read kept results from this `FILE`")
-	fs.StringVar(&o.json, "json", "", "write all results as JSON to `FILE`")
-	fs.StringVar(&o.gobench, "gobench", "", "write Go benchmark lines for benchstat to `FILE`")
-	fs.StringVar(&o.html, "html", "", "write a page with plots to `FILE`")
-	fs.StringVar(&o.svg, "svg", "", "write the main plots as SVG files to `DIR`")
-	fs.StringVar(&o.results, "results", "", "keep the raw results in `DIR`, under a name of their own")
+	o.outputFlags(fs)
 	own := ownLoadFlags(fs)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, errHelp) {
@@ -103,6 +97,17 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		return nil, err
 	}
 	return o, errors.Join(o.chooseWork(*setName, own, *only), o.chooseTiming(*duration, *warmup), o.check())
+}
+
+// outputFlags registers the flags that say what to do with results.
+func (o *options) outputFlags(fs *flag.FlagSet) {
+	fs.BoolVar(&o.list, "list", false, "list the sets and their workloads")
+	fs.StringVar(&o.from, "from", "", "measure nothing, read kept results from this `FILE`")
+	fs.StringVar(&o.json, "json", "", "write all results as JSON to `FILE`")
+	fs.StringVar(&o.gobench, "gobench", "", "write Go benchmark lines for benchstat to `FILE`")
+	fs.StringVar(&o.html, "html", "", "write a page with plots to `FILE`")
+	fs.StringVar(&o.svg, "svg", "", "write the main plots as SVG files to `DIR`")
+	fs.StringVar(&o.results, "results", "", "keep the raw results in `DIR`, under a name of their own")
 }
 
 // addRingway takes one --ringway.

@@ -1,0 +1,91 @@
+// Package redistest runs real processes for tests: redis-server, nutcracker,
+// Sentinels and Clusters, on loopback ports nobody else in the test run has.
+//
+//	s := redistest.Start(t)             // one empty redis-server
+//	four := redistest.StartN(t, 4)      // four of them
+//	got := s.Do("SET", "k", "v")        // "+OK\r\n", as it came over the wire
+//	n := s.Client().DBSize(ctx).Val()   // a go-redis client
+//	s.Kill(); s.Restart()               // the fault and its end
+//
+// Whatever a test starts ends with the test, and on Linux also when the test
+// binary itself is killed. A test whose program is not installed is skipped
+// with a reason, or fails when RINGWAY_REQUIRE_TOOLS=1 is in the environment.
+//
+// Only tests import this package, and it imports no other package of Ringway,
+// so that every package's tests can use it.
+package redistest
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// startTimeout bounds how long a started process may take to answer. Far above
+// what is ever needed (10 ms), because test machines can be very busy.
+const startTimeout = 30 * time.Second
+
+// RequireTool returns the path of the program with this name. Where the program
+// is not installed it skips the test, or fails it when RINGWAY_REQUIRE_TOOLS=1.
+func RequireTool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("RINGWAY_REQUIRE_TOOLS") == "1" {
+		t.Fatalf("%s is not installed and RINGWAY_REQUIRE_TOOLS=1", name)
+	}
+	t.Skipf("%s is not installed", name)
+	return ""
+}
+
+// Eventually polls cond, on the calling goroutine, until it is true, and fails
+// the test when that takes longer than timeout; what completes the sentence
+// "waiting for ...". It is for conditions nobody announces; where there is a
+// channel to wait on, wait on that.
+func Eventually(t testing.TB, timeout time.Duration, what string, cond func() bool) {
+	t.Helper()
+	if !poll(timeout, cond) {
+		t.Fatalf("waiting for %s: still not so after %v", what, timeout)
+	}
+}
+
+// poll reports whether cond became true within timeout. It looks often at
+// first and every 20 ms in the end, and once more after the time is over, so
+// that a process starved of processor time is not judged by an old look.
+func poll(timeout time.Duration, cond func() bool) bool {
+	deadline := time.Now().Add(timeout)
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		late := time.Now().After(deadline)
+		if cond() {
+			return true
+		}
+		if late {
+			return false
+		}
+		time.Sleep(pause)
+	}
+}
+
+// tempDir makes a directory removed at the end of the test. It is for sockets:
+// t.TempDir puts the test's name into its path, and a Unix socket's path must
+// stay under 104 bytes (108 on Linux).
+func tempDir(t testing.TB) string {
+	t.Helper()
+	base := "/tmp"
+	if _, err := os.Stat(base); err != nil {
+		base = ""
+	}
+	dir, err := os.MkdirTemp(base, "rw")
+	if err != nil {
+		t.Fatalf("temporary directory: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("temporary directory: %v", err)
+		}
+	})
+	return dir
+}

@@ -1,0 +1,199 @@
+package redistest
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Server is a redis-server that listens on 127.0.0.1 and keeps nothing on disk.
+// Its methods belong to the test's goroutine, except those of Process and the
+// ones that only say where it is.
+type Server struct {
+	*Process
+
+	// Static after construction.
+	port     int
+	socket   string // path of its Unix socket, or ""
+	password string
+
+	clientOnce sync.Once
+	client     *redis.Client
+}
+
+// Option changes how a Server is started.
+type Option func(*settings)
+
+type settings struct {
+	args     []string
+	password string
+	socket   bool
+}
+
+// Args adds arguments to redis-server's command line, such as "--maxclients",
+// "10". They come last, so they override the package's own. For a password use
+// Password, so that the Server's own clients know it.
+func Args(args ...string) Option {
+	return func(s *settings) { s.args = append(s.args, args...) }
+}
+
+// Password makes the server ask for this password (of the default user), and
+// send it to a primary of its own.
+func Password(password string) Option {
+	return func(s *settings) {
+		s.password = password
+		s.args = append(s.args, "--requirepass", password, "--masterauth", password)
+	}
+}
+
+// UnixSocket makes the server listen on a Unix socket too; see Server.Socket.
+func UnixSocket() Option {
+	return func(s *settings) { s.socket = true }
+}
+
+// Debug allows the DEBUG command, for DEBUG SLEEP and its like. Needs Redis 7.
+func Debug() Option { return Args("--enable-debug-command", "yes") }
+
+// ReplicaOf makes the server a replica of primary. Start returns when it
+// answers, which may be before the first synchronization is done.
+func ReplicaOf(primary *Server) Option {
+	return Args("--replicaof", "127.0.0.1 "+strconv.Itoa(primary.port), "--repl-diskless-sync-delay", "0")
+}
+
+// Start runs a redis-server until the test ends and returns when it answers
+// PING.
+func Start(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	path := RequireTool(t, "redis-server")
+	const attempts = 5
+	for i := range attempts {
+		s := launch(t, path, opts)
+		if s.untilReady() {
+			return s
+		}
+		// A stranger may have taken the port since FreePort looked.
+		if i == attempts-1 || !strings.Contains(s.Output(), "Address already in use") {
+			t.Fatalf("redis-server does not answer PING:\n%s", lastLines(s.Output(), 20))
+		}
+		s.Kill()
+	}
+	panic("bug: left the loop without a server")
+}
+
+// StartN runs n servers, all with the same options.
+func StartN(t testing.TB, n int, opts ...Option) []*Server {
+	t.Helper()
+	servers := make([]*Server, n)
+	for i := range servers {
+		servers[i] = Start(t, opts...)
+	}
+	return servers
+}
+
+// launch starts a process and does not wait for it.
+func launch(t testing.TB, path string, opts []Option) *Server {
+	t.Helper()
+	var set settings
+	for _, o := range opts {
+		o(&set)
+	}
+	dir := tempDir(t)
+	s := &Server{port: FreePort(t), password: set.password}
+	args := []string{
+		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", dir,
+		"--save", "", "--appendonly", "no", "--daemonize", "no",
+	}
+	if set.socket {
+		s.socket = filepath.Join(dir, "redis.sock")
+		args = append(args, "--unixsocket", s.socket, "--unixsocketperm", "700")
+	}
+	s.Process = startProcess(t, dir, path, append(args, set.args...))
+	return s
+}
+
+// untilReady waits until the server answers PING, and reports false when it
+// ends or the time is over first.
+func (s *Server) untilReady() bool {
+	ready := false
+	poll(startTimeout, func() bool {
+		select {
+		case <-s.Exited():
+			return true
+		default:
+		}
+		ready = s.ping()
+		return ready
+	})
+	return ready
+}
+
+// ping reports whether the server answers and has loaded its data.
+func (s *Server) ping() bool {
+	c, err := dial("tcp", s.Addr(), time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.conn.Close()
+	if s.password != "" {
+		if _, err := c.exchange("AUTH", s.password); err != nil {
+			return false
+		}
+	}
+	reply, err := c.exchange("PING")
+	return err == nil && reply == "+PONG\r\n"
+}
+
+// Addr returns the server's "127.0.0.1:port".
+func (s *Server) Addr() string { return loopback(s.port) }
+
+// Port returns the server's TCP port.
+func (s *Server) Port() int { return s.port }
+
+// Socket returns the path of the server's Unix socket; "" without UnixSocket.
+func (s *Server) Socket() string { return s.socket }
+
+// Restart kills the server if it still runs, starts it again on the same port
+// with the same options and no data, and returns when it answers PING.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Process.Restart()
+	if !s.untilReady() {
+		s.t.Fatalf("restarted redis-server does not answer PING:\n%s", lastLines(s.Output(), 20))
+	}
+}
+
+// Client returns the go-redis client of this server, the same one every time.
+// It is safe for use by many goroutines and is closed when the test ends.
+func (s *Server) Client() *redis.Client {
+	s.clientOnce.Do(func() {
+		s.client = NewClient(s.t, s.Addr(), s.password)
+	})
+	return s.client
+}
+
+// Do sends one request on a new connection, which is authenticated first if the
+// server has a password, and returns the reply as it came over the wire, error
+// replies included. It fails the test when there is no whole reply.
+func (s *Server) Do(args ...string) string {
+	s.t.Helper()
+	c, err := dial("tcp", s.Addr(), startTimeout)
+	if err != nil {
+		s.t.Fatalf("connection to %s: %v", s.Addr(), err)
+	}
+	defer c.conn.Close()
+	if s.password != "" {
+		if reply, err := c.exchange("AUTH", s.password); err != nil || reply != "+OK\r\n" {
+			s.t.Fatalf("AUTH at %s: %q, %v", s.Addr(), reply, err)
+		}
+	}
+	reply, err := c.exchange(args...)
+	if err != nil {
+		s.t.Fatalf("reply of %s to %q: %q, %v", s.Addr(), args, reply, err)
+	}
+	return reply
+}

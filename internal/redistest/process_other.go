@@ -4,5 +4,6 @@ package redistest
 
 import "syscall"
 
-// dieWithParent can do nothing here: only Linux has a parent-death signal.
+// dieWithParent asks for nothing: only Linux (and FreeBSD) can kill a child
+// with its parent. Elsewhere cleanup does it, unless the test binary is killed.
 func dieWithParent() *syscall.SysProcAttr { return nil }

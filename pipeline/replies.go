@@ -30,14 +30,11 @@ func (c *Conn) Data(b []byte) (n int) {
 			if !done && !c.streaming && size < streamFrom {
 				// Short, so better read once more when it is complete than
 				// passed on in part: a part can't be taken back.
-				c.scan = resp.ReplyState{}
+				c.scan.Restart()
 				break
 			}
 			c.streaming = !done
 			c.lastRead = c.loop.Now()
-			if done {
-				c.scan = resp.ReplyState{}
-			}
 		}
 		if !c.deliver(b[pos:pos+size], done) {
 			return pos

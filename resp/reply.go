@@ -96,6 +96,10 @@ func (s *ReplyState) reset() {
 	*s = ReplyState{stack: stack, push: s.push}
 }
 
+// Restart forgets what has come of the current reply, which is going to be
+// presented again from its first byte.
+func (s *ReplyState) Restart() { s.reset() }
+
 // knownLen is ReplyLen within limits. What is beyond them is for step to judge.
 func knownLen(b []byte, lim *ReplyLimits) int {
 	if n := ReplyLen(b); int64(n) <= lim.MaxBulk && n <= lim.MaxLine {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"math/bits"
+
 	"ringway/pipeline"
 )
 
@@ -26,8 +28,48 @@ type farReply struct {
 	done bool
 }
 
-// spareSlots is the largest ring of slots that a session without requests keeps.
-const spareSlots = 64
+// spareSlots is the largest ring of slots that a session without requests
+// keeps; larger ones go back to the worker, which keeps some for reuse.
+const (
+	spareSlots = 64
+	spareRings = 64 // of each size
+)
+
+// slotRings are the rings that sessions have given back, by the logarithm of
+// their size.
+type slotRings [32][][]slot
+
+// get returns a ring of n slots, a power of two, with anything in them.
+func (r *slotRings) get(n int) []slot {
+	rings := &r[bits.Len(uint(n))-1]
+	last := len(*rings) - 1
+	if last < 0 {
+		return make([]slot, n)
+	}
+	ring := (*rings)[last]
+	*rings = (*rings)[:last]
+	return ring
+}
+
+// put takes back a ring whose slots hold no reply.
+func (r *slotRings) put(ring []slot) {
+	if len(ring) == 0 {
+		return
+	}
+	rings := &r[bits.Len(uint(len(ring)))-1]
+	if len(*rings) < spareRings {
+		*rings = append(*rings, ring)
+	}
+}
+
+// trim gives up half of what is kept.
+func (r *slotRings) trim() {
+	for i := range r {
+		keep := len(r[i]) / 2
+		clear(r[i][keep:])
+		r[i] = r[i][:keep]
+	}
+}
 
 func (s *session) slot(number uint32) *slot { return &s.slots[number&uint32(len(s.slots)-1)] }
 
@@ -43,10 +85,12 @@ func (s *session) push() (number uint32) {
 }
 
 func (s *session) growSlots() {
-	bigger := make([]slot, max(4, 2*len(s.slots)))
+	bigger := s.w.rings.get(max(4, 2*len(s.slots)))
 	for n := s.head; n != s.tail; n++ {
 		bigger[n&uint32(len(bigger)-1)] = *s.slot(n)
 	}
+	clear(s.slots)
+	s.w.rings.put(s.slots)
 	s.slots = bigger
 }
 
@@ -173,6 +217,7 @@ func (s *session) advance() {
 		s.early = nil
 	}
 	if len(s.slots) > spareSlots {
+		s.w.rings.put(s.slots)
 		s.slots = nil
 	}
 	s.progress()

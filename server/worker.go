@@ -31,12 +31,17 @@ type worker struct {
 	keys    []int              // positions of a request's keys
 	partOf  []int16            // for each server, its part of the request that is being split
 	fanouts []*fanout          // finished, for reuse
+	rings   slotRings          // given back, for reuse
 
 	tick     *eventloop.Timer
+	ticks    int
 	draining bool
 }
 
-const tickEvery = 100 * time.Millisecond
+const (
+	tickEvery = 100 * time.Millisecond
+	trimTicks = 20
+)
 
 func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 	proxy := &srv.conf.Proxy
@@ -115,6 +120,9 @@ func (w *worker) onTick() {
 	w.parser.Release()
 	w.closeIdle()
 	w.balance()
+	if w.ticks++; w.ticks%trimTicks == 0 {
+		w.rings.trim()
+	}
 }
 
 // closeIdle closes clients that have been silent for too long. A client that

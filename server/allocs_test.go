@@ -1,0 +1,48 @@
+package server_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+// TestNothingIsAllocatedPerRequest counts the allocations of the whole process
+// while requests go through the proxy. The servers are real, so they are not
+// in this process.
+func TestNothingIsAllocatedPerRequest(t *testing.T) {
+	p, _ := serveShards(t, 4)
+	c := p.dial()
+	value := strings.Repeat("v", 64)
+	for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		c.Do("SET", key, value)
+	}
+	bulk := "$64\r\n" + value + "\r\n"
+	for _, test := range []struct{ name, request, reply string }{
+		{"GET", encode("GET", "a"), bulk},
+		{"SET", encode("SET", "a", value), "+OK\r\n"},
+		{"pipeline", strings.Repeat(encode("GET", "a")+encode("SET", "b", value)+encode("GET", "c")+encode("GET", "d"), 64),
+			strings.Repeat(bulk+"+OK\r\n"+bulk+bulk, 64)},
+		{"MGET over four servers", encode("MGET", "a", "b", "c", "d", "e", "f", "g", "h"), "*8\r\n" + strings.Repeat(bulk, 8)},
+		{"MSET over four servers", encode("MSET", "a", value, "b", value, "c", value, "d", value), "+OK\r\n"},
+		{"EXISTS over four servers", encode("EXISTS", "a", "b", "c", "d"), ":4\r\n"},
+		{"PING", encode("PING"), "+PONG\r\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := make([]byte, len(test.reply))
+			request := []byte(test.request)
+			once := func() {
+				c.NetConn().Write(request)
+				if _, err := io.ReadFull(c.NetConn(), got); err != nil || string(got) != test.reply {
+					t.Fatalf("reply %q, %v", got, err)
+				}
+			}
+			for range 100 {
+				once() // buffers find their sizes
+			}
+			// Timers of the proxy and the runtime allocate a little now and then.
+			if avg := testing.AllocsPerRun(2000, once); avg >= 1 {
+				t.Errorf("%.2f allocations", avg)
+			}
+		})
+	}
+}

@@ -1,0 +1,131 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"ringway/conf"
+	"ringway/internal/redistest"
+	"ringway/server"
+	"ringway/topology"
+)
+
+// proxy is a Ringway in the test's process.
+type proxy struct {
+	t      *testing.T
+	addr   string
+	server *server.Server
+	stop   func() error // drains, and returns what Run returned; may be called twice
+}
+
+// config returns a configuration with one pool of the given servers. Its
+// address is chosen by the system.
+func config(t *testing.T, servers ...string) *conf.Config {
+	t.Helper()
+	var quoted []string
+	for _, s := range servers {
+		quoted = append(quoted, fmt.Sprintf("%q", s))
+	}
+	text := fmt.Sprintf(`
+		[pools.alpha]
+		listen = "127.0.0.1:1"
+		hash = "fnv1a_64"
+		timeout = "30s"
+		servers = [%s]`, strings.Join(quoted, ", "))
+	cfg, _, err := conf.Parse([]byte(text), "test.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+	return cfg
+}
+
+// serve runs a proxy until the test ends.
+func serve(t *testing.T, cfg *conf.Config) *proxy {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	prober := topology.NewProber(log)
+	srv, err := server.New(cfg, prober, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	p := &proxy{t: t, server: srv, addr: srv.Addrs()["alpha"]}
+	var result error
+	stopped := false
+	p.stop = func() error {
+		if !stopped {
+			stopped = true
+			cancel()
+			result = <-ended
+			prober.Stop()
+		}
+		return result
+	}
+	t.Cleanup(func() { p.stop() })
+	return p
+}
+
+// serveShards runs a proxy in front of n real servers.
+func serveShards(t *testing.T, n int) (*proxy, []*redistest.Server) {
+	t.Helper()
+	servers := redistest.StartN(t, n)
+	return serve(t, config(t, addrs(servers)...)), servers
+}
+
+func addrs(servers []*redistest.Server) (list []string) {
+	for _, s := range servers {
+		list = append(list, s.Addr())
+	}
+	return list
+}
+
+// client returns a go-redis client of the proxy.
+func (p *proxy) client() *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: p.addr, Protocol: 2, MaxRetries: -1, ReadTimeout: 60 * time.Second})
+	p.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// raw is a connection of a test that knows what it expects.
+type raw struct {
+	*redistest.Conn
+	t *testing.T
+}
+
+func (p *proxy) dial() *raw {
+	p.t.Helper()
+	network := "tcp"
+	if strings.HasPrefix(p.addr, "/") {
+		network = "unix"
+	}
+	return &raw{redistest.Dial(p.t, network, p.addr), p.t}
+}
+
+// expect reads replies and compares them with what is wanted.
+func (c *raw) expect(want ...string) {
+	c.t.Helper()
+	for _, w := range want {
+		if got := c.Reply(); got != w {
+			c.t.Fatalf("reply %q, want %q", got, w)
+		}
+	}
+}
+
+// expectClosed reads to the end, of which there must be nothing before.
+func (c *raw) expectClosed() {
+	c.t.Helper()
+	if b := c.WaitClosed(); b != "" {
+		c.t.Fatalf("%q before the end", b)
+	}
+}
+
+func encode(args ...string) string { return redistest.Request(args...) }

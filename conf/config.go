@@ -12,6 +12,8 @@ package conf
 import (
 	"log/slog"
 	"time"
+
+	"ringway/hashring"
 )
 
 // Config is a validated configuration. It is never changed after Load, so
@@ -83,4 +85,19 @@ type Server struct {
 	Network string // "tcp" or "unix"
 	Addr    string // as Listen.Addr
 	Weight  int    // at least 1
+}
+
+// Ring returns what package hashring needs to place the pool's keys: its
+// servers have the indices of Servers. The result is the caller's.
+func (p *Pool) Ring() hashring.Config {
+	c := hashring.Config{
+		Hash:         p.Hash,
+		Distribution: p.Distribution,
+		HashTag:      p.HashTag,
+		UnsignedChar: !p.HashSignedChar,
+	}
+	for _, s := range p.Servers {
+		c.Servers = append(c.Servers, hashring.Server{Name: s.Name, Weight: s.Weight})
+	}
+	return c
 }

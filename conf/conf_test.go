@@ -1,0 +1,325 @@
+package conf
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write what is reported for testdata/invalid into the files beside it")
+
+// example is the issue's, written out as users write it.
+const example = `
+[pools.alpha]
+listen = "127.0.0.1:22121"
+hash = "fnv1a_64"
+distribution = "ketama"
+hash_tag = "{}"
+auto_eject_hosts = true
+server_retry_timeout = "2s"
+server_failure_limit = 3
+timeout = "400ms"
+servers = ["127.0.0.1:6379:1 alpha1", "127.0.0.1:6380:1 alpha2"]
+`
+
+// minimal returns a pool of defaults with more lines in it.
+func minimal(lines ...string) string {
+	return "[pools.alpha]\nlisten = \"127.0.0.1:22121\"\nservers = [\"127.0.0.1:6379\"]\n" + strings.Join(lines, "\n")
+}
+
+func mustParse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, warnings, err := Parse([]byte(text), "ringway.toml")
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	for _, w := range warnings {
+		t.Errorf("Parse warns: %v", w)
+	}
+	return c
+}
+
+// Every mistake is reported where it is, with what would be right.
+func TestMistakesAreReportedAtTheirPlaces(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/invalid/*.toml")
+	if err != nil || len(files) < 60 {
+		t.Fatalf("%d files of mistakes, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf, _, err := Parse(text, filepath.Base(file))
+		if err == nil || conf != nil {
+			t.Errorf("%s: Parse returned %v and error %v, want nothing and an error", file, conf, err)
+			continue
+		}
+		got, wanted := err.Error()+"\n", strings.TrimSuffix(file, ".toml")+".txt"
+		if *update {
+			if err := os.WriteFile(wanted, []byte(got), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s:\ngot  %swant %s", file, got, want)
+		}
+	}
+}
+
+func TestExampleMeansWhatItSays(t *testing.T) {
+	t.Parallel()
+	got := mustParse(t, example)
+	want := Default()
+	want.Path = "ringway.toml"
+	p := DefaultPool("alpha")
+	p.Listen = Listen{Network: "tcp", Addr: "127.0.0.1:22121"}
+	p.Hash, p.Distribution, p.HashTag = "fnv1a_64", "ketama", "{}"
+	p.AutoEjectHosts = true
+	p.ServerRetryTimeout = 2 * time.Second
+	p.ServerFailureLimit = 3
+	p.Timeout = 400 * time.Millisecond
+	p.Servers = []Server{
+		{Name: "alpha1", Network: "tcp", Addr: "127.0.0.1:6379", Weight: 1},
+		{Name: "alpha2", Network: "tcp", Addr: "127.0.0.1:6380", Weight: 1},
+	}
+	want.Pools = []Pool{p}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Parse returned\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestWhatIsNotSetHasItsDefault(t *testing.T) {
+	t.Parallel()
+	got := mustParse(t, minimal())
+	if got.Proxy != Default().Proxy {
+		t.Errorf("[proxy] is %+v, want %+v", got.Proxy, Default().Proxy)
+	}
+	want := DefaultPool("alpha")
+	want.Listen, want.Servers = got.Pools[0].Listen, got.Pools[0].Servers
+	if !reflect.DeepEqual(got.Pools[0], want) {
+		t.Errorf("pool is %+v, want %+v", got.Pools[0], want)
+	}
+}
+
+// Every setting arrives in its own field.
+func TestEverySettingIsKept(t *testing.T) {
+	t.Parallel()
+	got := mustParse(t, `
+[proxy]
+threads = 3
+log_level = "error"
+log_format = "json"
+max_clients = 5
+client_idle_timeout = "1m"
+drain_timeout = "2m"
+max_request = "7 KB"
+max_bulk = "8KiB"
+max_args = 9
+client_pipeline = 10
+client_output = "11mb"
+client_output_limit = "12GiB"
+server_queue = 13
+server_queue_bytes = "14336b"
+
+[pools.alpha]
+listen = "/run/ringway.sock 660"
+hash = "md5"
+hash_tag = "$$"
+hash_signed_char = false
+distribution = "modula"
+timeout = "15ms"
+connect_timeout = "16ms"
+backlog = 17
+client_connections = 18
+tcpkeepalive = true
+reuseport = true
+redis = true
+redis_auth = "secret"
+redis_db = 0
+preconnect = true
+auto_eject_hosts = true
+server_connections = 19
+server_retry_timeout = "20ms"
+server_failure_limit = 21
+servers = ["localhost:6379"]
+`)
+	want := &Config{
+		Path: "ringway.toml",
+		Proxy: Proxy{
+			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", MaxClients: 5,
+			ClientIdleTimeout: time.Minute, DrainTimeout: 2 * time.Minute,
+			MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
+			ClientPipeline: 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
+			ServerQueue: 13, ServerQueueBytes: 14 << 10,
+		},
+		Pools: []Pool{{
+			Name: "alpha", Listen: Listen{Network: "unix", Addr: "/run/ringway.sock", Mode: 0o660},
+			Backlog: 17, ReusePort: true, MaxClients: 18,
+			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
+			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
+			TCPKeepAlive: true, RedisAuth: "secret", Preconnect: true, AutoEjectHosts: true,
+			ServerConnections: 19, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
+			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},
+		}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Parse returned\n%+v, want\n%+v", got, want)
+	}
+	if got := mustParse(t, minimal("redis_db = 7")).Pools[0].RedisDB; got != 7 {
+		t.Errorf("redis_db is %d, want 7", got)
+	}
+}
+
+func TestPoolsKeepTheOrderOfTheText(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, `
+[pools]
+zeta.listen = "127.0.0.1:1"
+zeta.servers = ["a:1"]
+beta = { listen = "127.0.0.1:2", servers = ["a:1"] }
+"al.pha" = { listen = "127.0.0.1:3", servers = ["a:1"] }
+`)
+	var names []string
+	for _, p := range c.Pools {
+		names = append(names, p.Name)
+	}
+	if got := strings.Join(names, " "); got != "zeta beta al.pha" {
+		t.Errorf("pools %s, want zeta beta al.pha", got)
+	}
+}
+
+// Index order decides placement under modula, so it must be twemproxy's.
+func TestServersHaveTwemproxysOrder(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, `
+[pools.alpha]
+listen = "127.0.0.1:22121"
+servers = ["h:1:1 server10", "h:2:1 server9", "h:3:1 z", "h:4:1 B", "h:5:1 server1"]
+`)
+	var names []string
+	for _, s := range c.Pools[0].Servers {
+		names = append(names, s.Name)
+	}
+	if got, want := strings.Join(names, " "), "B z server1 server9 server10"; got != want {
+		t.Errorf("servers %s, want %s", got, want)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, text string
+		want       string // a part of the only warning; "" for none
+	}{
+		{"fnv1a_64 with ketama", minimal(`hash = "fnv1a_64"`), ""},
+		{"crc32 with modula", minimal(`hash = "crc32"`, `distribution = "modula"`), ""},
+		{"crc32 with ketama", minimal(`hash = "crc32"`), `x.toml:4:8: warning: pool "alpha": hash crc32 has 15 bits`},
+		{"crc16 with ketama", minimal(`hash = "crc16"`), `x.toml:4:8: warning: pool "alpha": hash crc16 `},
+		{
+			"two names for one address",
+			"[pools.alpha]\nlisten = \"127.0.0.1:1\"\nservers = [\"h:1:1 a\",\n  \"h:1:1 b\"]",
+			`x.toml:4:3: warning: pool "alpha": servers entry "h:1:1 b": two names for one address, "a" and "b"`,
+		},
+		{"database behind a password", minimal(`redis_auth = "x"`, `redis_db = 2`), `x.toml:5:12: warning: pool "alpha": redis_db 2 with redis_auth`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, warnings, err := Parse([]byte(test.text), "x.toml")
+			if err != nil || c == nil {
+				t.Fatalf("Parse: %v", err)
+			}
+			var got string
+			for _, w := range warnings {
+				got += w.String()
+			}
+			if !strings.HasPrefix(got, test.want) || test.want == "" && got != "" {
+				t.Errorf("warnings %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestWarningsComeWithMistakesToo(t *testing.T) {
+	t.Parallel()
+	_, warnings, err := Parse([]byte(minimal(`hash = "crc32"`, `timeout = 1`)), "")
+	if err == nil || len(warnings) != 1 {
+		t.Fatalf("warnings %v, error %v, want one of each", warnings, err)
+	}
+	if got, want := err.Error(), `configuration:5:11: pool "alpha": timeout 1: `; !strings.HasPrefix(got, want) {
+		t.Errorf("error %q, want %q", got, want)
+	}
+	if _, ok := errors.AsType[Mistakes](err); !ok {
+		t.Errorf("error of type %T, want Mistakes", err)
+	}
+}
+
+// Editors put a byte order mark and carriage returns into files.
+func TestByteOrderMarkAndCarriageReturnsCountForNothing(t *testing.T) {
+	t.Parallel()
+	text := "\uFEFF" + strings.ReplaceAll(minimal(`timeout = 1`), "\n", "\r\n")
+	_, _, err := Parse([]byte(text), "x")
+	if err == nil || !strings.HasPrefix(err.Error(), `x:4:11: pool "alpha": timeout 1: `) {
+		t.Errorf("error %v", err)
+	}
+	if c := mustParse(t, strings.ReplaceAll(text, "timeout = 1", "")); len(c.Pools) != 1 {
+		t.Errorf("%d pools", len(c.Pools))
+	}
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ringway.toml")
+	if err := os.WriteFile(path, []byte(example), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c, warnings, err := Load(path)
+	if err != nil || len(warnings) != 0 || c.Path != path || len(c.Pools) != 1 {
+		t.Errorf("Load returned %+v, %v, %v", c, warnings, err)
+	}
+	if _, _, err := Load(path + ".not"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load of a missing file: %v", err)
+	}
+}
+
+func TestEndlessTextIsRefused(t *testing.T) {
+	t.Parallel()
+	_, _, err := Load("/dev/zero")
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("no /dev/zero")
+	}
+	if err == nil || !strings.Contains(err.Error(), "more than 1MB") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The file that the README sends users to must load, say every setting, and
+// not scare with warnings.
+func TestExampleFileLoads(t *testing.T) {
+	t.Parallel()
+	const path = "../examples/ringway.toml"
+	if _, warnings, err := Load(path); err != nil || len(warnings) != 0 {
+		t.Errorf("Load: %v, %v", warnings, err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(namesOf(proxySettings), namesOf(poolSettings)...) {
+		if name != "redis" && !strings.Contains(string(text), "\n"+name+" = ") && !strings.Contains(string(text), "\n#"+name+" = ") {
+			t.Errorf("%s says nothing of %s", path, name)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package conf
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Default returns the configuration of an empty text: every setting of the
+// [proxy] table, and no pool yet. Each call returns a fresh value.
+func Default() *Config {
+	return &Config{Proxy: Proxy{
+		Threads:   0,              // one event loop per core
+		LogLevel:  slog.LevelInfo, // changes of state, nothing per connection
+		LogFormat: "text",         // for a person to read
+
+		MaxClients:        10000,            // Redis's maxclients
+		ClientIdleTimeout: 0,                // never, as Redis: pooled clients are silent for hours
+		DrainTimeout:      10 * time.Second, // well within the 30 s that supervisors give before they kill
+		MaxRequest:        1 << 30,          // Redis's client-query-buffer-limit
+		MaxBulk:           512 << 20,        // Redis's proto-max-bulk-len
+		MaxArgs:           1 << 20,          // Redis's own bound before 7.0; nobody sends more on purpose
+		ClientPipeline:    1024,             // deeper than clients pipeline to gain speed
+		ClientOutput:      1 << 20,          // some turns' worth of replies
+		ClientOutputLimit: 1 << 30,          // one reply of two largest values, and no more
+		ServerQueue:       65536,            // 64 clients at their client_pipeline
+		ServerQueueBytes:  64 << 20,         // a second's worth for a slow network
+	}}
+}
+
+// DefaultPool returns the pool of a [pools.NAME] table that says nothing. It
+// lacks what has no default: the address to listen on and the servers.
+func DefaultPool(name string) Pool {
+	return Pool{
+		Name:       name,
+		Backlog:    512, // twemproxy's
+		ReusePort:  false,
+		MaxClients: 0, // no bound but the proxy's
+
+		Hash:           "xxhash64", // spreads short keys, which twemproxy's fnv1a_64 does not
+		Distribution:   "ketama",   // twemproxy's; a lost server moves only its own keys
+		HashTag:        "",         // twemproxy's
+		HashSignedChar: true,       // x86 builds, which nearly all fleets run
+
+		Timeout:            0,                // twemproxy's: none
+		ConnectTimeout:     time.Second,      // one lost SYN is not sent again before that
+		TCPKeepAlive:       false,            // twemproxy's
+		RedisDB:            0,                // the only one that nearly everybody uses
+		Preconnect:         false,            // twemproxy's
+		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches
+		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
+		ServerRetryTimeout: 30 * time.Second, // twemproxy's
+		ServerFailureLimit: 2,                // twemproxy's
+	}
+}

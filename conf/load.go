@@ -1,0 +1,202 @@
+package conf
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"ringway/hashring"
+)
+
+// maxText is the longest configuration: a thousand servers fit a tenth of it.
+const maxText = 1 << 20
+
+// Load reads the file of that name and returns what Parse does. The error is
+// that of the operating system, wrapped, if the file can't be read.
+func Load(path string) (*Config, []Diagnostic, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxText+1)) // the name may be that of a device
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(text, path)
+}
+
+// Parse returns the configuration that a TOML text describes, and warnings:
+// what works but is probably not meant, in the order of the text. The name is
+// that of the text's file, for diagnostics and Config.Path.
+//
+// The error is of type Mistakes and holds everything that is wrong. There is
+// no configuration then, but there may be warnings.
+//
+// Names of settings, and what is said of them, are in lower case as the
+// library's own mapping to structs would not insist on. Durations and sizes
+// are strings with a unit: the library would take a bare 400 for nanoseconds.
+func Parse(text []byte, name string) (*Config, []Diagnostic, error) {
+	r := newReport(name, strings.TrimPrefix(string(text), "\uFEFF"))
+	if len(text) > maxText {
+		r.mistake(0, "", fmt.Sprintf("more than %s of text: this is no configuration", sizeText(maxText)))
+		return nil, nil, r.err()
+	}
+	values, clean := decode(r, r.text)
+	if values == nil {
+		return nil, nil, r.err()
+	}
+
+	b := builder{report: r, partial: len(r.mistakes) > 0, conf: Default()}
+	b.conf.Path = name
+	b.file(scan(clean), values)
+	Sort(r.warnings)
+	if err := r.err(); err != nil {
+		return nil, r.warnings, err
+	}
+	return b.conf, r.warnings, nil
+}
+
+// builder fills a Config from the values of a text.
+type builder struct {
+	report  *report
+	partial bool // part of the text was left out for its syntax, so that what is missing may have been there
+	conf    *Config
+	listens map[string]string // pools by the address they listen on
+}
+
+// file reads the text's outermost table.
+func (b *builder) file(root *node, values map[string]any) {
+	complete := !b.partial
+	for _, name := range root.names {
+		n := root.table[name]
+		switch name {
+		case "proxy":
+			if table, ok := b.table(n, values[name], "proxy", "[proxy]"); ok {
+				b.proxy(n, table)
+			}
+		case "pools":
+			if table, ok := b.table(n, values[name], "pools", "[pools.NAME]"); ok {
+				b.pools(n, table)
+			}
+		default:
+			b.report.mistake(n.key, "", unknownAtTop(name))
+			complete = complete && nearest(name, []string{"pools"}) == ""
+		}
+	}
+	if complete && root.table["pools"] == nil {
+		b.report.mistake(0, "", noPool)
+	}
+}
+
+const noPool = "no pool; want at least one [pools.NAME] table"
+
+// unknownAtTop says what to do with a key that stands outside of all tables.
+func unknownAtTop(name string) string {
+	switch {
+	case slices.Contains(poolNames, name):
+		return fmt.Sprintf("key %q belongs in a [pools.NAME] table", name)
+	case slices.Contains(proxyNames, name):
+		return fmt.Sprintf("key %q belongs in the [proxy] table", name)
+	}
+	return fmt.Sprintf("key %q %s", name, unknown(name, []string{"pools", "proxy"}))
+}
+
+// table returns a value as a table, and reports it if it is none.
+func (b *builder) table(n *node, v any, where, want string) (map[string]any, bool) {
+	table, ok := v.(map[string]any)
+	if !ok {
+		b.report.mistake(n.key, "", fmt.Sprintf("%s is no table; want %s, with single brackets, and a line for each setting", where, want))
+	}
+	return table, ok
+}
+
+func (b *builder) proxy(n *node, values map[string]any) {
+	p := &b.conf.Proxy
+	read(b, n, values, "proxy", proxySettings, p, poolNames, "a [pools.NAME] table")
+	if p.ClientOutputLimit < p.ClientOutput {
+		at := n.table["client_output_limit"]
+		if at == nil {
+			at = n.table["client_output"]
+		}
+		b.report.mistake(at.key, "proxy", fmt.Sprintf("client_output_limit is %s; want at least client_output, which is %s",
+			sizeText(p.ClientOutputLimit), sizeText(p.ClientOutput)))
+	}
+}
+
+func (b *builder) pools(n *node, values map[string]any) {
+	if len(n.names) == 0 && !b.partial {
+		b.report.mistake(n.key, "", noPool)
+	}
+	b.listens = map[string]string{}
+	for _, name := range n.names {
+		at := n.table[name]
+		table, ok := values[name].(map[string]any)
+		switch {
+		case slices.Contains(poolNames, name) && !ok:
+			b.report.mistake(at.key, "", fmt.Sprintf("key %q belongs in a [pools.NAME] table, not in [pools]", name))
+			continue
+		case name == "" || hasControl(name):
+			b.report.mistake(at.key, "", fmt.Sprintf("pool name %q: want a name, without control characters", name))
+		}
+		if table, ok = b.table(at, values[name], "pools."+name, "[pools."+name+"]"); ok {
+			b.pool(name, at, table)
+		}
+	}
+}
+
+func (b *builder) pool(name string, n *node, values map[string]any) {
+	pool, table := DefaultPool(name), poolTable(name)
+	before := len(b.report.mistakes)
+	guessed := read(b, n, values, table, poolSettings, &pool, proxyNames, "the [proxy] table")
+
+	for _, key := range []string{"listen", "servers"} {
+		if n.table[key] == nil && !b.partial && !slices.Contains(guessed, key) {
+			b.report.mistake(n.key, table, requirement(key))
+		}
+	}
+	if pool.Listen.Addr != "" {
+		b.checkListen(&pool, n.table["listen"])
+	}
+	if len(b.report.mistakes) == before && !b.partial {
+		// What the settings say is right one by one; whether they make a ring
+		// together is the ring's to judge.
+		if _, err := hashring.New(pool.Ring()); err != nil {
+			b.report.mistake(n.table["servers"].start, table, err.Error())
+		}
+	}
+	b.warnPool(&pool, n)
+	b.conf.Pools = append(b.conf.Pools, pool)
+}
+
+func requirement(key string) string {
+	if key == "listen" {
+		return `listen is missing; want the address for clients, such as listen = "127.0.0.1:22121"`
+	}
+	return `servers is missing; want a list such as servers = ["127.0.0.1:6379:1 alpha1"]`
+}
+
+// checkListen reports an address that another pool listens on already.
+func (b *builder) checkListen(p *Pool, n *node) {
+	address := p.Listen.Network + " " + p.Listen.Addr
+	if other, ok := b.listens[address]; ok && !strings.HasSuffix(address, ":0") {
+		b.report.mistake(n.start, poolTable(p.Name), fmt.Sprintf("listen %q: pool %q listens there already; want an address of its own", p.Listen.Addr, other))
+		return
+	}
+	b.listens[address] = p.Name
+}
+
+// warnPool warns of settings that are right one by one but go badly together.
+func (b *builder) warnPool(p *Pool, n *node) {
+	table := poolTable(p.Name)
+	if warning := hashring.Warn(p.Hash, p.Distribution); warning != "" {
+		b.report.warn(n.table["hash"].start, table, warning) // the default hash goes with everything
+	}
+	if db := n.table["redis_db"]; p.RedisDB > 0 && p.RedisAuth != "" {
+		b.report.warn(db.start, table, fmt.Sprintf("redis_db %d with redis_auth: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB))
+	}
+}
+
+func poolTable(name string) string { return fmt.Sprintf("pool %q", name) }

@@ -1,0 +1,199 @@
+package conf
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value is one setting as the text has it, on its way into a Config. Its
+// methods store it if it is right and report what is wrong otherwise.
+type value struct {
+	report *report
+	table  string // for the report
+	name   string // the key
+	node   *node
+	v      any // as the TOML library decodes it into an any
+}
+
+// fail reports that the value is wrong, naming it as it was written.
+func (v *value) fail(format string, args ...any) {
+	v.failAt(v.node, strings.TrimLeft(v.rawOf(v.node)+": ", ": ")+fmt.Sprintf(format, args...))
+}
+
+// failAt reports a mistake in a part of the value.
+func (v *value) failAt(n *node, message string) {
+	v.report.mistake(n.start, v.table, v.name+" "+message)
+}
+
+// rawOf returns the value of n, or of a part of it, as it was written,
+// shortened to fit a line.
+func (v *value) rawOf(n *node) string {
+	const longest = 60
+	raw, _, more := strings.Cut(strings.ToValidUTF8(v.report.text[n.start:n.end], "?"), "\n")
+	runes := []rune(strings.TrimRight(raw, "\r"))
+	if len(runes) > longest {
+		runes, more = runes[:longest], true
+	}
+	if more {
+		return string(runes) + "..."
+	}
+	return string(runes)
+}
+
+// text returns a string; want is an example of what would be right.
+func (v *value) text(want string) (string, bool) {
+	s, ok := v.v.(string)
+	if !ok {
+		v.fail("want a quoted string, such as %s", strconv.Quote(want))
+	}
+	return s, ok
+}
+
+func (v *value) boolean(into *bool) {
+	b, ok := v.v.(bool)
+	if !ok {
+		v.fail("want true or false, without quotes")
+		return
+	}
+	*into = b
+}
+
+// integer stores a number from low to high.
+func (v *value) integer(into *int, low, high int) {
+	n, ok := v.v.(int64)
+	switch {
+	case !ok:
+		v.fail("want a whole number without quotes, %s", span(low, high))
+	case n < int64(low) || n > int64(high):
+		v.fail("want %s", span(low, high))
+	default:
+		*into = int(n)
+	}
+}
+
+func span(low, high int) string {
+	if high == math.MaxInt32 {
+		return fmt.Sprintf("%d or more", low)
+	}
+	return fmt.Sprintf("%d to %d", low, high)
+}
+
+// word stores one of the known words. What is there before is the example of
+// what would be right.
+func (v *value) word(into *string, known []string) {
+	s, ok := v.text(cmp.Or(*into, known[0]))
+	switch {
+	case !ok:
+	case slices.Contains(known, s):
+		*into = s
+	default:
+		v.failAt(v.node, v.rawOf(v.node)+" "+unknown(s, known))
+	}
+}
+
+// longest is the longest duration: deadlines that are later overflow.
+const longest = 10 * 365 * 24 * time.Hour
+
+// duration stores a quoted duration of at least low.
+func (v *value) duration(into *time.Duration, low time.Duration) {
+	s, ok := v.v.(string)
+	if !ok {
+		// twemproxy's durations are numbers of milliseconds.
+		example := "400ms"
+		if n, ok := v.v.(int64); ok && n > 0 && n < int64(longest/time.Millisecond) {
+			example = (time.Duration(n) * time.Millisecond).String()
+		}
+		v.fail("want a quoted duration with a unit, such as %q", example)
+		return
+	}
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil && isDigits(s):
+		v.fail("want a unit, such as %q; the units are ms, s, m and h", s+"ms")
+	case err != nil:
+		v.fail(`want a duration with a unit, such as "400ms"; the units are ms, s, m and h`)
+	case d < 0:
+		v.fail("want a duration that is not negative")
+	case d < low:
+		v.fail("want %s or more", low)
+	case d > longest:
+		v.fail("want %s or less", longest)
+	default:
+		*into = d
+	}
+}
+
+// sizeUnits are the units of a size, all powers of 1024 as in redis.conf, where
+// kb is 1024 bytes.
+var sizeUnits = []struct {
+	name  string
+	shift uint
+}{
+	{"kib", 10}, {"mib", 20}, {"gib", 30},
+	{"kb", 10}, {"mb", 20}, {"gb", 30},
+	{"b", 0}, // last: the others end in it too
+}
+
+// size stores a quoted number of bytes from low to high.
+func (v *value) size(into *int64, low, high int64) {
+	const want = `want a quoted size with a unit, such as "64KB"; the units are B, KB, MB and GB, in powers of 1024`
+	s, ok := v.v.(string)
+	if !ok {
+		v.fail(want)
+		return
+	}
+	n, ok := parseSize(s)
+	switch {
+	case !ok:
+		v.fail(want)
+	case n < low || n > high:
+		v.fail("want %s to %s", sizeText(low), sizeText(high))
+	default:
+		*into = n
+	}
+}
+
+// parseSize returns the number of bytes that a size such as "64KB" means. Case
+// does not matter, and a space before the unit does not either. What does not
+// fit is the largest int64.
+func parseSize(s string) (int64, bool) {
+	s = strings.ToLower(s)
+	for _, u := range sizeUnits {
+		digits, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		digits = strings.TrimRight(digits, " ")
+		if !isDigits(digits) {
+			return 0, false
+		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n > math.MaxInt64>>u.shift {
+			return math.MaxInt64, true
+		}
+		return n << u.shift, true
+	}
+	return 0, false
+}
+
+// sizeText writes a size with the largest unit that divides it.
+func sizeText(n int64) string {
+	for _, u := range []struct {
+		name  string
+		shift uint
+	}{{"GB", 30}, {"MB", 20}, {"KB", 10}} {
+		if n != 0 && n%(1<<u.shift) == 0 {
+			return strconv.FormatInt(n>>u.shift, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10) + "B"
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

@@ -2,7 +2,6 @@ package redistest
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,106 +10,116 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// A Conn is a plain connection to anything that speaks the Redis protocol, for
-// tests that look at bytes. It belongs to the test's goroutine.
-type Conn struct {
-	net.Conn
-	t       testing.TB
-	timeout time.Duration
-	r       *bufio.Reader
-}
-
-// Dial connects to addr, a host:port or the path of a unix socket. The
-// connection is closed when the test ends.
-func Dial(t testing.TB, addr string) *Conn {
-	t.Helper()
-	c, err := dial(addr, startTimeout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.t = t
+// NewClient returns a go-redis client (RESP2) of whatever listens at addr, such
+// as a server or a proxy under test, closed when the test ends. The password may
+// be "". It says only what the test makes it say: no CLIENT SETINFO, and no
+// retries, which would hide the error a test is about.
+func NewClient(t testing.TB, addr, password string) *redis.Client {
+	c := redis.NewClient(&redis.Options{
+		Addr:                     addr,
+		Password:                 password,
+		Protocol:                 2,
+		MaxRetries:               -1,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
 	t.Cleanup(func() { c.Close() })
 	return c
 }
 
-func dial(addr string, timeout time.Duration) (*Conn, error) {
-	network := "tcp"
-	if strings.HasPrefix(addr, "/") {
-		network = "unix"
+// Conn is one connection on which a test speaks the protocol by hand. It
+// belongs to one goroutine. Any read or write fails when it takes longer than
+// 30 seconds.
+type Conn struct {
+	t    testing.TB
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+// Dial connects to network ("tcp" or "unix") and addr, and fails the test if
+// that is refused. The connection is closed when the test ends.
+func Dial(t testing.TB, network, addr string) *Conn {
+	t.Helper()
+	c, err := dial(network, addr, startTimeout)
+	if err != nil {
+		t.Fatalf("connection to %s: %v", addr, err)
 	}
-	nc, err := net.DialTimeout(network, addr, timeout)
+	c.t = t
+	t.Cleanup(func() { c.conn.Close() })
+	return c
+}
+
+func dial(network, addr string, timeout time.Duration) (*Conn, error) {
+	conn, err := net.DialTimeout(network, addr, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: nc, timeout: timeout, r: bufio.NewReader(nc)}, nil
+	conn.SetDeadline(time.Now().Add(timeout))
+	return &Conn{conn: conn, r: bufio.NewReader(conn)}, nil
 }
 
-// Do sends one command and returns its reply as it came, such as
-// "$3\r\nbar\r\n". The test fails if there is none within a minute.
+// NetConn returns the connection under c, for half-closing it and the like. Do
+// not read from it: c may have read ahead.
+func (c *Conn) NetConn() net.Conn { return c.conn }
+
+// Do sends one request and returns its reply as it came over the wire. It fails
+// the test when there is no whole reply.
 func (c *Conn) Do(args ...string) string {
 	c.t.Helper()
-	reply, err := c.ask(args...)
-	if err != nil {
-		c.t.Fatalf("%.200q: %v", args, err)
-	}
-	return reply
+	c.Send(Request(args...))
+	return c.Reply()
 }
 
-// Send writes bytes as they are. The test fails if that takes over a minute.
+// Send writes the bytes as they are.
 func (c *Conn) Send(raw string) {
 	c.t.Helper()
-	if err := c.send(raw); err != nil {
-		c.t.Fatalf("send %.200q: %v", raw, err)
+	c.conn.SetDeadline(time.Now().Add(startTimeout))
+	if _, err := io.WriteString(c.conn, raw); err != nil {
+		c.t.Fatalf("write to %s: %v", c.conn.RemoteAddr(), err)
 	}
 }
 
-// Receive returns the next reply as it came. The test fails if there is none
-// within a minute, or if the connection is closed.
-func (c *Conn) Receive() string {
+// Reply reads one whole reply, RESP2 or RESP3, and returns its bytes.
+func (c *Conn) Reply() string {
 	c.t.Helper()
-	reply, err := c.receive()
+	c.conn.SetDeadline(time.Now().Add(startTimeout))
+	reply, err := readReply(c.r)
 	if err != nil {
-		c.t.Fatalf("receive: %v", err)
+		c.t.Fatalf("reply from %s: %v after %q", c.conn.RemoteAddr(), err, reply)
 	}
 	return reply
 }
 
-// ReceiveEnd waits until the peer closes the connection and returns what came
-// before that.
-func (c *Conn) ReceiveEnd() string {
+// WaitClosed reads until the other side closes or resets the connection, and
+// returns what came before.
+func (c *Conn) WaitClosed() string {
 	c.t.Helper()
-	c.SetReadDeadline(time.Now().Add(c.timeout))
-	rest, err := io.ReadAll(c.r)
+	c.conn.SetDeadline(time.Now().Add(startTimeout))
+	b, err := io.ReadAll(c.r)
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		c.t.Fatalf("the connection is still open after %v; it sent %.200q", c.timeout, rest)
+		c.t.Fatalf("%s did not close the connection; it sent %q", c.conn.RemoteAddr(), b)
 	}
-	return string(rest)
+	return string(b)
 }
 
-func (c *Conn) ask(args ...string) (string, error) {
-	if err := c.send(Command(args...)); err != nil {
+// Close closes the connection.
+func (c *Conn) Close() { c.conn.Close() }
+
+func (c *Conn) exchange(args ...string) (string, error) {
+	if _, err := io.WriteString(c.conn, Request(args...)); err != nil {
 		return "", err
 	}
-	return c.receive()
+	return readReply(c.r)
 }
 
-func (c *Conn) send(raw string) error {
-	c.SetWriteDeadline(time.Now().Add(c.timeout))
-	_, err := io.WriteString(c, raw)
-	return err
-}
-
-func (c *Conn) receive() (string, error) {
-	c.SetReadDeadline(time.Now().Add(c.timeout))
-	var raw bytes.Buffer
-	err := readReply(c.r, &raw, 64)
-	return raw.String(), err
-}
-
-// Command returns a request as clients send it: an array of bulk strings.
-func Command(args ...string) string {
+// Request returns the arguments as Redis clients send them: an array of bulk
+// strings.
+func Request(args ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(args))
 	for _, a := range args {
@@ -119,47 +128,43 @@ func Command(args ...string) string {
 	return b.String()
 }
 
-// readReply copies one reply, RESP2 or RESP3, from r to raw. Arrays may nest
-// as deep as depth. It takes what it reads on trust but for the lengths, which
-// reserve nothing.
-func readReply(r *bufio.Reader, raw *bytes.Buffer, depth int) error {
-	line, err := r.ReadString('\n')
-	raw.WriteString(line)
-	if err != nil {
-		return err
-	}
-	if len(line) < 3 || !strings.HasSuffix(line, "\r\n") {
-		return fmt.Errorf("reply begins with %.80q", line)
-	}
-	kind, rest := line[0], line[1:len(line)-2]
-	switch {
-	case strings.IndexByte("+-:_,#(", kind) >= 0:
-		return nil
-	case strings.IndexByte("$=!*~>%|", kind) < 0:
-		return fmt.Errorf("reply begins with %.80q", line)
-	}
-	n, err := strconv.ParseInt(rest, 10, 32)
-	switch {
-	case err != nil || n < -1:
-		return fmt.Errorf("reply has the length %.80q", line)
-	case n == -1:
-		return nil
-	case strings.IndexByte("$=!", kind) >= 0:
-		_, err := io.CopyN(raw, r, n+2)
-		return err
-	case depth == 0:
-		return errors.New("reply is nested too deep")
-	}
-	if kind == '%' || kind == '|' {
-		n *= 2
-	}
-	if kind == '|' {
-		n++ // attributes precede the reply they describe
-	}
-	for range n {
-		if err := readReply(r, raw, depth-1); err != nil {
-			return err
+// readReply returns the bytes of one reply, or as many as came before err. It
+// trusts the sender: the size of a reply has no bound.
+func readReply(r *bufio.Reader) (string, error) {
+	var b strings.Builder
+	for left := 1; left > 0; left-- {
+		line, err := r.ReadString('\n')
+		b.WriteString(line)
+		if err != nil {
+			return b.String(), err
+		}
+		if len(line) < 3 || !strings.HasSuffix(line, "\r\n") {
+			return b.String(), fmt.Errorf("line %q is no start of a reply", line)
+		}
+		if strings.IndexByte("+-:_,#(", line[0]) >= 0 {
+			continue
+		}
+		n, err := strconv.Atoi(line[1 : len(line)-2])
+		if err != nil {
+			return b.String(), fmt.Errorf("count in %q: %w", line, err)
+		}
+		switch line[0] {
+		case '$', '!', '=':
+			if n >= 0 {
+				_, err = io.CopyN(&b, r, int64(n)+2)
+			}
+		case '*', '~', '>':
+			left += max(n, 0)
+		case '%':
+			left += 2 * max(n, 0)
+		case '|': // attributes come before the reply they belong to
+			left += 2*max(n, 0) + 1
+		default:
+			err = fmt.Errorf("line %q is no start of a reply", line)
+		}
+		if err != nil {
+			return b.String(), err
 		}
 	}
-	return nil
+	return b.String(), nil
 }

@@ -1,58 +1,73 @@
 package redistest
 
 import (
-	"fmt"
+	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 )
 
-// listenLine finds the addresses on which a nutcracker configuration listens.
-var listenLine = regexp.MustCompile(`(?m)^\s*listen:\s*["']?([^\s"'#]+)`)
-
-// Nutcracker runs twemproxy's nutcracker with a configuration in its own YAML
-// and returns when every pool of it accepts connections. Its statistics port is
-// a free one. Arguments such as "-m", "512" are passed on. The test is skipped
-// if nutcracker is not installed. It must be called from the test's goroutine.
+// Nutcracker runs twemproxy's nutcracker with this configuration until the test
+// ends and returns when every "listen:" address in it accepts connections. Take
+// the addresses from FreeAddr. The statistics are on a free port; extra
+// arguments such as "-s", port come last and so override the package's own.
 func Nutcracker(t testing.TB, yaml string, args ...string) *Process {
 	t.Helper()
-	path := Tool(t, "nutcracker")
-	dir := t.TempDir()
-	file := filepath.Join(dir, "nutcracker.yml")
-	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
-		t.Fatalf("nutcracker configuration: %v", err)
+	path := RequireTool(t, "nutcracker")
+	dir := tempDir(t)
+	config := filepath.Join(dir, "nutcracker.yml")
+	if err := os.WriteFile(config, []byte(yaml), 0o600); err != nil {
+		t.Fatalf("nutcracker's configuration: %v", err)
 	}
-	listens := listenLine.FindAllStringSubmatch(yaml, -1)
-	if len(listens) == 0 {
-		t.Fatalf("nutcracker configuration has no listen: line:\n%s", yaml)
-	}
-	args = append([]string{"-c", file, "-a", "127.0.0.1", "-s", strconv.Itoa(FreePort(t))}, args...)
-	p, err := startProcess(t, dir, path, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, listen := range listens {
-		if err := p.accepts(listen[1]); err != nil {
-			t.Fatal(err)
+	all := append([]string{
+		"-c", config, "-a", "127.0.0.1", "-s", strconv.Itoa(FreePort(t)), "-v", "5",
+	}, args...)
+	p := startProcess(t, dir, path, all)
+	for _, addr := range listens(yaml) {
+		if !p.untilAccepts(addr) {
+			t.Fatalf("nutcracker does not accept connections at %s:\n%s", addr, lastLines(p.Output(), 20))
 		}
 	}
 	return p
 }
 
-// accepts waits until the process accepts connections on addr.
-func (p *Process) accepts(addr string) error {
-	ok := poll(startTimeout, p.Exited(), func() bool {
-		c, err := dial(addr, startTimeout)
+// untilAccepts waits until a connection to addr, "host:port" or a path, is
+// accepted, and reports false when the process ends or the time is over first.
+func (p *Process) untilAccepts(addr string) bool {
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	accepted := false
+	poll(startTimeout, func() bool {
+		select {
+		case <-p.Exited():
+			return true
+		default:
+		}
+		conn, err := net.DialTimeout(network, addr, time.Second)
 		if err != nil {
 			return false
 		}
-		c.Close()
+		conn.Close()
+		accepted = true
 		return true
 	})
-	if !ok {
-		return fmt.Errorf("%s does not accept on %s: %s", p.name, addr, p.Log())
+	return accepted
+}
+
+// listens returns the addresses after "listen:" in a nutcracker.yml. A Unix
+// socket's may have its permissions behind it.
+func listens(yaml string) []string {
+	var addrs []string
+	for line := range strings.Lines(yaml) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "listen:")
+		if fields := strings.Fields(rest); ok && len(fields) > 0 {
+			addrs = append(addrs, strings.Trim(fields[0], `"'`))
+		}
 	}
-	return nil
+	return addrs
 }

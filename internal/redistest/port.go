@@ -4,92 +4,116 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 )
 
-// Ports are handed out in blocks. A process owns a block for as long as it
-// listens on the block's first port, so two test binaries that run at the same
-// time never hand out the same port, and the port of a server that is down
-// stays the test's own. The blocks lie below the range from which Linux takes
-// ports for outgoing connections, and clear of the usual ports of Redis,
-// Sentinel and nutcracker.
+// Ports come from 10000 to 19999. That is below the range from which systems
+// take the local ports of outgoing connections, and leaves room above for the
+// bus of a Redis Cluster server, which listens at its port plus 10000. Packages
+// are tested by processes that run side by side, so every process takes ports
+// from blocks of its own; a lock on a file says whose block it is, and the
+// system drops the lock with the process.
 const (
-	firstBlock = 10240
-	blockSize  = 128
-	blockCount = 90
+	firstPort     = 10000
+	portsPerBlock = 100
+	portBlocks    = 100
+
+	// portLockDir begins the name of the directory of the locks, which ends
+	// with the user's number.
+	portLockDir = "ringway-ports"
 )
 
 var ports struct {
 	mu     sync.Mutex
-	claims []net.Listener // one per block owned, kept for the life of the process
-	bases  []int          // the blocks' first ports
-	next   int            // counts up; its place in the blocks is the next port to try
+	blocks []int        // first port of every block this process holds
+	locks  []*os.File   // kept open: an open file is what holds the lock
+	next   int          // how many ports were looked at; counts through the blocks
+	taken  map[int]bool // handed out to a test that still runs
 }
 
-// FreePort returns a TCP port on which nothing listens on 127.0.0.1 and which
-// no other test binary is given. It may be called from any goroutine.
+// FreePort returns a TCP port of loopback on which nobody listens and which
+// nobody else who asks here gets before the test ends.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	port, err := freePort()
+	port, err := takePort()
 	if err != nil {
-		t.Error(err)
+		t.Fatalf("free port: %v", err)
 	}
+	t.Cleanup(func() { returnPort(port) })
 	return port
 }
 
-func freePort() (int, error) {
+// FreeAddr returns "127.0.0.1:" and a port from FreePort.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	return loopback(FreePort(t))
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func takePort() (int, error) {
 	ports.mu.Lock()
 	defer ports.mu.Unlock()
-	for range 2 {
-		usable := len(ports.bases) * (blockSize - 1)
-		for range usable {
-			n := ports.next % usable
+	if ports.taken == nil {
+		ports.taken = make(map[int]bool)
+	}
+	for {
+		for range len(ports.blocks) * portsPerBlock {
+			i := ports.next % (len(ports.blocks) * portsPerBlock)
 			ports.next++
-			port := ports.bases[n/(blockSize-1)] + 1 + n%(blockSize-1)
-			if listenable(port) {
+			port := ports.blocks[i/portsPerBlock] + i%portsPerBlock
+			if !ports.taken[port] && bindable(port) && bindable(port+10000) {
+				ports.taken[port] = true
 				return port, nil
 			}
 		}
-		if !claimBlockLocked() {
-			return anyPort()
+		if err := takeBlockLocked(); err != nil {
+			return 0, err
 		}
 	}
-	return anyPort()
 }
 
-// claimBlockLocked adds a block to the process's own and reports whether one
-// was to be had.
-func claimBlockLocked() bool {
-	for i := range blockCount {
-		base := firstBlock + (os.Getpid()+i)%blockCount*blockSize
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base))
+func returnPort(port int) {
+	ports.mu.Lock()
+	defer ports.mu.Unlock()
+	delete(ports.taken, port)
+}
+
+// takeBlockLocked adds a block nobody holds, trying first the one that belongs
+// to the process id, so that even users with separate lock files rarely meet.
+func takeBlockLocked() error {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", portLockDir, os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for i := range portBlocks {
+		first := firstPort + (os.Getpid()+i)%portBlocks*portsPerBlock
+		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(first)), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
+			return err
+		}
+		// A second open of a file this process has locked is refused too.
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+			f.Close()
 			continue
 		}
-		ports.claims = append(ports.claims, l)
-		ports.next = len(ports.bases) * (blockSize - 1)
-		ports.bases = append(ports.bases, base)
-		return true
+		ports.blocks = append(ports.blocks, first)
+		ports.locks = append(ports.locks, f)
+		ports.next = (len(ports.blocks) - 1) * portsPerBlock
+		return nil
 	}
-	return false
+	return fmt.Errorf("all %d blocks of ports are locked, see %s", portBlocks, dir)
 }
 
-func listenable(port int) bool {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+func bindable(port int) bool {
+	l, err := net.Listen("tcp", loopback(port))
 	if err != nil {
 		return false
 	}
 	l.Close()
 	return true
-}
-
-// anyPort lets the kernel choose, for machines on which every block is taken.
-func anyPort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

@@ -2,8 +2,8 @@ package redistest
 
 import "syscall"
 
-// dieWithParent has the kernel kill the child when the test binary dies, be it
-// by a timeout's panic or by SIGKILL, when no cleanup runs.
+// dieWithParent makes the system kill the child when this process dies, also
+// when it dies too suddenly to clean up.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

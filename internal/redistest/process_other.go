@@ -4,6 +4,5 @@ package redistest
 
 import "syscall"
 
-// dieWithParent asks for nothing: only Linux (and FreeBSD) can kill a child
-// with its parent. Elsewhere cleanup does it, unless the test binary is killed.
+// dieWithParent can do nothing here: only Linux has a parent-death signal.
 func dieWithParent() *syscall.SysProcAttr { return nil }

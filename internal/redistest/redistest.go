@@ -1,87 +1,91 @@
-// Package redistest starts real servers for tests: redis-server alone, as a
-// primary with replicas, under Sentinels or as a Cluster, and nutcracker to
-// compare with.
+// Package redistest runs real processes for tests: redis-server, nutcracker,
+// Sentinels and Clusters, on loopback ports nobody else in the test run has.
 //
-// Everything listens on loopback, keeps its files in a directory of the test,
-// writes nothing to disk on its own account and is killed when the test ends,
-// and on Linux also when the test binary itself is killed. A test that needs a
-// program which is not installed is skipped with one line that names it, or
-// fails if RequireToolsEnv is set.
+//	s := redistest.Start(t)             // one empty redis-server
+//	four := redistest.StartN(t, 4)      // four of them
+//	got := s.Do("SET", "k", "v")        // "+OK\r\n", as it came over the wire
+//	n := s.Client().DBSize(ctx).Val()   // a go-redis client
+//	s.Kill(); s.Restart()               // the fault and its end
 //
-// Only tests import this package, and it imports nothing else of the project,
-// so that every package's own tests may use it.
+// Whatever a test starts ends with the test, and on Linux also when the test
+// binary itself is killed. A test whose program is not installed is skipped
+// with a reason, or fails when RINGWAY_REQUIRE_TOOLS=1 is in the environment.
+//
+// Only tests import this package, and it imports no other package of Ringway,
+// so that every package's tests can use it.
 package redistest
 
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 )
 
-// RequireToolsEnv names the environment variable that turns a skip for want of
-// redis-server or nutcracker into a failure. "make test" sets it to 1 once
-// both are installed, so that nothing is skipped unseen.
-const RequireToolsEnv = "RINGWAY_REQUIRE_TOOLS"
+// startTimeout bounds how long a started process may take to answer. Far above
+// what is ever needed (10 ms), because test machines can be very busy.
+const startTimeout = 30 * time.Second
 
-// startTimeout bounds every wait for a server to become ready. It is long
-// because it only has to end a wait that would never end: on a busy machine a
-// start of some milliseconds has been seen to take seconds.
-const startTimeout = 60 * time.Second
-
-// required are the programs that RequireToolsEnv insists on. Whatever else a
-// test asks for stays optional.
-var required = map[string]bool{"redis-server": true, "nutcracker": true}
-
-// Tool returns the path of an installed program. If there is none it skips the
-// test, or fails it if RequireToolsEnv is set and the program is redis-server
-// or nutcracker. It must be called from the test's goroutine.
-func Tool(t testing.TB, name string) string {
+// RequireTool returns the path of the program with this name. Where the program
+// is not installed it skips the test, or fails it when RINGWAY_REQUIRE_TOOLS=1.
+func RequireTool(t testing.TB, name string) string {
 	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
+	path, err := exec.LookPath(name)
+	if err == nil {
 		return path
 	}
-	// Debian puts nutcracker and haproxy where a plain user's PATH does not
-	// lead.
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
-		}
-	}
-	if required[name] && os.Getenv(RequireToolsEnv) == "1" {
-		t.Fatalf("%s is not installed, and %s=1 asks for it", name, RequireToolsEnv)
+	if os.Getenv("RINGWAY_REQUIRE_TOOLS") == "1" {
+		t.Fatalf("%s is not installed and RINGWAY_REQUIRE_TOOLS=1", name)
 	}
 	t.Skipf("%s is not installed", name)
 	return ""
 }
 
-// Eventually waits until cond holds. It asks at once and then ever less often,
-// at most every 50 ms, and fails the test with what it waited for when timeout
-// has passed. It must be called from the test's goroutine; cond runs there.
+// Eventually polls cond, on the calling goroutine, until it is true, and fails
+// the test when that takes longer than timeout; what completes the sentence
+// "waiting for ...". It is for conditions nobody announces; where there is a
+// channel to wait on, wait on that.
 func Eventually(t testing.TB, timeout time.Duration, what string, cond func() bool) {
 	t.Helper()
-	if !poll(timeout, nil, cond) {
-		t.Fatalf("waited %v in vain: %s", timeout, what)
+	if !poll(timeout, cond) {
+		t.Fatalf("waiting for %s: still not so after %v", what, timeout)
 	}
 }
 
-// poll asks cond until it holds, timeout has passed or stop is closed, and
-// reports whether cond held. It asks once more after the timeout, because on a
-// busy machine all of it may have passed between two questions.
-func poll(timeout time.Duration, stop <-chan struct{}, cond func() bool) bool {
-	deadline := time.NewTimer(timeout)
-	defer deadline.Stop()
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+// poll reports whether cond became true within timeout. It looks often at
+// first and every 20 ms in the end, and once more after the time is over, so
+// that a process starved of processor time is not judged by an old look.
+func poll(timeout time.Duration, cond func() bool) bool {
+	deadline := time.Now().Add(timeout)
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		late := time.Now().After(deadline)
 		if cond() {
 			return true
 		}
-		select {
-		case <-time.After(pause):
-		case <-stop:
+		if late {
 			return false
-		case <-deadline.C:
-			return cond()
 		}
+		time.Sleep(pause)
 	}
+}
+
+// tempDir makes a directory removed at the end of the test. It is for sockets:
+// t.TempDir puts the test's name into its path, and a Unix socket's path must
+// stay under 104 bytes (108 on Linux).
+func tempDir(t testing.TB) string {
+	t.Helper()
+	base := "/tmp"
+	if _, err := os.Stat(base); err != nil {
+		base = ""
+	}
+	dir, err := os.MkdirTemp(base, "rw")
+	if err != nil {
+		t.Fatalf("temporary directory: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("temporary directory: %v", err)
+		}
+	})
+	return dir
 }

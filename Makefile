@@ -1,0 +1,38 @@
+# Ringway. "make help" lists the targets.
+GO           ?= go
+FUZZTIME     ?= 30s
+TEST_TIMEOUT ?= 15m
+PKG          ?= ./...
+export GO
+
+.PHONY: help build test race fuzz bench check deps
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/ringway
+	$(GO) build -o bin/ringway ./cmd/ringway
+
+test: ## run the tests, after installing what they need if that is possible
+	@scripts/deps && export RINGWAY_REQUIRE_TOOLS=1; \
+	$(GO) test -timeout $(TEST_TIMEOUT) $(PKG)
+
+race: ## run the tests with the race detector
+	@scripts/deps && export RINGWAY_REQUIRE_TOOLS=1; \
+	$(GO) test -race -timeout $(TEST_TIMEOUT) $(PKG)
+
+fuzz: ## run every fuzz target for FUZZTIME (30s) each
+	@scripts/fuzz $(FUZZTIME) $(PKG)
+
+bench: ## measure Ringway beside other proxies, under 10 minutes
+	$(GO) run ./cmd/ringway bench
+
+check: ## all that must hold before a commit: format, vet, staticcheck, go.mod, tests
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on: $$files"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	@$(MAKE) --no-print-directory test
+
+deps: ## install redis-server and nutcracker for the tests
+	@scripts/deps

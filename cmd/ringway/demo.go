@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"ringway/conf"
+	"ringway/internal/demo"
+)
+
+const demoHelp = `ringway demo starts embedded Redis nodes (miniredis) and the proxy in front of
+them, prints what it started, how the ring divides the keys and what to try with
+redis-cli, and serves until interrupted. Everything is in memory and ends with
+it.
+
+usage:
+  ringway demo [--listen ADDR] [--nodes N]
+`
+
+// runDemo starts a ring to play with and serves until interrupted.
+func runDemo(s streams, args []string) int {
+	fs := newFlags("demo")
+	listen := fs.String("listen", "127.0.0.1:22121", "`ADDR` that clients connect to: host:port, or the path of a unix socket")
+	number := fs.Int("nodes", 4, fmt.Sprintf("how many nodes to start, `N` from 1 to %d", demo.MaxNodes))
+	if code, done := s.parse(fs, args, demoHelp); done {
+		return code
+	}
+	if err := noArguments(fs); err != nil {
+		return s.usage("demo", err)
+	}
+	if *number < 1 || *number > demo.MaxNodes {
+		return s.usage("demo", fmt.Errorf("--nodes %d: want 1 to %d", *number, demo.MaxNodes))
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	nodes, err := demo.Start(*number)
+	if err != nil {
+		return s.fail("demo", err)
+	}
+	defer nodes.Close()
+	cfg, err := nodes.Config(*listen)
+	if err != nil {
+		return s.usage("demo", listenMistake(err))
+	}
+	// The page that is printed says that it is listening; what goes wrong
+	// later is for the log.
+	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var errPrint error
+	err = serve(ctx, cfg, log, func(addrs map[string]string) {
+		errPrint = nodes.Describe(s.out, cfg, addrs[demo.PoolName])
+	})
+	if err = errors.Join(errPrint, err); err != nil {
+		return s.fail("demo", explain(err, "--listen"))
+	}
+	return exitOK
+}
+
+// listenMistake reduces the mistakes of the demo's own configuration, of which
+// users know nothing, to what is wrong with the one setting that is theirs.
+func listenMistake(err error) error {
+	var mistakes conf.Mistakes
+	if errors.As(err, &mistakes) {
+		return errors.New("--" + mistakes[0].Message)
+	}
+	return err
+}

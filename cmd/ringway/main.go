@@ -1,0 +1,248 @@
+// Command ringway is a proxy that makes a ring of Redis servers look like one
+// Redis.
+//
+// "ringway -c FILE" serves what a configuration file describes; "ringway help"
+// lists the other things it does. Exit codes are 0 for success, 1 for what
+// failed while running, such as a port that is taken, and 2 for a wrong command
+// line or configuration.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"ringway/bench"
+	"ringway/conf"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // while running
+	exitUsage   = 2 // the command line or the configuration is wrong
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// streams are what a command reads and writes. Results go to out; errors,
+// warnings and logs to err.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// subcommand is what stands first on a command line, to do something other than
+// to serve.
+type subcommand struct {
+	name  string
+	about string
+	run   func(s streams, args []string) int
+}
+
+// subcommands returns all of them, in the order in which help lists them.
+func subcommands() []subcommand {
+	return []subcommand{
+		{"demo", "start a ring of embedded Redis nodes and the proxy, to play with", runDemo},
+		{"check", "say what is wrong with a configuration file", runCheck},
+		{"locate", "say which server holds a key", runLocate},
+		{"bench", "measure Ringway beside other proxies", runBench},
+		{"version", "print the version", runVersion},
+		{"help", "print this, or the help of a command", runHelp},
+	}
+}
+
+// run does what the arguments that follow the program's name say, and returns
+// the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	s := streams{stdin, stdout, stderr}
+	if len(args) == 0 {
+		fmt.Fprint(stderr, helpText())
+		return exitUsage
+	}
+	if strings.HasPrefix(args[0], "-") {
+		return runServe(s, args)
+	}
+	for _, c := range subcommands() {
+		if c.name == args[0] {
+			return c.run(s, args[1:])
+		}
+	}
+	return s.usage("", fmt.Errorf("unknown command %q; %s", args[0], known(commandNames())))
+}
+
+func commandNames() (names []string) {
+	for _, c := range subcommands() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+func runBench(s streams, args []string) int { return bench.Main(args, s.out, s.err) }
+
+func runHelp(s streams, args []string) int {
+	if len(args) == 0 {
+		return runServe(s, []string{"--help"})
+	}
+	for _, c := range subcommands() {
+		if c.name != args[0] || len(args) > 1 {
+			continue
+		}
+		if c.name == "bench" {
+			s.err = s.out // where it prints its help
+		}
+		return c.run(s, []string{"--help"})
+	}
+	return s.usage("help", fmt.Errorf("unknown command %q; %s", strings.Join(args, " "), known(commandNames())))
+}
+
+// helpText returns the help of the program as a whole.
+func helpText() string {
+	var b strings.Builder
+	b.WriteString(`Ringway is a proxy that makes a ring of Redis servers look like one Redis.
+
+usage:
+  ringway -c FILE            serve what the file describes, until SIGINT or SIGTERM
+  ringway COMMAND [FLAGS]
+
+commands:
+`)
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, c := range subcommands() {
+		fmt.Fprintf(t, "  %s\t%s\n", c.name, c.about)
+	}
+	t.Flush()
+	b.WriteString(`
+examples:
+  ringway demo
+  ringway check -c ringway.toml
+  ringway -c ringway.toml
+  ringway locate -c ringway.toml -pool alpha user:1 user:2
+
+A configuration file in its shortest form, with defaults for all the rest:
+  [pools.alpha]
+  listen = "127.0.0.1:22121"
+  servers = ["127.0.0.1:6379:1 alpha1", "127.0.0.1:6380:1 alpha2"]
+
+The first interrupt or SIGTERM stops accepting clients and finishes the requests
+under way, for drain_timeout at most; the second ends the process at once. Logs
+go to standard error. Flags take one hyphen or two. Exit codes: 0 success,
+1 failure while running, 2 wrong command line or configuration.
+
+"ringway COMMAND --help" tells more of a command.
+`)
+	return b.String()
+}
+
+// newFlags returns an empty set of flags for a command, "" for none.
+func newFlags(command string) *flag.FlagSet {
+	fs := flag.NewFlagSet(command, flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // mistakes are returned, and printed once
+	return fs
+}
+
+// parse reads a command's flags. If done, there is no more to do than to exit
+// with the code: help was printed, or a mistake was. The text of the help is
+// followed by the list of flags.
+func (s streams) parse(fs *flag.FlagSet, args []string, help string) (code int, done bool) {
+	switch err := fs.Parse(args); {
+	case err == nil:
+		return exitOK, false
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(s.out, help)
+		printFlags(s.out, fs)
+		return exitOK, true
+	default:
+		return s.usage(fs.Name(), err), true
+	}
+}
+
+// noArguments returns an error if anything but flags was given.
+func noArguments(fs *flag.FlagSet) error {
+	if fs.NArg() == 0 {
+		return nil
+	}
+	err := fmt.Errorf("argument %q: want flags only", fs.Arg(0))
+	if f := fs.Lookup("c"); f != nil && f.Value.String() == "" {
+		err = fmt.Errorf("%w; for a configuration file, -c %s", err, fs.Arg(0))
+	}
+	return err
+}
+
+func printFlags(w io.Writer, fs *flag.FlagSet) {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	heading := "\nflags:\n"
+	fs.VisitAll(func(f *flag.Flag) {
+		hyphens := "--"
+		if len(f.Name) == 1 {
+			hyphens = "-"
+		}
+		value, about := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" {
+			about += fmt.Sprintf(" (default %s)", f.DefValue)
+		}
+		fmt.Fprintf(t, "%s  %s%s %s\t%s\n", heading, hyphens, f.Name, value, about)
+		heading = ""
+	})
+	t.Flush()
+}
+
+// usage reports a wrong command line and returns its exit code.
+func (s streams) usage(command string, err error) int {
+	name := title(command)
+	fmt.Fprintf(s.err, "%s: %v\nTry \"%s --help\".\n", name, err, name)
+	return exitUsage
+}
+
+// fail reports what went wrong while running and returns the exit code.
+func (s streams) fail(command string, err error) int {
+	fmt.Fprintf(s.err, "%s: %v\n", title(command), err)
+	return exitFailure
+}
+
+func title(command string) string { return strings.TrimSpace("ringway " + command) }
+
+// load reads the configuration file of a command and reports mistakes. It
+// returns nil if there are any.
+func (s streams) load(command, path string) (*conf.Config, []conf.Diagnostic) {
+	if path == "" {
+		s.usage(command, errors.New("want -c FILE, a configuration file"))
+		return nil, nil
+	}
+	cfg, warnings, err := conf.Load(path)
+	if err == nil {
+		return cfg, warnings
+	}
+	var mistakes conf.Mistakes
+	if !errors.As(err, &mistakes) {
+		fmt.Fprintf(s.err, "%s: %v\n", title(command), err)
+		return nil, warnings
+	}
+	// In an editor's form, and in one order.
+	all := append(append([]conf.Diagnostic{}, mistakes...), warnings...)
+	conf.Sort(all)
+	s.diagnose(all)
+	return nil, warnings
+}
+
+func (s streams) diagnose(all []conf.Diagnostic) {
+	for _, d := range all {
+		fmt.Fprintln(s.err, d)
+	}
+}
+
+// known lists what there is to choose from, for an error about something else.
+func known(names []string) string {
+	const most = 20
+	more := ""
+	if len(names) > most {
+		more = fmt.Sprintf(" and %d more", len(names)-most)
+		names = names[:most]
+	}
+	return "want one of " + strings.Join(names, ", ") + more
+}

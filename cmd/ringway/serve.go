@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"ringway/conf"
+	"ringway/server"
+	"ringway/topology"
+)
+
+// runServe is what ringway does without a subcommand: serve a configuration.
+func runServe(s streams, args []string) int {
+	fs := newFlags("")
+	path := fs.String("c", "", "configuration `FILE`")
+	printIt := fs.Bool("version", false, "print the version")
+	if code, done := s.parse(fs, args, helpText()); done {
+		return code
+	}
+	if err := noArguments(fs); err != nil {
+		return s.usage("", err)
+	}
+	if *printIt {
+		printVersion(s)
+		return exitOK
+	}
+	cfg, warnings := s.load("", *path)
+	if cfg == nil {
+		return exitUsage
+	}
+	log := newLog(s.err, &cfg.Proxy)
+	for _, w := range warnings {
+		log.Warn("configuration", "warning", w.String())
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	log.Info("starting", "version", version(), "config", cfg.Path)
+	if err := serve(ctx, cfg, log, nil); err != nil {
+		return s.fail("", explain(err, "the setting listen"))
+	}
+	return exitOK
+}
+
+// interruptible returns a context that ends with the first interrupt or
+// SIGTERM. The second has the effect it has by default: it ends the process.
+func interruptible() (context.Context, context.CancelFunc) {
+	// Whoever reads the log may go away, and the proxy must outlive that.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// serve runs a proxy until ctx is done and its clients have been answered. When
+// all its addresses are open it calls ready, which may be nil, with the address
+// of each pool by name. The error says what kept it from starting, or what was
+// cut off at the end.
+func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(addrs map[string]string)) error {
+	redis.SetLogger(clientLog{log})
+	prober := topology.NewProber(log)
+	defer prober.Stop()
+	srv, err := server.New(cfg, prober, log)
+	if err != nil {
+		return err
+	}
+	for _, p := range srv.Pools() {
+		prober.LearnVersions(p)
+	}
+	if ready != nil {
+		ready(srv.Addrs())
+	}
+	return srv.Run(ctx)
+}
+
+// explain adds what to do about an address that can't be listened on, which is
+// chosen by the named setting or flag.
+func explain(err error, setting string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; stop the process that listens there, or choose another address with %s", err, setting)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w; this machine has no such address, choose another with %s", err, setting)
+	}
+	return err
+}
+
+// newLog returns a logger as the configuration wants it.
+func newLog(w io.Writer, p *conf.Proxy) *slog.Logger {
+	options := &slog.HandlerOptions{Level: p.LogLevel}
+	if p.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// clientLog takes what go-redis, which watches the servers, has to say. The
+// pools report what matters of it by themselves.
+type clientLog struct{ log *slog.Logger }
+
+// Printf logs at debug level. It is go-redis's interface for loggers.
+func (l clientLog) Printf(ctx context.Context, format string, args ...any) {
+	if l.log.Enabled(ctx, slog.LevelDebug) {
+		l.log.DebugContext(ctx, "go-redis", "message", fmt.Sprintf(format, args...))
+	}
+}

@@ -41,22 +41,14 @@ func (p *Process) untilAccepts(addr string) bool {
 	if strings.HasPrefix(addr, "/") {
 		network = "unix"
 	}
-	accepted := false
-	poll(startTimeout, func() bool {
-		select {
-		case <-p.Exited():
-			return true
-		default:
-		}
+	return poll(startTimeout, p.Exited(), func() bool {
 		conn, err := net.DialTimeout(network, addr, time.Second)
 		if err != nil {
 			return false
 		}
 		conn.Close()
-		accepted = true
 		return true
 	})
-	return accepted
 }
 
 // listens returns the addresses after "listen:" in a nutcracker.yml. A Unix

@@ -21,10 +21,6 @@ const (
 	firstPort     = 10000
 	portsPerBlock = 100
 	portBlocks    = 100
-
-	// portLockDir begins the name of the directory of the locks, which ends
-	// with the user's number.
-	portLockDir = "ringway-ports"
 )
 
 var ports struct {
@@ -86,7 +82,7 @@ func returnPort(port int) {
 // takeBlockLocked adds a block nobody holds, trying first the one that belongs
 // to the process id, so that even users with separate lock files rarely meet.
 func takeBlockLocked() error {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", portLockDir, os.Getuid()))
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ringway-ports-%d", os.Getuid()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ package redistest
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -30,9 +31,11 @@ const startTimeout = 30 * time.Second
 // is not installed it skips the test, or fails it when RINGWAY_REQUIRE_TOOLS=1.
 func RequireTool(t testing.TB, name string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
+	// Some systems keep daemons where a plain user's PATH does not lead.
+	for _, dir := range []string{"", "/usr/sbin", "/usr/local/sbin", "/usr/local/bin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
 	}
 	if os.Getenv("RINGWAY_REQUIRE_TOOLS") == "1" {
 		t.Fatalf("%s is not installed and RINGWAY_REQUIRE_TOOLS=1", name)
@@ -47,26 +50,28 @@ func RequireTool(t testing.TB, name string) string {
 // channel to wait on, wait on that.
 func Eventually(t testing.TB, timeout time.Duration, what string, cond func() bool) {
 	t.Helper()
-	if !poll(timeout, cond) {
+	if !poll(timeout, nil, cond) {
 		t.Fatalf("waiting for %s: still not so after %v", what, timeout)
 	}
 }
 
-// poll reports whether cond became true within timeout. It looks often at
-// first and every 20 ms in the end, and once more after the time is over, so
-// that a process starved of processor time is not judged by an old look.
-func poll(timeout time.Duration, cond func() bool) bool {
-	deadline := time.Now().Add(timeout)
-	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		late := time.Now().After(deadline)
-		if cond() {
-			return true
-		}
-		if late {
+// poll reports whether cond became true before timeout had passed and stop was
+// closed; a nil stop never is. It looks often at first and every 20 ms in the
+// end, and once more after the time is over, so that a process starved of
+// processor time is not judged by an old look.
+func poll(timeout time.Duration, stop <-chan struct{}, cond func() bool) bool {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	for pause := time.Millisecond; !cond(); pause = min(2*pause, 20*time.Millisecond) {
+		select {
+		case <-time.After(pause):
+		case <-stop:
 			return false
+		case <-deadline.C:
+			return cond()
 		}
-		time.Sleep(pause)
 	}
+	return true
 }
 
 // tempDir makes a directory removed at the end of the test. It is for sockets:

@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ func Debug() Option { return Args("--enable-debug-command", "yes") }
 // ReplicaOf makes the server a replica of primary. Start returns when it
 // answers, which may be before the first synchronization is done.
 func ReplicaOf(primary *Server) Option {
-	return Args("--replicaof", "127.0.0.1 "+strconv.Itoa(primary.port), "--repl-diskless-sync-delay", "0")
+	return Args("--replicaof", "127.0.0.1 "+strconv.Itoa(primary.port))
 }
 
 // Start runs a redis-server until the test ends and returns when it answers
@@ -107,6 +108,7 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 	args := []string{
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no",
+		"--repl-diskless-sync-delay", "0", // a replica's first copy comes at once, not after 5 s
 	}
 	if set.socket {
 		s.socket = filepath.Join(dir, "redis.sock")
@@ -118,22 +120,11 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 
 // untilReady waits until the server answers PING, and reports false when it
 // ends or the time is over first.
-func (s *Server) untilReady() bool {
-	ready := false
-	poll(startTimeout, func() bool {
-		select {
-		case <-s.Exited():
-			return true
-		default:
-		}
-		ready = s.ping()
-		return ready
-	})
-	return ready
-}
+func (s *Server) untilReady() bool { return poll(startTimeout, s.Exited(), s.answers) }
 
-// ping reports whether the server answers and has loaded its data.
-func (s *Server) ping() bool {
+// answers reports whether this very process answers, with its data loaded.
+// Another one on the same port would answer too, but with an id of its own.
+func (s *Server) answers() bool {
 	c, err := dial("tcp", s.Addr(), time.Second)
 	if err != nil {
 		return false
@@ -144,8 +135,14 @@ func (s *Server) ping() bool {
 			return false
 		}
 	}
-	reply, err := c.exchange("PING")
-	return err == nil && reply == "+PONG\r\n"
+	if reply, err := c.exchange("PING"); err != nil || reply != "+PONG\r\n" {
+		return false
+	}
+	reply, err := c.exchange("INFO", "server")
+	if err != nil || strings.HasPrefix(reply, "-") {
+		return err == nil // a test may forbid or rename INFO
+	}
+	return strings.Contains(reply, fmt.Sprintf("\r\nprocess_id:%d\r\n", s.Pid()))
 }
 
 // Addr returns the server's "127.0.0.1:port".

@@ -1,0 +1,126 @@
+package redistest
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// leakPatience is how long CheckLeaks waits for goroutines and descriptors to
+// go: what ends by itself, such as a peer's half of a closed connection, needs
+// a moment on a busy machine.
+const leakPatience = 10 * time.Second
+
+// CheckLeaks fails the test if goroutines or file descriptors that were not
+// there when it was called are still there when the test has ended and its
+// other cleanups, but for those registered before this call, have run. Call it
+// first in a test, and not in one that runs in parallel with others, whose
+// goroutines it would see. A test that failed already is not checked.
+func CheckLeaks(t testing.TB) {
+	t.Helper()
+	checkLeaks(t, leakPatience)
+}
+
+func checkLeaks(t testing.TB, patience time.Duration) {
+	settle()
+	goroutines, descriptors := goroutineStacks(), openDescriptors()
+	t.Cleanup(func() {
+		if t.Failed() || t.Skipped() {
+			return
+		}
+		var leaked []string
+		gone := poll(patience, nil, func() bool {
+			http.DefaultClient.CloseIdleConnections() // kept on purpose, by nobody in particular
+			leaked = newIn(goroutineStacks(), goroutines)
+			leaked = append(leaked, newIn(openDescriptors(), descriptors)...)
+			return len(leaked) == 0
+		})
+		if !gone {
+			t.Errorf("%d goroutines or descriptors left behind:\n\n%s", len(leaked), strings.Join(leaked, "\n\n"))
+		}
+	})
+}
+
+// settle opens what stays open for the life of the process, so that it is not
+// taken for a leak: the descriptors of the runtime's poller and the lock on
+// this process's block of ports.
+func settle() {
+	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		l.Close()
+	}
+	if port, err := takePort(); err == nil {
+		returnPort(port)
+	}
+}
+
+// newIn returns the descriptions in now whose keys are not in before, in order.
+func newIn[V any](now map[string]string, before map[string]V) []string {
+	var found []string
+	for _, key := range slices.Sorted(maps.Keys(now)) {
+		if _, old := before[key]; !old {
+			found = append(found, now[key])
+		}
+	}
+	return found
+}
+
+// lasting are functions whose goroutines, once started, run for the life of
+// the process by design.
+var lasting = []string{
+	"ringway/internal/redistest.runSpawns(",
+	"os/signal.loop(",
+	"runtime.ensureSigM",
+}
+
+// goroutineStacks returns the stack of every goroutine by the goroutine's name,
+// such as "goroutine 7", which is never used twice.
+func goroutineStacks() map[string]string {
+	buf := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(buf, true)
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	stacks := make(map[string]string)
+	for stack := range strings.SplitSeq(strings.TrimSpace(string(buf)), "\n\n") {
+		name, _, _ := strings.Cut(stack, " [")
+		if !slices.ContainsFunc(lasting, func(f string) bool { return strings.Contains(stack, f) }) {
+			stacks[name] = stack
+		}
+	}
+	return stacks
+}
+
+// openDescriptors returns what every open descriptor of the process leads to,
+// by number and, where the system tells it (Linux does), by identity, so that
+// a number that was used again counts as new.
+func openDescriptors() map[string]string {
+	found := make(map[string]string)
+	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			target, err := os.Readlink(filepath.Join(dir, e.Name()))
+			if err != nil && dir == "/proc/self/fd" {
+				continue // closed since the listing, as is the one of the listing itself
+			}
+			key := e.Name() + " " + target
+			found[key] = fmt.Sprintf("descriptor %s: %s%s", e.Name(), target, socketNames(e.Name()))
+		}
+		break
+	}
+	return found
+}

@@ -13,11 +13,13 @@ func nearest(word string, known []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
 	best, closest := "", 1+max(1, len(word)/3)
 	for _, k := range known {
-		if len(word) > 2 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k)) {
-			return k
-		}
 		if d := editDistance(word, k); d < closest {
 			best, closest = k, d
+		}
+	}
+	for _, k := range known {
+		if best == "" && len(word) > 2 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k)) {
+			best = k
 		}
 	}
 	return best

@@ -1,0 +1,182 @@
+package houserules
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrows says which of our packages each package may import. The data path
+// runs one way, cmd, server, pool, pipeline, resp, and its ends know nothing of
+// each other: hashring, resp, command and eventloop import nothing of ours.
+// A package may always import what is internal to itself.
+var arrows = map[string][]string{
+	"admin":     {"server", "pool", "topology", "command", "conf", "hashring", "resp"},
+	"bench":     {"resp", "conf"}, // it measures the data path from outside
+	"command":   {},
+	"conf":      {"hashring"},
+	"eventloop": {},
+	"hashring":  {},
+	"pipeline":  {"resp", "eventloop"},
+	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf"},
+	"resp":      {},
+	"server":    {"pool", "pipeline", "command", "resp", "eventloop", "conf", "hashring"},
+	"topology":  {"pool", "conf"},
+
+	"internal/fakeredis": {"internal/redistest"},
+	"internal/redistest": {},
+}
+
+// testOnly are packages that only tests import.
+var testOnly = []string{"internal/redistest", "internal/fakeredis"}
+
+// homes says in which packages each dependency earns its place, by the longest
+// prefix of its import path; the command may use them all, and tests whatever
+// the module has. Tools and tests need no line here.
+var homes = map[string][]string{
+	"github.com/BurntSushi/toml":                      {"conf"},
+	"github.com/HdrHistogram/hdrhistogram-go":         {"bench"},
+	"github.com/alicebob/miniredis/v2":                {"internal"},
+	"github.com/buraksezer/consistent":                {"hashring"},
+	"github.com/cespare/xxhash/v2":                    {"hashring"},
+	"github.com/cloudflare/tableflip":                 {"server"},
+	"github.com/goccy/go-yaml":                        {"conf"},
+	"github.com/pires/go-proxyproto":                  {"server"},
+	"github.com/prometheus/client_golang":             {"admin"},
+	"github.com/redis/go-redis/v9":                    {"topology", "bench", "internal"}, // never on the data path
+	"github.com/tidwall/redcon":                       {"server", "admin", "bench", "internal"},
+	"golang.org/x/sys":                                {"eventloop", "server", "bench", "internal"},
+	"github.com/redis/go-redis/v9/maintnotifications": {"topology", "bench", "internal"},
+}
+
+func TestPackagesImportOneWay(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.isTest() {
+			continue
+		}
+		for _, imported := range s.imports() {
+			if to, ours := strings.CutPrefix(imported, module+"/"); ours && !mayImport(s.dir(), to) {
+				t.Errorf("%s: package %s may not import %s", s.path, s.dir(), to)
+			}
+		}
+	}
+}
+
+func TestEveryPackageHasAPlaceInTheArrows(t *testing.T) {
+	for _, s := range sources(t) {
+		top, _, _ := strings.Cut(s.dir(), "/")
+		if _, known := arrows[top]; !known && top != "cmd" && top != "internal" && top != "." {
+			t.Errorf("%s: package %s has no line in arrows; it needs one, and one in docs/architecture.md", s.path, top)
+		}
+	}
+}
+
+// mayImport reports whether package from may import package to. An internal
+// package without a line of its own may import anything but is below none of
+// the others: only commands and tests reach it.
+func mayImport(from, to string) bool {
+	if slices.Contains(testOnly, to) {
+		return slices.Contains(arrows[from], to)
+	}
+	if owner, _, internal := strings.Cut(to, "/internal/"); internal {
+		return from == owner || strings.HasPrefix(from, owner+"/")
+	}
+	for dir := from; dir != "."; dir = path.Dir(dir) {
+		if allowed, known := arrows[dir]; known {
+			return slices.Contains(allowed, to)
+		}
+	}
+	return within(from, "cmd") || within(from, "internal")
+}
+
+// within reports whether dir is parent or lies in it.
+func within(dir, parent string) bool {
+	return dir == parent || strings.HasPrefix(dir, parent+"/")
+}
+
+func TestDependenciesStayWhereTheyEarnTheirPlace(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.isTest() || within(s.dir(), "cmd") {
+			continue
+		}
+		for _, imported := range s.imports() {
+			if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+				continue // the standard library's and ours
+			}
+			switch places := placesOf(imported); {
+			case places == nil:
+				t.Errorf("%s: %s is a new dependency: say why in docs/adr, and where in homes", s.path, imported)
+			case !slices.ContainsFunc(places, func(p string) bool { return within(s.dir(), p) }):
+				t.Errorf("%s: package %s may not import %s, only %v may", s.path, s.dir(), imported, places)
+			}
+		}
+	}
+}
+
+// placesOf returns where a package of a dependency may be imported, or nil if
+// the dependency is unknown.
+func placesOf(imported string) []string {
+	for p := imported; p != "."; p = path.Dir(p) {
+		if places, known := homes[p]; known {
+			return places
+		}
+	}
+	return nil
+}
+
+// The pure packages are bytes in, answers out; a test of theirs may talk to a
+// real server all the same.
+func TestPurePackagesDoNotTouchTheNetwork(t *testing.T) {
+	pure := []string{"hashring", "resp", "command"}
+	for _, s := range sources(t) {
+		if s.isTest() || !slices.Contains(pure, s.dir()) {
+			continue
+		}
+		for _, imported := range s.imports() {
+			if within(imported, "net") || imported == "syscall" || within(imported, "os") {
+				t.Errorf("%s imports %s: package %s is pure", s.path, imported, s.dir())
+			}
+		}
+	}
+}
+
+func TestOnlyTestCodeImportsTesting(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.isTest() && !slices.Contains(testOnly, s.dir()) && slices.Contains(s.imports(), "testing") {
+			t.Errorf("%s imports testing, which adds its flags to every program", s.path)
+		}
+	}
+}
+
+func TestImportRulesTellRightFromWrong(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"cmd/ringway", "server", true},
+		{"server", "pool", true},
+		{"pool", "server", false},
+		{"resp", "eventloop", false},
+		{"conf", "hashring", true},
+		{"command", "command/internal/gen", true},
+		{"server", "command/internal/gen", false},
+		{"command/internal/gen", "command", false},
+		{"internal/demo", "conf", true},
+		{"eventloop", "internal/demo", false},
+		{"internal/fakeredis", "internal/redistest", true},
+		{"internal/demo", "internal/redistest", false},
+		{"cmd/ringway", "internal/fakeredis", false},
+		{"cmd/ringway", "internal/demo", true},
+	} {
+		if got := mayImport(c.from, c.to); got != c.want {
+			t.Errorf("mayImport(%q, %q): got %v", c.from, c.to, got)
+		}
+	}
+	if got := placesOf("github.com/redis/go-redis/v9/internal/pool"); len(got) == 0 || got[0] != "topology" {
+		t.Errorf("places of a package of go-redis: got %v", got)
+	}
+	if got := placesOf("github.com/redis/rueidis"); got != nil {
+		t.Errorf("places of an unknown module: got %v", got)
+	}
+}

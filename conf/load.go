@@ -133,15 +133,15 @@ func (b *builder) pools(n *node, values map[string]any) {
 	b.listens = map[string]string{}
 	for _, name := range n.names {
 		at := n.table[name]
-		table, ok := values[name].(map[string]any)
+		_, isTable := values[name].(map[string]any)
 		switch {
-		case slices.Contains(poolNames, name) && !ok:
+		case slices.Contains(poolNames, name) && !isTable:
 			b.report.mistake(at.key, "", fmt.Sprintf("key %q belongs in a [pools.NAME] table, not in [pools]", name))
 			continue
 		case name == "" || hasControl(name):
 			b.report.mistake(at.key, "", fmt.Sprintf("pool name %q: want a name, without control characters", name))
 		}
-		if table, ok = b.table(at, values[name], "pools."+name, "[pools."+name+"]"); ok {
+		if table, ok := b.table(at, values[name], "pools."+name, "[pools."+name+"]"); ok {
 			b.pool(name, at, table)
 		}
 	}

@@ -86,7 +86,7 @@ func commandNames() (names []string) {
 func runBench(s streams, args []string) int { return bench.Main(args, s.out, s.err) }
 
 func runHelp(s streams, args []string) int {
-	if len(args) == 0 {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return runServe(s, []string{"--help"})
 	}
 	for _, c := range subcommands() {
@@ -98,7 +98,7 @@ func runHelp(s streams, args []string) int {
 		}
 		return c.run(s, []string{"--help"})
 	}
-	return s.usage("help", fmt.Errorf("unknown command %q; %s", strings.Join(args, " "), known(commandNames())))
+	return s.usage("", fmt.Errorf("unknown command %q; %s", strings.Join(args, " "), known(commandNames())))
 }
 
 // helpText returns the help of the program as a whole.

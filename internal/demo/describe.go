@@ -61,8 +61,8 @@ func (d *description) toTry() {
 	d.text.WriteString("\nThree things to try:\n\n")
 	fmt.Fprintf(&d.text, "  A key lives on one node: set it through the proxy, then ask %s itself.\n", home.Name)
 	fmt.Fprintf(&d.text, "    %s set %s hello\n    %s get %s\n\n", proxy, greeting, cli(home.Addr), greeting)
-	fmt.Fprintf(&d.text, "  One command reaches several nodes (here %s), and its replies come back in order.\n", d.owners("a", "b", "c", "d"))
-	fmt.Fprintf(&d.text, "    %s mset a 1 b 2 c 3 d 4\n    %s mget d c b a\n\n", proxy, proxy)
+	fmt.Fprintf(&d.text, "  One command reaches several nodes (here %s), and its replies come back in order.\n", d.owners("apple", "fig", "kiwi", "pear"))
+	fmt.Fprintf(&d.text, "    %s mset apple 1 fig 2 kiwi 3 pear 4\n    %s mget pear kiwi fig apple\n\n", proxy, proxy)
 	fmt.Fprintf(&d.text, "  Keys with the same tag in braces share a node (here %s), as commands that can't be split need.\n", d.owner("{user:7}").Name)
 	fmt.Fprintf(&d.text, "    %s sadd '{user:7}:likes' tea chess\n    %s sunionstore '{user:7}:all' '{user:7}:likes' '{user:7}:owns'\n", proxy, proxy)
 }

@@ -199,10 +199,11 @@ func parseHost(host string) (string, error) {
 		}
 	}
 	if bracket || strings.Contains(inner, ":") {
-		if a, err := netip.ParseAddr(inner); err != nil || !a.Is6() {
+		a, err := netip.ParseAddr(inner)
+		if err != nil || !a.Is6() {
 			return "", fmt.Errorf("host %q: want an IPv6 address such as ::1", inner)
 		}
-		return inner, nil
+		return a.String(), nil // in one form, by which two of one address are found
 	}
 	if inner == "" {
 		return "", errors.New(`want a host before the port, such as "127.0.0.1"`)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/BurntSushi/toml"
+
 	"ringway/hashring"
 )
 
@@ -134,6 +136,7 @@ func (b *builder) pools(n *node, values map[string]any) {
 	for _, name := range n.names {
 		at := n.table[name]
 		_, isTable := values[name].(map[string]any)
+		where := toml.Key{"pools", name}.String() // in quotes where a bare key can't be so
 		switch {
 		case slices.Contains(poolNames, name) && !isTable:
 			b.report.mistake(at.key, "", fmt.Sprintf("key %q belongs in a [pools.NAME] table, not in [pools]", name))
@@ -141,7 +144,7 @@ func (b *builder) pools(n *node, values map[string]any) {
 		case name == "" || hasControl(name):
 			b.report.mistake(at.key, "", fmt.Sprintf("pool name %q: want a name, without control characters", name))
 		}
-		if table, ok := b.table(at, values[name], "pools."+name, "[pools."+name+"]"); ok {
+		if table, ok := b.table(at, values[name], where, "["+where+"]"); ok {
 			b.pool(name, at, table)
 		}
 	}
@@ -194,8 +197,14 @@ func (b *builder) warnPool(p *Pool, n *node) {
 	if warning := hashring.Warn(p.Hash, p.Distribution); warning != "" {
 		b.report.warn(n.table["hash"].start, table, warning) // the default hash goes with everything
 	}
-	if db := n.table["redis_db"]; p.RedisDB > 0 && p.RedisAuth != "" {
-		b.report.warn(db.start, table, fmt.Sprintf("redis_db %d with redis_auth: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB))
+	with := ""
+	if p.RedisAuth != "" {
+		with = "redis_auth"
+	} else if slices.ContainsFunc(p.Servers, func(s Server) bool { return s.Network == "unix" }) {
+		with = "servers on unix sockets"
+	}
+	if db := n.table["redis_db"]; p.RedisDB > 0 && with != "" {
+		b.report.warn(db.start, table, fmt.Sprintf("redis_db %d with %s: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB, with))
 	}
 }
 

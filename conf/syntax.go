@@ -2,6 +2,7 @@ package conf
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -58,24 +59,35 @@ func syntaxMistake(r *report, text string, err error) (int, Diagnostic) {
 	if message == "" {
 		message = err.Error()
 	}
-	table := ""
-	if strings.HasPrefix(parse.LastKey, "pools.") {
-		name, _, _ := strings.Cut(strings.TrimPrefix(parse.LastKey, "pools."), ".")
-		table = poolTable(name)
-	} else if strings.HasPrefix(parse.LastKey, "proxy.") {
-		table = "proxy"
-	}
 	content := lineOf(r, text, line)
 	if strings.HasSuffix(message, "already been defined") {
 		message += "; want it once"
 	} else if hint, column := syntaxHint(content); hint != "" {
-		// In place of the library's message, which may quote a password.
 		message, at = hint, r.lines[line-1]+column
 	}
-	return at, r.diagnostic(at, table, "syntax: "+message)
+	return at, r.diagnostic(at, tableOf(parse.LastKey), "syntax: "+message)
+}
+
+// tableOf returns the table that a dotted key is in, as diagnostics name it.
+func tableOf(key string) string {
+	root := &node{}
+	(&scanner{text: key}).keyPath(root)
+	top := root.names[0]
+	switch under := root.table[top].names; {
+	case len(under) == 0:
+		return ""
+	case top == "pools":
+		return poolTable(under[0])
+	case top == "proxy":
+		return top
+	}
+	return ""
 }
 
 var (
+	// secretLine matches a setting that holds a password, or was meant to.
+	// Neither it nor what the library says of it, which quotes it, is shown.
+	secretLine  = regexp.MustCompile(`(?i)^\s*"?([a-z0-9_-]*(?:auth|pass)[a-z0-9_-]*)["\s:=]`)
 	settingLine = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+)\s*=\s*([^\s#].*?)\s*(#.*)?$`)
 	yamlLine    = regexp.MustCompile(`^\s*[A-Za-z0-9_-]+:(\s|$)`)
 )
@@ -83,13 +95,14 @@ var (
 // syntaxHint returns what is probably meant by a line that is not TOML, and
 // the offset in the line of what is wrong; "" if it can't tell.
 func syntaxHint(line string) (hint string, column int) {
+	if m := secretLine.FindStringSubmatchIndex(line); m != nil {
+		name := line[m[2]:m[3]]
+		return fmt.Sprintf(`want the password in one pair of quotes: %s = '...', or "..." with \" and \\ for quotes and backslashes in it`, name), m[2]
+	}
 	if m := settingLine.FindStringSubmatchIndex(line); m != nil {
 		name, written := line[m[2]:m[3]], line[m[4]:m[5]]
 		if strings.ContainsAny(written, `"'[]{}`) {
 			return "", 0
-		}
-		if name == "redis_auth" {
-			written = "..." // a secret
 		}
 		return "want quotes around the value: " + name + " = " + strconv.Quote(written), m[4]
 	}

@@ -19,7 +19,9 @@ func TestSentinelsFailOverAndRemember(t *testing.T) {
 		t.Skip("takes ten seconds")
 	}
 	g := StartGroup(t, 1, Password("secret"))
-	sentinels := StartSentinels(t, 3, map[string]*Group{"s1": g}, "sentinel down-after-milliseconds s1 300")
+	sentinels := StartSentinels(t, 3, map[string]*Group{"s1": g},
+		"sentinel down-after-milliseconds s1 300",
+		"sentinel failover-timeout s1 2000") // a vote without a majority is repeated after twice that
 	g.Primary.Kill()
 	replica := "\r\n" + strconv.Itoa(g.Replicas[0].Port()) + "\r\n"
 	for _, s := range sentinels {

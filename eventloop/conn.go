@@ -194,6 +194,8 @@ func (c *Conn) Write(b []byte) {
 	}
 	if n < len(b) {
 		c.Append(b[max(n, 0):])
+		c.stalled = true // another write this turn would be in vain
+		c.arm()
 	}
 }
 

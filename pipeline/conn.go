@@ -62,6 +62,10 @@ type Config struct {
 	ConnectTimeout time.Duration // for one attempt, handshake included
 	KeepAlive      bool          // SO_KEEPALIVE
 
+	// Once makes the connection end for good when it is lost: what a server
+	// knows of a connection, such as WATCH, does not survive it.
+	Once bool
+
 	MaxRequests int // requests awaiting replies at which Full reports true
 	MaxBytes    int // unwritten bytes, same
 
@@ -101,6 +105,9 @@ type Conn struct {
 	held      []byte // bytes of the queued requests while there is no connection
 	scan      resp.ReplyState
 	streaming bool // the head's reply was passed on in part
+
+	unsent     uint32 // position of the first entry of which nothing was written, if output waits and is not stalled
+	answerable uint32 // position behind the last entry that may be answered by what was just read
 
 	expired     uint32 // position of the first entry that has not timed out
 	deadline    *eventloop.Timer
@@ -157,6 +164,7 @@ func (c *Conn) Wait(w Waiter) { c.waiters = append(c.waiters, w) }
 // a failure, the request was refused and r will hear nothing of it.
 func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
 	if c.state == ready {
+		c.noteUnsent()
 		c.conn.Write(request)
 	}
 	if c.state != ready {
@@ -168,6 +176,37 @@ func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
 	}
 	c.enqueue(r, tag, len(request))
 	return nil
+}
+
+// SendUnit sends several requests that belong together, such as MULTI to EXEC,
+// and that get as many replies. They are written to one connection or to none.
+// r is told of every reply with tag, or of every request's failure.
+func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *Failure {
+	if c.state == ready {
+		c.conn.Write(requests)
+	}
+	if c.state != ready {
+		if f := c.hold(requests); f != nil {
+			return f
+		}
+	}
+	// The size is that of the last entry, so that splitSent finds all of them
+	// on the same side.
+	for range replies - 1 {
+		c.enqueue(r, tag, 0)
+	}
+	c.enqueue(r, tag, len(requests))
+	return nil
+}
+
+// SendPatient sends a request whose reply may take any time: a blocking one. The
+// connection must carry no other.
+func (c *Conn) SendPatient(request []byte, r Receiver, tag uint32) *Failure {
+	f := c.Send(request, r, tag)
+	if f == nil {
+		c.deadline.Stop()
+	}
+	return f
 }
 
 // Reserve returns a buffer with room for a request of n bytes, to append it
@@ -188,12 +227,21 @@ func (c *Conn) Reserve(n int) ([]byte, *Failure) {
 // Commit sends the request that was appended to b, which Reserve returned.
 func (c *Conn) Commit(b []byte, r Receiver, tag uint32) {
 	if c.state == ready {
+		c.noteUnsent()
 		c.enqueue(r, tag, c.conn.Commit(b))
 		return
 	}
 	size := len(b) - len(c.held)
 	c.held = b
 	c.enqueue(r, tag, size)
+}
+
+// noteUnsent remembers which request is the first in the output. It is called
+// before one is appended.
+func (c *Conn) noteUnsent() {
+	if c.conn.Waiting() == 0 {
+		c.unsent = c.queue.tail
+	}
 }
 
 func (c *Conn) enqueue(r Receiver, tag uint32, size int) {
@@ -285,6 +333,7 @@ func (c *Conn) greeted(reply []byte) {
 func (c *Conn) open() {
 	c.state = ready
 	c.backoff = 0
+	c.unsent, c.answerable = c.queue.head, c.queue.head
 	if len(c.held) > 0 {
 		c.conn.Append(c.held)
 	}
@@ -307,12 +356,22 @@ func (c *Conn) attemptDue() {
 // attemptFailed refuses requests until the next attempt, which comes by itself:
 // a server that is down costs a client an error at once, not a timeout.
 func (c *Conn) attemptFailed(err error) {
+	if c.cfg.Once {
+		c.state = suspended
+		c.failHeld(err)
+		c.obs.Failed(err)
+		return
+	}
 	c.state = down
 	c.backoff = min(max(2*c.backoff, firstBackoff), lastBackoff)
 	// Jitter, so that the loops do not all come at one moment.
 	c.attempt.After(c.backoff/2 + rand.N(c.backoff/2))
+	if !isLocal(err) {
+		// Before the requests fail: if this makes their server one that is
+		// ejected, they can go to the one that owns their keys now.
+		c.obs.Failed(err)
+	}
 	c.failHeld(err)
-	c.obs.Failed(err)
 }
 
 // Suspend closes the connection and refuses requests until Restore. Those in
@@ -364,14 +423,21 @@ func (c *Conn) lost(err error) {
 		return
 	}
 	c.state = idle
+	if c.cfg.Once {
+		c.state = suspended
+	}
 	sent := c.splitSent(unwritten)
-	if c.queue.len() > 0 {
+	switch {
+	case c.cfg.Once:
+		c.failHeld(err)
+	case c.queue.len() > 0:
 		c.connect()
 	}
 	if len(sent) > 0 || !eventloop.IsOrderly(err) {
 		c.obs.Failed(err)
 	}
 	fail(sent, err)
+	c.wake() // no reply is going to come and do that
 }
 
 // disconnect closes the socket and returns the bytes it has not taken.

@@ -1,5 +1,7 @@
 package pipeline
 
+import "math"
+
 // expire is called when the oldest request may have waited for too long.
 func (c *Conn) expire() {
 	limit := c.loop.Now() - int64(c.cfg.Timeout)
@@ -22,24 +24,43 @@ func (c *Conn) expireSent(limit int64) (expired bool) {
 	if int32(c.expired-c.queue.head) < 0 {
 		c.expired = c.queue.head
 	}
-	for c.expired != c.queue.tail {
-		e := c.queue.at(c.expired)
-		at := e.at
-		if c.streaming && c.expired == c.queue.head {
-			at = c.lastRead // a large reply is in time as long as it goes on
-		}
-		if at > limit {
-			c.deadline.Reset(at + int64(c.cfg.Timeout))
-			return expired
-		}
-		c.expired++
-		expired = true
-		if r := e.receiver; r != nil {
-			e.receiver = nil
-			r.Fail(e.tag, &Failure{Cause: ErrTimeout, Sent: true}, nil)
+	due := int64(math.MaxInt64)
+	if c.streaming {
+		// A large reply is in time as long as it goes on, but the requests
+		// behind it need not wait for its end.
+		if c.lastRead > limit {
+			due = c.lastRead
+			if c.expired == c.queue.head {
+				c.expired++
+			}
+		} else {
+			expired = c.expireEntry(c.queue.at(c.queue.head))
 		}
 	}
+	for ; c.expired != c.queue.tail; c.expired++ {
+		e := c.queue.at(c.expired)
+		if e.at > limit {
+			due = min(due, e.at)
+			break
+		}
+		expired = c.expireEntry(e) || expired
+	}
+	if due != math.MaxInt64 {
+		c.deadline.Reset(due + int64(c.cfg.Timeout))
+	}
 	return expired
+}
+
+// expireEntry tells the receiver of a request that was sent that its time is
+// over. It reports false if nobody waits for the reply any more.
+func (c *Conn) expireEntry(e *entry) bool {
+	r := e.receiver
+	if r == nil {
+		return false
+	}
+	e.receiver = nil
+	r.Fail(e.tag, &Failure{Cause: ErrTimeout, Sent: true}, nil)
+	return true
 }
 
 // expireHeld answers the requests from before limit and forgets them.
@@ -58,6 +79,7 @@ func (c *Conn) expireHeld(limit int64) (expired bool) {
 	c.held = append(c.loop.Buffer(len(held)-size), held[size:]...)
 	failUnsent(late, ErrTimeout, held)
 	c.loop.Release(held)
+	c.wake()
 	return len(late) > 0
 }
 

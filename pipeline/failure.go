@@ -53,6 +53,17 @@ func (f *Failure) AppendPartReply(dst []byte) []byte {
 	return append(dst, ": a part of the request failed, other parts may have been executed\r\n"...)
 }
 
+// isLocal tells whether a connection attempt failed for want of something on
+// this machine, which says nothing about the server.
+func isLocal(err error) bool {
+	for _, cause := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
+}
+
 func describe(err error) string {
 	var dns *net.DNSError
 	switch {
@@ -70,6 +81,8 @@ func describe(err error) string {
 		return "Connection reset by peer"
 	case errors.Is(err, syscall.EPIPE):
 		return "Broken pipe"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "Too many open files in the proxy"
 	case errors.As(err, &dns), errors.Is(err, syscall.EHOSTDOWN):
 		return "Host is down"
 	case errors.Is(err, syscall.EHOSTUNREACH):

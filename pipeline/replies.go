@@ -12,6 +12,10 @@ import (
 // in the queue.
 func (c *Conn) Data(b []byte) (n int) {
 	pos := 0
+	c.answerable = c.queue.tail
+	if c.conn.Waiting() > 0 && !c.conn.Stalled() {
+		c.answerable = c.unsent
+	}
 	for pos < len(b) {
 		size, done := 0, true
 		if !c.streaming {
@@ -56,10 +60,15 @@ func (c *Conn) Data(b []byte) (n int) {
 // the connection ended meanwhile.
 func (c *Conn) deliver(b []byte, last bool) bool {
 	if c.state == greeting {
+		if !last {
+			c.broken(errors.New("a large reply to AUTH or SELECT"))
+			return false
+		}
 		c.greeted(b)
 		return c.conn != nil
 	}
-	if c.queue.head == c.queue.tail {
+	// Nor can a reply belong to a request that the server has yet to see.
+	if c.queue.head == c.answerable {
 		c.broken(fmt.Errorf("a reply that nobody asked for: %s", strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
 		return false
 	}

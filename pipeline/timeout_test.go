@@ -1,0 +1,120 @@
+package pipeline_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
+	"ringway/pipeline"
+)
+
+func timeUp() <-chan time.Time { return time.After(patience) }
+
+func TestLateReplyIsDroppedInOrder(t *testing.T) {
+	redistest.CheckLeaks(t)
+	release := make(chan struct{})
+	s := fakeredis.Start(t, fakeredis.Script{
+		fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.ExpectAny(1), fakeredis.Reply("+1\r\n+2\r\n+3\r\n"),
+	})
+	cfg := config(s.Addr())
+	cfg.Timeout = 300 * time.Millisecond
+	r := newRig(t, cfg)
+	r.send(get("a"), get("b"))
+	r.expectFailure(1, pipeline.ErrTimeout, true)
+	r.expectFailure(2, pipeline.ErrTimeout, true)
+	close(release)
+	r.send(get("c"))
+	r.expect(3, "+3\r\n")
+	if errs := r.obs.failed(t, 1); len(errs) != 1 {
+		t.Errorf("one stall counted as %d failures", len(errs))
+	}
+}
+
+func TestConnectionLostAfterATimeoutFailsEachRequestOnce(t *testing.T) {
+	release := make(chan struct{})
+	s := fakeredis.Start(t,
+		fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(release), fakeredis.Reset()},
+		fakeredis.Script{fakeredis.Expect("GET", "b"), fakeredis.Reply("+2\r\n")})
+	cfg := config(s.Addr())
+	cfg.Timeout = 100 * time.Millisecond
+	r := newRig(t, cfg)
+	r.send(get("a"))
+	r.expectFailure(1, pipeline.ErrTimeout, true)
+	close(release)
+	r.obs.failed(t, 2)
+	r.send(get("b"))
+	r.expect(2, "+2\r\n")
+}
+
+// A stalled server is a failure once for each timeout that it lasts.
+func TestLongStallCountsAgainAfterAnotherTimeout(t *testing.T) {
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
+	cfg := config(s.Addr())
+	cfg.Timeout = 50 * time.Millisecond
+	r := newRig(t, cfg)
+	for tag := range uint32(3) {
+		r.send(get("a"))
+		r.expectFailure(tag+1, pipeline.ErrTimeout, true)
+	}
+	if errs := r.obs.failed(t, 3); len(errs) != 3 {
+		t.Errorf("%d failures, want 3", len(errs))
+	}
+}
+
+// A large reply is in time as long as it goes on, but that is no reason to let
+// the requests behind it wait for ever.
+func TestRequestsBehindASlowLargeReplyTimeOut(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	trickle := func(c *fakeredis.Conn) error {
+		c.Reply("$10000000\r\n" + strings.Repeat("x", 100000))
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return nil
+			case <-tick.C:
+				c.Reply("xxxxxxxxxx")
+			}
+		}
+	}
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(2), trickle, fakeredis.Discard()})
+	cfg := config(s.Addr())
+	cfg.Timeout = 500 * time.Millisecond
+	r := newRig(t, cfg)
+	r.send(get("large"), get("behind"))
+	r.expectFailure(2, pipeline.ErrTimeout, true)
+}
+
+// A large reply that stops in the middle times out like any other.
+func TestLargeReplyThatStopsTimesOut(t *testing.T) {
+	s := fakeredis.Start(t, fakeredis.Script{
+		fakeredis.ExpectAny(1), fakeredis.Reply("$10000000\r\n" + strings.Repeat("x", 100000)), fakeredis.Discard(),
+	})
+	cfg := config(s.Addr())
+	cfg.Timeout = 100 * time.Millisecond
+	r := newRig(t, cfg)
+	r.send(get("large"))
+	if o := r.expectFailure(1, pipeline.ErrTimeout, true); o.parts == 0 {
+		t.Error("the test is of no use: nothing was passed on")
+	}
+}
+
+func TestRestOfATimedOutLargeReplyIsDropped(t *testing.T) {
+	release := make(chan struct{})
+	s := fakeredis.Start(t, fakeredis.Script{
+		fakeredis.ExpectAny(1), fakeredis.Reply("$200000\r\n" + strings.Repeat("x", 100000)), fakeredis.Wait(release),
+		fakeredis.Reply(strings.Repeat("x", 100000) + "\r\n"), fakeredis.ExpectAny(1), fakeredis.Reply("+2\r\n"),
+	})
+	cfg := config(s.Addr())
+	cfg.Timeout = 300 * time.Millisecond
+	r := newRig(t, cfg)
+	r.send(get("large"))
+	r.expectFailure(1, pipeline.ErrTimeout, true)
+	close(release)
+	r.send(get("b"))
+	r.expect(2, "+2\r\n")
+}

@@ -54,21 +54,20 @@ func (s *session) owner(cmd *command.Command, args [][]byte) (server int, err er
 	}
 	keys, err := cmd.Keys(args, s.w.keys[:0])
 	s.w.keys = keys[:0]
-	if err != nil {
-		return 0, err
-	}
 	servers := s.local.Servers()
 	switch reach := cmd.Reach(args); {
+	case err != nil && servers > 1:
+		return 0, err
 	case reach == command.ReachDatabase:
 		return 0, errDatabase
 	case reach == command.ReachPatterns && servers > 1:
 		return 0, errPatterns
 	}
-	if len(keys) == 0 {
-		if servers > 1 {
-			return 0, errNoKeyToHash
-		}
+	switch {
+	case servers == 1: // which also has the right words for a request without proper keys
 		return 0, nil
+	case len(keys) == 0:
+		return 0, errNoKeyToHash
 	}
 	return sameServer(s.local.Ring(), args, keys)
 }

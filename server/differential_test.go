@@ -1,0 +1,210 @@
+package server_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/command"
+	"ringway/internal/redistest"
+)
+
+// Both sides of a comparison keep hashes and sorted sets in the encoding that
+// lists elements in the order of their insertion.
+var inOrder = redistest.Args("--hash-max-listpack-value", "10000000", "--hash-max-listpack-entries", "100000",
+	"--zset-max-listpack-value", "10000000", "--zset-max-listpack-entries", "100000")
+
+// differential compares a proxy with a Redis, which get the same requests.
+type differential struct {
+	t              *testing.T
+	proxy          *proxy
+	behind         []*redistest.Server
+	plain          *redistest.Server
+	seed           uint64
+	send           func(args []string) bool // whether both must answer the same
+	requests       int                      // made so far
+	viaProxy, real *raw
+}
+
+func newDifferential(t *testing.T, shards int) *differential {
+	d := &differential{t: t, plain: redistest.Start(t, inOrder), behind: redistest.StartN(t, shards, inOrder)}
+	d.proxy = serve(t, config(t, addrs(d.behind)...))
+	d.send = func(args []string) bool { return comparable(args, shards) }
+	d.seed = uint64(time.Now().UnixNano())
+	if text := os.Getenv("RINGWAY_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("RINGWAY_SEED: %v", err)
+		}
+		d.seed = seed
+	}
+	return d
+}
+
+// comparable tells whether a pool of that many servers promises the answer of
+// one Redis to a request.
+func comparable(args []string, shards int) bool {
+	request := make([][]byte, len(args))
+	for i, a := range args {
+		request[i] = []byte(a)
+	}
+	cmd, problem := command.Lookup(request)
+	if problem != command.NoProblem || !cmd.ArityOK(len(args)) {
+		return true
+	}
+	switch {
+	case cmd.Route == command.Split, cmd.Name == "ping", cmd.Name == "echo":
+		return true
+	case cmd.Route != command.OneShard, cmd.IsBlocking() && cmd.Blocks(request), cmd.Reach(request) == command.ReachDatabase:
+		return false
+	case shards == 1:
+		return true
+	}
+	keys, err := cmd.Keys(request, nil)
+	if cmd.Group == "scripting" || strings.HasPrefix(cmd.Name, "georadius") {
+		return err == nil && len(keys) == 1 // which of several faults is told differs
+	}
+	return err != nil || len(keys) == 1 && cmd.Reach(request) != command.ReachPatterns
+}
+
+// round sends n requests in pieces of random sizes to both and compares.
+func (d *differential) round(n int) {
+	d.t.Helper()
+	rnd := rand.New(rand.NewPCG(d.seed, 0))
+	g := newGrammar(rnd)
+	for _, s := range append(d.behind, d.plain) {
+		s.Do("FLUSHALL")
+	}
+	d.viaProxy = d.proxy.dial()
+	d.real = &raw{redistest.Dial(d.t, "tcp", d.plain.Addr()), d.t}
+	defer d.viaProxy.Close()
+	defer d.real.Close()
+	for n > 0 {
+		batch := min(n, 1+rnd.IntN(60))
+		n -= batch
+		var requests [][]string
+		var text strings.Builder
+		for len(requests) < batch {
+			if args := g.request(); d.send(args) {
+				requests = append(requests, args)
+				text.WriteString(g.text(args))
+			}
+		}
+		d.compare(requests, pieces(rnd, text.String()))
+		if d.t.Failed() {
+			return
+		}
+	}
+	if a, b := d.size(d.behind...), d.size(d.plain); a != b {
+		d.t.Errorf("seed %d: %d keys behind the proxy, %d in Redis", d.seed, a, b)
+	}
+}
+
+// pieces cuts text at random places: all over, or hardly at all.
+func pieces(rnd *rand.Rand, text string) (cut []string) {
+	most := []int{3, 40, 2000, 1 << 20}[rnd.IntN(4)]
+	for text != "" {
+		n := min(1+rnd.IntN(most), len(text))
+		if len(cut) > 200 { // enough of small ones
+			n = len(text)
+		}
+		cut, text = append(cut, text[:n]), text[n:]
+	}
+	return cut
+}
+
+func (d *differential) compare(requests [][]string, pieces []string) {
+	d.t.Helper()
+	for _, c := range []*raw{d.viaProxy, d.real} {
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			for _, piece := range pieces {
+				io.WriteString(c.NetConn(), piece) // if it fails, so does reading
+			}
+		}()
+		defer func() { <-written }()
+	}
+	var args []string
+	defer func() {
+		if d.t.Failed() {
+			d.t.Logf("seed %d, request %d: %.300q", d.seed, d.requests, args)
+		}
+	}()
+	for _, args = range requests {
+		got, want := d.viaProxy.Reply(), d.real.Reply()
+		if anyOrder(args) {
+			got, want = sortedLines(got), sortedLines(want)
+		}
+		if got != want {
+			d.t.Errorf("proxy %.600q\nRedis %.600q", got, want)
+			d.viaProxy.Close() // ends the writing
+			d.real.Close()
+			return
+		}
+		d.requests++
+	}
+}
+
+func anyOrder(args []string) bool {
+	name := strings.ToUpper(args[0])
+	return unordered[name] || strings.HasPrefix(name, "SORT") && slices.Contains(args, "BY")
+}
+
+func sortedLines(reply string) string {
+	lines := strings.Split(reply, "\r\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\r\n")
+}
+
+func (d *differential) size(servers ...*redistest.Server) (n int) {
+	for _, s := range servers {
+		n += len(s.Client().Keys(d.t.Context(), "*").Val()) // unlike DBSIZE this leaves out what has expired
+	}
+	return n
+}
+
+// long tells whether the tests that take minutes were asked for.
+func long() bool { return os.Getenv("RINGWAY_LONG") == "1" }
+
+// TestRandomRequestsAreAnsweredAsByRedis sends made-up requests to one Redis,
+// and through a pool to others. RINGWAY_SEED repeats a run that failed,
+// RINGWAY_LONG=1 makes a run of five minutes.
+func TestRandomRequestsAreAnsweredAsByRedis(t *testing.T) {
+	for _, shards := range []int{1, 4} {
+		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
+			d := newDifferential(t, shards)
+			runFor := 1500 * time.Millisecond
+			if long() {
+				runFor = 150 * time.Second
+			}
+			for start := time.Now(); time.Since(start) < runFor && !t.Failed(); d.seed++ {
+				d.requests = 0
+				d.round(1000)
+			}
+		})
+	}
+}
+
+func TestRequestsWithoutProperKeysAreLeftToAnOnlyServer(t *testing.T) {
+	p, servers := serveShards(t, 1)
+	c := p.dial()
+	for _, args := range [][]string{
+		{"FCALL", "nosuch", "-0", "b"},
+		{"FCALL", "nosuch", "9", "b"},
+		{"EVALSHA", "ff", "+1", "a"},
+		{"EVAL", "return 1", "x"},
+		{"LMPOP", "0", "a", "LEFT"},
+		{"GEORADIUS", "a", "x", "0", "1", "KM", "STORE"},
+	} {
+		if got, want := c.Do(args...), servers[0].Do(args...); got != want {
+			t.Errorf("%q: %q, Redis %q", args, got, want)
+		}
+	}
+}

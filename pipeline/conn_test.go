@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -86,13 +87,16 @@ func TestLostConnectionFailsWhatWasSent(t *testing.T) {
 func TestUnwrittenRequestsGoOutOverTheNextConnection(t *testing.T) {
 	const n, size = 200, 256 << 10 // more than the system's buffers hold
 	release := make(chan struct{})
+	var mu sync.Mutex
 	executed := map[string]int{}
 	first := func(c *fakeredis.Conn, args []string) {
 		<-release
 		c.Reset()
 	}
 	second := func(c *fakeredis.Conn, args []string) {
+		mu.Lock()
 		executed[args[1]]++
+		mu.Unlock()
 		c.Reply("+OK\r\n")
 	}
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Handle(first)}, fakeredis.Script{fakeredis.Handle(second)})
@@ -122,6 +126,8 @@ func TestUnwrittenRequestsGoOutOverTheNextConnection(t *testing.T) {
 	if len(lost) == 0 || len(answered) == 0 {
 		t.Fatalf("%d lost, %d answered: the test needs both", len(lost), len(answered))
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	for tag := range uint32(n) {
 		times := executed[fmt.Sprint(tag+1)]
 		if lost[tag+1] && times != 0 {

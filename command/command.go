@@ -19,11 +19,13 @@ package command
 type Route uint8
 
 const (
-	Refused  Route = iota // can hurt a pool that others share; AppendDenied has the words
-	NotYet                // not supported so far; AppendDenied has the words
-	Local                 // answered by the proxy without asking a server
-	OneShard              // sent whole to the shard that owns all its keys; EVAL and the like may have none
-	Split                 // cut by shard; Join says how the replies become one
+	Refused     Route = iota // can hurt a pool that others share; AppendDenied has the words
+	NotYet                   // not supported so far; AppendDenied has the words
+	Local                    // answered by the proxy without asking a server
+	OneShard                 // sent whole to the shard that owns all its keys; EVAL and the like may have none
+	Split                    // cut by shard; Join says how the replies become one
+	Transaction              // changes what becomes of the session's next requests: MULTI, EXEC, DISCARD, WATCH, UNWATCH
+	Pinned                   // sent to the shard that owns all its keys over a connection of its own, since it may block
 )
 
 // String returns the word that docs/commands.md uses.
@@ -39,6 +41,10 @@ func (r Route) String() string {
 		return "one shard"
 	case Split:
 		return "split"
+	case Transaction:
+		return "transaction"
+	case Pinned:
+		return "pinned"
 	}
 	return "unknown route"
 }
@@ -167,7 +173,7 @@ func (c *Command) IsContainer() bool { return len(c.Subcommands) > 0 && c.Arity 
 // Accepted reports whether a request of the command is served in any form, or
 // for a container whether one of its subcommands is.
 func (c *Command) Accepted() bool {
-	if c.Route == Local || c.Route == OneShard || c.Route == Split {
+	if c.Route != NotYet && c.Route != Refused {
 		return true
 	}
 	for _, sub := range c.Subcommands {

@@ -27,7 +27,7 @@ func TestErrorWords(t *testing.T) {
 		c, _ := Lookup(byteArgs(args...))
 		f(AppendDenied(nil, c, byteArgs(args...)), want)
 	}
-	denied("-ERR unknown command 'MULTI', with args beginning with: ", "MULTI")
+	denied("-ERR unknown command 'SCAN', with args beginning with: '0' ", "SCAN", "0")
 	denied("-ERR unknown subcommand 'reply'. Try CLIENT HELP.", "client", "reply", "off")
 	denied("-ERR command 'shutdown' is not allowed by this proxy: it administers a server that others share", "SHUTDOWN")
 	denied("-ERR command 'config|get' is not allowed by this proxy: it administers a server that others share", "CONFIG", "GET", "save")

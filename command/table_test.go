@@ -90,7 +90,9 @@ func TestRoutes(t *testing.T) {
 	f(Local, "ping echo quit auth hello select command command|docs client|setname client|getname client|id client|info client|setinfo client|list client|kill client|no-evict time reset info")
 	f(OneShard, "get set incr hset lpush zadd xadd rename sinter msetnx pfcount eval evalsha fcall sort xread object|encoding xinfo|stream memory|usage restore hgetex vadd json.get msetex")
 	f(Split, "mget mset del unlink touch exists")
-	f(NotYet, "multi exec watch subscribe publish blpop blmpop wait scan keys dbsize flushall script|load function|load client|reply client|tracking ft.search")
+	f(Transaction, "multi exec discard watch unwatch")
+	f(Pinned, "blpop blmpop bzpopmin")
+	f(NotYet, "subscribe publish wait scan keys dbsize flushall script|load function|load client|reply client|tracking ft.search")
 	f(Refused, "config|set debug shutdown save bgsave replicaof failover module|load acl|setuser monitor psync replconf migrate swapdb script|debug client|pause cluster|nodes slowlog|get")
 	var split []string
 	for i := range table {

@@ -152,6 +152,7 @@ redis_db = 0
 preconnect = true
 auto_eject_hosts = true
 server_connections = 19
+pinned_connections = 22
 server_retry_timeout = "20ms"
 server_failure_limit = 21
 servers = ["localhost:6379"]
@@ -171,7 +172,7 @@ servers = ["localhost:6379"]
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
 			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
 			TCPKeepAlive: true, RedisAuth: "secret", Preconnect: true, AutoEjectHosts: true,
-			ServerConnections: 19, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
+			ServerConnections: 19, PinnedConnections: 22, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
 			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},
 		}},
 	}

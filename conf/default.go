@@ -48,6 +48,7 @@ func DefaultPool(name string) Pool {
 		Preconnect:         false,            // twemproxy's
 		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
+		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default
 		ServerRetryTimeout: 30 * time.Second, // twemproxy's
 		ServerFailureLimit: 2,                // twemproxy's
 	}

@@ -54,6 +54,7 @@ var poolSettings = []setting[Pool]{
 	{"preconnect", func(v *value, p *Pool) { v.boolean(&p.Preconnect) }},
 	{"auto_eject_hosts", func(v *value, p *Pool) { v.boolean(&p.AutoEjectHosts) }},
 	{"server_connections", func(v *value, p *Pool) { v.integer(&p.ServerConnections, 1, 1024) }},
+	{"pinned_connections", func(v *value, p *Pool) { v.integer(&p.PinnedConnections, 0, 1<<20) }},
 	{"server_retry_timeout", func(v *value, p *Pool) { v.duration(&p.ServerRetryTimeout, time.Millisecond) }},
 	{"server_failure_limit", func(v *value, p *Pool) { v.integer(&p.ServerFailureLimit, 1, math.MaxInt32) }},
 	{"servers", setServers},

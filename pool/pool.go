@@ -28,9 +28,9 @@ type Pool struct {
 	full    *hashring.Ring // with all servers
 	servers []*server
 	watcher Watcher
-	connect pipeline.Config // what the connections to all servers have in common
 
 	ring    atomic.Pointer[hashring.Ring] // of the servers that are not ejected
+	pinned  atomic.Int64                  // pinned connections over all loops, spare ones included
 	version atomic.Pointer[string]        // of the servers, as INFO gives it
 
 	mu     sync.Mutex // guards down and locals; never held while calling out
@@ -53,6 +53,7 @@ type server struct {
 	failures atomic.Int32 // consecutive ones, over all loops
 	downAt   time.Time    // guarded by Pool.mu
 	config   pipeline.Config
+	pin      pipeline.Config // of connections that clients have to themselves
 }
 
 // New returns a pool as c says, none of whose servers is down. The error is
@@ -83,6 +84,8 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 			MaxRequests: proxy.ServerQueue, MaxBytes: int(proxy.ServerQueueBytes),
 			Replies: resp.DefaultReplyLimits,
 		}})
+		p.servers[i].pin = p.servers[i].config
+		p.servers[i].pin.Once = true
 	}
 	return p, nil
 }
@@ -111,14 +114,16 @@ func (p *Pool) Version() string {
 type Local struct {
 	*Pool
 	loop  *eventloop.Loop
-	lanes int              // connections for each server
-	conns []*pipeline.Conn // those of server i from i*lanes
+	lanes int                    // connections for each server
+	conns []*pipeline.Conn       // those of server i from i*lanes
+	pins  [][]*pipeline.Conn     // for each server, pinned connections that no client has
+	lent  map[*pipeline.Conn]int // pinned connections that clients have, with their servers
 }
 
 // NewLocal makes the connections of one loop, on that loop's goroutine or
 // before it runs. They connect at their first request, or now with preconnect.
 func (p *Pool) NewLocal(loop *eventloop.Loop) *Local {
-	l := &Local{Pool: p, loop: loop, lanes: p.conf.ServerConnections}
+	l := &Local{Pool: p, loop: loop, lanes: p.conf.ServerConnections, pins: make([][]*pipeline.Conn, len(p.servers)), lent: map[*pipeline.Conn]int{}}
 	for _, s := range p.servers {
 		for range l.lanes {
 			l.conns = append(l.conns, pipeline.New(loop, &s.config, s))
@@ -157,11 +162,24 @@ func (l *Local) Close() {
 	for _, c := range l.conns {
 		c.Close()
 	}
+	for c := range l.lent {
+		c.Close()
+	}
+	for _, spare := range l.pins {
+		for _, c := range spare {
+			c.Close()
+		}
+	}
 }
 
 func (l *Local) suspend(server int) {
 	for _, c := range l.conns[server*l.lanes:][:l.lanes] {
 		c.Suspend()
+	}
+	for c, pinned := range l.lent {
+		if pinned == server {
+			c.Suspend()
+		}
 	}
 }
 

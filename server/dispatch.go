@@ -16,6 +16,9 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 	if cmd.SoleKey > 0 {
 		server = s.local.Ring().Index(args[cmd.SoleKey])
 	} else {
+		if cmd.IsBlocking() && cmd.Blocks(args) {
+			return s.block(cmd, args, raw)
+		}
 		var err error
 		if server, err = s.owner(cmd, args); err != nil {
 			s.replyError(err)
@@ -43,15 +46,16 @@ var (
 	errCrossShard  = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
 	errPatterns    = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
 	errDatabase    = errors.New("ERR DB index is out of range")
-	errBlocking    = errors.New("ERR blocking requests are not supported yet; leave BLOCK out")
 	errNoKeyToHash = errors.New("ERR a script or function without keys has no server to run on; name a key")
 )
 
 // owner returns the server that owns all keys of a request.
 func (s *session) owner(cmd *command.Command, args [][]byte) (server int, err error) {
-	if cmd.IsBlocking() && cmd.Blocks(args) {
-		return 0, errBlocking
-	}
+	return s.ownerOn(s.local.Ring(), cmd, args)
+}
+
+// ownerOn is owner by a ring that the caller has taken before.
+func (s *session) ownerOn(ring *hashring.Ring, cmd *command.Command, args [][]byte) (server int, err error) {
 	keys, err := cmd.Keys(args, s.w.keys[:0])
 	s.w.keys = keys[:0]
 	servers := s.local.Servers()
@@ -69,7 +73,7 @@ func (s *session) owner(cmd *command.Command, args [][]byte) (server int, err er
 	case len(keys) == 0:
 		return 0, errNoKeyToHash
 	}
-	return sameServer(s.local.Ring(), args, keys)
+	return sameServer(ring, args, keys)
 }
 
 func sameServer(ring *hashring.Ring, args [][]byte, keys []int) (server int, err error) {

@@ -79,6 +79,8 @@ func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name = ""
+	s.tx = nil
+	s.unwatch()
 	s.deauthenticate()
 	return append(dst, "+RESET\r\n"...)
 }

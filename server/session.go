@@ -24,6 +24,10 @@ type session struct {
 	limits   *resp.Limits
 	wantAuth bool // AUTH has yet to come
 
+	tx     *transaction // since MULTI
+	pin    *pin         // a connection of its own
+	window int          // requests that may be without reply at once; 0 while the session is held
+
 	slots      []slot // a ring, its size a power of two
 	head, tail uint32 // numbers of the oldest request without a reply and of the next one
 	average    int    // of the last replies' sizes, in bytes, decaying
@@ -48,7 +52,7 @@ const firstAverage = 8 << 10
 func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 	return &session{
 		w: w, local: local, info: info, average: firstAverage,
-		limits: &w.limits, lastActive: w.loop.Now(),
+		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline,
 	}
 }
 
@@ -98,7 +102,7 @@ func (s *session) run(b []byte) (n int) {
 // are taken to be as large as the last ones were.
 func (s *session) hasRoom() bool {
 	unanswered := int(s.tail - s.head)
-	if unanswered >= s.w.conf.ClientPipeline {
+	if unanswered >= s.window {
 		return false
 	}
 	waiting := s.conn.Waiting() + s.earlyLive + s.far
@@ -121,23 +125,17 @@ func (s *session) refuse(err error) {
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
 	cmd, problem := command.Lookup(args)
-	switch {
-	case problem == command.UnknownCommand:
-		s.reply(command.AppendUnknown(s.w.scratch[:0], args))
-		return true
-	case problem == command.UnknownSubcommand:
-		s.reply(command.AppendUnknownSubcommand(s.w.scratch[:0], args))
-		return true
-	case !cmd.ArityOK(len(args)):
-		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
-		return true
-	case s.wantAuth && cmd.Flags&command.FlagNoAuth == 0:
-		s.reply([]byte("-NOAUTH Authentication required.\r\n"))
+	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
+		s.refuseCommand(cmd, problem, args)
 		return true
 	}
 	if s.w.parser.Inline {
 		raw = resp.AppendRequest(s.w.inline[:0], args)
 		s.w.inline = raw[:0]
+	}
+	if s.tx != nil && cmd.Route != command.Transaction && cmd.Name != "quit" && cmd.Name != "reset" {
+		s.queue(cmd, args, raw)
+		return true
 	}
 	switch cmd.Route {
 	case command.OneShard:
@@ -146,9 +144,33 @@ func (s *session) handle(raw []byte) bool {
 		return s.split(cmd, args, raw)
 	case command.Local:
 		return s.answer(cmd, args)
+	case command.Transaction:
+		return s.transact(cmd, args, raw)
+	case command.Pinned:
+		return s.block(cmd, args, raw)
 	}
 	s.reply(command.AppendDenied(s.w.scratch[:0], cmd, args))
 	return true
+}
+
+// refuseCommand answers a request that names no command, has the wrong number of
+// arguments, or comes before AUTH. It fails the transaction that it is part of.
+func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, args [][]byte) {
+	if s.tx != nil {
+		s.tx.failed = true
+	}
+	dst := s.w.scratch[:0]
+	switch {
+	case problem == command.UnknownCommand:
+		dst = command.AppendUnknown(dst, args)
+	case problem == command.UnknownSubcommand:
+		dst = command.AppendUnknownSubcommand(dst, args)
+	case !cmd.ArityOK(len(args)):
+		dst = command.AppendArity(dst, cmd)
+	default:
+		dst = append(dst, "-NOAUTH Authentication required.\r\n"...)
+	}
+	s.reply(dst)
 }
 
 // settle asks for RunDeferred at the end of this turn.
@@ -209,6 +231,10 @@ func (s *session) settleAfterWrite() {
 
 // EOF is eventloop.Handler's: a client that has said all is still answered.
 func (s *session) EOF() {
+	if s.pin != nil {
+		s.close() // as Redis does: nobody is there to take what a blocking command would pop
+		return
+	}
 	s.eof = true
 	s.settle()
 }
@@ -233,6 +259,7 @@ func (s *session) close() {
 // the connection closed and are dropped.
 func (s *session) gone() {
 	s.closing = true
+	s.dropPin(false)
 	s.w.loop.Release(s.early)
 	s.early, s.earlyLive, s.slots = nil, 0, nil
 	s.w.remove(s)
@@ -240,5 +267,5 @@ func (s *session) gone() {
 
 // quiet tells whether nothing of the session is under way.
 func (s *session) quiet() bool {
-	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0
+	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0 && s.pin == nil
 }

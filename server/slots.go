@@ -228,7 +228,7 @@ func (s *session) progress() {
 	switch {
 	case !s.conn.Open():
 	case s.blocked:
-		if int(s.tail-s.head) <= s.w.conf.ClientPipeline/2 {
+		if int(s.tail-s.head) <= s.window/2 {
 			s.settle()
 		}
 	case s.head == s.tail && (s.closing || s.eof || s.moving != nil):

@@ -17,17 +17,20 @@ How Ringway routes each command of Redis 7 and 8:
   ` + "`-CROSSSLOT`" + `; a hash tag in the keys keeps them together. The table says where the keys are.
 - **split**: cut by shard and joined: *array* keeps the order of the request, *sum* adds the
   parts up, *OK* needs every part to be OK. Shards answer one by one: a split command is not atomic.
+- **transaction**: MULTI queues requests at the proxy; EXEC sends them to their one shard as one unit. Keys
+  of several shards are refused when they are queued. WATCH takes a connection of its own until EXEC, DISCARD or UNWATCH.
+- **pinned**: as *one shard*, but over a connection of its own, so that nobody waits behind it. How many
+  there may be is bounded by ` + "`pinned_connections`" + `.
 - **not yet**: answered like an unknown command; the connection stays.
 - **refused**: it could hurt a server that others share; the error says so and the connection stays.
 
 A command whose arguments do not tell its keys with certainty is answered with Redis's own
-error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *not yet*
-although the table routes them. SORT with BY or GET patterns reads keys that its arguments do
+error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *pinned*. SORT with BY or GET patterns reads keys that its arguments do
 not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what is served.
 
 `
 
-var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "later": "not yet", "refused": "refused"}
+var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "later": "not yet", "refused": "refused"}
 
 var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK"}
 
@@ -39,8 +42,8 @@ func docsText(f *facts) []byte {
 	for _, c := range f.commands {
 		count[c.route]++
 	}
-	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d not yet, %d refused.\n\n",
-		len(f.commands)-count["group"], count["local"], count["one"], count["split"], count["later"], count["refused"])
+	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d transaction, %d pinned, %d not yet, %d refused.\n\n",
+		len(f.commands)-count["group"], count["local"], count["one"], count["split"], count["transaction"], count["pinned"], count["later"], count["refused"])
 	b.WriteString("| command | since | route | keys, joining or reason |\n|---|---|---|---|\n")
 	for i := range f.commands {
 		c := &f.commands[i]

@@ -16,7 +16,7 @@ var flagNames = map[string]string{
 	"allow_busy": "FlagAllowBusy", "no_mandatory_keys": "FlagNoMandatoryKeys",
 }
 
-var routeNames = map[string]string{"local": "Local", "one": "OneShard", "split": "Split", "later": "NotYet", "refused": "Refused", "group": "Refused"}
+var routeNames = map[string]string{"local": "Local", "one": "OneShard", "split": "Split", "transaction": "Transaction", "pinned": "Pinned", "later": "NotYet", "refused": "Refused", "group": "Refused"}
 
 var joinNames = map[string]string{"": "JoinNone", "array": "JoinArray", "sum": "JoinSum", "ok": "JoinOK"}
 

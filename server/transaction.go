@@ -1,0 +1,244 @@
+package server
+
+import (
+	"errors"
+	"strings"
+
+	"ringway/command"
+	"ringway/hashring"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// transaction is what a client has queued since MULTI. The requests wait here,
+// and EXEC sends them all to their shard as one unit: so a transaction needs no
+// connection of its own, and one that is never finished reaches no server. The
+// price is that an error which a server would give while queueing (-OOM, say)
+// comes with EXEC.
+type transaction struct {
+	s      *session
+	ring   *hashring.Ring // by which the first key was placed
+	server int            // of the keys so far; -1 if there were none
+	unit   []byte         // MULTI and the requests
+	queued int
+	failed bool // a request was refused: EXEC aborts
+
+	// After EXEC.
+	number uint32 // the request in the session
+	left   int    // replies to come
+	ended  bool   // EXEC was answered
+	broken []byte // the error that MULTI got
+}
+
+var (
+	requestMulti = resp.AppendRequest(nil, [][]byte{[]byte("MULTI")})
+
+	replyQueued    = []byte("+QUEUED\r\n")
+	replyNullArray = []byte("*-1\r\n")
+
+	errNested      = errors.New("ERR MULTI calls can not be nested")
+	errWatchInside = errors.New("ERR WATCH inside MULTI is not allowed")
+	errNoMulti     = errors.New("ERR Command not allowed inside a transaction")
+	errAborted     = errors.New("EXECABORT Transaction discarded because of previous errors.")
+	errTooLong     = errors.New("ERR the transaction is longer than max_request allows")
+)
+
+// transact runs MULTI, EXEC, DISCARD, WATCH and UNWATCH. Like handle, it reports
+// false if the request must wait.
+func (s *session) transact(cmd *command.Command, args [][]byte, raw []byte) bool {
+	switch cmd.Name {
+	case "multi":
+		if s.tx != nil {
+			s.replyError(errNested)
+			return true
+		}
+		s.tx = &transaction{s: s, server: -1, unit: append([]byte(nil), requestMulti...)}
+	case "exec":
+		return s.exec()
+	case "discard":
+		if s.tx == nil {
+			s.replyError(errors.New("ERR DISCARD without MULTI"))
+			return true
+		}
+		s.tx = nil
+		s.unwatch()
+	case "watch":
+		if s.tx != nil {
+			s.replyError(errWatchInside)
+			return true
+		}
+		return s.watch(cmd, args, raw)
+	case "unwatch":
+		if s.tx != nil {
+			s.queue(cmd, args, raw)
+			return true
+		}
+		s.unwatch()
+	}
+	s.reply(replyOK)
+	return true
+}
+
+// queue takes a request into the transaction.
+func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
+	if err := s.tx.add(cmd, args, raw); err != nil {
+		s.tx.failed = true
+		s.replyError(err)
+		return
+	}
+	s.reply(replyQueued)
+}
+
+// add appends a request to the unit, if it belongs to the same shard as the
+// others.
+func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) error {
+	if !allowedInside(cmd) {
+		return errNoMulti
+	}
+	if len(tx.unit)+len(raw) > int(tx.s.w.conf.MaxRequest) {
+		return errTooLong
+	}
+	if cmd.Route != command.Local && cmd.Route != command.Transaction {
+		if tx.ring == nil {
+			tx.ring = tx.s.local.Ring()
+		}
+		server, err := tx.s.ownerOn(tx.ring, cmd, args)
+		switch {
+		case err != nil:
+			return err
+		case tx.server >= 0 && server != tx.server:
+			return errCrossShard
+		}
+		tx.server = server
+	}
+	tx.unit = append(tx.unit, raw...)
+	tx.queued++
+	return nil
+}
+
+// allowedInside tells whether a command can be part of a transaction at a
+// server. Of those that the proxy answers by itself, that is what means the
+// same on a shared connection.
+func allowedInside(cmd *command.Command) bool {
+	switch cmd.Route {
+	case command.Refused, command.NotYet:
+		return false
+	case command.Local:
+		name, _, _ := strings.Cut(cmd.Name, "|")
+		return name == "ping" || name == "echo" || name == "time" || name == "command"
+	}
+	return cmd.Flags&command.FlagNoMulti == 0
+}
+
+// exec runs EXEC. Like handle, it reports false if it must wait.
+func (s *session) exec() bool {
+	tx := s.tx
+	switch {
+	case tx == nil:
+		s.replyError(errors.New("ERR EXEC without MULTI"))
+		return true
+	case s.pin != nil && s.head != s.tail:
+		return false // the other connection must be done first
+	case tx.failed:
+		s.tx = nil
+		s.unwatch()
+		s.replyError(errAborted)
+		return true
+	case s.pin != nil:
+		return s.execWatched()
+	case tx.queued == 0:
+		s.tx = nil
+		s.reply([]byte("*0\r\n"))
+		return true
+	}
+	conn := s.local.Conn(max(tx.server, 0), s.info.id)
+	if conn.Full() {
+		conn.Wait(s)
+		return false
+	}
+	tx.send(conn)
+	return true
+}
+
+// execWatched runs EXEC after WATCH. If the connection that watches was lost,
+// the keys may have changed unseen: then the transaction is aborted.
+func (s *session) execWatched() bool {
+	tx := s.tx
+	if tx.server >= 0 && tx.server != s.pin.server {
+		s.tx = nil
+		s.unwatch()
+		s.replyError(errCrossShard)
+		return true
+	}
+	if !s.pin.conn.Up() {
+		s.tx = nil
+		s.unwatch()
+		s.reply(replyNullArray)
+		return true
+	}
+	s.hold()
+	tx.send(s.pin.conn)
+	return true
+}
+
+// send sends the whole transaction, EXEC included.
+func (tx *transaction) send(conn *pipeline.Conn) {
+	s := tx.s
+	s.tx = nil
+	tx.number = s.push()
+	tx.left = tx.queued + 2
+	tx.unit = append(tx.unit, requestExec...)
+	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {
+		tx.end(func() { s.finish(tx.number, f.AppendReply(s.w.failure[:0])) })
+	}
+	tx.unit = nil
+}
+
+// Reply is pipeline.Receiver's: the reply to MULTI, to a queued request, or to
+// EXEC, of which only the last one is for the client.
+func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
+	if tx.left > 1 {
+		if last {
+			if tx.left == tx.queued+2 && b[0] == '-' {
+				tx.broken = append([]byte(nil), b...)
+			}
+			tx.left--
+		}
+		return
+	}
+	if tx.broken != nil {
+		b, last = tx.broken, true
+	}
+	if !last {
+		if !tx.ended && tx.s.conn.Open() {
+			tx.s.Reply(tx.number, b, false)
+		}
+		return
+	}
+	tx.end(func() { tx.s.finish(tx.number, b) })
+}
+
+// Fail is pipeline.Receiver's. It is called for each request of the unit that
+// has no reply; they fail for one reason.
+func (tx *transaction) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
+	tx.end(func() { tx.s.Fail(tx.number, f, nil) })
+}
+
+// end answers EXEC, once, and lets the session go on.
+func (tx *transaction) end(answer func()) {
+	s := tx.s
+	if tx.ended || !s.conn.Open() {
+		return
+	}
+	tx.ended = true
+	if s.pin != nil {
+		s.dropPin(true) // EXEC has ended WATCH, or the connection is lost
+	}
+	if s.window == 0 {
+		s.release()
+		if s.blocked || s.eof {
+			s.settle()
+		}
+	}
+	answer()
+}

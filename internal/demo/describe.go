@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -71,16 +72,15 @@ func (d *description) owner(key string) *conf.Server {
 	return &d.pool.Servers[d.ring.Index([]byte(key))]
 }
 
-// owners lists the nodes of some keys, each once, in the order of the keys.
+// owners lists the nodes that some keys live on, each once, in the order of the
+// nodes.
 func (d *description) owners(keys ...string) string {
 	var names []string
-	seen := map[string]bool{}
-	for _, key := range keys {
-		name := d.owner(key).Name
-		if !seen[name] {
-			names = append(names, name)
+	for i := range d.pool.Servers {
+		s := &d.pool.Servers[i]
+		if slices.ContainsFunc(keys, func(key string) bool { return d.owner(key) == s }) {
+			names = append(names, s.Name)
 		}
-		seen[name] = true
 	}
 	return strings.Join(names, ", ")
 }

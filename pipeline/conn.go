@@ -183,6 +183,7 @@ func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
 // r is told of every reply with tag, or of every request's failure.
 func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *Failure {
 	if c.state == ready {
+		c.noteUnsent()
 		c.conn.Write(requests)
 	}
 	if c.state != ready {

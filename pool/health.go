@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Succeeded is pipeline.Observer's. It runs for each batch of replies, so it
 // writes shared memory only after a failure.
@@ -61,29 +64,44 @@ func (p *Pool) IsDown(server int) bool {
 }
 
 // Restore puts a server that was down back to work. It is for a Watcher, once
-// the server has answered a probe.
+// the server has answered a probe. It returns at once; the server is up when
+// every loop's connections are open to requests again. Only then the ring has
+// it: the other way round, requests would meet connections that refuse them.
 func (p *Pool) Restore(server int) {
-	s := p.servers[server]
 	p.mu.Lock()
-	if !p.down[server] {
+	if !p.down[server] || p.servers[server].restoring {
 		p.mu.Unlock()
 		return
 	}
-	p.down[server] = false
-	s.failures.Store(0)
-	live := p.swapRing()
+	p.servers[server].restoring = true
 	locals := p.locals
-	after := time.Since(s.downAt)
 	p.mu.Unlock()
 
-	p.log.Info("server restored", "server", s.name, "addr", s.addr, "live", live, "down_for", after.Round(time.Millisecond))
+	left := new(atomic.Int32)
+	left.Store(int32(len(locals)))
 	for _, l := range locals {
 		l.loop.Post(func() {
-			if !p.IsDown(server) {
-				l.restore(server)
+			l.restore(server)
+			if left.Add(-1) == 0 {
+				p.restored(server)
 			}
 		})
 	}
+	if len(locals) == 0 {
+		p.restored(server)
+	}
+}
+
+// restored gives a server its keys again.
+func (p *Pool) restored(server int) {
+	s := p.servers[server]
+	p.mu.Lock()
+	p.down[server], s.restoring = false, false
+	s.failures.Store(0)
+	live := p.swapRing()
+	after := time.Since(s.downAt)
+	p.mu.Unlock()
+	p.log.Info("server restored", "server", s.name, "addr", s.addr, "live", live, "down_for", after.Round(time.Millisecond))
 }
 
 // swapRing installs the ring of the servers that are left, and returns how many

@@ -51,9 +51,11 @@ type server struct {
 	name     string
 	addr     string
 	failures atomic.Int32 // consecutive ones, over all loops
-	downAt   time.Time    // guarded by Pool.mu
 	config   pipeline.Config
 	pin      pipeline.Config // of connections that clients have to themselves
+
+	downAt    time.Time // guarded by Pool.mu, as is
+	restoring bool      // it is down, and the loops are told to use it again
 }
 
 // New returns a pool as c says, none of whose servers is down. The error is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"ringway/conf"
+	"ringway/hashring"
 	"ringway/internal/redistest"
 	"ringway/server"
 	"ringway/topology"
@@ -126,6 +128,24 @@ func (c *raw) expectClosed() {
 	if b := c.WaitClosed(); b != "" {
 		c.t.Fatalf("%q before the end", b)
 	}
+}
+
+// keyOf returns a key that a server owns.
+func keyOf(ring *hashring.Ring, server int) string {
+	for i := 0; ; i++ {
+		if key := fmt.Sprint("owned:", i); ring.Index([]byte(key)) == server {
+			return key
+		}
+	}
+}
+
+// rounds is how often a test repeats what it does: n times, and many more when
+// RINGWAY_LONG is set.
+func rounds(n int) int {
+	if os.Getenv("RINGWAY_LONG") != "" {
+		return 20 * n
+	}
+	return n
 }
 
 func encode(args ...string) string { return redistest.Request(args...) }

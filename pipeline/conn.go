@@ -55,8 +55,9 @@ type Observer interface {
 type Config struct {
 	Network, Addr string // as for net.Dial: "tcp" or "unix"
 
-	Password string // for AUTH on every new connection; "" for none
-	DB       int    // for SELECT on every new connection; 0 for none
+	Protocol resp.Protocol // of the replies
+	Password string        // for AUTH on every new connection; "" for none
+	DB       int           // for SELECT on every new connection; 0 for none
 
 	Timeout        time.Duration // from Send to the reply; 0 means none
 	ConnectTimeout time.Duration // for one attempt, handshake included
@@ -77,7 +78,7 @@ type state uint8
 const (
 	idle      state = iota // no connection: the next Send makes one
 	dialing                // requests are held
-	greeting               // connected, AUTH and SELECT not yet answered; requests are held
+	greeting               // connected, AUTH, HELLO and SELECT not yet answered; requests are held
 	ready                  // requests go out
 	down                   // the last attempt failed: requests fail at once until the next
 	suspended              // the pool says the server is down: same until Restore
@@ -117,7 +118,7 @@ type Conn struct {
 	attempts uint32           // number of the last attempt, to know a late one's result
 	attempt  *eventloop.Timer // down: until the next one; greeting: until it has taken too long
 	backoff  time.Duration
-	unmet    int // greeting: replies to AUTH and SELECT that are to come
+	unmet    int // greeting: replies that are to come
 
 	waiters []Waiter
 }
@@ -140,6 +141,9 @@ func (c *Conn) Connect() {
 
 // InFlight is how many requests await their replies.
 func (c *Conn) InFlight() int { return c.queue.len() }
+
+// Protocol is the protocol of the replies.
+func (c *Conn) Protocol() resp.Protocol { return c.cfg.Protocol }
 
 // Up tells whether requests would be sent or held rather than refused.
 func (c *Conn) Up() bool { return c.state < down }
@@ -293,20 +297,24 @@ func (c *Conn) connected(fd int, err error) {
 		return
 	}
 	c.scan, c.streaming = resp.ReplyState{}, false
-	if c.cfg.Password == "" && c.cfg.DB == 0 {
+	if c.cfg.Protocol == resp.RESP2 && c.cfg.Password == "" && c.cfg.DB == 0 {
 		c.open()
 		return
 	}
 	c.greet()
 }
 
-// greet sends AUTH and SELECT. Requests are held until both are answered: one
+// greet sends AUTH, HELLO and SELECT. Requests are held until both are answered: one
 // that overtook a refused SELECT would go to the wrong database.
 func (c *Conn) greet() {
 	c.state, c.unmet = greeting, 0
 	var b []byte
 	if c.cfg.Password != "" {
 		b = resp.AppendRequest(b, [][]byte{[]byte("AUTH"), []byte(c.cfg.Password)})
+		c.unmet++
+	}
+	if c.cfg.Protocol != resp.RESP2 {
+		b = resp.AppendRequest(b, [][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(c.cfg.Protocol.Version()), 10)})
 		c.unmet++
 	}
 	if c.cfg.DB != 0 {
@@ -317,7 +325,7 @@ func (c *Conn) greet() {
 	c.attempt.After(c.cfg.ConnectTimeout)
 }
 
-// greeted handles the reply to AUTH or SELECT.
+// greeted handles the reply to AUTH, HELLO or SELECT.
 func (c *Conn) greeted(reply []byte) {
 	if reply[0] == '-' {
 		c.disconnect()

@@ -25,7 +25,7 @@ func (c *Conn) Data(b []byte) (n int) {
 			var err error
 			size, done, err = c.scan.Scan(b[pos:], &c.cfg.Replies)
 			if err == nil && done && c.scan.Push() {
-				err = errors.New("a push message on a RESP2 connection")
+				err = errors.New("a push message that nobody asked for")
 			}
 			if err != nil {
 				c.broken(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"ringway/pipeline"
+	"ringway/resp"
 )
 
 // ErrNoPin tells that all connections that clients may have to themselves are
@@ -14,10 +15,10 @@ var ErrNoPin = errors.New("pool: no pinned connection left")
 // next client.
 const sparePins = 4
 
-// Pin lends a connection to a server to one client alone, until Unpin. It ends
-// for good when it is lost.
-func (l *Local) Pin(server int) (*pipeline.Conn, error) {
-	for spare := &l.pins[server]; len(*spare) > 0; {
+// Pin lends a connection to a server to one client alone, until Unpin. Its
+// replies are in the given protocol. It ends for good when it is lost.
+func (l *Local) Pin(server int, protocol resp.Protocol) (*pipeline.Conn, error) {
+	for spare := &l.pins[protocol][server]; len(*spare) > 0; {
 		last := len(*spare) - 1
 		c := (*spare)[last]
 		*spare = (*spare)[:last]
@@ -32,7 +33,7 @@ func (l *Local) Pin(server int) (*pipeline.Conn, error) {
 		return nil, ErrNoPin
 	}
 	s := l.servers[server]
-	c := pipeline.New(l.loop, &s.pin, s)
+	c := pipeline.New(l.loop, &s.pins[protocol], s)
 	if l.IsDown(server) {
 		c.Suspend()
 	}
@@ -44,8 +45,9 @@ func (l *Local) Pin(server int) (*pipeline.Conn, error) {
 // has forgotten its client, clean, it may be lent again; else it is closed.
 func (l *Local) Unpin(server int, c *pipeline.Conn, clean bool) {
 	delete(l.lent, c)
-	if clean && c.Up() && c.InFlight() == 0 && len(l.pins[server]) < sparePins {
-		l.pins[server] = append(l.pins[server], c)
+	spare := &l.pins[c.Protocol()][server]
+	if clean && c.Up() && c.InFlight() == 0 && len(*spare) < sparePins {
+		*spare = append(*spare, c)
 		return
 	}
 	c.Close()

@@ -51,8 +51,8 @@ type server struct {
 	name     string
 	addr     string
 	failures atomic.Int32 // consecutive ones, over all loops
-	config   pipeline.Config
-	pin      pipeline.Config // of connections that clients have to themselves
+	configs  [resp.Protocols]pipeline.Config
+	pins     [resp.Protocols]pipeline.Config // of connections that clients have to themselves
 
 	downAt    time.Time // guarded by Pool.mu, as is
 	restoring bool      // it is down, and the loops are told to use it again
@@ -79,15 +79,19 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 	}
 	p.ring.Store(full)
 	for i, s := range c.Servers {
-		p.servers = append(p.servers, &server{pool: p, index: i, name: s.Name, addr: s.Addr, config: pipeline.Config{
-			Network: s.Network, Addr: s.Addr,
-			Password: c.RedisAuth, DB: c.RedisDB,
-			Timeout: c.Timeout, ConnectTimeout: c.ConnectTimeout, KeepAlive: c.TCPKeepAlive,
-			MaxRequests: proxy.ServerQueue, MaxBytes: int(proxy.ServerQueueBytes),
-			Replies: resp.DefaultReplyLimits,
-		}})
-		p.servers[i].pin = p.servers[i].config
-		p.servers[i].pin.Once = true
+		srv := &server{pool: p, index: i, name: s.Name, addr: s.Addr}
+		for protocol := range resp.Protocols {
+			srv.configs[protocol] = pipeline.Config{
+				Network: s.Network, Addr: s.Addr,
+				Protocol: protocol, Password: c.RedisAuth, DB: c.RedisDB,
+				Timeout: c.Timeout, ConnectTimeout: c.ConnectTimeout, KeepAlive: c.TCPKeepAlive,
+				MaxRequests: proxy.ServerQueue, MaxBytes: int(proxy.ServerQueueBytes),
+				Replies: resp.DefaultReplyLimits,
+			}
+			srv.pins[protocol] = srv.configs[protocol]
+			srv.pins[protocol].Once = true
+		}
+		p.servers = append(p.servers, srv)
 	}
 	return p, nil
 }
@@ -116,44 +120,60 @@ func (p *Pool) Version() string {
 type Local struct {
 	*Pool
 	loop  *eventloop.Loop
-	lanes int                    // connections for each server
-	conns []*pipeline.Conn       // those of server i from i*lanes
-	pins  [][]*pipeline.Conn     // for each server, pinned connections that no client has
-	lent  map[*pipeline.Conn]int // pinned connections that clients have, with their servers
+	lanes int // connections for each server, in each protocol
+
+	// Those of server i from i*lanes. Those in RESP3 are made when the first
+	// client asks for it.
+	conns [resp.Protocols][]*pipeline.Conn
+	pins  [resp.Protocols][][]*pipeline.Conn // for each server, pinned connections that no client has
+	lent  map[*pipeline.Conn]int             // pinned connections that clients have, with their servers
 }
 
 // NewLocal makes the connections of one loop, on that loop's goroutine or
 // before it runs. They connect at their first request, or now with preconnect.
 func (p *Pool) NewLocal(loop *eventloop.Loop) *Local {
-	l := &Local{Pool: p, loop: loop, lanes: p.conf.ServerConnections, pins: make([][]*pipeline.Conn, len(p.servers)), lent: map[*pipeline.Conn]int{}}
-	for _, s := range p.servers {
-		for range l.lanes {
-			l.conns = append(l.conns, pipeline.New(loop, &s.config, s))
-		}
+	l := &Local{Pool: p, loop: loop, lanes: p.conf.ServerConnections, lent: map[*pipeline.Conn]int{}}
+	for protocol := range l.pins {
+		l.pins[protocol] = make([][]*pipeline.Conn, len(p.servers))
 	}
+	l.makeConns(resp.RESP2)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.locals = append(p.locals, l)
-	for i, down := range p.down {
-		if down {
-			l.suspend(i)
-		}
-	}
+	p.mu.Unlock()
 	if p.conf.Preconnect {
-		for _, c := range l.conns {
+		for _, c := range l.conns[resp.RESP2] {
 			c.Connect()
 		}
 	}
 	return l
 }
 
-// Conn is the connection to a server that the client with the given number
-// uses: always the same, so that the order of its requests does not change.
-func (l *Local) Conn(server int, client uint64) *pipeline.Conn {
-	if l.lanes == 1 {
-		return l.conns[server]
+// makeConns makes the shared connections in one protocol.
+func (l *Local) makeConns(protocol resp.Protocol) {
+	for i, s := range l.servers {
+		for range l.lanes {
+			c := pipeline.New(l.loop, &s.configs[protocol], s)
+			if l.IsDown(i) {
+				c.Suspend()
+			}
+			l.conns[protocol] = append(l.conns[protocol], c)
+		}
 	}
-	return l.conns[server*l.lanes+int(client%uint64(l.lanes))]
+}
+
+// Conn is the connection to a server that the client with the given number
+// uses: always the same, so that the order of its requests does not change. The
+// replies are in the given protocol.
+func (l *Local) Conn(server int, client uint64, protocol resp.Protocol) *pipeline.Conn {
+	conns := l.conns[protocol]
+	if l.lanes == 1 && server < len(conns) {
+		return conns[server]
+	}
+	if conns == nil {
+		l.makeConns(protocol)
+		conns = l.conns[protocol]
+	}
+	return conns[server*l.lanes+int(client%uint64(l.lanes))]
 }
 
 // Servers is how many servers the pool has, those that are down included.
@@ -161,32 +181,47 @@ func (l *Local) Servers() int { return len(l.servers) }
 
 // Close closes the connections for good.
 func (l *Local) Close() {
-	for _, c := range l.conns {
-		c.Close()
-	}
-	for c := range l.lent {
-		c.Close()
-	}
-	for _, spare := range l.pins {
-		for _, c := range spare {
+	for server := range l.servers {
+		for _, c := range l.connsOf(server) {
 			c.Close()
+		}
+	}
+	for protocol := range l.pins {
+		for _, spare := range l.pins[protocol] {
+			for _, c := range spare {
+				c.Close()
+			}
 		}
 	}
 }
 
-func (l *Local) suspend(server int) {
-	for _, c := range l.conns[server*l.lanes:][:l.lanes] {
-		c.Suspend()
+// connsOf returns the connections to a server that are in use, or shared.
+func (l *Local) connsOf(server int) (conns []*pipeline.Conn) {
+	for _, all := range l.conns {
+		if all != nil {
+			conns = append(conns, all[server*l.lanes:][:l.lanes]...)
+		}
 	}
 	for c, pinned := range l.lent {
 		if pinned == server {
-			c.Suspend()
+			conns = append(conns, c)
 		}
+	}
+	return conns
+}
+
+func (l *Local) suspend(server int) {
+	for _, c := range l.connsOf(server) {
+		c.Suspend()
 	}
 }
 
 func (l *Local) restore(server int) {
-	for _, c := range l.conns[server*l.lanes:][:l.lanes] {
-		c.Restore()
+	for _, all := range l.conns {
+		if all != nil {
+			for _, c := range all[server*l.lanes:][:l.lanes] {
+				c.Restore()
+			}
+		}
 	}
 }

@@ -31,7 +31,7 @@ func validName(name []byte) bool {
 
 func clientGetName(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	if s.info.name == "" {
-		return redcon.AppendNull(dst)
+		return s.appendNull(dst)
 	}
 	return redcon.AppendBulkString(dst, s.info.name)
 }
@@ -71,16 +71,16 @@ func clientID(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 }
 
 func clientInfoLine(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	return redcon.AppendBulkString(dst, s.describe())
+	return s.appendText(dst, s.describe())
 }
 
 // describe is the session's line in CLIENT LIST, in Redis's format.
 func (s *session) describe() string {
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=N db=%d sub=0 psub=0 ssub=0 multi=-1 "+
-		"qbuf=%d qbuf-free=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=NULL user=default redir=-1 resp=2 lib-name=%s lib-ver=%s\n",
+		"qbuf=%d qbuf-free=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=NULL user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),
 		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.local.Conf().RedisDB,
-		s.conn.Unread(), s.conn.Waiting(), s.conn.Unread()+s.conn.Waiting()+s.earlyLive+s.far, s.info.lib, s.info.ver)
+		s.conn.Unread(), s.conn.Waiting(), s.conn.Unread()+s.conn.Waiting()+s.earlyLive+s.far, s.protocol.Version(), s.info.lib, s.info.ver)
 }
 
 // gather calls each on every worker's loop, with its sessions of s's pool, and
@@ -136,7 +136,7 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 		}
 		return lines.String()
 	}, func(results []string) []byte {
-		return redcon.AppendBulkString(nil, strings.Join(results, ""))
+		return s.appendText(nil, strings.Join(results, ""))
 	})
 	return nil
 }

@@ -29,7 +29,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 }
 
 func (s *session) send(server int, raw []byte) bool {
-	conn := s.local.Conn(server, s.info.id)
+	conn := s.local.Conn(server, s.info.id, s.protocol)
 	if conn.Full() {
 		conn.Wait(s)
 		return false
@@ -110,6 +110,6 @@ func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) boo
 	if err != nil {
 		return false
 	}
-	conn := s.local.Conn(server, s.info.id)
+	conn := s.local.Conn(server, s.info.id, s.protocol)
 	return conn.Up() && !conn.Full() && conn.Send(request, s, number) == nil
 }

@@ -79,7 +79,7 @@ func (f *fanout) assign(s *session, args [][]byte, step int) {
 		if p < 0 {
 			p = int16(len(f.parts))
 			partOf[server] = p
-			f.parts = append(f.parts, part{server: server, conn: s.local.Conn(server, s.info.id)})
+			f.parts = append(f.parts, part{server: server, conn: s.local.Conn(server, s.info.id, s.protocol)})
 		}
 		f.order = append(f.order, uint16(p))
 		f.parts[p].keys++

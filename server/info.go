@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/redcon"
-
 	"ringway/command"
 )
 
@@ -37,7 +35,7 @@ func info(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 			texts = append(texts, section.text)
 		}
 	}
-	return redcon.AppendBulkString(dst, strings.Join(texts, "\r\n"))
+	return s.appendText(dst, strings.Join(texts, "\r\n"))
 }
 
 func port(addr string) string {

@@ -40,8 +40,14 @@ func handlersByID(byName map[string]localHandler) []localHandler {
 	return handlers
 }
 
-// answer runs a command that the proxy answers. It reports true, as handle does.
+// answer runs a command that the proxy answers. Like handle, it reports false if
+// the request must wait.
 func (s *session) answer(cmd *command.Command, args [][]byte) bool {
+	if (cmd.Name == "hello" || cmd.Name == "reset") && s.head != s.tail {
+		// They may change the protocol, and with it the connections to servers:
+		// what went over the old ones must be done first.
+		return false
+	}
 	if reply := localHandlers[cmd.ID](s, cmd, args, s.w.scratch[:0]); reply != nil {
 		s.reply(reply)
 	}
@@ -79,6 +85,7 @@ func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name = ""
+	s.protocol = resp.RESP2
 	s.tx = nil
 	s.unwatch()
 	s.deauthenticate()
@@ -100,8 +107,8 @@ func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte 
 
 // tableReply answers what the table of commands knows: COMMAND, and the HELP of
 // a container.
-func tableReply(_ *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
-	dst, ok := command.AppendTableReply(dst, cmd, args, false)
+func tableReply(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
+	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol == resp.RESP3)
 	if !ok {
 		panic("bug: no handler for " + cmd.Name)
 	}
@@ -155,14 +162,16 @@ const helloNoAuth = "NOAUTH HELLO must be called with the client already authent
 	"option can be used to authenticate the client and select the RESP protocol version at the same time"
 
 func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	protocol := s.protocol
 	if len(args) > 1 {
 		v, err := strconv.Atoi(string(args[1]))
 		switch {
 		case err != nil:
 			return appendErr(dst, "ERR Protocol version is not an integer or out of range")
-		case v != 2:
+		case v != resp.RESP2.Version() && v != resp.RESP3.Version():
 			return appendErr(dst, "NOPROTO unsupported protocol version")
 		}
+		protocol = resp.Protocol(v - resp.RESP2.Version())
 	}
 	var user, password, name []byte
 	for i := 2; i < len(args); i++ {
@@ -188,11 +197,12 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if name != nil {
 		s.info.name = string(name)
 	}
-	dst = redcon.AppendArray(dst, 14)
+	s.protocol = protocol
+	dst = s.appendMap(dst, 7)
 	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
 		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])
 	}
-	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "proto"), 2)
+	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "proto"), int64(protocol.Version()))
 	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "id"), int64(s.info.id))
 	for _, pair := range [][2]string{{"mode", "standalone"}, {"role", "master"}} {
 		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])

@@ -30,6 +30,7 @@ func TestCommandsThatTheProxyAnswers(t *testing.T) {
 	f("-ERR Client names cannot contain spaces, newlines or special characters.\r\n", "CLIENT", "SETNAME", "a b")
 	f("+OK\r\n", "CLIENT", "SETINFO", "LIB-NAME", "x")
 	f("-ERR Unrecognized option 'FOO'\r\n", "CLIENT", "SETINFO", "FOO", "x")
+	f("-NOPROTO unsupported protocol version\r\n", "HELLO", "1")
 	f("-NOPROTO unsupported protocol version\r\n", "HELLO", "4")
 	f("-ERR Protocol version is not an integer or out of range\r\n", "HELLO", "abc")
 	f("-ERR Syntax error in HELLO option 'FOO'\r\n", "HELLO", "2", "FOO")

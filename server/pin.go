@@ -63,7 +63,7 @@ func (s *session) takePin(server int) error {
 	if s.pin != nil {
 		return nil
 	}
-	conn, err := s.local.Pin(server)
+	conn, err := s.local.Pin(server, s.protocol)
 	if errors.Is(err, pool.ErrNoPin) {
 		return errNoPin
 	}

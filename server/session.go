@@ -20,6 +20,7 @@ type session struct {
 	index int // in worker.sessions
 	info  *clientInfo
 
+	protocol resp.Protocol // of the replies
 	parse    resp.RequestState
 	limits   *resp.Limits
 	wantAuth bool // AUTH has yet to come

@@ -33,13 +33,12 @@ type transaction struct {
 var (
 	requestMulti = resp.AppendRequest(nil, [][]byte{[]byte("MULTI")})
 
-	replyQueued    = []byte("+QUEUED\r\n")
-	replyNullArray = []byte("*-1\r\n")
+	replyQueued  = []byte("+QUEUED\r\n")
+	replyAborted = []byte("-EXECABORT Transaction discarded because of previous errors.\r\n")
 
 	errNested      = errors.New("ERR MULTI calls can not be nested")
 	errWatchInside = errors.New("ERR WATCH inside MULTI is not allowed")
 	errNoMulti     = errors.New("ERR Command not allowed inside a transaction")
-	errAborted     = errors.New("EXECABORT Transaction discarded because of previous errors.")
 	errTooLong     = errors.New("ERR the transaction is longer than max_request allows")
 )
 
@@ -142,7 +141,7 @@ func (s *session) exec() bool {
 	case tx.failed:
 		s.tx = nil
 		s.unwatch()
-		s.replyError(errAborted)
+		s.reply(replyAborted)
 		return true
 	case s.pin != nil:
 		return s.execWatched()
@@ -151,7 +150,7 @@ func (s *session) exec() bool {
 		s.reply([]byte("*0\r\n"))
 		return true
 	}
-	conn := s.local.Conn(max(tx.server, 0), s.info.id)
+	conn := s.local.Conn(max(tx.server, 0), s.info.id, s.protocol)
 	if conn.Full() {
 		conn.Wait(s)
 		return false
@@ -173,7 +172,7 @@ func (s *session) execWatched() bool {
 	if !s.pin.conn.Up() {
 		s.tx = nil
 		s.unwatch()
-		s.reply(replyNullArray)
+		s.reply(s.appendNullArray(nil))
 		return true
 	}
 	s.hold()

@@ -33,7 +33,7 @@ func (r *reply) info(names [][]byte) {
 		if c := named(name); c != nil {
 			r.infoOf(c)
 		} else {
-			r.nullArray()
+			r.null()
 		}
 	}
 }

@@ -55,12 +55,12 @@ func (r *reply) bulkBytes(s []byte) {
 	r.b = append(r.b, "\r\n"...)
 }
 
-// nullArray says that there is no such array.
-func (r *reply) nullArray() {
+// null says that there is no such thing.
+func (r *reply) null() {
 	if r.resp3 {
 		r.b = append(r.b, "_\r\n"...)
 	} else {
-		r.b = append(r.b, "*-1\r\n"...)
+		r.b = append(r.b, "$-1\r\n"...)
 	}
 }
 

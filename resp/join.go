@@ -10,7 +10,7 @@ func Int(reply []byte) (int64, bool) {
 	if last < 2 || reply[0] != ':' || reply[last] != '\r' || reply[last+1] != '\n' {
 		return 0, false
 	}
-	return parseInt(reply[1:last])
+	return ParseInt(reply[1:last])
 }
 
 // ArrayLen reads the header of an array reply: the number of its elements, -1
@@ -24,7 +24,7 @@ func ArrayLen(b []byte) (count, headerLen int, ok bool) {
 	if err != nil || eol == 0 {
 		return 0, 0, false
 	}
-	n, ok := parseInt(b[1:eol])
+	n, ok := ParseInt(b[1:eol])
 	if !ok || n < -1 || int64(int(n)) != n {
 		return 0, 0, false
 	}
@@ -62,7 +62,7 @@ func elementHead(b []byte) (n int, more int64) {
 	}
 	eol, err := headerEnd(b)
 	if err == nil && eol > 0 {
-		count, ok := parseInt(b[1:eol])
+		count, ok := ParseInt(b[1:eol])
 		if ok && count >= 0 && count <= DefaultReplyLimits.MaxElements {
 			switch b[0] {
 			case '*', '~', '>':

@@ -10,10 +10,11 @@ import (
 // and compared with its bounds afterwards.
 const maxDigits = 19
 
-// parseInt reads a decimal number in its one canonical spelling: no blanks, no
+// ParseInt reads a decimal number in its one canonical spelling: no blanks, no
 // '+', no leading zero, no "-0", within int64. This is what Redis's string2ll
-// accepts.
-func parseInt(s []byte) (int64, bool) {
+// accepts, of
+// lengths and of the arguments of most commands alike. It does not allocate.
+func ParseInt(s []byte) (int64, bool) {
 	negative := len(s) > 0 && s[0] == '-'
 	if negative {
 		s = s[1:]

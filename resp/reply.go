@@ -149,7 +149,7 @@ func (s *ReplyState) header(lead byte, value []byte, lim *ReplyLimits) (whole bo
 	ok := true
 	switch lead {
 	case ':':
-		_, ok = parseInt(value)
+		_, ok = ParseInt(value)
 	case '_':
 		ok = len(value) == 0
 	case '#':
@@ -176,7 +176,7 @@ func (s *ReplyState) startBulk(lead byte, value []byte, lim *ReplyLimits) (whole
 		s.chunks, s.length = true, 0
 		return false, nil
 	}
-	n, ok := parseInt(value)
+	n, ok := ParseInt(value)
 	if ok && n == -1 && lead == '$' {
 		return true, nil
 	}
@@ -216,7 +216,7 @@ func (s *ReplyState) stepChunk(b []byte, lim *ReplyLimits) (n int, whole bool, e
 	if err != nil || eol == 0 {
 		return 0, false, err
 	}
-	size, ok := parseInt(b[1:eol])
+	size, ok := ParseInt(b[1:eol])
 	if b[0] != ';' || !ok || size < 0 {
 		return 0, false, &ProtocolError{fmt.Sprintf("server sent %q in a streamed string", b[:eol])}
 	}
@@ -240,7 +240,7 @@ func (s *ReplyState) startAggregate(lead byte, value []byte, lim *ReplyLimits) (
 		}
 		s.push = true
 	}
-	n, ok := parseInt(value)
+	n, ok := ParseInt(value)
 	if ok && n == -1 && lead == '*' {
 		return true, nil
 	}

@@ -87,7 +87,7 @@ func bulkLen(b []byte) int {
 	if err != nil || eol == 0 {
 		return 0
 	}
-	n, ok := parseInt(b[1:eol])
+	n, ok := ParseInt(b[1:eol])
 	if !ok || n < 0 || n > int64(len(b)-eol-4) {
 		return 0
 	}

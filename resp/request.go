@@ -175,7 +175,7 @@ func (st *RequestState) count(b []byte, lim *Limits) (pos, count int, err error)
 	if err != nil || eol == 0 {
 		return 0, 0, err
 	}
-	n, ok := parseInt(b[1:eol])
+	n, ok := ParseInt(b[1:eol])
 	if !ok || b[eol+1] != '\n' {
 		return 0, 0, errCount
 	}
@@ -196,7 +196,7 @@ func (st *RequestState) bulk(b []byte, pos, left int, lim *Limits) (start, end i
 	if b[pos] != '$' {
 		return 0, 0, errNoDollar(b[pos])
 	}
-	n, ok := parseInt(b[pos+1 : eol])
+	n, ok := ParseInt(b[pos+1 : eol])
 	if !ok || n < 0 || b[eol+1] != '\n' {
 		return 0, 0, errBulk
 	}

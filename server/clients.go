@@ -10,6 +10,7 @@ import (
 	"github.com/tidwall/redcon"
 
 	"ringway/command"
+	"ringway/resp"
 )
 
 // clientInfo is what CLIENT INFO tells of a session. It belongs to the
@@ -109,11 +110,11 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 	case len(args) > 3 && strings.EqualFold(string(args[2]), "id"):
 		ids := map[uint64]bool{}
 		for _, arg := range args[3:] {
-			id, err := strconv.ParseUint(string(arg), 10, 63)
-			if err != nil {
+			id, ok := resp.ParseInt(arg)
+			if !ok {
 				return appendErr(dst, "ERR Invalid client ID")
 			}
-			ids[id] = true
+			ids[uint64(id)] = true
 		}
 		wanted = func(id uint64) bool { return ids[id] }
 	case len(args) == 4 && strings.EqualFold(string(args[2]), "type"):
@@ -163,11 +164,11 @@ func parseKill(args [][]byte) (k killFilter, problem string) {
 		value := string(args[1])
 		switch strings.ToLower(string(args[0])) {
 		case "id":
-			id, err := strconv.ParseUint(value, 10, 63)
-			if err != nil || id == 0 {
+			id, ok := resp.ParseInt(args[1])
+			if !ok || id <= 0 {
 				return k, "ERR client-id should be greater than 0"
 			}
-			k.id = id
+			k.id = uint64(id)
 		case "addr":
 			k.addr = value
 		case "laddr":

@@ -95,11 +95,13 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 // selectDB knows the pool's database by 0, since clients select that by
 // default, and by its number at the servers.
 func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	n, err := strconv.Atoi(string(args[1]))
+	n, ok := resp.ParseInt(args[1])
 	switch {
-	case err != nil:
+	case !ok:
 		return appendErr(dst, "ERR value is not an integer or out of range")
-	case n != 0 && n != s.local.Conf().RedisDB:
+	case n != int64(int32(n)):
+		return appendErr(dst, "ERR value is out of range, value must between -2147483648 and 2147483647")
+	case n != 0 && n != int64(s.local.Conf().RedisDB):
 		return appendErr(dst, "ERR DB index is out of range")
 	}
 	return append(dst, replyOK...)
@@ -164,14 +166,14 @@ const helloNoAuth = "NOAUTH HELLO must be called with the client already authent
 func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	protocol := s.protocol
 	if len(args) > 1 {
-		v, err := strconv.Atoi(string(args[1]))
+		v, ok := resp.ParseInt(args[1])
 		switch {
-		case err != nil:
+		case !ok:
 			return appendErr(dst, "ERR Protocol version is not an integer or out of range")
-		case v != resp.RESP2.Version() && v != resp.RESP3.Version():
+		case v != int64(resp.RESP2.Version()) && v != int64(resp.RESP3.Version()):
 			return appendErr(dst, "NOPROTO unsupported protocol version")
 		}
-		protocol = resp.Protocol(v - resp.RESP2.Version())
+		protocol = resp.Protocol(int(v) - resp.RESP2.Version())
 	}
 	var user, password, name []byte
 	for i := 2; i < len(args); i++ {

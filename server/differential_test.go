@@ -30,6 +30,7 @@ type differential struct {
 	send           func(args []string) bool // whether both must answer the same
 	requests       int                      // made so far
 	viaProxy, real *raw
+	resp3          bool // how they speak
 }
 
 func newDifferential(t *testing.T, shards int) *differential {
@@ -87,6 +88,13 @@ func (d *differential) round(n int) {
 	d.real = &raw{redistest.Dial(d.t, "tcp", d.plain.Addr()), d.t}
 	defer d.viaProxy.Close()
 	defer d.real.Close()
+	if d.resp3 = rnd.IntN(2) == 0; d.resp3 {
+		for _, c := range []*raw{d.viaProxy, d.real} {
+			if got := c.Do("HELLO", "3"); got[0] != '%' {
+				d.t.Fatalf("HELLO 3: %q", got)
+			}
+		}
+	}
 	for n > 0 {
 		batch := min(n, 1+rnd.IntN(60))
 		n -= batch
@@ -136,7 +144,7 @@ func (d *differential) compare(requests [][]string, pieces []string) {
 	var args []string
 	defer func() {
 		if d.t.Failed() {
-			d.t.Logf("seed %d, request %d: %.300q", d.seed, d.requests, args)
+			d.t.Logf("seed %d, RESP3 %v, request %d: %.300q", d.seed, d.resp3, d.requests, args)
 		}
 	}()
 	for _, args = range requests {

@@ -19,13 +19,16 @@ package command
 type Route uint8
 
 const (
-	Refused     Route = iota // can hurt a pool that others share; AppendDenied has the words
-	NotYet                   // not supported so far; AppendDenied has the words
-	Local                    // answered by the proxy without asking a server
-	OneShard                 // sent whole to the shard that owns all its keys; EVAL and the like may have none
-	Split                    // cut by shard; Join says how the replies become one
-	Transaction              // changes what becomes of the session's next requests: MULTI, EXEC, DISCARD, WATCH, UNWATCH
-	Pinned                   // sent to the shard that owns all its keys over a connection of its own, since it may block
+	Refused      Route = iota // can hurt a pool that others share; AppendDenied has the words
+	NotYet                    // not supported so far; AppendDenied has the words
+	Local                     // answered by the proxy without asking a server
+	OneShard                  // sent whole to the shard that owns all its keys; EVAL and the like may have none
+	Split                     // cut by shard; Join says how the replies become one
+	Transaction               // changes what becomes of the session's next requests: MULTI, EXEC, DISCARD, WATCH, UNWATCH
+	Pinned                    // sent to the shard that owns all its keys over a connection of its own, since it may block
+	AllShards                 // sent whole to every shard; Join says how the replies become one
+	DefaultShard              // sent whole to the pool's default shard
+	ScanShards                // SCAN: sent to one shard after the other, as the cursor says
 )
 
 // String returns the word that docs/commands.md uses.
@@ -45,18 +48,33 @@ func (r Route) String() string {
 		return "transaction"
 	case Pinned:
 		return "pinned"
+	case AllShards:
+		return "all shards"
+	case DefaultShard:
+		return "default shard"
+	case ScanShards:
+		return "scan"
 	}
 	return "unknown route"
 }
 
-// Join says how the replies to the parts of a Split command become one.
+// Join says how the replies to the parts of a Split command, or of the shards to
+// one for AllShards, become one.
 type Join uint8
 
 const (
-	JoinNone  Join = iota // not a Split command
+	JoinNone  Join = iota // neither Split nor AllShards
 	JoinArray             // one element per key, in the order of the request (MGET)
-	JoinSum               // the sum of integers (DEL, UNLINK, TOUCH, EXISTS)
-	JoinOK                // +OK when every part said so (MSET)
+	JoinSum               // the sum of integers (DEL, UNLINK, TOUCH, EXISTS, DBSIZE)
+	JoinOK                // +OK when every part said so (MSET, FLUSHALL)
+
+	// Of AllShards alone.
+	JoinConcat // the elements of all arrays (KEYS)
+	JoinMin    // the least of integers (LASTSAVE)
+	JoinAnd    // arrays of integers, of each element the least (SCRIPT EXISTS)
+	JoinFirst  // the first shard's, if none failed (SCRIPT LOAD)
+	JoinAny    // that of a shard that did it (SCRIPT KILL)
+	JoinRandom // one that is not null (RANDOMKEY)
 )
 
 // String returns the word that docs/commands.md uses.
@@ -70,6 +88,18 @@ func (j Join) String() string {
 		return "sum"
 	case JoinOK:
 		return "OK when all are"
+	case JoinConcat:
+		return "all elements"
+	case JoinMin:
+		return "the least"
+	case JoinAnd:
+		return "the least of each element"
+	case JoinFirst:
+		return "the first"
+	case JoinAny:
+		return "any that succeeded"
+	case JoinRandom:
+		return "one at random"
 	}
 	return "unknown join"
 }
@@ -126,7 +156,11 @@ type Command struct {
 	// arity has failed by then.
 	Route Route
 	Join  Join
-	// Reason says in a few words why the route is NotYet or Refused, else "".
+	// Guarded tells that a pool must allow the command, since it can hurt others
+	// who share the pool.
+	Guarded bool
+	// Reason says in a few words why the route is NotYet or Refused or the command
+	// Guarded, else "".
 	Reason string
 	// Since is the Redis version that brought the command: "2.6.0".
 	Since string
@@ -170,10 +204,19 @@ func (c *Command) IsBlocking() bool { return c.Flags&FlagBlocking != 0 }
 // COMMAND has subcommands but is none: it answers by itself.
 func (c *Command) IsContainer() bool { return len(c.Subcommands) > 0 && c.Arity == -2 }
 
-// Accepted reports whether a request of the command is served in any form, or
-// for a container whether one of its subcommands is.
+// IsScript reports whether the command runs a script or function: EVAL, EVALSHA,
+// FCALL and their read-only forms.
+func (c *Command) IsScript() bool { return c.isScript() }
+
+// Servable reports whether a request of the command is served where the pool
+// allows it. For a container that only names subcommands it is false.
+func (c *Command) Servable() bool { return c.Route != NotYet && c.Route != Refused }
+
+// Accepted reports whether a request of the command is served by a pool that
+// allows nothing in particular, or for a container whether one of its
+// subcommands is.
 func (c *Command) Accepted() bool {
-	if c.Route != NotYet && c.Route != Refused {
+	if c.Servable() && !c.Guarded {
 		return true
 	}
 	for _, sub := range c.Subcommands {

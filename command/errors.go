@@ -105,6 +105,30 @@ func AppendArity(dst []byte, c *Command) []byte {
 	return append(dst, "' command\r\n"...)
 }
 
+// AppendGuarded appends the error reply to a request of c, which is Guarded, in a
+// pool that does not allow it:
+//
+//	-ERR command 'keys' is not allowed by this proxy: it goes through all keys of all shards at once; the pool's allow_commands allows it
+func AppendGuarded(dst []byte, c *Command) []byte {
+	dst = appendNotAllowed(dst, c)
+	dst = append(dst, c.Reason...)
+	return append(dst, "; the pool's allow_commands allows it\r\n"...)
+}
+
+// AppendForbidden appends the error reply to a request of c in a pool that
+// refuses it by its configuration:
+//
+//	-ERR command 'get' is not allowed by this proxy: the pool's deny_commands refuses it
+func AppendForbidden(dst []byte, c *Command) []byte {
+	return append(appendNotAllowed(dst, c), "the pool's deny_commands refuses it\r\n"...)
+}
+
+func appendNotAllowed(dst []byte, c *Command) []byte {
+	dst = append(dst, "-ERR command '"...)
+	dst = append(dst, c.Name...)
+	return append(dst, "' is not allowed by this proxy: "...)
+}
+
 // AppendDenied appends the error reply to a request of c, whose route is NotYet
 // or Refused. What is not supported yet is answered like an unknown command,
 // which every client understands; what is refused says so:
@@ -121,9 +145,7 @@ func AppendDenied(dst []byte, c *Command, args [][]byte) []byte {
 	case c.Group == "cluster":
 		return append(dst, "-ERR This instance has cluster support disabled\r\n"...)
 	}
-	dst = append(dst, "-ERR command '"...)
-	dst = append(dst, c.Name...)
-	dst = append(dst, "' is not allowed by this proxy: "...)
+	dst = appendNotAllowed(dst, c)
 	dst = append(dst, c.Reason...)
 	return append(dst, "\r\n"...)
 }

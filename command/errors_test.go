@@ -27,10 +27,11 @@ func TestErrorWords(t *testing.T) {
 		c, _ := Lookup(byteArgs(args...))
 		f(AppendDenied(nil, c, byteArgs(args...)), want)
 	}
-	denied("-ERR unknown command 'SCAN', with args beginning with: '0' ", "SCAN", "0")
+	denied("-ERR unknown command 'MOVE', with args beginning with: 'a' '0' ", "MOVE", "a", "0")
 	denied("-ERR unknown subcommand 'reply'. Try CLIENT HELP.", "client", "reply", "off")
 	denied("-ERR command 'shutdown' is not allowed by this proxy: it administers a server that others share", "SHUTDOWN")
-	denied("-ERR command 'config|get' is not allowed by this proxy: it administers a server that others share", "CONFIG", "GET", "save")
+	f(AppendGuarded(nil, ByName("config|get")), "-ERR command 'config|get' is not allowed by this proxy: it administers a server that others share; the pool's allow_commands allows it")
+	f(AppendForbidden(nil, ByName("get")), "-ERR command 'get' is not allowed by this proxy: the pool's deny_commands refuses it")
 	denied("-ERR This instance has cluster support disabled", "CLUSTER", "INFO")
 	denied("-ERR This instance has cluster support disabled", "READONLY")
 }

@@ -195,6 +195,12 @@ func (c *Command) summary() string {
 		return "Answered by the proxy."
 	case c.Route == Split:
 		return "Split over the shards of its keys; the replies become one: " + c.Join.String() + "."
+	case c.Route == AllShards:
+		return "Sent to all shards; the replies become one: " + c.Join.String() + "."
+	case c.Route == DefaultShard:
+		return "Sent to the default shard."
+	case c.Route == ScanShards:
+		return "Sent to one shard after the other, as the cursor says."
 	case c.SoleKey != 0:
 		return "Sent to the shard of its key."
 	}

@@ -69,6 +69,10 @@ func TestEveryCommandHasADecision(t *testing.T) {
 			}
 		case c.Route == OneShard && c.find == findNone:
 			t.Errorf("%s goes to one shard but has no keys to say which", c.Name)
+		case c.Route == AllShards && c.Join == JoinNone:
+			t.Errorf("%s has replies that nothing joins", c.Name)
+		case c.Guarded && c.Reason == "":
+			t.Errorf("%s is guarded without a reason", c.Name)
 		case c.Route == Split && (c.Join == JoinNone || c.find != findRange):
 			t.Errorf("%s cannot be split", c.Name)
 		}
@@ -92,8 +96,11 @@ func TestRoutes(t *testing.T) {
 	f(Split, "mget mset del unlink touch exists")
 	f(Transaction, "multi exec discard watch unwatch")
 	f(Pinned, "blpop blmpop bzpopmin")
-	f(NotYet, "subscribe publish wait scan keys dbsize flushall script|load function|load client|reply client|tracking ft.search")
-	f(Refused, "config|set debug shutdown save bgsave replicaof failover module|load acl|setuser monitor psync replconf migrate swapdb script|debug client|pause cluster|nodes slowlog|get")
+	f(NotYet, "subscribe publish wait move client|reply client|tracking ft.search")
+	f(Refused, "shutdown replicaof failover module|load acl|setuser monitor psync replconf migrate swapdb script|debug client|pause cluster|nodes")
+	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len")
+	f(DefaultShard, "function|list memory|stats config|get slowlog|get debug role")
+	f(ScanShards, "scan")
 	var split []string
 	for i := range table {
 		if table[i].Route == Split {
@@ -103,6 +110,19 @@ func TestRoutes(t *testing.T) {
 	if want := []string{"del", "exists", "mget", "mset", "touch", "unlink"}; !slices.Equal(split, want) {
 		t.Errorf("%v are split, want %v", split, want)
 	}
+}
+
+func TestWhatHurtsOthersIsGuarded(t *testing.T) {
+	f := func(want bool, names string) {
+		t.Helper()
+		for _, name := range strings.Fields(names) {
+			if c := ByName(name); c.Guarded != want || c.Accepted() == want || !c.Servable() {
+				t.Errorf("%s: guarded %v, accepted %v, servable %v", name, c.Guarded, c.Accepted(), c.Servable())
+			}
+		}
+	}
+	f(true, "keys flushall flushdb config|get config|set config|help slowlog|get latency|doctor debug save bgsave pfdebug")
+	f(false, "get scan dbsize randomkey script|load script|flush function|load lastsave memory|stats ping")
 }
 
 func TestJoins(t *testing.T) {
@@ -117,6 +137,10 @@ func TestJoins(t *testing.T) {
 	f("del", JoinSum, 1)
 	f("exists", JoinSum, 1)
 	f("get", JoinNone, 1)
+	f("dbsize", JoinSum, 0)
+	f("keys", JoinConcat, 0)
+	f("script|exists", JoinAnd, 0)
+	f("script|kill", JoinAny, 0)
 }
 
 func TestFlagHelpers(t *testing.T) {

@@ -215,7 +215,12 @@ func bitfieldReads(args [][]byte) bool {
 
 // help answers the HELP subcommand of a container.
 func (r *reply) help(container string) {
-	subs := ByName(container).acceptedSubcommands()
+	var subs []*Command
+	for _, sub := range ByName(container).Subcommands {
+		if sub.Servable() {
+			subs = append(subs, sub)
+		}
+	}
 	r.array(1 + len(subs))
 	r.simple("This proxy serves these subcommands of " + strings.ToUpper(container) + ":")
 	for _, sub := range subs {

@@ -40,7 +40,7 @@ func TestCommandShowsOnlyWhatIsServed(t *testing.T) {
 			t.Errorf("%s is not listed", name)
 		}
 	}
-	for _, name := range []string{"subscribe", "wait", "scan", "shutdown", "config", "config|get", "client|pause", "memory|doctor", "cluster"} {
+	for _, name := range []string{"wait", "move", "keys", "shutdown", "config", "config|get", "client|pause", "cluster"} {
 		if listed[name] {
 			t.Errorf("%s is listed but not served", name)
 		}

@@ -70,6 +70,10 @@ type Pool struct {
 	ServerRetryTimeout time.Duration // an ejected server is not probed earlier; default 30s
 	ServerFailureLimit int           // consecutive failures that eject; default 2
 
+	DefaultServer string   // name of the server for what concerns none in particular; "" for the first of Servers
+	AllowCommands []string // guarded commands that are served all the same, lower case: "keys", "config|get"; a container means its subcommands
+	DenyCommands  []string // commands that are refused, same; they have precedence
+
 	Servers []Server // in twemproxy's index order: by length of Name, then bytes
 }
 

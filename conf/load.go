@@ -160,6 +160,13 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 			b.report.mistake(n.key, table, requirement(key))
 		}
 	}
+	if pool.DefaultServer != "" && len(pool.Servers) > 0 && !slices.ContainsFunc(pool.Servers, func(s Server) bool { return s.Name == pool.DefaultServer }) {
+		var names []string
+		for _, s := range pool.Servers {
+			names = append(names, s.Name)
+		}
+		b.report.mistake(n.table["default_server"].start, table, fmt.Sprintf("default_server %q %s", pool.DefaultServer, unknown(pool.DefaultServer, names)))
+	}
 	if pool.Listen.Addr != "" {
 		b.checkListen(&pool, n.table["listen"])
 	}

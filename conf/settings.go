@@ -57,6 +57,9 @@ var poolSettings = []setting[Pool]{
 	{"pinned_connections", func(v *value, p *Pool) { v.integer(&p.PinnedConnections, 0, 1<<20) }},
 	{"server_retry_timeout", func(v *value, p *Pool) { v.duration(&p.ServerRetryTimeout, time.Millisecond) }},
 	{"server_failure_limit", func(v *value, p *Pool) { v.integer(&p.ServerFailureLimit, 1, math.MaxInt32) }},
+	{"default_server", setDefaultServer},
+	{"allow_commands", func(v *value, p *Pool) { v.commands(&p.AllowCommands, true) }},
+	{"deny_commands", func(v *value, p *Pool) { v.commands(&p.DenyCommands, false) }},
 	{"servers", setServers},
 }
 
@@ -151,6 +154,19 @@ func setRedisAuth(v *value, p *Pool) {
 		v.failAt(v.node, "is empty; want a password, or no such key")
 	default:
 		p.RedisAuth = s
+	}
+}
+
+// setDefaultServer reads a name; whether there is such a server is checked when
+// all servers are known.
+func setDefaultServer(v *value, p *Pool) {
+	s, ok := v.text("alpha1")
+	switch {
+	case !ok:
+	case s == "":
+		v.fail("want the name of a server, or no such key")
+	default:
+		p.DefaultServer = s
 	}
 }
 

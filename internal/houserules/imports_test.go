@@ -15,7 +15,7 @@ var arrows = map[string][]string{
 	"admin":     {"server", "pool", "topology", "command", "conf", "hashring", "resp"},
 	"bench":     {"resp", "conf"}, // it measures the data path from outside
 	"command":   {},
-	"conf":      {"hashring"},
+	"conf":      {"hashring", "command"}, // whose names it checks
 	"eventloop": {},
 	"hashring":  {},
 	"pipeline":  {"resp", "eventloop"},

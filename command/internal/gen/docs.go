@@ -21,29 +21,47 @@ How Ringway routes each command of Redis 7 and 8:
   of several shards are refused when they are queued. WATCH takes a connection of its own until EXEC, DISCARD or UNWATCH.
 - **pinned**: as *one shard*, but over a connection of its own, so that nobody waits behind it. How many
   there may be is bounded by ` + "`pinned_connections`" + `.
+- **all shards**: sent whole to every server, and joined. *sum*, *minimum* and *all of them* (SCRIPT EXISTS)
+  speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of
+  one that did it, *at random* that of a server drawn by lot. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
+  since nobody reaches its keys; all others need every server, and the error says how many have executed the request.
+- **default shard**: sent whole to the server that ` + "`default_server`" + ` names, or else to the first by name; so are scripts
+  and functions without keys. If that server is ejected, the next one stands in.
+- **scan**: from server to server; the cursor is a plain number and says which server is next. A server that
+  is ejected is passed over.
 - **not yet**: answered like an unknown command; the connection stays.
 - **refused**: it could hurt a server that others share; the error says so and the connection stays.
+- **guarded**, whatever the route: refused in the same way, unless the pool's ` + "`allow_commands`" + ` names it. The pool's
+  ` + "`deny_commands`" + ` refuses any other command.
+
+A pool of one server gets everything of *all shards*, *default shard* and *scan* as the client wrote it. None of the three
+may be part of a transaction.
 
 A command whose arguments do not tell its keys with certainty is answered with Redis's own
 error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *pinned*. SORT with BY or GET patterns reads keys that its arguments do
-not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what is served.
+not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what is served without ` + "`allow_commands`" + `.
 
 `
 
-var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "later": "not yet", "refused": "refused"}
+var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "all": "all shards", "default": "default shard", "scan": "scan", "later": "not yet", "refused": "refused"}
 
-var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK"}
+var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK",
+	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random"}
 
 // docsText returns docs/commands.md.
 func docsText(f *facts) []byte {
 	var b bytes.Buffer
 	b.WriteString(docsHead)
-	count := map[string]int{}
+	count, guarded := map[string]int{}, 0
 	for _, c := range f.commands {
 		count[c.route]++
+		if c.guarded() {
+			guarded++
+		}
 	}
-	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d transaction, %d pinned, %d not yet, %d refused.\n\n",
-		len(f.commands)-count["group"], count["local"], count["one"], count["split"], count["transaction"], count["pinned"], count["later"], count["refused"])
+	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d transaction, %d pinned, %d all shards, %d default shard, %d scan, %d not yet, %d refused; %d are guarded.\n\n",
+		len(f.commands)-count["group"], count["local"], count["one"], count["split"], count["transaction"], count["pinned"],
+		count["all"], count["default"], count["scan"], count["later"], count["refused"], guarded)
 	b.WriteString("| command | since | route | keys, joining or reason |\n|---|---|---|---|\n")
 	for i := range f.commands {
 		c := &f.commands[i]
@@ -59,8 +77,19 @@ func docsText(f *facts) []byte {
 // remark says where the keys are, how replies are joined, or why not.
 func (f *facts) remark(c *command) string {
 	switch {
+	case c.guarded():
+		return strings.TrimPrefix(f.howOf(c)+"; guarded: ", "; ") + f.why[c.why]
 	case c.why != "":
 		return f.why[c.why]
+	}
+	return f.howOf(c)
+}
+
+// howOf says where the keys are and how replies are joined.
+func (f *facts) howOf(c *command) string {
+	switch {
+	case c.route == "all":
+		return joinWords[c.join]
 	case c.route == "split":
 		return joinWords[c.join] + "; " + keysText(c)
 	case c.route == "one":

@@ -24,6 +24,11 @@ type command struct {
 	find              string
 }
 
+// guarded reports whether c is served only where allow_commands names it.
+func (c *command) guarded() bool {
+	return c.why != "" && c.route != "later" && c.route != "refused" && c.route != "group"
+}
+
 type spec struct {
 	flags          []string
 	begin, keyword string

@@ -16,9 +16,10 @@ var flagNames = map[string]string{
 	"allow_busy": "FlagAllowBusy", "no_mandatory_keys": "FlagNoMandatoryKeys",
 }
 
-var routeNames = map[string]string{"local": "Local", "one": "OneShard", "split": "Split", "transaction": "Transaction", "pinned": "Pinned", "later": "NotYet", "refused": "Refused", "group": "Refused"}
+var routeNames = map[string]string{"local": "Local", "one": "OneShard", "split": "Split", "transaction": "Transaction", "pinned": "Pinned", "all": "AllShards", "default": "DefaultShard", "scan": "ScanShards", "later": "NotYet", "refused": "Refused", "group": "Refused"}
 
-var joinNames = map[string]string{"": "JoinNone", "array": "JoinArray", "sum": "JoinSum", "ok": "JoinOK"}
+var joinNames = map[string]string{"": "JoinNone", "array": "JoinArray", "sum": "JoinSum", "ok": "JoinOK",
+	"concat": "JoinConcat", "min": "JoinMin", "and": "JoinAnd", "first": "JoinFirst", "any": "JoinAny", "random": "JoinRandom"}
 
 var finderNames = map[string]string{"": "findNone", "range": "findRange", "sort": "findSort", "geo": "findGeo", "streams": "findStreams", "migrate": "findMigrate"}
 
@@ -54,7 +55,7 @@ func writeCommand(b *bytes.Buffer, f *facts, c *command) error {
 		return fmt.Errorf("route %q", c.route)
 	}
 	join, ok := joinNames[c.join]
-	if !ok || (c.route == "split") != (c.join != "") {
+	if !ok || (c.route == "split" || c.route == "all") != (c.join != "") {
 		return fmt.Errorf("join %q of route %q", c.join, c.route)
 	}
 	fmt.Fprintf(b, "{Name: %q, Arity: %d, Route: %s, Since: %q, Group: %q", c.name, c.arity, route, c.since, c.group)
@@ -78,6 +79,9 @@ func writeCommand(b *bytes.Buffer, f *facts, c *command) error {
 	}
 	if c.why != "" {
 		fmt.Fprintf(b, ", Reason: %q", f.why[c.why])
+	}
+	if c.guarded() {
+		b.WriteString(", Guarded: true")
 	}
 	if finder != "findNone" {
 		fmt.Fprintf(b, ", find: %s", finder)

@@ -43,10 +43,9 @@ func (s *session) send(server int, raw []byte) bool {
 
 // Errors that only a proxy gives, in the style of Redis's.
 var (
-	errCrossShard  = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
-	errPatterns    = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
-	errDatabase    = errors.New("ERR DB index is out of range")
-	errNoKeyToHash = errors.New("ERR a script or function without keys has no server to run on; name a key")
+	errCrossShard = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
+	errPatterns   = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
+	errDatabase   = errors.New("ERR DB index is out of range")
 )
 
 // owner returns the server that owns all keys of a request.
@@ -71,7 +70,7 @@ func (s *session) ownerOn(ring *hashring.Ring, cmd *command.Command, args [][]by
 	case servers == 1: // which also has the right words for a request without proper keys
 		return 0, nil
 	case len(keys) == 0:
-		return 0, errNoKeyToHash
+		return s.defaultServer(), nil
 	}
 	return sameServer(ring, args, keys)
 }

@@ -29,6 +29,7 @@ type Server struct {
 	pools     []*pool.Pool
 	workers   []*worker
 	listeners []*listener
+	policies  map[string]*policy // by the pool's name
 	started   time.Time
 
 	clients atomic.Int64 // over all pools
@@ -44,13 +45,14 @@ type Server struct {
 // leaves nothing open. cfg must come from conf.Load and not be changed; w is
 // told of servers that fail, and may be nil.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
-	srv := &Server{conf: cfg, log: log, started: time.Now()}
+	srv := &Server{conf: cfg, log: log, policies: map[string]*policy{}, started: time.Now()}
 	for i := range cfg.Pools {
 		p, err := pool.New(&cfg.Pools[i], &cfg.Proxy, w, log)
 		if err != nil {
 			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
 		}
 		srv.pools = append(srv.pools, p)
+		srv.policies[cfg.Pools[i].Name] = newPolicy(&cfg.Pools[i])
 	}
 	for _, p := range srv.pools {
 		ln, err := listen(srv, p)

@@ -20,6 +20,7 @@ type session struct {
 	index int // in worker.sessions
 	info  *clientInfo
 
+	policy   *policy
 	protocol resp.Protocol // of the replies
 	parse    resp.RequestState
 	limits   *resp.Limits
@@ -52,7 +53,7 @@ const firstAverage = 8 << 10
 
 func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 	return &session{
-		w: w, local: local, info: info, average: firstAverage,
+		w: w, local: local, info: info, policy: w.server.policies[local.Conf().Name], average: firstAverage,
 		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline,
 	}
 }
@@ -126,7 +127,7 @@ func (s *session) refuse(err error) {
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
 	cmd, problem := command.Lookup(args)
-	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
+	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] != permitted || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
 		s.refuseCommand(cmd, problem, args)
 		return true
 	}
@@ -149,13 +150,19 @@ func (s *session) handle(raw []byte) bool {
 		return s.transact(cmd, args, raw)
 	case command.Pinned:
 		return s.block(cmd, args, raw)
+	case command.AllShards:
+		return s.broadcast(cmd, raw)
+	case command.DefaultShard:
+		return s.send(s.defaultServer(), raw)
+	case command.ScanShards:
+		return s.scan(args, raw)
 	}
 	s.reply(command.AppendDenied(s.w.scratch[:0], cmd, args))
 	return true
 }
 
 // refuseCommand answers a request that names no command, has the wrong number of
-// arguments, or comes before AUTH. It fails the transaction that it is part of.
+// arguments, comes before AUTH, or that the pool does not permit. It fails the transaction that it is part of.
 func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, args [][]byte) {
 	if s.tx != nil {
 		s.tx.failed = true
@@ -168,8 +175,12 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 		dst = command.AppendUnknownSubcommand(dst, args)
 	case !cmd.ArityOK(len(args)):
 		dst = command.AppendArity(dst, cmd)
-	default:
+	case s.wantAuth && cmd.Flags&command.FlagNoAuth == 0:
 		dst = append(dst, "-NOAUTH Authentication required.\r\n"...)
+	case s.policy.verdicts[cmd.ID] == guarded:
+		dst = command.AppendGuarded(dst, cmd)
+	default:
+		dst = command.AppendForbidden(dst, cmd)
 	}
 	s.reply(dst)
 }

@@ -148,14 +148,14 @@ func TestKeysOfSeveralServersAreRefused(t *testing.T) {
 func TestErrorsKeepTheConnectionAndEarlierReplies(t *testing.T) {
 	p, _ := serveShards(t, 2)
 	c := p.dial()
-	c.Send(encode("SET", "a", "1") + encode("KEYS", "*") + encode("SHUTDOWN") + encode("GET") + encode("SCAN", "0") +
+	c.Send(encode("SET", "a", "1") + encode("MOVE", "a", "0") + encode("SHUTDOWN") + encode("GET") + encode("SUBSTR") +
 		encode("OBJECT", "NOPE", "x") + encode("") + encode("GET", "a"))
-	c.expect("+OK\r\n", "-ERR unknown command 'KEYS', with args beginning with: '*' \r\n")
+	c.expect("+OK\r\n", "-ERR unknown command 'MOVE', with args beginning with: 'a' '0' \r\n")
 	if got := c.Reply(); !strings.HasPrefix(got, "-ERR command 'shutdown' is not allowed by this proxy") {
 		t.Errorf("SHUTDOWN: %q", got)
 	}
 	c.expect("-ERR wrong number of arguments for 'get' command\r\n",
-		"-ERR unknown command 'SCAN', with args beginning with: '0' \r\n",
+		"-ERR wrong number of arguments for 'substr' command\r\n",
 		"-ERR unknown subcommand 'NOPE'. Try OBJECT HELP.\r\n",
 		"-ERR unknown command '', with args beginning with: \r\n",
 		"$1\r\n1\r\n")

@@ -91,7 +91,7 @@ func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 // add appends a request to the unit, if it belongs to the same shard as the
 // others.
 func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) error {
-	if !allowedInside(cmd) {
+	if !allowedInside(cmd, tx.s.local.Servers()) {
 		return errNoMulti
 	}
 	if len(tx.unit)+len(raw) > int(tx.s.w.conf.MaxRequest) {
@@ -118,10 +118,14 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 // allowedInside tells whether a command can be part of a transaction at a
 // server. Of those that the proxy answers by itself, that is what means the
 // same on a shared connection.
-func allowedInside(cmd *command.Command) bool {
+func allowedInside(cmd *command.Command, servers int) bool {
 	switch cmd.Route {
 	case command.Refused, command.NotYet:
 		return false
+	case command.AllShards, command.DefaultShard, command.ScanShards:
+		if servers > 1 {
+			return false // not one shard's business
+		}
 	case command.Local:
 		name, _, _ := strings.Cut(cmd.Name, "|")
 		return name == "ping" || name == "echo" || name == "time" || name == "command"

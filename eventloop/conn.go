@@ -41,6 +41,7 @@ type Conn struct {
 	outOff int
 	outCap int // size of the last output buffer, to start the next one with
 
+	handing bool     // the handler is looking at in
 	dirty   bool     // in loop.dirty
 	stalled bool     // the peer did not take all output; waiting for writability
 	paused  bool     // the handler does not want data
@@ -74,8 +75,8 @@ func (c *Conn) Detach() (fd int) {
 }
 
 // Close closes the connection at once and drops what was not written. It may
-// be called twice, and from its own handler, which must then not touch the
-// bytes that it was given again.
+// be called twice, and from its own handler, whose bytes stay valid until it
+// returns.
 func (c *Conn) Close() {
 	if c.fd < 0 {
 		return
@@ -94,7 +95,9 @@ func (c *Conn) forget() (fd int) {
 }
 
 func (c *Conn) releaseBuffers() {
-	c.loop.bufs.put(c.in)
+	if !c.handing {
+		c.loop.bufs.put(c.in)
+	}
 	c.loop.bufs.put(c.out)
 	c.in, c.inOff, c.out, c.outOff = nil, 0, nil, 0
 }
@@ -229,8 +232,18 @@ func (c *Conn) Paused() bool { return c.paused }
 // It is for a handler that can go on now; do not call it from Data.
 func (c *Conn) Redeliver() {
 	if c.Unread() > 0 {
-		c.consume(c.h.Data(c.in[c.inOff:]))
+		c.handOver()
 	}
+}
+
+// handOver gives the handler what waits in the connection's own buffer. Should
+// the connection end meanwhile, the buffer is not lent to others: the handler
+// may be deep in what it does with the bytes.
+func (c *Conn) handOver() {
+	c.handing = true
+	n := c.h.Data(c.in[c.inOff:])
+	c.handing = false
+	c.consume(n)
 }
 
 // ready handles what the poller reported.
@@ -269,7 +282,7 @@ func (c *Conn) read() {
 	n, err := read(c.fd, c.roomToRead())
 	if n > 0 {
 		c.in = c.in[:len(c.in)+n]
-		c.consume(c.h.Data(c.in[c.inOff:]))
+		c.handOver()
 		return
 	}
 	c.ended(n, err)

@@ -435,3 +435,29 @@ func (e *echo) Data(b []byte) int { e.conn.Append(b); e.count.Add(1); return len
 func (e *echo) EOF()              {}
 func (e *echo) Closed(error)      {}
 func (e *echo) Drained()          {}
+
+// A handler may end its connection and go on with the bytes that it was given:
+// they are not lent to others before it returns.
+func TestBytesStayTheHandlersAfterClose(t *testing.T) {
+	modes(t, func(t *testing.T, l *Loop) {
+		r := newRecorder()
+		result := make(chan bool, 1)
+		r.consume = func(b []byte) int {
+			if len(b) < 20 {
+				return 0 // to be presented again, from a buffer of the connection
+			}
+			r.conn.Close()
+			lent := l.Buffer(4 * minRead) // the size that the bytes are in
+			copy(lent[:cap(lent)], bytes.Repeat([]byte{'!'}, cap(lent)))
+			result <- bytes.Equal(b, []byte("0123456789abcdefghij"))
+			return len(b)
+		}
+		peer := attach(t, l, r)
+		peer.Write([]byte("0123456789"))
+		receive(t, r.data, "data")
+		peer.Write([]byte("abcdefghij"))
+		if !receive(t, result, "the whole") {
+			t.Error("the bytes were overwritten")
+		}
+	})
+}

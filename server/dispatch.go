@@ -31,7 +31,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 func (s *session) send(server int, raw []byte) bool {
 	conn := s.local.Conn(server, s.info.id, s.protocol)
 	if conn.Full() {
-		conn.Wait(s)
+		s.await(conn)
 		return false
 	}
 	number := s.push()

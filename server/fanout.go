@@ -55,7 +55,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	}
 	for i := range f.parts {
 		if conn := f.parts[i].conn; conn.Full() {
-			conn.Wait(s)
+			s.await(conn)
 			f.recycle()
 			return false
 		}
@@ -213,6 +213,8 @@ func (f *fanout) done() {
 	}
 	if s.conn.Open() {
 		switch {
+		case f.failed == nil && f.join != command.JoinArray && f.kept():
+			s.finish(f.number, replyUnexpected)
 		case f.failed != nil:
 			s.finish(f.number, f.failed)
 		case f.join == command.JoinSum:
@@ -224,6 +226,16 @@ func (f *fanout) done() {
 		}
 	}
 	f.recycle()
+}
+
+// kept tells whether a part of a reply was kept to be joined.
+func (f *fanout) kept() bool {
+	for i := range f.parts {
+		if f.parts[i].reply != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // coalesce builds one array from the parts', in the order of the keys.

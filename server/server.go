@@ -67,7 +67,8 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 		loop, err := eventloop.New(threads > 1)
 		if err != nil {
 			srv.closeListeners()
-			return nil, err
+			srv.closeLoops()
+			return nil, fmt.Errorf("event loop: %w", err)
 		}
 		srv.workers = append(srv.workers, newWorker(srv, loop))
 	}
@@ -119,6 +120,14 @@ func (srv *Server) Run(ctx context.Context) error {
 func (srv *Server) closeListeners() {
 	for _, ln := range srv.listeners {
 		ln.Close()
+	}
+}
+
+// closeLoops ends loops that have not run.
+func (srv *Server) closeLoops() {
+	for _, w := range srv.workers {
+		w.loop.Stop()
+		w.loop.Run()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"ringway/command"
 	"ringway/eventloop"
+	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -41,6 +42,7 @@ type session struct {
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
 	blocked  bool // requests wait in the connection's buffer until there is room
+	awaited  int  // calls of ConnReady that are to come
 	settling bool // RunDeferred will be called
 	closing  bool // no further request is read; close when all is answered
 	eof      bool // the client will send no more
@@ -193,8 +195,18 @@ func (s *session) settle() {
 	}
 }
 
+// await has the session go on when a server connection has room. Until then it
+// can't move to another loop, since it is this one that tells it.
+func (s *session) await(conn *pipeline.Conn) {
+	conn.Wait(s)
+	s.awaited++
+}
+
 // ConnReady is pipeline.Waiter's.
-func (s *session) ConnReady() { s.settle() }
+func (s *session) ConnReady() {
+	s.awaited--
+	s.settle()
+}
 
 // RunDeferred is eventloop.Deferred's: it goes on with what could not be done
 // in the middle of something else.
@@ -228,6 +240,8 @@ func (s *session) RunDeferred() {
 		s.close()
 	case s.closing:
 		s.settleAfterWrite()
+	case s.moving != nil && s.conn.Waiting() > 0:
+		s.settleAfterWrite()
 	case s.moving != nil:
 		s.move()
 	}
@@ -253,7 +267,7 @@ func (s *session) EOF() {
 
 // Drained is eventloop.Handler's.
 func (s *session) Drained() {
-	if s.blocked || s.closing || s.eof {
+	if s.blocked || s.closing || s.eof || s.moving != nil {
 		s.settle()
 	}
 }
@@ -279,5 +293,6 @@ func (s *session) gone() {
 
 // quiet tells whether nothing of the session is under way.
 func (s *session) quiet() bool {
-	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0 && s.pin == nil
+	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0 &&
+		s.pin == nil && s.awaited == 0
 }

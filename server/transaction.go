@@ -156,7 +156,7 @@ func (s *session) exec() bool {
 	}
 	conn := s.local.Conn(max(tx.server, 0), s.info.id, s.protocol)
 	if conn.Full() {
-		conn.Wait(s)
+		s.await(conn)
 		return false
 	}
 	tx.send(conn)

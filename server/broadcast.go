@@ -43,7 +43,7 @@ func (s *session) broadcast(cmd *command.Command, raw []byte) bool {
 		if !apart {
 			share.conn = s.local.Conn(server, s.info.id, s.protocol)
 			if share.conn.Full() {
-				share.conn.Wait(s)
+				s.await(share.conn)
 				return false
 			}
 		}

@@ -56,7 +56,7 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 	}
 	conn := s.local.Conn(int(server), s.info.id, s.protocol)
 	if conn.Full() {
-		conn.Wait(s)
+		s.await(conn)
 		return false
 	}
 	own := append([][]byte{args[0], strconv.AppendUint(nil, cursor, 10)}, args[2:]...)

@@ -26,6 +26,8 @@ func TestNothingIsAllocatedPerRequest(t *testing.T) {
 		{"MSET over four servers", encode("MSET", "a", value, "b", value, "c", value, "d", value), "+OK\r\n"},
 		{"EXISTS over four servers", encode("EXISTS", "a", "b", "c", "d"), ":4\r\n"},
 		{"PING", encode("PING"), "+PONG\r\n"},
+		{"EVAL", encode("EVAL", "return 1", "1", "a"), ":1\r\n"},
+		{"EVALSHA", encode("EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "1", "a"), ":1\r\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := make([]byte, len(test.reply))

@@ -31,7 +31,8 @@ type share struct {
 
 // broadcast sends a request to all servers. Like handle, it reports false if it
 // must wait.
-func (s *session) broadcast(cmd *command.Command, raw []byte) bool {
+func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) bool {
+	s.noteScripts(cmd, args)
 	// What ends a script can't wait behind that script.
 	apart := cmd.Join == command.JoinAny
 	if s.local.Servers() == 1 && !apart {

@@ -24,6 +24,9 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			s.replyError(err)
 			return true
 		}
+		if cmd.IsScript() {
+			return s.runScript(cmd, args, raw, server)
+		}
 	}
 	return s.send(server, raw)
 }

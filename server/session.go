@@ -153,7 +153,7 @@ func (s *session) handle(raw []byte) bool {
 	case command.Pinned:
 		return s.block(cmd, args, raw)
 	case command.AllShards:
-		return s.broadcast(cmd, raw)
+		return s.broadcast(cmd, args, raw)
 	case command.DefaultShard:
 		return s.send(s.defaultServer(), raw)
 	case command.ScanShards:

@@ -19,7 +19,8 @@ type worker struct {
 	conf   *conf.Proxy
 	limits resp.Limits
 
-	locals   map[string]*pool.Local // by the pool's name
+	locals   map[string]*pool.Local   // by the pool's name
+	scripts  map[string]*scriptMemory // by the pool's name
 	sessions []*session
 
 	// Scratch.
@@ -31,6 +32,7 @@ type worker struct {
 	keys    []int              // positions of a request's keys
 	partOf  []int16            // for each server, its part of the request that is being split
 	fanouts []*fanout          // finished, for reuse
+	hashed  []*hashed          // finished, for reuse
 	rings   slotRings          // given back, for reuse
 
 	tick     *eventloop.Timer
@@ -52,11 +54,13 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 			MaxInline: resp.DefaultLimits.MaxInline,
 		},
 		locals:  map[string]*pool.Local{},
+		scripts: map[string]*scriptMemory{},
 		scratch: make([]byte, 0, 1<<10),
 		failure: make([]byte, 0, 256),
 	}
 	for _, p := range srv.pools {
 		w.locals[p.Conf().Name] = p.NewLocal(loop)
+		w.scripts[p.Conf().Name] = newScriptMemory()
 	}
 	w.tick = loop.NewTimer(w.onTick)
 	w.tick.After(tickEvery)

@@ -26,7 +26,9 @@ How Ringway routes each command of Redis 7 and 8:
   one that did it, *at random* that of a server drawn by lot. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
   since nobody reaches its keys; all others need every server, and the error says how many have executed the request.
 - **default shard**: sent whole to the server that ` + "`default_server`" + ` names, or else to the first by name; so are scripts
-  and functions without keys. If that server is ejected, the next one stands in.
+  and functions without keys. If that server is ejected, the next one stands in. A server that has forgotten the script of an
+  EVALSHA is sent it as EVAL, if this Ringway has seen it lately: the reply keeps its place, but requests behind it in a
+  pipeline may have been executed before.
 - **scan**: from server to server; the cursor is a plain number and says which server is next. A server that
   is ejected is passed over.
 - **not yet**: answered like an unknown command; the connection stays.

@@ -96,7 +96,7 @@ var table = [...]Command{
 	{Name: "client|no-evict", Arity: 3, Route: Local, Since: "7.0.0", Group: "connection", Flags: FlagAdmin | FlagLoading | FlagNoScript | FlagStale, acl: []string{"admin", "connection", "dangerous", "slow"}},
 	{Name: "client|no-touch", Arity: 3, Route: Local, Since: "7.2.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|pause", Arity: -3, Route: Refused, Since: "2.9.50", Group: "connection", Flags: FlagAdmin | FlagLoading | FlagNoScript | FlagStale, Reason: "it administers a server that others share", acl: []string{"admin", "connection", "dangerous", "slow"}},
-	{Name: "client|reply", Arity: 3, Route: NotYet, Since: "3.2.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, Reason: "it changes the state of a connection, and connections are shared", acl: []string{"connection", "slow"}},
+	{Name: "client|reply", Arity: 3, Route: Local, Since: "3.2.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|setinfo", Arity: 4, Route: Local, Since: "7.2.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}, tips: []string{"request_policy:all_nodes", "response_policy:all_succeeded"}},
 	{Name: "client|setname", Arity: 3, Route: Local, Since: "2.6.9", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|tracking", Arity: -3, Route: NotYet, Since: "6.0.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, Reason: "client-side caching is not supported yet", acl: []string{"connection", "slow"}},

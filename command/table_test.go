@@ -96,7 +96,7 @@ func TestRoutes(t *testing.T) {
 	f(Split, "mget mset del unlink touch exists")
 	f(Transaction, "multi exec discard watch unwatch")
 	f(Pinned, "blpop blmpop bzpopmin")
-	f(NotYet, "subscribe publish wait move client|reply client|tracking ft.search")
+	f(NotYet, "subscribe publish wait move client|tracking ft.search")
 	f(Refused, "shutdown replicaof failover module|load acl|setuser monitor psync replconf migrate swapdb script|debug client|pause cluster|nodes")
 	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len")
 	f(DefaultShard, "function|list memory|stats config|get slowlog|get debug role")

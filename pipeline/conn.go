@@ -110,6 +110,7 @@ type Conn struct {
 	unsent     uint32 // position of the first entry of which nothing was written, if output waits and is not stalled
 	answerable uint32 // position behind the last entry that may be answered by what was just read
 
+	inTime      bool   // what was just read answered a request that had not timed out
 	expired     uint32 // position of the first entry that has not timed out
 	deadline    *eventloop.Timer
 	lastTimeout int64 // when a timeout last counted as a failure

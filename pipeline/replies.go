@@ -49,7 +49,12 @@ func (c *Conn) Data(b []byte) (n int) {
 		}
 	}
 	if pos > 0 && c.state == ready {
-		c.obs.Succeeded()
+		if c.inTime {
+			// Late replies are no sign of health: a server that always answers
+			// after the timeout serves nobody.
+			c.inTime = false
+			c.obs.Succeeded()
+		}
 		c.queue.shrink()
 		c.wake()
 	}
@@ -80,6 +85,7 @@ func (c *Conn) deliver(b []byte, last bool) bool {
 	}
 	e := c.queue.pop()
 	if e.receiver != nil {
+		c.inTime = true
 		e.receiver.Reply(e.tag, b, true)
 	}
 	return c.conn != nil

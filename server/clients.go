@@ -67,6 +67,26 @@ func clientSwitch(_ *session, _ *command.Command, args [][]byte, dst []byte) []b
 	return append(dst, replyOK...)
 }
 
+// clientReply runs CLIENT REPLY. The replies are dropped here: servers give them
+// on connections that others share.
+func clientReply(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	s.mutes = true
+	switch strings.ToLower(string(args[2])) {
+	case "on":
+		s.silent, s.muting = false, false
+		return append(dst, replyOK...)
+	case "off":
+		s.silent, s.muting = true, true
+		return nil
+	case "skip":
+		if !s.silent {
+			s.skip = 2
+		}
+		return nil
+	}
+	return appendErr(dst, "ERR syntax error")
+}
+
 func clientID(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	return redcon.AppendInt(dst, int64(s.info.id))
 }

@@ -25,6 +25,7 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"client|getname": clientGetName, "client|setname": clientSetName, "client|setinfo": clientSetInfo,
 	"client|id": clientID, "client|info": clientInfoLine, "client|list": clientList, "client|kill": clientKill,
 	"client|no-evict": clientSwitch, "client|no-touch": clientSwitch,
+	"client|reply": clientReply,
 })
 
 func handlersByID(byName map[string]localHandler) []localHandler {

@@ -39,6 +39,11 @@ type session struct {
 	earlyLive int    // bytes of early that are still to be sent
 	far       int    // bytes of early replies in buffers of their own
 
+	mutes  bool // CLIENT REPLY has been used: some requests get no reply
+	muting bool // the current one gets none
+	silent bool // none does: CLIENT REPLY OFF
+	skip   int  // CLIENT REPLY SKIP: requests, the current one included, until muting ends
+
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
 	blocked  bool // requests wait in the connection's buffer until there is room
@@ -136,6 +141,10 @@ func (s *session) handle(raw []byte) bool {
 	if s.w.parser.Inline {
 		raw = resp.AppendRequest(s.w.inline[:0], args)
 		s.w.inline = raw[:0]
+	}
+	if s.skip > 0 {
+		s.skip--
+		s.muting = s.silent || s.skip > 0
 	}
 	if s.tx != nil && cmd.Route != command.Transaction && cmd.Name != "quit" && cmd.Name != "reset" {
 		s.queue(cmd, args, raw)

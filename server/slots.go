@@ -9,6 +9,7 @@ import (
 // slot is the place of one request in its session's line of replies.
 type slot struct {
 	state     slotState
+	muted     bool   // the client wants no reply
 	off, size uint32 // held: where the reply is in session.early
 	far       *farReply
 }
@@ -79,7 +80,7 @@ func (s *session) push() (number uint32) {
 		s.growSlots()
 	}
 	number = s.tail
-	*s.slot(number) = slot{}
+	*s.slot(number) = slot{muted: s.muting}
 	s.tail++
 	return number
 }
@@ -97,7 +98,11 @@ func (s *session) growSlots() {
 // reply answers the current request, which has no place in the line yet, with
 // bytes made by the proxy. They are copied.
 func (s *session) reply(b []byte) {
-	if s.head == s.tail {
+	switch {
+	case s.head != s.tail:
+	case s.muting:
+		return
+	default:
 		s.conn.Append(b)
 		return
 	}
@@ -114,6 +119,9 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 	if number != s.head {
 		s.keep(number, b, last)
 		return
+	}
+	if s.mutes && s.slot(number).muted {
+		b = nil
 	}
 	s.conn.Write(b)
 	if !s.conn.Open() {
@@ -138,6 +146,9 @@ func (s *session) finish(number uint32, b []byte) {
 // keep stores a reply, or a part of one, until its turn comes.
 func (s *session) keep(number uint32, b []byte, last bool) {
 	sl := s.slot(number)
+	if sl.muted {
+		b = nil
+	}
 	if sl.state == waiting && last {
 		if len(b) > cap(s.early)-len(s.early) {
 			s.growEarly(len(b))

@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 # With every tool there, a test that would skip for want of one fails; CI takes no less.
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
-.PHONY: help build test race fuzz bench check deps
+.PHONY: help build test race fuzz bench check conformance deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: ## all that must hold before a commit: format, vet, staticcheck, go.mod, 
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory test
+
+conformance: ## run Redis's own Tcl suite through Ringway: make conformance SUITE=DIR-OF-A-REDIS-CHECKOUT
+	scripts/conformance $(SUITE)
 
 deps: ## install redis-server and nutcracker for the tests
 	@scripts/deps

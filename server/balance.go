@@ -11,9 +11,9 @@ const (
 	tooBusy  = 0.90 // a loop that is busier hands sessions over
 )
 
-// place returns the worker for a new client: the first that is not full, or
+// pick returns the worker for a new client: the first that is not full, or
 // the one with the most to spare. Any goroutine may call it.
-func (srv *Server) place() *worker {
+func (srv *Server) pick() *worker {
 	best := srv.workers[0]
 	for _, w := range srv.workers {
 		if w.loop.Busy() < fullBusy {
@@ -32,7 +32,7 @@ func (w *worker) balance() {
 	if w.loop.Busy() < tooBusy || len(w.sessions) < 2 || len(w.server.workers) < 2 {
 		return
 	}
-	target := w.server.place()
+	target := w.server.pick()
 	if target == w || target.loop.Busy() >= fullBusy {
 		return
 	}

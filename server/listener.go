@@ -100,7 +100,7 @@ func (ln *listener) admit(fd int, peer string) {
 	if c.Listen.Network == "unix" {
 		info.addr = c.Listen.Addr + ":0" // as Redis shows it
 	}
-	w := srv.place()
+	w := srv.pick()
 	w.loop.Post(func() { w.adopt(fd, c.Name, info) })
 }
 

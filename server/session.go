@@ -13,7 +13,7 @@ import (
 // session is one client. It belongs to the event loop of its worker.
 //
 // Requests are numbered from the session's first on; those not yet answered
-// have a slot each, from head to tail. Replies leave in that order.
+// have a place each in a line, from head to tail. Replies leave in that order.
 type session struct {
 	w     *worker
 	local *pool.Local
@@ -31,7 +31,7 @@ type session struct {
 	pin    *pin         // a connection of its own
 	window int          // requests that may be without reply at once; 0 while the session is held
 
-	slots      []slot // a ring, its size a power of two
+	line       []place // a ring, its size a power of two
 	head, tail uint32 // numbers of the oldest request without a reply and of the next one
 	average    int    // of the last replies' sizes, in bytes, decaying
 
@@ -296,7 +296,7 @@ func (s *session) gone() {
 	s.closing = true
 	s.dropPin(false)
 	s.w.loop.Release(s.early)
-	s.early, s.earlyLive, s.slots = nil, 0, nil
+	s.early, s.earlyLive, s.line = nil, 0, nil
 	s.w.remove(s)
 }
 

@@ -6,18 +6,18 @@ import (
 	"ringway/pipeline"
 )
 
-// slot is the place of one request in its session's line of replies.
-type slot struct {
-	state     slotState
+// place is that of one request in its session's line of replies.
+type place struct {
+	state     placeState
 	muted     bool   // the client wants no reply
 	off, size uint32 // held: where the reply is in session.early
 	far       *farReply
 }
 
-type slotState uint8
+type placeState uint8
 
 const (
-	waiting slotState = iota // no reply yet
+	waiting placeState = iota // no reply yet
 	held                     // the reply came before its turn and is in session.early
 	apart                    // the same, in a buffer of its own, perhaps with more to come
 	passing                  // at the head: a first part of a large reply has been passed on
@@ -29,31 +29,31 @@ type farReply struct {
 	done bool
 }
 
-// spareSlots is the largest ring of slots that a session without requests
+// keptPlaces is the largest ring of places that a session without requests
 // keeps; larger ones go back to the worker, which keeps some for reuse.
 const (
-	spareSlots = 64
+	keptPlaces = 64
 	spareRings = 64 // of each size
 )
 
-// slotRings are the rings that sessions have given back, by the logarithm of
+// spareLines are the rings that sessions have given back, by the logarithm of
 // their size.
-type slotRings [32][][]slot
+type spareLines [32][][]place
 
-// get returns a ring of n slots, a power of two, with anything in them.
-func (r *slotRings) get(n int) []slot {
+// get returns a ring of n places, a power of two, with anything in them.
+func (r *spareLines) get(n int) []place {
 	rings := &r[bits.Len(uint(n))-1]
 	last := len(*rings) - 1
 	if last < 0 {
-		return make([]slot, n)
+		return make([]place, n)
 	}
 	ring := (*rings)[last]
 	*rings = (*rings)[:last]
 	return ring
 }
 
-// put takes back a ring whose slots hold no reply.
-func (r *slotRings) put(ring []slot) {
+// put takes back a ring whose places hold no reply.
+func (r *spareLines) put(ring []place) {
 	if len(ring) == 0 {
 		return
 	}
@@ -64,7 +64,7 @@ func (r *slotRings) put(ring []slot) {
 }
 
 // trim gives up half of what is kept.
-func (r *slotRings) trim() {
+func (r *spareLines) trim() {
 	for i := range r {
 		keep := len(r[i]) / 2
 		clear(r[i][keep:])
@@ -72,27 +72,27 @@ func (r *slotRings) trim() {
 	}
 }
 
-func (s *session) slot(number uint32) *slot { return &s.slots[number&uint32(len(s.slots)-1)] }
+func (s *session) place(number uint32) *place { return &s.line[number&uint32(len(s.line)-1)] }
 
 // push takes a place in the line for the current request and returns its number.
 func (s *session) push() (number uint32) {
-	if int(s.tail-s.head) == len(s.slots) {
-		s.growSlots()
+	if int(s.tail-s.head) == len(s.line) {
+		s.growLine()
 	}
 	number = s.tail
-	*s.slot(number) = slot{muted: s.muting}
+	*s.place(number) = place{muted: s.muting}
 	s.tail++
 	return number
 }
 
-func (s *session) growSlots() {
-	bigger := s.w.rings.get(max(4, 2*len(s.slots)))
+func (s *session) growLine() {
+	bigger := s.w.rings.get(max(4, 2*len(s.line)))
 	for n := s.head; n != s.tail; n++ {
-		bigger[n&uint32(len(bigger)-1)] = *s.slot(n)
+		bigger[n&uint32(len(bigger)-1)] = *s.place(n)
 	}
-	clear(s.slots)
-	s.w.rings.put(s.slots)
-	s.slots = bigger
+	clear(s.line)
+	s.w.rings.put(s.line)
+	s.line = bigger
 }
 
 // reply answers the current request, which has no place in the line yet, with
@@ -120,7 +120,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 		s.keep(number, b, last)
 		return
 	}
-	if s.mutes && s.slot(number).muted {
+	if s.mutes && s.place(number).muted {
 		b = nil
 	}
 	s.conn.Write(b)
@@ -128,7 +128,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 		return
 	}
 	if !last {
-		s.slot(number).state = passing
+		s.place(number).state = passing
 		s.checkOutput()
 		return
 	}
@@ -145,28 +145,28 @@ func (s *session) finish(number uint32, b []byte) {
 
 // keep stores a reply, or a part of one, until its turn comes.
 func (s *session) keep(number uint32, b []byte, last bool) {
-	sl := s.slot(number)
-	if sl.muted {
+	pl := s.place(number)
+	if pl.muted {
 		b = nil
 	}
-	if sl.state == waiting && last {
+	if pl.state == waiting && last {
 		if len(b) > cap(s.early)-len(s.early) {
 			s.growEarly(len(b))
 		}
-		sl.state, sl.off, sl.size = held, uint32(len(s.early)), uint32(len(b))
+		pl.state, pl.off, pl.size = held, uint32(len(s.early)), uint32(len(b))
 		s.early = append(s.early, b...)
 		s.earlyLive += len(b)
 		s.checkOutput()
 		return
 	}
-	if sl.state == waiting {
-		sl.state, sl.far = apart, &farReply{buf: s.w.loop.Buffer(2 * len(b))}
+	if pl.state == waiting {
+		pl.state, pl.far = apart, &farReply{buf: s.w.loop.Buffer(2 * len(b))}
 	}
-	if len(b) > cap(sl.far.buf)-len(sl.far.buf) {
-		sl.far.buf = s.w.loop.Grow(sl.far.buf, len(b))
+	if len(b) > cap(pl.far.buf)-len(pl.far.buf) {
+		pl.far.buf = s.w.loop.Grow(pl.far.buf, len(b))
 	}
-	sl.far.buf = append(sl.far.buf, b...)
-	sl.far.done = last
+	pl.far.buf = append(pl.far.buf, b...)
+	pl.far.done = last
 	s.far += len(b)
 	s.checkOutput()
 }
@@ -185,10 +185,10 @@ func (s *session) growEarly(n int) {
 	}
 	fresh := loop.Buffer(2*s.earlyLive + n)
 	for number := s.head; number != s.tail; number++ {
-		if sl := s.slot(number); sl.state == held {
+		if pl := s.place(number); pl.state == held {
 			off := len(fresh)
-			fresh = append(fresh, s.early[sl.off:][:sl.size]...)
-			sl.off = uint32(off)
+			fresh = append(fresh, s.early[pl.off:][:pl.size]...)
+			pl.off = uint32(off)
 		}
 	}
 	loop.Release(s.early)
@@ -198,22 +198,22 @@ func (s *session) growEarly(n int) {
 // advance sends the early replies whose turn has come.
 func (s *session) advance() {
 	for s.head != s.tail {
-		sl := s.slot(s.head)
-		switch sl.state {
+		pl := s.place(s.head)
+		switch pl.state {
 		case held:
-			s.conn.Append(s.early[sl.off:][:sl.size])
-			s.earlyLive -= int(sl.size)
+			s.conn.Append(s.early[pl.off:][:pl.size])
+			s.earlyLive -= int(pl.size)
 		case apart:
-			s.conn.Write(sl.far.buf)
-			s.far -= len(sl.far.buf)
-			s.w.loop.Release(sl.far.buf)
+			s.conn.Write(pl.far.buf)
+			s.far -= len(pl.far.buf)
+			s.w.loop.Release(pl.far.buf)
 			if !s.conn.Open() {
 				return
 			}
-			done := sl.far.done
-			sl.far = nil
+			done := pl.far.done
+			pl.far = nil
 			if !done {
-				sl.state = passing
+				pl.state = passing
 				s.checkOutput()
 				return
 			}
@@ -227,9 +227,9 @@ func (s *session) advance() {
 		s.w.loop.Release(s.early)
 		s.early = nil
 	}
-	if len(s.slots) > spareSlots {
-		s.w.rings.put(s.slots)
-		s.slots = nil
+	if len(s.line) > keptPlaces {
+		s.w.rings.put(s.line)
+		s.line = nil
 	}
 	s.progress()
 }
@@ -264,16 +264,16 @@ func (s *session) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	if !s.conn.Open() {
 		return
 	}
-	sl := s.slot(number)
+	pl := s.place(number)
 	switch {
-	case sl.state == passing:
+	case pl.state == passing:
 		// A part of a reply can't be taken back.
 		s.close()
 		return
-	case sl.state == apart:
-		s.far -= len(sl.far.buf)
-		s.w.loop.Release(sl.far.buf)
-		*sl = slot{}
+	case pl.state == apart:
+		s.far -= len(pl.far.buf)
+		s.w.loop.Release(pl.far.buf)
+		*pl = place{}
 	}
 	if request != nil && s.resend(number, f, request) {
 		return

@@ -18,9 +18,9 @@ type placeState uint8
 
 const (
 	waiting placeState = iota // no reply yet
-	held                     // the reply came before its turn and is in session.early
-	apart                    // the same, in a buffer of its own, perhaps with more to come
-	passing                  // at the head: a first part of a large reply has been passed on
+	held                      // the reply came before its turn and is in session.early
+	apart                     // the same, in a buffer of its own, perhaps with more to come
+	passing                   // at the head: a first part of a large reply has been passed on
 )
 
 // farReply is a large reply that came before its turn.

@@ -32,8 +32,8 @@ type session struct {
 	window int          // requests that may be without reply at once; 0 while the session is held
 
 	line       []place // a ring, its size a power of two
-	head, tail uint32 // numbers of the oldest request without a reply and of the next one
-	average    int    // of the last replies' sizes, in bytes, decaying
+	head, tail uint32  // numbers of the oldest request without a reply and of the next one
+	average    int     // of the last replies' sizes, in bytes, decaying
 
 	early     []byte // replies that came before their turn, in a buffer of the loop
 	earlyLive int    // bytes of early that are still to be sent

@@ -33,7 +33,7 @@ type worker struct {
 	partOf  []int16            // for each server, its part of the request that is being split
 	fanouts []*fanout          // finished, for reuse
 	hashed  []*hashed          // finished, for reuse
-	rings   spareLines          // given back, for reuse
+	rings   spareLines         // given back, for reuse
 
 	tick     *eventloop.Timer
 	ticks    int

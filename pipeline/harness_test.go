@@ -100,6 +100,30 @@ func (o *observer) announce() {
 	o.changed = make(chan struct{})
 }
 
+// succeeded waits until another success has been reported.
+func (o *observer) succeeded(t *testing.T) {
+	t.Helper()
+	o.mu.Lock()
+	changed := o.changed
+	o.mu.Unlock()
+	for before, late := o.count(), time.After(patience); o.count() == before; {
+		select {
+		case <-changed:
+			o.mu.Lock()
+			changed = o.changed
+			o.mu.Unlock()
+		case <-late:
+			t.Fatal("no success reported")
+		}
+	}
+}
+
+func (o *observer) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.successes
+}
+
 // failed waits until n failures have been reported and returns all there are.
 func (o *observer) failed(t *testing.T, n int) []error {
 	t.Helper()

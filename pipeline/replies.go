@@ -79,6 +79,7 @@ func (c *Conn) deliver(b []byte, last bool) bool {
 	}
 	if !last {
 		if e := c.queue.at(c.queue.head); e.receiver != nil {
+			c.inTime = true
 			e.receiver.Reply(e.tag, b, false)
 		}
 		return c.conn != nil

@@ -63,12 +63,8 @@ func (pr *Prober) probe(p *pool.Pool, server int) {
 	if c.AutoEjectHosts {
 		wait = c.ServerRetryTimeout
 	}
-	client := NewClient(c, &c.Servers[server])
-	defer client.Close()
 	for pr.sleep(wait) {
-		ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
-		err := client.Ping(ctx).Err()
-		cancel()
+		err := pr.ping(c, server)
 		if err == nil {
 			p.Restore(server)
 			return
@@ -77,6 +73,16 @@ func (pr *Prober) probe(p *pool.Pool, server int) {
 		wait = min(max(2*wait, firstProbe), lastProbe)
 		wait -= rand.N(wait/8 + 1)
 	}
+}
+
+// ping asks once, over a connection of its own: after a failed one, a go-redis
+// client keeps to its own rhythm, and may be a second late to see a server return.
+func (pr *Prober) ping(c *conf.Pool, server int) error {
+	client := NewClient(c, &c.Servers[server])
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
+	defer cancel()
+	return client.Ping(ctx).Err()
 }
 
 // sleep reports false if the prober was stopped meanwhile.
@@ -128,13 +134,24 @@ func (pr *Prober) version(c *conf.Pool, server int) string {
 	return ""
 }
 
+// go-redis prints each failed attempt to standard error, past the proxy's log,
+// which has it already.
+func init() { redis.SetLogger(silence{}) }
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
 // NewClient returns a go-redis client for one server of a pool, with the
 // pool's credentials and without retries. The caller closes it.
 func NewClient(c *conf.Pool, s *conf.Server) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Network: s.Network, Addr: s.Addr, Password: c.RedisAuth, DB: c.RedisDB,
 		Protocol: 2, DisableIdentity: true,
-		MaxRetries: -1, PoolSize: 1,
+		MaxRetries: -1, DialerRetries: 1,
+		// With fewer, one failed attempt would start a goroutine that goes on
+		// trying for a second after Close.
+		PoolSize:    2,
 		DialTimeout: c.ConnectTimeout, ReadTimeout: c.ConnectTimeout, WriteTimeout: c.ConnectTimeout,
 	})
 }

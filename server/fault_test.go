@@ -1,8 +1,13 @@
 package server_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,4 +267,91 @@ func TestServersFlapUnderLoad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Connections that a server closes while nothing is under way cost nothing.
+func TestIdleCloseCostsNoErrorAndEjectsNothing(t *testing.T) {
+	redistest.CheckLeaks(t)
+	servers := redistest.StartN(t, 4)
+	cfg := config(t, addrs(servers)...)
+	cfg.Proxy.Threads = 3
+	cfg.Pools[0].ServerFailureLimit, cfg.Pools[0].AutoEjectHosts = 1, true
+	p := serve(t, cfg)
+	c := p.dial()
+	for range 5 {
+		for i := range 40 {
+			key := fmt.Sprint("k", i)
+			c.Send(encode("SET", key, key) + encode("GET", key))
+			c.expect("+OK\r\n", bulk(key))
+		}
+		for _, s := range servers {
+			s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		}
+	}
+	if n := p.server.Pools()[0].CountDown(); n != 0 {
+		t.Errorf("%d servers are down", n)
+	}
+}
+
+// What was written is never sent twice: a counter is at least what clients were
+// told and at most that and what they were not told.
+func TestNoWriteIsExecutedTwice(t *testing.T) {
+	redistest.CheckLeaks(t)
+	s := redistest.Start(t)
+	cfg := config(t, s.Addr())
+	cfg.Proxy.Threads, cfg.Pools[0].ServerFailureLimit = 2, 1000
+	p := serve(t, cfg)
+	const clients, each = 20, 400
+	var acknowledged, unknown, unsent atomic.Int64
+	var running sync.WaitGroup
+	for range clients {
+		running.Go(func() {
+			conn, err := net.Dial("tcp", p.addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			r := bufio.NewReader(conn)
+			for range each {
+				io.WriteString(conn, strings.Repeat(encode("INCR", "n"), 5))
+				for range 5 {
+					switch reply, err := readReply(r); {
+					case err != nil:
+						t.Error(err)
+						return
+					case reply[0] == ':':
+						acknowledged.Add(1)
+					case strings.Contains(reply, "not sent"):
+						unsent.Add(1)
+					default:
+						unknown.Add(1)
+					}
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	kills := 0
+	for ended := false; !ended; kills++ {
+		before := acknowledged.Load()
+		s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		eventually(t, "progress", func() bool {
+			select {
+			case <-done:
+				ended = true
+			default:
+			}
+			return ended || acknowledged.Load() > before+200
+		})
+	}
+	n, err := s.Client().Get(t.Context(), "n").Int64()
+	if err != nil || n < acknowledged.Load() || n > acknowledged.Load()+unknown.Load() {
+		t.Errorf("the counter is %d (%v); %d acknowledged, %d unknown, %d not sent", n, err, acknowledged.Load(), unknown.Load(), unsent.Load())
+	}
+	t.Logf("%d kills: the counter is %d; %d acknowledged, %d unknown, %d not sent", kills, n, acknowledged.Load(), unknown.Load(), unsent.Load())
 }

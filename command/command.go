@@ -22,13 +22,14 @@ const (
 	Refused      Route = iota // can hurt a pool that others share; AppendDenied has the words
 	NotYet                    // not supported so far; AppendDenied has the words
 	Local                     // answered by the proxy without asking a server
-	OneShard                  // sent whole to the shard that owns all its keys; EVAL and the like may have none
+	OneShard                  // sent whole to the shard that owns all its keys, or channels; EVAL and the like may have none
 	Split                     // cut by shard; Join says how the replies become one
 	Transaction               // changes what becomes of the session's next requests: MULTI, EXEC, DISCARD, WATCH, UNWATCH
 	Pinned                    // sent to the shard that owns all its keys over a connection of its own, since it may block
 	AllShards                 // sent whole to every shard; Join says how the replies become one
 	DefaultShard              // sent whole to the pool's default shard
 	ScanShards                // SCAN: sent to one shard after the other, as the cursor says
+	PubSub                    // subscribes or unsubscribes: over one connection per server that all clients share
 )
 
 // String returns the word that docs/commands.md uses.
@@ -54,6 +55,8 @@ func (r Route) String() string {
 		return "default shard"
 	case ScanShards:
 		return "scan"
+	case PubSub:
+		return "subscriptions"
 	}
 	return "unknown route"
 }

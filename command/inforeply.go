@@ -201,6 +201,10 @@ func (c *Command) summary() string {
 		return "Sent to the default shard."
 	case c.Route == ScanShards:
 		return "Sent to one shard after the other, as the cursor says."
+	case c.Route == PubSub:
+		return "Heard by the proxy on behalf of all its clients."
+	case c.Flags&FlagPubSub != 0:
+		return "Sent to the shard of its channel."
 	case c.SoleKey != 0:
 		return "Sent to the shard of its key."
 	}

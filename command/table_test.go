@@ -67,7 +67,7 @@ func TestEveryCommandHasADecision(t *testing.T) {
 			if c.Reason == "" {
 				t.Errorf("%s is %v without a reason", c.Name, c.Route)
 			}
-		case c.Route == OneShard && c.find == findNone:
+		case c.Route == OneShard && c.find == findNone && c.Flags&FlagPubSub == 0:
 			t.Errorf("%s goes to one shard but has no keys to say which", c.Name)
 		case c.Route == AllShards && c.Join == JoinNone:
 			t.Errorf("%s has replies that nothing joins", c.Name)
@@ -96,11 +96,13 @@ func TestRoutes(t *testing.T) {
 	f(Split, "mget mset del unlink touch exists")
 	f(Transaction, "multi exec discard watch unwatch")
 	f(Pinned, "blpop blmpop bzpopmin")
-	f(NotYet, "subscribe publish wait move client|tracking ft.search")
+	f(NotYet, "wait move client|tracking ft.search")
 	f(Refused, "shutdown replicaof failover module|load acl|setuser monitor psync replconf migrate swapdb script|debug client|pause cluster|nodes")
 	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len")
 	f(DefaultShard, "function|list memory|stats config|get slowlog|get debug role")
 	f(ScanShards, "scan")
+	f(PubSub, "subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe")
+	f(OneShard, "publish spublish pubsub|numsub")
 	var split []string
 	for i := range table {
 		if table[i].Route == Split {

@@ -49,6 +49,7 @@ func (p *Pool) takeDown(s *server, err error) {
 			if p.IsDown(s.index) {
 				l.suspend(s.index)
 			}
+			l.rehome()
 		})
 	}
 	if p.watcher != nil {
@@ -100,7 +101,11 @@ func (p *Pool) restored(server int) {
 	s.failures.Store(0)
 	live := p.swapRing()
 	after := time.Since(s.downAt)
+	locals := p.locals
 	p.mu.Unlock()
+	for _, l := range locals {
+		l.loop.Post(l.rehome)
+	}
 	p.log.Info("server restored", "server", s.name, "addr", s.addr, "live", live, "down_for", after.Round(time.Millisecond))
 }
 

@@ -127,6 +127,7 @@ type Local struct {
 	conns [resp.Protocols][]*pipeline.Conn
 	pins  [resp.Protocols][][]*pipeline.Conn // for each server, pinned connections that no client has
 	lent  map[*pipeline.Conn]int             // pinned connections that clients have, with their servers
+	hub   *hub                               // of subscriptions; nil until the first
 }
 
 // NewLocal makes the connections of one loop, on that loop's goroutine or
@@ -181,6 +182,7 @@ func (l *Local) Servers() int { return len(l.servers) }
 
 // Close closes the connections for good.
 func (l *Local) Close() {
+	l.closeSubscriptions()
 	for server := range l.servers {
 		for _, c := range l.connsOf(server) {
 			c.Close()

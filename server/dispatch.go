@@ -72,6 +72,8 @@ func (s *session) ownerOn(ring *hashring.Ring, cmd *command.Command, args [][]by
 	switch {
 	case servers == 1: // which also has the right words for a request without proper keys
 		return 0, nil
+	case cmd.Flags&command.FlagPubSub != 0:
+		return channelOwner(ring, cmd, args)
 	case len(keys) == 0:
 		return s.defaultServer(), nil
 	}

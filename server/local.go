@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"strconv"
@@ -57,7 +58,11 @@ func (s *session) answer(cmd *command.Command, args [][]byte) bool {
 
 func appendErr(dst []byte, text string) []byte { return resp.AppendError(dst, text) }
 
-func ping(_ *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
+func ping(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
+	if len(args) <= 2 && s.listening() {
+		dst = redcon.AppendBulkString(redcon.AppendArray(dst, 2), "pong")
+		return redcon.AppendBulkString(dst, string(bytes.Join(args[1:], nil)))
+	}
 	switch len(args) {
 	case 1:
 		return append(dst, "+PONG\r\n"...)
@@ -89,6 +94,7 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.protocol = resp.RESP2
 	s.tx = nil
 	s.unwatch()
+	s.unsubscribeAll()
 	s.deauthenticate()
 	return append(dst, "+RESET\r\n"...)
 }
@@ -201,6 +207,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		s.info.name = string(name)
 	}
 	s.protocol = protocol
+	s.changed()
 	dst = s.appendMap(dst, 7)
 	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
 		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])

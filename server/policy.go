@@ -13,14 +13,16 @@ import (
 type policy struct {
 	verdicts      []verdict // by command.Command.ID
 	defaultServer int       // for what concerns no server in particular
+	listening     *policy   // the same for clients in subscriber mode; nil in itself
 }
 
 type verdict uint8
 
 const (
-	permitted verdict = iota
-	guarded           // the pool does not allow it
-	forbidden         // the pool denies it
+	permitted  verdict = iota
+	guarded            // the pool does not allow it
+	forbidden          // the pool denies it
+	outOfPlace         // not while the client is subscribed
 )
 
 func newPolicy(c *conf.Pool) *policy {
@@ -35,6 +37,7 @@ func newPolicy(c *conf.Pool) *policy {
 		}
 	}
 	p.defaultServer = max(0, slices.IndexFunc(c.Servers, func(s conf.Server) bool { return s.Name == c.DefaultServer }))
+	p.listening = listeningPolicy(p)
 	return p
 }
 

@@ -29,6 +29,7 @@ type session struct {
 
 	tx     *transaction // since MULTI
 	pin    *pin         // a connection of its own
+	sub    *subscriber  // what it is subscribed to; nil if nothing
 	window int          // requests that may be without reply at once; 0 while the session is held
 
 	line       []place // a ring, its size a power of two
@@ -167,6 +168,8 @@ func (s *session) handle(raw []byte) bool {
 		return s.send(s.defaultServer(), raw)
 	case command.ScanShards:
 		return s.scan(args, raw)
+	case command.PubSub:
+		return s.pubsub(cmd, args)
 	}
 	s.reply(command.AppendDenied(s.w.scratch[:0], cmd, args))
 	return true
@@ -190,6 +193,8 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 		dst = append(dst, "-NOAUTH Authentication required.\r\n"...)
 	case s.policy.verdicts[cmd.ID] == guarded:
 		dst = command.AppendGuarded(dst, cmd)
+	case s.policy.verdicts[cmd.ID] == outOfPlace:
+		dst = appendOutOfPlace(dst, cmd)
 	default:
 		dst = command.AppendForbidden(dst, cmd)
 	}
@@ -223,6 +228,9 @@ func (s *session) RunDeferred() {
 	s.settling = false
 	if !s.conn.Open() {
 		return
+	}
+	if s.sub != nil && !s.flushBacklog() {
+		return // the rest of the reply is to come, and will settle again
 	}
 	if s.blocked && !s.closing {
 		if !s.hasRoom() {
@@ -295,6 +303,7 @@ func (s *session) close() {
 func (s *session) gone() {
 	s.closing = true
 	s.dropPin(false)
+	s.unsubscribeAll()
 	s.w.loop.Release(s.early)
 	s.early, s.earlyLive, s.line = nil, 0, nil
 	s.w.remove(s)
@@ -303,5 +312,5 @@ func (s *session) gone() {
 // quiet tells whether nothing of the session is under way.
 func (s *session) quiet() bool {
 	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0 &&
-		s.pin == nil && s.awaited == 0
+		s.pin == nil && s.sub == nil && s.awaited == 0
 }

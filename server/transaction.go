@@ -120,7 +120,7 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 // same on a shared connection.
 func allowedInside(cmd *command.Command, servers int) bool {
 	switch cmd.Route {
-	case command.Refused, command.NotYet:
+	case command.Refused, command.NotYet, command.PubSub:
 		return false
 	case command.AllShards, command.DefaultShard, command.ScanShards:
 		if servers > 1 {

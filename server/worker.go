@@ -130,7 +130,7 @@ func (w *worker) onTick() {
 }
 
 // closeIdle closes clients that have been silent for too long. A client that
-// waits for a reply is not silent.
+// waits for a reply, or for messages, is not silent.
 func (w *worker) closeIdle() {
 	limit := w.conf.ClientIdleTimeout
 	if limit == 0 {
@@ -138,7 +138,7 @@ func (w *worker) closeIdle() {
 	}
 	oldest := w.loop.Now() - int64(limit)
 	for i := len(w.sessions) - 1; i >= 0; i-- {
-		if s := w.sessions[i]; s.lastActive < oldest && s.head == s.tail {
+		if s := w.sessions[i]; s.lastActive < oldest && s.head == s.tail && s.sub == nil {
 			s.close()
 		}
 	}

@@ -31,6 +31,9 @@ How Ringway routes each command of Redis 7 and 8:
   pipeline may have been executed before.
 - **scan**: from server to server; the cursor is a plain number and says which server is next. A server that
   is ejected is passed over.
+- **subscriptions**: Ringway listens at the servers, once for all its clients: to a channel at the shard that
+  its name hashes to, to a pattern at all. PUBLISH, SPUBLISH and PUBSUB NUMSUB go to the shard of their channels, and count
+  Ringway's connections there rather than its clients. See [pubsub.md](pubsub.md).
 - **not yet**: answered like an unknown command; the connection stays.
 - **refused**: it could hurt a server that others share; the error says so and the connection stays.
 - **guarded**, whatever the route: refused in the same way, unless the pool's ` + "`allow_commands`" + ` names it. The pool's
@@ -45,7 +48,7 @@ not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO an
 
 `
 
-var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "all": "all shards", "default": "default shard", "scan": "scan", "later": "not yet", "refused": "refused"}
+var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "all": "all shards", "default": "default shard", "scan": "scan", "pubsub": "subscriptions", "later": "not yet", "refused": "refused"}
 
 var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK",
 	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random"}
@@ -61,9 +64,9 @@ func docsText(f *facts) []byte {
 			guarded++
 		}
 	}
-	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d transaction, %d pinned, %d all shards, %d default shard, %d scan, %d not yet, %d refused; %d are guarded.\n\n",
+	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d transaction, %d pinned, %d all shards, %d default shard, %d scan, %d subscriptions, %d not yet, %d refused; %d are guarded.\n\n",
 		len(f.commands)-count["group"], count["local"], count["one"], count["split"], count["transaction"], count["pinned"],
-		count["all"], count["default"], count["scan"], count["later"], count["refused"], guarded)
+		count["all"], count["default"], count["scan"], count["pubsub"], count["later"], count["refused"], guarded)
 	b.WriteString("| command | since | route | keys, joining or reason |\n|---|---|---|---|\n")
 	for i := range f.commands {
 		c := &f.commands[i]
@@ -113,6 +116,8 @@ func keysText(c *command) string {
 		return "keys after STREAMS"
 	case "range":
 		return rangeText(c)
+	case "":
+		return "by channel"
 	}
 	count := c.specs[len(c.specs)-1]
 	text := fmt.Sprintf("as many keys as argument %d says", count.index)

@@ -1,0 +1,389 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"ringway/eventloop"
+	"ringway/resp"
+)
+
+// TopicKind is how a Topic selects messages.
+type TopicKind uint8
+
+// The kinds of topics.
+const (
+	Channel      TopicKind = iota // SUBSCRIBE
+	Pattern                       // PSUBSCRIBE
+	ShardChannel                  // SSUBSCRIBE
+	TopicKinds                    // how many there are
+)
+
+// String returns the word that Redis puts before "subscribe".
+func (k TopicKind) String() string { return [...]string{"", "p", "s", "?"}[k] }
+
+// Topic is one thing to listen to. It is known by its address: subscribing to a
+// name again takes a Topic of its own, so that a late confirmation of the first
+// is not taken for one of the second.
+type Topic struct {
+	Kind TopicKind
+	Name string
+}
+
+// Feed is who a Subscriber tells what it hears, on the loop. The calls come from
+// outside of Join and Leave, but they may call these.
+type Feed interface {
+	// Confirmed tells that what is published from now on will be heard.
+	Confirmed(t *Topic)
+	// Refused tells that the server answered with an error, which is valid only
+	// during the call.
+	Refused(t *Topic, reply []byte)
+	// Lost tells that nothing is heard until topics are Confirmed again.
+	Lost()
+	// Unreachable tells that an attempt to connect has failed. Others follow.
+	Unreachable(f *Failure)
+	// Message is given a message as the server framed it, a RESP2 array, with the
+	// kind and name of its topic. The bytes are valid only during the call.
+	Message(kind TopicKind, name, frame []byte)
+}
+
+// Subscriber is a connection to one server for nothing but subscriptions. It is
+// there while there are topics, and when it was lost it comes back by itself and
+// subscribes to all of them again. It belongs to its loop.
+type Subscriber struct {
+	// Static after construction.
+	loop *eventloop.Loop
+	cfg  *Config
+	obs  Observer
+	feed Feed
+
+	topics map[*Topic]struct{}
+	conn   *eventloop.Conn // nil unless ready
+	state  state           // idle, dialing, ready or down
+	scan   resp.ReplyState
+	asked  []question // awaiting answers, oldest first
+	proven bool       // the server has answered something on this connection
+
+	cause    error // down: why
+	attempts uint32
+	attempt  *eventloop.Timer // down: until the next one
+	backoff  time.Duration
+	watch    *eventloop.Timer // ready: looks for a server that is silent
+	lastRead int64
+}
+
+// question is a request that the server has yet to answer.
+type question struct {
+	verb  verb
+	topic *Topic
+	at    int64 // as eventloop.Loop.Now
+}
+
+type verb uint8
+
+const (
+	greets verb = iota
+	pings
+	joins
+	leaves
+)
+
+const (
+	// quietFor is how long a server may have nothing to say before it is pinged.
+	quietFor = 5 * time.Second
+	// patience is how long an answer may take if there is no timeout.
+	patience = 5 * time.Second
+)
+
+// NewSubscriber returns a subscriber that connects when the first topic is
+// joined. The caller keeps cfg as it is; its protocol is of no concern.
+func NewSubscriber(loop *eventloop.Loop, cfg *Config, obs Observer, feed Feed) *Subscriber {
+	s := &Subscriber{loop: loop, cfg: cfg, obs: obs, feed: feed, topics: map[*Topic]struct{}{}}
+	s.attempt = loop.NewTimer(func() { s.connect() })
+	s.watch = loop.NewTimer(s.check)
+	return s
+}
+
+// Join subscribes to t until Leave. If it returns a failure, the server can't be
+// reached now; t is subscribed to when it can. Else the feed will be told.
+func (s *Subscriber) Join(t *Topic) *Failure {
+	s.topics[t] = struct{}{}
+	switch s.state {
+	case idle:
+		s.connect()
+	case ready:
+		s.ask(joins, t)
+	case down:
+		return &Failure{Cause: s.cause}
+	}
+	return nil
+}
+
+// Leave ends Join. The last one closes the connection.
+func (s *Subscriber) Leave(t *Topic) {
+	if _, ok := s.topics[t]; !ok {
+		return
+	}
+	delete(s.topics, t)
+	switch {
+	case len(s.topics) == 0:
+		s.Close()
+	case s.state == ready:
+		s.ask(leaves, t)
+	}
+}
+
+// Close closes the connection and forgets all topics, of which the feed is not
+// told.
+func (s *Subscriber) Close() {
+	clear(s.topics)
+	s.disconnect()
+	s.attempt.Stop()
+	s.attempts++
+	s.state, s.backoff = idle, 0
+}
+
+func (s *Subscriber) connect() {
+	s.state = dialing
+	s.attempts++
+	number := s.attempts
+	s.loop.Dial(s.cfg.Network, s.cfg.Addr, s.cfg.ConnectTimeout, s.cfg.KeepAlive, func(fd int, err error) {
+		switch {
+		case number == s.attempts && s.state == dialing:
+			s.connected(fd, err)
+		case err == nil:
+			eventloop.CloseFD(fd)
+		}
+	})
+}
+
+// connected authenticates and subscribes to everything, without waiting for
+// answers: nothing here does harm if AUTH is refused.
+func (s *Subscriber) connected(fd int, err error) {
+	if err == nil {
+		if s.conn, err = s.loop.Attach(fd, s); err != nil {
+			eventloop.CloseFD(fd)
+		}
+	}
+	if err != nil {
+		s.attemptFailed(err)
+		return
+	}
+	s.state, s.scan, s.proven, s.lastRead = ready, resp.ReplyState{}, false, s.loop.Now()
+	if s.cfg.Password != "" {
+		s.ask(greets, nil)
+	}
+	for t := range s.topics {
+		s.ask(joins, t)
+	}
+	s.watch.After(s.limit())
+}
+
+func (s *Subscriber) limit() time.Duration {
+	if s.cfg.Timeout > 0 {
+		return s.cfg.Timeout
+	}
+	return patience
+}
+
+// ask sends a request, one for each topic so that an error names its own.
+func (s *Subscriber) ask(v verb, t *Topic) {
+	var args [][]byte
+	switch v {
+	case greets:
+		args = [][]byte{[]byte("AUTH"), []byte(s.cfg.Password)}
+	case pings:
+		args = [][]byte{[]byte("PING")}
+	case joins:
+		args = [][]byte{[]byte(t.Kind.String() + "subscribe"), []byte(t.Name)}
+	case leaves:
+		args = [][]byte{[]byte(t.Kind.String() + "unsubscribe"), []byte(t.Name)}
+	}
+	s.asked = append(s.asked, question{verb: v, topic: t, at: s.loop.Now()})
+	s.conn.Append(resp.AppendRequest(nil, args))
+}
+
+// check gives up a server that does not answer, and asks one that is silent
+// whether it is there: a subscriber that only listens would never know.
+func (s *Subscriber) check() {
+	if s.state != ready {
+		return
+	}
+	now := s.loop.Now()
+	switch {
+	case len(s.asked) > 0 && s.asked[0].at <= now-int64(s.limit()) && s.lastRead <= now-int64(s.limit()):
+		s.lost(ErrTimeout)
+		return
+	case len(s.asked) == 0 && s.lastRead <= now-int64(quietFor):
+		s.ask(pings, nil)
+	}
+	s.watch.After(s.limit())
+}
+
+// attemptFailed tries again after a while.
+func (s *Subscriber) attemptFailed(err error) {
+	s.state, s.cause = down, err
+	s.backoff = min(max(2*s.backoff, firstBackoff), lastBackoff)
+	s.attempt.After(s.backoff/2 + rand.N(s.backoff/2))
+	if !isLocal(err) {
+		s.obs.Failed(err)
+	}
+	s.feed.Unreachable(&Failure{Cause: err})
+}
+
+// EOF is eventloop.Handler's.
+func (s *Subscriber) EOF() { s.lost(io.EOF) }
+
+// Closed is eventloop.Handler's.
+func (s *Subscriber) Closed(err error) { s.lost(err) }
+
+// Drained is eventloop.Handler's.
+func (s *Subscriber) Drained() {}
+
+// lost handles the end of the connection: at once the next attempt, unless the
+// server has not answered anything on this one.
+func (s *Subscriber) lost(err error) {
+	if s.state != ready {
+		return
+	}
+	s.disconnect()
+	s.state = idle
+	s.feed.Lost()
+	switch {
+	case len(s.topics) == 0 || s.state != idle:
+	case s.proven:
+		s.connect()
+	default:
+		s.attemptFailed(err)
+	}
+}
+
+func (s *Subscriber) disconnect() {
+	s.watch.Stop()
+	s.asked = nil
+	if s.conn != nil {
+		s.conn.Close()
+		s.conn = nil
+	}
+}
+
+// Data is eventloop.Handler's. A frame is handled when it is complete.
+func (s *Subscriber) Data(b []byte) (n int) {
+	s.lastRead = s.loop.Now()
+	for n < len(b) {
+		size, done, err := s.scan.Scan(b[n:], &s.cfg.Replies)
+		if err != nil {
+			s.lost(fmt.Errorf("%w: %w", ErrProtocol, err))
+			return n
+		}
+		if !done {
+			s.scan.Restart()
+			return n
+		}
+		if err := s.handle(b[n : n+size]); err != nil {
+			s.lost(err)
+			return n
+		}
+		if s.conn == nil {
+			return n
+		}
+		n += size
+	}
+	return n
+}
+
+var errUnexpected = fmt.Errorf("%w: an answer that nobody asked for", ErrProtocol)
+
+// handle handles one frame: a message, or the answer to the oldest question.
+func (s *Subscriber) handle(frame []byte) error {
+	if frame[0] != '*' {
+		return s.answered(frame)
+	}
+	elements, ok := resp.ReadArray(frame)
+	if !ok {
+		return errUnexpected
+	}
+	first, _ := elements.Next()
+	second, _ := elements.Next()
+	word, name := bulkOf(first), bulkOf(second)
+	switch string(word) {
+	case "message":
+		s.feed.Message(Channel, name, frame)
+		return nil
+	case "pmessage":
+		s.feed.Message(Pattern, name, frame)
+		return nil
+	case "smessage":
+		s.feed.Message(ShardChannel, name, frame)
+		return nil
+	}
+	if len(s.asked) == 0 {
+		return errUnexpected // a server of a Cluster that gives a channel away
+	}
+	confirmed := false
+	switch q := &s.asked[0]; q.verb {
+	case joins:
+		confirmed = string(word) == q.topic.Kind.String()+"subscribe" && string(name) == q.topic.Name
+	case leaves:
+		confirmed = string(word) == q.topic.Kind.String()+"unsubscribe" && string(name) == q.topic.Name
+	case pings:
+		confirmed = string(word) == "pong"
+	}
+	if !confirmed {
+		return errUnexpected
+	}
+	return s.answered(frame)
+}
+
+// answered takes the answer to the oldest question.
+func (s *Subscriber) answered(frame []byte) error {
+	if len(s.asked) == 0 {
+		return errUnexpected
+	}
+	q := s.asked[0]
+	if s.asked = s.asked[1:]; len(s.asked) == 0 {
+		s.asked = nil
+	}
+	refused := frame[0] == '-'
+	if q.verb == greets {
+		if refused {
+			return fmt.Errorf("%w: %s", ErrHandshake, bytes.TrimSpace(frame[1:]))
+		}
+		return nil
+	}
+	if !s.proven {
+		s.proven, s.backoff = true, 0
+		s.obs.Succeeded()
+	}
+	if q.verb != joins {
+		return nil
+	}
+	if _, ok := s.topics[q.topic]; !ok {
+		return nil // left meanwhile
+	}
+	switch {
+	case refused && bytes.HasPrefix(frame, []byte("-NOAUTH")):
+		return errors.New("pipeline: the server wants a password")
+	case refused:
+		s.feed.Refused(q.topic, frame)
+	default:
+		s.feed.Confirmed(q.topic)
+	}
+	return nil
+}
+
+// bulkOf returns the bytes of a framed bulk string, and nil of anything else.
+func bulkOf(b []byte) []byte {
+	if len(b) == 0 || b[0] != '$' {
+		return nil
+	}
+	start := bytes.IndexByte(b, '\n') + 1
+	if start > len(b)-2 {
+		return nil // null
+	}
+	return b[start : len(b)-2]
+}

@@ -1,0 +1,315 @@
+package server
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidwall/redcon"
+
+	"ringway/command"
+	"ringway/hashring"
+	"ringway/pipeline"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// subscriber is what a session listens to. It is there from the first
+// subscription to the last.
+type subscriber struct {
+	s       *session
+	subs    [pipeline.TopicKinds]map[string]*pool.Subscription
+	backlog []byte       // messages that came while a reply was passed on in parts
+	asking  *subscribing // the request that waits for servers, if there is one
+}
+
+// subscribing is a request to subscribe that waits for servers to confirm it.
+// The session is held meanwhile, so it is the only one in the line.
+type subscribing struct {
+	number uint32
+	kind   pipeline.TopicKind
+	names  []string
+	failed map[string][]byte // errors, by name
+	left   int               // names without an outcome
+}
+
+// kindOf returns what a command is about, and whether it unsubscribes.
+func kindOf(cmd *command.Command) (kind pipeline.TopicKind, leaves bool) {
+	switch cmd.Name {
+	case "psubscribe", "punsubscribe":
+		kind = pipeline.Pattern
+	case "ssubscribe", "sunsubscribe":
+		kind = pipeline.ShardChannel
+	}
+	return kind, strings.Contains(cmd.Name, "unsub")
+}
+
+// pubsub runs the commands that subscribe and unsubscribe. Like handle, it reports
+// false if the request must wait: subscribing waits for all earlier replies, so
+// that its confirmation is the next thing that the client reads, and messages
+// can follow it at once.
+func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
+	kind, leaves := kindOf(cmd)
+	if leaves {
+		s.unsubscribe(kind, args[1:])
+		return true
+	}
+	if s.head != s.tail {
+		return false
+	}
+	if s.sub == nil {
+		s.sub = &subscriber{s: s}
+		for k := range s.sub.subs {
+			s.sub.subs[k] = map[string]*pool.Subscription{}
+		}
+	}
+	a := &subscribing{kind: kind, failed: map[string][]byte{}}
+	for _, arg := range args[1:] {
+		name := string(arg)
+		a.names = append(a.names, name)
+		if s.sub.subs[kind][name] != nil {
+			continue
+		}
+		sub, wait, reply := s.local.Join(kind, name, s.sub)
+		switch {
+		case wait:
+			a.left++
+		case reply != nil:
+			s.local.Leave(sub)
+			a.failed[name] = append([]byte(nil), reply...)
+			continue
+		}
+		s.sub.subs[kind][name] = sub
+	}
+	if a.left == 0 {
+		s.reply(s.sub.confirm(a))
+		s.changed()
+		return true
+	}
+	a.number = s.push()
+	s.sub.asking = a
+	s.hold()
+	return true
+}
+
+// Joined is pool.Listener's.
+func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {
+	a := l.asking
+	if reply != nil {
+		for name, have := range l.subs[a.kind] {
+			if have == sub {
+				a.failed[name] = append([]byte(nil), reply...)
+				delete(l.subs[a.kind], name)
+			}
+		}
+		l.s.local.Leave(sub)
+	}
+	if a.left--; a.left > 0 {
+		return
+	}
+	s := l.s
+	l.asking = nil
+	s.release()
+	if s.blocked || s.eof {
+		s.settle()
+	}
+	text := l.confirm(a)
+	s.changed()
+	s.finish(a.number, text)
+}
+
+// confirm returns the confirmations of a request, and has messages delivered
+// from now on.
+func (l *subscriber) confirm(a *subscribing) (dst []byte) {
+	word := a.kind.String() + "subscribe"
+	count := l.count(a.kind)
+	for i, name := range a.names {
+		if sub := l.subs[a.kind][name]; sub != nil && !sub.Live && !slices.Contains(a.names[:i], name) {
+			count-- // told of one after the other
+		}
+	}
+	for i, name := range a.names {
+		sub := l.subs[a.kind][name]
+		if sub == nil {
+			dst = append(dst, a.failed[name]...)
+			continue
+		}
+		if !sub.Live && !slices.Contains(a.names[:i], name) {
+			count++
+		}
+		dst = l.s.appendSubscribed(dst, word, name, count)
+	}
+	for _, name := range a.names {
+		if sub := l.subs[a.kind][name]; sub != nil {
+			sub.Live = true
+		}
+	}
+	return dst
+}
+
+// count is the number that Redis gives with a confirmation: channels and patterns
+// together, and shard channels by themselves.
+func (l *subscriber) count(kind pipeline.TopicKind) int {
+	if kind == pipeline.ShardChannel {
+		return len(l.subs[kind])
+	}
+	return len(l.subs[pipeline.Channel]) + len(l.subs[pipeline.Pattern])
+}
+
+func (l *subscriber) total() int {
+	return l.count(pipeline.Channel) + l.count(pipeline.ShardChannel)
+}
+
+// unsubscribe leaves the topics that are named, or all of a kind. It waits for
+// no server: from here on nothing is delivered.
+func (s *session) unsubscribe(kind pipeline.TopicKind, args [][]byte) {
+	word := kind.String() + "unsubscribe"
+	var names []string
+	for _, arg := range args {
+		names = append(names, string(arg))
+	}
+	var dst []byte
+	l := s.sub
+	if l == nil {
+		l = &subscriber{s: s}
+	}
+	if len(names) == 0 {
+		for name := range l.subs[kind] {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		dst = s.appendPushHead(dst, 3)
+		dst = s.appendNull(redcon.AppendBulkString(dst, word))
+		dst = redcon.AppendInt(dst, int64(l.count(kind)))
+	}
+	for _, name := range names {
+		if sub := l.subs[kind][name]; sub != nil {
+			delete(l.subs[kind], name)
+			s.local.Leave(sub)
+		}
+		dst = s.appendSubscribed(dst, word, name, l.count(kind))
+	}
+	s.reply(dst)
+	s.changed()
+}
+
+// unsubscribeAll leaves everything, without a word: RESET, and the session's end.
+func (s *session) unsubscribeAll() {
+	if s.sub == nil {
+		return
+	}
+	for _, subs := range s.sub.subs {
+		for _, sub := range subs {
+			s.local.Leave(sub)
+		}
+		clear(subs)
+	}
+	s.changed()
+}
+
+// changed follows a change of the subscriptions or of the protocol: RESP2 has
+// no way to tell a message from a reply, so a subscriber may do little else.
+func (s *session) changed() {
+	if s.sub != nil && s.sub.total() == 0 && s.sub.asking == nil && len(s.sub.backlog) == 0 {
+		s.sub = nil
+	}
+	s.policy = s.w.server.policies[s.local.Conf().Name]
+	if s.sub != nil && s.sub.total() > 0 && s.protocol == resp.RESP2 {
+		s.policy = s.policy.listening
+	}
+}
+
+// listening tells whether the session is in what Redis calls subscriber mode.
+func (s *session) listening() bool { return s.sub != nil && s.policy.listening == nil }
+
+// Message is pool.Listener's. It goes out at once, but not into the middle of a
+// reply: then it waits, and with it further requests, so that an end is near.
+func (l *subscriber) Message(frame []byte) {
+	s := l.s
+	if !s.conn.Open() {
+		return
+	}
+	inside := s.head != s.tail && s.place(s.head).state == passing
+	if !inside && len(l.backlog) == 0 {
+		if s.protocol == resp.RESP3 {
+			s.conn.Append([]byte{'>'})
+			frame = frame[1:]
+		}
+		s.conn.Write(frame)
+		s.checkOutput()
+		return
+	}
+	start := len(l.backlog)
+	l.backlog = append(l.backlog, frame...)
+	if s.protocol == resp.RESP3 {
+		l.backlog[start] = '>'
+	}
+	s.far += len(frame)
+	s.blocked = true
+	s.checkOutput()
+}
+
+// flushBacklog sends the messages that waited for the end of a reply. It reports
+// false if that has not come.
+func (s *session) flushBacklog() bool {
+	l := s.sub
+	if len(l.backlog) == 0 {
+		return true
+	}
+	if s.head != s.tail && s.place(s.head).state == passing {
+		return false
+	}
+	s.far -= len(l.backlog)
+	s.conn.Append(l.backlog)
+	l.backlog = nil
+	s.changed()
+	return true
+}
+
+func (s *session) appendPushHead(dst []byte, n int) []byte {
+	if s.protocol == resp.RESP3 {
+		return appendHeader(dst, '>', n)
+	}
+	return appendHeader(dst, '*', n)
+}
+
+func (s *session) appendSubscribed(dst []byte, word, name string, count int) []byte {
+	dst = s.appendPushHead(dst, 3)
+	dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, word), name)
+	return redcon.AppendInt(dst, int64(count))
+}
+
+// channelOwner returns the server on which the channels of PUBLISH, SPUBLISH or
+// PUBSUB NUMSUB live.
+func channelOwner(ring *hashring.Ring, cmd *command.Command, args [][]byte) (server int, err error) {
+	first, last := 1, 1
+	if strings.HasPrefix(cmd.Name, "pubsub|") {
+		first, last = 2, len(args)-1
+	}
+	for i := first; i <= last; i++ {
+		owner := ring.Index(args[i])
+		if i > first && owner != server {
+			return 0, errCrossShard
+		}
+		server = owner
+	}
+	return server, nil
+}
+
+// listeningPolicy derives what a subscriber may do from what the pool permits.
+func listeningPolicy(p *policy) *policy {
+	l := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer}
+	for id, v := range l.verdicts {
+		cmd := command.ByID(id)
+		if v == permitted && cmd.Route != command.PubSub && !slices.Contains([]string{"ping", "quit", "reset"}, cmd.Name) {
+			l.verdicts[id] = outOfPlace
+		}
+	}
+	return l
+}
+
+// appendOutOfPlace appends the error for a command that is not for subscribers.
+func appendOutOfPlace(dst []byte, cmd *command.Command) []byte {
+	return resp.AppendError(dst, "ERR Can't execute '"+cmd.Name+
+		"': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+}

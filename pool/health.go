@@ -1,9 +1,15 @@
 package pool
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
+
+	"ringway/pipeline"
 )
+
+// started is what times are counted from; clock jumps do not touch them.
+var started = time.Now()
 
 // Succeeded is pipeline.Observer's. It runs for each batch of replies, so it
 // writes shared memory only after a failure.
@@ -13,9 +19,25 @@ func (s *server) Succeeded() {
 	}
 }
 
-// Failed is pipeline.Observer's.
+// sameEvent is how close together the failures of several connections may be to
+// count as one: a server that closes all its connections at once has failed
+// once, however many loops notice it. It is shorter than the least time after
+// which a connection is tried again.
+const sameEvent = 20 * time.Millisecond
+
+// Failed is pipeline.Observer's. What several loops notice of one event counts
+// once, and so does what they notice of one stall.
 func (s *server) Failed(err error) {
 	p := s.pool
+	apart := sameEvent
+	if errors.Is(err, pipeline.ErrTimeout) {
+		apart = max(apart, p.conf.Timeout)
+	}
+	now, last := int64(time.Since(started)), s.counted.Load()
+	if last != 0 && now-last < int64(apart) || !s.counted.CompareAndSwap(last, now) {
+		p.log.Debug("server failed, counted already", "server", s.name, "addr", s.addr, "err", err)
+		return
+	}
 	n := s.failures.Add(1)
 	p.log.Debug("server failed", "server", s.name, "addr", s.addr, "err", err, "failures", n)
 	if int(n) >= p.conf.ServerFailureLimit {
@@ -99,6 +121,7 @@ func (p *Pool) restored(server int) {
 	p.mu.Lock()
 	p.down[server], s.restoring = false, false
 	s.failures.Store(0)
+	s.counted.Store(0)
 	live := p.swapRing()
 	after := time.Since(s.downAt)
 	locals := p.locals

@@ -51,6 +51,7 @@ type server struct {
 	name     string
 	addr     string
 	failures atomic.Int32 // consecutive ones, over all loops
+	counted  atomic.Int64 // when the last one was counted, in nanoseconds since started; 0 for never
 	configs  [resp.Protocols]pipeline.Config
 	pins     [resp.Protocols]pipeline.Config // of connections that clients have to themselves
 

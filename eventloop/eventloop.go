@@ -71,6 +71,10 @@ func New(parked bool) (*Loop, error) {
 	return l, nil
 }
 
+// SetParked changes the way of waiting for events; see New. It belongs to the
+// loop's goroutine.
+func (l *Loop) SetParked(parked bool) { l.poll.setParked(parked) }
+
 // Run turns until Stop and then closes every connection, without telling
 // their handlers. It belongs on a goroutine of its own and returns when all
 // goroutines that the loop started have ended.

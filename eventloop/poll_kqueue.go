@@ -54,6 +54,8 @@ func (p *poller) open(bool) error {
 
 func (p *poller) enter() {}
 
+func (p *poller) setParked(bool) {}
+
 func (p *poller) close() {
 	syscall.Close(p.pipe[0])
 	syscall.Close(p.pipe[1])

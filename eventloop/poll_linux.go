@@ -35,8 +35,9 @@ type poller struct {
 	wakeFD int
 	events [256]event
 
-	// Parked: the epoll descriptor is itself watched by the runtime's poller.
-	file     *os.File
+	// Parked: a duplicate of the epoll descriptor is watched by the runtime's
+	// poller. Only then, since it is told of every event.
+	file     *os.File // nil if not parked
 	raw      syscall.RawConn
 	deadline time.Time
 	found    int
@@ -57,14 +58,25 @@ func (p *poller) open(parked bool) error {
 	if err := p.add(p.wakeFD, readable); err != nil {
 		return fmt.Errorf("eventfd: %w", err)
 	}
-	if !parked {
-		return nil
+	p.onReady = p.lookParked
+	if parked {
+		return p.watch()
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil {
+	return nil
+}
+
+// watch has the runtime's poller watch for events.
+func (p *poller) watch() error {
+	fd, err := syscall.Dup(p.fd)
+	if err != nil {
 		return fmt.Errorf("epoll instance: %w", err)
 	}
-	p.file = os.NewFile(uintptr(fd), "epoll")
-	p.onReady = p.lookParked
+	syscall.CloseOnExec(fd)
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		syscall.Close(fd)
+		return fmt.Errorf("epoll instance: %w", err)
+	}
+	p.file, p.deadline = os.NewFile(uintptr(fd), "epoll"), time.Time{}
 	p.raw, err = p.file.SyscallConn()
 	return err
 }
@@ -76,11 +88,25 @@ func (p *poller) enter() {
 	}
 }
 
+// setParked changes the way of waiting. It is called on the loop's goroutine.
+func (p *poller) setParked(parked bool) {
+	switch {
+	case parked == (p.file != nil):
+	case parked:
+		if p.watch() == nil {
+			runtime.UnlockOSThread()
+		}
+	default:
+		p.file.Close()
+		p.file, p.raw = nil, nil
+		runtime.LockOSThread()
+	}
+}
+
 func (p *poller) close() {
 	syscall.Close(p.wakeFD)
 	if p.file != nil {
 		p.file.Close()
-		return
 	}
 	syscall.Close(p.fd)
 }

@@ -5,25 +5,41 @@ import "ringway/eventloop"
 // Clients are placed so that few loops are busy rather than all a little: a
 // loop with much to do makes large batches, which cost less for each request.
 // But a loop that is too busy is given no more, and one that stays so hands
-// sessions over.
+// sessions over, if the machine has a processor to run another loop.
 const (
-	fullBusy = 0.70 // a loop that is busier gets no new client if another is not
-	tooBusy  = 0.90 // a loop that is busier hands sessions over
+	fullBusy  = 0.70 // a loop that is busier gets no new client if another is not
+	tooBusy   = 0.90 // a loop that is busier hands sessions over
+	unused    = 0.02 // a loop that is less busy has nothing to do
+	spareTime = 0.30 // processors that must be unused for such a loop to be opened
 )
 
 // pick returns the worker for a new client: the first that is not full, or
 // the one with the most to spare. Any goroutine may call it.
 func (srv *Server) pick() *worker {
 	best := srv.workers[0]
-	for _, w := range srv.workers {
-		if w.loop.Busy() < fullBusy {
+	for i, w := range srv.workers {
+		busy := w.loop.Busy()
+		if i > 0 && busy < unused && srv.processors.Spare() < spareTime {
+			continue
+		}
+		if busy < fullBusy {
 			return w
 		}
-		if w.loop.Busy() < best.loop.Busy() {
+		if busy < best.loop.Busy() {
 			best = w
 		}
 	}
 	return best
+}
+
+// alone tells whether no other loop has anything to do.
+func (w *worker) alone() bool {
+	for _, other := range w.server.workers {
+		if other != w && other.loop.Busy() >= unused {
+			return false
+		}
+	}
+	return true
 }
 
 // balance hands half of the clients that are active over to a loop that has

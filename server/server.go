@@ -32,8 +32,9 @@ type Server struct {
 	policies  map[string]*policy // by the pool's name
 	started   time.Time
 
-	clients atomic.Int64 // over all pools
-	nextID  atomic.Uint64
+	processors processors
+	clients    atomic.Int64 // over all pools
+	nextID     atomic.Uint64
 
 	idleWorkers chan struct{} // draining: one for each worker that has no session left; never closed
 	accepting   sync.WaitGroup
@@ -64,7 +65,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 	}
 	threads := threads(&cfg.Proxy)
 	for range threads {
-		loop, err := eventloop.New(threads > 1)
+		loop, err := eventloop.New(false)
 		if err != nil {
 			srv.closeListeners()
 			srv.closeLoops()
@@ -102,6 +103,7 @@ func (srv *Server) Run(ctx context.Context) error {
 	}
 	stopTidying := make(chan struct{})
 	srv.loops.Go(func() { tidyMemory(stopTidying) })
+	srv.loops.Go(func() { srv.processors.watch(stopTidying) })
 
 	<-ctx.Done()
 	close(stopTidying)

@@ -124,6 +124,7 @@ func (w *worker) onTick() {
 	w.parser.Release()
 	w.closeIdle()
 	w.balance()
+	w.loop.SetParked(!w.alone())
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.rings.trim()
 	}

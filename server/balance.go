@@ -11,6 +11,7 @@ const (
 	tooBusy   = 0.90 // a loop that is busier hands sessions over
 	unused    = 0.02 // a loop that is less busy has nothing to do
 	spareTime = 0.30 // processors that must be unused for such a loop to be opened
+	tooLong   = 5    // ticks that a loop must have been too busy: longer than it takes to know what is unused
 )
 
 // pick returns the worker for a new client: the first that is not full, or
@@ -46,8 +47,13 @@ func (w *worker) alone() bool {
 // time for them, if this one has none.
 func (w *worker) balance() {
 	if w.loop.Busy() < tooBusy || len(w.sessions) < 2 || len(w.server.workers) < 2 {
+		w.busyTicks = 0
 		return
 	}
+	if w.busyTicks++; w.busyTicks < tooLong {
+		return
+	}
+	w.busyTicks = 0
 	target := w.server.pick()
 	if target == w || target.loop.Busy() >= fullBusy {
 		return

@@ -35,9 +35,10 @@ type worker struct {
 	hashed  []*hashed          // finished, for reuse
 	rings   spareLines         // given back, for reuse
 
-	tick     *eventloop.Timer
-	ticks    int
-	draining bool
+	tick      *eventloop.Timer
+	ticks     int
+	busyTicks int // in a row, so far, in which the loop was too busy
+	draining  bool
 }
 
 const (

@@ -5,8 +5,6 @@ import (
 
 	"ringway/command"
 	"ringway/pipeline"
-	"ringway/pool"
-	"ringway/resp"
 )
 
 // pin is a connection that the session has to itself.
@@ -18,13 +16,28 @@ type pin struct {
 // alone is the Receiver of a request that must be answered before the session's
 // next one is run: either of them goes over a pinned connection.
 type alone struct {
-	s    *session
-	done func() // called before the reply's last part is passed on
+	s      *session
+	number uint32
+	done   func() // called before the reply's last part is passed on
 }
 
 // hold keeps the session from running further requests until release.
 func (s *session) hold()    { s.window = 0 }
 func (s *session) release() { s.window = s.w.conf.ClientPipeline }
+
+// next takes the request's place in the line, and holds the session.
+func (a *alone) next() (number uint32) {
+	a.s.hold()
+	a.number = a.s.push()
+	return a.number
+}
+
+// sent takes what sending came to: a failure if the request was refused.
+func (a *alone) sent(f *pipeline.Failure) {
+	if f != nil {
+		a.Fail(a.number, f, nil)
+	}
+}
 
 // Reply is pipeline.Receiver's.
 func (a *alone) Reply(number uint32, b []byte, last bool) {
@@ -58,13 +71,20 @@ func (a *alone) end() {
 
 var errNoPin = errors.New("ERR no connection is left for blocking commands and WATCH; try again, or raise pinned_connections")
 
-// takePin pins a connection to a server, if the session has none.
-func (s *session) takePin(server int) error {
-	if s.pin != nil {
+// pinFor takes a pinned connection to the server that owns all keys of a request.
+// One that the session has already must be to that server.
+func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
+	server, err := s.owner(cmd, args)
+	switch {
+	case err != nil:
+		return err
+	case s.pin != nil && s.pin.server != server:
+		return errCrossShard
+	case s.pin != nil:
 		return nil
 	}
 	conn, err := s.local.Pin(server, s.protocol)
-	if errors.Is(err, pool.ErrNoPin) {
+	if err != nil { // pool.ErrNoPin
 		return errNoPin
 	}
 	s.pin = &pin{server: server, conn: conn}
@@ -86,29 +106,15 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.head != s.tail {
 		return false // what came before must be done before
 	}
-	server, err := s.owner(cmd, args)
-	watching := s.pin != nil
-	switch {
-	case err != nil:
-	case watching && s.pin.server != server:
-		err = errCrossShard
-	default:
-		err = s.takePin(server)
+	a := &alone{s: s}
+	if s.pin == nil { // else WATCH has it, and keeps it
+		a.done = func() { s.dropPin(true) }
 	}
-	if err != nil {
+	if err := s.pinFor(cmd, args); err != nil {
 		s.replyError(err)
 		return true
 	}
-	number := s.push()
-	s.hold()
-	done := func() { s.dropPin(true) }
-	if watching {
-		done = nil
-	}
-	a := &alone{s: s, done: done}
-	if f := s.pin.conn.SendPatient(raw, a, number); f != nil {
-		a.Fail(number, f, nil)
-	}
+	a.sent(s.pin.conn.SendPatient(raw, a, a.next()))
 	return true
 }
 
@@ -118,28 +124,14 @@ func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.head != s.tail {
 		return false
 	}
-	server, err := s.owner(cmd, args)
-	switch {
-	case err != nil:
-	case s.pin != nil && s.pin.server != server:
-		err = errCrossShard
-	default:
-		err = s.takePin(server)
-	}
-	if err != nil {
+	if err := s.pinFor(cmd, args); err != nil {
 		s.replyError(err)
 		return true
 	}
-	number := s.push()
-	s.hold()
 	a := &alone{s: s}
-	if f := s.pin.conn.Send(raw, a, number); f != nil {
-		a.Fail(number, f, nil)
-	}
+	a.sent(s.pin.conn.Send(raw, a, a.next()))
 	return true
 }
 
 // unwatch ends WATCH by giving its connection up: UNWATCH, and DISCARD.
 func (s *session) unwatch() { s.dropPin(false) }
-
-var requestExec = resp.AppendRequest(nil, [][]byte{[]byte("EXEC")})

@@ -32,6 +32,7 @@ type transaction struct {
 
 var (
 	requestMulti = resp.AppendRequest(nil, [][]byte{[]byte("MULTI")})
+	requestExec  = resp.AppendRequest(nil, [][]byte{[]byte("EXEC")})
 
 	replyQueued  = []byte("+QUEUED\r\n")
 	replyAborted = []byte("-EXECABORT Transaction discarded because of previous errors.\r\n")

@@ -41,6 +41,12 @@ type Pool struct {
 // Watcher is told of servers that are down, to tell the pool with Restore when
 // they are back. It is called from any goroutine and must return at once.
 type Watcher interface {
+	// Suspect tells that a shard's primary, addr, may be it no longer; the shard is
+	// -1 for a whole Cluster. It comes as often as the data path meets it: the
+	// watcher limits its own rate. Static pools do not call it.
+	Suspect(p *Pool, shard int, addr string, why Suspicion)
+
+	// ServerDown tells of a static pool's server, by its index.
 	ServerDown(p *Pool, server int)
 }
 

@@ -22,6 +22,8 @@ type watcher struct {
 	down []int
 }
 
+func (w *watcher) Suspect(*Pool, int, string, Suspicion) {}
+
 func (w *watcher) ServerDown(_ *Pool, server int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -155,3 +155,6 @@ func NewClient(c *conf.Pool, s *conf.Server) *redis.Client {
 		DialTimeout: c.ConnectTimeout, ReadTimeout: c.ConnectTimeout, WriteTimeout: c.ConnectTimeout,
 	})
 }
+
+// Suspect is pool.Watcher's; it comes from pools that the Prober does not watch.
+func (pr *Prober) Suspect(*pool.Pool, int, string, pool.Suspicion) {}

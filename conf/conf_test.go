@@ -122,6 +122,7 @@ func TestEverySettingIsKept(t *testing.T) {
 threads = 3
 log_level = "error"
 log_format = "json"
+zone = "z"
 max_clients = 5
 client_idle_timeout = "1m"
 drain_timeout = "2m"
@@ -148,6 +149,8 @@ tcpkeepalive = true
 reuseport = true
 redis = true
 redis_auth = "secret"
+redis_user = "u"
+resolve_interval = "23s"
 redis_db = 0
 preconnect = true
 auto_eject_hosts = true
@@ -163,13 +166,15 @@ servers = ["localhost:6379"]
 	want := &Config{
 		Path: "ringway.toml",
 		Proxy: Proxy{
-			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", MaxClients: 5,
+			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
 			ClientIdleTimeout: time.Minute, DrainTimeout: 2 * time.Minute,
 			MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
 			ServerQueue: 13, ServerQueueBytes: 14 << 10,
 		},
 		Pools: []Pool{{
+			Topology: Static, ReadFrom: ReadPrimary, MaxReplicaLag: 10 * time.Second, FailoverWait: 5 * time.Second, ProbeInterval: time.Second,
+			ResolveInterval: 23 * time.Second, RedisUser: "u",
 			Name: "alpha", Listen: Listen{Network: "unix", Addr: "/run/ringway.sock", Mode: 0o660},
 			Backlog: 17, ReusePort: true, MaxClients: 18,
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
@@ -323,8 +328,33 @@ func TestExampleFileLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range append(namesOf(proxySettings), namesOf(poolSettings)...) {
-		if name != "redis" && !strings.Contains(string(text), "\n"+name+" = ") && !strings.Contains(string(text), "\n#"+name+" = ") {
+		if name != "redis" && name != "shards" && !strings.Contains(string(text), "\n"+name+" = ") && !strings.Contains(string(text), "\n#"+name+" = ") {
 			t.Errorf("%s says nothing of %s", path, name)
 		}
+	}
+}
+
+// What the example shows of high availability is right as well, once its lines
+// are in force.
+func TestExampleOfHighAvailabilityLoads(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../examples/ringway.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, ok := strings.Cut(string(text), "\n# High availability")
+	if !ok {
+		t.Fatal("the example has no such part")
+	}
+	var b strings.Builder
+	b.WriteString("[proxy]\nzone = \"eu-1a\"\n")
+	for line := range strings.Lines(part) {
+		if setting, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(setting, " ") && !strings.Contains(setting, "tls") {
+			b.WriteString(setting)
+		}
+	}
+	c := mustParse(t, b.String())
+	if len(c.Pools) != 3 || c.Pools[0].Topology != Sentinel || c.Pools[1].Topology != Replicated || c.Pools[2].Topology != Cluster {
+		t.Errorf("pools %+v", c.Pools)
 	}
 }

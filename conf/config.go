@@ -5,15 +5,13 @@
 // reported at once, each with its place in the file and what would be right;
 // a Config that Load returned needs no further checks.
 //
-// The package reads the named file and does no other I/O: it neither resolves
-// names nor opens sockets.
+// The package reads the named file and those with certificates that it names,
+// and does no other I/O: it neither resolves names nor opens sockets.
 package conf
 
 import (
 	"log/slog"
 	"time"
-
-	"ringway/hashring"
 )
 
 // Config is a validated configuration. It is never changed after Load, so
@@ -29,6 +27,7 @@ type Proxy struct {
 	Threads   int        // event loops; 0 means one per core
 	LogLevel  slog.Level // default info
 	LogFormat string     // "text" (default) or "json"
+	Zone      string     // where the proxy stands, for read_from = "zone"; "" for nowhere in particular
 
 	MaxClients        int           // accepted clients over all pools; default 10000
 	ClientIdleTimeout time.Duration // a client silent for so long is closed; 0 (default) means never
@@ -44,7 +43,8 @@ type Proxy struct {
 	ServerQueueBytes  int64 // unwritten request bytes for one connection to a server, same; default 64 MiB
 }
 
-// Pool is one [pools.NAME] table: a ring of servers behind one listen address.
+// Pool is one [pools.NAME] table: servers that look like one Redis behind one
+// listen address.
 type Pool struct {
 	Name string
 
@@ -64,17 +64,33 @@ type Pool struct {
 	RedisAuth          string        // password clients must give and servers get; "" for none
 	RedisDB            int           // database selected on every server connection
 	Preconnect         bool          // connect at start instead of at the first request
-	AutoEjectHosts     bool          // take a failed server off the ring until it answers again
+	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too
 	ServerConnections  int           // connections of each loop to each server; default 1
 	PinnedConnections  int           // connections, over all loops and servers, that clients may have to themselves; default 1024
 	ServerRetryTimeout time.Duration // an ejected server is not probed earlier; default 30s
 	ServerFailureLimit int           // consecutive failures that eject; default 2
 
-	DefaultServer string   // name of the server for what concerns none in particular; "" for the first of Servers
+	DefaultServer string   // name of the server or shard for what concerns none in particular; "" for the first
 	AllowCommands []string // guarded commands that are served all the same, lower case: "keys", "config|get"; a container means its subcommands
 	DenyCommands  []string // commands that are refused, same; they have precedence
 
-	Servers []Server // in twemproxy's index order: by length of Name, then bytes
+	Topology  string    // Static (default), Replicated, Sentinel or Cluster
+	Servers   []Server  // Static: in twemproxy's index order, by length of Name, then bytes; Cluster: who to ask first, in the order of the text; else nil
+	Shards    []Shard   // Replicated and Sentinel: in the same index order; else nil
+	Sentinels []Address // Sentinel: where they listen; else nil
+
+	RedisUser                  string // ACL user whose password RedisAuth is at the servers; "" for the default user
+	SentinelUser, SentinelAuth string // what Sentinels are told; "" for the default user, and for none
+	ServerTLS, SentinelTLS     *TLS   // how servers and Sentinels are spoken to; nil for in clear
+
+	ReadFrom        string            // ReadPrimary (default), ReadPreferReplica, ReadReplica, ReadLowestLatency or ReadZone
+	MaxReplicaLag   time.Duration     // a replica that heard from its primary longer ago is not read; 0 means no bound; default 10s
+	HedgeAfter      time.Duration     // a read without reply for so long is sent to another server too; 0 (default) means never
+	FailoverWait    time.Duration     // how long requests wait for a new primary; default 5s
+	ProbeInterval   time.Duration     // how often servers, Sentinels and the Cluster are asked; default 1s
+	ResolveInterval time.Duration     // how often host names are resolved again; 0 means at each connection only; default 10s
+	AddressMap      map[string]string // addresses that servers and Sentinels tell, to those to connect to; see MapAddr
+	Zones           []Zone            // which servers stand where; see ZoneOf
 }
 
 // Listen is the address a pool's clients connect to.
@@ -90,19 +106,4 @@ type Server struct {
 	Network string // "tcp" or "unix"
 	Addr    string // as Listen.Addr
 	Weight  int    // at least 1
-}
-
-// Ring returns what package hashring needs to place the pool's keys: its
-// servers have the indices of Servers. The result is the caller's.
-func (p *Pool) Ring() hashring.Config {
-	c := hashring.Config{
-		Hash:         p.Hash,
-		Distribution: p.Distribution,
-		HashTag:      p.HashTag,
-		UnsignedChar: !p.HashSignedChar,
-	}
-	for _, s := range p.Servers {
-		c.Servers = append(c.Servers, hashring.Server{Name: s.Name, Weight: s.Weight})
-	}
-	return c
 }

@@ -51,5 +51,13 @@ func DefaultPool(name string) Pool {
 		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default
 		ServerRetryTimeout: 30 * time.Second, // twemproxy's
 		ServerFailureLimit: 2,                // twemproxy's
+
+		Topology:        Static,           // as a text from twemproxy has no such key
+		ReadFrom:        ReadPrimary,      // replicas answer with the past
+		MaxReplicaLag:   10 * time.Second, // what a replica is behind while it is well is far less
+		HedgeAfter:      0,                // never: it costs reads
+		FailoverWait:    5 * time.Second,  // Sentinels need two to four after a primary died
+		ProbeInterval:   time.Second,      // a Sentinel's own rhythm
+		ResolveInterval: 10 * time.Second, // names that move have short lives in DNS
 	}
 }

@@ -15,6 +15,10 @@ import (
 // place in the text, and that a Config needs no further checks.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(example))
+	if text, err := os.ReadFile("../examples/ringway.toml"); err == nil {
+		f.Add(text)
+		f.Add([]byte(strings.ReplaceAll(string(text), "\n#", "\n")))
+	}
 	files, err := filepath.Glob("testdata/invalid/*.toml")
 	if err != nil {
 		f.Fatal(err)
@@ -60,14 +64,20 @@ func checkConfig(t *testing.T, c *Config) {
 		t.Error("no pool")
 	}
 	for _, p := range c.Pools {
-		if _, err := hashring.New(p.Ring()); err != nil {
+		if _, err := hashring.New(p.Ring()); err != nil && p.Topology != Cluster {
 			t.Errorf("pool %q makes no ring: %v", p.Name, err)
 		}
 		if p.Listen.Addr == "" || p.Timeout < 0 || p.ConnectTimeout <= 0 || p.ServerFailureLimit < 1 || p.ServerConnections < 1 || p.Backlog < 1 {
 			t.Errorf("pool %+v", p)
 		}
-		if !slices.IsSortedFunc(p.Servers, func(a, b Server) int { return hashring.Compare(a.Name, b.Name) }) {
+		if p.Topology != Cluster && !slices.IsSortedFunc(p.Servers, func(a, b Server) int { return hashring.Compare(a.Name, b.Name) }) {
 			t.Errorf("servers %v are not in order", p.Servers)
+		}
+		if !slices.IsSortedFunc(p.Shards, func(a, b Shard) int { return hashring.Compare(a.Name, b.Name) }) {
+			t.Errorf("shards %v are not in order", p.Shards)
+		}
+		if (p.Topology == Static || p.Topology == Cluster) != (p.Shards == nil) || (p.Servers == nil) == (p.Shards == nil) || (p.Topology == Sentinel) != (p.Sentinels != nil) || p.ProbeInterval <= 0 {
+			t.Errorf("pool %+v", p)
 		}
 	}
 	if x := c.Proxy; x.MaxClients < 1 || x.MaxRequest < 1 || x.MaxBulk < 1 || x.MaxArgs < 1 || x.ClientPipeline < 1 || x.ClientOutputLimit < x.ClientOutput || x.ServerQueue < 1 || x.DrainTimeout < 0 {
@@ -82,6 +92,11 @@ func FuzzAddresses(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if server, err := parseServer(s); err == nil && (server.Name == "" || server.Addr == "" || server.Weight < 1) {
 			t.Errorf("parseServer(%q) = %+v", s, server)
+		}
+		if a, err := parseAddress(s); err == nil {
+			if again, err := parseAddress(a.Addr); err != nil || again != a {
+				t.Errorf("parseAddress(%q) = %+v, of which Addr gives %+v, %v", s, a, again, err)
+			}
 		}
 		listen, err := parseListen(s)
 		if err != nil {

@@ -88,6 +88,7 @@ func (b *builder) file(root *node, values map[string]any) {
 			complete = complete && nearest(name, []string{"pools"}) == ""
 		}
 	}
+	b.checkZones(root)
 	if complete && root.table["pools"] == nil {
 		b.report.mistake(0, "", noPool)
 	}
@@ -117,7 +118,7 @@ func (b *builder) table(n *node, v any, where, want string) (map[string]any, boo
 
 func (b *builder) proxy(n *node, values map[string]any) {
 	p := &b.conf.Proxy
-	read(b, n, values, "proxy", proxySettings, p, poolNames, "a [pools.NAME] table")
+	read(reading{report: b.report, node: n, values: values, table: "proxy", elsewhere: poolNames, other: "a [pools.NAME] table"}, proxySettings, p)
 	if p.ClientOutputLimit < p.ClientOutput {
 		at := n.table["client_output_limit"]
 		if at == nil {
@@ -153,39 +154,59 @@ func (b *builder) pools(n *node, values map[string]any) {
 func (b *builder) pool(name string, n *node, values map[string]any) {
 	pool, table := DefaultPool(name), poolTable(name)
 	before := len(b.report.mistakes)
-	guessed := read(b, n, values, table, poolSettings, &pool, proxyNames, "the [proxy] table")
-
-	for _, key := range []string{"listen", "servers"} {
-		if n.table[key] == nil && !b.partial && !slices.Contains(guessed, key) {
-			b.report.mistake(n.key, table, requirement(key))
-		}
+	in := reading{report: b.report, partial: b.partial, node: n, values: values, table: table, elsewhere: proxyNames, other: "the [proxy] table"}
+	// The topology says what the other keys mean, wherever it stands.
+	topology, known := values["topology"].(string)
+	if known = known && slices.Contains(topologies, topology); known {
+		pool.Topology = topology
 	}
-	if pool.DefaultServer != "" && len(pool.Servers) > 0 && !slices.ContainsFunc(pool.Servers, func(s Server) bool { return s.Name == pool.DefaultServer }) {
-		var names []string
-		for _, s := range pool.Servers {
-			names = append(names, s.Name)
-		}
-		b.report.mistake(n.table["default_server"].start, table, fmt.Sprintf("default_server %q %s", pool.DefaultServer, unknown(pool.DefaultServer, names)))
+	settled := known || n.table["topology"] == nil && !b.partial
+	if settled {
+		in.misplaced = misplaced(pool.Topology, known)
 	}
+	guessed := read(in, poolSettings, &pool)
+	if settled {
+		b.require(&pool, n, guessed)
+	}
+	b.checkTogether(&pool, n, values)
 	if pool.Listen.Addr != "" {
 		b.checkListen(&pool, n.table["listen"])
 	}
-	if len(b.report.mistakes) == before && !b.partial {
+	if len(b.report.mistakes) == before && !b.partial && pool.Topology != Cluster {
 		// What the settings say is right one by one; whether they make a ring
 		// together is the ring's to judge.
 		if _, err := hashring.New(pool.Ring()); err != nil {
-			b.report.mistake(n.table["servers"].start, table, err.Error())
+			b.report.mistake(placesNode(n).start, table, err.Error())
 		}
 	}
 	b.warnPool(&pool, n)
 	b.conf.Pools = append(b.conf.Pools, pool)
 }
 
-func requirement(key string) string {
-	if key == "listen" {
-		return `listen is missing; want the address for clients, such as listen = "127.0.0.1:22121"`
+// placesNode returns where the places on a pool's ring are listed.
+func placesNode(n *node) *node {
+	for _, key := range []string{"servers", "shards", "masters"} {
+		if at := n.table[key]; at != nil {
+			return at
+		}
 	}
-	return `servers is missing; want a list such as servers = ["127.0.0.1:6379:1 alpha1"]`
+	return n
+}
+
+// require reports settings that a pool can't be without. Guessed are those that
+// are there but misspelt.
+func (b *builder) require(p *Pool, n *node, guessed []string) {
+	missing := func(key string) bool {
+		return n.table[key] == nil && !b.partial && !slices.Contains(guessed, key)
+	}
+	if missing("listen") {
+		b.report.mistake(n.key, poolTable(p.Name), `listen is missing; want the address for clients, such as listen = "127.0.0.1:22121"`)
+	}
+	for _, r := range required[p.Topology] {
+		if missing(r.key) {
+			b.report.mistake(n.key, poolTable(p.Name), r.key+" is missing; want "+r.example)
+		}
+	}
 }
 
 // checkListen reports an address that another pool listens on already.

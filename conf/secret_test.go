@@ -24,6 +24,8 @@ func TestPasswordsAreNotReported(t *testing.T) {
 		`redis_auth2 = "swordfish"`,
 		`password = swordfish`,
 		`requirepass = swordfish`,
+		`sentinel_auth = swordfish`,
+		`sentinel_auth = ["swordfish"]`,
 	} {
 		_, _, err := Parse([]byte(minimal(line)), "x")
 		if err == nil {

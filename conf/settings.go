@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"ringway/hashring"
@@ -20,6 +21,7 @@ type setting[T any] struct {
 var proxySettings = []setting[Proxy]{
 	{"threads", func(v *value, p *Proxy) { v.integer(&p.Threads, 0, 1024) }},
 	{"log_level", setLogLevel},
+	{"zone", setZone},
 	{"log_format", func(v *value, p *Proxy) { v.word(&p.LogFormat, []string{"text", "json"}) }},
 	{"max_clients", func(v *value, p *Proxy) { v.integer(&p.MaxClients, 1, math.MaxInt32) }},
 	{"client_idle_timeout", func(v *value, p *Proxy) { v.duration(&p.ClientIdleTimeout, 0) }},
@@ -34,8 +36,8 @@ var proxySettings = []setting[Proxy]{
 	{"server_queue_bytes", func(v *value, p *Proxy) { v.size(&p.ServerQueueBytes, 1<<10, 1<<40) }},
 }
 
-// poolSettings are the keys of a [pools.NAME] table: twemproxy's, and
-// hash_signed_char and connect_timeout.
+// poolSettings are the keys of a [pools.NAME] table: twemproxy's, and what it
+// has no words for.
 var poolSettings = []setting[Pool]{
 	{"listen", setListen},
 	{"hash", func(v *value, p *Pool) { v.word(&p.Hash, hashring.HashNames()) }},
@@ -49,10 +51,12 @@ var poolSettings = []setting[Pool]{
 	{"tcpkeepalive", func(v *value, p *Pool) { v.boolean(&p.TCPKeepAlive) }},
 	{"reuseport", func(v *value, p *Pool) { v.boolean(&p.ReusePort) }},
 	{"redis", setRedis},
-	{"redis_auth", setRedisAuth},
+	{"redis_auth", func(v *value, p *Pool) { setSecret(v, &p.RedisAuth) }},
+	{"redis_user", func(v *value, p *Pool) { setUser(v, &p.RedisUser) }},
 	{"redis_db", func(v *value, p *Pool) { v.integer(&p.RedisDB, 0, math.MaxInt32) }},
 	{"preconnect", func(v *value, p *Pool) { v.boolean(&p.Preconnect) }},
 	{"auto_eject_hosts", func(v *value, p *Pool) { v.boolean(&p.AutoEjectHosts) }},
+	{"eject", setEject},
 	{"server_connections", func(v *value, p *Pool) { v.integer(&p.ServerConnections, 1, 1024) }},
 	{"pinned_connections", func(v *value, p *Pool) { v.integer(&p.PinnedConnections, 0, 1<<20) }},
 	{"server_retry_timeout", func(v *value, p *Pool) { v.duration(&p.ServerRetryTimeout, time.Millisecond) }},
@@ -61,6 +65,22 @@ var poolSettings = []setting[Pool]{
 	{"allow_commands", func(v *value, p *Pool) { v.commands(&p.AllowCommands, true) }},
 	{"deny_commands", func(v *value, p *Pool) { v.commands(&p.DenyCommands, false) }},
 	{"servers", setServers},
+	{"topology", func(v *value, p *Pool) { v.word(&p.Topology, topologies) }},
+	{"shards", setShards},
+	{"sentinels", setSentinels},
+	{"masters", setMasters},
+	{"sentinel_user", func(v *value, p *Pool) { setUser(v, &p.SentinelUser) }},
+	{"sentinel_auth", func(v *value, p *Pool) { setSecret(v, &p.SentinelAuth) }},
+	{"read_from", func(v *value, p *Pool) { v.word(&p.ReadFrom, readFroms) }},
+	{"max_replica_lag", func(v *value, p *Pool) { v.duration(&p.MaxReplicaLag, 0) }},
+	{"hedge_after", func(v *value, p *Pool) { v.duration(&p.HedgeAfter, 0) }},
+	{"failover_wait", func(v *value, p *Pool) { v.duration(&p.FailoverWait, 0) }},
+	{"probe_interval", func(v *value, p *Pool) { v.duration(&p.ProbeInterval, 10*time.Millisecond) }},
+	{"resolve_interval", func(v *value, p *Pool) { v.duration(&p.ResolveInterval, 0) }},
+	{"address_map", setAddressMap},
+	{"zones", setZones},
+	{"server_tls", func(v *value, p *Pool) { setTLS(v, &p.ServerTLS) }},
+	{"sentinel_tls", func(v *value, p *Pool) { setTLS(v, &p.SentinelTLS) }},
 }
 
 var (
@@ -76,26 +96,47 @@ func namesOf[T any](settings []setting[T]) []string {
 	return names
 }
 
+// reading is a table of the text that is to be read.
+type reading struct {
+	report  *report
+	partial bool
+	node    *node
+	values  map[string]any
+	table   string // for the report
+	prefix  string // before the names of keys in the report: "server_tls."
+
+	misplaced func(key string) string // what is wrong with a key being there, "" for nothing; nil if they all may be
+	elsewhere []string                // keys of another table,
+	other     string                  // and which that is
+}
+
 // read sets what a table of the text says and reports keys that are unknown or
-// belong in the other kind of table. It returns the known keys that were
-// probably meant by unknown ones.
-func read[T any](b *builder, n *node, values map[string]any, table string, settings []setting[T], into *T, elsewhere []string, other string) (guessed []string) {
+// belong in another kind of table. It returns the known keys that were probably
+// meant by unknown ones.
+func read[T any](in reading, settings []setting[T], into *T) (guessed []string) {
 	names := namesOf(settings)
-	for _, name := range n.names {
-		at := n.table[name]
-		if i := slices.Index(names, name); i >= 0 {
-			v := value{report: b.report, table: table, name: name, node: at, v: values[name]}
-			settings[i].set(&v, into)
+	for _, name := range in.node.names {
+		at := in.node.table[name]
+		i := slices.Index(names, name)
+		if i < 0 {
+			message := unknown(name, names)
+			if slices.Contains(in.elsewhere, name) {
+				message = "belongs in " + in.other
+			}
+			in.report.mistake(at.key, in.table, fmt.Sprintf("key %q %s", in.prefix+name, message))
+			if g := nearest(name, names); g != "" {
+				guessed = append(guessed, g)
+			}
 			continue
 		}
-		message := unknown(name, names)
-		if slices.Contains(elsewhere, name) {
-			message = "belongs in " + other
+		if in.misplaced != nil {
+			if message := in.misplaced(name); message != "" {
+				in.report.mistake(at.key, in.table, name+" "+message)
+				continue
+			}
 		}
-		b.report.mistake(at.key, table, fmt.Sprintf("key %q %s", name, message))
-		if g := nearest(name, names); g != "" {
-			guessed = append(guessed, g)
-		}
+		v := value{report: in.report, partial: in.partial, table: in.table, name: in.prefix + name, node: at, v: in.values[name], siblings: names}
+		settings[i].set(&v, into)
 	}
 	return guessed
 }
@@ -144,8 +185,8 @@ func setRedis(v *value, _ *Pool) {
 	}
 }
 
-// setRedisAuth keeps the password out of the report.
-func setRedisAuth(v *value, p *Pool) {
+// setSecret keeps a password out of the report.
+func setSecret(v *value, into *string) {
 	s, ok := v.v.(string)
 	switch {
 	case !ok:
@@ -153,7 +194,29 @@ func setRedisAuth(v *value, p *Pool) {
 	case s == "":
 		v.failAt(v.node, "is empty; want a password, or no such key")
 	default:
-		p.RedisAuth = s
+		*into = s
+	}
+}
+
+// setUser reads the name of an ACL user, which Redis splits at spaces.
+func setUser(v *value, into *string) {
+	s, ok := v.text("ringway")
+	switch {
+	case !ok:
+	case s == "" || hasControl(s) || strings.Contains(s, " "):
+		v.fail("want the name of an ACL user, or no such key for the default user")
+	default:
+		*into = s
+	}
+}
+
+// ejects are the values of eject, which says what auto_eject_hosts says.
+var ejects = []string{"fail", "eject"}
+
+func setEject(v *value, p *Pool) {
+	word := ejects[0]
+	if v.word(&word, ejects) {
+		p.AutoEjectHosts = word == ejects[1]
 	}
 }
 
@@ -164,50 +227,8 @@ func setDefaultServer(v *value, p *Pool) {
 	switch {
 	case !ok:
 	case s == "":
-		v.fail("want the name of a server, or no such key")
+		v.fail("want the name of a server or shard, or no such key")
 	default:
 		p.DefaultServer = s
 	}
-}
-
-// setServers reads the list of servers, each of which must have a name of its
-// own. Two names for one address are allowed, as in twemproxy, but earn a
-// warning.
-func setServers(v *value, p *Pool) {
-	const want = `a list of quoted strings, such as ["127.0.0.1:6379:1 alpha1"]`
-	list, ok := v.v.([]any)
-	if !ok || len(list) != len(v.node.elems) {
-		v.fail("want %s", want)
-		return
-	}
-	if len(list) == 0 {
-		v.fail("want at least one, in %s", want)
-		return
-	}
-	names, addrs := map[string]*node{}, map[string]string{}
-	for i, e := range list {
-		at := v.node.elems[i]
-		written := "entry " + v.rawOf(at) + ": "
-		s, ok := e.(string)
-		if !ok {
-			v.failAt(at, written+`want a quoted string, such as "127.0.0.1:6379:1 alpha1"`)
-			continue
-		}
-		server, err := parseServer(s)
-		if err != nil {
-			v.failAt(at, written+err.Error())
-			continue
-		}
-		if first := names[server.Name]; first != nil {
-			v.failAt(at, fmt.Sprintf("%stwo servers of the name %q, the first in line %d; want another name, after a space", written, server.Name, v.report.line(first.start)))
-			continue
-		}
-		names[server.Name] = at
-		if first, ok := addrs[server.Addr]; ok {
-			v.report.warn(at.start, v.table, fmt.Sprintf("servers %stwo names for one address, %q and %q: it gets the keys of both", written, first, server.Name))
-		}
-		addrs[server.Addr] = server.Name
-		p.Servers = append(p.Servers, server)
-	}
-	slices.SortFunc(p.Servers, func(a, b Server) int { return hashring.Compare(a.Name, b.Name) })
 }

@@ -13,11 +13,14 @@ import (
 // value is one setting as the text has it, on its way into a Config. Its
 // methods store it if it is right and report what is wrong otherwise.
 type value struct {
-	report *report
-	table  string // for the report
-	name   string // the key
-	node   *node
-	v      any // as the TOML library decodes it into an any
+	report  *report
+	partial bool   // of a table part of which was left out for its syntax
+	table   string // for the report
+	name    string // the key
+	node    *node
+	v       any // as the TOML library decodes it into an any
+
+	siblings []string // keys of the table that it is in
 }
 
 // fail reports that the value is wrong, naming it as it was written.
@@ -83,16 +86,56 @@ func span(low, high int) string {
 	return fmt.Sprintf("%d to %d", low, high)
 }
 
-// word stores one of the known words. What is there before is the example of
-// what would be right.
-func (v *value) word(into *string, known []string) {
+// word stores one of the known words, and reports whether it did. What is there
+// before is the example of what would be right.
+func (v *value) word(into *string, known []string) bool {
 	s, ok := v.text(cmp.Or(*into, known[0]))
 	switch {
 	case !ok:
 	case slices.Contains(known, s):
 		*into = s
+		return true
 	default:
 		v.failAt(v.node, v.rawOf(v.node)+" "+unknown(s, known))
+	}
+	return false
+}
+
+// list calls set with each element of a list of strings, at least one, and
+// reports what it says is wrong with it. The example is of an element.
+func (v *value) list(example string, set func(at *node, s string) error) {
+	want := fmt.Sprintf(`a list of quoted strings, such as [%q]`, example)
+	list, ok := v.v.([]any)
+	if !ok || len(list) != len(v.node.elems) {
+		v.fail("want %s", want)
+		return
+	}
+	if len(list) == 0 {
+		v.fail("want at least one, in %s", want)
+		return
+	}
+	for i, e := range list {
+		at := v.node.elems[i]
+		err := fmt.Errorf("want a quoted string, such as %q", example)
+		if s, ok := e.(string); ok {
+			err = set(at, s)
+		}
+		if err != nil {
+			v.failAt(at, "entry "+v.rawOf(at)+": "+err.Error())
+		}
+	}
+}
+
+// entries calls set with each entry of a table of the user's own keys, in the
+// order of the text. The example is of a table.
+func (v *value) entries(example string, set func(at *node, key string, entry any)) {
+	table, ok := v.v.(map[string]any)
+	if !ok {
+		v.fail("want a table, such as %s", example)
+		return
+	}
+	for _, key := range v.node.names {
+		set(v.node.table[key], key, table[key])
 	}
 }
 

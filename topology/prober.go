@@ -146,7 +146,7 @@ func (silence) Printf(context.Context, string, ...any) {}
 // pool's credentials and without retries. The caller closes it.
 func NewClient(c *conf.Pool, s *conf.Server) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Network: s.Network, Addr: s.Addr, Password: c.RedisAuth, DB: c.RedisDB,
+		Network: s.Network, Addr: s.Addr, Username: c.RedisUser, Password: c.RedisAuth, DB: c.RedisDB,
 		Protocol: 2, DisableIdentity: true,
 		MaxRetries: -1, DialerRetries: 1,
 		// With fewer, one failed attempt would start a goroutine that goes on

@@ -1,9 +1,13 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"ringway/conf"
+)
 
 const checkHelp = `ringway check says what is wrong with a configuration file, all at once, with
-places and what would be right, or that it is in order.
+places and what would be right, or that it is in order and what the pools are.
 
 usage:
   ringway check -c FILE
@@ -12,7 +16,8 @@ Exit codes: 0 in order, perhaps with warnings; 2 with mistakes.
 `
 
 // runCheck reads a configuration file and tells what it thinks of it: mistakes
-// and warnings on s.err, one line on s.out if there are no mistakes.
+// and warnings on s.err, and if there are no mistakes, on s.out a line for each
+// pool.
 func runCheck(s streams, args []string) int {
 	fs := newFlags("check")
 	path := fs.String("c", "", "configuration `FILE`")
@@ -27,12 +32,40 @@ func runCheck(s streams, args []string) int {
 		return exitUsage
 	}
 	s.diagnose(warnings)
-	servers := 0
-	for _, p := range cfg.Pools {
-		servers += len(p.Servers)
+	fmt.Fprintf(s.out, "%s: ok, %s\n", *path, count(len(cfg.Pools), "pool"))
+	for i := range cfg.Pools {
+		fmt.Fprintf(s.out, "  %s\n", summary(&cfg.Pools[i]))
 	}
-	fmt.Fprintf(s.out, "%s: ok, %s, %s\n", *path, count(len(cfg.Pools), "pool"), count(servers, "server"))
 	return exitOK
+}
+
+// summary says in one line what a pool is.
+func summary(p *conf.Pool) string {
+	var what string
+	switch p.Topology {
+	case conf.Replicated:
+		servers := 0
+		for _, s := range p.Shards {
+			servers += len(s.Servers)
+		}
+		what = fmt.Sprintf("%s of %s in all", count(len(p.Shards), "shard"), count(servers, "server"))
+	case conf.Sentinel:
+		what = fmt.Sprintf("%s, %s", count(len(p.Shards), "master"), count(len(p.Sentinels), "Sentinel"))
+	case conf.Cluster:
+		what = fmt.Sprintf("%s to ask first", count(len(p.Servers), "server"))
+	default:
+		what = count(len(p.Servers), "server")
+	}
+	if len(p.Places()) > 1 {
+		what += fmt.Sprintf(", %s by %s", p.Distribution, p.Hash)
+	}
+	if p.Topology != conf.Static {
+		what += ", reads from " + p.ReadFrom
+	}
+	if p.ServerTLS != nil {
+		what += ", TLS"
+	}
+	return fmt.Sprintf("%s: %s, %s, %s", p.Name, p.Listen.Addr, p.Topology, what)
 }
 
 // count returns "1 pool" or "2 pools".

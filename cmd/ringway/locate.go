@@ -22,7 +22,8 @@ usage:
   ringway locate -c FILE [-pool NAME] [--down SERVER]... [--hex] [--] KEY...
 
 It prints a line for each key: the key as it was given, a tab, and the name of
-the server. A KEY of "-" stands for keys on standard input, one a line. Keys
+the server, of the shard where servers are found out, or in a Redis Cluster the
+number of the slot. A KEY of "-" stands for keys on standard input, one a line. Keys
 that begin with a hyphen follow "--"; keys with any other bytes can be given in
 hexadecimal with --hex.
 
@@ -58,12 +59,12 @@ func runLocate(s streams, args []string) int {
 	if err != nil {
 		return s.usage("locate", err)
 	}
-	ring, err := ringWithout(s, p, down)
+	owner, err := ownerOf(s, p, down)
 	if err != nil {
 		return s.usage("locate", err)
 	}
 	out := bufio.NewWriter(s.out)
-	l := locator{pool: p, ring: ring, hex: *inHex, out: out}
+	l := locator{owner: owner, hex: *inHex, out: out}
 	err = l.locateAll(fs.Args(), s.in)
 	if errFlush := out.Flush(); err == nil && errFlush != nil {
 		err = fmt.Errorf("standard output: %w", errFlush)
@@ -113,6 +114,23 @@ func choosePool(cfg *conf.Config, name string) (*conf.Pool, error) {
 	return nil, fmt.Errorf("no pool %q in %s; %s", name, cfg.Path, known(names))
 }
 
+// ownerOf returns a function that names who has a key in the pool, with the named
+// servers down.
+func ownerOf(s streams, p *conf.Pool, down []string) (func(key []byte) string, error) {
+	if p.Topology == conf.Cluster {
+		if len(down) > 0 {
+			return nil, fmt.Errorf("pool %q is a Redis Cluster, where keys stay in their slots whoever is down; want no --down", p.Name)
+		}
+		return func(key []byte) string { return fmt.Sprintf("slot %d", hashring.Slot(key)) }, nil
+	}
+	ring, err := ringWithout(s, p, down)
+	if err != nil {
+		return nil, err
+	}
+	places := p.Places()
+	return func(key []byte) string { return places[ring.Index(key)].Name }, nil
+}
+
 // ringWithout returns the pool's ring with the named servers down. It notes on
 // s.err what makes the answers less than certain.
 func ringWithout(s streams, p *conf.Pool, names []string) (*hashring.Ring, error) {
@@ -144,10 +162,9 @@ func ringWithout(s streams, p *conf.Pool, names []string) (*hashring.Ring, error
 
 // locator prints where keys are.
 type locator struct {
-	pool *conf.Pool
-	ring *hashring.Ring
-	hex  bool // keys are given in hexadecimal
-	out  io.Writer
+	owner func(key []byte) string
+	hex   bool // keys are given in hexadecimal
+	out   io.Writer
 }
 
 // errHexKey is the error for a key that is not hexadecimal, wrapped with the key.
@@ -198,8 +215,7 @@ func (l *locator) locate(given []byte) error {
 			return fmt.Errorf("key %q: %w", given, errHexKey)
 		}
 	}
-	name := l.pool.Servers[l.ring.Index(key)].Name
-	if _, err := fmt.Fprintf(l.out, "%s\t%s\n", given, name); err != nil {
+	if _, err := fmt.Fprintf(l.out, "%s\t%s\n", given, l.owner(key)); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"testing/iotest"
 
 	"ringway/conf"
-	"ringway/hashring"
 )
 
 func testLocator(t testing.TB, out io.Writer) *locator {
@@ -21,11 +20,11 @@ func testLocator(t testing.TB, out io.Writer) *locator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := hashring.New(cfg.Pools[0].Ring())
+	owner, err := ownerOf(streams{}, &cfg.Pools[0], nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &locator{pool: &cfg.Pools[0], ring: ring, out: out}
+	return &locator{owner: owner, out: out}
 }
 
 // Every line is a key, byte for byte, whatever is in it and however long it is.

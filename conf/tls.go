@@ -1,0 +1,162 @@
+package conf
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// TLS is a [pools.NAME.server_tls] or [pools.NAME.sentinel_tls] table: how the
+// proxy speaks TLS to servers or Sentinels. Names of files are relative to the
+// directory that the configuration file is in.
+type TLS struct {
+	CA         string // file with the certificates that sign the servers'; "" for the system's
+	Cert, Key  string // files with the proxy's own certificate and its key, which come together; "" for none
+	ServerName string // the name that certificates must be for; "" for the host that is connected to
+	Insecure   bool   // key insecure_skip_verify: take any certificate
+}
+
+var tlsSettings = []setting[TLS]{
+	{"ca", func(v *value, t *TLS) { v.file(&t.CA) }},
+	{"cert", func(v *value, t *TLS) { v.file(&t.Cert) }},
+	{"key", func(v *value, t *TLS) { v.file(&t.Key) }},
+	{"server_name", func(v *value, t *TLS) {
+		s, ok := v.text("redis.example.com")
+		if !ok {
+			return
+		}
+		name, err := parseHost(s)
+		if err != nil {
+			v.fail("%s", err)
+			return
+		}
+		t.ServerName = name
+	}},
+	{"insecure_skip_verify", func(v *value, t *TLS) { v.boolean(&t.Insecure) }},
+}
+
+// setTLS reads a table whose presence alone turns TLS on.
+func setTLS(v *value, into **TLS) {
+	table, ok := v.v.(map[string]any)
+	if !ok {
+		v.fail(`want a table, such as { ca = "ca.pem" }; an empty one, {}, goes by the system's certificates`)
+		return
+	}
+	t := &TLS{}
+	before := len(v.report.mistakes)
+	read(reading{report: v.report, node: v.node, values: table, table: v.table, prefix: v.name + "."}, tlsSettings, t)
+	if cert, key := v.node.table["cert"], v.node.table["key"]; cert != nil && key == nil && !v.partial {
+		v.failAt(cert, "cert has no key; want key too, the file with the certificate's private key")
+	} else if key != nil && cert == nil && !v.partial {
+		v.failAt(key, "key has no cert; want cert too, the file with the key's certificate")
+	}
+	if len(v.report.mistakes) == before {
+		v.checkFiles(t)
+	}
+	*into = t
+}
+
+// checkFiles reports files that do not hold what they should.
+func (v *value) checkFiles(t *TLS) {
+	at := func(key string) *node { return v.node.table[key] }
+	if _, err := t.roots(); err != nil {
+		v.failAt(at("ca"), err.Error())
+	}
+	if _, err := t.certificate(); err != nil {
+		v.failAt(at("cert"), err.Error())
+	}
+}
+
+// file stores the name of a file, which is relative to the text's.
+func (v *value) file(into *string) {
+	s, ok := v.text("ca.pem")
+	switch {
+	case !ok:
+	case s == "" || hasControl(s):
+		v.fail("want the name of a file, or no such key")
+	case filepath.IsAbs(s):
+		*into = s
+	default:
+		*into = filepath.Join(filepath.Dir(v.report.file), s)
+	}
+}
+
+// Config reads the files and returns what package crypto/tls needs of them. It
+// lacks ServerName where t does, as that is the host. The error names the file.
+func (t *TLS) Config() (*tls.Config, error) {
+	c := &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12}
+	var err error
+	if c.RootCAs, err = t.roots(); err != nil {
+		return nil, err
+	}
+	if c.Certificates, err = t.certificate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// roots returns the certificates that are trusted, nil for the system's.
+func (t *TLS) roots() (*x509.CertPool, error) {
+	if t.CA == "" {
+		return nil, nil
+	}
+	text, err := readPEM(t.CA)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("ca: %s holds no certificate; want PEM, with lines -----BEGIN CERTIFICATE-----", t.CA)
+	}
+	return pool, nil
+}
+
+// certificate returns the proxy's own certificate, if it has one.
+func (t *TLS) certificate() ([]tls.Certificate, error) {
+	if t.Cert == "" {
+		return nil, nil
+	}
+	cert, err := readPEM(t.Cert)
+	if err != nil {
+		return nil, fmt.Errorf("cert: %w", err)
+	}
+	key, err := readPEM(t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("cert %s and key %s: %w", t.Cert, t.Key, err)
+	}
+	return []tls.Certificate{pair}, nil
+}
+
+// readPEM reads a file of certificates or a key, which is no device or pipe and
+// is small.
+func readPEM(name string) ([]byte, error) {
+	const most = 8 << 20 // a system's bundle of all roots is a fortieth of that
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: want a file", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && len(text) > most {
+		err = errors.New("more than " + sizeText(most))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return text, nil
+}

@@ -1,0 +1,290 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ringway/hashring"
+)
+
+// What a pool's Topology may be: how it is found out which servers there are and
+// which of them take writes.
+const (
+	Static     = "static"     // each of Servers is a shard of its own, a primary that never changes
+	Replicated = "replicated" // each of Shards lists a primary and its replicas; they are asked who is which
+	Sentinel   = "sentinel"   // Sentinels are asked for the primary and the replicas of each of Shards
+	Cluster    = "cluster"    // a Redis Cluster is asked for everything; Servers are who to ask first
+)
+
+var topologies = []string{Static, Replicated, Sentinel, Cluster}
+
+// What a pool's ReadFrom may be: who answers commands that only read. Replicas
+// that are loading, have lost their primary or lag too far are never asked.
+const (
+	ReadPrimary       = "primary"        // the primary, which answers with the last write
+	ReadPreferReplica = "prefer_replica" // a replica, or the primary where none is fit
+	ReadReplica       = "replica"        // a replica; an error where none is fit
+	ReadLowestLatency = "lowest_latency" // who answers fastest, replica or primary
+	ReadZone          = "zone"           // a server of the proxy's own zone, else as prefer_replica
+)
+
+var readFroms = []string{ReadPrimary, ReadPreferReplica, ReadReplica, ReadLowestLatency, ReadZone}
+
+// Shard is a place on the ring: a primary and its replicas.
+type Shard struct {
+	Name    string   // what the ring hashes; under Sentinel the name of the master
+	Weight  int      // at least 1
+	Servers []Server // any of which may be the primary; nil under Sentinel, which knows them
+}
+
+// Address is where something other than a server of the pool listens.
+type Address struct {
+	Network string // "tcp"
+	Addr    string // "host:port" with IPv6 hosts in brackets
+}
+
+// Places returns the places on the pool's ring: its servers or its shards, with
+// the indices of Servers or Shards. A Cluster has none, as its slots are on no
+// ring. The result is the caller's.
+func (p *Pool) Places() []hashring.Server {
+	var places []hashring.Server
+	switch p.Topology {
+	case Cluster:
+	case Replicated, Sentinel:
+		for _, s := range p.Shards {
+			places = append(places, hashring.Server{Name: s.Name, Weight: s.Weight})
+		}
+	default:
+		for _, s := range p.Servers {
+			places = append(places, hashring.Server{Name: s.Name, Weight: s.Weight})
+		}
+	}
+	return places
+}
+
+// Ring returns what package hashring needs to place the pool's keys, with the
+// indices of Places. It is of no use for a Cluster, where hashring.Slot places
+// them. The result is the caller's.
+func (p *Pool) Ring() hashring.Config {
+	return hashring.Config{
+		Hash:         p.Hash,
+		Distribution: p.Distribution,
+		HashTag:      p.HashTag,
+		UnsignedChar: !p.HashSignedChar,
+		Servers:      p.Places(),
+	}
+}
+
+var errAddressForm = errors.New(`want "host:port" or "[ipv6]:port"`)
+
+// parseAddress reads "host:port" or "[ipv6]:port".
+func parseAddress(s string) (Address, error) {
+	colon := strings.LastIndexByte(s, ':')
+	if colon < 0 || strings.ContainsAny(s, " /") {
+		return Address{}, errAddressForm
+	}
+	host, err := parseHost(s[:colon])
+	if err != nil {
+		return Address{}, err
+	}
+	port, err := parsePort(s[colon+1:], 1)
+	if err != nil {
+		return Address{}, err
+	}
+	if strings.Contains(host, ":") && !strings.HasPrefix(s, "[") {
+		return Address{}, fmt.Errorf("want brackets around an IPv6 address: %q", net.JoinHostPort(host, port))
+	}
+	return Address{Network: "tcp", Addr: net.JoinHostPort(host, port)}, nil
+}
+
+// parseMember reads a server that has no place on the ring by itself, and so
+// neither weight nor name.
+func parseMember(s string) (Server, error) {
+	a, err := parseAddress(s)
+	if err != nil {
+		if server, errRing := parseServer(s); errRing == nil && server.Network == "tcp" {
+			return Server{}, fmt.Errorf("want no weight and no name: %q", server.Addr)
+		}
+		return Server{}, err
+	}
+	return Server{Name: a.Addr, Network: a.Network, Addr: a.Addr, Weight: 1}, nil
+}
+
+// setServers reads the list of servers of a static pool, or who to ask first in
+// a Cluster.
+func setServers(v *value, p *Pool) {
+	if p.Topology == Cluster {
+		setMembers(v, &p.Servers, map[string]*node{})
+		return
+	}
+	setRing(v, &p.Servers)
+}
+
+// setRing reads servers each of which is a place on the ring, with a name of its
+// own. Two names for one address are allowed, as in twemproxy, but earn a
+// warning.
+func setRing(v *value, into *[]Server) {
+	names, addrs := map[string]*node{}, map[string]string{}
+	v.list("127.0.0.1:6379:1 alpha1", func(at *node, s string) error {
+		server, err := parseServer(s)
+		if err != nil {
+			return err
+		}
+		if first := names[server.Name]; first != nil {
+			return fmt.Errorf("two servers of the name %q, the first in line %d; want another name, after a space", server.Name, v.report.line(first.start))
+		}
+		names[server.Name] = at
+		if first, ok := addrs[server.Addr]; ok {
+			v.report.warn(at.start, v.table, fmt.Sprintf("servers entry %s: two names for one address, %q and %q: it gets the keys of both", v.rawOf(at), first, server.Name))
+		}
+		addrs[server.Addr] = server.Name
+		*into = append(*into, server)
+		return nil
+	})
+	slices.SortFunc(*into, func(a, b Server) int { return hashring.Compare(a.Name, b.Name) })
+}
+
+// setMembers reads servers without weight and name, in their order; seen holds
+// the addresses that were read already, and where.
+func setMembers(v *value, into *[]Server, seen map[string]*node) {
+	v.list("10.0.0.1:6379", func(at *node, s string) error {
+		server, err := parseMember(s)
+		if err != nil {
+			return err
+		}
+		if err := v.once(seen, server.Addr, at); err != nil {
+			return err
+		}
+		*into = append(*into, server)
+		return nil
+	})
+}
+
+// once reports an address that was read before.
+func (v *value) once(seen map[string]*node, addr string, at *node) error {
+	if first := seen[addr]; first != nil {
+		return fmt.Errorf("the same address as in line %d; want each once", v.report.line(first.start))
+	}
+	seen[addr] = at
+	return nil
+}
+
+func setSentinels(v *value, p *Pool) {
+	seen := map[string]*node{}
+	v.list("10.0.0.1:26379", func(at *node, s string) error {
+		a, err := parseAddress(s)
+		if err != nil {
+			return err
+		}
+		if err := v.once(seen, a.Addr, at); err != nil {
+			return err
+		}
+		p.Sentinels = append(p.Sentinels, a)
+		return nil
+	})
+}
+
+// masterName is what Sentinel accepts as the name of a master.
+var masterName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// setMasters reads "name" or "name:weight" of each master, which is a shard.
+func setMasters(v *value, p *Pool) {
+	names := map[string]*node{}
+	v.list("sessions1", func(at *node, s string) error {
+		name, weight, weighted := strings.Cut(s, ":")
+		if !masterName.MatchString(name) {
+			return errors.New(`want the name that the Sentinels know a master by, of letters, digits, ".", "-" and "_", and ":weight" if need be, such as "sessions1:2"`)
+		}
+		shard := Shard{Name: name, Weight: 1}
+		if weighted {
+			var err error
+			if shard.Weight, err = parseWeight(weight); err != nil {
+				return err
+			}
+		}
+		if first := names[name]; first != nil {
+			return fmt.Errorf("the same master as in line %d; want each once", v.report.line(first.start))
+		}
+		names[name] = at
+		p.Shards = append(p.Shards, shard)
+		return nil
+	})
+	sortShards(p.Shards)
+}
+
+func sortShards(shards []Shard) {
+	slices.SortFunc(shards, func(a, b Shard) int { return hashring.Compare(a.Name, b.Name) })
+}
+
+// shardSettings are the keys of a [[pools.NAME.shards]] table.
+var shardSettings = []setting[shardTable]{
+	{"name", func(v *value, s *shardTable) {
+		name, ok := v.text("jobs1")
+		if ok && (name == "" || hasControl(name)) {
+			v.fail("want a name, without control characters")
+			return
+		}
+		s.Name = name
+	}},
+	{"weight", func(v *value, s *shardTable) { v.integer(&s.Weight, 1, math.MaxInt32) }},
+	{"servers", func(v *value, s *shardTable) { setMembers(v, &s.Servers, s.seen) }},
+}
+
+// shardTable is a Shard on its way out of the text.
+type shardTable struct {
+	Shard
+	seen map[string]*node // addresses of this and earlier shards
+}
+
+const shardsForm = `[[pools.NAME.shards]] tables, with double brackets, each with a name and servers = ["10.0.0.1:6379", "10.0.0.2:6379"]`
+
+// setShards reads the shards of a replicated pool.
+func setShards(v *value, p *Pool) {
+	tables, ok := tablesOf(v.v)
+	if !ok || len(tables) == 0 || len(tables) != len(v.node.elems) {
+		v.failAt(v.node, "want "+shardsForm)
+		return
+	}
+	names, seen := map[string]*node{}, map[string]*node{}
+	for i, table := range tables {
+		at := v.node.elems[i]
+		shard := shardTable{Shard: Shard{Weight: 1}, seen: seen}
+		in := reading{report: v.report, partial: v.partial, node: at, values: table, table: v.table, prefix: "shards.",
+			elsewhere: v.siblings, other: "the pool's own table, before the first [[...shards]]"}
+		guessed := read(in, shardSettings, &shard)
+		for _, key := range []string{"name", "servers"} {
+			if at.table[key] == nil && !v.partial && !slices.Contains(guessed, key) {
+				v.failAt(at, key+" is missing; want "+shardsForm)
+			}
+		}
+		if first := names[shard.Name]; first != nil && shard.Name != "" {
+			v.failAt(at.table["name"], fmt.Sprintf("name %q: the same as in line %d; want another", shard.Name, v.report.line(first.start)))
+			continue
+		}
+		names[shard.Name] = at
+		p.Shards = append(p.Shards, shard.Shard)
+	}
+	sortShards(p.Shards)
+}
+
+// tablesOf returns the tables of an array, whichever way it was written.
+func tablesOf(v any) ([]map[string]any, bool) {
+	if tables, ok := v.([]map[string]any); ok {
+		return tables, true
+	}
+	list, ok := v.([]any)
+	var tables []map[string]any
+	for _, e := range list {
+		table, isTable := e.(map[string]any)
+		if !isTable {
+			return nil, false
+		}
+		tables = append(tables, table)
+	}
+	return tables, ok
+}

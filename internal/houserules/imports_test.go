@@ -25,11 +25,12 @@ var arrows = map[string][]string{
 	"topology":  {"pool", "conf"},
 
 	"internal/fakeredis": {"internal/redistest"},
+	"internal/hatest":    {"server", "topology", "pool", "conf", "internal/redistest"},
 	"internal/redistest": {},
 }
 
 // testOnly are packages that only tests import.
-var testOnly = []string{"internal/redistest", "internal/fakeredis"}
+var testOnly = []string{"internal/redistest", "internal/fakeredis", "internal/hatest"}
 
 // homes says in which packages each dependency earns its place, by the longest
 // prefix of its import path; the command may use them all, and tests whatever
@@ -38,6 +39,7 @@ var homes = map[string][]string{
 	"github.com/BurntSushi/toml":                      {"conf"},
 	"github.com/HdrHistogram/hdrhistogram-go":         {"bench"},
 	"github.com/alicebob/miniredis/v2":                {"internal"},
+	"github.com/anishathalye/porcupine":               {"internal"}, // in tests
 	"github.com/buraksezer/consistent":                {"hashring"},
 	"github.com/cespare/xxhash/v2":                    {"hashring"},
 	"github.com/cloudflare/tableflip":                 {"server"},

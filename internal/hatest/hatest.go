@@ -1,0 +1,141 @@
+// Package hatest tests high availability from end to end: a proxy in front of
+// real servers, clients that know what every reply may be, and faults while they
+// work.
+//
+//	p := hatest.Serve(t, `topology = "cluster"`, `servers = ["127.0.0.1:7000"]`)
+//	load := hatest.Load{Clients: 16, Depth: 8}.Start(t, p.Addr)
+//	load.Progress(100, time.Minute)
+//	// ... a fault ...
+//	report := load.Finish() // fails the test for each violation
+//
+// What the clients check: every acknowledged write is read back, or a later one of
+// the same writer; no reply belongs to another request; a client's pipelined
+// requests for one key take effect in order; nothing is executed twice; the
+// operations on keys that all of them share are linearizable; and no client meets
+// an error that is meant for those who know of slots and failover.
+//
+// Only tests import this package.
+package hatest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ringway/conf"
+	"ringway/internal/redistest"
+	"ringway/server"
+	"ringway/topology"
+)
+
+// Proxy is a running Ringway with one pool, "alpha".
+type Proxy struct {
+	Addr string // that clients connect to
+
+	t      testing.TB
+	server *server.Server // nil if it is a process of its own
+}
+
+// Serve runs a proxy in the test's process until the test ends. The lines are the
+// pool's settings but for its address.
+func Serve(t testing.TB, lines ...string) *Proxy {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return ServeLog(t, log, lines...)
+}
+
+// ServeLog is Serve with a log of the test's own.
+func ServeLog(t testing.TB, log *slog.Logger, lines ...string) *Proxy {
+	t.Helper()
+	cfg, _, err := conf.Parse([]byte(config("127.0.0.1:1", lines)), "test.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+	prober := topology.NewProber(log)
+	srv, err := server.New(cfg, prober, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range srv.Pools() {
+		prober.LearnVersions(p)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("end of the proxy: %v", err)
+		}
+		prober.Stop()
+	})
+	return &Proxy{Addr: srv.Addrs()["alpha"], t: t, server: srv}
+}
+
+// ServeProcess runs the program itself, built from this source, until the test
+// ends.
+func ServeProcess(t testing.TB, lines ...string) *Proxy {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ringway.toml")
+	addr := redistest.FreeAddr(t)
+	if err := os.WriteFile(path, []byte(config(addr, lines)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := redistest.StartProcess(t, binary, "-c", path)
+	redistest.Eventually(t, time.Minute, "the proxy listens", func() bool {
+		return strings.Contains(process.Output(), "listening")
+	})
+	return &Proxy{Addr: addr, t: t}
+}
+
+// build compiles the program, once for all tests. The directory is left to the
+// system's own cleaning.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "ringway-hatest")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "ringway")
+	output, err := exec.Command("go", "build", "-o", path, "ringway/cmd/ringway").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build of ringway: %w\n%s", err, output)
+	}
+	return path, nil
+})
+
+func config(addr string, lines []string) string {
+	return fmt.Sprintf("[pools.alpha]\nlisten = %q\n%s\n", addr, strings.Join(lines, "\n"))
+}
+
+// Servers is the setting of that name.
+func Servers(servers ...*redistest.Server) string {
+	var quoted []string
+	for _, s := range servers {
+		quoted = append(quoted, fmt.Sprintf("%q", s.Addr()))
+	}
+	return "servers = [" + strings.Join(quoted, ", ") + "]"
+}
+
+// Dial connects to the proxy.
+func (p *Proxy) Dial() *redistest.Conn { return redistest.Dial(p.t, "tcp", p.Addr) }
+
+// Long reports whether the long form of a test is wanted: RINGWAY_HA says how
+// long its load runs, such as "10m". Else it returns the short form's time.
+func Long(short time.Duration) time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("RINGWAY_HA")); err == nil {
+		return d
+	}
+	return short
+}

@@ -1,0 +1,268 @@
+package hatest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ringway/internal/redistest"
+)
+
+// Load says what clients do. The zero value of each field has a default.
+type Load struct {
+	Clients int // default 8
+	Depth   int // the most requests of a client that are under way; default 1
+	Shared  int // keys that all clients read and write, whose histories must be linearizable; default 4
+	Own     int // keys that only one client writes, for each client; default 8
+
+	// Lossy says that a server may lose what it has acknowledged, since its
+	// replica takes its place: such losses are counted, and are no violation.
+	Lossy bool
+
+	// Pause is the most that a client waits between its batches, at random; none
+	// by default. It keeps histories short and the machine's processors free.
+	Pause time.Duration
+}
+
+// Running is a load under way. Its methods are for the test's goroutine.
+type Running struct {
+	t       testing.TB
+	load    Load
+	addr    string
+	name    string
+	started time.Time
+	stop    chan struct{}
+	wg      sync.WaitGroup
+	clients []*client
+	history history
+}
+
+var loads atomic.Int64 // so far; each has keys of its own
+
+// Start runs clients against addr until Finish, or until the test ends.
+func (l Load) Start(t testing.TB, addr string) *Running {
+	t.Helper()
+	l.Clients, l.Depth = defaultTo(l.Clients, 8), defaultTo(l.Depth, 1)
+	l.Shared, l.Own = defaultTo(l.Shared, 4), defaultTo(l.Own, 8)
+	r := &Running{
+		t: t, load: l, addr: addr, name: fmt.Sprintf("load%d", loads.Add(1)),
+		started: time.Now(), stop: make(chan struct{}),
+	}
+	for id := range l.Clients {
+		c := newClient(r, id)
+		r.clients = append(r.clients, c)
+		r.wg.Go(c.run)
+	}
+	t.Cleanup(r.end)
+	return r
+}
+
+func defaultTo(n, standard int) int {
+	if n == 0 {
+		return standard
+	}
+	return n
+}
+
+func (r *Running) end() {
+	select {
+	case <-r.stop:
+	default:
+		close(r.stop)
+	}
+	r.wg.Wait()
+}
+
+// Progress waits until every client has had n more requests executed, and fails the
+// test if that takes longer than timeout.
+func (r *Running) Progress(n int, timeout time.Duration) {
+	r.t.Helper()
+	goals := make([]int64, len(r.clients))
+	for i, c := range r.clients {
+		goals[i] = c.executed.Load() + int64(n)
+	}
+	redistest.Eventually(r.t, timeout, fmt.Sprintf("%d more requests of each client", n), func() bool {
+		for i, c := range r.clients {
+			if c.executed.Load() < goals[i] && !c.ended.Load() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Finish ends the load, reads everything back, checks all histories, and fails
+// the test for what must not be.
+func (r *Running) Finish() *Report {
+	r.t.Helper()
+	report := r.Stop()
+	r.t.Log(report)
+	if n := len(report.Violations); n > 0 {
+		r.t.Errorf("%d violations, the first:\n%s", n, strings.Join(report.Violations[:min(n, 10)], "\n"))
+	}
+	return report
+}
+
+// A fault may be under way when a load ends: so long it may take until everything
+// can be read, which is tried so often.
+const (
+	readBackWithin = 30 * time.Second
+	readBackPause  = 10 * time.Millisecond
+)
+
+// Stop does what Finish does and leaves it to the caller to judge.
+func (r *Running) Stop() *Report {
+	r.t.Helper()
+	r.end()
+	report := &Report{Counts: map[Outcome]int{}, Errors: map[string]int{}}
+	for _, c := range r.clients {
+		c.readBack()
+		report.add(c)
+	}
+	r.history.check(report)
+	return report
+}
+
+// client is one connection, used by one goroutine.
+type client struct {
+	running *Running
+	id      int
+	conn    net.Conn
+	in      *bufio.Reader
+	seq     int
+	own     []*register
+	counter counter
+
+	executed atomic.Int64
+	ended    atomic.Bool // it can do no more
+
+	// What it has to report once it has ended.
+	counts      [outcomes]int
+	errors      map[string]int
+	violations  []string
+	lost        int
+	lastSuccess time.Duration // since the start
+	longestGap  time.Duration
+}
+
+func newClient(r *Running, id int) *client {
+	c := &client{running: r, id: id, errors: map[string]int{}}
+	for i := range r.load.Own {
+		// Half of them are in one slot, the others wherever they may be.
+		key := fmt.Sprintf("{%s:%d}:%d", r.name, id, i)
+		if i%2 == 1 {
+			key = fmt.Sprintf("%s:%d:%d", r.name, id, i)
+		}
+		c.own = append(c.own, &register{key: key, unknown: map[int]bool{}})
+	}
+	c.counter.key = fmt.Sprintf("{%s:%d}:count", r.name, id)
+	return c
+}
+
+func (c *client) since() time.Duration { return time.Since(c.running.started) }
+
+// violation records what must not happen.
+func (c *client) violation(format string, args ...any) {
+	c.violations = append(c.violations, fmt.Sprintf("%7.3fs client %d: ", c.since().Seconds(), c.id)+fmt.Sprintf(format, args...))
+}
+
+func (c *client) run() {
+	defer c.ended.Store(true)
+	if !c.dial() {
+		return
+	}
+	c.lastSuccess = c.since()
+	for {
+		select {
+		case <-c.running.stop:
+			return
+		default:
+		}
+		var batch []question
+		for len(batch) == 0 || len(batch) < 1+rand.N(c.running.load.Depth) {
+			batch = append(batch, c.ask()...)
+		}
+		if !c.exchange(batch) {
+			return
+		}
+		if p := c.running.load.Pause; p > 0 {
+			c.wait(rand.N(p))
+		}
+	}
+}
+
+// wait returns early when the load ends.
+func (c *client) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.running.stop:
+	}
+}
+
+func (c *client) dial() bool {
+	conn, err := net.Dial("tcp", c.running.addr)
+	if err != nil {
+		c.violation("%v", err)
+		return false
+	}
+	c.running.t.Cleanup(func() { conn.Close() })
+	c.conn, c.in = conn, bufio.NewReader(conn)
+	return true
+}
+
+// question is one request, and what to do with its reply.
+type question struct {
+	args  []string
+	judge func(got reply, outcome Outcome, called time.Duration)
+}
+
+// exchange sends a batch and judges its replies. It reports whether the
+// connection is still of use.
+func (c *client) exchange(batch []question) bool {
+	var text strings.Builder
+	for _, q := range batch {
+		text.WriteString(redistest.Request(q.args...))
+	}
+	called := c.since()
+	c.conn.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := io.WriteString(c.conn, text.String()); err != nil {
+		c.violation("the connection failed: %v", err)
+		return false
+	}
+	for _, q := range batch {
+		got, err := readReply(c.in)
+		if err != nil {
+			c.violation("no reply to %q: %v", q.args, err)
+			return false
+		}
+		outcome := outcomeOf(got)
+		c.note(q, got, outcome)
+		q.judge(got, outcome, called)
+	}
+	return true
+}
+
+// note counts a reply.
+func (c *client) note(q question, got reply, outcome Outcome) {
+	c.counts[outcome]++
+	if outcome == OK {
+		c.executed.Add(1)
+		now := c.since()
+		c.longestGap = max(c.longestGap, now-c.lastSuccess)
+		c.lastSuccess = now
+		return
+	}
+	c.errors[got.text]++
+	if outcome == Leaked {
+		c.violation("%v in reply to %q", got, q.args)
+	}
+}

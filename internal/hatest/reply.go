@@ -1,0 +1,117 @@
+package hatest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// reply is one reply in RESP2. kind is its first byte; a null has the kind '_'.
+type reply struct {
+	kind     byte
+	text     string // of a status, an error, a number or a string
+	elements []reply
+}
+
+func (r reply) String() string {
+	switch r.kind {
+	case '*':
+		var b strings.Builder
+		for i, e := range r.elements {
+			if i > 0 {
+				b.WriteByte(' ')
+			}
+			b.WriteString(e.String())
+		}
+		return "[" + b.String() + "]"
+	case '_':
+		return "(nil)"
+	case '$':
+		return strconv.Quote(r.text)
+	}
+	return string(r.kind) + r.text
+}
+
+func (r reply) isError() bool { return r.kind == '-' }
+
+// readReply reads one reply of a server that keeps to the protocol.
+func readReply(r *bufio.Reader) (reply, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return reply{}, err
+	}
+	line, ok := strings.CutSuffix(line, "\r\n")
+	if !ok || line == "" {
+		return reply{}, fmt.Errorf("line %q is no start of a reply", line)
+	}
+	kind, text := line[0], line[1:]
+	switch kind {
+	case '+', '-', ':':
+		return reply{kind: kind, text: text}, nil
+	case '$', '*':
+	default:
+		return reply{}, fmt.Errorf("line %q is no start of a reply", line)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n > 1<<20 {
+		return reply{}, fmt.Errorf("length in %q: %w", line, err)
+	}
+	if n < 0 {
+		return reply{kind: '_'}, nil
+	}
+	if kind == '$' {
+		b := make([]byte, n+2)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return reply{}, err
+		}
+		return reply{kind: '$', text: string(b[:n])}, nil
+	}
+	elements := make([]reply, n)
+	for i := range elements {
+		if elements[i], err = readReply(r); err != nil {
+			return reply{}, err
+		}
+	}
+	return reply{kind: '*', elements: elements}, nil
+}
+
+// Outcome is what a client can know of a request after its reply.
+type Outcome uint8
+
+// The outcomes.
+const (
+	OK       Outcome = iota // it was executed
+	NotSent                 // it was not executed, says the proxy
+	Unknown                 // it may have been executed
+	Refused                 // any other error
+	Leaked                  // an error by which servers speak to clients that know of failover and slots
+	outcomes = iota
+)
+
+func (o Outcome) String() string {
+	return [outcomes]string{"ok", "not sent", "outcome unknown", "refused", "leaked"}[o]
+}
+
+// leaks are the errors that no client of the proxy may see.
+var leaks = []string{"MOVED ", "ASK ", "READONLY ", "TRYAGAIN ", "CLUSTERDOWN ", "LOADING ", "MASTERDOWN ", "CROSSSLOT ", "UNBLOCKED "}
+
+// outcomeOf sorts a reply.
+func outcomeOf(r reply) Outcome {
+	if !r.isError() {
+		return OK
+	}
+	for _, l := range leaks {
+		if strings.HasPrefix(r.text, l) {
+			return Leaked
+		}
+	}
+	switch {
+	case strings.Contains(r.text, "outcome is unknown"):
+		return Unknown
+	case strings.Contains(r.text, "was not sent"), strings.Contains(r.text, "not executed"):
+		return NotSent
+	}
+	return Refused
+}

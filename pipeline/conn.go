@@ -63,6 +63,13 @@ type Config struct {
 	ConnectTimeout time.Duration // for one attempt, handshake included
 	KeepAlive      bool          // SO_KEEPALIVE
 
+	// ReadsOnly tells that the connection carries reads only: such a request may be
+	// executed again when its reply was lost. The Redirector is given it as unsent.
+	ReadsOnly bool
+	// Replica has a server of a Cluster answer reads although it is a replica:
+	// READONLY on every new connection.
+	Replica bool
+
 	// Once makes the connection end for good when it is lost: what a server
 	// knows of a connection, such as WATCH, does not survive it.
 	Once bool
@@ -87,6 +94,9 @@ const (
 const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = time.Second
+
+	// grace is how long a retired connection waits for replies, at least.
+	grace = time.Second
 
 	// streamFrom is how much of an incomplete reply must have arrived for it
 	// to be passed on in parts rather than read again when it is complete.
@@ -122,6 +132,13 @@ type Conn struct {
 	unmet    int // greeting: replies that are to come
 
 	waiters []Waiter
+
+	// With a Redirector.
+	redirector Redirector
+	sent       sentLog
+	gate       Gate
+	retired    bool // no request is taken any more; closed when all are answered
+	marks      []mark
 }
 
 // New returns a connection that will be made when the first request is sent.
@@ -151,7 +168,9 @@ func (c *Conn) Up() bool { return c.state < down }
 
 // Full tells whether the connection has reached one of its bounds. A caller
 // that sends all the same breaks the bound, not the connection.
-func (c *Conn) Full() bool {
+func (c *Conn) Full() bool { return c.gate != Open || c.overBound() }
+
+func (c *Conn) overBound() bool {
 	if c.queue.len() >= c.cfg.MaxRequests {
 		return true
 	}
@@ -178,6 +197,8 @@ func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
 		if f := c.hold(request); f != nil {
 			return f
 		}
+	} else if c.redirector != nil {
+		c.sent.add(request)
 	}
 	c.enqueue(r, tag, len(request))
 	return nil
@@ -195,6 +216,8 @@ func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *F
 		if f := c.hold(requests); f != nil {
 			return f
 		}
+	} else if c.redirector != nil {
+		c.sent.add(requests)
 	}
 	// The size is that of the last entry, so that splitSent finds all of them
 	// on the same side.
@@ -234,7 +257,11 @@ func (c *Conn) Reserve(n int) ([]byte, *Failure) {
 func (c *Conn) Commit(b []byte, r Receiver, tag uint32) {
 	if c.state == ready {
 		c.noteUnsent()
-		c.enqueue(r, tag, c.conn.Commit(b))
+		size := c.conn.Commit(b)
+		if c.redirector != nil {
+			c.sent.add(b[len(b)-size:])
+		}
+		c.enqueue(r, tag, size)
 		return
 	}
 	size := len(b) - len(c.held)
@@ -298,7 +325,7 @@ func (c *Conn) connected(fd int, err error) {
 		return
 	}
 	c.scan, c.streaming = resp.ReplyState{}, false
-	if c.cfg.Protocol == resp.RESP2 && c.cfg.Password == "" && c.cfg.DB == 0 {
+	if c.cfg.Protocol == resp.RESP2 && c.cfg.Password == "" && c.cfg.DB == 0 && !c.cfg.Replica {
 		c.open()
 		return
 	}
@@ -320,6 +347,10 @@ func (c *Conn) greet() {
 	}
 	if c.cfg.DB != 0 {
 		b = resp.AppendRequest(b, [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, int64(c.cfg.DB), 10)})
+		c.unmet++
+	}
+	if c.cfg.Replica {
+		b = resp.AppendRequest(b, [][]byte{[]byte("READONLY")})
 		c.unmet++
 	}
 	c.conn.Append(b)
@@ -347,14 +378,23 @@ func (c *Conn) open() {
 	if len(c.held) > 0 {
 		c.conn.Append(c.held)
 	}
+	if c.redirector != nil {
+		c.sent.reset()
+		c.sent.add(c.held)
+	}
 	c.loop.Release(c.held)
 	c.held = nil
+	if c.redirector != nil {
+		c.redirector.Opened(c)
+	}
 	c.wake()
 }
 
 // attemptDue is called when it is time to try again, or to give up trying.
 func (c *Conn) attemptDue() {
 	switch c.state {
+	case ready: // retired
+		c.Close()
 	case down:
 		c.connect()
 	case greeting:
@@ -381,6 +421,9 @@ func (c *Conn) attemptFailed(err error) {
 		// ejected, they can go to the one that owns their keys now.
 		c.obs.Failed(err)
 	}
+	if c.redirector != nil {
+		c.redirector.Down(c, err)
+	}
 	c.failHeld(err)
 }
 
@@ -391,13 +434,15 @@ func (c *Conn) Suspend() {
 		return
 	}
 	wasReady := c.state == ready
+	log := c.sent
 	unwritten := c.disconnect()
 	c.attempt.Stop()
 	c.state = suspended
 	if wasReady {
-		fail(c.splitSent(unwritten), ErrSuspended)
+		c.failSent(c.splitSent(unwritten), ErrSuspended, &log)
 	}
 	c.failHeld(ErrSuspended)
+	c.passMarks()
 }
 
 // Restore ends Suspend: the next request makes a connection.
@@ -427,18 +472,20 @@ func (c *Conn) Drained() { c.wake() }
 // nothing is in flight has done no wrong: Redis does so with idle clients.
 func (c *Conn) lost(err error) {
 	wasReady := c.state == ready
+	log := c.sent
 	unwritten := c.disconnect()
 	if !wasReady {
 		c.attemptFailed(fmt.Errorf("handshake: %w", err))
 		return
 	}
 	c.state = idle
-	if c.cfg.Once {
+	if c.cfg.Once || c.retired {
 		c.state = suspended
+		c.attempt.Stop()
 	}
 	sent := c.splitSent(unwritten)
 	switch {
-	case c.cfg.Once:
+	case c.state == suspended:
 		c.failHeld(err)
 	case c.queue.len() > 0:
 		c.connect()
@@ -446,8 +493,16 @@ func (c *Conn) lost(err error) {
 	if len(sent) > 0 || !eventloop.IsOrderly(err) {
 		c.obs.Failed(err)
 	}
-	fail(sent, err)
+	c.failSent(sent, err, &log)
+	c.passMarks()
 	c.wake() // no reply is going to come and do that
+}
+
+// failSent fails requests that were sent, but for reads that can be sent again.
+func (c *Conn) failSent(sent []entry, err error, log *sentLog) {
+	again, requests := c.resendable(sent, log)
+	fail(sent[:len(sent)-len(again)], err)
+	c.giveBack(again, err, requests)
 }
 
 // disconnect closes the socket and returns the bytes it has not taken.
@@ -468,10 +523,14 @@ func (c *Conn) broken(err error) {
 
 // wake tells the waiters, if there is room again by a margin.
 func (c *Conn) wake() {
-	if len(c.waiters) == 0 || c.queue.len() > c.cfg.MaxRequests/2 ||
+	if len(c.waiters) == 0 || c.gate == Shut || c.queue.len() > c.cfg.MaxRequests/2 ||
 		c.state == ready && c.conn.Waiting() > c.cfg.MaxBytes/2 || c.state < ready && len(c.held) > c.cfg.MaxBytes/2 {
 		return
 	}
+	c.wakeAll()
+}
+
+func (c *Conn) wakeAll() {
 	waiters := c.waiters
 	c.waiters = nil
 	for _, w := range waiters {

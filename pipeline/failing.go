@@ -88,11 +88,8 @@ func (c *Conn) expireHeld(limit int64) (expired bool) {
 // but those that have timed out are gone, since their clients were told so.
 // It takes unwritten, the bytes that the last connection did not write.
 func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
-	first, size := c.queue.tail, 0 // the first request that was not sent, and the bytes from there
-	for first != c.queue.head && size+int(c.queue.at(first-1).size) <= len(unwritten) {
-		first--
-		size += int(c.queue.at(first).size)
-	}
+	first, size := c.firstUnsent(len(unwritten))
+	c.sent.reset()
 	for c.queue.head != first {
 		sent = append(sent, c.queue.pop())
 	}
@@ -107,6 +104,17 @@ func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
 	}
 	c.loop.Release(unwritten)
 	return sent
+}
+
+// firstUnsent returns the position of the first request of which nothing was
+// written, if so many bytes at the end were not, and the bytes from there.
+func (c *Conn) firstUnsent(unwritten int) (first uint32, size int) {
+	first = c.queue.tail
+	for first != c.queue.head && size+int(c.queue.at(first-1).size) <= unwritten {
+		first--
+		size += int(c.queue.at(first).size)
+	}
+	return first, size
 }
 
 // fail tells the receivers of requests that were sent.
@@ -137,7 +145,7 @@ func (c *Conn) failHeld(err error) {
 	}
 	held := c.held
 	c.held = nil
-	failUnsent(unsent, err, held)
+	c.giveBack(unsent, err, held)
 	c.loop.Release(held)
 	c.wake()
 }

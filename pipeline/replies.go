@@ -57,6 +57,12 @@ func (c *Conn) Data(b []byte) (n int) {
 		}
 		c.queue.shrink()
 		c.wake()
+		if len(c.marks) > 0 {
+			c.passMarks()
+		}
+		if c.retired && c.queue.len() == 0 {
+			c.Close()
+		}
 	}
 	return pos
 }
@@ -85,6 +91,10 @@ func (c *Conn) deliver(b []byte, last bool) bool {
 		return c.conn != nil
 	}
 	e := c.queue.pop()
+	if c.redirector != nil && c.refused(&e, b) {
+		c.inTime = true
+		return c.conn != nil
+	}
 	if e.receiver != nil {
 		c.inTime = true
 		e.receiver.Reply(e.tag, b, true)

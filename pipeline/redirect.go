@@ -1,0 +1,204 @@
+package pipeline
+
+// Redirector takes requests that a server has certainly not executed, to have
+// them executed elsewhere or later. Without one they fail, or their Receivers
+// get the server's error. Its methods are called on the loop and may send at once.
+type Redirector interface {
+	// Refused is given a request that the server has answered with an error, and
+	// which was the only one of its unit. It reports true if it has taken the
+	// request over, false if the reply is the Receiver's.
+	Refused(c *Conn, reply []byte, r Request) bool
+
+	// Unsent is given a request, or a unit of them, that was not sent since the
+	// connection is gone. It reports false if that is for the Receiver to know.
+	Unsent(c *Conn, err error, r Request) bool
+
+	// Down tells that the connection could not be made and that requests are
+	// refused until Opened. It comes before the requests that wait are Unsent.
+	Down(c *Conn, err error)
+
+	// Opened tells that the connection has been made.
+	Opened(c *Conn)
+}
+
+// Request is one request as a Conn knows it, or several that were sent as a unit.
+type Request struct {
+	Bytes    []byte // valid only during the call
+	Replies  int    // how many there are to it
+	Receiver Receiver
+	Tag      uint32
+}
+
+// SetRedirector gives the connection a Redirector. It is to be called before the
+// connection is used. From then on the connection keeps a copy of every request
+// until it is answered.
+func (c *Conn) SetRedirector(r Redirector) { c.redirector = r }
+
+// sentLog holds the bytes of the requests on a connection that has a Redirector,
+// oldest first, so that one which the server refuses can be sent elsewhere.
+type sentLog struct {
+	buf []byte
+	off int  // of the oldest request
+	mid bool // the requests of a unit are being answered
+}
+
+// spareLog is the largest buffer that an empty log keeps.
+const spareLog = 64 << 10
+
+func (l *sentLog) add(request []byte) { l.buf = append(l.buf, request...) }
+
+// take removes the oldest entry's bytes and returns them, valid until add. A
+// unit's are its last entry's. alone tells that the entry is no part of a unit.
+func (l *sentLog) take(e *entry) (request []byte, alone bool) {
+	request = l.buf[l.off:][:e.size]
+	alone = e.size > 0 && !l.mid
+	l.mid = e.size == 0
+	l.off += int(e.size)
+	switch {
+	case l.off == len(l.buf):
+		l.buf, l.off = l.buf[:0], 0
+		if cap(l.buf) > spareLog {
+			l.buf = nil
+		}
+	case l.off > len(l.buf)/2 && l.off > spareLog:
+		// What was taken must stay as it is until add: so another buffer.
+		l.buf, l.off = append([]byte(nil), l.buf[l.off:]...), 0
+	}
+	return request, alone
+}
+
+// cut removes the newest n bytes.
+func (l *sentLog) cut(n int) { l.buf = l.buf[:len(l.buf)-n] }
+
+func (l *sentLog) reset() { *l = sentLog{} }
+
+// refused tells whether the Redirector has taken an answered request over. It is
+// called for each last reply on a connection that has one, after e was popped.
+func (c *Conn) refused(e *entry, reply []byte) bool {
+	request, alone := c.sent.take(e)
+	return reply[0] == '-' && alone && e.receiver != nil &&
+		c.redirector.Refused(c, reply, Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag})
+}
+
+// giveBack offers requests that were not executed, and whose bytes are at the
+// start of held, to the Redirector, and fails those that it does not take.
+func (c *Conn) giveBack(entries []entry, err error, held []byte) {
+	for len(entries) > 0 {
+		n := 1 // entries of the unit
+		for entries[n-1].size == 0 && n < len(entries) {
+			n++
+		}
+		last := entries[n-1]
+		request := held[:last.size]
+		switch {
+		case last.receiver == nil: // its client was told that its time is over
+		case c.redirector != nil && c.redirector.Unsent(c, err, Request{request, n, last.receiver, last.tag}):
+		default:
+			failUnsent(entries[:n], err, held)
+		}
+		entries, held = entries[n:], held[last.size:]
+	}
+}
+
+// Gate keeps requests from being sent, without a word to those that are under way.
+type Gate uint8
+
+// The gates, from the widest to the narrowest.
+const (
+	Open      Gate = iota // all may be sent
+	ReadsOnly             // Full reports true, FullForReads does not
+	Shut                  // both do
+)
+
+// SetGate changes what the connection takes. Who Waits is told when more may go.
+func (c *Conn) SetGate(g Gate) {
+	opens := g < c.gate
+	c.gate = g
+	if opens {
+		c.wake()
+	}
+}
+
+// FullForReads is Full for a request that only reads.
+func (c *Conn) FullForReads() bool { return c.gate == Shut || c.overBound() }
+
+// AfterReplies calls fn once everything that is in flight now was answered or
+// has failed; at once if nothing is.
+func (c *Conn) AfterReplies(fn func()) {
+	if c.queue.len() == 0 {
+		fn()
+		return
+	}
+	c.marks = append(c.marks, mark{c.queue.tail, fn})
+}
+
+// mark is a place in the queue, and what to do when it is reached.
+type mark struct {
+	behind uint32 // position behind the last request before the mark
+	fn     func()
+}
+
+// passMarks calls what waits for the requests that are gone from the queue.
+func (c *Conn) passMarks() {
+	for len(c.marks) > 0 && int32(c.queue.head-c.marks[0].behind) >= 0 {
+		fn := c.marks[0].fn
+		c.marks = c.marks[1:]
+		fn()
+	}
+}
+
+// Retire ends the connection without cutting anything off: it takes no request
+// any more, gives those that are not written to the Redirector, and closes when
+// the others are answered, or after grace.
+func (c *Conn) Retire() {
+	if c.state != ready {
+		c.Suspend()
+		return
+	}
+	c.retired = true
+	c.takeBack()
+	c.wakeAll()
+	if c.queue.len() == 0 {
+		c.Close()
+		return
+	}
+	c.attempt.After(max(c.cfg.Timeout, grace))
+}
+
+// takeBack takes the requests of which nothing was written from the output and
+// gives them back.
+func (c *Conn) takeBack() {
+	unwritten := c.conn.TakeUnwritten()
+	first, size := c.firstUnsent(len(unwritten))
+	var unsent []entry
+	for pos := first; pos != c.queue.tail; pos++ {
+		unsent = append(unsent, *c.queue.at(pos))
+	}
+	c.queue.tail = first
+	if int32(c.expired-first) > 0 {
+		c.expired = first
+	}
+	rest := unwritten[:len(unwritten)-size]
+	if len(rest) > 0 { // of a request that was written in part
+		c.conn.Append(rest)
+	}
+	if c.redirector != nil {
+		c.sent.cut(size)
+	}
+	c.giveBack(unsent, ErrSuspended, unwritten[len(rest):])
+	c.loop.Release(unwritten)
+}
+
+// resendable are the requests of sent that may be executed again, with their
+// bytes, on a connection that only carries reads: all but one whose reply was
+// passed on in part.
+func (c *Conn) resendable(sent []entry, log *sentLog) (again []entry, request []byte) {
+	if !c.cfg.ReadsOnly || c.redirector == nil {
+		return nil, nil
+	}
+	request = log.buf[log.off:]
+	if len(sent) > 0 && c.streaming {
+		request, sent = request[sent[0].size:], sent[1:]
+	}
+	return sent, request
+}

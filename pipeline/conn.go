@@ -137,6 +137,7 @@ type Conn struct {
 	redirector Redirector
 	sent       sentLog
 	gate       Gate
+	refusal    error // after Refuse
 	retired    bool // no request is taken any more; closed when all are answered
 	marks      []mark
 }
@@ -288,6 +289,9 @@ func (c *Conn) enqueue(r Receiver, tag uint32, size int) {
 func (c *Conn) hold(request []byte) *Failure {
 	switch c.state {
 	case down, suspended:
+		if c.refusal != nil {
+			return &Failure{Cause: c.refusal}
+		}
 		return &Failure{Cause: ErrSuspended}
 	case idle:
 		c.connect()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -24,6 +25,12 @@ var (
 	ErrSuspended = errors.New("pipeline: the server is down")
 )
 
+// Refusal is a cause of failures whose text, which begins with a word such as
+// ERR, is all that a client gets.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
+
 func (f *Failure) Error() string {
 	if f.Sent {
 		return f.Cause.Error() + " (sent)"
@@ -38,6 +45,10 @@ func (f *Failure) Unwrap() error { return f.Cause }
 // those of twemproxy, which are those of strerror; what follows tells apart
 // what is safe to repeat from what is not. It names no address.
 func (f *Failure) AppendReply(dst []byte) []byte {
+	var refusal Refusal
+	if errors.As(f.Cause, &refusal) && !f.Sent {
+		return append(append(append(dst, '-'), refusal...), "\r\n"...)
+	}
 	dst = append(dst, "-ERR "...)
 	dst = append(dst, describe(f.Cause)...)
 	if f.Sent {
@@ -66,7 +77,10 @@ func isLocal(err error) bool {
 
 func describe(err error) string {
 	var dns *net.DNSError
+	var refusal Refusal
 	switch {
+	case errors.As(err, &refusal):
+		return strings.TrimPrefix(string(refusal), "ERR ")
 	case errors.Is(err, ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return "Connection timed out"
 	case errors.Is(err, ErrProtocol):

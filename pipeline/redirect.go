@@ -119,6 +119,13 @@ func (c *Conn) SetGate(g Gate) {
 	}
 }
 
+// Refuse has the connection, which is not made, answer every request with a
+// failure of the given cause.
+func (c *Conn) Refuse(cause error) {
+	c.refusal = cause
+	c.Suspend()
+}
+
 // FullForReads is Full for a request that only reads.
 func (c *Conn) FullForReads() bool { return c.gate == Shut || c.overBound() }
 

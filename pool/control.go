@@ -47,27 +47,3 @@ const (
 	DemotedPrimary                  // it answered -READONLY
 	MovedSlot                       // a server of a Cluster answered -MOVED or -CLUSTERDOWN
 )
-
-// SetView tells who serves a shard. The control plane has made sure of it: the
-// primary said so itself, and nobody newer is known. Where the primary changes,
-// requests that were written to the old one may still be answered by it, no
-// further one is written to it, and those not yet written go to the new one. It
-// also ends Hold.
-func (p *Pool) SetView(shard int, v View) {}
-
-// SetReplicas changes which replicas of a shard may be read, and no more.
-func (p *Pool) SetReplicas(shard int, replicas []Member) {}
-
-// Hold has new writes to a shard wait until SetView or Unhold, and for
-// failover_wait at most, after which they go where they went before. It is for
-// the time in which a primary is about to be replaced and still takes writes
-// that will be lost.
-func (p *Pool) Hold(shard int) {}
-
-// Unhold ends Hold and leaves everything as it was: the failover was called off.
-func (p *Pool) Unhold(shard int) {}
-
-// SetCluster tells a pool of topology "cluster" all primaries of the Cluster and
-// which slots each of them serves, in any order: a primary is known by its ID.
-// Slots that nobody serves stay with whom they were.
-func (p *Pool) SetCluster(shards []ClusterShard) {}

@@ -29,6 +29,13 @@ const sameEvent = 20 * time.Millisecond
 // once, and so does what they notice of one stall.
 func (s *server) Failed(err error) {
 	p := s.pool
+	if p.follows {
+		p.log.Debug("server failed", "addr", s.addr, "err", err)
+		if p.watcher != nil {
+			p.watcher.Suspect(p, s.index, s.addr, LostPrimary)
+		}
+		return
+	}
 	apart := sameEvent
 	if errors.Is(err, pipeline.ErrTimeout) {
 		apart = max(apart, p.conf.Timeout)
@@ -83,7 +90,7 @@ func (p *Pool) takeDown(s *server, err error) {
 func (p *Pool) IsDown(server int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.down[server]
+	return server < len(p.down) && p.down[server]
 }
 
 // Restore puts a server that was down back to work. It is for a Watcher, once
@@ -141,7 +148,7 @@ func (p *Pool) swapRing() (live int) {
 		}
 	}
 	if p.conf.AutoEjectHosts {
-		p.ring.Store(p.full.Without(p.down))
+		p.m.Store(&Map{ring: p.full.Without(p.down)})
 	}
 	return live
 }

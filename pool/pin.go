@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"ringway/pipeline"
-	"ringway/resp"
 )
 
 // ErrNoPin tells that all connections that clients may have to themselves are
@@ -15,15 +14,29 @@ var ErrNoPin = errors.New("pool: no pinned connection left")
 // next client.
 const sparePins = 4
 
-// Pin lends a connection to a server to one client alone, until Unpin. Its
-// replies are in the given protocol. It ends for good when it is lost.
-func (l *Local) Pin(server int, protocol resp.Protocol) (*pipeline.Conn, error) {
-	for spare := &l.pins[protocol][server]; len(*spare) > 0; {
-		last := len(*spare) - 1
-		c := (*spare)[last]
-		*spare = (*spare)[:last]
+// pinKey is what connections that clients have to themselves differ by.
+type pinKey struct {
+	link
+	kind
+}
+
+// Pin lends a connection to a shard's primary to one client alone, until Unpin.
+// Its protocol and database are those of the lanes. It ends for good when it is
+// lost.
+func (n *Lanes) Pin(shard int) (*pipeline.Conn, error) {
+	l := n.l
+	if shard >= len(l.shards) {
+		l.grow()
+	}
+	sh := l.shards[shard]
+	key := pinKey{link{shard: shard, server: sh.primary}, n.kind}
+	for spare := l.pins[key]; len(spare) > 0; {
+		last := len(spare) - 1
+		c := spare[last]
+		spare = spare[:last]
+		l.pins[key] = spare
 		if c.Up() {
-			l.lent[c] = server
+			l.lent[c] = key
 			return c, nil
 		}
 		l.pinned.Add(-1)
@@ -32,24 +45,39 @@ func (l *Local) Pin(server int, protocol resp.Protocol) (*pipeline.Conn, error) 
 		l.pinned.Add(-1)
 		return nil, ErrNoPin
 	}
-	s := l.servers[server]
-	c := pipeline.New(l.loop, &s.pins[protocol], s)
-	if l.IsDown(server) {
-		c.Suspend()
+	var c *pipeline.Conn
+	switch {
+	case sh.refusal != nil:
+		c = n.refusing(sh.refusal)
+	case sh.primary == nil:
+		c = n.refusing(ErrNoPrimary)
+	default:
+		c = pipeline.New(l.loop, sh.primary.config(n.kind, forOne), sh.primary)
+		if l.IsDown(shard) {
+			c.Suspend()
+		}
 	}
-	l.lent[c] = server
+	l.lent[c] = key
 	return c, nil
 }
 
 // Unpin gives a connection back. If nothing is under way on it and the server
 // has forgotten its client, clean, it may be lent again; else it is closed.
-func (l *Local) Unpin(server int, c *pipeline.Conn, clean bool) {
+func (l *Local) Unpin(c *pipeline.Conn, clean bool) {
+	key := l.lent[c]
 	delete(l.lent, c)
-	spare := &l.pins[c.Protocol()][server]
-	if clean && c.Up() && c.InFlight() == 0 && len(*spare) < sparePins {
-		*spare = append(*spare, c)
+	if spare := l.pins[key]; clean && c.Up() && c.InFlight() == 0 && len(spare) < sparePins && key.server == l.shards[key.shard].primary {
+		l.pins[key] = append(spare, c)
 		return
 	}
 	c.Close()
 	l.pinned.Add(-1)
+}
+
+// closePins closes connections that no client has.
+func (l *Local) closePins(spare []*pipeline.Conn) {
+	for _, c := range spare {
+		c.Close()
+		l.pinned.Add(-1)
+	}
 }

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"ringway/conf"
 	"ringway/eventloop"
@@ -24,18 +23,22 @@ import (
 type Pool struct {
 	// Static after construction.
 	conf    *conf.Pool
+	proxy   *conf.Proxy
 	log     *slog.Logger
-	full    *hashring.Ring // with all servers
-	servers []*server
 	watcher Watcher
+	follows bool           // primaries are found out: the topology is not static
+	full    *hashring.Ring // with all servers; nil for a Cluster
 
-	ring    atomic.Pointer[hashring.Ring] // of the servers that are not ejected
-	pinned  atomic.Int64                  // pinned connections over all loops, spare ones included
-	version atomic.Pointer[string]        // of the servers, as INFO gives it
+	m       atomic.Pointer[Map]
+	pinned  atomic.Int64           // pinned connections over all loops, spare ones included
+	version atomic.Pointer[string] // of the servers, as INFO gives it
 
-	mu     sync.Mutex // guards down and locals; never held while calling out
-	down   []bool
-	locals []*Local
+	mu      sync.Mutex         // guards what follows; never held while calling out
+	servers []*server          // of a static pool, in the order of the ring
+	down    []bool             // which of them are
+	shards  []*shard           // where primaries change
+	met     map[string]*server // all servers that were ever named there, by address
+	locals  []*Local
 }
 
 // Watcher is told of servers that are down, to tell the pool with Restore when
@@ -50,55 +53,31 @@ type Watcher interface {
 	ServerDown(p *Pool, server int)
 }
 
-// server is what a pool knows about one server.
-type server struct {
-	pool     *Pool
-	index    int
-	name     string
-	addr     string
-	failures atomic.Int32 // consecutive ones, over all loops
-	counted  atomic.Int64 // when the last one was counted, in nanoseconds since started; 0 for never
-	configs  [resp.Protocols]pipeline.Config
-	pins     [resp.Protocols]pipeline.Config // of connections that clients have to themselves
-
-	downAt    time.Time // guarded by Pool.mu, as is
-	restoring bool      // it is down, and the loops are told to use it again
-}
-
 // New returns a pool as c says, none of whose servers is down. The error is
 // that of hashring.New, which a validated configuration does not cause. w may
-// be nil: then a server that is down stays so until Restore. The caller keeps
-// c as it is.
+// be nil: then a server that is down stays so until Restore, and a primary that
+// was not written down is never found. The caller keeps c as it is.
 func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, error) {
-	ring := hashring.Config{
-		Hash: c.Hash, Distribution: c.Distribution, HashTag: c.HashTag, UnsignedChar: !c.HashSignedChar,
+	p := &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name), watcher: w, met: map[string]*server{}}
+	p.follows = c.Topology != "" && c.Topology != conf.Static
+	if c.Topology == conf.Cluster {
+		p.newCluster()
+		return p, nil
 	}
-	for _, s := range c.Servers {
-		ring.Servers = append(ring.Servers, hashring.Server{Name: s.Name, Weight: s.Weight})
-	}
-	full, err := hashring.New(ring)
+	full, err := hashring.New(c.Ring())
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{
-		conf: c, log: log.With("pool", c.Name), full: full, watcher: w,
-		down: make([]bool, len(c.Servers)),
-	}
-	p.ring.Store(full)
-	for i, s := range c.Servers {
-		srv := &server{pool: p, index: i, name: s.Name, addr: s.Addr}
-		for protocol := range resp.Protocols {
-			srv.configs[protocol] = pipeline.Config{
-				Network: s.Network, Addr: s.Addr,
-				Protocol: protocol, Password: c.RedisAuth, DB: c.RedisDB,
-				Timeout: c.Timeout, ConnectTimeout: c.ConnectTimeout, KeepAlive: c.TCPKeepAlive,
-				MaxRequests: proxy.ServerQueue, MaxBytes: int(proxy.ServerQueueBytes),
-				Replies: resp.DefaultReplyLimits,
-			}
-			srv.pins[protocol] = srv.configs[protocol]
-			srv.pins[protocol].Once = true
+	p.full = full
+	p.m.Store(&Map{ring: full})
+	if !p.follows {
+		p.down = make([]bool, len(c.Servers))
+		for i, s := range c.Servers {
+			p.servers = append(p.servers, &server{pool: p, index: i, name: s.Name, network: s.Network, addr: s.Addr})
 		}
-		p.servers = append(p.servers, srv)
+	}
+	for i := range c.Shards {
+		p.shards = append(p.shards, &shard{index: i, name: c.Shards[i].Name})
 	}
 	return p, nil
 }
@@ -106,9 +85,23 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 // Conf is the pool's configuration, not to be changed.
 func (p *Pool) Conf() *conf.Pool { return p.conf }
 
-// Ring is the ring of the servers that are not ejected. It is immutable; what
-// must be placed consistently takes one Ring for all of it.
-func (p *Pool) Ring() *hashring.Ring { return p.ring.Load() }
+// Follows tells whether primaries are found out rather than written down: then
+// requests may wait for one, and a server may refuse them.
+func (p *Pool) Follows() bool { return p.follows }
+
+// Map is who owns which key now.
+func (p *Pool) Map() *Map { return p.m.Load() }
+
+// Absent tells whether nothing is to be had from a shard: it was ejected, or is
+// a primary of a Cluster that serves no slot.
+func (p *Pool) Absent(shard int) bool {
+	if p.follows {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.shards[shard].gone
+	}
+	return p.conf.AutoEjectHosts && p.IsDown(shard)
+}
 
 // SetVersion records the version of Redis that the servers have.
 func (p *Pool) SetVersion(v string) { p.version.Store(&v) }
@@ -126,93 +119,88 @@ func (p *Pool) Version() string {
 // to the loop's goroutine.
 type Local struct {
 	*Pool
-	loop  *eventloop.Loop
-	lanes int // connections for each server, in each protocol
-
-	// Those of server i from i*lanes. Those in RESP3 are made when the first
-	// client asks for it.
-	conns [resp.Protocols][]*pipeline.Conn
-	pins  [resp.Protocols][][]*pipeline.Conn // for each server, pinned connections that no client has
-	lent  map[*pipeline.Conn]int             // pinned connections that clients have, with their servers
-	hub   *hub                               // of subscriptions; nil until the first
+	loop   *eventloop.Loop
+	owner  Owner
+	shards []*localShard
+	shared []*Lanes
+	pins   map[pinKey][]*pipeline.Conn // pinned connections that no client has
+	lent   map[*pipeline.Conn]pinKey   // and those that clients have
+	hub    *hub                        // of subscriptions; nil until the first
 }
+
+// Owner finds the shard that owns the keys of a request, or of the requests of a
+// unit. It reports false if there are none, or not on one shard. It is called on
+// the loop.
+type Owner func(m *Map, requests []byte) (shard int, ok bool)
 
 // NewLocal makes the connections of one loop, on that loop's goroutine or
 // before it runs. They connect at their first request, or now with preconnect.
-func (p *Pool) NewLocal(loop *eventloop.Loop) *Local {
-	l := &Local{Pool: p, loop: loop, lanes: p.conf.ServerConnections, lent: map[*pipeline.Conn]int{}}
-	for protocol := range l.pins {
-		l.pins[protocol] = make([][]*pipeline.Conn, len(p.servers))
+// Where slots may move, owner is asked who is to get a request that was refused;
+// it may be nil elsewhere.
+func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
+	l := &Local{Pool: p, loop: loop, owner: owner, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
+	for i, s := range p.servers {
+		l.addShard(i, told{primary: s})
 	}
-	l.makeConns(resp.RESP2)
+	l.grow()
+	lanes := l.Lanes(resp.RESP2, p.conf.RedisDB)
 	p.mu.Lock()
 	p.locals = append(p.locals, l)
 	p.mu.Unlock()
 	if p.conf.Preconnect {
-		for _, c := range l.conns[resp.RESP2] {
+		for _, c := range lanes.conns {
 			c.Connect()
 		}
 	}
 	return l
 }
 
-// makeConns makes the shared connections in one protocol.
-func (l *Local) makeConns(protocol resp.Protocol) {
-	for i, s := range l.servers {
-		for range l.lanes {
-			c := pipeline.New(l.loop, &s.configs[protocol], s)
-			if l.IsDown(i) {
-				c.Suspend()
-			}
-			l.conns[protocol] = append(l.conns[protocol], c)
-		}
+// addShard makes this loop's part of one more shard.
+func (l *Local) addShard(index int, t told) {
+	sh := &localShard{l: l, index: index, told: t}
+	sh.timer = l.loop.NewTimer(sh.tick)
+	l.shards = append(l.shards, sh)
+	for _, n := range l.shared {
+		n.add(sh)
+	}
+	if l.follows && t.primary == nil {
+		sh.wait()
 	}
 }
 
-// Conn is the connection to a server that the client with the given number
-// uses: always the same, so that the order of its requests does not change. The
-// replies are in the given protocol.
-func (l *Local) Conn(server int, client uint64, protocol resp.Protocol) *pipeline.Conn {
-	conns := l.conns[protocol]
-	if l.lanes == 1 && server < len(conns) {
-		return conns[server]
+// Shards is how many shards the pool has, those that are down or Absent
+// included. In a Cluster there may come more.
+func (l *Local) Shards() int {
+	if l.follows {
+		l.grow()
 	}
-	if conns == nil {
-		l.makeConns(protocol)
-		conns = l.conns[protocol]
-	}
-	return conns[server*l.lanes+int(client%uint64(l.lanes))]
+	return len(l.shards)
 }
-
-// Servers is how many servers the pool has, those that are down included.
-func (l *Local) Servers() int { return len(l.servers) }
 
 // Close closes the connections for good.
 func (l *Local) Close() {
 	l.closeSubscriptions()
-	for server := range l.servers {
-		for _, c := range l.connsOf(server) {
+	for _, n := range l.shared {
+		for _, c := range n.all() {
 			c.Close()
 		}
 	}
-	for protocol := range l.pins {
-		for _, spare := range l.pins[protocol] {
-			for _, c := range spare {
-				c.Close()
-			}
-		}
+	for c := range l.lent {
+		c.Close()
+	}
+	for _, spare := range l.pins {
+		l.closePins(spare)
 	}
 }
 
-// connsOf returns the connections to a server that are in use, or shared.
+// connsOf returns the connections to a static pool's server that are in use, or
+// shared.
 func (l *Local) connsOf(server int) (conns []*pipeline.Conn) {
-	for _, all := range l.conns {
-		if all != nil {
-			conns = append(conns, all[server*l.lanes:][:l.lanes]...)
-		}
+	for _, n := range l.shared {
+		conns = append(conns, n.of(server)...)
 	}
-	for c, pinned := range l.lent {
-		if pinned == server {
+	for c, key := range l.lent {
+		if key.shard == server {
 			conns = append(conns, c)
 		}
 	}
@@ -226,11 +214,9 @@ func (l *Local) suspend(server int) {
 }
 
 func (l *Local) restore(server int) {
-	for _, all := range l.conns {
-		if all != nil {
-			for _, c := range all[server*l.lanes:][:l.lanes] {
-				c.Restore()
-			}
+	for _, n := range l.shared {
+		for _, c := range n.of(server) {
+			c.Restore()
 		}
 	}
 }

@@ -100,19 +100,19 @@ func TestWhatAllLoopsNoticeAtOnceIsOneFailure(t *testing.T) {
 
 func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 	p, _ := newPool(t, 5, func(c *conf.Pool) { c.ServerFailureLimit, c.AutoEjectHosts = 1, true })
-	full := p.Ring()
+	full := p.Map()
 	p.servers[2].Failed(errors.New("refused"))
-	want := full.Without([]bool{false, false, true, false, false})
+	want := p.full.Without([]bool{false, false, true, false, false})
 	for i := range 5000 {
 		key := []byte(fmt.Sprint("key:", i))
-		if got := p.Ring().Index(key); got != want.Index(key) || got == 2 {
+		if got := p.Map().Index(key); got != want.Index(key) || got == 2 {
 			t.Fatalf("%s is on %d, want %d", key, got, want.Index(key))
 		}
 	}
 	p.Restore(2)
 	for i := range 5000 {
 		key := []byte(fmt.Sprint("key:", i))
-		if got := p.Ring().Index(key); got != full.Index(key) {
+		if got := p.Map().Index(key); got != full.Index(key) {
 			t.Fatalf("%s is on %d after the restore, want %d", key, got, full.Index(key))
 		}
 	}
@@ -120,9 +120,9 @@ func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 
 func TestWithoutEjectionTheRingStays(t *testing.T) {
 	p, _ := newPool(t, 5, func(c *conf.Pool) { c.ServerFailureLimit = 1 })
-	before := p.Ring()
+	before := p.Map()
 	p.servers[2].Failed(errors.New("refused"))
-	if !p.IsDown(2) || p.Ring() != before {
+	if !p.IsDown(2) || p.Map() != before {
 		t.Error("the ring changed, or the server is up")
 	}
 }
@@ -133,16 +133,16 @@ func TestAClientKeepsToOneOfSeveralConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := p.NewLocal(loop)
+	l := p.NewLocal(loop, nil)
 	used := map[*pipeline.Conn]bool{}
 	for client := range uint64(100) {
-		first := l.Conn(1, client, resp.RESP2)
+		first := l.Lanes(resp.RESP2, 0).Conn(1, client)
 		for range 10 {
-			if l.Conn(1, client, resp.RESP2) != first {
+			if l.Lanes(resp.RESP2, 0).Conn(1, client) != first {
 				t.Fatalf("client %d changed its connection", client)
 			}
 		}
-		if l.Conn(1, client, resp.RESP3) == first {
+		if l.Lanes(resp.RESP3, 0).Conn(1, client) == first {
 			t.Fatal("one connection speaks both protocols")
 		}
 		used[first] = true

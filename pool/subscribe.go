@@ -1,6 +1,9 @@
 package pool
 
 import (
+	"slices"
+	"strings"
+
 	"ringway/pipeline"
 	"ringway/resp"
 )
@@ -32,7 +35,7 @@ type Subscription struct {
 // whatever the number of listeners.
 type hub struct {
 	l      *Local
-	feeds  []*feed // for each server
+	feeds  []*feed // for each shard; nil where there was no need
 	topics [pipeline.TopicKinds]map[string]*topic
 }
 
@@ -73,11 +76,6 @@ func (l *Local) subscriptions() *hub {
 		for kind := range h.topics {
 			h.topics[kind] = map[string]*topic{}
 		}
-		for i, s := range l.servers {
-			f := &feed{hub: h, server: i}
-			f.subscriber = pipeline.NewSubscriber(l.loop, &s.configs[resp.RESP2], s, f)
-			h.feeds = append(h.feeds, f)
-		}
 		l.hub = h
 	}
 	return l.hub
@@ -92,12 +90,8 @@ func (l *Local) Join(kind pipeline.TopicKind, name string, to Listener) (sub *Su
 	if t == nil {
 		t = &topic{Topic: pipeline.Topic{Kind: kind, Name: name}}
 		h.topics[kind][name] = t
-		if kind == pipeline.Pattern {
-			for server := range h.feeds {
-				h.ask(t, server)
-			}
-		} else {
-			h.ask(t, l.Ring().Index([]byte(name)))
+		for _, shard := range l.listenAt(kind, name) {
+			h.ask(t, shard)
 		}
 	}
 	sub = &Subscription{topic: t, index: len(t.subs), l: to}
@@ -110,10 +104,78 @@ func (l *Local) Join(kind pipeline.TopicKind, name string, to Listener) (sub *Su
 	return sub, !settled, reply
 }
 
+// listenAt lists the shards at which a topic is to be subscribed to: the channel's
+// owner, and for a pattern all of them. A Cluster passes messages on to all of
+// its servers, so one is enough for a pattern there, and more would double them.
+// But what a server says of its own keys it says to nobody else.
+func (l *Local) listenAt(kind pipeline.TopicKind, name string) (shards []int) {
+	m := l.Map()
+	ofKeys := kind != pipeline.ShardChannel && strings.HasPrefix(name, "__key") // "__keyspace@0__:", "__keyevent@0__:"
+	if !ofKeys && (kind != pipeline.Pattern || m.Slotted()) {
+		return []int{m.Index([]byte(name))}
+	}
+	for shard := range l.Shards() {
+		if !m.Slotted() || !l.Absent(shard) {
+			shards = append(shards, shard)
+		}
+	}
+	return shards
+}
+
+// feedOf returns the feed of a shard's primary.
+func (h *hub) feedOf(shard int) *feed {
+	for len(h.feeds) <= shard {
+		h.feeds = append(h.feeds, nil)
+	}
+	if h.feeds[shard] == nil {
+		f := &feed{hub: h, server: shard}
+		h.feeds[shard] = f
+		f.aim(h.l.shards[shard].primary)
+	}
+	return h.feeds[shard]
+}
+
+// aim makes a subscriber to a server.
+func (f *feed) aim(s *server) {
+	cfg, obs := nowhere, pipeline.Observer(ignored{})
+	if s != nil {
+		cfg, obs = s.config(kind{protocol: resp.RESP2}, forAll), s
+	}
+	f.subscriber = pipeline.NewSubscriber(f.hub.l.loop, cfg, obs, f)
+}
+
+// retarget subscribes to everything that was subscribed to at a shard's primary
+// at the one that it has now.
+func (h *hub) retarget(sh *localShard) {
+	if sh.index >= len(h.feeds) || h.feeds[sh.index] == nil {
+		return
+	}
+	f := h.feeds[sh.index]
+	f.subscriber.Close()
+	f.aim(sh.primary)
+	f.each(func(t *topic, p *part) {
+		p.state = pending
+		if sh.primary != nil {
+			f.join(t, p)
+		}
+	})
+}
+
+// join asks for a topic.
+func (f *feed) join(t *topic, p *part) {
+	if failure := f.subscriber.Join(&t.Topic); failure != nil {
+		p.state, p.reply = failed, failure.AppendReply(nil)
+	}
+}
+
 // ask has a topic subscribed to at one more server.
 func (h *hub) ask(t *topic, server int) {
 	p := part{server: server}
-	if f := h.feeds[server].subscriber.Join(&t.Topic); f != nil {
+	if h.l.shards[server].primary == nil {
+		t.parts = append(t.parts, p) // pending until there is one
+		return
+	}
+	if f := h.feedOf(server).subscriber.Join(&t.Topic); f != nil {
 		p.state, p.reply = failed, f.AppendReply(nil)
 	}
 	t.parts = append(t.parts, p)
@@ -136,7 +198,7 @@ func (l *Local) Leave(sub *Subscription) {
 	}
 	delete(l.hub.topics[t.Kind], t.Name)
 	for _, p := range t.parts {
-		l.hub.feeds[p.server].subscriber.Leave(&t.Topic)
+		l.hub.feedOf(p.server).subscriber.Leave(&t.Topic)
 	}
 }
 
@@ -203,10 +265,18 @@ func (f *feed) Confirmed(pt *pipeline.Topic) {
 
 // Refused is pipeline.Feed's.
 func (f *feed) Refused(pt *pipeline.Topic, reply []byte) {
-	if t, p := f.part(pt); t != nil {
-		p.state, p.reply = failed, append([]byte(nil), reply...)
-		t.settle()
+	t, p := f.part(pt)
+	if t == nil {
+		return
 	}
+	if l := f.hub.l; l.follows && RefusalOf(reply) == Moved {
+		slot, addr, _ := redirection(reply)
+		l.learn(l.addrBeside(l.shards[f.server], addr), slot)
+		l.loop.Post(l.rehome)
+		return
+	}
+	p.state, p.reply = failed, append([]byte(nil), reply...)
+	t.settle()
 }
 
 // Lost is pipeline.Feed's.
@@ -248,32 +318,47 @@ func (f *feed) Message(kind pipeline.TopicKind, name, frame []byte) {
 	}
 }
 
-// rehome moves channels to their owners in the ring, after it was swapped.
+// rehome moves subscriptions to where they belong, after the Map was swapped.
 func (l *Local) rehome() {
 	if l.hub == nil {
 		return
 	}
-	ring := l.Ring()
-	for _, kind := range []pipeline.TopicKind{pipeline.Channel, pipeline.ShardChannel} {
-		for name, t := range l.hub.topics[kind] {
-			owner := ring.Index([]byte(name))
-			old := t.parts[0].server
-			if owner == old {
-				continue
-			}
-			t.parts = t.parts[:0]
-			l.hub.feeds[old].subscriber.Leave(&t.Topic)
-			l.hub.ask(t, owner)
-			t.settle()
+	for kind, topics := range l.hub.topics {
+		for name, t := range topics {
+			l.hub.move(t, l.listenAt(pipeline.TopicKind(kind), name))
 		}
 	}
+}
+
+// move has a topic subscribed to at the given shards and no others.
+func (h *hub) move(t *topic, shards []int) {
+	parts := t.parts
+	t.parts = nil
+	for _, p := range parts {
+		if slices.Contains(shards, p.server) {
+			t.parts = append(t.parts, p)
+		} else {
+			h.feedOf(p.server).subscriber.Leave(&t.Topic)
+		}
+	}
+	if len(t.parts) == len(parts) && len(parts) == len(shards) {
+		return
+	}
+	for _, shard := range shards {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.server == shard }) {
+			h.ask(t, shard)
+		}
+	}
+	t.settle()
 }
 
 // closeSubscriptions closes the connections for good.
 func (l *Local) closeSubscriptions() {
 	if l.hub != nil {
 		for _, f := range l.hub.feeds {
-			f.subscriber.Close()
+			if f != nil {
+				f.subscriber.Close()
+			}
 		}
 	}
 }

@@ -35,14 +35,14 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	s.noteScripts(cmd, args)
 	// What ends a script can't wait behind that script.
 	apart := cmd.Join == command.JoinAny
-	if s.local.Servers() == 1 && !apart {
+	if s.local.Shards() == 1 && !apart {
 		return s.send(0, raw)
 	}
 	b := &broadcast{s: s, cmd: cmd}
 	for _, server := range s.audience(cmd) {
 		share := share{server: server}
 		if !apart {
-			share.conn = s.local.Conn(server, s.info.id, s.protocol)
+			share.conn = s.to(server)
 			if share.conn.Full() {
 				s.await(share.conn)
 				return false
@@ -54,7 +54,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	for i := range b.shares {
 		sh := &b.shares[i]
 		if apart {
-			conn, err := s.local.Pin(sh.server, s.protocol)
+			conn, err := s.lanes.Pin(sh.server)
 			if err != nil {
 				b.lose(i, resp.AppendError(nil, errNoPin.Error()), false)
 				continue
@@ -72,13 +72,15 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 // something on them, else those whose keys can be reached.
 func (s *session) audience(cmd *command.Command) []int {
 	var all, live []int
-	for server := range s.local.Servers() {
-		all = append(all, server)
-		if !s.ejected(server) {
-			live = append(live, server)
+	for shard := range s.local.Shards() {
+		all = append(all, shard)
+		if !s.local.Absent(shard) {
+			live = append(live, shard)
 		}
 	}
-	if mustReachAll(cmd) || len(live) == 0 {
+	// A shard of a Cluster that serves nothing is no part of it any more; a server
+	// that is ejected comes back.
+	if mustReachAll(cmd) && !s.local.Follows() || len(live) == 0 {
 		return all
 	}
 	return live
@@ -131,7 +133,7 @@ func (b *broadcast) done() {
 		sh := &b.shares[i]
 		s.far -= len(sh.reply)
 		if b.cmd.Join == command.JoinAny && sh.conn != nil {
-			s.local.Unpin(sh.server, sh.conn, sh.failure == nil)
+			s.local.Unpin(sh.conn, sh.failure == nil)
 		}
 	}
 	if s.conn.Open() {

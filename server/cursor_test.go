@@ -9,7 +9,7 @@ import (
 func TestCursorsHoldTheServersIndex(t *testing.T) {
 	f := func(own uint64, server, servers int, want uint64, ok bool) {
 		t.Helper()
-		got, fits := nextCursor(own, server, servers)
+		got, fits := nextCursor(own, server, servers, uint64(servers))
 		if fits != ok || ok && got != want {
 			t.Errorf("cursor %d of server %d of %d: %d, %v", own, server, servers, got, fits)
 		}
@@ -21,6 +21,11 @@ func TestCursorsHoldTheServersIndex(t *testing.T) {
 	f(math.MaxUint64/5, 0, 5, math.MaxUint64, true)
 	f(math.MaxUint64/5, 1, 5, 0, false)
 	f(math.MaxUint64, 0, 2, 0, false)
+
+	// In a Cluster servers may come while the scan goes on.
+	if got, ok := nextCursor(7, 3, 5, clusterBase); !ok || got != 7*clusterBase+3 {
+		t.Errorf("cursor in a Cluster: %d, %v", got, ok)
+	}
 }
 
 // A cursor that was handed out leads back to where it came from.
@@ -29,7 +34,7 @@ func FuzzCursorsLeadBack(f *testing.F) {
 	f.Add(uint64(math.MaxUint64), uint8(3), uint8(1))
 	f.Fuzz(func(t *testing.T, own uint64, server, more uint8) {
 		servers := int(server) + int(more) + 1
-		next, ok := nextCursor(own, int(server), servers)
+		next, ok := nextCursor(own, int(server), servers, uint64(servers))
 		if !ok || own == 0 {
 			return
 		}

@@ -4,8 +4,8 @@ import (
 	"errors"
 
 	"ringway/command"
-	"ringway/hashring"
 	"ringway/pipeline"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -14,7 +14,7 @@ import (
 func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool {
 	server := 0
 	if cmd.SoleKey > 0 {
-		server = s.local.Ring().Index(args[cmd.SoleKey])
+		server = s.local.Map().Index(args[cmd.SoleKey])
 	} else {
 		if cmd.IsBlocking() && cmd.Blocks(args) {
 			return s.block(cmd, args, raw)
@@ -28,39 +28,65 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.runScript(cmd, args, raw, server)
 		}
 	}
+	if s.readsApart && cmd.IsReadonly() {
+		return s.sendRead(server, raw)
+	}
 	return s.send(server, raw)
 }
 
-func (s *session) send(server int, raw []byte) bool {
-	conn := s.local.Conn(server, s.info.id, s.protocol)
+// to is the shared connection to a shard's primary.
+func (s *session) to(shard int) *pipeline.Conn { return s.lanes.Conn(shard, s.info.id) }
+
+// send sends a request to a shard's primary. Like handle, it reports false if
+// the request must wait.
+func (s *session) send(shard int, raw []byte) bool {
+	conn := s.to(shard)
 	if conn.Full() {
 		s.await(conn)
 		return false
 	}
+	s.sendOver(conn, raw)
+	return true
+}
+
+// sendRead is send for a request that only reads, which may go to a replica and
+// need not wait while the primary is being replaced.
+func (s *session) sendRead(shard int, raw []byte) bool {
+	conn := s.lanes.ReadConn(shard, s.info.id)
+	if conn.FullForReads() {
+		s.await(conn)
+		return false
+	}
+	s.sendOver(conn, raw)
+	return true
+}
+
+func (s *session) sendOver(conn *pipeline.Conn, raw []byte) {
 	number := s.push()
 	if f := conn.Send(raw, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
-	return true
 }
 
 // Errors that only a proxy gives, in the style of Redis's.
 var (
 	errCrossShard = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
+	errCrossSlot  = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
 	errPatterns   = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
 	errDatabase   = errors.New("ERR DB index is out of range")
 )
 
 // owner returns the server that owns all keys of a request.
 func (s *session) owner(cmd *command.Command, args [][]byte) (server int, err error) {
-	return s.ownerOn(s.local.Ring(), cmd, args)
+	return s.w.ownerOn(s.local, s.local.Map(), s.policy, cmd, args)
 }
 
-// ownerOn is owner by a ring that the caller has taken before.
-func (s *session) ownerOn(ring *hashring.Ring, cmd *command.Command, args [][]byte) (server int, err error) {
-	keys, err := cmd.Keys(args, s.w.keys[:0])
-	s.w.keys = keys[:0]
-	servers := s.local.Servers()
+// ownerOn returns the shard that owns all keys of a request, by a Map that the
+// caller has taken before.
+func (w *worker) ownerOn(local *pool.Local, m *pool.Map, policy *policy, cmd *command.Command, args [][]byte) (server int, err error) {
+	keys, err := cmd.Keys(args, w.keys[:0])
+	w.keys = keys[:0]
+	servers := local.Shards()
 	switch reach := cmd.Reach(args); {
 	case err != nil && servers > 1:
 		return 0, err
@@ -73,21 +99,26 @@ func (s *session) ownerOn(ring *hashring.Ring, cmd *command.Command, args [][]by
 	case servers == 1: // which also has the right words for a request without proper keys
 		return 0, nil
 	case cmd.Flags&command.FlagPubSub != 0:
-		return channelOwner(ring, cmd, args)
+		return channelOwner(m, cmd, args)
 	case len(keys) == 0:
-		return s.defaultServer(), nil
+		return policy.defaultShard(local), nil
 	}
-	return sameServer(ring, args, keys)
+	return sameShard(m, args, keys)
 }
 
-func sameServer(ring *hashring.Ring, args [][]byte, keys []int) (server int, err error) {
-	server = ring.Index(args[keys[0]])
+// sameShard returns the shard of all keys, which in a Cluster must have one hash
+// slot.
+func sameShard(m *pool.Map, args [][]byte, keys []int) (shard int, err error) {
+	place := m.Place(args[keys[0]])
 	for _, k := range keys[1:] {
-		if ring.Index(args[k]) != server {
+		if m.Place(args[k]) != place {
+			if m.Slotted() {
+				return 0, errCrossSlot
+			}
 			return 0, errCrossShard
 		}
 	}
-	return server, nil
+	return m.ShardAt(place), nil
 }
 
 func (s *session) replyError(err error) {
@@ -100,20 +131,35 @@ func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) boo
 	if errors.Is(f, pipeline.ErrTimeout) {
 		return false // its time is over wherever it goes
 	}
-	var state resp.RequestState
-	if n, err := s.w.again.Parse(request, &state, &s.w.limits); n == 0 || err != nil {
+	shard, ok := s.w.ownerOf(s.local, s.local.Map(), request)
+	if !ok {
 		return false
 	}
-	defer s.w.again.Release()
-	args := s.w.again.Args
-	cmd, problem := command.Lookup(args)
-	if problem != command.NoProblem {
-		return false
-	}
-	server, err := s.owner(cmd, args)
-	if err != nil {
-		return false
-	}
-	conn := s.local.Conn(server, s.info.id, s.protocol)
+	conn := s.to(shard)
 	return conn.Up() && !conn.Full() && conn.Send(request, s, number) == nil
+}
+
+// ownerOf returns the shard that owns the keys of a request, or of the first of
+// several that has keys.
+func (w *worker) ownerOf(local *pool.Local, m *pool.Map, requests []byte) (shard int, ok bool) {
+	defer w.again.Release()
+	for len(requests) > 0 {
+		var state resp.RequestState
+		n, err := w.again.Parse(requests, &state, &w.limits)
+		if n == 0 || err != nil {
+			return 0, false
+		}
+		requests = requests[n:]
+		args := w.again.Args
+		cmd, problem := command.Lookup(args)
+		if problem != command.NoProblem || !cmd.ArityOK(len(args)) {
+			continue
+		}
+		if keys, err := cmd.Keys(args, w.keys[:0]); err != nil || len(keys) == 0 && cmd.Flags&command.FlagPubSub == 0 {
+			continue
+		}
+		shard, err := w.ownerOn(local, m, w.server.policies[local.Conf().Name], cmd, args)
+		return shard, err == nil
+	}
+	return 0, false
 }

@@ -5,7 +5,9 @@ import (
 	"strconv"
 
 	"ringway/command"
+	"ringway/hashring"
 	"ringway/pipeline"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -22,17 +24,19 @@ type fanout struct {
 	left   int      // parts without a reply
 	sum    int64    // JoinSum
 	failed []byte   // the error reply of the first part that failed
+
+	first, next []int32 // scratch of sendApart
 }
 
 // part is one fragment.
 type part struct {
-	server int
-	conn   *pipeline.Conn
-	keys   int
-	size   int    // bytes of its arguments, framing included
-	out    []byte // while it is written: the connection's buffer
-	reply  []byte // JoinArray: what came so far, in a buffer of the loop
-	rest   []byte // JoinArray: elements of reply that were not taken yet
+	place int // as pool.Map.Place
+	conn  *pipeline.Conn
+	keys  int
+	size  int    // bytes of its arguments, framing included
+	out   []byte // while it is written: the connection's buffer
+	reply []byte // JoinArray: what came so far, in a buffer of the loop
+	rest  []byte // JoinArray: elements of reply that were not taken yet
 }
 
 // split cuts a request by the servers that own its keys. Like handle, it
@@ -43,43 +47,66 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
 		return true
 	}
+	reads := s.readsApart && cmd.IsReadonly()
 	if len(args) == 1+step {
-		return s.send(s.local.Ring().Index(args[1]), raw)
+		return s.sendWhole(s.local.Map().Index(args[1]), reads, raw)
 	}
 	f := s.w.newFanout()
-	f.assign(s, args, step)
+	m := s.local.Map()
+	f.assign(s, m, args, step)
 	if len(f.parts) == 1 {
-		server := f.parts[0].server
+		shard := m.ShardAt(f.parts[0].place)
 		f.recycle()
-		return s.send(server, raw)
+		return s.sendWhole(shard, reads, raw)
 	}
 	for i := range f.parts {
-		if conn := f.parts[i].conn; conn.Full() {
+		p := &f.parts[i]
+		if conn, full := s.connTo(m.ShardAt(p.place), reads); full {
 			s.await(conn)
 			f.recycle()
 			return false
+		} else {
+			p.conn = conn
 		}
 	}
 	f.s, f.join, f.number = s, cmd.Join, s.push()
-	f.send(args, step)
+	if m.Slotted() {
+		f.sendApart(args, step)
+	} else {
+		f.send(args, step)
+	}
 	return true
 }
 
-// assign finds the part of each key.
-func (f *fanout) assign(s *session, args [][]byte, step int) {
-	ring := s.local.Ring()
-	partOf := s.w.partOf[:0]
-	for range s.local.Servers() {
-		partOf = append(partOf, -1)
+// sendWhole sends a request that needs no cutting.
+func (s *session) sendWhole(shard int, reads bool, raw []byte) bool {
+	if reads {
+		return s.sendRead(shard, raw)
 	}
-	s.w.partOf = partOf
+	return s.send(shard, raw)
+}
+
+// connTo returns the connection for a request, and whether it is full.
+func (s *session) connTo(shard int, reads bool) (conn *pipeline.Conn, full bool) {
+	if reads {
+		conn = s.lanes.ReadConn(shard, s.info.id)
+		return conn, conn.FullForReads()
+	}
+	conn = s.to(shard)
+	return conn, conn.Full()
+}
+
+// assign finds the part of each key: one for each shard, or in a Cluster for
+// each hash slot, since a server refuses keys of several.
+func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
+	partOf := s.w.partsOf(m, s.local)
 	for i := 1; i < len(args); i += step {
-		server := ring.Index(args[i])
-		p := partOf[server]
+		place := m.Place(args[i])
+		p := partOf[place]
 		if p < 0 {
 			p = int16(len(f.parts))
-			partOf[server] = p
-			f.parts = append(f.parts, part{server: server, conn: s.local.Conn(server, s.info.id, s.protocol)})
+			partOf[place] = p
+			f.parts = append(f.parts, part{place: place})
 		}
 		f.order = append(f.order, uint16(p))
 		f.parts[p].keys++
@@ -87,6 +114,21 @@ func (f *fanout) assign(s *session, args [][]byte, step int) {
 			f.parts[p].size += len(arg) + bulkFraming
 		}
 	}
+	for i := range f.parts {
+		partOf[f.parts[i].place] = -1
+	}
+}
+
+// partsOf returns a table with -1 for every place, which is to be left so.
+func (w *worker) partsOf(m *pool.Map, local *pool.Local) []int16 {
+	places := hashring.Slots
+	if !m.Slotted() {
+		places = local.Shards()
+	}
+	for len(w.partOf) < places {
+		w.partOf = append(w.partOf, -1)
+	}
+	return w.partOf
 }
 
 // bulkFraming is at least what RESP adds to an argument: "$", up to ten digits
@@ -125,6 +167,51 @@ func (f *fanout) send(args [][]byte, step int) {
 	if f.left == 0 {
 		f.done()
 	}
+}
+
+// sendApart writes the fragments one after the other, since several may go over
+// one connection: in a Cluster a server has many slots.
+func (f *fanout) sendApart(args [][]byte, step int) {
+	f.left = len(f.parts)
+	first, next := f.chains()
+	for i := range f.parts {
+		p := &f.parts[i]
+		out, failure := p.conn.Reserve(p.size + 2*bulkFraming + len(args[0]))
+		if failure != nil {
+			f.fail(failure)
+			f.left--
+			continue
+		}
+		out = appendHeader(out, '*', 1+p.keys*step)
+		out = appendBulk(out, args[0])
+		for key := first[i]; key >= 0; key = next[key] {
+			for _, arg := range args[1+int(key)*step:][:step] {
+				out = appendBulk(out, arg)
+			}
+		}
+		p.conn.Commit(out, f, uint32(i))
+	}
+	if f.left == 0 {
+		f.done()
+	}
+}
+
+// chains returns the first key of each part, and for each key the next one of
+// its part, with -1 for none.
+func (f *fanout) chains() (first, next []int32) {
+	first, next = f.first[:0], f.next[:0]
+	for range f.parts {
+		first = append(first, -1)
+	}
+	for range f.order {
+		next = append(next, -1)
+	}
+	for key := len(f.order) - 1; key >= 0; key-- {
+		p := f.order[key]
+		next[key], first[p] = first[p], int32(key)
+	}
+	f.first, f.next = first, next
+	return first, next
 }
 
 func appendHeader(dst []byte, lead byte, n int) []byte {
@@ -293,6 +380,6 @@ func (f *fanout) recycle() {
 	if cap(f.order) > spareOrder || len(w.fanouts) >= spareFanouts {
 		return
 	}
-	*f = fanout{w: w, parts: f.parts[:0], order: f.order[:0]}
+	*f = fanout{w: w, parts: f.parts[:0], order: f.order[:0], first: f.first[:0], next: f.next[:0]}
 	w.fanouts = append(w.fanouts, f)
 }

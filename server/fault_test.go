@@ -105,7 +105,7 @@ func TestKilledServerFailsItsKeysOnlyAndAtOnce(t *testing.T) {
 
 func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
 	f := startFaulty(t, func(c *conf.Config) { c.Pools[0].AutoEjectHosts = true })
-	full := f.server.Pools()[0].Ring()
+	full := f.server.Pools()[0].Map().Ring()
 	f.servers[f.bad].Kill()
 	eventually(t, "the server is ejected", func() bool { return f.down() == 1 })
 
@@ -116,7 +116,7 @@ func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
 	c := f.dial()
 	for i := range 300 {
 		key := fmt.Sprint("moved:", i)
-		if got := f.server.Pools()[0].Ring().Index([]byte(key)); got != without.Index([]byte(key)) {
+		if got := f.server.Pools()[0].Map().Ring().Index([]byte(key)); got != without.Index([]byte(key)) {
 			t.Fatalf("%s is on server %d, want %d", key, got, without.Index([]byte(key)))
 		}
 	}
@@ -140,7 +140,7 @@ func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
 	if took := time.Since(restarted); took > f.server.Pools()[0].Conf().ServerRetryTimeout+time.Second+slack {
 		t.Errorf("%v until the server was restored", took)
 	}
-	if f.server.Pools()[0].Ring().Index([]byte(moved)) != f.bad {
+	if f.server.Pools()[0].Map().Ring().Index([]byte(moved)) != f.bad {
 		t.Error("its keys did not return")
 	}
 	f.load.progress(f.bad)
@@ -259,7 +259,7 @@ func TestServersFlapUnderLoad(t *testing.T) {
 				f.load.progress(f.bad)
 			}
 			f.finish()
-			full := f.server.Pools()[0].Ring()
+			full := f.server.Pools()[0].Map().Ring()
 			for i := range f.servers {
 				if key := keyOf(full, i); f.dial().Do("SET", key, "1") != "+OK\r\n" || f.servers[i].Client().Exists(t.Context(), key).Val() != 1 {
 					t.Errorf("%s is not on server %d", key, i)

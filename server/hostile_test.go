@@ -33,7 +33,7 @@ func startMean(t *testing.T, fake *fakeredis.Server, adjust func(*conf.Config)) 
 	cfg.Pools[0].ServerFailureLimit = 1000
 	adjust(cfg)
 	m := &mean{proxy: serve(t, cfg), real: real}
-	ring := m.server.Pools()[0].Ring()
+	ring := m.server.Pools()[0].Map().Ring()
 	for i, s := range cfg.Pools[0].Servers {
 		if s.Addr == real.Addr() {
 			m.good = keyOf(ring, i)

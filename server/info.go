@@ -22,7 +22,7 @@ func info(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		{"persistence", "# Persistence\r\nloading:0\r\nasync_loading:0\r\n"},
 		{"replication", "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"},
 		{"cluster", "# Cluster\r\ncluster_enabled:0\r\n"},
-		{"ringway", fmt.Sprintf("# Ringway\r\npool:%s\r\nservers:%d\r\nservers_down:%d\r\n", pool.Name, s.local.Servers(), s.local.CountDown())},
+		{"ringway", fmt.Sprintf("# Ringway\r\npool:%s\r\nservers:%d\r\nservers_down:%d\r\n", pool.Name, s.local.Shards(), s.local.CountDown())},
 	}
 	wanted := map[string]bool{}
 	for _, arg := range args[1:] {

@@ -50,7 +50,7 @@ const loadServers = 16
 // depth requests under way.
 func startLoad(t *testing.T, p *proxy, clients, depth int) *load {
 	t.Helper()
-	l := &load{t: t, addr: p.addr, ring: p.server.Pools()[0].Ring(), stop: make(chan struct{}), replies: make([]atomic.Int64, loadServers)}
+	l := &load{t: t, addr: p.addr, ring: p.server.Pools()[0].Map().Ring(), stop: make(chan struct{}), replies: make([]atomic.Int64, loadServers)}
 	for id := range clients {
 		l.wg.Go(func() { l.client(id, depth) })
 	}

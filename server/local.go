@@ -91,7 +91,7 @@ func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name = ""
-	s.protocol = resp.RESP2
+	s.speak(resp.RESP2)
 	s.tx = nil
 	s.unwatch()
 	s.unsubscribeAll()
@@ -206,7 +206,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if name != nil {
 		s.info.name = string(name)
 	}
-	s.protocol = protocol
+	s.speak(protocol)
 	s.changed()
 	dst = s.appendMap(dst, 7)
 	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {

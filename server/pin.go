@@ -5,12 +5,15 @@ import (
 
 	"ringway/command"
 	"ringway/pipeline"
+	"ringway/pool"
+	"ringway/resp"
 )
 
 // pin is a connection that the session has to itself.
 type pin struct {
-	server int
+	shard  int
 	conn   *pipeline.Conn
+	spoilt bool // keys that it watches have gone to another shard
 }
 
 // alone is the Receiver of a request that must be answered before the session's
@@ -19,6 +22,14 @@ type alone struct {
 	s      *session
 	number uint32
 	done   func() // called before the reply's last part is passed on
+
+	// Where a server may refuse requests that another executes.
+	raw      []byte // the request; nil elsewhere
+	fresh    bool   // the pin was taken for this request
+	patient  bool
+	retries  int
+	skip     bool // the next reply is ASKING's
+	deadline int64
 }
 
 // hold keeps the session from running further requests until release.
@@ -44,6 +55,13 @@ func (a *alone) Reply(number uint32, b []byte, last bool) {
 	if !a.s.conn.Open() {
 		return // gone has seen to the pin
 	}
+	if a.skip {
+		a.skip = !last
+		return
+	}
+	if last && b[0] == '-' && a.raw != nil && a.again(b) {
+		return
+	}
 	if last {
 		a.end()
 	}
@@ -55,8 +73,98 @@ func (a *alone) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	if !a.s.conn.Open() {
 		return
 	}
+	if a.skip {
+		a.skip = false
+		return
+	}
 	a.end()
+	if a.patient && a.s.local.Follows() && errors.Is(f, pipeline.ErrSuspended) {
+		a.s.finish(number, replyUnblocked)
+		return
+	}
 	a.s.Fail(number, f, nil) // never sent elsewhere: the pin would not be there
+}
+
+// replyUnblocked is what Redis tells a client that is blocked when its server
+// ceases to be primary.
+var replyUnblocked = []byte("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n")
+
+// again sends the request to where it will be executed. It reports false if the
+// reply, which is an error, is for the client.
+func (a *alone) again(reply []byte) bool {
+	s := a.s
+	kind := pool.RefusalOf(reply)
+	if a.retries++; kind == pool.NoRefusal || a.retries > maxRetries && kind <= pool.Ask || s.w.loop.Now() > a.deadline {
+		return false
+	}
+	if !a.fresh {
+		// What is watched can't be taken along.
+		s.pin.spoilt = true
+		return false
+	}
+	shard, asking, wait := s.local.Redirect(s.pin.shard, reply)
+	s.dropPin(false)
+	if wait > 0 {
+		s.w.loop.NewTimer(func() { a.send(shard, asking) }).After(wait)
+	} else {
+		a.send(shard, asking)
+	}
+	return true
+}
+
+// send sends the request over a new pinned connection to a shard.
+func (a *alone) send(shard int, asking bool) {
+	s := a.s
+	if !s.conn.Open() {
+		return
+	}
+	conn, err := s.lanes.Pin(shard)
+	if err != nil {
+		a.end()
+		s.finish(a.number, resp.AppendError(nil, errNoPin.Error()))
+		return
+	}
+	s.pin = &pin{shard: shard, conn: conn}
+	var f *pipeline.Failure
+	switch {
+	case asking:
+		a.skip = true
+		f = conn.SendUnit(append(append([]byte(nil), pool.RequestAsking...), a.raw...), 2, a, a.number)
+		if f != nil {
+			a.skip = false
+		}
+	case a.patient:
+		f = conn.SendPatient(a.raw, a, a.number)
+	default:
+		f = conn.Send(a.raw, a, a.number)
+	}
+	a.sent(f)
+}
+
+// keep remembers a request where it may have to be sent again.
+func (a *alone) keep(raw []byte) {
+	if s := a.s; s.local.Follows() {
+		a.raw = append([]byte(nil), raw...)
+		a.deadline = s.w.loop.Now() + int64(s.local.Conf().FailoverWait)
+	}
+}
+
+// beingReplaced has the session wait if the primary that a request is for is
+// being replaced: what it executes now would be lost.
+func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
+	if !s.readsApart {
+		return false
+	}
+	shard, err := s.owner(cmd, args)
+	if err != nil {
+		return false
+	}
+	conn := s.to(shard)
+	if conn.Full() {
+		s.await(conn)
+		return true
+	}
+	return false
 }
 
 func (a *alone) end() {
@@ -74,20 +182,20 @@ var errNoPin = errors.New("ERR no connection is left for blocking commands and W
 // pinFor takes a pinned connection to the server that owns all keys of a request.
 // One that the session has already must be to that server.
 func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
-	server, err := s.owner(cmd, args)
+	shard, err := s.owner(cmd, args)
 	switch {
 	case err != nil:
 		return err
-	case s.pin != nil && s.pin.server != server:
+	case s.pin != nil && s.pin.shard != shard:
 		return errCrossShard
 	case s.pin != nil:
 		return nil
 	}
-	conn, err := s.local.Pin(server, s.protocol)
+	conn, err := s.lanes.Pin(shard)
 	if err != nil { // pool.ErrNoPin
 		return errNoPin
 	}
-	s.pin = &pin{server: server, conn: conn}
+	s.pin = &pin{shard: shard, conn: conn}
 	return nil
 }
 
@@ -96,7 +204,7 @@ func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
 func (s *session) dropPin(clean bool) {
 	if p := s.pin; p != nil {
 		s.pin = nil
-		s.local.Unpin(p.server, p.conn, clean)
+		s.local.Unpin(p.conn, clean)
 	}
 }
 
@@ -106,7 +214,11 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.head != s.tail {
 		return false // what came before must be done before
 	}
-	a := &alone{s: s}
+	if s.beingReplaced(cmd, args) {
+		return false
+	}
+	a := &alone{s: s, fresh: s.pin == nil, patient: true}
+	a.keep(raw)
 	if s.pin == nil { // else WATCH has it, and keeps it
 		a.done = func() { s.dropPin(true) }
 	}
@@ -124,11 +236,15 @@ func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.head != s.tail {
 		return false
 	}
+	if s.beingReplaced(cmd, args) {
+		return false
+	}
+	a := &alone{s: s, fresh: s.pin == nil}
+	a.keep(raw)
 	if err := s.pinFor(cmd, args); err != nil {
 		s.replyError(err)
 		return true
 	}
-	a := &alone{s: s}
 	a.sent(s.pin.conn.Send(raw, a, a.next()))
 	return true
 }

@@ -6,6 +6,7 @@ import (
 
 	"ringway/command"
 	"ringway/conf"
+	"ringway/pool"
 )
 
 // policy is what a pool's configuration says about commands. It is immutable
@@ -47,18 +48,16 @@ func names(list []string, cmd *command.Command) bool {
 	return slices.Contains(list, cmd.Name) || slices.Contains(list, container)
 }
 
-// ejected tells whether a server is off the ring.
-func (s *session) ejected(server int) bool {
-	return s.local.Conf().AutoEjectHosts && s.local.IsDown(server)
-}
-
 // defaultServer is where a request goes that concerns no server in particular.
-func (s *session) defaultServer() int {
-	servers := s.local.Servers()
-	for i := range servers {
-		if server := (s.policy.defaultServer + i) % servers; !s.ejected(server) {
-			return server
+func (s *session) defaultServer() int { return s.policy.defaultShard(s.local) }
+
+// defaultShard is where a request goes that concerns no shard in particular.
+func (p *policy) defaultShard(local *pool.Local) int {
+	shards := local.Shards()
+	for i := range shards {
+		if shard := (p.defaultServer + i) % shards; !local.Absent(shard) {
+			return shard
 		}
 	}
-	return s.policy.defaultServer
+	return p.defaultServer
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/tidwall/redcon"
 
 	"ringway/command"
-	"ringway/hashring"
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
@@ -281,13 +280,13 @@ func (s *session) appendSubscribed(dst []byte, word, name string, count int) []b
 
 // channelOwner returns the server on which the channels of PUBLISH, SPUBLISH or
 // PUBSUB NUMSUB live.
-func channelOwner(ring *hashring.Ring, cmd *command.Command, args [][]byte) (server int, err error) {
+func channelOwner(m *pool.Map, cmd *command.Command, args [][]byte) (server int, err error) {
 	first, last := 1, 1
 	if strings.HasPrefix(cmd.Name, "pubsub|") {
 		first, last = 2, len(args)-1
 	}
 	for i := first; i <= last; i++ {
-		owner := ring.Index(args[i])
+		owner := m.Index(args[i])
 		if i > first && owner != server {
 			return 0, errCrossShard
 		}

@@ -75,7 +75,7 @@ func TestSubscriberIsAnsweredAsByRedis(t *testing.T) {
 func TestMessagesReachChannelsAndPatternsOfAllShards(t *testing.T) {
 	p, servers := serveShards(t, 4)
 	sub, pub := p.dial(), p.dial()
-	ring := p.server.Pools()[0].Ring()
+	ring := p.server.Pools()[0].Map().Ring()
 	sub.Send(encode("PSUBSCRIBE", "owned:*"))
 	sub.expect(subscribed("psubscribe", "owned:*", 1))
 	for i := range servers {
@@ -162,7 +162,7 @@ func receiveInOrder(ctx context.Context, sub *redis.PubSub, count int) error {
 func TestSubscriptionsResumeAtARestartedServer(t *testing.T) {
 	p, servers := serveShards(t, 2)
 	sub := p.dial()
-	name := keyOf(p.server.Pools()[0].Ring(), 1)
+	name := keyOf(p.server.Pools()[0].Map().Ring(), 1)
 	sub.Send(encode("SUBSCRIBE", name) + encode("PSUBSCRIBE", "owned:*"))
 	sub.expect(subscribed("subscribe", name, 1), subscribed("psubscribe", "owned:*", 2))
 	servers[1].Kill()
@@ -179,7 +179,7 @@ func TestSubscriptionsResumeAtARestartedServer(t *testing.T) {
 
 func TestSubscribingAtADeadServerFails(t *testing.T) {
 	p, servers := serveShards(t, 2)
-	name := keyOf(p.server.Pools()[0].Ring(), 1)
+	name := keyOf(p.server.Pools()[0].Map().Ring(), 1)
 	servers[1].Kill()
 	sub := p.dial()
 	if got := sub.Do("SUBSCRIBE", name); !strings.HasPrefix(got, "-ERR Connection refused") {
@@ -198,7 +198,7 @@ func TestEjectionMovesChannels(t *testing.T) {
 	cfg.Pools[0].AutoEjectHosts, cfg.Pools[0].ServerFailureLimit = true, 1
 	cfg.Pools[0].ServerRetryTimeout = 50 * time.Millisecond
 	p := serve(t, cfg)
-	name := keyOf(p.server.Pools()[0].Ring(), 1)
+	name := keyOf(p.server.Pools()[0].Map().Ring(), 1)
 	sub, pub := p.dial(), p.dial()
 	sub.Send(encode("SUBSCRIBE", name))
 	sub.expect(subscribed("subscribe", name, 1))

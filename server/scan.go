@@ -8,13 +8,14 @@ import (
 	"strconv"
 
 	"ringway/pipeline"
+	"ringway/pool"
 	"ringway/resp"
 )
 
 // SCAN goes from server to server. The cursor that a client sees holds both the
 // server's index and the server's own cursor:
 //
-//	client's = server's * servers + index
+//	client's = server's * servers + index, or * 1024 in a Cluster
 //
 // 0 begins with the first server and, as the last one is done, ends the scan.
 // The index is that in the configuration, so that ejection renumbers nothing,
@@ -36,25 +37,26 @@ var (
 
 // scan runs SCAN. Like handle, it reports false if the request must wait.
 func (s *session) scan(args [][]byte, raw []byte) bool {
-	servers := uint64(s.local.Servers())
-	if servers == 1 {
+	if s.local.Shards() == 1 {
 		return s.send(0, raw)
 	}
+	servers := uint64(s.local.Shards())
+	base := scanBase(s.local)
 	cursor, ok := parseCursor(args[1])
 	if !ok {
 		s.replyError(errCursor)
 		return true
 	}
-	server, cursor := cursor%servers, cursor/servers
-	for s.ejected(int(server)) {
+	server, cursor := cursor%base, cursor/base
+	for server < servers && s.local.Absent(int(server)) {
 		// Nobody reaches the keys that are left there.
 		server, cursor = server+1, 0
-		if server == servers {
-			s.reply([]byte("*2\r\n$1\r\n0\r\n*0\r\n"))
-			return true
-		}
 	}
-	conn := s.local.Conn(int(server), s.info.id, s.protocol)
+	if server >= servers {
+		s.reply([]byte("*2\r\n$1\r\n0\r\n*0\r\n"))
+		return true
+	}
+	conn := s.to(int(server))
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -78,7 +80,7 @@ func (sc *scan) Reply(number uint32, b []byte, last bool) {
 	default:
 		cursor, rest, ok := cutScanReply(b)
 		if ok {
-			cursor, ok = nextCursor(cursor, sc.server, s.local.Servers())
+			cursor, ok = nextCursor(cursor, sc.server, s.local.Shards(), scanBase(s.local))
 			if !ok {
 				sc.fail(number, errScanRange)
 				return
@@ -132,13 +134,26 @@ func parseCursor(b []byte) (uint64, bool) {
 	return n, true
 }
 
+// clusterBase is what stands for the number of servers in a Cluster, where it
+// may grow while a scan goes on. One has at most 1000 or so.
+const clusterBase = 1024
+
+// scanBase is what cursors are multiplied with.
+func scanBase(local *pool.Local) uint64 {
+	if local.Map().Slotted() {
+		return clusterBase
+	}
+	return uint64(local.Shards())
+}
+
 // nextCursor returns the cursor for the client that goes on where the server's
 // says. It reports false if there is no room for both.
-func nextCursor(own uint64, server, servers int) (uint64, bool) {
+func nextCursor(own uint64, server, servers int, base uint64) (uint64, bool) {
 	if own == 0 {
-		return uint64(server+1) % uint64(servers), true
+		next := uint64((server + 1) % servers)
+		return next, next < base
 	}
-	high, low := bits.Mul64(own, uint64(servers))
+	high, low := bits.Mul64(own, base)
 	return low + uint64(server), high == 0 && low <= math.MaxUint64-uint64(server)
 }
 

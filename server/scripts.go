@@ -142,7 +142,7 @@ type hashed struct {
 // evalKnown sends an EVALSHA whose script's body is known. Like handle, it
 // reports false if the request must wait.
 func (s *session) evalKnown(server int, raw []byte, body string) bool {
-	conn := s.local.Conn(server, s.info.id, s.protocol)
+	conn := s.to(server)
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -198,7 +198,7 @@ func (h *hashed) sendBody(number uint32) {
 	}
 	request := resp.AppendRequest(nil, append([][]byte{eval, []byte(h.body)}, args[2:]...))
 	s.w.again.Release()
-	conn := s.local.Conn(h.server, s.info.id, s.protocol)
+	conn := s.to(h.server)
 	if f := conn.Send(request, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}

@@ -23,6 +23,7 @@ type session struct {
 
 	policy   *policy
 	protocol resp.Protocol // of the replies
+	lanes    *pool.Lanes   // the shared connections to servers, in that protocol
 	parse    resp.RequestState
 	limits   *resp.Limits
 	wantAuth bool // AUTH has yet to come
@@ -45,6 +46,8 @@ type session struct {
 	silent bool // none does: CLIENT REPLY OFF
 	skip   int  // CLIENT REPLY SKIP: requests, the current one included, until muting ends
 
+	readsApart bool // reads may take other connections than writes
+
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
 	blocked  bool // requests wait in the connection's buffer until there is room
@@ -60,10 +63,18 @@ type session struct {
 const firstAverage = 8 << 10
 
 func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
-	return &session{
+	s := &session{
 		w: w, local: local, info: info, policy: w.server.policies[local.Conf().Name], average: firstAverage,
-		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline,
+		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline, readsApart: local.Follows(),
 	}
+	s.speak(resp.RESP2)
+	return s
+}
+
+// speak changes the protocol of the replies.
+func (s *session) speak(protocol resp.Protocol) {
+	s.protocol = protocol
+	s.lanes = s.local.Lanes(protocol, s.local.Conf().RedisDB)
 }
 
 // Data is eventloop.Handler's: it runs the requests in b, as far as they are

@@ -1,12 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
 	"ringway/command"
-	"ringway/hashring"
 	"ringway/pipeline"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -17,9 +18,10 @@ import (
 // comes with EXEC.
 type transaction struct {
 	s      *session
-	ring   *hashring.Ring // by which the first key was placed
-	server int            // of the keys so far; -1 if there were none
-	unit   []byte         // MULTI and the requests
+	m      *pool.Map // by which the first key was placed
+	server int       // of the keys so far; -1 if there were none
+	place  int       // of the keys so far: in a Cluster their hash slot
+	unit   []byte    // MULTI and the requests
 	queued int
 	failed bool // a request was refused: EXEC aborts
 
@@ -28,6 +30,11 @@ type transaction struct {
 	left   int    // replies to come
 	ended  bool   // EXEC was answered
 	broken []byte // the error that MULTI got
+
+	// Where a server may refuse requests that another executes.
+	conn    *pipeline.Conn
+	refusal []byte // what a request got that was to be queued
+	retries int
 }
 
 var (
@@ -92,17 +99,17 @@ func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 // add appends a request to the unit, if it belongs to the same shard as the
 // others.
 func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) error {
-	if !allowedInside(cmd, tx.s.local.Servers()) {
+	if !allowedInside(cmd, tx.s.local.Shards()) {
 		return errNoMulti
 	}
 	if len(tx.unit)+len(raw) > int(tx.s.w.conf.MaxRequest) {
 		return errTooLong
 	}
 	if cmd.Route != command.Local && cmd.Route != command.Transaction {
-		if tx.ring == nil {
-			tx.ring = tx.s.local.Ring()
+		if tx.m == nil {
+			tx.m = tx.s.local.Map()
 		}
-		server, err := tx.s.ownerOn(tx.ring, cmd, args)
+		server, err := tx.s.w.ownerOn(tx.s.local, tx.m, tx.s.policy, cmd, args)
 		switch {
 		case err != nil:
 			return err
@@ -155,7 +162,7 @@ func (s *session) exec() bool {
 		s.reply([]byte("*0\r\n"))
 		return true
 	}
-	conn := s.local.Conn(max(tx.server, 0), s.info.id, s.protocol)
+	conn := s.to(max(tx.server, 0))
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -168,13 +175,17 @@ func (s *session) exec() bool {
 // the keys may have changed unseen: then the transaction is aborted.
 func (s *session) execWatched() bool {
 	tx := s.tx
-	if tx.server >= 0 && tx.server != s.pin.server {
+	if tx.server >= 0 && tx.server != s.pin.shard {
 		s.tx = nil
 		s.unwatch()
 		s.replyError(errCrossShard)
 		return true
 	}
-	if !s.pin.conn.Up() {
+	if conn := s.to(s.pin.shard); s.readsApart && conn.Full() {
+		s.await(conn) // the primary is being replaced, and what it executes now would be lost
+		return false
+	}
+	if !s.pin.conn.Up() || s.pin.spoilt {
 		s.tx = nil
 		s.unwatch()
 		s.reply(s.appendNullArray(nil))
@@ -192,10 +203,13 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	tx.number = s.push()
 	tx.left = tx.queued + 2
 	tx.unit = append(tx.unit, requestExec...)
+	tx.conn = conn
 	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {
 		tx.end(func() { s.finish(tx.number, f.AppendReply(s.w.failure[:0])) })
 	}
-	tx.unit = nil
+	if !s.local.Follows() {
+		tx.unit = nil
+	}
 }
 
 // Reply is pipeline.Receiver's: the reply to MULTI, to a queued request, or to
@@ -206,8 +220,14 @@ func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
 			if tx.left == tx.queued+2 && b[0] == '-' {
 				tx.broken = append([]byte(nil), b...)
 			}
+			if b[0] == '-' && tx.refusal == nil && tx.s.local.Follows() && pool.RefusalOf(b) != pool.NoRefusal {
+				tx.refusal = append([]byte(nil), b...)
+			}
 			tx.left--
 		}
+		return
+	}
+	if b[0] == '-' && tx.s.local.Follows() && tx.again(b) {
 		return
 	}
 	if tx.broken != nil {
@@ -221,6 +241,37 @@ func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
 	}
 	tx.end(func() { tx.s.finish(tx.number, b) })
 }
+
+// again sends the transaction to where it will be executed, after EXEC was
+// answered with an error since its server refused a request. It reports false if
+// the error is for the client.
+func (tx *transaction) again(reply []byte) bool {
+	s := tx.s
+	if tx.refusal != nil && bytes.HasPrefix(reply, []byte("-EXECABORT")) {
+		reply = tx.refusal
+	}
+	if pool.RefusalOf(reply) == pool.NoRefusal || !s.conn.Open() {
+		return false
+	}
+	if s.pin != nil && s.pin.conn == tx.conn {
+		// The keys that were watched are elsewhere, and may have changed there.
+		tx.end(func() { s.finish(tx.number, s.appendNullArray(nil)) })
+		return true
+	}
+	if tx.retries++; tx.retries > maxRetries {
+		return false
+	}
+	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil
+	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx}
+	if !s.lanes.Resend(max(tx.server, 0), s.info.id, r, reply) {
+		tx.end(func() { s.finish(tx.number, reply) })
+	}
+	return true
+}
+
+// maxRetries is how often a transaction, or a request on a connection of its
+// own, is sent on.
+const maxRetries = 16
 
 // Fail is pipeline.Receiver's. It is called for each request of the unit that
 // has no reply; they fail for one reason.

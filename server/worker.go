@@ -30,7 +30,7 @@ type worker struct {
 	failure []byte             // replies to failed requests, made while scratch may be in use
 	inline  []byte             // inline requests, encoded as servers like them
 	keys    []int              // positions of a request's keys
-	partOf  []int16            // for each server, its part of the request that is being split
+	partOf  []int16            // for each place, its part of the request that is being split, else -1
 	fanouts []*fanout          // finished, for reuse
 	hashed  []*hashed          // finished, for reuse
 	rings   spareLines         // given back, for reuse
@@ -60,12 +60,19 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		failure: make([]byte, 0, 256),
 	}
 	for _, p := range srv.pools {
-		w.locals[p.Conf().Name] = p.NewLocal(loop)
+		w.locals[p.Conf().Name] = w.join(p)
 		w.scripts[p.Conf().Name] = newScriptMemory()
 	}
 	w.tick = loop.NewTimer(w.onTick)
 	w.tick.After(tickEvery)
 	return w
+}
+
+// join makes the worker's part of a pool.
+func (w *worker) join(p *pool.Pool) *pool.Local {
+	var local *pool.Local
+	local = p.NewLocal(w.loop, func(m *pool.Map, requests []byte) (int, bool) { return w.ownerOf(local, m, requests) })
+	return local
 }
 
 // adopt starts a session for a client whose socket was accepted.

@@ -54,9 +54,9 @@ func watch(t *testing.T, adjust func(*conf.Pool), addrs ...string) (*pool.Pool, 
 		<-ctx.Done()
 	})
 	loop.Post(func() {
-		l := p.NewLocal(loop)
+		l := p.NewLocal(loop, nil)
 		for i := range addrs {
-			keepConnected(loop, l.Conn(i, 0, resp.RESP2))
+			keepConnected(loop, l.Lanes(resp.RESP2, p.Conf().RedisDB).Conn(i, 0))
 		}
 	})
 	return p, prober

@@ -1,0 +1,206 @@
+package pool
+
+import (
+	"net"
+	"slices"
+
+	"ringway/hashring"
+)
+
+// In a Cluster the shards are its primaries, numbered as they were met: an index
+// is never given to another. A loop that meets -MOVED changes the pool's Map at
+// once; what the control plane finds out completes it.
+
+// newCluster makes the seeds the first shards. The first one is asked for all
+// slots, and tells where they are.
+func (p *Pool) newCluster() {
+	for _, s := range p.conf.Servers {
+		p.addShard("", s.Addr)
+	}
+	p.m.Store(&Map{slots: new([hashring.Slots]uint16)})
+}
+
+// addShard makes a primary known. The caller holds p.mu, or has the pool to
+// itself.
+func (p *Pool) addShard(id, addr string) *shard {
+	sh := &shard{index: len(p.shards), id: id}
+	sh.name, sh.told.primary = addr, p.serverAt(addr, sh.index)
+	p.shards = append(p.shards, sh)
+	return sh
+}
+
+// SetCluster tells a pool of topology "cluster" all primaries of the Cluster and
+// which slots each of them serves, in any order: a primary is known by its ID.
+// Slots that nobody serves stay with whom they were.
+func (p *Pool) SetCluster(primaries []ClusterShard) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slots := *p.m.Load().slots
+	listed := make([]bool, len(p.shards), len(p.shards)+len(primaries))
+	for _, c := range primaries {
+		sh := p.findShard(c.ID, c.Primary.Addr)
+		if sh == nil {
+			sh = p.addShard(c.ID, c.Primary.Addr)
+			listed = append(listed, true)
+		}
+		sh.id, listed[sh.index] = c.ID, true
+		for _, r := range c.Slots {
+			for slot := int(r.First); slot <= int(r.Last); slot++ {
+				slots[slot] = uint16(sh.index)
+			}
+		}
+		sh.name = c.Primary.Addr
+		sh.told = told{primary: p.serverAt(sh.name, sh.index), readers: p.readers(sh.index, c.View)}
+		p.tellLoops(sh) // news or not: who waits for the server may try it
+	}
+	p.swapSlots(&slots)
+	for i, sh := range p.shards {
+		sh.gone = !serves(&slots, i)
+		if sh.gone && !listed[i] && sh.told.primary != nil {
+			sh.told = told{}
+			p.tellLoops(sh)
+		}
+	}
+	p.followMap()
+}
+
+// serves tells whether a shard has a slot.
+func serves(slots *[hashring.Slots]uint16, shard int) bool {
+	return slices.Contains(slots[:], uint16(shard))
+}
+
+// findShard returns the shard of a primary, by its ID or, while that is not
+// known, its address. The caller holds p.mu.
+func (p *Pool) findShard(id, addr string) *shard {
+	var byAddr *shard
+	for _, sh := range p.shards {
+		if id != "" && sh.id == id {
+			return sh
+		}
+		if sh.name == addr && (id == "" || sh.id == "") {
+			byAddr = sh
+		}
+	}
+	return byAddr
+}
+
+// swapSlots installs a Map. The caller holds p.mu.
+func (p *Pool) swapSlots(slots *[hashring.Slots]uint16) {
+	if *slots != *p.m.Load().slots {
+		p.m.Store(&Map{slots: slots})
+	}
+}
+
+// followMap has what is kept for each loop go where the Map says: subscriptions
+// to channels, and requests that wait. The caller holds p.mu.
+func (p *Pool) followMap() {
+	for _, l := range p.locals {
+		l.loop.Post(func() {
+			l.grow()
+			l.rehome()
+			l.replace()
+		})
+	}
+}
+
+// replace sends the requests that wait for a shard to the one that owns their
+// slot now, if that is another.
+func (l *Local) replace() {
+	m := l.Map()
+	for _, sh := range l.shards {
+		if !sh.waiting || len(sh.parked) == 0 {
+			continue
+		}
+		var stay []*errand
+		for _, e := range sh.parked {
+			if shard, ok := l.owner(m, e.request); ok && shard != sh.index {
+				e.shard = l.shards[shard]
+				e.send()
+			} else {
+				stay = append(stay, e)
+			}
+		}
+		sh.parked = stay
+	}
+	// Sessions wait for connections, not for slots: they look again.
+	for _, sh := range l.shards {
+		if sh.waiting && l.absent(sh.index) {
+			sh.recovered()
+		}
+	}
+}
+
+// absent tells whether a shard of a Cluster serves no slot.
+func (l *Local) absent(shard int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Pool.shards[shard].gone
+}
+
+// learn returns the shard of a primary that a server has named, and has the
+// slot belong to it if that is not -1.
+func (l *Local) learn(addr string, slot int) *localShard {
+	p := l.Pool
+	p.mu.Lock()
+	sh := p.findShard("", addr)
+	if sh == nil {
+		sh = p.addShard("", addr)
+		sh.gone = slot < 0
+	}
+	if sh.told.primary == nil {
+		sh.told.primary = p.serverAt(addr, sh.index)
+		p.tellLoops(sh)
+	}
+	if slot >= 0 && int(p.m.Load().slots[slot]) != sh.index {
+		slots := *p.m.Load().slots
+		slots[slot] = uint16(sh.index)
+		sh.gone = false
+		p.swapSlots(&slots)
+	}
+	p.mu.Unlock()
+	l.grow()
+	return l.shards[sh.index]
+}
+
+// addrBeside completes an address that a shard's server has named: without a
+// host it is on the same one.
+func (l *Local) addrBeside(sh *localShard, addr string) string {
+	host, port, err := net.SplitHostPort(unbracket(addr))
+	if err == nil && (host == "" || host == "?") && sh.primary != nil {
+		host, _, _ = net.SplitHostPort(sh.primary.addr)
+	}
+	if err == nil {
+		addr = net.JoinHostPort(host, port)
+	}
+	return l.conf.MapAddr(addr)
+}
+
+// unbracket puts the host of an IPv6 address in brackets, which Cluster leaves
+// out: "::1:7000" is port 7000 of ::1.
+func unbracket(addr string) string {
+	for i := len(addr) - 1; i >= 0; i-- {
+		if addr[i] != ':' {
+			continue
+		}
+		if host := addr[:i]; len(host) > 0 && host[0] != '[' && slices.Contains([]byte(host), ':') {
+			return net.JoinHostPort(host, addr[i+1:])
+		}
+		break
+	}
+	return addr
+}
+
+// grow makes this loop's part of the shards that were met since.
+func (l *Local) grow() {
+	l.mu.Lock()
+	var fresh []*shard
+	var tolds []told
+	for _, sh := range l.Pool.shards[min(len(l.shards), len(l.Pool.shards)):] {
+		fresh = append(fresh, sh)
+		tolds = append(tolds, sh.told)
+	}
+	l.mu.Unlock()
+	for i, sh := range fresh {
+		l.addShard(sh.index, tolds[i])
+	}
+}

@@ -1,0 +1,175 @@
+package pool
+
+import (
+	"errors"
+
+	"ringway/pipeline"
+)
+
+// errand is a request that a server did not execute, on its way to be executed
+// elsewhere or later. It stands between its Receiver and the connections.
+type errand struct {
+	shard   *localShard
+	lanes   *Lanes
+	lane    int // among those to one server, so that the order of a client's requests stays
+	to      pipeline.Receiver
+	tag     uint32
+	request []byte
+	replies int
+
+	until int64 // as eventloop.Loop.Now: after that the Receiver is told of the last refusal
+	hops  int
+	why   []byte // the last refusal, or nil if there was none
+	err   error  // why it was not sent, if there was no refusal
+	skip  int    // replies to come that are not the Receiver's: ASKING's
+	asked bool   // sent behind ASKING: the connection does not offer what comes of it
+	probe bool   // sent to see whether the server executes requests again
+}
+
+// maxHops is how many times one request is sent on: more than a Cluster that is
+// in order ever needs.
+const maxHops = 16
+
+// errandOf makes an errand of a request, or returns the one that it is already.
+func (a *route) errandOf(r pipeline.Request) *errand {
+	if e, ok := r.Receiver.(*errand); ok {
+		return e
+	}
+	l := a.lanes.l
+	return &errand{
+		shard: l.shards[a.shard], lanes: a.lanes, lane: a.lane, to: r.Receiver, tag: r.Tag, replies: r.Replies,
+		request: append([]byte(nil), r.Bytes...), until: l.loop.Now() + int64(l.conf.FailoverWait),
+	}
+}
+
+// Resend sends requests of a unit, of which a shard has refused one with reply,
+// to where they will be executed; the client's number is that of Conn. It reports
+// false if they can't be.
+func (n *Lanes) Resend(shard int, client uint64, r pipeline.Request, reply []byte) bool {
+	a := &route{lanes: n, shard: shard, lane: int(client % uint64(n.width))}
+	e := a.errandOf(r)
+	return n.l.refused(e.shard, e, reply)
+}
+
+// resend sends the request to the shard that owns its keys now.
+func (e *errand) resend() {
+	if l := e.lanes.l; l.owner != nil && l.Map().Slotted() {
+		if shard, ok := l.owner(l.Map(), e.request); ok {
+			l.grow()
+			e.shard = l.shards[shard]
+		}
+	}
+	e.send()
+}
+
+// send sends the request to its shard, whatever waits there.
+func (e *errand) send() { e.sendOver(e.lanes.of(e.shard.index)[e.lane]) }
+
+func (e *errand) sendOver(c *pipeline.Conn) {
+	var f *pipeline.Failure
+	if e.replies == 1 {
+		f = c.Send(e.request, e, e.tag)
+	} else {
+		f = c.SendUnit(e.request, e.replies, e, e.tag)
+	}
+	if f != nil {
+		e.refused(f.Cause)
+	}
+}
+
+// refused handles a connection that takes no request.
+func (e *errand) refused(err error) {
+	e.err = err
+	if e.probe || !e.park() {
+		e.giveUp()
+	}
+}
+
+// RequestAsking is ASKING, with which a server that a slot is being moved to
+// executes the next request on its connection.
+var RequestAsking = []byte("*1\r\n$6\r\nASKING\r\n")
+
+// ask sends the request behind ASKING, with which a server that a slot is being
+// moved to executes it. ASKING holds for the next request on its connection, so
+// both go out as one.
+func (e *errand) ask(c *pipeline.Conn) {
+	unit := append(append(make([]byte, 0, len(RequestAsking)+len(e.request)), RequestAsking...), e.request...)
+	e.skip, e.asked = 1, true
+	if f := c.SendUnit(unit, 1+e.replies, e, e.tag); f != nil {
+		e.skip, e.asked = 0, false
+		e.refused(f.Cause)
+	}
+}
+
+// park has the request wait until its shard serves again. It reports false if
+// that has been waited for in vain.
+func (e *errand) park() bool {
+	sh := e.shard
+	sh.wait()
+	if !sh.waiting {
+		return false
+	}
+	if e.probe {
+		e.probe, sh.probing = false, false
+		sh.parked = append([]*errand{e}, sh.parked...)
+		return true
+	}
+	sh.parked = append(sh.parked, e)
+	return true
+}
+
+// giveUp tells the Receiver of the last refusal.
+func (e *errand) giveUp() {
+	if e.probe {
+		e.probe, e.shard.probing = false, false
+	}
+	if e.why != nil {
+		e.to.Reply(e.tag, e.why, true)
+		return
+	}
+	err := e.err
+	if err == nil {
+		err = ErrNoPrimary
+	}
+	for range e.replies {
+		e.to.Fail(e.tag, &pipeline.Failure{Cause: err}, nil)
+	}
+}
+
+// Reply is pipeline.Receiver's.
+func (e *errand) Reply(tag uint32, b []byte, last bool) {
+	if e.skip > 0 {
+		if last {
+			e.skip--
+		}
+		return
+	}
+	if e.asked && last {
+		e.asked = false
+		if b[0] == '-' && e.replies == 1 && e.lanes.l.refused(e.shard, e, b) {
+			return
+		}
+	}
+	if e.probe {
+		e.probe = false
+		e.shard.recovered()
+	}
+	e.to.Reply(tag, b, last)
+}
+
+// Fail is pipeline.Receiver's. A request that was not sent comes here only when
+// its time is over.
+func (e *errand) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
+	if e.skip > 0 {
+		e.skip-- // ASKING's
+		return
+	}
+	if e.probe {
+		e.probe, e.shard.probing = false, false
+	}
+	if errors.Is(f, ErrNoPrimary) && e.why != nil {
+		e.giveUp()
+		return
+	}
+	e.to.Fail(tag, f, nil)
+}

@@ -1,0 +1,41 @@
+package pool
+
+import "ringway/hashring"
+
+// Map says which shard owns a key. It is immutable and swapped whole; what must
+// be placed consistently takes one Map for all of it.
+type Map struct {
+	ring  *hashring.Ring
+	slots *[hashring.Slots]uint16 // of a Cluster, instead of a ring: the shard of each hash slot
+}
+
+// Index returns the shard that owns a key.
+func (m *Map) Index(key []byte) int {
+	if m.slots != nil {
+		return int(m.slots[hashring.Slot(key)])
+	}
+	return m.ring.Index(key)
+}
+
+// Place returns a number that is the same for two keys if one request may have
+// both: the shard's, or in a Cluster that of the hash slot.
+func (m *Map) Place(key []byte) int {
+	if m.slots != nil {
+		return int(hashring.Slot(key))
+	}
+	return m.ring.Index(key)
+}
+
+// Slotted tells whether places are the hash slots of a Cluster.
+func (m *Map) Slotted() bool { return m.slots != nil }
+
+// ShardAt returns the shard of a place.
+func (m *Map) ShardAt(place int) int {
+	if m.slots != nil {
+		return int(m.slots[place])
+	}
+	return place
+}
+
+// Ring is the ring that places keys, nil in a Cluster.
+func (m *Map) Ring() *hashring.Ring { return m.ring }

@@ -1,0 +1,268 @@
+package pool
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"ringway/pipeline"
+)
+
+// route is the Redirector of one connection, in a pool whose primaries change:
+// it knows what the connection is for.
+type route struct {
+	lanes  *Lanes
+	shard  int
+	lane   int
+	server *server
+	reads  bool // of a replica
+}
+
+// current tells whether the connection is still the one to its shard's primary.
+func (a *route) current() bool { return !a.reads && a.lanes.l.shards[a.shard].primary == a.server }
+
+// Refused is pipeline.Redirector's.
+func (a *route) Refused(_ *pipeline.Conn, reply []byte, r pipeline.Request) bool {
+	if RefusalOf(reply) == NoRefusal {
+		return false
+	}
+	e := a.errandOf(r)
+	if !a.reads {
+		return a.lanes.l.refused(e.shard, e, reply)
+	}
+	// The primary is the one to ask then, and knows better where a slot is.
+	e.why = append(e.why[:0], reply...)
+	e.hops++
+	e.resend()
+	return true
+}
+
+// Unsent is pipeline.Redirector's.
+func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
+	e := a.errandOf(r)
+	e.err = err
+	e.skip, e.asked = 0, false
+	e.hops++
+	if e.hops > maxHops {
+		return false
+	}
+	if a.current() {
+		return e.park()
+	}
+	e.resend()
+	return true
+}
+
+// Down is pipeline.Redirector's.
+func (a *route) Down(*pipeline.Conn, error) {
+	if a.current() {
+		a.lanes.l.shards[a.shard].wait()
+	}
+}
+
+// Opened is pipeline.Redirector's.
+func (a *route) Opened(*pipeline.Conn) {
+	sh := a.lanes.l.shards[a.shard]
+	if a.current() && (sh.waiting || sh.spent) && sh.draining == 0 && sh.refusal == nil {
+		sh.recovered()
+	}
+}
+
+// RefusalKind is what a server says that has not executed a request and that
+// another may execute, or the same one later.
+type RefusalKind uint8
+
+// The kinds of refusals (the texts are those of Redis 7.0, processCommand and
+// getNodeByQuery).
+const (
+	NoRefusal   RefusalKind = iota
+	Moved                   // -MOVED: the slot is another server's
+	Ask                     // -ASK: the slot is on its way to another server
+	TryAgain                // -TRYAGAIN: the keys are half here, half there
+	ClusterDown             // -CLUSTERDOWN
+	Demoted                 // -READONLY: a replica
+	Loading                 // -LOADING
+	MasterDown              // -MASTERDOWN: a replica that has lost its primary
+)
+
+var refusals = []struct {
+	prefix string
+	kind   RefusalKind
+}{
+	{"-MOVED ", Moved}, {"-ASK ", Ask}, {"-TRYAGAIN ", TryAgain}, {"-CLUSTERDOWN ", ClusterDown},
+	{"-READONLY ", Demoted}, {"-LOADING ", Loading}, {"-MASTERDOWN ", MasterDown},
+}
+
+// RefusalOf tells what a reply refuses. What comes out of a script is no
+// refusal, since the script may have written before.
+func RefusalOf(reply []byte) RefusalKind {
+	for i := range refusals {
+		if r := &refusals[i]; bytes.HasPrefix(reply, []byte(r.prefix)) {
+			if bytes.Contains(reply, []byte(" script: ")) {
+				return NoRefusal
+			}
+			return r.kind
+		}
+	}
+	return NoRefusal
+}
+
+// redirection reads "-MOVED 3999 host:port\r\n" and its like. An empty host is
+// that of the server which says so.
+func redirection(reply []byte) (slot int, addr string, ok bool) {
+	fields := bytes.Fields(reply)
+	if len(fields) < 3 {
+		return 0, "", false
+	}
+	slot, err := strconv.Atoi(string(fields[1]))
+	return slot, string(fields[2]), err == nil
+}
+
+// refused sends a request on that its shard's server has refused with reply. It
+// reports false if the reply is for the client.
+func (l *Local) refused(sh *localShard, e *errand, reply []byte) bool {
+	kind := RefusalOf(reply)
+	e.hops++
+	if kind == NoRefusal || e.hops > maxHops && kind <= Ask || l.loop.Now() >= e.until {
+		return e.end()
+	}
+	e.why = append(e.why[:0], reply...)
+	switch kind {
+	case Moved:
+		return l.moved(sh, e, reply)
+	case Ask:
+		return l.ask(sh, e, reply)
+	case TryAgain:
+		l.later(e)
+		return true
+	case ClusterDown:
+		l.suspect(sh, MovedSlot)
+	case Demoted:
+		l.suspect(sh, DemotedPrimary)
+	}
+	return e.park() || e.end()
+}
+
+// end lets the Receiver have the reply. A probe that ends so has found a server
+// that will not have its requests.
+func (e *errand) end() bool {
+	if e.probe {
+		e.probe, e.shard.probing = false, false
+	}
+	return false
+}
+
+// suspect tells the control plane, if there is one.
+func (l *Local) suspect(sh *localShard, why Suspicion) {
+	if l.watcher != nil && sh.primary != nil {
+		l.watcher.Suspect(l.Pool, l.watched(sh.index), sh.primary.addr, why)
+	}
+}
+
+// againAfter is how long a request waits that needs keys of a slot which is
+// being moved.
+const againAfter = 10 * time.Millisecond
+
+// later sends a request again after a while. Others need not wait for it.
+func (l *Local) later(e *errand) {
+	if e.probe {
+		e.shard.recovered()
+		e.probe = false
+	}
+	l.loop.NewTimer(e.resend).After(againAfter)
+}
+
+// moved follows -MOVED: from now on the slot is the other server's.
+func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
+	slot, addr, ok := redirection(reply)
+	if !ok || l.Map().slots == nil || slot < 0 || slot >= len(l.Map().slots) {
+		return e.end()
+	}
+	to := l.learn(l.addrBeside(from, addr), slot)
+	l.suspect(from, MovedSlot)
+	if e.probe {
+		e.probe = false
+		from.recovered()
+	}
+	e.shard = to
+	if from != to {
+		to.letPass(from)
+	}
+	e.send()
+	return true
+}
+
+// ask follows -ASK, for this request alone.
+func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
+	_, addr, ok := redirection(reply)
+	if !ok {
+		return e.end()
+	}
+	if e.probe {
+		e.probe = false
+		from.recovered()
+	}
+	to := l.learn(l.addrBeside(from, addr), -1)
+	e.ask(e.lanes.of(to.index)[e.lane])
+	return true
+}
+
+// letPass has new requests for sh wait until those that are under way to the
+// shard that had their slot are answered: they may come here too, and they came
+// first.
+func (sh *localShard) letPass(from *localShard) {
+	if sh.waiting || sh.held {
+		return
+	}
+	var conns []*pipeline.Conn
+	for _, n := range sh.l.shared {
+		conns = append(conns, n.of(from.index)...)
+	}
+	if under := sh.underWay(conns); under > 0 {
+		sh.drain(under)
+	}
+}
+
+// drainWait bounds the wait for replies of a server that is no longer the one
+// to ask: if it hangs, others need not.
+const drainWait = 100 * time.Millisecond
+
+// drain has everything wait until passed was called so many times.
+func (sh *localShard) drain(under int) {
+	sh.draining += under
+	sh.waiting = true
+	sh.until = sh.l.loop.Now() + int64(drainWait)
+	sh.timer.Reset(sh.until)
+	sh.setGates()
+}
+
+// passed counts down what drain waits for.
+func (sh *localShard) passed() {
+	if sh.draining == 0 {
+		return // waited for too long
+	}
+	if sh.draining--; sh.draining == 0 {
+		sh.recovered()
+	}
+}
+
+// Redirect tells where a request is to be sent that has a connection to itself
+// and that a shard has refused with reply: to which shard, whether behind ASKING,
+// and after which time.
+func (l *Local) Redirect(shard int, reply []byte) (to int, asking bool, wait time.Duration) {
+	sh := l.shards[shard]
+	kind := RefusalOf(reply)
+	slot, addr, ok := redirection(reply)
+	if !ok || kind > Ask || !l.Map().Slotted() || slot < 0 || slot >= len(l.Map().slots) {
+		if kind == Demoted {
+			l.suspect(sh, DemotedPrimary)
+		}
+		return shard, false, retryEvery
+	}
+	if kind == Ask {
+		slot = -1
+	} else {
+		l.suspect(sh, MovedSlot)
+	}
+	return l.learn(l.addrBeside(sh, addr), slot).index, kind == Ask, 0
+}

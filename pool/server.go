@@ -1,0 +1,90 @@
+package pool
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// server is what a pool knows about one server.
+type server struct {
+	pool          *Pool
+	index         int // of its shard; -1 in a Cluster
+	name          string
+	network, addr string
+	failures      atomic.Int32 // consecutive ones, over all loops
+	counted       atomic.Int64 // when the last one was counted, in nanoseconds since started; 0 for never
+
+	downAt    time.Time // guarded by Pool.mu, as is
+	restoring bool      // it is down, and the loops are told to use it again
+
+	mu      sync.Mutex // guards configs
+	configs map[configKey]*pipeline.Config
+}
+
+type configKey struct {
+	kind
+	use use
+}
+
+// use is what a connection is for.
+type use uint8
+
+const (
+	forAll   use = iota // shared by all clients
+	forOne              // one client has it to itself
+	forReads            // shared by all clients, for reads from a replica
+)
+
+// config returns what connections of one kind and use need to know.
+func (s *server) config(k kind, u use) *pipeline.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := configKey{k, u}
+	if c := s.configs[key]; c != nil {
+		return c
+	}
+	p := s.pool
+	c := &pipeline.Config{
+		Network: s.network, Addr: s.addr,
+		Protocol: k.protocol, Password: p.conf.RedisAuth, DB: k.db,
+		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: p.conf.TCPKeepAlive,
+		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes),
+		Replies: resp.DefaultReplyLimits,
+		Once:    u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
+	}
+	if s.configs == nil {
+		s.configs = map[configKey]*pipeline.Config{}
+	}
+	s.configs[key] = c
+	return c
+}
+
+// serverAt returns the server at an address, which is made known if it is not;
+// nil for no address. The caller holds p.mu, or has the pool to itself.
+func (p *Pool) serverAt(addr string, shard int) *server {
+	if addr == "" {
+		return nil
+	}
+	if s := p.met[addr]; s != nil {
+		return s
+	}
+	s := &server{pool: p, index: p.watched(shard), name: addr, network: "tcp", addr: addr}
+	if addr[0] == '/' {
+		s.network = "unix"
+	}
+	p.met[addr] = s
+	return s
+}
+
+// watched is what the control plane calls a shard: a Cluster is watched as a
+// whole.
+func (p *Pool) watched(shard int) int {
+	if p.full == nil {
+		return -1
+	}
+	return shard
+}

@@ -1,0 +1,333 @@
+package pool
+
+import (
+	"slices"
+	"time"
+
+	"ringway/conf"
+	"ringway/eventloop"
+	"ringway/pipeline"
+)
+
+// shard is what a pool whose primaries change knows about one of its shards,
+// guarded by Pool.mu.
+type shard struct {
+	index int
+	name  string
+	id    string // in a Cluster: the primary's node ID; "" if it is known by its address alone
+	gone  bool   // in a Cluster: it serves no slot any more
+	told  told
+}
+
+// told is what the loops are told of a shard.
+type told struct {
+	primary *server   // nil: none is known
+	readers []*server // that reads go to first
+	refusal error     // that writes get; nil if there is none
+}
+
+// localShard is one loop's part of a shard.
+type localShard struct {
+	l     *Local
+	index int
+	told
+
+	held     bool // writes wait, since the primary is about to change
+	waiting  bool // everything waits, since the primary can't serve now
+	until    int64
+	spent    bool // it has waited in vain: until something changes, requests fail at once
+	parked   []*errand
+	probing  bool // the first of those that were parked is on its way to try the server
+	draining int  // replies of an earlier server that everything waits for
+	timer    *eventloop.Timer
+}
+
+// ErrNoPrimary is the cause of failures of requests that have waited in vain for
+// a primary.
+var ErrNoPrimary error = pipeline.Refusal("ERR no primary is known: the request was not sent")
+
+// tellLoops has every loop follow what a shard has come to. The caller holds
+// p.mu, so that all loops hear of the changes in their order.
+func (p *Pool) tellLoops(sh *shard) {
+	i, t := sh.index, sh.told
+	for _, l := range p.locals {
+		l.loop.Post(func() {
+			l.grow()
+			l.shards[i].follow(t)
+		})
+	}
+}
+
+// SetView tells who serves a shard. The control plane has made sure of it: the
+// primary said so itself, and nobody newer is known. Where the primary changes,
+// requests that were written to the old one may still be answered by it, no
+// further one is written to it, and those not yet written go to the new one. It
+// also ends Hold.
+func (p *Pool) SetView(shard int, v View) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.setView(p.shards[shard], v)
+}
+
+// setView is SetView for a caller that holds p.mu.
+func (p *Pool) setView(sh *shard, v View) {
+	was := sh.told
+	sh.told = told{primary: p.serverAt(v.Primary.Addr, sh.index), readers: p.readers(sh.index, v)}
+	if v.Refuse != "" {
+		sh.told.refusal = pipeline.Refusal(v.Refuse)
+	}
+	p.tellLoops(sh)
+	switch {
+	case sh.told.primary == was.primary:
+	case was.primary == nil:
+		p.log.Info("primary found", "shard", sh.name, "addr", v.Primary.Addr)
+	case sh.told.primary == nil:
+		p.log.Warn("no primary: requests wait for one, and fail after failover_wait", "shard", sh.name, "was", was.primary.addr)
+	default:
+		p.log.Warn("primary changed", "shard", sh.name, "addr", v.Primary.Addr, "was", was.primary.addr)
+	}
+}
+
+// SetReplicas changes which replicas of a shard may be read, and no more.
+func (p *Pool) SetReplicas(shard int, replicas []Member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sh := p.shards[shard]
+	v := View{Replicas: replicas}
+	if sh.told.primary != nil {
+		v.Primary = Member{Addr: sh.told.primary.addr, Zone: p.conf.ZoneOf(sh.told.primary.addr)}
+	}
+	readers := p.readers(shard, v)
+	if slices.Equal(readers, sh.told.readers) {
+		return
+	}
+	sh.told.readers = readers
+	for _, l := range p.locals {
+		l.loop.Post(func() {
+			l.shards[shard].readers = readers
+			for _, n := range l.shared {
+				n.aimReads(l.shards[shard])
+			}
+		})
+	}
+}
+
+// Hold has new writes to a shard wait until SetView or Unhold, and for
+// failover_wait at most, after which they go where they went before. It is for
+// the time in which a primary is about to be replaced and still takes writes
+// that will be lost.
+func (p *Pool) Hold(shard int) {
+	p.eachLocal(func(l *Local) { l.shards[shard].hold() })
+}
+
+// Unhold ends Hold and leaves everything as it was: the failover was called off.
+func (p *Pool) Unhold(shard int) {
+	p.eachLocal(func(l *Local) { l.shards[shard].unhold() })
+}
+
+func (p *Pool) eachLocal(fn func(l *Local)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.locals {
+		l.loop.Post(func() { fn(l) })
+	}
+}
+
+// readers lists the servers that reads of a shard go to first: the best ones, of
+// which each client keeps to one. With none, reads go to the primary.
+func (p *Pool) readers(shard int, v View) (readers []*server) {
+	members := slices.Clone(v.Replicas)
+	switch p.conf.ReadFrom {
+	case conf.ReadPreferReplica, conf.ReadReplica:
+	case conf.ReadLowestLatency:
+		members = nearest(append(members, v.Primary))
+	case conf.ReadZone:
+		members = slices.DeleteFunc(append(members, v.Primary), func(m Member) bool { return m.Zone != p.proxy.Zone })
+	default:
+		return nil
+	}
+	for _, m := range members {
+		if s := p.serverAt(m.Addr, shard); s != nil {
+			readers = append(readers, s)
+		}
+	}
+	return readers
+}
+
+// nearest leaves the members whose latency is near the least.
+func nearest(members []Member) []Member {
+	const near = 200 * time.Microsecond
+	least := time.Duration(0)
+	for _, m := range members {
+		if m.Latency > 0 && (least == 0 || m.Latency < least) {
+			least = m.Latency
+		}
+	}
+	return slices.DeleteFunc(members, func(m Member) bool { return m.Latency == 0 || m.Latency > least+least/4+near })
+}
+
+// follow takes what the control plane has told.
+func (sh *localShard) follow(t told) {
+	old := sh.told
+	sh.told = t
+	sh.spent, sh.held = false, false
+	var retired []*pipeline.Conn
+	for _, n := range sh.l.shared {
+		retired = append(retired, n.aim(sh)...)
+		n.aimReads(sh)
+	}
+	if old.primary != t.primary {
+		sh.l.leave(old.primary, sh)
+	}
+	switch under := sh.underWay(retired); {
+	case t.primary == nil && t.refusal == nil:
+		sh.wait()
+	case under > 0:
+		sh.drain(under)
+	default:
+		sh.recovered()
+	}
+}
+
+// underWay counts the connections on which requests await replies, and has
+// passed called for each when they have them.
+func (sh *localShard) underWay(conns []*pipeline.Conn) (under int) {
+	for _, c := range conns {
+		if c.InFlight() > 0 {
+			under++
+			c.AfterReplies(sh.passed)
+		}
+	}
+	return under
+}
+
+// leave ends the connections that clients have to themselves to a server that
+// has lost its shard, and has subscriptions follow.
+func (l *Local) leave(old *server, sh *localShard) {
+	for c, k := range l.lent {
+		if k.link.server == old {
+			c.Suspend()
+		}
+	}
+	for k, spare := range l.pins {
+		if k.server == old {
+			l.closePins(spare)
+			delete(l.pins, k)
+		}
+	}
+	if l.hub != nil {
+		l.hub.retarget(sh)
+	}
+}
+
+// hold has writes wait.
+func (sh *localShard) hold() {
+	if sh.waiting || sh.spent {
+		return // they do, or are refused
+	}
+	sh.held = true
+	sh.until = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
+	sh.timer.Reset(sh.until)
+	sh.setGates()
+}
+
+// unhold ends hold.
+func (sh *localShard) unhold() {
+	if sh.held {
+		sh.held = false
+		sh.timer.Stop()
+		sh.setGates()
+	}
+}
+
+// setGates opens and shuts the connections to the primary.
+func (sh *localShard) setGates() {
+	gate := pipeline.Open
+	switch {
+	case sh.waiting:
+		gate = pipeline.Shut
+	case sh.held:
+		gate = pipeline.ReadsOnly
+	}
+	for _, n := range sh.l.shared {
+		for _, c := range n.fallback[sh.index*n.width:][:n.width] {
+			c.SetGate(gate)
+		}
+	}
+}
+
+// retryEvery is how often the first of the requests that wait is sent to see
+// whether the server executes requests again.
+const retryEvery = 50 * time.Millisecond
+
+// wait has everything wait for the shard's primary, for failover_wait at most.
+func (sh *localShard) wait() {
+	if sh.waiting || sh.spent {
+		return
+	}
+	sh.waiting, sh.held = true, false
+	sh.until = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
+	sh.timer.After(min(retryEvery, sh.l.conf.FailoverWait))
+	sh.setGates()
+}
+
+// tick is called now and then while the shard waits, and at the end of hold.
+func (sh *localShard) tick() {
+	switch now := sh.l.loop.Now(); {
+	case sh.held:
+		sh.unhold()
+		return
+	case !sh.waiting:
+		return
+	case now >= sh.until && sh.draining > 0:
+		sh.recovered() // that server hangs; this one need not
+		return
+	case now >= sh.until:
+		sh.giveUp()
+		return
+	case sh.draining > 0:
+		sh.timer.Reset(sh.until)
+		return
+	}
+	sh.timer.After(retryEvery)
+	if len(sh.parked) == 0 || sh.probing || sh.primary == nil {
+		return
+	}
+	e := sh.parked[0]
+	if c := e.lanes.of(sh.index)[e.lane]; c.Up() {
+		sh.parked = sh.parked[1:]
+		sh.probing = true
+		e.probe = true
+		e.send()
+	}
+}
+
+// recovered ends wait: the requests that were parked are sent in their order,
+// before any other.
+func (sh *localShard) recovered() {
+	sh.probing, sh.draining = false, 0
+	sh.timer.Stop()
+	parked := sh.parked
+	sh.parked = nil
+	wasWaiting := sh.waiting
+	sh.waiting, sh.spent = false, false
+	for _, e := range parked {
+		e.resend()
+	}
+	if wasWaiting && sh.waiting {
+		return // it is down again
+	}
+	sh.setGates()
+}
+
+// giveUp fails the requests that were parked. From here on requests fail at
+// once, until something changes.
+func (sh *localShard) giveUp() {
+	sh.waiting, sh.spent, sh.probing, sh.draining = false, true, false, 0
+	parked := sh.parked
+	sh.parked = nil
+	sh.setGates()
+	for _, e := range parked {
+		e.giveUp()
+	}
+}

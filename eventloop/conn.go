@@ -47,6 +47,8 @@ type Conn struct {
 	paused  bool     // the handler does not want data
 	eof     bool     // the peer has ended its side
 	armed   interest // what the poller reports
+
+	relay *relay // who encrypts at the other end of fd; nil if nobody does
 }
 
 // Attach makes a connection of fd, a non-blocking connected socket which the
@@ -59,13 +61,17 @@ func (l *Loop) Attach(fd int, h Handler) (*Conn, error) {
 	for fd >= len(l.conns) {
 		l.conns = append(l.conns, nil)
 	}
+	if l.arriving != nil && l.arrivingFD == fd {
+		c.relay, l.arriving = l.arriving, nil
+	}
 	l.conns[fd] = c
 	l.open++
 	return c, nil
 }
 
 // Detach takes the connection, which must have no input or output waiting,
-// away from the loop and returns its descriptor, for another loop to Attach.
+// away from the loop and returns its descriptor, for another loop to Attach. It
+// is not for connections of DialTLS.
 func (c *Conn) Detach() (fd int) {
 	if c.Waiting() > 0 || c.Unread() > 0 {
 		panic("bug: detaching a connection with bytes in its buffers")
@@ -91,6 +97,9 @@ func (c *Conn) forget() (fd int) {
 	c.fd = -1
 	c.loop.conns[fd] = nil
 	c.loop.open--
+	if c.relay != nil {
+		c.relay.loopClosed()
+	}
 	return fd
 }
 
@@ -322,6 +331,8 @@ func (c *Conn) consume(n int) {
 // ended handles a read that brought nothing.
 func (c *Conn) ended(n int, err error) {
 	switch {
+	case n == 0 && err == nil && c.relay.cause(nil) != nil:
+		c.fail(nil)
 	case n == 0 && err == nil:
 		c.eof = true
 		c.arm()
@@ -394,7 +405,7 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	closeFD(c.forget())
-	c.h.Closed(err)
+	c.h.Closed(c.relay.cause(err))
 	c.releaseBuffers()
 }
 

@@ -41,13 +41,16 @@ type Loop struct {
 	busyFrom int64 // start of the window that Busy reports on
 	busyIdle int64 // nanoseconds of that window spent asleep
 
+	arriving   *relay // behind arrivingFD, while DialTLS hands that over
+	arrivingFD int
+
 	busy    atomic.Uint32 // per mille of the last window that was not sleep
 	stopped atomic.Bool
 
 	mu      sync.Mutex // guards mailbox; never held during I/O or calls
 	mailbox []func()
 	mail    atomic.Bool    // the mailbox is not empty
-	dialing sync.WaitGroup // goroutines that may still post
+	dialing sync.WaitGroup // goroutines that may still post, or carry bytes of connections
 }
 
 // Deferred is work for the end of a turn, before output is written.

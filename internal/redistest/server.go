@@ -20,6 +20,7 @@ type Server struct {
 
 	// Static after construction.
 	port     int
+	tlsPort  int    // where it listens for TLS, or 0
 	socket   string // path of its Unix socket, or ""
 	password string
 
@@ -34,6 +35,7 @@ type settings struct {
 	args     []string
 	password string
 	socket   bool
+	tls      bool
 }
 
 // Args adds arguments to redis-server's command line, such as "--maxclients",
@@ -113,6 +115,10 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 	if set.socket {
 		s.socket = filepath.Join(dir, "redis.sock")
 		args = append(args, "--unixsocket", s.socket, "--unixsocketperm", "700")
+	}
+	if set.tls {
+		s.tlsPort = FreePort(t)
+		args = append(args, "--tls-port", strconv.Itoa(s.tlsPort))
 	}
 	s.Process = startProcess(t, dir, path, append(args, set.args...))
 	return s

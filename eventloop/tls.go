@@ -1,0 +1,195 @@
+package eventloop
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// DialTLS is Dial for a peer that speaks TLS. Config is called on the dialing
+// goroutine for each attempt; where what it returns names no server, the name is
+// the host of addr. The timeout is for the handshake too.
+//
+// The descriptor is one end of a pair of sockets, at whose other end two
+// goroutines encrypt and decrypt: to the loop it is a connection like any other.
+// What the loop wrote counts as written when they have it, so it may be lost
+// without having left the machine. An error of TLS ends the connection with that
+// error rather than the system's.
+func (l *Loop) DialTLS(network, addr string, timeout time.Duration, keepAlive bool, config func() (*tls.Config, error), done func(fd int, err error)) {
+	l.dialing.Go(func() {
+		r, fd, err := dialTLS(network, addr, timeout, keepAlive, config)
+		l.Post(func() {
+			switch {
+			case err != nil:
+				done(-1, err)
+				return
+			case l.stopped.Load():
+				closeFD(fd)
+				r.close()
+				return
+			}
+			l.dialing.Go(r.encrypt)
+			l.dialing.Go(r.decrypt)
+			l.arriving, l.arrivingFD = r, fd
+			done(fd, nil)
+			if l.arriving != nil { // nobody wanted it
+				l.arriving = nil
+				r.loopClosed()
+			}
+		})
+	})
+}
+
+func dialTLS(network, addr string, timeout time.Duration, keepAlive bool, config func() (*tls.Config, error)) (*relay, int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	c, err := config()
+	if err != nil {
+		return nil, -1, err
+	}
+	if host, _, err := net.SplitHostPort(addr); err == nil && c.ServerName == "" {
+		c = c.Clone()
+		c.ServerName = host
+	}
+	d := net.Dialer{KeepAlive: -1}
+	if keepAlive {
+		d.KeepAlive = 0 // the system's default interval
+	}
+	raw, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, -1, err
+	}
+	conn := tls.Client(raw, c)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, -1, fmt.Errorf("tls: %w", err)
+	}
+	local, fd, err := pair()
+	if err != nil {
+		raw.Close()
+		return nil, -1, err
+	}
+	return &relay{raw: raw, tls: conn, local: local}, fd, nil
+}
+
+// pair returns two connected sockets: one for goroutines, and the descriptor of
+// one for a loop.
+func pair() (*net.UnixConn, int, error) {
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, -1, os.NewSyscallError("socketpair", err)
+	}
+	file := os.NewFile(uintptr(fds[0]), "relay")
+	conn, err := net.FileConn(file)
+	file.Close()
+	if err == nil {
+		if err = syscall.SetNonblock(fds[1], true); err != nil {
+			conn.Close()
+		}
+	}
+	if err != nil {
+		closeFD(fds[1])
+		return nil, -1, err
+	}
+	return conn.(*net.UnixConn), fds[1], nil
+}
+
+// relay carries bytes between a TLS connection and a loop's descriptor. It ends
+// when the loop closes that, or when the peer or the network does; either way
+// both its goroutines end and all its descriptors are closed.
+type relay struct {
+	raw   net.Conn // under tls
+	tls   *tls.Conn
+	local *net.UnixConn // whose other end is the loop's
+
+	failure atomic.Pointer[error] // what ended it, if that was neither side's will
+}
+
+const (
+	// relayBuffer is the plaintext of the largest record of TLS.
+	relayBuffer = 16 << 10
+
+	// linger is how long what was written before a Close has to leave.
+	linger = time.Second
+)
+
+// encrypt carries what the loop writes until it closes its end.
+func (r *relay) encrypt() {
+	defer r.close()
+	b := make([]byte, 4*relayBuffer)
+	for {
+		n, err := r.local.Read(b)
+		if err != nil {
+			return
+		}
+		if _, err := r.tls.Write(b[:n]); err != nil {
+			r.fail(err)
+			return
+		}
+	}
+}
+
+// decrypt carries what the peer writes. When the peer ends its side, so does the
+// loop's connection read its end, and what the loop writes is still carried.
+func (r *relay) decrypt() {
+	b := make([]byte, relayBuffer)
+	for {
+		n, err := r.tls.Read(b)
+		if n > 0 {
+			if _, err := r.local.Write(b[:n]); err != nil {
+				r.close()
+				return
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			r.local.CloseWrite()
+			return
+		}
+		if err != nil {
+			r.fail(err)
+			r.close()
+			return
+		}
+	}
+}
+
+// fail remembers the first error; an end that this side brought about is none.
+func (r *relay) fail(err error) {
+	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		r.failure.CompareAndSwap(nil, &err)
+	}
+}
+
+// close ends both directions. TLS's own farewell is left out: writing it could
+// wait, and no peer cares for it here.
+func (r *relay) close() {
+	r.raw.Close()
+	r.local.Close()
+}
+
+// loopClosed tells that the loop has closed its end, which encrypt does not see
+// while the peer reads nothing.
+func (r *relay) loopClosed() { r.raw.SetDeadline(time.Now().Add(linger)) }
+
+// cause returns what ended the relay rather than err, if that is known.
+func (r *relay) cause(err error) error {
+	if r != nil {
+		if p := r.failure.Load(); p != nil {
+			return *p
+		}
+	}
+	return err
+}

@@ -1,0 +1,140 @@
+package redistest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Authority signs certificates for one test.
+type Authority struct {
+	File string // with its own certificate in PEM, for who is to trust it
+
+	t    testing.TB
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	last int64
+}
+
+// NewAuthority makes an authority that nobody trusts yet. Its files live as long
+// as the test.
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	a := &Authority{t: t, dir: t.TempDir()}
+	a.File = filepath.Join(a.dir, "ca.pem")
+	var der []byte
+	der, a.key = a.sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority of a test"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	a.cert, _ = x509.ParseCertificate(der)
+	a.write(a.File, "CERTIFICATE", der)
+	return a
+}
+
+// Issue writes a certificate for hosts, which are names or IP addresses, and its
+// key, and returns the files, which are other ones each time.
+func (a *Authority) Issue(hosts ...string) (cert, key string) {
+	a.t.Helper()
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "member of a test"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, h)
+		}
+	}
+	der, private := a.sign(template)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	stem := filepath.Join(a.dir, strconv.FormatInt(a.last, 10))
+	cert, key = stem+".pem", stem+".key"
+	a.write(cert, "CERTIFICATE", der)
+	a.write(key, "PRIVATE KEY", pkcs8)
+	return cert, key
+}
+
+// Config returns a server's configuration with a new certificate for hosts.
+func (a *Authority) Config(hosts ...string) *tls.Config {
+	a.t.Helper()
+	pair, err := tls.LoadX509KeyPair(a.Issue(hosts...))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}}
+}
+
+// Pool returns what trusts this authority alone.
+func (a *Authority) Pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
+// sign completes a certificate with a new key and signs it; the first one signs
+// itself.
+func (a *Authority) sign(c *x509.Certificate) (der []byte, key *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.last++
+	c.SerialNumber = big.NewInt(a.last)
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = c, key
+	}
+	if der, err = x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer); err != nil {
+		a.t.Fatal(err)
+	}
+	return der, key
+}
+
+func (a *Authority) write(file, kind string, der []byte) {
+	a.t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// TLS makes the server listen for TLS on a port of its own too, with a
+// certificate of a for hosts, in addition to its plain port; see Server.TLSAddr.
+// With clients, it refuses those without a certificate of a.
+func TLS(a *Authority, clients bool, hosts ...string) Option {
+	return func(s *settings) {
+		cert, key := a.Issue(hosts...)
+		s.tls = true
+		auth := "no"
+		if clients {
+			auth = "yes"
+		}
+		s.args = append(s.args, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", a.File, "--tls-auth-clients", auth)
+	}
+}
+
+// TLSAddr returns where the server listens for TLS, as "127.0.0.1:port"; it is ""
+// without TLS.
+func (s *Server) TLSAddr() string {
+	if s.tlsPort == 0 {
+		return ""
+	}
+	return loopback(s.tlsPort)
+}

@@ -5,8 +5,10 @@ package topology
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -100,11 +102,16 @@ func (pr *Prober) sleep(d time.Duration) bool {
 // LearnVersions asks the servers of p, on a goroutine of its own, until one has
 // told its version of Redis, which clients are told in turn.
 func (pr *Prober) LearnVersions(p *pool.Pool) {
+	pr.learnVersion(p, func() []conf.Server { return p.Conf().Servers })
+}
+
+// learnVersion asks the servers that there are, again and again.
+func (pr *Prober) learnVersion(p *pool.Pool, servers func() []conf.Server) {
 	pr.wg.Go(func() {
 		wait := firstProbe
 		for {
-			for i := range p.Conf().Servers {
-				if v := pr.version(p.Conf(), i); v != "" {
+			for _, s := range servers() {
+				if v := pr.version(p.Conf(), &s); v != "" {
 					p.SetVersion(v)
 					return
 				}
@@ -117,8 +124,8 @@ func (pr *Prober) LearnVersions(p *pool.Pool) {
 	})
 }
 
-func (pr *Prober) version(c *conf.Pool, server int) string {
-	client := NewClient(c, &c.Servers[server])
+func (pr *Prober) version(c *conf.Pool, s *conf.Server) string {
+	client := NewClient(c, s)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()
@@ -143,17 +150,46 @@ type silence struct{}
 func (silence) Printf(context.Context, string, ...any) {}
 
 // NewClient returns a go-redis client for one server of a pool, with the
-// pool's credentials and without retries. The caller closes it.
+// pool's credentials and TLS settings and without retries. The caller closes it.
 func NewClient(c *conf.Pool, s *conf.Server) *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Network: s.Network, Addr: s.Addr, Username: c.RedisUser, Password: c.RedisAuth, DB: c.RedisDB,
+	o := options(c, conf.Address{Network: s.Network, Addr: s.Addr}, c.ServerTLS)
+	o.Username, o.Password, o.DB = c.RedisUser, c.RedisAuth, c.RedisDB
+	return redis.NewClient(o)
+}
+
+// options are what all clients of a pool have in common.
+func options(c *conf.Pool, at conf.Address, secure *conf.TLS) *redis.Options {
+	o := &redis.Options{
+		Network: at.Network, Addr: at.Addr,
 		Protocol: 2, DisableIdentity: true,
 		MaxRetries: -1, DialerRetries: 1,
 		// With fewer, one failed attempt would start a goroutine that goes on
 		// trying for a second after Close.
 		PoolSize:    2,
 		DialTimeout: c.ConnectTimeout, ReadTimeout: c.ConnectTimeout, WriteTimeout: c.ConnectTimeout,
-	})
+	}
+	if secure != nil {
+		o.Dialer = secureDialer(c, secure)
+	}
+	return o
+}
+
+// secureDialer returns a function that connects and speaks TLS. It reads the
+// files anew each time, so that certificates may be replaced.
+func secureDialer(c *conf.Pool, secure *conf.TLS) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		config, err := secure.Config()
+		if err != nil {
+			return nil, err
+		}
+		if host, _, err := net.SplitHostPort(addr); err == nil && config.ServerName == "" {
+			config.ServerName = host
+		}
+		ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+		defer cancel()
+		d := tls.Dialer{NetDialer: &net.Dialer{KeepAlive: 5 * time.Minute}, Config: config}
+		return d.DialContext(ctx, network, addr)
+	}
 }
 
 // Suspect is pool.Watcher's; it comes from pools that the Prober does not watch.

@@ -65,14 +65,14 @@ func interruptible() (context.Context, context.CancelFunc) {
 // cut off at the end.
 func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(addrs map[string]string)) error {
 	redis.SetLogger(clientLog{log})
-	prober := topology.NewProber(log)
-	defer prober.Stop()
-	srv, err := server.New(cfg, prober, log)
+	watcher := topology.New(log)
+	defer watcher.Stop()
+	srv, err := server.New(cfg, watcher, log)
 	if err != nil {
 		return err
 	}
 	for _, p := range srv.Pools() {
-		prober.LearnVersions(p)
+		watcher.Watch(p)
 	}
 	if ready != nil {
 		ready(srv.Addrs())

@@ -59,13 +59,13 @@ func ServeLog(t testing.TB, log *slog.Logger, lines ...string) *Proxy {
 		t.Fatal(err)
 	}
 	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
-	prober := topology.NewProber(log)
-	srv, err := server.New(cfg, prober, log)
+	watcher := topology.New(log)
+	srv, err := server.New(cfg, watcher, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range srv.Pools() {
-		prober.LearnVersions(p)
+		watcher.Watch(p)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -75,7 +75,7 @@ func ServeLog(t testing.TB, log *slog.Logger, lines ...string) *Proxy {
 		if err := <-ended; err != nil {
 			t.Errorf("end of the proxy: %v", err)
 		}
-		prober.Stop()
+		watcher.Stop()
 	})
 	return &Proxy{Addr: srv.Addrs()["alpha"], t: t, server: srv}
 }

@@ -161,6 +161,15 @@ func (c *Conn) Connect() {
 // InFlight is how many requests await their replies.
 func (c *Conn) InFlight() int { return c.queue.len() }
 
+// WaitingSince is when the oldest request that awaits its reply was sent, as
+// eventloop.Loop.Now, or 0 if there is none or it has not left.
+func (c *Conn) WaitingSince() int64 {
+	if c.state != ready || c.queue.len() == 0 {
+		return 0
+	}
+	return c.queue.at(c.queue.head).at
+}
+
 // Protocol is the protocol of the replies.
 func (c *Conn) Protocol() resp.Protocol { return c.cfg.Protocol }
 

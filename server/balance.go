@@ -87,6 +87,7 @@ func (s *session) move() {
 		if !s.wantAuth {
 			s.limits = &to.limits
 		}
+		s.changed()
 		if to.draining || !to.attach(s, fd) {
 			eventloop.CloseFD(fd)
 			to.server.left(name)

@@ -17,7 +17,8 @@ type broadcast struct {
 	cmd    *command.Command
 	number uint32 // of the request in its session
 	shares []share
-	left   int // shares without a reply
+	left   int  // shares without a reply
+	apart  bool // over connections of its own
 }
 
 // share is one server's part in a broadcast.
@@ -33,12 +34,14 @@ type share struct {
 // must wait.
 func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) bool {
 	s.noteScripts(cmd, args)
-	// What ends a script can't wait behind that script.
-	apart := cmd.Join == command.JoinAny
+	s.notePause(new(pause).note(cmd, args))
+	// What ends a script can't wait behind that script, nor what ends a pause behind
+	// what is held back.
+	apart := cmd.Join == command.JoinAny || cmd.Name == "client|unpause"
 	if s.local.Shards() == 1 && !apart {
 		return s.send(0, raw)
 	}
-	b := &broadcast{s: s, cmd: cmd}
+	b := &broadcast{s: s, cmd: cmd, apart: apart}
 	for _, server := range s.audience(cmd) {
 		share := share{server: server}
 		if !apart {
@@ -132,7 +135,7 @@ func (b *broadcast) done() {
 	for i := range b.shares {
 		sh := &b.shares[i]
 		s.far -= len(sh.reply)
-		if b.cmd.Join == command.JoinAny && sh.conn != nil {
+		if b.apart && sh.conn != nil {
 			s.local.Unpin(sh.conn, sh.failure == nil)
 		}
 	}

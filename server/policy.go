@@ -15,12 +15,14 @@ type policy struct {
 	verdicts      []verdict // by command.Command.ID
 	defaultServer int       // for what concerns no server in particular
 	listening     *policy   // the same for clients in subscriber mode; nil in itself
+	unsettled     *policy   // the same while there is unrest; nil in itself
 }
 
 type verdict uint8
 
 const (
 	permitted  verdict = iota
+	unsettled          // permitted, but session.unsettled looks at it first
 	guarded            // the pool does not allow it
 	forbidden          // the pool denies it
 	outOfPlace         // not while the client is subscribed
@@ -39,7 +41,19 @@ func newPolicy(c *conf.Pool) *policy {
 	}
 	p.defaultServer = max(0, slices.IndexFunc(c.Servers, func(s conf.Server) bool { return s.Name == c.DefaultServer }))
 	p.listening = listeningPolicy(p)
+	p.unsettled = unsettledPolicy(p)
 	return p
+}
+
+// unsettledPolicy has session.unsettled look at everything that is permitted.
+func unsettledPolicy(p *policy) *policy {
+	u := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, listening: p.listening}
+	for id, v := range u.verdicts {
+		if v == permitted {
+			u.verdicts[id] = unsettled
+		}
+	}
+	return u
 }
 
 // names tells whether a list has a command or its container.

@@ -212,7 +212,7 @@ func (s *session) changed() {
 	if s.sub != nil && s.sub.total() == 0 && s.sub.asking == nil && len(s.sub.backlog) == 0 {
 		s.sub = nil
 	}
-	s.policy = s.w.server.policies[s.local.Conf().Name]
+	s.policy = s.w.policyOf(s.local)
 	if s.sub != nil && s.sub.total() > 0 && s.protocol == resp.RESP2 {
 		s.policy = s.policy.listening
 	}

@@ -22,8 +22,8 @@ func TestScriptMemoryIsBoundedAndKeepsTheRecentlyUsed(t *testing.T) {
 		}
 	}
 	for i, want := range map[int]bool{0: true, 1: false, n - 300: true, n - 1: true} {
-		if got, ok := m.body(hash(i)); ok != want || ok && got != body(i) {
-			t.Errorf("script %d: known %v", i, ok)
+		if got := m.find(hash(i)); (got != nil) != want || want && got.body != body(i) {
+			t.Errorf("script %d: known %v", i, got != nil)
 		}
 	}
 	size := 0
@@ -38,7 +38,7 @@ func TestScriptMemoryIsBoundedAndKeepsTheRecentlyUsed(t *testing.T) {
 		t.Error("a script over the bound was kept")
 	}
 	m.forget()
-	if _, ok := m.body(hash(n - 1)); ok || m.size != 0 {
+	if m.find(hash(n-1)) != nil || m.size != 0 {
 		t.Error("something is left")
 	}
 }

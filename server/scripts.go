@@ -19,11 +19,14 @@ type scriptMemory struct {
 	byHash map[scriptHash]*list.Element
 	recent list.List // of *script, the last used one first
 	size   int       // bytes of all bodies
+
+	proofs map[string]*proof // of functions, and of scripts whose bodies are unknown
 }
 
 type script struct {
-	body string
-	hash scriptHash
+	body  string
+	hash  scriptHash
+	proof proof
 }
 
 // scriptHash is a SHA-1 in lower-case hexadecimal, as EVALSHA names a script.
@@ -37,17 +40,18 @@ const (
 )
 
 func newScriptMemory() *scriptMemory {
-	return &scriptMemory{byBody: map[string]*list.Element{}, byHash: map[scriptHash]*list.Element{}}
+	return &scriptMemory{byBody: map[string]*list.Element{}, byHash: map[scriptHash]*list.Element{}, proofs: map[string]*proof{}}
 }
 
-// note remembers a script. One that is known costs a look-up.
-func (m *scriptMemory) note(body []byte) {
+// note remembers a script and returns it, or nil if it is too long. One that is
+// known costs a look-up.
+func (m *scriptMemory) note(body []byte) *script {
 	if e := m.byBody[string(body)]; e != nil {
 		m.recent.MoveToFront(e)
-		return
+		return e.Value.(*script)
 	}
 	if len(body) > maxScript {
-		return
+		return nil
 	}
 	sc := &script{body: string(body)}
 	sum := sha1.Sum(body)
@@ -60,21 +64,23 @@ func (m *scriptMemory) note(body []byte) {
 		delete(m.byHash, oldest.hash)
 		m.size -= len(oldest.body)
 	}
+	return sc
 }
 
 // forget empties the memory.
 func (m *scriptMemory) forget() {
 	clear(m.byBody)
 	clear(m.byHash)
+	clear(m.proofs)
 	m.recent.Init()
 	m.size = 0
 }
 
-// body returns the script that EVALSHA names, in any case.
-func (m *scriptMemory) body(name []byte) (string, bool) {
+// find returns the script that EVALSHA names, in any case, or nil.
+func (m *scriptMemory) find(name []byte) *script {
 	var hash scriptHash
 	if len(name) != len(hash) {
-		return "", false
+		return nil
 	}
 	for i, c := range name {
 		if 'A' <= c && c <= 'F' {
@@ -84,10 +90,10 @@ func (m *scriptMemory) body(name []byte) (string, bool) {
 	}
 	e := m.byHash[hash]
 	if e == nil {
-		return "", false
+		return nil
 	}
 	m.recent.MoveToFront(e)
-	return e.Value.(*script).body, true
+	return e.Value.(*script)
 }
 
 // scripts is the memory of the session's pool.
@@ -102,6 +108,8 @@ func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 		note = func(m *scriptMemory) { m.note(body) }
 	case "script|flush":
 		note = (*scriptMemory).forget
+	case "function|load", "function|restore":
+		note = func(m *scriptMemory) { clear(m.proofs) }
 	default:
 		return
 	}
@@ -117,12 +125,14 @@ func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 // runScript sends a script or function to its server. Like handle, it reports
 // false if the request must wait.
 func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
-	switch cmd.Name {
-	case "eval", "eval_ro":
-		s.scripts().note(args[1])
-	case "evalsha", "evalsha_ro":
-		if body, ok := s.scripts().body(args[1]); ok {
-			return s.evalKnown(server, raw, body)
+	if p := s.scripts().proof(cmd, args); !p.quick {
+		if done, took := s.runApart(cmd, args, raw, server, p); done {
+			return took
+		}
+	}
+	if cmd.Name == "evalsha" || cmd.Name == "evalsha_ro" {
+		if sc := s.scripts().find(args[1]); sc != nil {
+			return s.evalKnown(server, raw, sc.body)
 		}
 	}
 	return s.send(server, raw)

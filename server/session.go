@@ -64,7 +64,7 @@ const firstAverage = 8 << 10
 
 func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 	s := &session{
-		w: w, local: local, info: info, policy: w.server.policies[local.Conf().Name], average: firstAverage,
+		w: w, local: local, info: info, policy: w.policyOf(local), average: firstAverage,
 		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline, readsApart: local.Follows(),
 	}
 	s.speak(resp.RESP2)
@@ -146,7 +146,7 @@ func (s *session) refuse(err error) {
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
 	cmd, problem := command.Lookup(args)
-	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] != permitted || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
+	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > unsettled || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
 		s.refuseCommand(cmd, problem, args)
 		return true
 	}
@@ -158,6 +158,15 @@ func (s *session) handle(raw []byte) bool {
 		s.skip--
 		s.muting = s.silent || s.skip > 0
 	}
+	if s.policy.verdicts[cmd.ID] == unsettled {
+		return s.unsettled(cmd, args, raw)
+	}
+	return s.route(cmd, args, raw)
+}
+
+// route runs a request that may be run as its command's route says, or queues it
+// in the transaction. Like handle, it reports false if the request must wait.
+func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.tx != nil && cmd.Route != command.Transaction && cmd.Name != "quit" && cmd.Name != "reset" {
 		s.queue(cmd, args, raw)
 		return true
@@ -168,6 +177,9 @@ func (s *session) handle(raw []byte) bool {
 	case command.Split:
 		return s.split(cmd, args, raw)
 	case command.Local:
+		if aboutServer(cmd) && s.local.Shards() == 1 && !s.listening() {
+			return s.send(0, raw)
+		}
 		return s.answer(cmd, args)
 	case command.Transaction:
 		return s.transact(cmd, args, raw)

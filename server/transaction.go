@@ -17,13 +17,18 @@ import (
 // price is that an error which a server would give while queueing (-OOM, say)
 // comes with EXEC.
 type transaction struct {
-	s      *session
-	m      *pool.Map // by which the first key was placed
-	server int       // of the keys so far; -1 if there were none
-	place  int       // of the keys so far: in a Cluster their hash slot
-	unit   []byte    // MULTI and the requests
-	queued int
-	failed bool // a request was refused: EXEC aborts
+	s       *session
+	m       *pool.Map // by which the first key was placed
+	server  int       // of the keys so far; -1 if there were none
+	place   int       // of the keys so far: in a Cluster their hash slot
+	unit    []byte    // MULTI and the requests
+	queued  int
+	failed  bool     // a request was refused: EXEC aborts
+	writes  bool     // a request may change something, so that CLIENT PAUSE holds it back
+	scripts []*proof // of its scripts, those that have yet to show that they are quick
+	pauses  pause    // what CLIENT PAUSE and UNPAUSE among the requests come to
+	apart   bool     // sent over a connection of its own, though nothing is watched
+	run     *run     // its scripts under way
 
 	// After EXEC.
 	number uint32 // the request in the session
@@ -120,6 +125,13 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 	}
 	tx.unit = append(tx.unit, raw...)
 	tx.queued++
+	tx.writes = tx.writes || pausable(cmd)
+	tx.pauses.note(cmd, args)
+	if cmd.IsScript() {
+		if p := tx.s.scripts().proof(cmd, args); !p.quick {
+			tx.scripts = append(tx.scripts, p)
+		}
+	}
 	return nil
 }
 
@@ -148,7 +160,7 @@ func (s *session) exec() bool {
 	case tx == nil:
 		s.replyError(errors.New("ERR EXEC without MULTI"))
 		return true
-	case s.pin != nil && s.head != s.tail:
+	case (s.pin != nil || s.heldBack(tx) || len(tx.scripts) > 0) && s.head != s.tail:
 		return false // the other connection must be done first
 	case tx.failed:
 		s.tx = nil
@@ -166,6 +178,17 @@ func (s *session) exec() bool {
 	if conn.Full() {
 		s.await(conn)
 		return false
+	}
+	if s.heldBack(tx) || len(tx.scripts) > 0 {
+		tx.apart = s.takePin(max(tx.server, 0))
+		switch {
+		case tx.apart:
+			s.hold()
+			conn = s.pin.conn
+		case s.heldBack(tx):
+			s.w.unrest[s.local.Conf().Name].waiting[s] = true
+			return false
+		}
 	}
 	tx.send(conn)
 	return true
@@ -200,6 +223,10 @@ func (s *session) execWatched() bool {
 func (tx *transaction) send(conn *pipeline.Conn) {
 	s := tx.s
 	s.tx = nil
+	s.notePause(tx.pauses)
+	if len(tx.scripts) > 0 {
+		tx.run = s.w.unrest[s.local.Conf().Name].begin(max(tx.server, 0), s.w.loop.Now(), tx.scripts...)
+	}
 	tx.number = s.push()
 	tx.left = tx.queued + 2
 	tx.unit = append(tx.unit, requestExec...)
@@ -253,7 +280,7 @@ func (tx *transaction) again(reply []byte) bool {
 	if pool.RefusalOf(reply) == pool.NoRefusal || !s.conn.Open() {
 		return false
 	}
-	if s.pin != nil && s.pin.conn == tx.conn {
+	if s.pin != nil && s.pin.conn == tx.conn && !tx.apart {
 		// The keys that were watched are elsewhere, and may have changed there.
 		tx.end(func() { s.finish(tx.number, s.appendNullArray(nil)) })
 		return true
@@ -282,6 +309,9 @@ func (tx *transaction) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
 // end answers EXEC, once, and lets the session go on.
 func (tx *transaction) end(answer func()) {
 	s := tx.s
+	if tx.run != nil {
+		s.w.unrest[s.local.Conf().Name].end(tx.run, s.w.loop.Now(), tx.left == 1 && tx.broken == nil)
+	}
 	if tx.ended || !s.conn.Open() {
 		return
 	}

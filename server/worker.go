@@ -20,6 +20,7 @@ type worker struct {
 	limits resp.Limits
 
 	locals   map[string]*pool.Local   // by the pool's name
+	unrest   map[string]*unrest       // by the pool's name
 	scripts  map[string]*scriptMemory // by the pool's name
 	sessions []*session
 
@@ -34,6 +35,7 @@ type worker struct {
 	fanouts []*fanout          // finished, for reuse
 	hashed  []*hashed          // finished, for reuse
 	rings   spareLines         // given back, for reuse
+	stalled []int              // servers that let this loop wait
 
 	tick      *eventloop.Timer
 	ticks     int
@@ -55,12 +57,14 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 			MaxInline: resp.DefaultLimits.MaxInline,
 		},
 		locals:  map[string]*pool.Local{},
+		unrest:  map[string]*unrest{},
 		scripts: map[string]*scriptMemory{},
 		scratch: make([]byte, 0, 1<<10),
 		failure: make([]byte, 0, 256),
 	}
 	for _, p := range srv.pools {
 		w.locals[p.Conf().Name] = w.join(p)
+		w.unrest[p.Conf().Name] = newUnrest()
 		w.scripts[p.Conf().Name] = newScriptMemory()
 	}
 	w.tick = loop.NewTimer(w.onTick)
@@ -131,6 +135,7 @@ func (w *worker) onTick() {
 	w.tick.After(tickEvery)
 	w.parser.Release()
 	w.closeIdle()
+	w.calm()
 	w.balance()
 	w.loop.SetParked(!w.alone())
 	if w.ticks++; w.ticks%trimTicks == 0 {

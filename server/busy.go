@@ -1,0 +1,173 @@
+package server
+
+import (
+	"bytes"
+	"time"
+
+	"ringway/command"
+	"ringway/pipeline"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// A server that runs a script for longer than its busy-reply-threshold answers
+// everybody else with -BUSY. But what the proxy answers in its place, such as
+// +QUEUED, would not tell; and what was sent behind the script, on a connection
+// that clients share, is not even read before its end. So when a server lets a
+// loop wait, the loop asks it over another connection; and while the answer is
+// -BUSY, new requests get that answer at once instead of joining the queue. They
+// were not executed, as Redis's own error says.
+
+// stallAfter is how long a request must have been without a reply for its server
+// to be asked whether it is busy.
+const stallAfter = 50 * time.Millisecond
+
+var requestPing = resp.AppendRequest(nil, [][]byte{[]byte("PING")})
+
+// busyProbe is a PING to a server that may be busy, over a connection of its own.
+type busyProbe struct {
+	w      *worker
+	local  *pool.Local
+	server int
+	conn   *pipeline.Conn
+}
+
+// askStalled asks the servers that let this loop wait, and those that are known
+// to be busy.
+func (w *worker) askStalled(name string, local *pool.Local) {
+	u := w.unrest[name]
+	if !u.scripted {
+		return
+	}
+	w.stalled = local.Stalled(w.loop.Now()-int64(stallAfter), w.stalled[:0])
+	for server := range u.busy {
+		w.stalled = append(w.stalled, server)
+	}
+	for r := range u.runs {
+		if w.loop.Now()-r.since > int64(stallAfter) {
+			w.stalled = append(w.stalled, r.server)
+		}
+	}
+	for _, server := range w.stalled {
+		if u.asking[server] {
+			continue
+		}
+		conn, err := local.Lanes(resp.RESP2, 0).Pin(server)
+		if err != nil {
+			continue
+		}
+		u.asking[server] = true
+		p := &busyProbe{w: w, local: local, server: server, conn: conn}
+		if f := conn.Send(requestPing, p, 0); f != nil {
+			p.answered(nil, false)
+		}
+	}
+}
+
+// Reply is pipeline.Receiver's.
+func (p *busyProbe) Reply(_ uint32, b []byte, last bool) {
+	switch {
+	case !last:
+	case bytes.HasPrefix(b, []byte("-BUSY ")):
+		p.answered(bytes.Clone(b), true)
+	default:
+		p.answered(nil, true)
+	}
+}
+
+// Fail is pipeline.Receiver's.
+func (p *busyProbe) Fail(uint32, *pipeline.Failure, []byte) { p.answered(nil, false) }
+
+// answered tells all loops what became of the server, if that is news.
+func (p *busyProbe) answered(busy []byte, clean bool) {
+	name := p.local.Conf().Name
+	u := p.w.unrest[name]
+	delete(u.asking, p.server)
+	p.local.Unpin(p.conn, clean)
+	if (busy != nil) == (u.busy[p.server] != nil) {
+		return
+	}
+	p.w.upset(name, func(u *unrest) {
+		if busy != nil {
+			u.busy[p.server] = busy
+		} else {
+			delete(u.busy, p.server)
+		}
+	})
+}
+
+// refuseBusy answers a request that a busy server would refuse. A session with
+// requests under way goes on as usual: what comes behind them can't overtake them.
+func (s *session) refuseBusy(u *unrest, cmd *command.Command, args [][]byte) bool {
+	if len(u.busy) == 0 || s.head != s.tail || cmd.Flags&command.FlagAllowBusy != 0 {
+		return false
+	}
+	if cmd.Name == "exec" {
+		return s.abortBusy(u)
+	}
+	reply := s.busyReply(u, cmd, args)
+	if reply == nil {
+		return false
+	}
+	if s.tx != nil {
+		s.tx.failed = true
+	}
+	s.reply(reply)
+	return true
+}
+
+// abortBusy is refuseBusy for EXEC.
+func (s *session) abortBusy(u *unrest) bool {
+	if s.tx == nil {
+		return false
+	}
+	server := s.tx.server
+	if server < 0 && s.local.Shards() == 1 {
+		server = 0
+	}
+	reason := u.busy[server]
+	if reason == nil {
+		return false
+	}
+	s.tx = nil
+	s.unwatch()
+	s.reply(append([]byte("-EXECABORT Transaction discarded because of: "), reason[1:]...))
+	return true
+}
+
+// busyReply returns the error of a busy server that a request concerns, or nil.
+func (s *session) busyReply(u *unrest, cmd *command.Command, args [][]byte) []byte {
+	switch {
+	case cmd.Route == command.Local && !aboutServer(cmd), cmd.Route == command.Transaction, cmd.Route == command.PubSub:
+		return nil
+	case s.local.Shards() == 1:
+		return u.busy[0]
+	case cmd.Route == command.Local:
+		return nil // some of the pool's servers answer
+	case cmd.Route == command.AllShards, cmd.Route == command.ScanShards:
+		for _, reply := range u.busy {
+			return reply
+		}
+	}
+	keys, err := cmd.Keys(args, s.w.keys[:0])
+	s.w.keys = keys[:0]
+	if err != nil {
+		return nil
+	}
+	if len(keys) == 0 {
+		return u.busy[s.defaultServer()]
+	}
+	ring := s.local.Map()
+	for _, k := range keys {
+		if reply := u.busy[ring.Index(args[k])]; reply != nil {
+			return reply
+		}
+	}
+	return nil
+}
+
+// aboutServer tells whether a command is there to find out whether a server
+// answers, and how. If the pool has only one, that is asked.
+func aboutServer(cmd *command.Command) bool {
+	return cmd.Name == "ping" || cmd.Name == "echo" || cmd.Name == "time"
+}

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"ringway/command"
+	"ringway/pool"
+)
+
+// unrest is what one loop knows of a pool in which not everything is as usual: a
+// server runs a script for too long, or holds writes back. While there is any,
+// sessions have a policy by which every request comes to session.unsettled; in
+// quiet times it costs nothing.
+type unrest struct {
+	busy   map[int][]byte // servers that answer -BUSY, with the reply
+	paused int64          // until when servers hold writes back, as eventloop.Loop.Now; 0 if they don't
+
+	runs     map[*run]bool     // scripts on connections of their own
+	scripted bool              // a script has been run
+	asking   map[int]bool      // servers that are being asked whether they are busy
+	waiting  map[*session]bool // sessions that await the end of the pause
+}
+
+func newUnrest() *unrest {
+	return &unrest{busy: map[int][]byte{}, runs: map[*run]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}}
+}
+
+func (u *unrest) any() bool { return len(u.busy) > 0 || u.paused != 0 }
+
+// policyOf is the policy of a pool's sessions that are not subscribed.
+func (w *worker) policyOf(local *pool.Local) *policy {
+	p := w.server.policies[local.Conf().Name]
+	if w.unrest[local.Conf().Name].any() {
+		return p.unsettled
+	}
+	return p
+}
+
+// upset has all loops note a change, this one at once.
+func (w *worker) upset(name string, change func(u *unrest)) {
+	for _, other := range w.server.workers {
+		apply := func() {
+			change(other.unrest[name])
+			for _, s := range other.sessionsOf(name) {
+				s.changed()
+			}
+		}
+		if other == w {
+			apply()
+			continue
+		}
+		other.loop.Post(apply)
+	}
+}
+
+// calm looks at what goes on in the pools, ten times a second.
+func (w *worker) calm() {
+	for name, local := range w.locals {
+		w.askStalled(name, local)
+		if u := w.unrest[name]; u.paused != 0 && w.loop.Now() >= u.paused {
+			w.endPause(name)
+		}
+	}
+}
+
+// unsettled runs a request while there is unrest. Like handle, it reports false if
+// the request must wait.
+func (s *session) unsettled(cmd *command.Command, args [][]byte, raw []byte) bool {
+	u := s.w.unrest[s.local.Conf().Name]
+	switch {
+	case s.refuseBusy(u, cmd, args):
+		return true
+	case len(u.busy) > 0 && cmd.Route == command.DefaultShard && cmd.Flags&command.FlagAllowBusy != 0 && s.tx == nil:
+		return s.block(cmd, args, raw) // not behind the script
+	case u.paused != 0 && s.tx == nil && pausable(cmd):
+		return s.runPaused(u, cmd, args, raw)
+	}
+	return s.route(cmd, args, raw)
+}

@@ -166,7 +166,7 @@ type Conn struct {
 	sent       sentLog
 	gate       Gate
 	refusal    error // after Refuse
-	retired    bool // no request is taken any more; closed when all are answered
+	retired    bool  // no request is taken any more; closed when all are answered
 	marks      []mark
 }
 

@@ -42,6 +42,9 @@ type Feed interface {
 	// Refused tells that the server answered with an error, which is valid only
 	// during the call.
 	Refused(t *Topic, reply []byte)
+	// Left tells that what is published from now on will not be sent, after Leave
+	// has promised it.
+	Left(t *Topic)
 	// Lost tells that nothing is heard until topics are Confirmed again.
 	Lost()
 	// Unreachable tells that an attempt to connect has failed. Others follow.
@@ -123,28 +126,34 @@ func (s *Subscriber) Join(t *Topic) *Failure {
 	return nil
 }
 
-// Leave ends Join. The last one closes the connection.
-func (s *Subscriber) Leave(t *Topic) {
+// Leave ends Join. It reports whether the server is asked to forget t: then the
+// feed will be told. The last answer of that kind closes the connection.
+func (s *Subscriber) Leave(t *Topic) (asked bool) {
 	if _, ok := s.topics[t]; !ok {
-		return
+		return false
 	}
 	delete(s.topics, t)
 	switch {
-	case len(s.topics) == 0:
-		s.Close()
 	case s.state == ready:
 		s.ask(leaves, t)
+		return true
+	case len(s.topics) == 0:
+		s.Close()
 	}
+	return false
 }
 
 // Close closes the connection and forgets all topics, of which the feed is not
 // told.
 func (s *Subscriber) Close() {
 	clear(s.topics)
-	s.disconnect()
+	left := s.disconnect()
 	s.attempt.Stop()
 	s.attempts++
 	s.state, s.backoff = idle, 0
+	for _, t := range left {
+		s.feed.Left(t)
+	}
 }
 
 func (s *Subscriber) connect() {
@@ -250,9 +259,12 @@ func (s *Subscriber) lost(err error) {
 	if s.state != ready {
 		return
 	}
-	s.disconnect()
+	left := s.disconnect()
 	s.state = idle
 	s.feed.Lost()
+	for _, t := range left {
+		s.feed.Left(t)
+	}
 	switch {
 	case len(s.topics) == 0 || s.state != idle:
 	case s.proven:
@@ -262,13 +274,20 @@ func (s *Subscriber) lost(err error) {
 	}
 }
 
-func (s *Subscriber) disconnect() {
+// disconnect closes the socket and returns the topics that were to be left.
+func (s *Subscriber) disconnect() (left []*Topic) {
 	s.watch.Stop()
+	for _, q := range s.asked {
+		if q.verb == leaves {
+			left = append(left, q.topic)
+		}
+	}
 	s.asked = nil
 	if s.conn != nil {
 		s.conn.Close()
 		s.conn = nil
 	}
+	return left
 }
 
 // Data is eventloop.Handler's. A frame is handled when it is complete.
@@ -358,6 +377,13 @@ func (s *Subscriber) answered(frame []byte) error {
 	if !s.proven {
 		s.proven, s.backoff = true, 0
 		s.obs.Succeeded()
+	}
+	if q.verb == leaves {
+		s.feed.Left(q.topic)
+		if len(s.topics) == 0 && len(s.asked) == 0 {
+			s.Close()
+		}
+		return nil
 	}
 	if q.verb != joins {
 		return nil

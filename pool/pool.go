@@ -31,7 +31,8 @@ type Pool struct {
 	full    *hashring.Ring              // with all servers; nil for a Cluster
 	tls     func() (*tls.Config, error) // for connections to servers; nil without TLS
 
-	m       atomic.Pointer[Map]
+	m atomic.Pointer[Map]
+	Audience
 	pinned  atomic.Int64           // pinned connections over all loops, spare ones included
 	version atomic.Pointer[string] // of the servers, as INFO gives it
 

@@ -34,9 +34,17 @@ type Subscription struct {
 // hub is one loop's subscriptions in a pool: one connection per server,
 // whatever the number of listeners.
 type hub struct {
-	l      *Local
-	feeds  []*feed // for each shard; nil where there was no need
-	topics [pipeline.TopicKinds]map[string]*topic
+	l       *Local
+	feeds   []*feed // for each shard; nil where there was no need
+	topics  [pipeline.TopicKinds]map[string]*topic
+	leaving map[*pipeline.Topic]*leaving
+}
+
+// leaving is a topic that has no listeners any more, while servers have yet to
+// confirm that they know.
+type leaving struct {
+	left int // servers
+	done func()
 }
 
 // topic is what all listeners to one name share.
@@ -72,7 +80,7 @@ type feed struct {
 
 func (l *Local) subscriptions() *hub {
 	if l.hub == nil {
-		h := &hub{l: l}
+		h := &hub{l: l, leaving: map[*pipeline.Topic]*leaving{}}
 		for kind := range h.topics {
 			h.topics[kind] = map[string]*topic{}
 		}
@@ -95,7 +103,9 @@ func (l *Local) Join(kind pipeline.TopicKind, name string, to Listener) (sub *Su
 		}
 	}
 	sub = &Subscription{topic: t, index: len(t.subs), l: to}
-	t.subs = append(t.subs, sub)
+	if t.subs = append(t.subs, sub); len(t.subs) > 1 {
+		l.Audience.add(&t.Topic, 1)
+	}
 	settled, reply := t.outcome()
 	if !settled {
 		sub.waiting = true
@@ -181,8 +191,9 @@ func (h *hub) ask(t *topic, server int) {
 	t.parts = append(t.parts, p)
 }
 
-// Leave ends a subscription. The last one of a topic ends that.
-func (l *Local) Leave(sub *Subscription) {
+// Leave ends a subscription. The last one of a topic ends that: if servers must
+// confirm it, wait is true and done, if not nil, will be called.
+func (l *Local) Leave(sub *Subscription, done func()) (wait bool) {
 	t := sub.topic
 	if sub.waiting {
 		sub.waiting = false
@@ -194,11 +205,32 @@ func (l *Local) Leave(sub *Subscription) {
 	t.subs[last] = nil
 	t.subs = t.subs[:last]
 	if last > 0 {
-		return
+		l.Audience.add(&t.Topic, -1)
+		return false
 	}
 	delete(l.hub.topics[t.Kind], t.Name)
+	leaves := &leaving{done: done}
 	for _, p := range t.parts {
-		l.hub.feedOf(p.server).subscriber.Leave(&t.Topic)
+		if l.hub.feedOf(p.server).subscriber.Leave(&t.Topic) {
+			leaves.left++
+		}
+	}
+	if leaves.left == 0 || done == nil {
+		return false
+	}
+	l.hub.leaving[&t.Topic] = leaves
+	return true
+}
+
+// Left is pipeline.Feed's.
+func (f *feed) Left(pt *pipeline.Topic) {
+	leaves := f.hub.leaving[pt]
+	if leaves == nil {
+		return
+	}
+	if leaves.left--; leaves.left == 0 {
+		delete(f.hub.leaving, pt)
+		leaves.done()
 	}
 }
 

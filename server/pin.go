@@ -36,6 +36,14 @@ type alone struct {
 func (s *session) hold()    { s.window = 0 }
 func (s *session) release() { s.window = s.w.conf.ClientPipeline }
 
+// proceed ends hold, and has the session go on with what waits.
+func (s *session) proceed() {
+	s.release()
+	if s.blocked || s.eof {
+		s.settle()
+	}
+}
+
 // next takes the request's place in the line, and holds the session.
 func (a *alone) next() (number uint32) {
 	a.s.hold()
@@ -168,10 +176,7 @@ func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
 }
 
 func (a *alone) end() {
-	a.s.release()
-	if a.s.blocked || a.s.eof {
-		a.s.settle()
-	}
+	a.s.proceed()
 	if a.done != nil {
 		a.done()
 	}

@@ -48,6 +48,8 @@ func kindOf(cmd *command.Command) (kind pipeline.TopicKind, leaves bool) {
 // can follow it at once.
 func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	kind, leaves := kindOf(cmd)
+	defer func(muting bool) { s.muting = muting }(s.muting)
+	s.muting = false // Redis confirms even to those who want no replies
 	if leaves {
 		s.unsubscribe(kind, args[1:])
 		return true
@@ -73,7 +75,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 		case wait:
 			a.left++
 		case reply != nil:
-			s.local.Leave(sub)
+			s.local.Leave(sub, nil)
 			a.failed[name] = append([]byte(nil), reply...)
 			continue
 		}
@@ -100,17 +102,14 @@ func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {
 				delete(l.subs[a.kind], name)
 			}
 		}
-		l.s.local.Leave(sub)
+		l.s.local.Leave(sub, nil)
 	}
 	if a.left--; a.left > 0 {
 		return
 	}
 	s := l.s
 	l.asking = nil
-	s.release()
-	if s.blocked || s.eof {
-		s.settle()
-	}
+	s.proceed()
 	text := l.confirm(a)
 	s.changed()
 	s.finish(a.number, text)
@@ -158,8 +157,9 @@ func (l *subscriber) total() int {
 	return l.count(pipeline.Channel) + l.count(pipeline.ShardChannel)
 }
 
-// unsubscribe leaves the topics that are named, or all of a kind. It waits for
-// no server: from here on nothing is delivered.
+// unsubscribe leaves the topics that are named, or all of a kind. From here on
+// nothing is delivered; but the confirmation waits for those of the servers, so
+// that whoever sees it and publishes is told of one receiver less.
 func (s *session) unsubscribe(kind pipeline.TopicKind, args [][]byte) {
 	word := kind.String() + "unsubscribe"
 	var names []string
@@ -181,15 +181,29 @@ func (s *session) unsubscribe(kind pipeline.TopicKind, args [][]byte) {
 		dst = s.appendNull(redcon.AppendBulkString(dst, word))
 		dst = redcon.AppendInt(dst, int64(l.count(kind)))
 	}
+	left, number := 0, uint32(0)
+	done := func() {
+		if left--; left == 0 && s.conn.Open() {
+			s.proceed()
+			s.finish(number, dst)
+		}
+	}
 	for _, name := range names {
 		if sub := l.subs[kind][name]; sub != nil {
 			delete(l.subs[kind], name)
-			s.local.Leave(sub)
+			if s.local.Leave(sub, done) {
+				left++
+			}
 		}
 		dst = s.appendSubscribed(dst, word, name, l.count(kind))
 	}
-	s.reply(dst)
 	s.changed()
+	if left == 0 {
+		s.reply(dst)
+		return
+	}
+	number = s.push()
+	s.hold()
 }
 
 // unsubscribeAll leaves everything, without a word: RESET, and the session's end.
@@ -199,7 +213,7 @@ func (s *session) unsubscribeAll() {
 	}
 	for _, subs := range s.sub.subs {
 		for _, sub := range subs {
-			s.local.Leave(sub)
+			s.local.Leave(sub, nil)
 		}
 		clear(subs)
 	}

@@ -320,10 +320,7 @@ func (tx *transaction) end(answer func()) {
 		s.dropPin(true) // EXEC has ended WATCH, or the connection is lost
 	}
 	if s.window == 0 {
-		s.release()
-		if s.blocked || s.eof {
-			s.settle()
-		}
+		s.proceed()
 	}
 	answer()
 }

@@ -180,6 +180,7 @@ type Command struct {
 	numkeys numkeysForm // for findNumkeys
 
 	mayBlock, mayReach bool // whether Blocks and Reach must look at the request
+	needsFence         bool
 }
 
 // ArityOK reports whether a request of n arguments, the command's name
@@ -210,6 +211,11 @@ func (c *Command) IsContainer() bool { return len(c.Subcommands) > 0 && c.Arity 
 // IsScript reports whether the command runs a script or function: EVAL, EVALSHA,
 // FCALL and their read-only forms.
 func (c *Command) IsScript() bool { return c.isScript() }
+
+// NeedsFence reports whether a server runs or reads code of the client's for the
+// command, so that the reply may contain whatever the client likes, even the
+// beginning of another reply (see pipeline.Conn.Fence).
+func (c *Command) NeedsFence() bool { return c.needsFence }
 
 // Servable reports whether a request of the command is served where the pool
 // allows it. For a container that only names subcommands it is false.

@@ -82,6 +82,12 @@ func (c *Command) isScript() bool {
 func (c *Command) noteReach() {
 	c.mayBlock = c.IsBlocking() || c.Name == "ts.read"
 	c.mayReach = c.find == findSort || c.isScript() || c.Name == "copy"
+	switch c.Name {
+	case "script|load", "function|load", "function|restore":
+		c.needsFence = true
+	default:
+		c.needsFence = c.isScript()
+	}
 }
 
 // sortReach finds a BY pattern with a "*" (without one it only turns sorting

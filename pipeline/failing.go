@@ -16,6 +16,9 @@ func (c *Conn) expire() {
 		c.lastTimeout = c.loop.Now()
 		c.obs.Failed(ErrTimeout)
 	}
+	if c.state == ready && c.queue.len() > 0 && c.fences.open == 0 {
+		c.Fence() // under load this comes once in a timeout; see Fence
+	}
 }
 
 // expireSent answers the requests from before limit. Their places in the queue
@@ -56,6 +59,10 @@ func (c *Conn) expireSent(limit int64) (expired bool) {
 func (c *Conn) expireEntry(e *entry) bool {
 	r := e.receiver
 	if r == nil {
+		return false
+	}
+	if f, ok := r.(*fence); ok {
+		f.late = true
 		return false
 	}
 	e.receiver = nil

@@ -7,8 +7,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-
-	"ringway/eventloop"
 )
 
 // Failure tells why a request got no reply from its server.
@@ -85,14 +83,16 @@ func describe(err error) string {
 		return strings.TrimPrefix(string(refusal), "ERR ")
 	case errors.Is(err, ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return "Connection timed out"
+	case errors.Is(err, ErrFence):
+		return "Protocol error: the server lost count of its replies"
+	case errors.Is(err, errFenceState):
+		return "Connection given up while the server is busy or loading"
 	case errors.Is(err, ErrProtocol):
 		return "Protocol error: the server sent an invalid reply"
 	case errors.Is(err, ErrHandshake):
 		return "Server refused the proxy's AUTH or SELECT"
 	case errors.Is(err, ErrSuspended), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "Connection refused"
-	case errors.Is(err, eventloop.ErrTLS):
-		return "TLS with the server failed"
 	case errors.Is(err, io.EOF):
 		return "Connection closed by the server"
 	case errors.Is(err, syscall.ECONNRESET):

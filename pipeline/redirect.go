@@ -27,6 +27,7 @@ type Request struct {
 	Replies  int    // how many there are to it
 	Receiver Receiver
 	Tag      uint32
+	Fenced   bool // it was sent with a fence, and is to be again
 }
 
 // SetRedirector gives the connection a Redirector. It is to be called before the
@@ -77,7 +78,7 @@ func (l *sentLog) reset() { *l = sentLog{} }
 func (c *Conn) refused(e *entry, reply []byte) bool {
 	request, alone := c.sent.take(e)
 	return reply[0] == '-' && alone && e.receiver != nil &&
-		c.redirector.Refused(c, reply, Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag})
+		c.redirector.Refused(c, reply, Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Fenced: c.fenceIsNext()})
 }
 
 // giveBack offers requests that were not executed, and whose bytes are at the
@@ -90,9 +91,12 @@ func (c *Conn) giveBack(entries []entry, err error, held []byte) {
 		}
 		last := entries[n-1]
 		request := held[:last.size]
+		fenced := n < len(entries) && isFence(entries[n].receiver)
 		switch {
+		case isFence(last.receiver): // a fence is for its connection alone
+			last.receiver.Fail(last.tag, nil, nil)
 		case last.receiver == nil: // its client was told that its time is over
-		case c.redirector != nil && c.redirector.Unsent(c, err, Request{request, n, last.receiver, last.tag}):
+		case c.redirector != nil && c.redirector.Unsent(c, err, Request{request, n, last.receiver, last.tag, fenced}):
 		default:
 			failUnsent(entries[:n], err, held)
 		}

@@ -16,7 +16,8 @@ func TestLateReplyIsDroppedInOrder(t *testing.T) {
 	redistest.CheckLeaks(t)
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
-		fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.ExpectAny(1), fakeredis.Reply("+1\r\n+2\r\n+3\r\n"),
+		fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.Reply("+1\r\n+2\r\n"), fakeredis.AnswerEcho(),
+		fakeredis.ExpectAny(1), fakeredis.Reply("+3\r\n"),
 	})
 	cfg := config(s.Addr())
 	cfg.Timeout = 300 * time.Millisecond
@@ -54,6 +55,8 @@ func TestLongStallCountsAgainAfterAnotherTimeout(t *testing.T) {
 	cfg := config(s.Addr())
 	cfg.Timeout = 50 * time.Millisecond
 	r := newRig(t, cfg)
+	r.on(r.conn.Connect)
+	s.WaitConns(1)
 	for tag := range uint32(3) {
 		r.send(get("a"))
 		r.expectFailure(tag+1, pipeline.ErrTimeout, true)
@@ -108,7 +111,7 @@ func TestRestOfATimedOutLargeReplyIsDropped(t *testing.T) {
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Reply("$200000\r\n" + strings.Repeat("x", 100000)), fakeredis.Wait(release),
-		fakeredis.Reply(strings.Repeat("x", 100000) + "\r\n"), fakeredis.ExpectAny(1), fakeredis.Reply("+2\r\n"),
+		fakeredis.Reply(strings.Repeat("x", 100000) + "\r\n"), fakeredis.AnswerEcho(), fakeredis.ExpectAny(1), fakeredis.Reply("+2\r\n"),
 	})
 	cfg := config(s.Addr())
 	cfg.Timeout = 300 * time.Millisecond

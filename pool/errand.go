@@ -16,6 +16,7 @@ type errand struct {
 	tag     uint32
 	request []byte
 	replies int
+	fenced  bool // a fence goes behind it, as in package pipeline
 
 	until int64 // as eventloop.Loop.Now: after that the Receiver is told of the last refusal
 	hops  int
@@ -37,7 +38,7 @@ func (a *route) errandOf(r pipeline.Request) *errand {
 	}
 	l := a.lanes.l
 	return &errand{
-		shard: l.shards[a.shard], lanes: a.lanes, lane: a.lane, to: r.Receiver, tag: r.Tag, replies: r.Replies,
+		shard: l.shards[a.shard], lanes: a.lanes, lane: a.lane, to: r.Receiver, tag: r.Tag, replies: r.Replies, fenced: r.Fenced,
 		request: append([]byte(nil), r.Bytes...), until: l.loop.Now() + int64(l.conf.FailoverWait),
 	}
 }
@@ -74,6 +75,14 @@ func (e *errand) sendOver(c *pipeline.Conn) {
 	}
 	if f != nil {
 		e.refused(f.Cause)
+		return
+	}
+	e.fence(c)
+}
+
+func (e *errand) fence(c *pipeline.Conn) {
+	if e.fenced {
+		c.Fence()
 	}
 }
 
@@ -98,7 +107,9 @@ func (e *errand) ask(c *pipeline.Conn) {
 	if f := c.SendUnit(unit, 1+e.replies, e, e.tag); f != nil {
 		e.skip, e.asked = 0, false
 		e.refused(f.Cause)
+		return
 	}
+	e.fence(c)
 }
 
 // park has the request wait until its shard serves again. It reports false if

@@ -29,6 +29,10 @@ const sameEvent = 20 * time.Millisecond
 // once, and so does what they notice of one stall.
 func (s *server) Failed(err error) {
 	p := s.pool
+	if errors.Is(err, pipeline.ErrFence) {
+		s.miscounted(err)
+		return
+	}
 	if p.follows {
 		p.log.Debug("server failed", "addr", s.addr, "err", err)
 		if p.watcher != nil {
@@ -50,6 +54,18 @@ func (s *server) Failed(err error) {
 	if int(n) >= p.conf.ServerFailureLimit {
 		p.takeDown(s, err)
 	}
+}
+
+// miscounted warns, once, of a server whose replies can't be relied on. It is no
+// failure: a client's script must not be able to have a server ejected.
+func (s *server) miscounted(err error) {
+	if s.warned.Swap(true) {
+		s.pool.log.Debug("server gave replies too many or too few again", "addr", s.addr, "err", err)
+		return
+	}
+	s.pool.log.Warn("connection to server closed: it gave replies too many or too few; a script may add replies of its own on servers without the fix "+
+		"for CVE-2025-67733: update the server. No client was given them; requests in flight have failed. This is logged once",
+		"server", s.name, "addr", s.addr, "err", err)
 }
 
 // takeDown marks a server as down: its requests fail at once, and with

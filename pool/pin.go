@@ -62,8 +62,13 @@ func (n *Lanes) Pin(shard int) (*pipeline.Conn, error) {
 }
 
 // Unpin gives a connection back. If nothing is under way on it and the server
-// has forgotten its client, clean, it may be lent again; else it is closed.
+// has forgotten its client, clean, it may be lent again; else it is closed. A
+// fence that is under way decides that when it is answered.
 func (l *Local) Unpin(c *pipeline.Conn, clean bool) {
+	if clean && c.OnlyFences() {
+		c.AfterReplies(func() { l.Unpin(c, true) })
+		return
+	}
 	key := l.lent[c]
 	delete(l.lent, c)
 	if spare := l.pins[key]; clean && c.Up() && c.InFlight() == 0 && len(spare) < sparePins && key.server == l.shards[key.shard].primary {

@@ -16,6 +16,7 @@ type server struct {
 	name          string
 	network, addr string
 	failures      atomic.Int32 // consecutive ones, over all loops
+	warned        atomic.Bool  // that it lost count of its replies
 	counted       atomic.Int64 // when the last one was counted, in nanoseconds since started; 0 for never
 
 	downAt    time.Time // guarded by Pool.mu, as is
@@ -50,7 +51,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	p := s.pool
 	c := &pipeline.Config{
 		Network: s.network, Addr: s.addr,
-		TLS: p.tls, Protocol: k.protocol, User: p.conf.RedisUser, Password: p.conf.RedisAuth, DB: k.db,
+		Protocol: k.protocol, Password: p.conf.RedisAuth, DB: k.db,
 		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: p.conf.TCPKeepAlive,
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes),
 		Replies: resp.DefaultReplyLimits,

@@ -39,6 +39,9 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	// what is held back.
 	apart := cmd.Join == command.JoinAny || cmd.Name == "client|unpause"
 	if s.local.Shards() == 1 && !apart {
+		if cmd.NeedsFence() {
+			return s.sendFenced(0, raw)
+		}
 		return s.send(0, raw)
 	}
 	b := &broadcast{s: s, cmd: cmd, apart: apart}
@@ -66,6 +69,8 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		}
 		if f := sh.conn.Send(raw, b, uint32(i)); f != nil {
 			b.lose(i, f.AppendReply(nil), f.Sent)
+		} else if cmd.NeedsFence() {
+			sh.conn.Fence()
 		}
 	}
 	return true

@@ -71,6 +71,20 @@ func (s *session) sendOver(conn *pipeline.Conn, raw []byte) {
 	}
 }
 
+// sendFenced is send for a request whose reply may not end where it should.
+func (s *session) sendFenced(shard int, raw []byte) bool {
+	conn := s.to(shard)
+	if conn.Full() {
+		s.await(conn)
+		return false
+	}
+	number := s.push()
+	if f := conn.SendFenced(raw, s, number); f != nil {
+		s.finish(number, f.AppendReply(s.w.failure[:0]))
+	}
+	return true
+}
+
 // Errors that only a proxy gives, in the style of Redis's.
 var (
 	errCrossShard = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
@@ -139,7 +153,7 @@ func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) boo
 		return false
 	}
 	conn := s.to(shard)
-	return conn.Up() && !conn.Full() && conn.Send(request, s, number) == nil
+	return conn.Up() && !conn.Full() && conn.SendFenced(request, s, number) == nil // it may be a script
 }
 
 // ownerOf returns the shard that owns the keys of a request, or of the first of

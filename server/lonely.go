@@ -106,11 +106,11 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 	if sc := s.scripts().find(args[1]); sc != nil {
 		raw = sc.eval(cmd, args) // the server may not know it
 	}
-	a := &lonely{alone: alone{s: s, fresh: true, done: func() { s.dropPin(true) }}}
+	a := &lonely{alone: alone{s: s, fresh: true, fenced: true, done: func() { s.dropPin(true) }}}
 	a.keep(raw)
 	a.run = s.w.unrest[s.local.Conf().Name].begin(server, s.w.loop.Now(), p)
 	number := a.next()
-	if f := s.pin.conn.Send(raw, a, number); f != nil {
+	if f := s.pin.conn.SendFenced(raw, a, number); f != nil {
 		a.Fail(number, f, nil)
 	}
 	return true, true

@@ -27,6 +27,7 @@ type alone struct {
 	raw      []byte // the request; nil elsewhere
 	fresh    bool   // the pin was taken for this request
 	patient  bool
+	fenced   bool // it is a script
 	retries  int
 	skip     bool // the next reply is ASKING's
 	deadline int64
@@ -145,6 +146,9 @@ func (a *alone) send(shard int, asking bool) {
 		f = conn.SendPatient(a.raw, a, a.number)
 	default:
 		f = conn.Send(a.raw, a, a.number)
+	}
+	if a.fenced && f == nil {
+		conn.Fence()
 	}
 	a.sent(f)
 }

@@ -29,6 +29,7 @@ type transaction struct {
 	pauses  pause    // what CLIENT PAUSE and UNPAUSE among the requests come to
 	apart   bool     // sent over a connection of its own, though nothing is watched
 	run     *run     // its scripts under way
+	fenced  bool     // a request's reply may not end where it should
 
 	// After EXEC.
 	number uint32 // the request in the session
@@ -124,6 +125,7 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 		tx.server = server
 	}
 	tx.unit = append(tx.unit, raw...)
+	tx.fenced = tx.fenced || cmd.NeedsFence()
 	tx.queued++
 	tx.writes = tx.writes || pausable(cmd)
 	tx.pauses.note(cmd, args)
@@ -233,6 +235,8 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	tx.conn = conn
 	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {
 		tx.end(func() { s.finish(tx.number, f.AppendReply(s.w.failure[:0])) })
+	} else if tx.fenced {
+		conn.Fence()
 	}
 	if !s.local.Follows() {
 		tx.unit = nil
@@ -289,7 +293,7 @@ func (tx *transaction) again(reply []byte) bool {
 		return false
 	}
 	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil
-	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx}
+	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx, Fenced: tx.fenced}
 	if !s.lanes.Resend(max(tx.server, 0), s.info.id, r, reply) {
 		tx.end(func() { s.finish(tx.number, reply) })
 	}

@@ -30,6 +30,21 @@ func Expect(args ...string) Step {
 	}
 }
 
+// AnswerEcho reads one ECHO and answers it, as a fence of package pipeline wants.
+func AnswerEcho() Step {
+	return func(c *Conn) error {
+		got, err := c.request()
+		if err != nil {
+			return fmt.Errorf("waiting for ECHO: %w", err)
+		}
+		if len(got) != 2 || got[0] != "ECHO" {
+			return fmt.Errorf("got %q, want ECHO", got)
+		}
+		c.Reply(Bulk(got[1]))
+		return nil
+	}
+}
+
 // ExpectAny reads n requests, whatever they are.
 func ExpectAny(n int) Step {
 	return func(c *Conn) error {

@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"bytes"
+	crand "crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"math/rand/v2"
+)
+
+// Replies are matched with requests by their position alone, so a reply too many
+// goes to somebody else's request. What a script replies is made by a client,
+// and there are servers that let it end the reply and begin another one
+// (CVE-2025-67733). A fence finds that out: an ECHO of a random number behind the
+// script, before whose answer nothing that follows is delivered to anybody.
+
+// ErrFence tells that a server gave more replies than it was sent requests, or
+// fewer. It counts as a breach of the protocol.
+var ErrFence = errors.New("pipeline: what follows a script's reply is not what was asked for next")
+
+// errFenceState tells the same of a server whose state forbids ECHO, so that
+// nothing is known about it.
+var errFenceState = errors.New("pipeline: the server refuses ECHO for now, so what follows a script's reply can't be trusted")
+
+const (
+	nonceSize  = 16 // bytes
+	echoHead   = "*2\r\n$4\r\nECHO\r\n"
+	echoReply  = "$32\r\n"
+	noncePlace = len(echoHead) + len(echoReply)
+	echoSize   = noncePlace + 2*nonceSize + len("\r\n")
+)
+
+// spareFences is how many fences that were answered a connection keeps.
+const spareFences = 64
+
+// fence is the Receiver of an ECHO.
+type fence struct {
+	c    *Conn
+	late bool // its time is over; the answer must be right all the same
+	// request is the ECHO, whose last argument is spelt as its reply will be.
+	request [echoSize]byte
+}
+
+// fencing is what a connection needs for fences.
+type fencing struct {
+	random *rand.ChaCha8 // what nobody can guess; nil until the first fence
+	spare  []*fence
+	open   int // fences whose answer is to come
+}
+
+// SendFenced is Send for a request whose reply can't be trusted to end where it
+// should: a script's. The fence takes a place of its own in the queue.
+func (c *Conn) SendFenced(request []byte, r Receiver, tag uint32) *Failure {
+	f := c.Send(request, r, tag)
+	if f == nil {
+		c.Fence()
+	}
+	return f
+}
+
+// Fence has the server prove, after its reply to the last request that was sent,
+// that it has not lost count. A connection with a timeout does so by itself now
+// and then while it is in use: a server that once leaves a reply out, or gives one
+// twice, would otherwise go on giving each request the reply of another.
+func (c *Conn) Fence() {
+	f := c.newFence()
+	c.fences.open++
+	if c.Send(f.request[:], f, 0) != nil {
+		f.recycle() // what it was to fence has failed, or will
+	}
+}
+
+// newFence returns a fence with a nonce of its own: what was used once may have
+// been seen by others, in SLOWLOG say.
+func (c *Conn) newFence() *fence {
+	fs := &c.fences
+	if fs.random == nil {
+		var seed [32]byte
+		crand.Read(seed[:])
+		fs.random = rand.NewChaCha8(seed)
+	}
+	var f *fence
+	if last := len(fs.spare) - 1; last >= 0 {
+		f = fs.spare[last]
+		fs.spare = fs.spare[:last]
+	} else {
+		f = &fence{c: c}
+		copy(f.request[:], echoHead+echoReply)
+		copy(f.request[echoSize-2:], "\r\n")
+	}
+	var nonce [nonceSize]byte
+	binary.NativeEndian.PutUint64(nonce[:8], fs.random.Uint64())
+	binary.NativeEndian.PutUint64(nonce[8:], fs.random.Uint64())
+	hex.Encode(f.request[noncePlace:], nonce[:])
+	f.late = false
+	return f
+}
+
+// Reply is Receiver's: what stands where the answer to ECHO should.
+func (f *fence) Reply(_ uint32, b []byte, last bool) {
+	c := f.c
+	if f.late {
+		c.inTime = false // nobody was served by this
+	}
+	passed := last && bytes.Equal(b, f.request[len(echoHead):])
+	if last {
+		f.recycle()
+	}
+	switch {
+	case passed:
+	case last && refusesEcho(b):
+		c.lost(errFenceState)
+	default:
+		c.broken(ErrFence)
+	}
+}
+
+// OnlyFences tells whether nothing is in flight but fences, one at least.
+func (c *Conn) OnlyFences() bool { return c.fences.open > 0 && c.fences.open == c.queue.len() }
+
+func isFence(r Receiver) bool {
+	_, ok := r.(*fence)
+	return ok
+}
+
+// fenceIsNext tells whether the request that was answered last was fenced.
+func (c *Conn) fenceIsNext() bool {
+	return c.queue.len() > 0 && isFence(c.queue.at(c.queue.head).receiver)
+}
+
+// Fail is Receiver's.
+func (f *fence) Fail(uint32, *Failure, []byte) { f.recycle() }
+
+func (f *fence) recycle() {
+	fs := &f.c.fences
+	fs.open--
+	if len(fs.spare) < spareFences {
+		fs.spare = append(fs.spare, f)
+	}
+}
+
+// refusesEcho tells whether a reply is one that a server in good health may give
+// to ECHO: while a script runs for too long, or before the data is there. A
+// script can make it up, so it proves nothing; but it is no breach either.
+func refusesEcho(b []byte) bool {
+	for _, code := range []string{"-BUSY ", "-LOADING ", "-MASTERDOWN "} {
+		if bytes.HasPrefix(b, []byte(code)) {
+			return true
+		}
+	}
+	return false
+}

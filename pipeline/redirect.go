@@ -162,11 +162,12 @@ func (c *Conn) passMarks() {
 // any more, gives those that are not written to the Redirector, and closes when
 // the others are answered, or after grace.
 func (c *Conn) Retire() {
+	c.retired = true
 	if c.state != ready {
 		c.Suspend()
+		c.wakeAll()
 		return
 	}
-	c.retired = true
 	c.takeBack()
 	c.wakeAll()
 	if c.queue.len() == 0 {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"slices"
 
 	"ringway/conf"
@@ -134,6 +135,9 @@ func (n *Lanes) of(shard int) []*pipeline.Conn { return n.conns[shard*n.width:][
 func (n *Lanes) aim(sh *localShard) (retired []*pipeline.Conn) {
 	was := append([]*pipeline.Conn(nil), n.fallback[sh.index*n.width:][:n.width]...)
 	to := n.connect(link{sh.index, sh.primary, false})
+	for _, c := range to {
+		c.SetGate(sh.gate())
+	}
 	copy(n.fallback[sh.index*n.width:], to)
 	copy(n.of(sh.index), to)
 	if sh.refusal != nil {
@@ -182,7 +186,7 @@ func (n *Lanes) refusing(cause error) *pipeline.Conn {
 }
 
 // nowhere is the server of connections that are never made.
-var nowhere = &pipeline.Config{}
+var nowhere = &pipeline.Config{MaxRequests: math.MaxInt32, MaxBytes: math.MaxInt32}
 
 // ignored is an Observer of those.
 type ignored struct{}

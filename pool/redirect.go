@@ -94,11 +94,12 @@ var refusals = []struct {
 }
 
 // RefusalOf tells what a reply refuses. What comes out of a script is no
-// refusal, since the script may have written before.
+// refusal, since the script may have written before; but not at a replica, which
+// has refused whatever it wrote.
 func RefusalOf(reply []byte) RefusalKind {
 	for i := range refusals {
 		if r := &refusals[i]; bytes.HasPrefix(reply, []byte(r.prefix)) {
-			if bytes.Contains(reply, []byte(" script: ")) {
+			if r.kind != Demoted && bytes.Contains(reply, []byte(" script: ")) {
 				return NoRefusal
 			}
 			return r.kind

@@ -240,15 +240,20 @@ func (sh *localShard) unhold() {
 	}
 }
 
-// setGates opens and shuts the connections to the primary.
-func (sh *localShard) setGates() {
-	gate := pipeline.Open
+// gate is what the connections to the primary may take.
+func (sh *localShard) gate() pipeline.Gate {
 	switch {
 	case sh.waiting:
-		gate = pipeline.Shut
+		return pipeline.Shut
 	case sh.held:
-		gate = pipeline.ReadsOnly
+		return pipeline.ReadsOnly
 	}
+	return pipeline.Open
+}
+
+// setGates opens and shuts the connections to the primary.
+func (sh *localShard) setGates() {
+	gate := sh.gate()
 	for _, n := range sh.l.shared {
 		for _, c := range n.fallback[sh.index*n.width:][:n.width] {
 			c.SetGate(gate)

@@ -1,0 +1,220 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/conf"
+	"ringway/internal/redistest"
+	"ringway/pool"
+)
+
+// serveGroup runs a proxy in front of a primary and its replicas whose roles the
+// test tells, in place of the control plane.
+func serveGroup(t *testing.T, g *redistest.Group, change func(*conf.Pool)) (*proxy, *pool.Pool) {
+	t.Helper()
+	text := fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:1\"\ntopology = \"replicated\"\nfailover_wait = \"20s\"\n"+
+		"[[pools.alpha.shards]]\nname = \"s1\"\nservers = [%q]\n", g.Primary.Addr())
+	cfg, _, err := conf.Parse([]byte(text), "test.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+	if change != nil {
+		change(&cfg.Pools[0])
+	}
+	p := serve(t, cfg)
+	return p, p.server.Pools()[0]
+}
+
+func view(primary *redistest.Server, replicas ...*redistest.Server) (v pool.View) {
+	if primary != nil {
+		v.Primary.Addr = primary.Addr()
+	}
+	for _, r := range replicas {
+		v.Replicas = append(v.Replicas, pool.Member{Addr: r.Addr()})
+	}
+	return v
+}
+
+// quiet fails the test if a reply comes within a moment.
+func (c *raw) quiet() {
+	c.t.Helper()
+	c.NetConn().SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	defer c.NetConn().SetReadDeadline(time.Time{})
+	if n, err := c.NetConn().Read(make([]byte, 1)); n > 0 || err == nil {
+		c.t.Fatal("a reply, too early")
+	}
+}
+
+func TestRequestsWaitForAPrimaryToBeFound(t *testing.T) {
+	g := redistest.StartGroup(t, 0)
+	p, pl := serveGroup(t, g, nil)
+	c := p.dial()
+	c.Send(encode("SET", "k", "v") + encode("GET", "k") + encode("MGET", "k", "l"))
+	c.quiet()
+	pl.SetView(0, view(g.Primary))
+	c.expect("+OK\r\n", "$1\r\nv\r\n", "*2\r\n$1\r\nv\r\n$-1\r\n")
+}
+
+func TestWaitingForAPrimaryEndsAndThenRequestsFailAtOnce(t *testing.T) {
+	g := redistest.StartGroup(t, 0)
+	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.FailoverWait = 200 * time.Millisecond })
+	c := p.dial()
+	c.Send(encode("SET", "k", "v"))
+	const none = "-ERR no primary is known: the request was not sent\r\n"
+	c.expect(none)
+	c.Send(encode("SET", "k", "v"))
+	c.expect(none)
+	pl.SetView(0, view(g.Primary))
+	redistest.Eventually(t, 30*time.Second, "writes work", func() bool { return c.Do("SET", "k", "v") == "+OK\r\n" })
+	g.Primary.Kill()
+	redistest.Eventually(t, 30*time.Second, "writes fail", func() bool {
+		return strings.HasPrefix(c.Do("SET", "k", "v"), "-ERR Connection refused: the request was not sent")
+	})
+	g.Primary.Restart()
+	redistest.Eventually(t, 30*time.Second, "writes work again", func() bool { return c.Do("SET", "k", "v") == "+OK\r\n" })
+}
+
+func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	w, r := p.dial(), p.dial()
+	w.Send(encode("SET", "k", "1"))
+	w.expect("+OK\r\n")
+	pl.Hold(0)
+	p.server.Sessions() // every loop has heard of it
+	w.Send(encode("SET", "k", "2"))
+	w.quiet()
+	if got := r.Do("GET", "k"); got != "$1\r\n1\r\n" {
+		t.Fatalf("GET while writes are held: %q", got)
+	}
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
+	pl.SetView(0, view(g.Replicas[0]))
+	w.expect("+OK\r\n")
+	if got := g.Replicas[0].Do("GET", "k"); got != "$1\r\n2\r\n" {
+		t.Errorf("at the new primary: %q", got)
+	}
+	if got := g.Primary.Do("GET", "k"); got != "$1\r\n1\r\n" {
+		t.Errorf("at the old primary: %q", got)
+	}
+	pl.Hold(0)
+	p.server.Sessions()
+	w.Send(encode("INCR", "n"))
+	w.quiet()
+	pl.Unhold(0)
+	w.expect(":1\r\n")
+}
+
+// What a demoted primary refuses waits for the new one, in order.
+func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	c := p.dial()
+	c.Send(encode("SET", "k", "v"))
+	c.expect("+OK\r\n")
+	// The replica first: a primary that follows one that is no primary is none.
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
+	g.Primary.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(g.Replicas[0].Port()))
+	c.Send(encode("APPEND", "a", "1") + encode("APPEND", "a", "2") + encode("MULTI") + encode("APPEND", "a", "3") + encode("EXEC") +
+		encode("MSET", "x", "1", "y", "2") + encode("EVAL", "return redis.call('append', KEYS[1], '4')", "1", "a"))
+	c.quiet()
+	pl.SetView(0, view(g.Replicas[0]))
+	c.expect(":1\r\n", ":2\r\n", "+OK\r\n", "+QUEUED\r\n", "*1\r\n:3\r\n", "+OK\r\n", ":4\r\n")
+	if got := c.Do("GET", "a"); got != "$4\r\n1234\r\n" {
+		t.Errorf("in the end: %q", got)
+	}
+}
+
+func TestBlockedClientsAreToldWhenThePrimaryChanges(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	c, w := p.dial(), p.dial()
+	c.Send(encode("BLPOP", "l", "0"))
+	redistest.Eventually(t, 30*time.Second, "a client is blocked", func() bool {
+		return strings.Contains(g.Primary.Do("INFO", "clients"), "blocked_clients:1")
+	})
+	if got := w.Do("WATCH", "k"); got != "+OK\r\n" {
+		t.Fatal(got)
+	}
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
+	pl.SetView(0, view(g.Replicas[0]))
+	c.expect("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n")
+	w.Send(encode("MULTI") + encode("SET", "k", "v") + encode("EXEC"))
+	w.expect("+OK\r\n", "+QUEUED\r\n", "*-1\r\n")
+	c.Send(encode("RPUSH", "l", "x") + encode("BLPOP", "l", "0"))
+	c.expect(":1\r\n", "*2\r\n$1\r\nl\r\n$1\r\nx\r\n")
+}
+
+func TestSubscriptionsFollowThePrimary(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	c, w := p.dial(), p.dial()
+	c.Send(encode("SUBSCRIBE", "ch"))
+	c.expect("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n")
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
+	pl.SetView(0, view(g.Replicas[0]))
+	redistest.Eventually(t, 30*time.Second, "the message has a receiver", func() bool { return w.Do("PUBLISH", "ch", "m") == ":1\r\n" })
+	c.expect("*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n")
+}
+
+func TestDoubtAboutThePrimaryRefusesWrites(t *testing.T) {
+	g := redistest.StartGroup(t, 0)
+	p, pl := serveGroup(t, g, nil)
+	c := p.dial()
+	v := view(g.Primary)
+	v.Refuse = "ERR two servers say that they are primary"
+	pl.SetView(0, v)
+	for _, request := range [][]string{{"SET", "k", "v"}, {"BLPOP", "k", "0"}} {
+		if got := c.Do(request...); got != "-ERR two servers say that they are primary\r\n" {
+			t.Errorf("%q: %q", request, got)
+		}
+	}
+	if got := c.Do("GET", "k"); got != "$-1\r\n" {
+		t.Errorf("GET: %q", got)
+	}
+	pl.SetView(0, view(g.Primary))
+	redistest.Eventually(t, 30*time.Second, "writes work", func() bool { return c.Do("SET", "k", "v") == "+OK\r\n" })
+}
+
+func TestReadsGoToReplicasAndComeBackWhenTheyFail(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.ReadFrom = conf.ReadPreferReplica })
+	pl.SetView(0, view(g.Primary, g.Replicas[0]))
+	c := p.dial()
+	c.Send(encode("SET", "k", "v"))
+	c.expect("+OK\r\n")
+	reads := func(s *redistest.Server) bool {
+		return strings.Contains(s.Do("INFO", "commandstats"), "cmdstat_get:")
+	}
+	redistest.Eventually(t, 30*time.Second, "the replica has it", func() bool { return c.Do("GET", "k") == "$1\r\nv\r\n" })
+	if !reads(g.Replicas[0]) || reads(g.Primary) {
+		t.Error("reads do not go to the replica, or not only")
+	}
+	c.Send(encode("MGET", "k", "l"))
+	c.expect("*2\r\n$1\r\nv\r\n$-1\r\n")
+	g.Replicas[0].Kill()
+	for range 20 {
+		if got := c.Do("GET", "k"); got != "$1\r\nv\r\n" {
+			t.Fatalf("GET while the replica is gone: %q", got)
+		}
+	}
+}
+
+func TestReadsOfReplicasAloneSayWhenThereIsNone(t *testing.T) {
+	g := redistest.StartGroup(t, 0)
+	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.ReadFrom = conf.ReadReplica })
+	pl.SetView(0, view(g.Primary))
+	c := p.dial()
+	c.Send(encode("SET", "k", "v"))
+	c.expect("+OK\r\n")
+	if got := c.Do("GET", "k"); !strings.HasPrefix(got, "-ERR no replica of this shard is fit to be read") {
+		t.Errorf("GET: %q", got)
+	}
+}

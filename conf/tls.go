@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 )
 
 // TLS is a [pools.NAME.server_tls] or [pools.NAME.sentinel_tls] table: how the
@@ -88,7 +90,10 @@ func (v *value) file(into *string) {
 // Config reads the files and returns what package crypto/tls needs of them. It
 // lacks ServerName where t does, as that is the host. The error names the file.
 func (t *TLS) Config() (*tls.Config, error) {
-	c := &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12}
+	c := &tls.Config{
+		ServerName: t.ServerName, InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12,
+		ClientSessionCache: tls.NewLRUClientSessionCache(0), // each loop connects to the same servers
+	}
 	var err error
 	if c.RootCAs, err = t.roots(); err != nil {
 		return nil, err
@@ -97,6 +102,46 @@ func (t *TLS) Config() (*tls.Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Loader returns a function that does what Config does, but reads the files only
+// when they have changed since. Files that are wrong then, as they may be while
+// they are replaced, leave it at what was last read. Any goroutine may call it.
+func (t *TLS) Loader() func() (*tls.Config, error) {
+	var (
+		mu    sync.Mutex // guards what follows; held while files are read
+		last  *tls.Config
+		stamp string
+	)
+	return func() (*tls.Config, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		now := t.stamp()
+		if last != nil && now == stamp {
+			return last, nil
+		}
+		c, err := t.Config()
+		if err == nil {
+			last, stamp = c, now
+		}
+		if last == nil {
+			return nil, err
+		}
+		return last, nil
+	}
+}
+
+// stamp returns what changes when the files do.
+func (t *TLS) stamp() string {
+	var b strings.Builder
+	for _, name := range []string{t.CA, t.Cert, t.Key} {
+		if info, err := os.Stat(name); err == nil {
+			fmt.Fprintf(&b, "%d %d\n", info.ModTime().UnixNano(), info.Size())
+		} else {
+			b.WriteString("none\n")
+		}
+	}
+	return b.String()
 }
 
 // roots returns the certificates that are trusted, nil for the system's.

@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// ErrTLS is what errors of TLS itself, such as a certificate that is not trusted,
+// are wrapped with.
+var ErrTLS = errors.New("eventloop: tls")
+
 // DialTLS is Dial for a peer that speaks TLS. Config is called on the dialing
 // goroutine for each attempt; where what it returns names no server, the name is
 // the host of addr. The timeout is for the handshake too.
@@ -69,7 +73,7 @@ func dialTLS(network, addr string, timeout time.Duration, keepAlive bool, config
 	conn := tls.Client(raw, c)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, -1, fmt.Errorf("tls: %w", err)
+		return nil, -1, ofTLS(err)
 	}
 	local, fd, err := pair()
 	if err != nil {
@@ -115,7 +119,9 @@ type relay struct {
 	tls   *tls.Conn
 	local *net.UnixConn // whose other end is the loop's
 
-	failure atomic.Pointer[error] // what ended it, if that was neither side's will
+	unwritable atomic.Pointer[error] // why the peer can't be written to any more
+	failure    atomic.Pointer[error] // what ended it, if that was neither side's will
+	ended      atomic.Int32          // how many of the two goroutines have
 }
 
 const (
@@ -128,15 +134,19 @@ const (
 
 // encrypt carries what the loop writes until it closes its end.
 func (r *relay) encrypt() {
-	defer r.close()
+	defer r.end()
 	b := make([]byte, 4*relayBuffer)
 	for {
 		n, err := r.local.Read(b)
 		if err != nil {
+			r.close()
 			return
 		}
 		if _, err := r.tls.Write(b[:n]); err != nil {
-			r.fail(err)
+			// Perhaps the peer has said why it does not want more, so decrypt gets
+			// time to read that.
+			r.unwritable.Store(&err)
+			r.raw.SetReadDeadline(time.Now().Add(linger))
 			return
 		}
 	}
@@ -145,6 +155,7 @@ func (r *relay) encrypt() {
 // decrypt carries what the peer writes. When the peer ends its side, so does the
 // loop's connection read its end, and what the loop writes is still carried.
 func (r *relay) decrypt() {
+	defer r.end()
 	b := make([]byte, relayBuffer)
 	for {
 		n, err := r.tls.Read(b)
@@ -166,10 +177,33 @@ func (r *relay) decrypt() {
 	}
 }
 
-// fail remembers the first error; an end that this side brought about is none.
+// end is called by both goroutines when they end.
+func (r *relay) end() {
+	if r.ended.Add(1) == 2 {
+		r.close()
+	}
+}
+
+// ofTLS wraps an error with ErrTLS unless it is the network's.
+func ofTLS(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("tls: %w", err)
+	}
+	return fmt.Errorf("%w: %w", ErrTLS, err)
+}
+
+// fail remembers why nothing more can be read, which is not an error if this
+// side brought it about.
 func (r *relay) fail(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if p := r.unwritable.Load(); p != nil {
+			err = *p
+		}
+	}
 	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
-		r.failure.CompareAndSwap(nil, &err)
+		err = ofTLS(err)
+		r.failure.Store(&err)
 	}
 }
 

@@ -12,6 +12,7 @@ package pipeline
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -55,7 +56,12 @@ type Observer interface {
 type Config struct {
 	Network, Addr string // as for net.Dial: "tcp" or "unix"
 
+	// TLS, if not nil, has the server spoken to in TLS. It is called for each
+	// connection, on a goroutine of its own.
+	TLS func() (*tls.Config, error)
+
 	Protocol resp.Protocol // of the replies
+	User     string        // for AUTH; "" for the default user
 	Password string        // for AUTH on every new connection; "" for none
 	DB       int           // for SELECT on every new connection; 0 for none
 
@@ -78,6 +84,28 @@ type Config struct {
 	MaxBytes    int // unwritten bytes, same
 
 	Replies resp.ReplyLimits
+}
+
+// dial connects to the server; see eventloop.Loop.Dial.
+func (cfg *Config) dial(l *eventloop.Loop, done func(fd int, err error)) {
+	if cfg.TLS != nil {
+		l.DialTLS(cfg.Network, cfg.Addr, cfg.ConnectTimeout, cfg.KeepAlive, cfg.TLS, done)
+		return
+	}
+	l.Dial(cfg.Network, cfg.Addr, cfg.ConnectTimeout, cfg.KeepAlive, done)
+}
+
+// greets tells whether the server is told something before the first request.
+func (cfg *Config) greets() bool {
+	return cfg.Protocol != resp.RESP2 || cfg.Password != "" || cfg.DB != 0 || cfg.Replica
+}
+
+// auth returns the request with the credentials.
+func (cfg *Config) auth() [][]byte {
+	if cfg.User != "" {
+		return [][]byte{[]byte("AUTH"), []byte(cfg.User), []byte(cfg.Password)}
+	}
+	return [][]byte{[]byte("AUTH"), []byte(cfg.Password)}
 }
 
 type state uint8
@@ -320,7 +348,7 @@ func (c *Conn) connect() {
 	c.attempt.Stop()
 	c.attempts++
 	number := c.attempts
-	c.loop.Dial(c.cfg.Network, c.cfg.Addr, c.cfg.ConnectTimeout, c.cfg.KeepAlive, func(fd int, err error) {
+	c.cfg.dial(c.loop, func(fd int, err error) {
 		if number == c.attempts && c.state == dialing {
 			c.connected(fd, err)
 		} else if err == nil {
@@ -340,7 +368,7 @@ func (c *Conn) connected(fd int, err error) {
 		return
 	}
 	c.scan, c.streaming = resp.ReplyState{}, false
-	if c.cfg.Protocol == resp.RESP2 && c.cfg.Password == "" && c.cfg.DB == 0 && !c.cfg.Replica {
+	if !c.cfg.greets() && c.cfg.TLS == nil {
 		c.open()
 		return
 	}
@@ -353,7 +381,7 @@ func (c *Conn) greet() {
 	c.state, c.unmet = greeting, 0
 	var b []byte
 	if c.cfg.Password != "" {
-		b = resp.AppendRequest(b, [][]byte{[]byte("AUTH"), []byte(c.cfg.Password)})
+		b = resp.AppendRequest(b, c.cfg.auth())
 		c.unmet++
 	}
 	if c.cfg.Protocol != resp.RESP2 {
@@ -368,13 +396,19 @@ func (c *Conn) greet() {
 		b = resp.AppendRequest(b, [][]byte{[]byte("READONLY")})
 		c.unmet++
 	}
+	if !c.cfg.greets() {
+		// A server may refuse our certificate after TLS's handshake is done: no
+		// request is written before something came back, whatever it is.
+		b = resp.AppendRequest(b, [][]byte{[]byte("PING")})
+		c.unmet++
+	}
 	c.conn.Append(b)
 	c.attempt.After(c.cfg.ConnectTimeout)
 }
 
 // greeted handles the reply to AUTH, HELLO or SELECT.
 func (c *Conn) greeted(reply []byte) {
-	if reply[0] == '-' {
+	if reply[0] == '-' && c.cfg.greets() {
 		c.disconnect()
 		c.attemptFailed(fmt.Errorf("%w: %s", ErrHandshake, bytes.TrimSpace(reply[1:])))
 		return

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"ringway/eventloop"
 )
 
 // Failure tells why a request got no reply from its server.
@@ -93,6 +95,8 @@ func describe(err error) string {
 		return "Server refused the proxy's AUTH or SELECT"
 	case errors.Is(err, ErrSuspended), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "Connection refused"
+	case errors.Is(err, eventloop.ErrTLS):
+		return "TLS with the server failed"
 	case errors.Is(err, io.EOF):
 		return "Connection closed by the server"
 	case errors.Is(err, syscall.ECONNRESET):

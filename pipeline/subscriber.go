@@ -160,7 +160,7 @@ func (s *Subscriber) connect() {
 	s.state = dialing
 	s.attempts++
 	number := s.attempts
-	s.loop.Dial(s.cfg.Network, s.cfg.Addr, s.cfg.ConnectTimeout, s.cfg.KeepAlive, func(fd int, err error) {
+	s.cfg.dial(s.loop, func(fd int, err error) {
 		switch {
 		case number == s.attempts && s.state == dialing:
 			s.connected(fd, err)
@@ -204,7 +204,7 @@ func (s *Subscriber) ask(v verb, t *Topic) {
 	var args [][]byte
 	switch v {
 	case greets:
-		args = [][]byte{[]byte("AUTH"), []byte(s.cfg.Password)}
+		args = s.cfg.auth()
 	case pings:
 		args = [][]byte{[]byte("PING")}
 	case joins:

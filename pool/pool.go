@@ -8,6 +8,7 @@
 package pool
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,9 @@ type Pool struct {
 	proxy   *conf.Proxy
 	log     *slog.Logger
 	watcher Watcher
-	follows bool           // primaries are found out: the topology is not static
-	full    *hashring.Ring // with all servers; nil for a Cluster
+	follows bool                        // primaries are found out: the topology is not static
+	full    *hashring.Ring              // with all servers; nil for a Cluster
+	tls     func() (*tls.Config, error) // for connections to servers; nil without TLS
 
 	m atomic.Pointer[Map]
 	Audience
@@ -60,6 +62,9 @@ type Watcher interface {
 // was not written down is never found. The caller keeps c as it is.
 func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, error) {
 	p := &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name), watcher: w, met: map[string]*server{}}
+	if c.ServerTLS != nil {
+		p.tls = c.ServerTLS.Loader()
+	}
 	p.follows = c.Topology != "" && c.Topology != conf.Static
 	if c.Topology == conf.Cluster {
 		p.newCluster()

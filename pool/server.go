@@ -51,7 +51,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	p := s.pool
 	c := &pipeline.Config{
 		Network: s.network, Addr: s.addr,
-		Protocol: k.protocol, Password: p.conf.RedisAuth, DB: k.db,
+		TLS: p.tls, Protocol: k.protocol, User: p.conf.RedisUser, Password: p.conf.RedisAuth, DB: k.db,
 		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: p.conf.TCPKeepAlive,
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes),
 		Replies: resp.DefaultReplyLimits,

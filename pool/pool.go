@@ -132,6 +132,7 @@ type Local struct {
 	pins   map[pinKey][]*pipeline.Conn // pinned connections that no client has
 	lent   map[*pipeline.Conn]pinKey   // and those that clients have
 	hub    *hub                        // of subscriptions; nil until the first
+	hedges hedges
 }
 
 // Owner finds the shard that owns the keys of a request, or of the requests of a
@@ -145,6 +146,7 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 	l := &Local{Pool: p, loop: loop, owner: owner, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
+	l.hedges.timer = loop.NewTimer(l.hedgeDue)
 	for i, s := range p.servers {
 		l.addShard(i, told{primary: s})
 	}

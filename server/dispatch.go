@@ -60,7 +60,14 @@ func (s *session) sendRead(shard int, raw []byte) bool {
 		s.await(conn)
 		return false
 	}
-	s.sendOver(conn, raw)
+	if s.local.Conf().HedgeAfter == 0 {
+		s.sendOver(conn, raw)
+		return true
+	}
+	number := s.push()
+	if f := s.lanes.SendHedged(conn, shard, s.info.id, raw, s, number); f != nil {
+		s.finish(number, f.AppendReply(s.w.failure[:0]))
+	}
 	return true
 }
 

@@ -218,3 +218,25 @@ func TestReadsOfReplicasAloneSayWhenThereIsNone(t *testing.T) {
 		t.Errorf("GET: %q", got)
 	}
 }
+
+func TestASlowReadIsHedged(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.ReadFrom, c.HedgeAfter = conf.ReadPreferReplica, 20*time.Millisecond })
+	pl.SetView(0, view(g.Primary, g.Replicas[0]))
+	c := p.dial()
+	c.Send(encode("SET", "k", "v"))
+	c.expect("+OK\r\n")
+	redistest.Eventually(t, 30*time.Second, "the replica has it", func() bool { return g.Replicas[0].Do("GET", "k") == "$1\r\nv\r\n" })
+	g.Replicas[0].Stop()
+	for range 50 {
+		c.Send(encode("GET", "k") + encode("GET", "none"))
+	}
+	for range 50 {
+		c.expect("$1\r\nv\r\n", "$-1\r\n")
+	}
+	g.Replicas[0].Cont()
+	for range 50 {
+		c.Send(encode("GET", "k"))
+		c.expect("$1\r\nv\r\n")
+	}
+}

@@ -37,7 +37,6 @@ type Loop struct {
 	deferred []Deferred
 	timers   timerHeap
 	bufs     buffers
-	spin     bool  // the last wait that did not sleep found something
 	busyFrom int64 // start of the window that Busy reports on
 	busyIdle int64 // nanoseconds of that window spent asleep
 
@@ -59,13 +58,11 @@ type Deferred interface {
 	RunDeferred()
 }
 
-// New returns a loop that has not started. With parked, it waits for events
-// on the runtime's poller, which suits several loops; without, it blocks its
-// thread in the kernel, which is cheaper when it is the only busy one (see
-// docs/adr). The caller must Run it, which also releases its descriptors.
-func New(parked bool) (*Loop, error) {
+// New returns a loop that has not started. The caller must Run it, which also
+// releases its descriptors.
+func New() (*Loop, error) {
 	l := &Loop{readBuf: make([]byte, readBufferSize)}
-	if err := l.poll.open(parked); err != nil {
+	if err := l.poll.open(); err != nil {
 		return nil, err
 	}
 	l.now = nanotime()
@@ -74,15 +71,10 @@ func New(parked bool) (*Loop, error) {
 	return l, nil
 }
 
-// SetParked changes the way of waiting for events; see New. It belongs to the
-// loop's goroutine.
-func (l *Loop) SetParked(parked bool) { l.poll.setParked(parked) }
-
 // Run turns until Stop and then closes every connection, without telling
 // their handlers. It belongs on a goroutine of its own and returns when all
 // goroutines that the loop started have ended.
 func (l *Loop) Run() {
-	l.poll.enter()
 	for !l.stopped.Load() {
 		l.turn()
 	}
@@ -150,20 +142,11 @@ func (l *Loop) turn() {
 	}
 }
 
-// wait returns the events that are ready. It looks once without sleeping as
-// long as that keeps finding something, and sleeps otherwise.
+// wait sleeps until there are events or a timer is due.
 func (l *Loop) wait() []event {
-	if l.spin {
-		if evs := l.poll.wait(0); len(evs) > 0 {
-			l.now = nanotime()
-			l.countBusy(0)
-			return evs
-		}
-	}
 	before := nanotime()
 	evs := l.poll.wait(l.untilNextTimer(before))
 	l.now = nanotime()
-	l.spin = len(evs) > 1
 	l.countBusy(l.now - before)
 	return evs
 }

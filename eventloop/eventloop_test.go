@@ -11,29 +11,23 @@ import (
 	"time"
 )
 
-// modes runs a test with both ways of waiting.
-func modes(t *testing.T, f func(t *testing.T, l *Loop)) {
-	for _, mode := range []struct {
-		name   string
-		parked bool
-	}{{"blocking", false}, {"parked", true}} {
-		t.Run(mode.name, func(t *testing.T) {
-			l, err := New(mode.parked)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan struct{})
-			go func() {
-				l.Run()
-				close(ended)
-			}()
-			t.Cleanup(func() {
-				l.Stop()
-				<-ended
-			})
-			f(t, l)
-		})
+// startLoop runs a loop until the test ends.
+func startLoop(t *testing.T) *Loop {
+	t.Helper()
+	l, err := New()
+	if err != nil {
+		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		l.Run()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		l.Stop()
+		<-ended
+	})
+	return l
 }
 
 // onLoop runs fn on the loop and waits for it.
@@ -110,197 +104,188 @@ func receive[T any](t *testing.T, ch chan T, what string) (v T) {
 }
 
 func TestEchoKeepsBytesAndOrder(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		r.consume = func(b []byte) int {
-			r.conn.Write(b)
-			return len(b)
-		}
-		peer := attach(t, l, r)
-		sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
-		go peer.Write(sent)
-		got := make([]byte, len(sent))
-		if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, sent) {
-			t.Fatalf("echo differs (%v)", err)
-		}
-	})
+	l := startLoop(t)
+	r := newRecorder()
+	r.consume = func(b []byte) int {
+		r.conn.Write(b)
+		return len(b)
+	}
+	peer := attach(t, l, r)
+	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
+	go peer.Write(sent)
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, sent) {
+		t.Fatalf("echo differs (%v)", err)
+	}
 }
 
 func TestUnconsumedBytesArePresentedAgain(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		// Takes whole tens only, so most calls leave something.
-		var taken []byte
-		done := make(chan struct{})
-		r.consume = func(b []byte) int {
-			n := len(b) / 10 * 10
-			if taken = append(taken, b[:n]...); len(taken) == 1000 {
-				close(done)
-			}
-			return n
+	l := startLoop(t)
+	r := newRecorder()
+	// Takes whole tens only, so most calls leave something.
+	var taken []byte
+	done := make(chan struct{})
+	r.consume = func(b []byte) int {
+		n := len(b) / 10 * 10
+		if taken = append(taken, b[:n]...); len(taken) == 1000 {
+			close(done)
 		}
-		peer := attach(t, l, r)
-		var sent []byte
-		for i := range 1000 {
-			sent = append(sent, byte(i))
-			peer.Write(sent[i:])
+		return n
+	}
+	peer := attach(t, l, r)
+	var sent []byte
+	for i := range 1000 {
+		sent = append(sent, byte(i))
+		peer.Write(sent[i:])
+	}
+	receive(t, done, "last ten")
+	if !bytes.Equal(taken, sent) {
+		t.Fatal("bytes differ")
+	}
+	onLoop(l, func() {
+		if r.conn.Unread() != 0 {
+			t.Errorf("%d bytes left", r.conn.Unread())
 		}
-		receive(t, done, "last ten")
-		if !bytes.Equal(taken, sent) {
-			t.Fatal("bytes differ")
-		}
-		onLoop(l, func() {
-			if r.conn.Unread() != 0 {
-				t.Errorf("%d bytes left", r.conn.Unread())
-			}
-		})
 	})
 }
 
 func TestPausedConnectionIsNotRead(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		peer := attach(t, l, r)
-		onLoop(l, func() { r.conn.Pause() })
-		peer.Write([]byte("x"))
-		onLoop(l, func() {})
-		onLoop(l, func() {})
-		select {
-		case b := <-r.data:
-			t.Fatalf("read %q while paused", b)
-		default:
-		}
-		onLoop(l, func() { r.conn.Resume() })
-		if b := receive(t, r.data, "data"); string(b) != "x" {
-			t.Fatalf("read %q", b)
-		}
-	})
+	l := startLoop(t)
+	r := newRecorder()
+	peer := attach(t, l, r)
+	onLoop(l, func() { r.conn.Pause() })
+	peer.Write([]byte("x"))
+	onLoop(l, func() {})
+	onLoop(l, func() {})
+	select {
+	case b := <-r.data:
+		t.Fatalf("read %q while paused", b)
+	default:
+	}
+	onLoop(l, func() { r.conn.Resume() })
+	if b := receive(t, r.data, "data"); string(b) != "x" {
+		t.Fatalf("read %q", b)
+	}
 }
 
 func TestRedeliverPresentsWhatWasLeft(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		r.consume = func([]byte) int { return 0 }
-		peer := attach(t, l, r)
-		peer.Write([]byte("abc"))
-		for got := receive(t, r.data, "data"); len(got) < 3; got = receive(t, r.data, "data") {
-		}
-		onLoop(l, func() {
-			r.consume = func(b []byte) int { return len(b) }
-			r.conn.Redeliver()
-		})
-		if b := receive(t, r.data, "data"); string(b) != "abc" {
-			t.Fatalf("redelivered %q", b)
-		}
+	l := startLoop(t)
+	r := newRecorder()
+	r.consume = func([]byte) int { return 0 }
+	peer := attach(t, l, r)
+	peer.Write([]byte("abc"))
+	for got := receive(t, r.data, "data"); len(got) < 3; got = receive(t, r.data, "data") {
+	}
+	onLoop(l, func() {
+		r.consume = func(b []byte) int { return len(b) }
+		r.conn.Redeliver()
 	})
+	if b := receive(t, r.data, "data"); string(b) != "abc" {
+		t.Fatalf("redelivered %q", b)
+	}
 }
 
 func TestOutputWaitsForASlowPeer(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		peer := attach(t, l, r)
-		chunk := bytes.Repeat([]byte{'x'}, 1<<20)
-		const chunks = 32
-		for range chunks {
-			onLoop(l, func() { r.conn.Append(chunk) })
+	l := startLoop(t)
+	r := newRecorder()
+	peer := attach(t, l, r)
+	chunk := bytes.Repeat([]byte{'x'}, 1<<20)
+	const chunks = 32
+	for range chunks {
+		onLoop(l, func() { r.conn.Append(chunk) })
+	}
+	onLoop(l, func() {
+		if !r.conn.Stalled() || r.conn.Waiting() == 0 {
+			t.Error("32 MiB went out to a peer that does not read")
 		}
-		onLoop(l, func() {
-			if !r.conn.Stalled() || r.conn.Waiting() == 0 {
-				t.Error("32 MiB went out to a peer that does not read")
-			}
-		})
-		if n, err := io.CopyN(io.Discard, peer, chunks<<20); err != nil {
-			t.Fatalf("read %d bytes: %v", n, err)
+	})
+	if n, err := io.CopyN(io.Discard, peer, chunks<<20); err != nil {
+		t.Fatalf("read %d bytes: %v", n, err)
+	}
+	receive(t, r.drained, "Drained")
+	onLoop(l, func() {
+		if r.conn.Stalled() || r.conn.Waiting() != 0 {
+			t.Error("output left")
 		}
-		receive(t, r.drained, "Drained")
-		onLoop(l, func() {
-			if r.conn.Stalled() || r.conn.Waiting() != 0 {
-				t.Error("output left")
-			}
-		})
 	})
 }
 
 func TestEndOfInputStillAllowsOutput(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		peer := attach(t, l, r)
-		peer.(*net.TCPConn).CloseWrite()
-		receive(t, r.eof, "EOF")
-		onLoop(l, func() { r.conn.Append([]byte("bye")) })
-		got := make([]byte, 3)
-		if _, err := io.ReadFull(peer, got); err != nil || string(got) != "bye" {
-			t.Fatalf("got %q, %v", got, err)
-		}
-		onLoop(l, func() { r.conn.Close() })
-		if _, err := peer.Read(got); err != io.EOF {
-			t.Fatalf("after Close: %v", err)
-		}
-	})
+	l := startLoop(t)
+	r := newRecorder()
+	peer := attach(t, l, r)
+	peer.(*net.TCPConn).CloseWrite()
+	receive(t, r.eof, "EOF")
+	onLoop(l, func() { r.conn.Append([]byte("bye")) })
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(peer, got); err != nil || string(got) != "bye" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	onLoop(l, func() { r.conn.Close() })
+	if _, err := peer.Read(got); err != io.EOF {
+		t.Fatalf("after Close: %v", err)
+	}
 }
 
 func TestResetPeerIsReportedWithItsUnwrittenBytes(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		peer := attach(t, l, r)
-		onLoop(l, func() { r.conn.Append(bytes.Repeat([]byte{'x'}, 16<<20)) })
-		onLoop(l, func() {})
-		peer.(*net.TCPConn).SetLinger(0)
-		peer.Close()
-		if err := receive(t, r.closed, "Closed"); !IsOrderly(err) {
-			t.Fatalf("closed with %v", err)
+	l := startLoop(t)
+	r := newRecorder()
+	peer := attach(t, l, r)
+	onLoop(l, func() { r.conn.Append(bytes.Repeat([]byte{'x'}, 16<<20)) })
+	onLoop(l, func() {})
+	peer.(*net.TCPConn).SetLinger(0)
+	peer.Close()
+	if err := receive(t, r.closed, "Closed"); !IsOrderly(err) {
+		t.Fatalf("closed with %v", err)
+	}
+	onLoop(l, func() {
+		if r.conn.Open() || l.Conns() != 0 {
+			t.Error("still open")
 		}
-		onLoop(l, func() {
-			if r.conn.Open() || l.Conns() != 0 {
-				t.Error("still open")
-			}
-		})
 	})
 }
 
 func TestTimersFireInOrderAndStop(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		fired := make(chan int, 8)
-		onLoop(l, func() {
-			for i, ms := range []int{30, 10, 20} {
-				l.NewTimer(func() { fired <- i }).After(time.Duration(ms) * time.Millisecond)
-			}
-			stopped := l.NewTimer(func() { fired <- -1 })
-			stopped.After(15 * time.Millisecond)
-			stopped.Stop()
-			moved := l.NewTimer(func() { fired <- 3 })
-			moved.After(time.Millisecond)
-			moved.After(40 * time.Millisecond)
-		})
-		for _, want := range []int{1, 2, 0, 3} {
-			if got := receive(t, fired, "timer"); got != want {
-				t.Fatalf("timer %d fired, want %d", got, want)
-			}
+	l := startLoop(t)
+	fired := make(chan int, 8)
+	onLoop(l, func() {
+		for i, ms := range []int{30, 10, 20} {
+			l.NewTimer(func() { fired <- i }).After(time.Duration(ms) * time.Millisecond)
 		}
+		stopped := l.NewTimer(func() { fired <- -1 })
+		stopped.After(15 * time.Millisecond)
+		stopped.Stop()
+		moved := l.NewTimer(func() { fired <- 3 })
+		moved.After(time.Millisecond)
+		moved.After(40 * time.Millisecond)
 	})
+	for _, want := range []int{1, 2, 0, 3} {
+		if got := receive(t, fired, "timer"); got != want {
+			t.Fatalf("timer %d fired, want %d", got, want)
+		}
+	}
 }
 
 func TestDeferredRunsBeforeOutputAndAgainAfterIt(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		attach(t, l, r)
-		waiting := make(chan int, 2)
-		var d deferredFunc
-		calls := 0
-		d = func() {
-			waiting <- r.conn.Waiting()
-			if calls++; calls == 1 {
-				l.Defer(d)
-			}
-		}
-		onLoop(l, func() {
-			r.conn.Append([]byte("x"))
+	l := startLoop(t)
+	r := newRecorder()
+	attach(t, l, r)
+	waiting := make(chan int, 2)
+	var d deferredFunc
+	calls := 0
+	d = func() {
+		waiting <- r.conn.Waiting()
+		if calls++; calls == 1 {
 			l.Defer(d)
-		})
-		if first, second := receive(t, waiting, "call"), receive(t, waiting, "call"); first != 1 || second != 0 {
-			t.Fatalf("%d bytes waited at the first call and %d at the second, want 1 and 0", first, second)
 		}
+	}
+	onLoop(l, func() {
+		r.conn.Append([]byte("x"))
+		l.Defer(d)
 	})
+	if first, second := receive(t, waiting, "call"), receive(t, waiting, "call"); first != 1 || second != 0 {
+		t.Fatalf("%d bytes waited at the first call and %d at the second, want 1 and 0", first, second)
+	}
 }
 
 type deferredFunc func()
@@ -308,29 +293,28 @@ type deferredFunc func()
 func (f deferredFunc) RunDeferred() { f() }
 
 func TestDialTellsWhatHappened(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		path := filepath.Join(t.TempDir(), "s")
-		ln, err := Listen("unix", path, 1, false)
-		if err != nil {
-			t.Fatal(err)
+	l := startLoop(t)
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := Listen("unix", path, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	done := func(fd int, err error) {
+		if err == nil {
+			CloseFD(fd)
 		}
-		result := make(chan error, 1)
-		done := func(fd int, err error) {
-			if err == nil {
-				CloseFD(fd)
-			}
-			result <- err
-		}
-		onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
-		if err := receive(t, result, "result"); err != nil {
-			t.Fatal(err)
-		}
-		ln.Close()
-		onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
-		if err := receive(t, result, "result"); err == nil {
-			t.Fatal("connected to a closed listener")
-		}
-	})
+		result <- err
+	}
+	onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
+	if err := receive(t, result, "result"); err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
+	if err := receive(t, result, "result"); err == nil {
+		t.Fatal("connected to a closed listener")
+	}
 }
 
 func TestClosedListenerEndsAccepting(t *testing.T) {
@@ -350,23 +334,21 @@ func TestClosedListenerEndsAccepting(t *testing.T) {
 }
 
 func TestDetachedConnectionGoesOnOnAnotherLoop(t *testing.T) {
-	modes(t, func(t *testing.T, a *Loop) {
-		modes(t, func(t *testing.T, b *Loop) {
-			r, moved := newRecorder(), newRecorder()
-			peer := attach(t, a, r)
-			var fd int
-			onLoop(a, func() { fd = r.conn.Detach() })
-			onLoop(b, func() { moved.conn, _ = b.Attach(fd, moved) })
-			peer.Write([]byte("hello"))
-			if got := receive(t, moved.data, "data"); string(got) != "hello" {
-				t.Fatalf("got %q", got)
-			}
-		})
-	})
+	a := startLoop(t)
+	b := startLoop(t)
+	r, moved := newRecorder(), newRecorder()
+	peer := attach(t, a, r)
+	var fd int
+	onLoop(a, func() { fd = r.conn.Detach() })
+	onLoop(b, func() { moved.conn, _ = b.Attach(fd, moved) })
+	peer.Write([]byte("hello"))
+	if got := receive(t, moved.data, "data"); string(got) != "hello" {
+		t.Fatalf("got %q", got)
+	}
 }
 
 func TestBuffersAreGivenUpWhenNotNeeded(t *testing.T) {
-	l, err := New(false)
+	l, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +372,7 @@ func TestBuffersAreGivenUpWhenNotNeeded(t *testing.T) {
 }
 
 func TestNothingIsAllocatedPerTurn(t *testing.T) {
-	l, err := New(false)
+	l, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -439,25 +421,24 @@ func (e *echo) Drained()          {}
 // A handler may end its connection and go on with the bytes that it was given:
 // they are not lent to others before it returns.
 func TestBytesStayTheHandlersAfterClose(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		r := newRecorder()
-		result := make(chan bool, 1)
-		r.consume = func(b []byte) int {
-			if len(b) < 20 {
-				return 0 // to be presented again, from a buffer of the connection
-			}
-			r.conn.Close()
-			lent := l.Buffer(4 * minRead) // the size that the bytes are in
-			copy(lent[:cap(lent)], bytes.Repeat([]byte{'!'}, cap(lent)))
-			result <- bytes.Equal(b, []byte("0123456789abcdefghij"))
-			return len(b)
+	l := startLoop(t)
+	r := newRecorder()
+	result := make(chan bool, 1)
+	r.consume = func(b []byte) int {
+		if len(b) < 20 {
+			return 0 // to be presented again, from a buffer of the connection
 		}
-		peer := attach(t, l, r)
-		peer.Write([]byte("0123456789"))
-		receive(t, r.data, "data")
-		peer.Write([]byte("abcdefghij"))
-		if !receive(t, result, "the whole") {
-			t.Error("the bytes were overwritten")
-		}
-	})
+		r.conn.Close()
+		lent := l.Buffer(4 * minRead) // the size that the bytes are in
+		copy(lent[:cap(lent)], bytes.Repeat([]byte{'!'}, cap(lent)))
+		result <- bytes.Equal(b, []byte("0123456789abcdefghij"))
+		return len(b)
+	}
+	peer := attach(t, l, r)
+	peer.Write([]byte("0123456789"))
+	receive(t, r.data, "data")
+	peer.Write([]byte("abcdefghij"))
+	if !receive(t, result, "the whole") {
+		t.Error("the bytes were overwritten")
+	}
 }

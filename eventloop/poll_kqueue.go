@@ -24,8 +24,7 @@ func (e event) readable() bool { return e.Filter == syscall.EVFILT_READ }
 func (e event) writable() bool { return e.Filter == syscall.EVFILT_WRITE }
 func (e event) broken() bool   { return e.Flags&syscall.EV_ERROR != 0 }
 
-// poller is a kqueue, level-triggered, with a pipe to wake it. It always
-// blocks in the kernel: parked is a matter of Linux.
+// poller is a kqueue, level-triggered, with a pipe to wake it.
 type poller struct {
 	fd     int
 	pipe   [2]int
@@ -34,7 +33,7 @@ type poller struct {
 	wants  map[int]interest // filters that are registered
 }
 
-func (p *poller) open(bool) error {
+func (p *poller) open() error {
 	fd, err := syscall.Kqueue()
 	if err != nil {
 		return fmt.Errorf("kqueue: %w", err)
@@ -51,10 +50,6 @@ func (p *poller) open(bool) error {
 	p.fd, p.wants = fd, map[int]interest{}
 	return p.add(p.pipe[0], readable)
 }
-
-func (p *poller) enter() {}
-
-func (p *poller) setParked(bool) {}
 
 func (p *poller) close() {
 	syscall.Close(p.pipe[0])

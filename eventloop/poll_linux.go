@@ -3,8 +3,6 @@ package eventloop
 import (
 	"fmt"
 	"math"
-	"os"
-	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -34,17 +32,15 @@ type poller struct {
 	fd     int
 	wakeFD int
 	events [256]event
-
-	// Parked: a duplicate of the epoll descriptor is watched by the runtime's
-	// poller. Only then, since it is told of every event.
-	file     *os.File // nil if not parked
-	raw      syscall.RawConn
-	deadline time.Time
-	found    int
-	onReady  func(fd uintptr) bool // p.lookParked, made once
+	awake  bool // events come in quick succession
 }
 
-func (p *poller) open(parked bool) error {
+// catnap is how long a wait may last that the scheduler is not told of. The
+// wait holds a scheduler's slot (see server.Run), and a collection that must
+// stop the loop interrupts it, like any code that runs long.
+const catnap = 10 * time.Millisecond
+
+func (p *poller) open() error {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("epoll instance: %w", err)
@@ -58,56 +54,11 @@ func (p *poller) open(parked bool) error {
 	if err := p.add(p.wakeFD, readable); err != nil {
 		return fmt.Errorf("eventfd: %w", err)
 	}
-	p.onReady = p.lookParked
-	if parked {
-		return p.watch()
-	}
 	return nil
-}
-
-// watch has the runtime's poller watch for events.
-func (p *poller) watch() error {
-	fd, err := syscall.Dup(p.fd)
-	if err != nil {
-		return fmt.Errorf("epoll instance: %w", err)
-	}
-	syscall.CloseOnExec(fd)
-	if err := syscall.SetNonblock(fd, true); err != nil {
-		syscall.Close(fd)
-		return fmt.Errorf("epoll instance: %w", err)
-	}
-	p.file, p.deadline = os.NewFile(uintptr(fd), "epoll"), time.Time{}
-	p.raw, err = p.file.SyscallConn()
-	return err
-}
-
-// enter is called on the loop's goroutine before the first wait.
-func (p *poller) enter() {
-	if p.file == nil {
-		runtime.LockOSThread()
-	}
-}
-
-// setParked changes the way of waiting. It is called on the loop's goroutine.
-func (p *poller) setParked(parked bool) {
-	switch {
-	case parked == (p.file != nil):
-	case parked:
-		if p.watch() == nil {
-			runtime.UnlockOSThread()
-		}
-	default:
-		p.file.Close()
-		p.file, p.raw = nil, nil
-		runtime.LockOSThread()
-	}
 }
 
 func (p *poller) close() {
 	syscall.Close(p.wakeFD)
-	if p.file != nil {
-		p.file.Close()
-	}
 	syscall.Close(p.fd)
 }
 
@@ -121,13 +72,11 @@ func (p *poller) wake() {
 // valid until the next call.
 func (p *poller) wait(timeout time.Duration) []event {
 	var n int
-	switch {
-	case timeout == 0:
-		n = p.look()
-	case p.file != nil:
-		n = p.park(timeout)
-	default:
-		n = p.block(timeout)
+	if p.awake {
+		n, p.awake = p.doze(min(timeout, catnap))
+	}
+	if !p.awake {
+		n, p.awake = p.sleep(timeout)
 	}
 	for i := 0; i < n; i++ {
 		if p.events[i].fd() == p.wakeFD {
@@ -141,55 +90,36 @@ func (p *poller) wait(timeout time.Duration) []event {
 	return p.events[:n]
 }
 
-// look asks the kernel without sleeping, and without telling the scheduler:
-// the call is shorter than that would take.
-func (p *poller) look() int {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
-		uintptr(unsafe.Pointer(&p.events)), uintptr(len(p.events)), 0, 0, 0)
+// doze waits without telling the scheduler: that would have its monitor take
+// the processor away from this thread, and the thread get it back, all the
+// time. It tells whether to go on so, which an interruption does not change.
+func (p *poller) doze(timeout time.Duration) (n int, awake bool) {
+	r, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
+		uintptr(unsafe.Pointer(&p.events)), uintptr(len(p.events)), milliseconds(timeout), 0, 0)
 	if errno != 0 {
-		return 0
+		return 0, true
 	}
-	return int(n)
+	return int(r), r > 0 || timeout < catnap
 }
 
-func (p *poller) block(timeout time.Duration) int {
-	ms := int64(-1)
-	if timeout != math.MaxInt64 {
-		ms = min(int64((timeout+time.Millisecond-1)/time.Millisecond), math.MaxInt32)
-	}
-	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
-		uintptr(unsafe.Pointer(&p.events)), uintptr(len(p.events)), uintptr(ms), 0, 0)
+// sleep waits as any other system call does. It tells whether the next wait
+// may well be short.
+func (p *poller) sleep(timeout time.Duration) (n int, awake bool) {
+	before := nanotime()
+	r, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
+		uintptr(unsafe.Pointer(&p.events)), uintptr(len(p.events)), milliseconds(timeout), 0, 0)
 	if errno != 0 {
-		return 0
+		return 0, false
 	}
-	return int(n)
+	return int(r), r > 0 && nanotime()-before < int64(catnap)
 }
 
-// park sleeps on the runtime's poller, as any goroutine that reads does, so
-// that no thread is held. The deadline is only touched when it must come
-// earlier: waking too early is harmless.
-func (p *poller) park(timeout time.Duration) int {
-	if n := p.look(); n > 0 {
-		return n
+// milliseconds is how epoll_pwait takes a timeout: rounded up, -1 for none.
+func milliseconds(timeout time.Duration) uintptr {
+	if timeout == math.MaxInt64 {
+		return ^uintptr(0)
 	}
-	if timeout != math.MaxInt64 {
-		now := time.Now()
-		if at := now.Add(timeout); p.deadline.IsZero() || at.Before(p.deadline) || !p.deadline.After(now) {
-			p.deadline = at
-			p.file.SetReadDeadline(at)
-		}
-	}
-	p.found = 0
-	if err := p.raw.Read(p.onReady); err != nil {
-		p.deadline = time.Time{}
-		p.file.SetReadDeadline(p.deadline)
-	}
-	return p.found
-}
-
-func (p *poller) lookParked(uintptr) bool {
-	p.found = p.look()
-	return p.found > 0
+	return uintptr(min((timeout+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
 }
 
 func (p *poller) add(fd int, want interest) error {

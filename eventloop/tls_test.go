@@ -65,160 +65,153 @@ func dialTLSFor(t *testing.T, l *Loop, addr string, config func() (*tls.Config, 
 func echoAll(c *tls.Conn) { io.Copy(c, c) }
 
 func TestTLSCarriesBytesBothWays(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		a := redistest.NewAuthority(t)
-		r, err := dialTLSFor(t, l, tlsServer(t, a, nil, echoAll), trusting(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		// More than all buffers on the way hold, so that both directions wait
-		// for each other.
-		want := bytes.Repeat([]byte("0123456789abcdef"), 256<<10)
-		onLoop(l, func() { r.conn.Write(want) })
-		var got []byte
-		for len(got) < len(want) {
-			got = append(got, receive(t, r.data, "data")...)
-		}
-		if !bytes.Equal(got, want) {
-			t.Error("other bytes came back")
-		}
-		onLoop(l, r.conn.Close)
-	})
+	l := startLoop(t)
+	a := redistest.NewAuthority(t)
+	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, echoAll), trusting(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// More than all buffers on the way hold, so that both directions wait
+	// for each other.
+	want := bytes.Repeat([]byte("0123456789abcdef"), 256<<10)
+	onLoop(l, func() { r.conn.Write(want) })
+	var got []byte
+	for len(got) < len(want) {
+		got = append(got, receive(t, r.data, "data")...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("other bytes came back")
+	}
+	onLoop(l, r.conn.Close)
 }
 
 // The peer's end is seen after all it wrote, and does not keep the loop from
 // writing on.
 func TestTLSCarriesTheEndOfInput(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		a := redistest.NewAuthority(t)
-		rest := make(chan string, 1)
-		r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
-			io.WriteString(c, "last words")
-			c.CloseWrite()
-			b := make([]byte, 4)
-			io.ReadFull(c, b)
-			rest <- string(b)
-		}), trusting(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := receive(t, r.data, "data"); string(got) != "last words" {
-			t.Errorf("%q", got)
-		}
-		receive(t, r.eof, "end of input")
-		onLoop(l, func() { r.conn.Append([]byte("bye!")) })
-		if got := receive(t, rest, "rest"); got != "bye!" {
-			t.Errorf("the peer read %q", got)
-		}
-		onLoop(l, r.conn.Close)
-	})
+	l := startLoop(t)
+	a := redistest.NewAuthority(t)
+	rest := make(chan string, 1)
+	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+		io.WriteString(c, "last words")
+		c.CloseWrite()
+		b := make([]byte, 4)
+		io.ReadFull(c, b)
+		rest <- string(b)
+	}), trusting(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(t, r.data, "data"); string(got) != "last words" {
+		t.Errorf("%q", got)
+	}
+	receive(t, r.eof, "end of input")
+	onLoop(l, func() { r.conn.Append([]byte("bye!")) })
+	if got := receive(t, rest, "rest"); got != "bye!" {
+		t.Errorf("the peer read %q", got)
+	}
+	onLoop(l, r.conn.Close)
 }
 
 // What was written before Close arrives, and then the peer sees the end.
 func TestTLSConnectionClosedByTheLoopEndsAtThePeer(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		a := redistest.NewAuthority(t)
-		all := make(chan string, 1)
-		r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
-			b, _ := io.ReadAll(c)
-			all <- string(b)
-		}), trusting(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		onLoop(l, func() { r.conn.Append([]byte("words")) })
-		onLoop(l, r.conn.Close)
-		if got := receive(t, all, "end"); got != "words" {
-			t.Errorf("the peer read %q", got)
-		}
-	})
+	l := startLoop(t)
+	a := redistest.NewAuthority(t)
+	all := make(chan string, 1)
+	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+		b, _ := io.ReadAll(c)
+		all <- string(b)
+	}), trusting(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	onLoop(l, func() { r.conn.Append([]byte("words")) })
+	onLoop(l, r.conn.Close)
+	if got := receive(t, all, "end"); got != "words" {
+		t.Errorf("the peer read %q", got)
+	}
 }
 
 // A peer that reads nothing does not keep the connection's goroutines: the
 // loop's Run would not return.
 func TestTLSConnectionToAStuckPeerCanBeClosed(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		a := redistest.NewAuthority(t)
-		stuck := make(chan struct{})
-		defer close(stuck)
-		r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
-			c.Handshake()
-			<-stuck
-		}), trusting(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		onLoop(l, func() { r.conn.Write(make([]byte, 32<<20)) })
-		onLoop(l, r.conn.Close)
-	})
+	l := startLoop(t)
+	a := redistest.NewAuthority(t)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+		c.Handshake()
+		<-stuck
+	}), trusting(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	onLoop(l, func() { r.conn.Write(make([]byte, 32<<20)) })
+	onLoop(l, r.conn.Close)
 }
 
 func TestTLSRefusalsNameTheirCause(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		a, stranger := redistest.NewAuthority(t), redistest.NewAuthority(t)
-		addr := tlsServer(t, a, nil, echoAll)
-		plain, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	l := startLoop(t)
+	a, stranger := redistest.NewAuthority(t), redistest.NewAuthority(t)
+	addr := tlsServer(t, a, nil, echoAll)
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	go func() {
+		for c, err := plain.Accept(); err == nil; c, err = plain.Accept() {
+			io.WriteString(c, "-ERR who are you?\r\n")
+			c.Close()
 		}
-		defer plain.Close()
-		go func() {
-			for c, err := plain.Accept(); err == nil; c, err = plain.Accept() {
-				io.WriteString(c, "-ERR who are you?\r\n")
-				c.Close()
-			}
-		}()
-		for _, test := range []struct {
-			name, addr string
-			config     func() (*tls.Config, error)
-			want       string
-		}{
-			{"an authority nobody trusts", addr, trusting(stranger), "unknown authority"},
-			{"another name", addr, func() (*tls.Config, error) { return &tls.Config{RootCAs: a.Pool()}, nil }, "127.0.0.1"},
-			{"no TLS there", plain.Addr().String(), trusting(a), "tls: first record does not look like a TLS handshake"},
-			{"files that can't be read", addr, func() (*tls.Config, error) { return nil, os.ErrNotExist }, os.ErrNotExist.Error()},
-		} {
-			if _, err := dialTLSFor(t, l, test.addr, test.config); err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("%s: %v, want %q", test.name, err, test.want)
-			}
+	}()
+	for _, test := range []struct {
+		name, addr string
+		config     func() (*tls.Config, error)
+		want       string
+	}{
+		{"an authority nobody trusts", addr, trusting(stranger), "unknown authority"},
+		{"another name", addr, func() (*tls.Config, error) { return &tls.Config{RootCAs: a.Pool()}, nil }, "127.0.0.1"},
+		{"no TLS there", plain.Addr().String(), trusting(a), "tls: first record does not look like a TLS handshake"},
+		{"files that can't be read", addr, func() (*tls.Config, error) { return nil, os.ErrNotExist }, os.ErrNotExist.Error()},
+	} {
+		if _, err := dialTLSFor(t, l, test.addr, test.config); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}
-	})
+	}
 }
 
 // In TLS 1.3 a server refuses a client's certificate after the handshake: that
 // must not look like a reset.
 func TestTLSErrorAfterTheHandshakeIsToldToTheHandler(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		a := redistest.NewAuthority(t)
-		addr := tlsServer(t, a, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, func(c *tls.Conn) { c.Handshake() })
-		r, err := dialTLSFor(t, l, addr, trusting(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := receive(t, r.closed, "end"); err == nil || !strings.Contains(err.Error(), "certificate required") {
-			t.Errorf("closed with %v", err)
-		}
-	})
+	l := startLoop(t)
+	a := redistest.NewAuthority(t)
+	addr := tlsServer(t, a, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, func(c *tls.Conn) { c.Handshake() })
+	r, err := dialTLSFor(t, l, addr, trusting(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, r.closed, "end"); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("closed with %v", err)
+	}
 }
 
 func TestTLSPeerThatDisappearsIsToldAsSuch(t *testing.T) {
-	modes(t, func(t *testing.T, l *Loop) {
-		a := redistest.NewAuthority(t)
-		reset := make(chan struct{})
-		r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
-			c.Handshake()
-			<-reset
-			c.NetConn().(*net.TCPConn).SetLinger(0)
-			c.NetConn().Close()
-		}), trusting(a))
-		if err != nil {
-			t.Fatal(err)
-		}
-		close(reset)
-		if err := receive(t, r.closed, "end"); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("closed with %v", err)
-		}
-	})
+	l := startLoop(t)
+	a := redistest.NewAuthority(t)
+	reset := make(chan struct{})
+	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+		c.Handshake()
+		<-reset
+		c.NetConn().(*net.TCPConn).SetLinger(0)
+		c.NetConn().Close()
+	}), trusting(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(reset)
+	if err := receive(t, r.closed, "end"); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("closed with %v", err)
+	}
 }
 
 // Whoever stops listening for the result leaves nothing behind, and neither does
@@ -230,13 +223,12 @@ func TestTLSConnectionThatNobodyWantsIsClosed(t *testing.T) {
 		_, err := io.Copy(io.Discard, c)
 		ended <- err
 	})
-	modes(t, func(t *testing.T, l *Loop) {
-		onLoop(l, func() {
-			l.DialTLS("tcp", addr, 10*time.Second, false, trusting(a), func(fd int, err error) { CloseFD(fd) })
-		})
-		receive(t, ended, "end")
+	l := startLoop(t)
+	onLoop(l, func() {
+		l.DialTLS("tcp", addr, 10*time.Second, false, trusting(a), func(fd int, err error) { CloseFD(fd) })
 	})
-	l, err := New(false)
+	receive(t, ended, "end")
+	l, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func config(addr string) *pipeline.Config {
 
 func newRig(t *testing.T, cfg *pipeline.Config) *rig {
 	t.Helper()
-	loop, err := eventloop.New(true)
+	loop, err := eventloop.New()
 	if err != nil {
 		t.Fatal(err)
 	}

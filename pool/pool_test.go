@@ -129,7 +129,7 @@ func TestWithoutEjectionTheRingStays(t *testing.T) {
 
 func TestAClientKeepsToOneOfSeveralConnections(t *testing.T) {
 	p, _ := newPool(t, 3, func(c *conf.Pool) { c.ServerConnections = 4 })
-	loop, err := eventloop.New(false)
+	loop, err := eventloop.New()
 	if err != nil {
 		t.Fatal(err)
 	}

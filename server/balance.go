@@ -33,16 +33,6 @@ func (srv *Server) pick() *worker {
 	return best
 }
 
-// alone tells whether no other loop has anything to do.
-func (w *worker) alone() bool {
-	for _, other := range w.server.workers {
-		if other != w && other.loop.Busy() >= unused {
-			return false
-		}
-	}
-	return true
-}
-
 // balance hands half of the clients that are active over to a loop that has
 // time for them, if this one has none.
 func (w *worker) balance() {

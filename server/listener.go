@@ -114,9 +114,12 @@ func (srv *Server) left(name string) {
 	}
 }
 
+// processorsGiven is how many processors the process may use.
+var processorsGiven = runtime.GOMAXPROCS(0)
+
 func threads(proxy *conf.Proxy) int {
 	if proxy.Threads > 0 {
 		return proxy.Threads
 	}
-	return runtime.NumCPU()
+	return processorsGiven
 }

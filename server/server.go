@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 	}
 	threads := threads(&cfg.Proxy)
 	for range threads {
-		loop, err := eventloop.New(false)
+		loop, err := eventloop.New()
 		if err != nil {
 			srv.closeListeners()
 			srv.closeLoops()
@@ -94,6 +95,11 @@ func (srv *Server) Addrs() map[string]string {
 // requests under way, for the drain timeout at most, and closes everything.
 // It returns an error if the timeout cut requests off.
 func (srv *Server) Run(ctx context.Context) error {
+	// A loop does not tell the scheduler of its short waits. What else there is
+	// to run, such as accepting and TLS, must not wait for them.
+	if n := len(srv.workers) + processorsGiven; n > runtime.GOMAXPROCS(0) {
+		runtime.GOMAXPROCS(n)
+	}
 	for _, w := range srv.workers {
 		srv.loops.Go(w.loop.Run)
 	}

@@ -137,7 +137,6 @@ func (w *worker) onTick() {
 	w.closeIdle()
 	w.calm()
 	w.balance()
-	w.loop.SetParked(!w.alone())
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.rings.trim()
 	}

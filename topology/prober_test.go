@@ -40,7 +40,7 @@ func watch(t *testing.T, adjust func(*conf.Pool), addrs ...string) (*pool.Pool, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	loop, err := eventloop.New(true)
+	loop, err := eventloop.New()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,9 +53,10 @@ func (w *Watcher) Watch(p *pool.Pool) {
 // newFollower returns what the pool's topology needs; nil for a static one.
 func (w *Watcher) newFollower(p *pool.Pool) follower {
 	switch p.Conf().Topology {
-	default:
-		return nil
+	case conf.Sentinel:
+		return newSentinelFollower(p.Conf(), p, w.log)
 	}
+	return nil
 }
 
 // Suspect is pool.Watcher's: it has the shard's servers looked at soon.

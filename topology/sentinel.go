@@ -1,0 +1,452 @@
+package topology
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"ringway/conf"
+	"ringway/pool"
+)
+
+// sentinelFollower follows the masters that Sentinels watch. It listens to all
+// Sentinels and polls them, since each of them may be late, wrong or silent, and
+// messages get lost. Writes are held from the first event of a failover on: the
+// primary that is replaced in a planned one goes on taking writes for seconds,
+// and all of them would be lost.
+//
+// All decisions are made by one goroutine, that of run.
+type sentinelFollower struct {
+	// Static after construction.
+	conf   *conf.Pool
+	log    *slog.Logger
+	pace   *pace // of the Sentinels
+	shards []*sentinelShard
+	doubts chan doubt
+
+	box mailbox
+	wg  sync.WaitGroup
+
+	links    map[string]*sentinelLink // by address
+	began    time.Time
+	impaired bool // fewer than half of the Sentinels answer, and the log has it
+
+	mu        sync.Mutex // guards primaries
+	primaries []string   // by shard, "" for none
+}
+
+// doubt is what the data path suspects.
+type doubt struct {
+	shard int
+	addr  string
+	why   pool.Suspicion
+}
+
+// sentinelShard is one master.
+type sentinelShard struct {
+	*crew
+	votes *votes
+
+	next      said      // who is to be followed, once it says that it is primary
+	nextSince time.Time // when that was decided
+	replicas  map[string][]string
+	trouble   string // that the log has
+}
+
+const (
+	// firstGrace is how long a majority of Sentinels is waited for in the
+	// beginning; after that, those that answer suffice.
+	firstGrace = time.Second
+	// fenceAfter is how long a new primary may take to say that it is one; after
+	// that, nobody is asked any more. Until then writes wait, and reads go on.
+	fenceAfter = 500 * time.Millisecond
+	// suspense is for how long news is awaited after an event or a suspicion.
+	suspense = 3 * time.Second
+	// sentinelsMost bounds how many Sentinels are listened to.
+	sentinelsMost = 64
+)
+
+func newSentinelFollower(c *conf.Pool, to sink, log *slog.Logger) *sentinelFollower {
+	f := &sentinelFollower{
+		conf: c, log: log.With("pool", c.Name), pace: newPace(c.ProbeInterval),
+		doubts: make(chan doubt, 16), links: map[string]*sentinelLink{},
+		primaries: make([]string, len(c.Shards)),
+	}
+	for i, s := range c.Shards {
+		f.shards = append(f.shards, &sentinelShard{
+			crew: newCrew(c, i, to, f.log), votes: newVotes(s.Name), replicas: map[string][]string{},
+		})
+	}
+	return f
+}
+
+// suspect is follower's.
+func (f *sentinelFollower) suspect(shard int, addr string, why pool.Suspicion) {
+	if shard < 0 || shard >= len(f.shards) {
+		return
+	}
+	select {
+	case f.doubts <- doubt{shard, addr, why}:
+	default: // there are doubts enough
+	}
+}
+
+// servers is follower's.
+func (f *sentinelFollower) servers() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(f.primaries), func(addr string) bool { return addr == "" })
+}
+
+// run is follower's.
+func (f *sentinelFollower) run(ctx context.Context) {
+	defer f.wg.Wait()
+	f.box = mailbox{ctx: ctx, posts: make(chan func())}
+	f.began = time.Now()
+	for _, sh := range f.shards {
+		sh.pace.urge(suspense)
+	}
+	f.pace.urge(suspense)
+	for _, s := range f.conf.Sentinels {
+		f.link(s.Addr, true)
+	}
+	round := time.NewTicker(f.conf.ProbeInterval)
+	defer round.Stop()
+	quick := time.NewTicker(quickly)
+	defer quick.Stop()
+	for {
+		var due <-chan time.Time
+		if f.unsettled() {
+			due = quick.C
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case fn := <-f.box.posts:
+			fn()
+		case d := <-f.doubts:
+			f.doubted(d)
+		case <-due:
+			for _, sh := range f.shards {
+				f.watchOver(sh)
+			}
+		case <-round.C:
+			f.round()
+		}
+	}
+}
+
+// unsettled reports whether something is due soon.
+func (f *sentinelFollower) unsettled() bool {
+	return slices.ContainsFunc(f.shards, func(sh *sentinelShard) bool { return sh.held || sh.next.addr != "" })
+}
+
+// link begins to listen to a Sentinel.
+func (f *sentinelFollower) link(addr string, listed bool) {
+	if f.links[addr] != nil || len(f.links) >= sentinelsMost {
+		return
+	}
+	ctx, cancel := context.WithCancel(f.box.ctx)
+	l := &sentinelLink{follower: f, addr: addr, listed: listed, cancel: cancel, now: make(chan struct{}, 1)}
+	f.links[addr] = l
+	f.count()
+	f.wg.Go(func() { l.run(ctx) })
+}
+
+// unlink ends that.
+func (f *sentinelFollower) unlink(l *sentinelLink) {
+	l.cancel()
+	delete(f.links, l.addr)
+	for _, sh := range f.shards {
+		sh.votes.silent(l.addr)
+		delete(sh.replicas, l.addr)
+	}
+	f.count()
+}
+
+// count has everybody know how many Sentinels there are.
+func (f *sentinelFollower) count() {
+	for _, sh := range f.shards {
+		sh.votes.known = len(f.links)
+	}
+}
+
+// polled takes what a Sentinel answers.
+func (f *sentinelFollower) polled(l *sentinelLink, p poll) {
+	if f.links[l.addr] != l {
+		return
+	}
+	f.tellLink(l, p.err)
+	if p.err != nil {
+		for _, sh := range f.shards {
+			sh.votes.silent(l.addr)
+		}
+		return
+	}
+	if p.id != "" && l.id != p.id {
+		l.id = p.id
+		f.unlinkTwins(l)
+	}
+	if p.full {
+		l.others = nil
+	}
+	for i, m := range p.masters {
+		sh := f.shards[i]
+		sh.votes.answered(l.addr, m.said)
+		if p.full {
+			sh.replicas[l.addr] = m.replicas
+			l.others = append(l.others, m.peers...)
+		}
+	}
+	if p.full {
+		f.learn(l)
+	}
+	for i := range p.masters {
+		f.decide(f.shards[i])
+	}
+}
+
+// tellLink logs when a Sentinel ceases to answer, and when it does again.
+func (f *sentinelFollower) tellLink(l *sentinelLink, err error) {
+	was := l.err
+	l.err = err
+	switch {
+	case err != nil && (was == nil || !l.asked):
+		f.log.Warn("a Sentinel does not answer", "sentinel", l.addr, "err", err)
+	case err == nil && was != nil:
+		f.log.Info("the Sentinel answers again", "sentinel", l.addr)
+	}
+	l.asked = true
+}
+
+// unlinkTwins drops other links to the same Sentinel, which is known under two
+// addresses: that of the configuration stays.
+func (f *sentinelFollower) unlinkTwins(l *sentinelLink) {
+	for _, twin := range f.links {
+		switch {
+		case twin == l || twin.id != l.id:
+		case !twin.listed:
+			f.unlink(twin)
+		case !l.listed:
+			f.unlink(l)
+			return
+		}
+	}
+}
+
+// learn links those Sentinels that another one knows and we don't.
+func (f *sentinelFollower) learn(l *sentinelLink) {
+	for _, p := range l.others {
+		known := false
+		for _, have := range f.links {
+			known = known || have.id == p.id && p.id != ""
+		}
+		if !known {
+			f.link(f.conf.MapAddr(p.addr), false)
+		}
+	}
+}
+
+// forget drops Sentinels that were learnt, don't answer, and are known to none of
+// those that do.
+func (f *sentinelFollower) forget() {
+	for _, l := range f.links {
+		if l.listed || l.err == nil {
+			continue
+		}
+		known := false
+		for _, other := range f.links {
+			known = known || other.err == nil && slices.ContainsFunc(other.others, func(p instance) bool {
+				return p.id != "" && p.id == l.id || f.conf.MapAddr(p.addr) == l.addr
+			})
+		}
+		if !known {
+			f.unlink(l)
+		}
+	}
+}
+
+// event takes an event that a Sentinel has published.
+func (f *sentinelFollower) event(l *sentinelLink, channel, payload string) {
+	if f.links[l.addr] != l {
+		return
+	}
+	if isOfFailover(channel) {
+		f.log.Debug("event", "sentinel", l.addr, "event", channel, "what", payload)
+	}
+	for _, sh := range f.shards {
+		switch sh.votes.heard(l.addr, channel, payload) {
+		case look:
+			sh.pace.hurry(suspense)
+			f.pace.hurry(suspense)
+			l.look()
+		case begins:
+			if !sh.held {
+				sh.log.Info("failover: writes wait for the new primary", "primary", sh.primary, "event", channel)
+			}
+			sh.hold()
+			sh.pace.urge(f.conf.FailoverWait + suspense)
+			f.pace.urge(f.conf.FailoverWait + suspense)
+			l.look()
+		case calledOff:
+			if sh.held {
+				sh.log.Info("failover called off: writes go on", "primary", sh.primary, "event", channel)
+			}
+			sh.unhold()
+			l.look()
+		}
+	}
+}
+
+// doubted takes what the data path suspects: the Sentinels and the shard's servers
+// are asked at once. It is they who know.
+func (f *sentinelFollower) doubted(d doubt) {
+	sh := f.shards[d.shard]
+	if d.addr != sh.primary {
+		return // that is known already
+	}
+	sh.pace.hurry(suspense)
+	f.pace.hurry(suspense)
+}
+
+// decide follows what the Sentinels say.
+func (f *sentinelFollower) decide(sh *sentinelShard) {
+	hurry := time.Since(f.began) > firstGrace
+	if next, ok := sh.votes.target(hurry); ok && next != sh.next {
+		f.propose(sh, next)
+	}
+	f.man(sh)
+}
+
+// propose makes next the one to be followed, once it says that it is primary.
+// Until then the old one gets no more writes.
+func (f *sentinelFollower) propose(sh *sentinelShard, next said) {
+	sh.next, sh.nextSince = next, time.Now()
+	addr := f.conf.MapAddr(next.addr)
+	sh.log.Debug("the Sentinels name a primary", "addr", addr, "epoch", next.epoch)
+	if sh.primary != "" && sh.primary != addr {
+		sh.hold()
+	}
+	sh.pace.urge(suspense)
+	f.pace.urge(suspense)
+	f.man(sh)
+	sh.servers[addr].look()
+}
+
+// man has all servers of the shard looked at, and no others.
+func (f *sentinelFollower) man(sh *sentinelShard) {
+	var crew []string
+	for _, addrs := range sh.replicas {
+		for _, addr := range addrs {
+			crew = append(crew, f.conf.MapAddr(addr))
+		}
+	}
+	for _, s := range []said{sh.next, sh.votes.current} {
+		if s.addr != "" {
+			crew = append(crew, f.conf.MapAddr(s.addr))
+		}
+	}
+	for _, addr := range crew {
+		sh.at(addr, f.box, &f.wg, func(s *sailor) { f.seen(sh, s) })
+	}
+	sh.dismiss(crew)
+}
+
+// seen takes a look at a server.
+func (f *sentinelFollower) seen(sh *sentinelShard, s *sailor) {
+	switch {
+	case sh.next.addr != "" && f.conf.MapAddr(sh.next.addr) == s.addr && s.last.asked.After(sh.nextSince):
+		if !s.last.isPrimary() {
+			break
+		}
+		f.adopt(sh)
+	case s.addr == sh.primary && !s.last.answered():
+		sh.pace.hurry(suspense / 3)
+	}
+	sh.tellReplicas()
+}
+
+// adopt follows the one that was proposed.
+func (f *sentinelFollower) adopt(sh *sentinelShard) {
+	addr := f.conf.MapAddr(sh.next.addr)
+	took := time.Duration(0)
+	if sh.held {
+		took = time.Since(sh.heldAt)
+	}
+	sh.log.Info("following the Sentinels", "primary", addr, "epoch", sh.next.epoch, "held_for", took.Round(time.Millisecond))
+	sh.votes.adopt(sh.next)
+	sh.next, sh.trouble = said{}, ""
+	sh.tell(addr, "")
+	f.mu.Lock()
+	f.primaries[sh.index] = addr
+	f.mu.Unlock()
+}
+
+// watchOver does what is due by the clock.
+func (f *sentinelFollower) watchOver(sh *sentinelShard) {
+	if sh.holdOver() {
+		sh.log.Warn("failover takes longer than failover_wait: writes wait no more", "primary", sh.primary)
+		clear(sh.votes.trying)
+	}
+	if sh.next.addr == "" || time.Since(sh.nextSince) < min(fenceAfter, f.conf.FailoverWait/2) {
+		return
+	}
+	sh.pace.hurry(suspense)
+	addr := f.conf.MapAddr(sh.next.addr)
+	if sh.primary != "" && sh.primary != addr {
+		sh.tell("", "") // whatever the old one says of itself
+	}
+	if s := sh.servers[addr]; s != nil {
+		sh.complain(fmt.Sprintf("the server that the Sentinels name, %s, can't be followed yet: %s", addr, whyDown(&s.last)))
+	}
+}
+
+// complain logs a trouble, once.
+func (sh *sentinelShard) complain(trouble string) {
+	if sh.trouble != trouble {
+		sh.trouble = trouble
+		sh.log.Warn(trouble)
+	}
+}
+
+// round does what is due once in an interval.
+func (f *sentinelFollower) round() {
+	f.forget()
+	answering := 0
+	for _, l := range f.links {
+		if l.asked && l.err == nil {
+			answering++
+		}
+	}
+	f.tellImpaired(answering)
+	for _, sh := range f.shards {
+		p := sh.servers[sh.primary]
+		if stray, ok := sh.votes.tick(p != nil && p.last.isReplica()); ok && stray != sh.next {
+			sh.log.Warn("the Sentinels were set up anew, and name another primary", "addr", stray.addr, "epoch", stray.epoch)
+			f.propose(sh, stray)
+		}
+		f.decide(sh)
+		if sh.votes.current.addr == "" && sh.next.addr == "" && time.Since(f.began) > firstGrace {
+			sh.complain(sh.votes.lack())
+		}
+	}
+}
+
+// tellImpaired logs when fewer than half of the Sentinels answer, and when they do
+// again.
+func (f *sentinelFollower) tellImpaired(answering int) {
+	impaired := 2*answering <= len(f.links)
+	if impaired == f.impaired || time.Since(f.began) < firstGrace {
+		return
+	}
+	f.impaired = impaired
+	if impaired {
+		f.log.Warn("too few Sentinels answer for a failover: primaries stay who they are; see that most Sentinels run and can be reached",
+			"answering", answering, "known", len(f.links))
+	} else {
+		f.log.Info("enough Sentinels answer", "answering", answering, "known", len(f.links))
+	}
+}

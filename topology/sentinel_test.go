@@ -1,0 +1,164 @@
+package topology
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/conf"
+	"ringway/internal/redistest"
+	"ringway/pool"
+)
+
+// followSentinels runs a follower of the master s1, which knows the first of the
+// Sentinels only if it is to learn of the others.
+func followSentinels(t *testing.T, sentinels []*redistest.Server) (*recorder, *sentinelFollower) {
+	t.Helper()
+	c := haPool(conf.Sentinel, "s1")
+	for _, s := range sentinels {
+		c.Sentinels = append(c.Sentinels, conf.Address{Network: "tcp", Addr: s.Addr()})
+	}
+	to := newRecorder(t)
+	f := newSentinelFollower(c, to, logTo(t))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		f.run(ctx)
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return to, f
+}
+
+// startSentinels runs a primary with replicas and three Sentinels.
+func startSentinels(t *testing.T, replicas int) (*redistest.Group, []*redistest.Server) {
+	t.Helper()
+	redistest.CheckLeaks(t)
+	g := redistest.StartGroup(t, replicas)
+	return g, redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": g})
+}
+
+// promoted waits until a replica takes writes, and returns it.
+func promoted(t *testing.T, replicas ...*redistest.Server) (p *redistest.Server) {
+	t.Helper()
+	redistest.Eventually(t, time.Minute, "a replica takes writes", func() bool {
+		for _, r := range replicas {
+			if strings.HasPrefix(r.Do("ROLE"), "*3\r\n$6\r\nmaster") {
+				p = r
+			}
+		}
+		return p != nil
+	})
+	return p
+}
+
+func TestPlannedFailoverHoldsWritesBeforeTheReplicaTakesThem(t *testing.T) {
+	g, sentinels := startSentinels(t, 2)
+	to, f := followSentinels(t, sentinels)
+	to.follows(g.Primary)
+	to.reads(g.Replicas...)
+	if got := f.servers(); len(got) != 1 || got[0] != g.Primary.Addr() {
+		t.Errorf("servers to ask for their version: got %v", got)
+	}
+	sentinels[1].Do("SENTINEL", "FAILOVER", "s1")
+	redistest.Eventually(t, time.Minute, "writes are held", func() bool {
+		_, held := to.now()
+		return held
+	})
+	for _, r := range g.Replicas {
+		if strings.Contains(r.Do("ROLE"), "master") {
+			t.Errorf("%s takes writes already", r.Addr())
+		}
+	}
+	next := promoted(t, g.Replicas...)
+	to.follows(next)
+	if _, held := to.now(); held {
+		t.Error("writes are held although the new primary is followed")
+	}
+	if got := to.primaries(); len(got) != 2 {
+		t.Errorf("primaries in turn: got %v", got)
+	}
+	other := g.Replicas[0]
+	if other == next {
+		other = g.Replicas[1]
+	}
+	to.reads(other) // the old primary becomes a replica after ten seconds
+}
+
+// A Sentinel that has slept through a failover names the old primary, which says
+// that it is primary as well.
+func TestStaleSentinelIsNotFollowed(t *testing.T) {
+	g, sentinels := startSentinels(t, 1)
+	to, f := followSentinels(t, sentinels)
+	to.follows(g.Primary)
+	sentinels[2].Stop()
+	g.Primary.Stop()
+	to.follows(g.Replicas[0])
+	sentinels[0].Stop() // so that nobody tells the stale one, nor demotes the old primary
+	sentinels[1].Stop()
+	g.Primary.Cont()
+	sentinels[2].Cont()
+	redistest.Eventually(t, time.Minute, "the stale Sentinel is heard", func() bool {
+		heard := make(chan bool)
+		f.box.post(func() {
+			s := f.shards[0].votes.answers[sentinels[2].Addr()]
+			heard <- s.addr == g.Primary.Addr() && s.epoch < f.shards[0].votes.current.epoch
+		})
+		return <-heard
+	})
+	v, held := to.now()
+	if v.Primary.Addr != g.Replicas[0].Addr() || held {
+		t.Errorf("followed %v, held %v", v.Primary, held)
+	}
+	if got := to.primaries(); len(got) != 2 {
+		t.Errorf("primaries in turn: got %v", got)
+	}
+}
+
+func TestPrimaryStaysWhileNoSentinelAnswersAndIsReplacedAfterwards(t *testing.T) {
+	g, sentinels := startSentinels(t, 1)
+	to, f := followSentinels(t, sentinels[:1]) // it learns of the others
+	to.follows(g.Primary)
+	redistest.Eventually(t, time.Minute, "all Sentinels are known", func() bool {
+		known := make(chan int)
+		f.box.post(func() { known <- len(f.shards[0].votes.answers) })
+		return <-known == 3
+	})
+	for _, s := range sentinels {
+		s.Kill()
+	}
+	f.suspect(0, g.Primary.Addr(), pool.LostPrimary)
+	redistest.Eventually(t, time.Minute, "nobody answers", func() bool {
+		silent := make(chan bool)
+		f.box.post(func() { silent <- len(f.shards[0].votes.answers) == 0 })
+		return <-silent
+	})
+	if got := to.primaries(); len(got) != 1 || got[0] != g.Primary.Addr() {
+		t.Errorf("primaries in turn: got %v", got)
+	}
+	for _, s := range sentinels {
+		s.Restart()
+	}
+	g.Primary.Kill()
+	to.follows(g.Replicas[0])
+}
+
+func TestFailoverWithoutAGoodReplicaIsCalledOff(t *testing.T) {
+	g, sentinels := startSentinels(t, 1)
+	to, _ := followSentinels(t, sentinels)
+	to.follows(g.Primary)
+	g.Replicas[0].Do("CONFIG", "SET", "replica-priority", "0") // may not be promoted
+	redistest.Eventually(t, time.Minute, "the Sentinel finds none", func() bool {
+		return strings.HasPrefix(sentinels[0].Do("SENTINEL", "FAILOVER", "s1"), "-NOGOODSLAVE")
+	})
+	g.Primary.Kill()
+	redistest.Eventually(t, time.Minute, "writes are held and go on", func() bool {
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		return strings.Contains(strings.Join(to.log, "\n"), "unhold")
+	})
+}

@@ -92,7 +92,6 @@ func (c *Conn) deliver(b []byte, last bool) bool {
 	}
 	e := c.queue.pop()
 	if c.redirector != nil && c.refused(&e, b) {
-		c.inTime = true
 		return c.conn != nil
 	}
 	if e.receiver != nil {

@@ -17,7 +17,7 @@ func (p *Pool) newCluster() {
 	for _, s := range p.conf.Servers {
 		p.addShard("", s.Addr)
 	}
-	p.m.Store(&Map{slots: new([hashring.Slots]uint16)})
+	p.swapSlots(new([hashring.Slots]uint16))
 }
 
 // addShard makes a primary known. The caller holds p.mu, or has the pool to
@@ -26,6 +26,7 @@ func (p *Pool) addShard(id, addr string) *shard {
 	sh := &shard{index: len(p.shards), id: id}
 	sh.name, sh.told.primary = addr, p.serverAt(addr, sh.index)
 	p.shards = append(p.shards, sh)
+	p.met.Store(int32(len(p.shards)))
 	return sh
 }
 
@@ -50,23 +51,24 @@ func (p *Pool) SetCluster(primaries []ClusterShard) {
 			}
 		}
 		sh.name = c.Primary.Addr
-		sh.told = told{primary: p.serverAt(sh.name, sh.index), readers: p.readers(sh.index, c.View)}
-		p.tellLoops(sh) // news or not: who waits for the server may try it
+		p.tell(sh, told{primary: p.serverAt(sh.name, sh.index), readers: p.readers(sh.index, c.View)})
 	}
-	p.swapSlots(&slots)
+	m := p.swapSlots(&slots)
 	for i, sh := range p.shards {
-		sh.gone = !serves(&slots, i)
-		if sh.gone && !listed[i] && sh.told.primary != nil {
-			sh.told = told{}
-			p.tellLoops(sh)
+		if !listed[i] && !m.Serves(i) {
+			p.tell(sh, told{})
 		}
 	}
 	p.followMap()
 }
 
-// serves tells whether a shard has a slot.
-func serves(slots *[hashring.Slots]uint16, shard int) bool {
-	return slices.Contains(slots[:], uint16(shard))
+// tell has the loops follow, if there is news. The caller holds p.mu.
+func (p *Pool) tell(sh *shard, t told) {
+	if t.primary == sh.told.primary && slices.Equal(t.readers, sh.told.readers) {
+		return
+	}
+	sh.told = t
+	p.tellLoops(sh)
 }
 
 // findShard returns the shard of a primary, by its ID or, while that is not
@@ -84,11 +86,15 @@ func (p *Pool) findShard(id, addr string) *shard {
 	return byAddr
 }
 
-// swapSlots installs a Map. The caller holds p.mu.
-func (p *Pool) swapSlots(slots *[hashring.Slots]uint16) {
-	if *slots != *p.m.Load().slots {
-		p.m.Store(&Map{slots: slots})
+// swapSlots installs a Map, if it is another, and returns the one in force. The
+// caller holds p.mu.
+func (p *Pool) swapSlots(slots *[hashring.Slots]uint16) *Map {
+	if m := p.m.Load(); m != nil && *slots == *m.slots {
+		return m
 	}
+	m := slotMap(slots)
+	p.m.Store(m)
+	return m
 }
 
 // followMap has what is kept for each loop go where the Map says: subscriptions
@@ -124,17 +130,10 @@ func (l *Local) replace() {
 	}
 	// Sessions wait for connections, not for slots: they look again.
 	for _, sh := range l.shards {
-		if sh.waiting && l.absent(sh.index) {
+		if sh.waiting && !m.Serves(sh.index) {
 			sh.recovered()
 		}
 	}
-}
-
-// absent tells whether a shard of a Cluster serves no slot.
-func (l *Local) absent(shard int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Pool.shards[shard].gone
 }
 
 // learn returns the shard of a primary that a server has named, and has the
@@ -145,7 +144,6 @@ func (l *Local) learn(addr string, slot int) *localShard {
 	sh := p.findShard("", addr)
 	if sh == nil {
 		sh = p.addShard("", addr)
-		sh.gone = slot < 0
 	}
 	if sh.told.primary == nil {
 		sh.told.primary = p.serverAt(addr, sh.index)
@@ -154,7 +152,6 @@ func (l *Local) learn(addr string, slot int) *localShard {
 	if slot >= 0 && int(p.m.Load().slots[slot]) != sh.index {
 		slots := *p.m.Load().slots
 		slots[slot] = uint16(sh.index)
-		sh.gone = false
 		p.swapSlots(&slots)
 	}
 	p.mu.Unlock()
@@ -192,6 +189,9 @@ func unbracket(addr string) string {
 
 // grow makes this loop's part of the shards that were met since.
 func (l *Local) grow() {
+	if int(l.met.Load()) == len(l.shards) {
+		return
+	}
 	l.mu.Lock()
 	var fresh []*shard
 	var tolds []told

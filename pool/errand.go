@@ -116,6 +116,9 @@ func (e *errand) ask(c *pipeline.Conn) {
 // that has been waited for in vain.
 func (e *errand) park() bool {
 	sh := e.shard
+	if sh.l.loop.Now() >= e.until {
+		return false
+	}
 	sh.wait()
 	if !sh.waiting {
 		return false

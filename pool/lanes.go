@@ -205,14 +205,16 @@ func (n *Lanes) connect(k link) []*pipeline.Conn {
 	}
 	var conns []*pipeline.Conn
 	for lane := range width {
-		var c *pipeline.Conn
 		if k.server == nil {
-			c = pipeline.New(n.l.loop, nowhere, ignored{})
-			c.Refuse(ErrNoPrimary)
-		} else {
-			c = pipeline.New(n.l.loop, k.server.config(n.kind, use), k.server)
+			conns = append(conns, n.refusing(ErrNoPrimary))
+			continue
 		}
-		c.SetRedirector(&route{lanes: n, shard: k.shard, lane: lane, server: k.server, reads: k.reads})
+		r := &route{lanes: n, shard: k.shard, lane: lane, server: k.server, reads: k.reads}
+		c := pipeline.New(n.l.loop, k.server.config(n.kind, use), r)
+		c.SetRedirector(r)
+		if n.l.conf.Preconnect {
+			c.Connect()
+		}
 		conns = append(conns, c)
 	}
 	n.links[k] = conns

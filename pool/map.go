@@ -1,12 +1,26 @@
 package pool
 
-import "ringway/hashring"
+import (
+	"slices"
+
+	"ringway/hashring"
+)
 
 // Map says which shard owns a key. It is immutable and swapped whole; what must
 // be placed consistently takes one Map for all of it.
 type Map struct {
 	ring  *hashring.Ring
 	slots *[hashring.Slots]uint16 // of a Cluster, instead of a ring: the shard of each hash slot
+	owns  []bool                  // of a Cluster: whether a shard has a slot
+}
+
+// slotMap returns the Map of a Cluster.
+func slotMap(slots *[hashring.Slots]uint16) *Map {
+	m := &Map{slots: slots, owns: make([]bool, 1+slices.Max(slots[:]))}
+	for _, shard := range slots {
+		m.owns[shard] = true
+	}
+	return m
 }
 
 // Index returns the shard that owns a key.
@@ -28,6 +42,9 @@ func (m *Map) Place(key []byte) int {
 
 // Slotted tells whether places are the hash slots of a Cluster.
 func (m *Map) Slotted() bool { return m.slots != nil }
+
+// Serves tells whether a shard of a Cluster has a slot.
+func (m *Map) Serves(shard int) bool { return shard < len(m.owns) && m.owns[shard] }
 
 // ShardAt returns the shard of a place.
 func (m *Map) ShardAt(place int) int {

@@ -33,6 +33,7 @@ type Pool struct {
 
 	m atomic.Pointer[Map]
 	Audience
+	met     atomic.Int32           // how many shards there are; see Local.grow
 	pinned  atomic.Int64           // pinned connections over all loops, spare ones included
 	version atomic.Pointer[string] // of the servers, as INFO gives it
 
@@ -40,7 +41,7 @@ type Pool struct {
 	servers []*server          // of a static pool, in the order of the ring
 	down    []bool             // which of them are
 	shards  []*shard           // where primaries change
-	met     map[string]*server // all servers that were ever named there, by address
+	byAddr  map[string]*server // all servers that were ever named there
 	locals  []*Local
 }
 
@@ -61,7 +62,7 @@ type Watcher interface {
 // be nil: then a server that is down stays so until Restore, and a primary that
 // was not written down is never found. The caller keeps c as it is.
 func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, error) {
-	p := &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name), watcher: w, met: map[string]*server{}}
+	p := &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name), watcher: w, byAddr: map[string]*server{}}
 	if c.ServerTLS != nil {
 		p.tls = c.ServerTLS.Loader()
 	}
@@ -85,6 +86,7 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 	for i := range c.Shards {
 		p.shards = append(p.shards, &shard{index: i, name: c.Shards[i].Name})
 	}
+	p.met.Store(int32(len(p.shards)))
 	return p, nil
 }
 
@@ -102,9 +104,8 @@ func (p *Pool) Map() *Map { return p.m.Load() }
 // a primary of a Cluster that serves no slot.
 func (p *Pool) Absent(shard int) bool {
 	if p.follows {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.shards[shard].gone
+		m := p.Map()
+		return m.Slotted() && !m.Serves(shard)
 	}
 	return p.conf.AutoEjectHosts && p.IsDown(shard)
 }

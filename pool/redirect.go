@@ -2,13 +2,14 @@ package pool
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"time"
 
 	"ringway/pipeline"
 )
 
-// route is the Redirector of one connection, in a pool whose primaries change:
+// route is the Redirector and the Observer of one connection, in a pool whose primaries change:
 // it knows what the connection is for.
 type route struct {
 	lanes  *Lanes
@@ -53,9 +54,10 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 	return true
 }
 
-// Down is pipeline.Redirector's.
-func (a *route) Down(*pipeline.Conn, error) {
-	if a.current() {
+// Down is pipeline.Redirector's. A server that refuses a database or a protocol
+// does so to those who asked for it, and is none to wait for.
+func (a *route) Down(_ *pipeline.Conn, err error) {
+	if a.current() && !errors.Is(err, pipeline.ErrHandshake) {
 		a.lanes.l.shards[a.shard].wait()
 	}
 }
@@ -67,6 +69,17 @@ func (a *route) Opened(*pipeline.Conn) {
 		sh.recovered()
 	}
 }
+
+// Succeeded is pipeline.Observer's.
+func (a *route) Succeeded() {
+	a.server.Succeeded()
+	if a.current() {
+		a.lanes.l.shards[a.shard].spent = false
+	}
+}
+
+// Failed is pipeline.Observer's.
+func (a *route) Failed(err error) { a.server.Failed(err) }
 
 // RefusalKind is what a server says that has not executed a request and that
 // another may execute, or the same one later.

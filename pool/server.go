@@ -70,14 +70,14 @@ func (p *Pool) serverAt(addr string, shard int) *server {
 	if addr == "" {
 		return nil
 	}
-	if s := p.met[addr]; s != nil {
+	if s := p.byAddr[addr]; s != nil {
 		return s
 	}
 	s := &server{pool: p, index: p.watched(shard), name: addr, network: "tcp", addr: addr}
 	if addr[0] == '/' {
 		s.network = "unix"
 	}
-	p.met[addr] = s
+	p.byAddr[addr] = s
 	return s
 }
 

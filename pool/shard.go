@@ -15,7 +15,6 @@ type shard struct {
 	index int
 	name  string
 	id    string // in a Cluster: the primary's node ID; "" if it is known by its address alone
-	gone  bool   // in a Cluster: it serves no slot any more
 	told  told
 }
 
@@ -170,6 +169,14 @@ func nearest(members []Member) []Member {
 func (sh *localShard) follow(t told) {
 	old := sh.told
 	sh.told = t
+	if old.primary == t.primary && old.refusal == t.refusal && t.primary != nil {
+		// No news, but that it stays so.
+		sh.unhold()
+		for _, n := range sh.l.shared {
+			n.aimReads(sh)
+		}
+		return
+	}
 	sh.spent, sh.held = false, false
 	var retired []*pipeline.Conn
 	for _, n := range sh.l.shared {

@@ -125,7 +125,7 @@ func (l *Local) listenAt(kind pipeline.TopicKind, name string) (shards []int) {
 		return []int{m.Index([]byte(name))}
 	}
 	for shard := range l.Shards() {
-		if !m.Slotted() || !l.Absent(shard) {
+		if !m.Slotted() || m.Serves(shard) {
 			shards = append(shards, shard)
 		}
 	}
@@ -167,6 +167,7 @@ func (h *hub) retarget(sh *localShard) {
 		p.state = pending
 		if sh.primary != nil {
 			f.join(t, p)
+			t.settle()
 		}
 	})
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"time"
 
 	"ringway/command"
 	"ringway/pipeline"
@@ -86,6 +87,10 @@ func (a *alone) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 		a.skip = false
 		return
 	}
+	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && !errors.As(f, new(pipeline.Refusal)) {
+		a.retry()
+		return
+	}
 	a.end()
 	if a.patient && a.s.local.Follows() && errors.Is(f, pipeline.ErrSuspended) {
 		a.s.finish(number, replyUnblocked)
@@ -119,6 +124,24 @@ func (a *alone) again(reply []byte) bool {
 		a.send(shard, asking)
 	}
 	return true
+}
+
+// retryAfter is how long a request waits of which nothing was sent, since its
+// server could not be reached.
+const retryAfter = 50 * time.Millisecond
+
+// retry sends the request again that was not sent, to whoever serves its keys
+// then.
+func (a *alone) retry() {
+	s := a.s
+	shard := s.pin.shard
+	s.dropPin(false)
+	s.w.loop.NewTimer(func() {
+		if owner, ok := s.w.ownerOf(s.local, s.local.Map(), a.raw); ok {
+			shard = owner
+		}
+		a.send(shard, false)
+	}).After(retryAfter)
 }
 
 // send sends the request over a new pinned connection to a shard.

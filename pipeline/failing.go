@@ -103,7 +103,11 @@ func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
 	rest := unwritten[len(unwritten)-size:]
 	for n := c.queue.len(); n > 0; n-- {
 		e := c.queue.pop()
-		if e.receiver != nil {
+		switch {
+		case e.receiver == nil:
+		case isFence(e.receiver) && len(c.held) == 0:
+			e.receiver.Fail(e.tag, nil, nil) // what it fences was sent, over the connection that is lost
+		default:
 			c.held = append(c.held, rest[:e.size]...)
 			c.queue.push(e)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"syscall"
 )
 
@@ -116,6 +117,25 @@ func (c *Conn) Open() bool { return c.fd >= 0 }
 
 // FD is the connection's descriptor, for socket options; -1 when closed.
 func (c *Conn) FD() int { return c.fd }
+
+// Peer is the IP address at the other end, or of the server behind the relay of
+// DialTLS; the zero Addr if there is none.
+func (c *Conn) Peer() netip.Addr {
+	if c.relay != nil {
+		ap, _ := netip.ParseAddrPort(c.relay.raw.RemoteAddr().String())
+		return ap.Addr().Unmap()
+	}
+	if c.fd < 0 {
+		return netip.Addr{}
+	}
+	switch a, _ := syscall.Getpeername(c.fd); a := a.(type) {
+	case *syscall.SockaddrInet4:
+		return netip.AddrFrom4(a.Addr)
+	case *syscall.SockaddrInet6:
+		return netip.AddrFrom16(a.Addr).Unmap()
+	}
+	return netip.Addr{}
+}
 
 // Waiting is how many bytes wait to be written.
 func (c *Conn) Waiting() int { return len(c.out) - c.outOff }

@@ -169,6 +169,7 @@ type Conn struct {
 	gate       Gate
 	refusal    error // after Refuse
 	retired    bool  // no request is taken any more; closed when all are answered
+	renewing   bool  // the same, but then it is made anew
 	marks      []mark
 }
 
@@ -208,7 +209,7 @@ func (c *Conn) Up() bool { return c.state < down }
 
 // Full tells whether the connection has reached one of its bounds. A caller
 // that sends all the same breaks the bound, not the connection.
-func (c *Conn) Full() bool { return c.gate != Open || c.overBound() }
+func (c *Conn) Full() bool { return c.gate != Open || c.renewing || c.overBound() }
 
 func (c *Conn) overBound() bool {
 	if c.queue.len() >= c.cfg.MaxRequests {
@@ -442,8 +443,12 @@ func (c *Conn) open() {
 // attemptDue is called when it is time to try again, or to give up trying.
 func (c *Conn) attemptDue() {
 	switch c.state {
-	case ready: // retired
-		c.Close()
+	case ready:
+		if c.renewing {
+			c.lost(fmt.Errorf("renewed: %w", ErrTimeout))
+			return
+		}
+		c.Close() // retired
 	case down:
 		c.connect()
 	case greeting:
@@ -562,6 +567,10 @@ func (c *Conn) disconnect() (unwritten []byte) {
 	unwritten = c.conn.TakeUnwritten()
 	c.conn.Close()
 	c.conn = nil
+	if c.renewing && !c.cfg.Once {
+		c.renewing = false
+		c.attempt.Stop()
+	}
 	return unwritten
 }
 
@@ -572,7 +581,7 @@ func (c *Conn) broken(err error) {
 
 // wake tells the waiters, if there is room again by a margin.
 func (c *Conn) wake() {
-	if len(c.waiters) == 0 || c.gate == Shut || c.queue.len() > c.cfg.MaxRequests/2 ||
+	if len(c.waiters) == 0 || c.gate == Shut || c.renewing || c.queue.len() > c.cfg.MaxRequests/2 ||
 		c.state == ready && c.conn.Waiting() > c.cfg.MaxBytes/2 || c.state < ready && len(c.held) > c.cfg.MaxBytes/2 {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"ringway/eventloop"
@@ -242,6 +243,22 @@ func (s *Subscriber) attemptFailed(err error) {
 		s.obs.Failed(err)
 	}
 	s.feed.Unreachable(&Failure{Cause: err})
+}
+
+// Peer is Conn.Peer's.
+func (s *Subscriber) Peer() netip.Addr {
+	if s.conn == nil {
+		return netip.Addr{}
+	}
+	return s.conn.Peer()
+}
+
+// Renew makes the connection anew, for a server whose name has come to mean
+// another address. What is published meanwhile is not heard.
+func (s *Subscriber) Renew() {
+	if s.proven {
+		s.lost(io.EOF)
+	}
 }
 
 // EOF is eventloop.Handler's.

@@ -71,7 +71,7 @@ func (l *Local) Unpin(c *pipeline.Conn, clean bool) {
 	}
 	key := l.lent[c]
 	delete(l.lent, c)
-	if spare := l.pins[key]; clean && c.Up() && c.InFlight() == 0 && len(spare) < sparePins && key.server == l.shards[key.shard].primary {
+	if spare := l.pins[key]; clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spare) < sparePins && key.server == l.shards[key.shard].primary {
 		l.pins[key] = append(spare, c)
 		return
 	}

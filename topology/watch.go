@@ -39,7 +39,8 @@ func New(log *slog.Logger) *Watcher {
 }
 
 // Watch begins to watch a pool, which was made with w as its watcher: to follow
-// its primaries, if they may change, and to learn its version of Redis.
+// its primaries, if they may change, to learn its version of Redis, and to notice
+// when the names of its servers come to mean other addresses.
 func (w *Watcher) Watch(p *pool.Pool) {
 	if f := w.newFollower(p); f != nil {
 		w.mu.Lock()
@@ -48,6 +49,9 @@ func (w *Watcher) Watch(p *pool.Pool) {
 		w.wg.Go(func() { f.run(w.ctx) })
 	}
 	w.LearnVersions(p)
+	if p.Conf().ResolveInterval > 0 {
+		w.wg.Go(w.newResolver(p).run)
+	}
 }
 
 // newFollower returns what the pool's topology needs; nil for a static one.

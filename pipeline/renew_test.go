@@ -1,0 +1,111 @@
+package pipeline_test
+
+import (
+	"testing"
+	"time"
+
+	"ringway/internal/fakeredis"
+	"ringway/pipeline"
+)
+
+func TestRenewWaitsForWhatIsInFlight(t *testing.T) {
+	release := make(chan struct{})
+	s := fakeredis.Start(t,
+		fakeredis.Script{fakeredis.Expect("GET", "a"), fakeredis.Wait(release), fakeredis.Reply("+1\r\n"), fakeredis.Discard()},
+		fakeredis.Script{fakeredis.Expect("GET", "b"), fakeredis.Reply("+2\r\n"), fakeredis.Discard()})
+	r := newRig(t, config(s.Addr()))
+	r.send(get("a"))
+	s.WaitRequests(1)
+	ready := make(waiter, 1)
+	r.on(func() {
+		if peer := r.conn.Peer().String(); peer != "127.0.0.1" {
+			t.Errorf("connected to %s", peer)
+		}
+		r.conn.Renew()
+		if !r.conn.Full() || !r.conn.FullForReads() {
+			t.Error("requests are taken while the last replies are awaited")
+		}
+		r.conn.Wait(ready)
+	})
+	close(release)
+	r.expect(1, "+1\r\n")
+	<-ready
+	r.on(func() {
+		if r.conn.Full() {
+			t.Error("the new connection takes no requests")
+		}
+	})
+	r.send(get("b"))
+	r.expect(2, "+2\r\n")
+	if n := s.Conns(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+}
+
+func TestRenewOfAnIdleConnectionIsAtOnce(t *testing.T) {
+	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
+	r := newRig(t, config(s.Addr()))
+	r.on(func() { r.conn.Renew() }) // not connected: nothing to do
+	r.on(func() { r.conn.Connect() })
+	r.eventually("a connection", func() bool { return r.conn.Peer().IsValid() })
+	r.on(func() { r.conn.Renew() })
+	s.WaitConns(2)
+}
+
+// Requests of who does not ask whether there is room are not left behind.
+func TestRenewWaitsForWhatIsSentMeanwhile(t *testing.T) {
+	release := make(chan struct{})
+	s := fakeredis.Start(t,
+		fakeredis.Script{fakeredis.Expect("GET", "a"), fakeredis.Expect("GET", "b"), fakeredis.Reply("+1\r\n"), fakeredis.Wait(release), fakeredis.Reply("+2\r\n"), fakeredis.Discard()},
+		fakeredis.Script{fakeredis.Discard()})
+	r := newRig(t, config(s.Addr()))
+	r.send(get("a"))
+	s.WaitRequests(1)
+	r.on(func() { r.conn.Renew() })
+	r.send(get("b"))
+	r.expect(1, "+1\r\n")
+	close(release)
+	r.expect(2, "+2\r\n")
+	s.WaitConns(2)
+}
+
+// A server that does not answer is not waited for longer than for any request.
+func TestRenewGivesUpASilentServer(t *testing.T) {
+	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
+	cfg := config(s.Addr())
+	cfg.Timeout = 20 * time.Millisecond
+	r := newRig(t, cfg)
+	r.send(get("a"))
+	s.WaitRequests(1)
+	r.on(func() { r.conn.Renew() })
+	r.expectFailure(1, pipeline.ErrTimeout, true)
+	r.on(func() {
+		if !r.conn.Full() {
+			t.Error("it takes requests while the late reply may still come")
+		}
+	})
+	r.eventually("the end of waiting", func() bool { return !r.conn.Full() })
+	r.send(get("b"))
+	s.WaitConns(2)
+}
+
+// A connection that a client has to itself is the client's to end.
+func TestRenewLeavesPinnedConnectionsToTheirClients(t *testing.T) {
+	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, _ []string) { c.Reply("+OK\r\n") })})
+	cfg := config(s.Addr())
+	cfg.Once = true
+	r := newRig(t, cfg)
+	r.send(get("a"))
+	r.expect(1, "+OK\r\n")
+	r.on(func() {
+		r.conn.Renew()
+		if !r.conn.Stale() {
+			t.Error("the connection would be lent again")
+		}
+	})
+	r.send(get("b"))
+	r.expect(2, "+OK\r\n")
+	if n := s.Conns(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+}

@@ -1,0 +1,76 @@
+package pool
+
+import (
+	"net/netip"
+	"slices"
+
+	"ringway/pipeline"
+)
+
+// Addrs lists the addresses of all servers that the pool knows of, as they were
+// configured or found out, in no order.
+func (p *Pool) Addrs() (addrs []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		addrs = append(addrs, s.addr)
+	}
+	for addr := range p.met {
+		addrs = append(addrs, addr)
+	}
+	return addrs
+}
+
+// Resolved tells at which IP addresses the server with the address addr is found
+// now. Connections to other ones are made anew, without a failed request: see
+// pipeline.Conn's Renew.
+func (p *Pool) Resolved(addr string, at []netip.Addr) {
+	p.eachLocal(func(l *Local) { l.resolved(addr, at) })
+}
+
+func (l *Local) resolved(addr string, at []netip.Addr) {
+	elsewhere := func(c *pipeline.Conn) bool { return c.Addr() == addr && moved(c.Peer(), at) }
+	for _, n := range l.shared {
+		for _, c := range n.all() {
+			if elsewhere(c) {
+				c.Renew()
+			}
+		}
+	}
+	for c := range l.lent {
+		if elsewhere(c) {
+			c.Renew() // it is closed when its client gives it back
+		}
+	}
+	for key, spare := range l.pins {
+		kept := spare[:0]
+		for _, c := range spare {
+			if elsewhere(c) {
+				l.closePins([]*pipeline.Conn{c})
+			} else {
+				kept = append(kept, c)
+			}
+		}
+		l.pins[key] = kept
+	}
+	if l.hub != nil {
+		l.hub.resolved(addr, at)
+	}
+}
+
+// moved tells whether a peer is none of those addresses.
+func moved(peer netip.Addr, at []netip.Addr) bool {
+	return peer.IsValid() && !slices.Contains(at, peer)
+}
+
+// resolved renews subscriptions to the server with the address addr.
+func (h *hub) resolved(addr string, at []netip.Addr) {
+	for i, f := range h.feeds {
+		if f == nil || i >= len(h.l.shards) {
+			continue
+		}
+		if s := h.l.shards[i].primary; s != nil && s.addr == addr && moved(f.subscriber.Peer(), at) {
+			f.subscriber.Renew()
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package topology
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"ringway/pool"
+)
+
+// lookUp returns the IP addresses of a host.
+type lookUp func(ctx context.Context, host string) ([]netip.Addr, error)
+
+// systemLookUp asks the same resolver that connections are made with.
+func systemLookUp(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// resolver resolves the host names of a pool's servers again and again, and
+// tells the pool where they are. A name that can't be resolved is left out: its
+// connections stay as they are.
+type resolver struct {
+	*Prober
+	pool   *pool.Pool
+	lookUp lookUp
+	known  map[string][]netip.Addr // the last answer for each name
+	failed map[string]bool         // names that could not be resolved last time
+}
+
+func (pr *Prober) newResolver(p *pool.Pool) *resolver {
+	return &resolver{Prober: pr, pool: p, lookUp: systemLookUp, known: map[string][]netip.Addr{}, failed: map[string]bool{}}
+}
+
+// run resolves every resolve_interval until the Prober is stopped.
+func (r *resolver) run() {
+	interval := r.pool.Conf().ResolveInterval
+	for r.sleep(interval - rand.N(interval/8+1)) {
+		r.resolve()
+	}
+}
+
+func (r *resolver) resolve() {
+	at := map[string][]netip.Addr{} // of this round
+	for _, addr := range r.pool.Addrs() {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			continue // a unix socket
+		}
+		if _, err := netip.ParseAddr(host); err == nil {
+			continue
+		}
+		ips, asked := at[host]
+		if !asked {
+			ips = r.ask(host)
+			at[host] = ips
+		}
+		if len(ips) > 0 {
+			r.pool.Resolved(addr, ips)
+		}
+	}
+}
+
+// ask resolves one name; nil if that fails. It logs changes.
+func (r *resolver) ask(host string) []netip.Addr {
+	ctx, cancel := context.WithTimeout(r.ctx, max(r.pool.Conf().ConnectTimeout, time.Second))
+	defer cancel()
+	ips, err := r.lookUp(ctx, host)
+	if r.ctx.Err() != nil {
+		return nil
+	}
+	if err != nil || len(ips) == 0 {
+		if !r.failed[host] {
+			r.log.Warn("host name can't be resolved: its connections stay as they are", "pool", r.pool.Conf().Name, "host", host, "err", err)
+		}
+		r.failed[host] = true
+		return nil
+	}
+	delete(r.failed, host)
+	for i := range ips {
+		ips[i] = ips[i].Unmap()
+	}
+	slices.SortFunc(ips, netip.Addr.Compare)
+	if was := r.known[host]; was != nil && !slices.Equal(was, ips) {
+		r.log.Info("host name has other addresses: connections to what it meant before are made anew",
+			"pool", r.pool.Conf().Name, "host", host, "addrs", ips, "was", was)
+	}
+	r.known[host] = ips
+	return ips
+}

@@ -7,16 +7,20 @@ import (
 	"ringway/pipeline"
 )
 
-// Addrs lists the addresses of all servers that the pool knows of, as they were
-// configured or found out, in no order.
+// Addrs lists the addresses of all servers that the pool uses now, as they were
+// configured or found out.
 func (p *Pool) Addrs() (addrs []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.servers {
 		addrs = append(addrs, s.addr)
 	}
-	for addr := range p.met {
-		addrs = append(addrs, addr)
+	for _, sh := range p.shards {
+		for _, s := range append([]*server{sh.told.primary}, sh.told.readers...) {
+			if s != nil && !slices.Contains(addrs, s.addr) {
+				addrs = append(addrs, s.addr)
+			}
+		}
 	}
 	return addrs
 }

@@ -1,7 +1,7 @@
 package pool
 
 import (
-	"errors"
+	"bytes"
 
 	"ringway/pipeline"
 )
@@ -25,6 +25,11 @@ type errand struct {
 	skip  int    // replies to come that are not the Receiver's: ASKING's
 	asked bool   // sent behind ASKING: the connection does not offer what comes of it
 	probe bool   // sent to see whether the server executes requests again
+
+	// Of a unit, that is a transaction: its replies are withheld until the last
+	// one shows whether it was executed.
+	early   [][]byte
+	refusal []byte // the first of them that refuses
 }
 
 // maxHops is how many times one request is sent on: more than a Cluster that is
@@ -158,17 +163,41 @@ func (e *errand) Reply(tag uint32, b []byte, last bool) {
 		}
 		return
 	}
-	if e.asked && last {
-		e.asked = false
-		if b[0] == '-' && e.replies == 1 && e.lanes.l.refused(e.shard, e, b) {
+	if len(e.early) < e.replies-1 {
+		e.withhold(b)
+		return
+	}
+	if last && b[0] == '-' && (e.asked || e.replies > 1) {
+		// The connection has not offered it: it does not look into units.
+		refusal := b
+		if e.refusal != nil && bytes.HasPrefix(b, []byte("-EXECABORT")) {
+			refusal = e.refusal
+		}
+		early := e.early
+		e.early, e.refusal, e.asked = nil, nil, false
+		if e.lanes.l.refused(e.shard, e, refusal) {
 			return
 		}
+		e.early = early
 	}
+	e.asked = false
 	if e.probe {
 		e.probe = false
 		e.shard.recovered()
 	}
+	for _, reply := range e.early {
+		e.to.Reply(tag, reply, true)
+	}
+	e.early, e.replies = nil, 1
 	e.to.Reply(tag, b, last)
+}
+
+// withhold keeps the reply to a request that is to be queued.
+func (e *errand) withhold(b []byte) {
+	if e.refusal == nil && RefusalOf(b) != NoRefusal {
+		e.refusal = append([]byte(nil), b...)
+	}
+	e.early = append(e.early, append([]byte(nil), b...))
 }
 
 // Fail is pipeline.Receiver's. A request that was not sent comes here only when
@@ -181,9 +210,9 @@ func (e *errand) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
 	if e.probe {
 		e.probe, e.shard.probing = false, false
 	}
-	if errors.Is(f, ErrNoPrimary) && e.why != nil {
-		e.giveUp()
-		return
+	for range e.early { // those that were withheld fail, too
+		e.to.Fail(tag, f, nil)
 	}
+	e.early = nil
 	e.to.Fail(tag, f, nil)
 }

@@ -103,6 +103,10 @@ func (a *alone) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 // ceases to be primary.
 var replyUnblocked = []byte("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n")
 
+// maxRetries is how often a request on a connection of its own follows -MOVED and
+// -ASK.
+const maxRetries = 16
+
 // again sends the request to where it will be executed. It reports false if the
 // reply, which is an error, is for the client.
 func (a *alone) again(reply []byte) bool {

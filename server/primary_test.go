@@ -240,3 +240,27 @@ func TestASlowReadIsHedged(t *testing.T) {
 		c.expect("$1\r\nv\r\n")
 	}
 }
+
+// A transaction that is refused is tried again and again, as a whole.
+func TestARefusedTransactionWaitsForTheNewPrimary(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	c := p.dial()
+	c.Send(encode("SET", "k", "v"))
+	c.expect("+OK\r\n")
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
+	g.Primary.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(g.Replicas[0].Port()))
+	c.Send(encode("MULTI") + encode("INCR", "n") + encode("GET", "k") + encode("EXEC"))
+	c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n")
+	redistest.Eventually(t, 30*time.Second, "it was tried several times", func() bool {
+		_, calls, _ := strings.Cut(g.Primary.Do("INFO", "commandstats"), "cmdstat_exec:calls=")
+		n, _, _ := strings.Cut(calls, ",")
+		return len(n) > 1 || n > "3"
+	})
+	pl.SetView(0, view(g.Replicas[0]))
+	c.expect("*2\r\n:1\r\n$1\r\nv\r\n")
+	if got := c.Do("GET", "n"); got != "$1\r\n1\r\n" {
+		t.Errorf("executed several times, or not at all: %q", got)
+	}
+}

@@ -40,7 +40,7 @@ type transaction struct {
 	// Where a server may refuse requests that another executes.
 	conn    *pipeline.Conn
 	refusal []byte // what a request got that was to be queued
-	retries int
+	resent  bool   // it was refused and sent elsewhere
 }
 
 var (
@@ -289,9 +289,10 @@ func (tx *transaction) again(reply []byte) bool {
 		tx.end(func() { s.finish(tx.number, s.appendNullArray(nil)) })
 		return true
 	}
-	if tx.retries++; tx.retries > maxRetries {
+	if tx.resent {
 		return false
 	}
+	tx.resent = true
 	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil
 	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx, Fenced: tx.fenced}
 	if !s.lanes.Resend(max(tx.server, 0), s.info.id, r, reply) {
@@ -299,10 +300,6 @@ func (tx *transaction) again(reply []byte) bool {
 	}
 	return true
 }
-
-// maxRetries is how often a transaction, or a request on a connection of its
-// own, is sent on.
-const maxRetries = 16
 
 // Fail is pipeline.Receiver's. It is called for each request of the unit that
 // has no reply; they fail for one reason.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -167,6 +168,11 @@ func options(c *conf.Pool, at conf.Address, secure *conf.TLS) *redis.Options {
 		// trying for a second after Close.
 		PoolSize:    2,
 		DialTimeout: c.ConnectTimeout, ReadTimeout: c.ConnectTimeout, WriteTimeout: c.ConnectTimeout,
+	}
+	if host, _, err := net.SplitHostPort(at.Addr); err == nil && c.ResolveInterval > 0 {
+		if _, err := netip.ParseAddr(host); err != nil {
+			o.ConnMaxLifetime = c.ResolveInterval // the next connection resolves the name again
+		}
 	}
 	if secure != nil {
 		o.Dialer = secureDialer(c, secure)

@@ -3,15 +3,19 @@ package topology
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ringway/conf"
 	"ringway/hashring"
+	"ringway/internal/redistest"
 	"ringway/pool"
 )
 
@@ -98,5 +102,31 @@ func TestNamesThatCannotBeResolvedKeepTheirAddresses(t *testing.T) {
 	ask(ip("10.0.0.2"))
 	if !strings.Contains(text.String(), `was=[10.0.0.1]`) {
 		t.Errorf("a change was not logged: %s", text)
+	}
+}
+
+// What the control plane asks a server, it asks where the server's name leads
+// now, and not over a connection that was made when it led elsewhere.
+func TestControlPlaneFollowsNames(t *testing.T) {
+	s := redistest.Start(t)
+	c := conf.DefaultPool("alpha")
+	c.ResolveInterval = 10 * time.Millisecond
+	for _, test := range []struct {
+		host string
+		many bool
+	}{{"localhost", true}, {"127.0.0.1", false}} {
+		client := NewClient(&c, &conf.Server{Network: "tcp", Addr: net.JoinHostPort(test.host, fmt.Sprint(s.Port()))})
+		defer client.Close()
+		id := func() int64 { return client.ClientID(t.Context()).Val() }
+		first := id()
+		if test.many {
+			redistest.Eventually(t, 10*time.Second, "another connection", func() bool { return id() != first })
+			continue
+		}
+		for end := time.Now().Add(5 * c.ResolveInterval); time.Now().Before(end); {
+			if id() != first {
+				t.Error("the connection to an address was given up")
+			}
+		}
 	}
 }

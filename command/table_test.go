@@ -91,7 +91,7 @@ func TestRoutes(t *testing.T) {
 			}
 		}
 	}
-	f(Local, "ping echo quit auth hello select command command|docs client|setname client|getname client|id client|info client|setinfo client|list client|kill client|no-evict time reset info")
+	f(Local, "ping echo quit auth hello select command command|docs client|setname client|getname client|id client|info client|setinfo client|list client|kill client|unblock client|no-evict time reset info")
 	f(OneShard, "get set incr hset lpush zadd xadd rename sinter msetnx pfcount eval evalsha fcall sort xread object|encoding xinfo|stream memory|usage restore hgetex vadd json.get msetex")
 	f(Split, "mget mset del unlink touch exists")
 	f(Transaction, "multi exec discard watch unwatch")

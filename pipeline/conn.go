@@ -163,6 +163,10 @@ type Conn struct {
 
 	waiters []Waiter
 
+	// ServerID is the server's number for the connection, for who has asked for it
+	// with CLIENT ID. It is of use if the connection ends when it is lost.
+	ServerID int64
+
 	// With a Redirector.
 	redirector Redirector
 	sent       sentLog

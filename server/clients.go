@@ -2,15 +2,12 @@ package server
 
 import (
 	"bytes"
-	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tidwall/redcon"
 
 	"ringway/command"
-	"ringway/resp"
 )
 
 // clientInfo is what CLIENT INFO tells of a session. It belongs to the
@@ -22,6 +19,8 @@ type clientInfo struct {
 	since    time.Time
 	name     string
 	lib, ver string
+
+	noEvict, noTouch bool // as asked for; the proxy does neither
 }
 
 const badClientName = "ERR Client names cannot contain spaces, newlines or special characters."
@@ -60,9 +59,15 @@ func clientSetInfo(s *session, _ *command.Command, args [][]byte, dst []byte) []
 
 // clientSwitch takes ON and OFF of what has no meaning for a proxy's client:
 // whether the server may evict it, and whether its reads count as use of a key.
-func clientSwitch(_ *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	if v := strings.ToLower(string(args[2])); v != "on" && v != "off" {
+func clientSwitch(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
+	v := strings.ToLower(string(args[2]))
+	if v != "on" && v != "off" {
 		return appendErr(dst, "ERR syntax error")
+	}
+	if cmd.Name == "client|no-evict" {
+		s.info.noEvict = v == "on"
+	} else {
+		s.info.noTouch = v == "on"
 	}
 	return append(dst, replyOK...)
 }
@@ -91,180 +96,6 @@ func clientID(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	return redcon.AppendInt(dst, int64(s.info.id))
 }
 
-func clientInfoLine(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	return s.appendText(dst, s.describe())
-}
-
-// describe is the session's line in CLIENT LIST, in Redis's format.
-func (s *session) describe() string {
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=N db=%d sub=0 psub=0 ssub=0 multi=-1 "+
-		"qbuf=%d qbuf-free=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=NULL user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),
-		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.local.Conf().RedisDB,
-		s.conn.Unread(), s.conn.Waiting(), s.conn.Unread()+s.conn.Waiting()+s.earlyLive+s.far, s.protocol.Version(), s.info.lib, s.info.ver)
-}
-
-// gather calls each on every worker's loop, with its sessions of s's pool, and
-// answers s's current request with what reply makes of the results.
-func (s *session) gather(each func(peers []*session) string, reply func(results []string) []byte) {
-	number := s.push()
-	workers := s.w.server.workers
-	results := make([]string, 0, len(workers))
-	home, name := s.w, s.local.Conf().Name
-	for _, w := range workers {
-		w.loop.Post(func() {
-			result := each(w.sessionsOf(name))
-			home.loop.Post(func() {
-				if results = append(results, result); len(results) == len(workers) {
-					s.finish(number, reply(results))
-				}
-			})
-		})
-	}
-}
-
-func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	wanted := func(uint64) bool { return true }
-	switch {
-	case len(args) == 2:
-	case len(args) > 3 && strings.EqualFold(string(args[2]), "id"):
-		ids := map[uint64]bool{}
-		for _, arg := range args[3:] {
-			id, ok := resp.ParseInt(arg)
-			if !ok {
-				return appendErr(dst, "ERR Invalid client ID")
-			}
-			ids[uint64(id)] = true
-		}
-		wanted = func(id uint64) bool { return ids[id] }
-	case len(args) == 4 && strings.EqualFold(string(args[2]), "type"):
-		switch strings.ToLower(string(args[3])) {
-		case "normal":
-		case "master", "replica", "slave", "pubsub":
-			wanted = func(uint64) bool { return false }
-		default:
-			return appendErr(dst, "ERR Unknown client type '"+string(args[3])+"'")
-		}
-	default:
-		return appendErr(dst, "ERR syntax error")
-	}
-	s.gather(func(peers []*session) string {
-		var lines strings.Builder
-		for _, peer := range peers {
-			if wanted(peer.info.id) {
-				lines.WriteString(peer.describe())
-			}
-		}
-		return lines.String()
-	}, func(results []string) []byte {
-		return s.appendText(nil, strings.Join(results, ""))
-	})
-	return nil
-}
-
-// killFilter is what CLIENT KILL tells of its victims.
-type killFilter struct {
-	id          uint64
-	addr, laddr string
-	maxAge      time.Duration
-	none        bool // a filter that no client of the proxy passes
-	skipMe      bool
-	plain       bool // the old form, CLIENT KILL addr
-}
-
-func parseKill(args [][]byte) (k killFilter, problem string) {
-	if len(args) == 1 {
-		return killFilter{addr: string(args[0]), plain: true}, ""
-	}
-	k.skipMe = true
-	if len(args)%2 != 0 {
-		return k, "ERR syntax error"
-	}
-	for ; len(args) > 0; args = args[2:] {
-		value := string(args[1])
-		switch strings.ToLower(string(args[0])) {
-		case "id":
-			id, ok := resp.ParseInt(args[1])
-			if !ok || id <= 0 {
-				return k, "ERR client-id should be greater than 0"
-			}
-			k.id = uint64(id)
-		case "addr":
-			k.addr = value
-		case "laddr":
-			k.laddr = value
-		case "maxage":
-			seconds, err := strconv.ParseInt(value, 10, 32)
-			if err != nil || seconds <= 0 {
-				return k, "ERR maxage is not an integer or out of range"
-			}
-			k.maxAge = time.Duration(seconds) * time.Second
-		case "type":
-			switch strings.ToLower(value) {
-			case "normal":
-			case "master", "replica", "slave", "pubsub":
-				k.none = true
-			default:
-				return k, "ERR Unknown client type '" + value + "'"
-			}
-		case "user":
-			if value != "default" {
-				return k, "ERR No such user '" + value + "'"
-			}
-		case "skipme":
-			switch strings.ToLower(value) {
-			case "yes":
-			case "no":
-				k.skipMe = false
-			default:
-				return k, "ERR syntax error"
-			}
-		default:
-			return k, "ERR syntax error"
-		}
-	}
-	return k, ""
-}
-
-func (k *killFilter) matches(info *clientInfo) bool {
-	return !k.none && (k.id == 0 || k.id == info.id) && (k.addr == "" || k.addr == info.addr) &&
-		(k.laddr == "" || k.laddr == info.local) && (k.maxAge == 0 || time.Since(info.since) >= k.maxAge)
-}
-
-func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	k, problem := parseKill(args[2:])
-	if problem != "" {
-		return appendErr(dst, problem)
-	}
-	me := s.info.id
-	s.gather(func(peers []*session) string {
-		killed := 0
-		for _, peer := range peers {
-			if !k.matches(peer.info) || k.skipMe && peer.info.id == me {
-				continue
-			}
-			killed++
-			if peer.info.id == me {
-				peer.closing = true // once it has its reply
-				peer.settle()
-				continue
-			}
-			peer.close()
-		}
-		return strconv.Itoa(killed)
-	}, func(results []string) []byte {
-		total := 0
-		for _, r := range results {
-			n, _ := strconv.Atoi(r)
-			total += n
-		}
-		switch {
-		case !k.plain:
-			return redcon.AppendInt(nil, int64(total))
-		case total == 0:
-			return appendErr(nil, "ERR No such client")
-		}
-		return replyOK
-	})
-	return nil
+func clientInfoLine(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	return s.appendText(dst, s.describe(requestSize(args)))
 }

@@ -26,7 +26,7 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"client|getname": clientGetName, "client|setname": clientSetName, "client|setinfo": clientSetInfo,
 	"client|id": clientID, "client|info": clientInfoLine, "client|list": clientList, "client|kill": clientKill,
 	"client|no-evict": clientSwitch, "client|no-touch": clientSwitch,
-	"client|reply": clientReply,
+	"client|reply": clientReply, "client|unblock": clientUnblock,
 })
 
 func handlersByID(byName map[string]localHandler) []localHandler {

@@ -170,7 +170,7 @@ func (a *alone) send(shard int, asking bool) {
 			a.skip = false
 		}
 	case a.patient:
-		f = conn.SendPatient(a.raw, a, a.number)
+		f = s.sendBlocking(a.raw, a)
 	default:
 		f = conn.Send(a.raw, a, a.number)
 	}
@@ -207,6 +207,7 @@ func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
 }
 
 func (a *alone) end() {
+	a.s.waits = false
 	a.s.proceed()
 	if a.done != nil {
 		a.done()
@@ -262,7 +263,8 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 		s.replyError(err)
 		return true
 	}
-	a.sent(s.pin.conn.SendPatient(raw, a, a.next()))
+	a.next()
+	a.sent(s.sendBlocking(raw, a))
 	return true
 }
 

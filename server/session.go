@@ -48,6 +48,9 @@ type session struct {
 
 	readsApart bool // reads may take other connections than writes
 
+	ran   uint16 // 1 + the command.Command.ID of the last request; 0 before the first
+	waits bool   // what was sent last over the pinned connection may block
+
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
 	blocked  bool // requests wait in the connection's buffer until there is room
@@ -158,6 +161,7 @@ func (s *session) handle(raw []byte) bool {
 		s.skip--
 		s.muting = s.silent || s.skip > 0
 	}
+	s.ran = uint16(cmd.ID) + 1
 	if s.policy.verdicts[cmd.ID] == unsettled {
 		return s.unsettled(cmd, args, raw)
 	}

@@ -32,8 +32,7 @@ How Ringway routes each command of Redis 7 and 8:
 - **scan**: from server to server; the cursor is a plain number and says which server is next. A server that
   is ejected is passed over.
 - **subscriptions**: Ringway listens at the servers, once for all its clients: to a channel at the shard that
-  its name hashes to, to a pattern at all. PUBLISH, SPUBLISH and PUBSUB NUMSUB go to the shard of their channels, and count
-  Ringway's connections there rather than its clients. See [pubsub.md](pubsub.md).
+  its name hashes to, to a pattern at all. PUBLISH, SPUBLISH and PUBSUB NUMSUB go to the shard of their channels. See [pubsub.md](pubsub.md).
 - **not yet**: answered like an unknown command; the connection stays.
 - **refused**: it could hurt a server that others share; the error says so and the connection stays.
 - **guarded**, whatever the route: refused in the same way, unless the pool's ` + "`allow_commands`" + ` names it. The pool's

@@ -27,7 +27,7 @@ func TestErrorWords(t *testing.T) {
 		c, _ := Lookup(byteArgs(args...))
 		f(AppendDenied(nil, c, byteArgs(args...)), want)
 	}
-	denied("-ERR unknown command 'MOVE', with args beginning with: 'a' '0' ", "MOVE", "a", "0")
+	denied("-ERR unknown command 'SFLUSH', with args beginning with: '0' '1' ", "SFLUSH", "0", "1")
 	denied("-ERR unknown subcommand 'tracking'. Try CLIENT HELP.", "client", "tracking", "on")
 	denied("-ERR command 'shutdown' is not allowed by this proxy: it administers a server that others share", "SHUTDOWN")
 	f(AppendGuarded(nil, ByName("config|get")), "-ERR command 'config|get' is not allowed by this proxy: it administers a server that others share; the pool's allow_commands allows it")

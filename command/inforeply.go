@@ -30,7 +30,7 @@ func (r *reply) info(names [][]byte) {
 	}
 	r.array(len(names))
 	for _, name := range names {
-		if c := named(name); c != nil {
+		if c := r.named(name); c != nil {
 			r.infoOf(c)
 		} else {
 			r.null()
@@ -40,7 +40,7 @@ func (r *reply) info(names [][]byte) {
 
 // infoOfAll answers COMMAND.
 func (r *reply) infoOfAll() {
-	all := accepted()
+	all := r.accepted()
 	r.array(len(all))
 	for _, c := range all {
 		r.infoOf(c)
@@ -70,7 +70,7 @@ func (r *reply) infoOf(c *Command) {
 	for i := range c.specs {
 		r.spec(&c.specs[i])
 	}
-	subs := c.acceptedSubcommands()
+	subs := r.acceptedSubcommands(c)
 	if len(subs) == 0 {
 		r.set(0) // a set only if empty: that is how Redis 7.0 has it
 		return
@@ -148,12 +148,12 @@ func (r *reply) docs(names [][]byte) {
 	}
 	var all []*Command
 	for _, name := range names {
-		if c := named(name); c != nil {
+		if c := r.named(name); c != nil {
 			all = append(all, c)
 		}
 	}
 	if len(names) == 0 {
-		all = accepted()
+		all = r.accepted()
 	}
 	r.pairs(len(all))
 	for _, c := range all {
@@ -163,7 +163,7 @@ func (r *reply) docs(names [][]byte) {
 
 // docsOf appends the name of c and a map about it.
 func (r *reply) docsOf(c *Command) {
-	subs := c.acceptedSubcommands()
+	subs := r.acceptedSubcommands(c)
 	r.bulk(c.Name)
 	fields := 3
 	if len(subs) > 0 {

@@ -284,7 +284,7 @@ func FuzzKeys(f *testing.F) {
 			return
 		}
 		for _, resp3 := range []bool{false, true} {
-			if b, ok := AppendTableReply(nil, c, args, resp3); ok {
+			if b, ok := AppendTableReply(nil, c, args, resp3, unguarded); ok {
 				parseReply(t, b)
 			}
 		}

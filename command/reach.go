@@ -52,7 +52,7 @@ type Reach uint8
 const (
 	ReachKeys     Reach = iota // nothing else
 	ReachPatterns              // keys made from patterns (SORT BY, GET): right only if the pool has one shard
-	ReachDatabase              // another database (COPY DB): wrong for a pool that shows one
+	ReachDatabase              // another database (MOVE, COPY DB), which Database names
 	ReachScript                // whatever a script does with undeclared keys; nobody can check
 )
 
@@ -67,10 +67,28 @@ func (c *Command) Reach(args [][]byte) Reach {
 		return sortReach(args)
 	case c.isScript():
 		return ReachScript
-	case hasOption(args, 3, "db"):
+	case c.Database(args) != nil:
 		return ReachDatabase
 	}
 	return ReachKeys
+}
+
+// Database returns the argument of MOVE and of COPY DB that names another
+// database, or nil.
+func (c *Command) Database(args [][]byte) []byte {
+	switch c.Name {
+	case "move":
+		if len(args) == 3 {
+			return args[2]
+		}
+	case "copy":
+		for i := 3; i+1 < len(args); i++ {
+			if equalFold(args[i], "db") {
+				return args[i+1]
+			}
+		}
+	}
+	return nil
 }
 
 // isScript reports whether c runs a script or function by its keys.
@@ -81,7 +99,10 @@ func (c *Command) isScript() bool {
 // noteReach sets what lets Blocks and Reach answer at once for most commands.
 func (c *Command) noteReach() {
 	c.mayBlock = c.IsBlocking() || c.Name == "ts.read"
-	c.mayReach = c.find == findSort || c.isScript() || c.Name == "copy"
+	c.mayReach = c.find == findSort || c.isScript() || c.Name == "copy" || c.Name == "move"
+	if c.mayReach {
+		c.SoleKey = 0 // the key is not all that counts
+	}
 	switch c.Name {
 	case "script|load", "function|load", "function|restore":
 		c.needsFence = true

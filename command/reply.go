@@ -7,6 +7,8 @@ import "strconv"
 type reply struct {
 	b     []byte
 	resp3 bool
+
+	permitted func(*Command) bool // whether a pool serves a command that can be served
 }
 
 func (r *reply) header(lead byte, n int) {

@@ -27,7 +27,7 @@ func TestTableAgreesWithTheServersCommandReply(t *testing.T) {
 			t.Errorf("%s is not in the table", name)
 			return
 		}
-		r := &reply{resp3: true}
+		r := &reply{permitted: unguarded, resp3: true}
 		r.infoOf(c)
 		ours := parseReply(t, r.b).([]any)
 		for i := range 9 {
@@ -92,13 +92,13 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	f(Local, "ping echo quit auth hello select command command|docs client|setname client|getname client|id client|info client|setinfo client|list client|kill client|unblock client|no-evict time reset info")
-	f(OneShard, "get set incr hset lpush zadd xadd rename sinter msetnx pfcount eval evalsha fcall sort xread object|encoding xinfo|stream memory|usage restore hgetex vadd json.get msetex")
+	f(OneShard, "get set incr hset lpush zadd xadd rename sinter msetnx pfcount eval evalsha fcall sort xread object|encoding xinfo|stream memory|usage restore move migrate hgetex vadd json.get msetex")
 	f(Split, "mget mset del unlink touch exists")
 	f(Transaction, "multi exec discard watch unwatch")
 	f(Pinned, "blpop blmpop bzpopmin")
-	f(NotYet, "wait move client|tracking ft.search")
-	f(Refused, "shutdown replicaof failover module|load acl|setuser monitor psync replconf migrate swapdb script|debug cluster|nodes")
-	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len client|pause client|unpause")
+	f(NotYet, "wait client|tracking ft.search")
+	f(Refused, "shutdown replicaof failover module|load acl|setuser monitor psync replconf script|debug cluster|nodes")
+	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len client|pause client|unpause swapdb")
 	f(DefaultShard, "function|list memory|stats config|get slowlog|get debug role")
 	f(ScanShards, "scan")
 	f(PubSub, "subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe")

@@ -25,16 +25,16 @@ const (
 // whether c is such a command; if not, dst comes back as it was. The request
 // must have passed Lookup and ArityOK. resp3 chooses the protocol of the reply.
 //
-// COMMAND, COUNT, LIST, INFO and DOCS know only commands that are Accepted, so
-// that a client which asks first sees what it can use. GETKEYS and
-// GETKEYSANDFLAGS know every command of the table.
-func AppendTableReply(dst []byte, c *Command, args [][]byte, resp3 bool) ([]byte, bool) {
-	r := &reply{b: dst, resp3: resp3}
+// COMMAND, COUNT, LIST, INFO and DOCS know only commands that are permitted, and
+// containers of such, so that a client which asks first sees what it can use.
+// GETKEYS and GETKEYSANDFLAGS know every command of the table.
+func AppendTableReply(dst []byte, c *Command, args [][]byte, resp3 bool, permitted func(*Command) bool) ([]byte, bool) {
+	r := &reply{b: dst, resp3: resp3, permitted: permitted}
 	switch c.Name {
 	case "command":
 		r.infoOfAll()
 	case "command|count":
-		r.integer(len(accepted()))
+		r.integer(len(r.accepted()))
 	case "command|list":
 		r.list(args[2:])
 	case "command|info":
@@ -55,11 +55,17 @@ func AppendTableReply(dst []byte, c *Command, args [][]byte, resp3 bool) ([]byte
 	return r.b, true
 }
 
+// accepts tells whether a command is served, or for a container one of its
+// subcommands.
+func (r *reply) accepts(c *Command) bool {
+	return c.Servable() && r.permitted(c) || slices.ContainsFunc(c.Subcommands, r.accepts)
+}
+
 // accepted returns the top-level commands that are served.
-func accepted() []*Command {
+func (r *reply) accepted() []*Command {
 	all := make([]*Command, 0, len(table))
 	for i := range table {
-		if c := &table[i]; !strings.Contains(c.Name, "|") && c.Accepted() {
+		if c := &table[i]; !strings.Contains(c.Name, "|") && r.accepts(c) {
 			all = append(all, c)
 		}
 	}
@@ -67,10 +73,10 @@ func accepted() []*Command {
 }
 
 // acceptedSubcommands returns the subcommands of c that are served.
-func (c *Command) acceptedSubcommands() []*Command {
+func (r *reply) acceptedSubcommands(c *Command) []*Command {
 	var subs []*Command
 	for _, sub := range c.Subcommands {
-		if sub.Accepted() {
+		if r.accepts(sub) {
 			subs = append(subs, sub)
 		}
 	}
@@ -79,7 +85,7 @@ func (c *Command) acceptedSubcommands() []*Command {
 
 // named returns the served command or subcommand ("client|setname", in any
 // case) that COMMAND INFO and DOCS are asked for, or nil.
-func named(name []byte) *Command {
+func (r *reply) named(name []byte) *Command {
 	container, sub, isSub := bytes.Cut(name, []byte("|"))
 	request := [2][]byte{container, sub}
 	args := request[:1]
@@ -87,7 +93,7 @@ func named(name []byte) *Command {
 		args = request[:2]
 	}
 	c, problem := Lookup(args)
-	if problem != NoProblem || len(c.Name) != len(name) || !c.Accepted() {
+	if problem != NoProblem || len(c.Name) != len(name) || !r.accepts(c) {
 		return nil // the length tells "get|x" from "get"
 	}
 	return c
@@ -120,7 +126,7 @@ func (r *reply) list(args [][]byte) {
 	}
 	var names []string
 	for i := range table {
-		if c := &table[i]; c.Accepted() && match(c) {
+		if c := &table[i]; r.accepts(c) && match(c) {
 			names = append(names, c.Name)
 		}
 	}

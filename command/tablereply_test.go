@@ -16,7 +16,7 @@ func ask(t *testing.T, resp3 bool, args ...string) any {
 	if problem != NoProblem || !c.ArityOK(len(request)) {
 		t.Fatalf("%q: problem %v or arity", args, problem)
 	}
-	b, ok := AppendTableReply([]byte("+before\r\n"), c, request, resp3)
+	b, ok := AppendTableReply([]byte("+before\r\n"), c, request, resp3, unguarded)
 	if !ok || !strings.HasPrefix(string(b), "+before\r\n") {
 		t.Fatalf("%q: answered %v: %.100q", args, ok, b)
 	}
@@ -40,7 +40,7 @@ func TestCommandShowsOnlyWhatIsServed(t *testing.T) {
 			t.Errorf("%s is not listed", name)
 		}
 	}
-	for _, name := range []string{"wait", "move", "keys", "shutdown", "config", "config|get", "client|pause", "cluster"} {
+	for _, name := range []string{"wait", "swapdb", "keys", "shutdown", "config", "config|get", "client|pause", "cluster"} {
 		if listed[name] {
 			t.Errorf("%s is listed but not served", name)
 		}
@@ -95,7 +95,7 @@ func TestCommandInfoAndDocsOfNames(t *testing.T) {
 
 func TestNamesThatOnlyLookLikeCommandsAreUnknown(t *testing.T) {
 	for _, name := range []string{"", "|", "get|", "get|x", "client|", "client|nope", "|id", "client|id|", "object|help "} {
-		if c := named([]byte(name)); c != nil {
+		if c := (&reply{permitted: unguarded}).named([]byte(name)); c != nil {
 			t.Errorf("%q is %s", name, c.Name)
 		}
 	}
@@ -136,7 +136,7 @@ func TestOtherLocalCommandsAreNotTheTables(t *testing.T) {
 	for _, request := range []string{"PING", "CLIENT ID", "GET a"} {
 		args := byteArgs(strings.Fields(request)...)
 		c, _ := Lookup(args)
-		if b, ok := AppendTableReply([]byte("x"), c, args, false); ok || string(b) != "x" {
+		if b, ok := AppendTableReply([]byte("x"), c, args, false, unguarded); ok || string(b) != "x" {
 			t.Errorf("%s: %q, %v", request, b, ok)
 		}
 	}
@@ -194,4 +194,23 @@ func TestGetkeysandflagsAgreesWithTheServer(t *testing.T) {
 func (c *Command) served(args [][]byte) bool {
 	_, err := c.Keys(args, nil)
 	return err == nil
+}
+
+// unguarded permits what a pool does that allows nothing in particular.
+func unguarded(c *Command) bool { return !c.Guarded }
+
+func TestCommandShowsWhatThePoolPermits(t *testing.T) {
+	for _, name := range []string{"config", "config|get", "get"} {
+		c, _ := Lookup(byteArgs("command", "list"))
+		list := func(permitted func(*Command) bool) string {
+			b, _ := AppendTableReply(nil, c, byteArgs("command", "list", "filterby", "pattern", name), false, permitted)
+			return string(b)
+		}
+		if got := list(func(*Command) bool { return true }); !strings.HasPrefix(got, "*1\r\n") {
+			t.Errorf("%s, though permitted: %q", name, got)
+		}
+		if got := list(func(*Command) bool { return false }); got != "*0\r\n" {
+			t.Errorf("%s, though not permitted: %q", name, got)
+		}
+	}
 }

@@ -99,6 +99,12 @@ func (b *builder) checkTogether(p *Pool, n *node, values map[string]any) {
 	if p.RedisDB > 0 && p.Topology == Cluster {
 		mistake("redis_db", "%d: want 0, the only database of a Cluster", p.RedisDB)
 	}
+	switch {
+	case p.Databases > 1 && p.Topology == Cluster:
+		mistake("databases", "%d: want 1, since a Cluster has only database 0", p.Databases)
+	case p.Databases > 1 && p.RedisDB >= p.Databases:
+		mistake("databases", "%d: want more than redis_db, %d, which clients begin with", p.Databases, p.RedisDB)
+	}
 	if n.table["redis_user"] != nil && n.table["redis_auth"] == nil && !b.partial {
 		mistake("redis_user", "%q has no password; want redis_auth too", p.RedisUser)
 	}

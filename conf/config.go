@@ -62,7 +62,8 @@ type Pool struct {
 	ConnectTimeout     time.Duration // for one connection attempt; default 1s
 	TCPKeepAlive       bool          // SO_KEEPALIVE on client and server sockets
 	RedisAuth          string        // password clients must give and servers get; "" for none
-	RedisDB            int           // database selected on every server connection
+	RedisDB            int           // database that clients find selected
+	Databases          int           // clients may SELECT those from 0 up to it; default 1: none but RedisDB
 	Preconnect         bool          // connect at start instead of at the first request
 	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too
 	ServerConnections  int           // connections of each loop to each server; default 1

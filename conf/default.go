@@ -45,6 +45,7 @@ func DefaultPool(name string) Pool {
 		ConnectTimeout:     time.Second,      // one lost SYN is not sent again before that
 		TCPKeepAlive:       false,            // twemproxy's
 		RedisDB:            0,                // the only one that nearly everybody uses
+		Databases:          1,                // each costs connections
 		Preconnect:         false,            // twemproxy's
 		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck

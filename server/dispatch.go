@@ -114,7 +114,7 @@ func (w *worker) ownerOn(local *pool.Local, m *pool.Map, policy *policy, cmd *co
 	switch reach := cmd.Reach(args); {
 	case err != nil && servers > 1:
 		return 0, err
-	case reach == command.ReachDatabase:
+	case reach == command.ReachDatabase && !hasDatabase(local.Conf(), cmd.Database(args)):
 		return 0, errDatabase
 	case reach == command.ReachPatterns && servers > 1:
 		return 0, errPatterns

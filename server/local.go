@@ -45,9 +45,9 @@ func handlersByID(byName map[string]localHandler) []localHandler {
 // answer runs a command that the proxy answers. Like handle, it reports false if
 // the request must wait.
 func (s *session) answer(cmd *command.Command, args [][]byte) bool {
-	if (cmd.Name == "hello" || cmd.Name == "reset") && s.head != s.tail {
-		// They may change the protocol, and with it the connections to servers:
-		// what went over the old ones must be done first.
+	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select") && s.head != s.tail {
+		// They may change the connections to servers: what went over the old ones
+		// must be done first.
 		return false
 	}
 	if reply := localHandlers[cmd.ID](s, cmd, args, s.w.scratch[:0]); reply != nil {
@@ -91,6 +91,7 @@ func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name = ""
+	s.db = s.local.Conf().RedisDB
 	s.speak(resp.RESP2)
 	s.tx = nil
 	s.unwatch()
@@ -99,25 +100,10 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	return append(dst, "+RESET\r\n"...)
 }
 
-// selectDB knows the pool's database by 0, since clients select that by
-// default, and by its number at the servers.
-func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	n, ok := resp.ParseInt(args[1])
-	switch {
-	case !ok:
-		return appendErr(dst, "ERR value is not an integer or out of range")
-	case n != int64(int32(n)):
-		return appendErr(dst, "ERR value is out of range, value must between -2147483648 and 2147483647")
-	case n != 0 && n != int64(s.local.Conf().RedisDB):
-		return appendErr(dst, "ERR DB index is out of range")
-	}
-	return append(dst, replyOK...)
-}
-
 // tableReply answers what the table of commands knows: COMMAND, and the HELP of
 // a container.
 func tableReply(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
-	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol == resp.RESP3)
+	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol == resp.RESP3, s.policy.permits)
 	if !ok {
 		panic("bug: no handler for " + cmd.Name)
 	}

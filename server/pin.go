@@ -14,6 +14,7 @@ import (
 type pin struct {
 	shard  int
 	conn   *pipeline.Conn
+	moved  bool // its database is another one than at first
 	spoilt bool // keys that it watches have gone to another shard
 }
 
@@ -241,7 +242,7 @@ func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
 func (s *session) dropPin(clean bool) {
 	if p := s.pin; p != nil {
 		s.pin = nil
-		s.local.Unpin(p.conn, clean)
+		s.local.Unpin(p.conn, clean && !p.moved)
 	}
 }
 

@@ -56,6 +56,9 @@ func unsettledPolicy(p *policy) *policy {
 	return u
 }
 
+// permits tells whether a command may be used.
+func (p *policy) permits(cmd *command.Command) bool { return p.verdicts[cmd.ID] <= unsettled }
+
 // names tells whether a list has a command or its container.
 func names(list []string, cmd *command.Command) bool {
 	container, _, _ := strings.Cut(cmd.Name, "|")

@@ -48,6 +48,7 @@ type session struct {
 
 	readsApart bool // reads may take other connections than writes
 
+	db    int    // the database that is selected
 	ran   uint16 // 1 + the command.Command.ID of the last request; 0 before the first
 	waits bool   // what was sent last over the pinned connection may block
 
@@ -70,6 +71,7 @@ func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 		w: w, local: local, info: info, policy: w.policyOf(local), average: firstAverage,
 		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline, readsApart: local.Follows(),
 	}
+	s.db = local.Conf().RedisDB
 	s.speak(resp.RESP2)
 	return s
 }
@@ -77,7 +79,7 @@ func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 // speak changes the protocol of the replies.
 func (s *session) speak(protocol resp.Protocol) {
 	s.protocol = protocol
-	s.lanes = s.local.Lanes(protocol, s.local.Conf().RedisDB)
+	s.lanes = s.local.Lanes(protocol, s.db)
 }
 
 // Data is eventloop.Handler's: it runs the requests in b, as far as they are

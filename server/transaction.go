@@ -27,6 +27,7 @@ type transaction struct {
 	writes  bool     // a request may change something, so that CLIENT PAUSE holds it back
 	scripts []*proof // of its scripts, those that have yet to show that they are quick
 	pauses  pause    // what CLIENT PAUSE and UNPAUSE among the requests come to
+	selects int      // the database that SELECT leaves; -1 if there is none
 	apart   bool     // sent over a connection of its own, though nothing is watched
 	run     *run     // its scripts under way
 	fenced  bool     // a request's reply may not end where it should
@@ -65,7 +66,7 @@ func (s *session) transact(cmd *command.Command, args [][]byte, raw []byte) bool
 			s.replyError(errNested)
 			return true
 		}
-		s.tx = &transaction{s: s, server: -1, unit: append([]byte(nil), requestMulti...)}
+		s.tx = &transaction{s: s, server: -1, selects: -1, unit: append([]byte(nil), requestMulti...)}
 	case "exec":
 		return s.exec()
 	case "discard":
@@ -105,11 +106,18 @@ func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 // add appends a request to the unit, if it belongs to the same shard as the
 // others.
 func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) error {
-	if !allowedInside(cmd, tx.s.local.Shards()) {
+	if !allowedInside(cmd, tx.s.local.Shards()) && (cmd.Name != "select" || tx.s.local.Conf().Databases == 1) {
 		return errNoMulti
 	}
 	if len(tx.unit)+len(raw) > int(tx.s.w.conf.MaxRequest) {
 		return errTooLong
+	}
+	if cmd.Name == "select" {
+		if n, ok := resp.ParseInt(args[1]); ok && hasDatabase(tx.s.local.Conf(), args[1]) {
+			tx.selects = int(n)
+		} else {
+			return errDatabase
+		}
 	}
 	if cmd.Route != command.Local && cmd.Route != command.Transaction {
 		if tx.m == nil {
@@ -162,7 +170,7 @@ func (s *session) exec() bool {
 	case tx == nil:
 		s.replyError(errors.New("ERR EXEC without MULTI"))
 		return true
-	case (s.pin != nil || s.heldBack(tx) || len(tx.scripts) > 0) && s.head != s.tail:
+	case (s.pin != nil || s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0) && s.head != s.tail:
 		return false // the other connection must be done first
 	case tx.failed:
 		s.tx = nil
@@ -181,12 +189,16 @@ func (s *session) exec() bool {
 		s.await(conn)
 		return false
 	}
-	if s.heldBack(tx) || len(tx.scripts) > 0 {
+	if s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0 {
 		tx.apart = s.takePin(max(tx.server, 0))
 		switch {
 		case tx.apart:
 			s.hold()
 			conn = s.pin.conn
+		case tx.selects >= 0:
+			s.tx = nil
+			s.replyError(errNoPin)
+			return true
 		case s.heldBack(tx):
 			s.w.unrest[s.local.Conf().Name].waiting[s] = true
 			return false
@@ -317,6 +329,13 @@ func (tx *transaction) end(answer func()) {
 		return
 	}
 	tx.ended = true
+	if tx.selects >= 0 {
+		s.pin.moved = true
+		if tx.left == 1 && tx.broken == nil { // it was executed
+			s.db = tx.selects
+			s.speak(s.protocol)
+		}
+	}
 	if s.pin != nil {
 		s.dropPin(true) // EXEC has ended WATCH, or the connection is lost
 	}

@@ -35,6 +35,7 @@ type replication struct {
 	run     string // the ID of the process
 	id, id2 string // of the data's history; and of the one that it continues, "" if none
 	offset  int64  // how far in that history it is
+	forked  int64  // where in the history id2 this one begins; -1 if it continues none
 
 	// Of replicas.
 	primary  string // whom it follows, "host:port" as it was told
@@ -80,7 +81,7 @@ const noHistory = "0000000000000000000000000000000000000000"
 // readReplication reads the sections replication and server of INFO. What is not
 // there stays empty.
 func readReplication(info string) replication {
-	r := replication{lastHeed: -1}
+	r := replication{lastHeed: -1, forked: -1}
 	var host, port string
 	for line := range strings.Lines(info) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -95,6 +96,8 @@ func readReplication(info string) replication {
 			r.id2 = strings.TrimPrefix(value, noHistory)
 		case "master_repl_offset":
 			r.offset = number(value, 0)
+		case "second_repl_offset":
+			r.forked = number(value, -1)
 		case "master_host":
 			host = value
 		case "master_port":

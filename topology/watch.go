@@ -57,6 +57,8 @@ func (w *Watcher) Watch(p *pool.Pool) {
 // newFollower returns what the pool's topology needs; nil for a static one.
 func (w *Watcher) newFollower(p *pool.Pool) follower {
 	switch p.Conf().Topology {
+	case conf.Replicated:
+		return newReplicatedFollower(p.Conf(), p, w.log)
 	case conf.Sentinel:
 		return newSentinelFollower(p.Conf(), p, w.log)
 	}

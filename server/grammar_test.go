@@ -373,6 +373,7 @@ var notInShapes = map[string]string{
 	"object|idletime": "depends on the time", "xinfo|consumers": "depends on the time",
 	"object|refcount": "depends on the server's memory", "memory|usage": "depends on the server's memory",
 	"xinfo|groups": "is in Redis 7.0 only by its newer fields",
+	"move":         "moves to a database that a pool may not have",
 	"publish":      "counts connections that clients share", "spublish": "the same",
 	"pubsub|numsub": "counts connections that clients share", "pubsub|shardnumsub": "the same",
 }

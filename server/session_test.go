@@ -148,9 +148,9 @@ func TestKeysOfSeveralServersAreRefused(t *testing.T) {
 func TestErrorsKeepTheConnectionAndEarlierReplies(t *testing.T) {
 	p, _ := serveShards(t, 2)
 	c := p.dial()
-	c.Send(encode("SET", "a", "1") + encode("MOVE", "a", "0") + encode("SHUTDOWN") + encode("GET") + encode("SUBSTR") +
+	c.Send(encode("SET", "a", "1") + encode("SFLUSH", "a", "0") + encode("SHUTDOWN") + encode("GET") + encode("SUBSTR") +
 		encode("OBJECT", "NOPE", "x") + encode("") + encode("GET", "a"))
-	c.expect("+OK\r\n", "-ERR unknown command 'MOVE', with args beginning with: 'a' '0' \r\n")
+	c.expect("+OK\r\n", "-ERR unknown command 'SFLUSH', with args beginning with: 'a' '0' \r\n")
 	if got := c.Reply(); !strings.HasPrefix(got, "-ERR command 'shutdown' is not allowed by this proxy") {
 		t.Errorf("SHUTDOWN: %q", got)
 	}

@@ -85,7 +85,7 @@ type Pool struct {
 	ServerTLS, SentinelTLS     *TLS   // how servers and Sentinels are spoken to; nil for in clear
 
 	ReadFrom        string            // ReadPrimary (default), ReadPreferReplica, ReadReplica, ReadLowestLatency or ReadZone
-	MaxReplicaLag   time.Duration     // a replica that heard from its primary longer ago is not read; 0 means no bound; default 10s
+	MaxReplicaLag   time.Duration     // a replica further behind its primary is not read; 0 means no bound; default 10s
 	HedgeAfter      time.Duration     // a read without reply for so long is sent to another server too; 0 (default) means never
 	FailoverWait    time.Duration     // how long requests wait for a new primary; default 5s
 	ProbeInterval   time.Duration     // how often servers, Sentinels and the Cluster are asked; default 1s

@@ -30,7 +30,7 @@ const (
 	ReadPreferReplica = "prefer_replica" // a replica, or the primary where none is fit
 	ReadReplica       = "replica"        // a replica; an error where none is fit
 	ReadLowestLatency = "lowest_latency" // who answers fastest, replica or primary
-	ReadZone          = "zone"           // a server of the proxy's own zone, else as prefer_replica
+	ReadZone          = "zone"           // a server of the proxy's own zone, or the primary if none is there
 )
 
 var readFroms = []string{ReadPrimary, ReadPreferReplica, ReadReplica, ReadLowestLatency, ReadZone}

@@ -31,29 +31,14 @@ type claim struct {
 // servers were asked.
 func (m *clusterMap) merge(views []*clusterView, members int) (next *clusterMap, unsettled int) {
 	next = &clusterMap{claims: m.claims}
-	claims := make([][clusterSlots]claim, len(views))
-	for i, v := range views {
-		for id, ranges := range v.slots {
-			for _, r := range ranges {
-				for s := int(r.First); s <= int(r.Last); s++ {
-					claims[i][s] = claim{id, v.nodes[id].epoch}
-				}
-			}
-		}
-	}
-	own := map[string]int{} // the index of a server's view by the server's ID
-	for i, v := range views {
-		own[v.self] = i
-	}
+	seen := newClaims(views)
 	for s := range next.claims {
 		held := &next.claims[s]
-		best, votes := bestClaim(claims, s, held.owner)
-		i, asked := own[held.owner]
+		best, votes := seen.best(s, held.owner)
 		switch {
 		case best.owner == "":
 			continue
-		case held.owner == "", best.owner == held.owner, best.epoch > held.epoch:
-		case asked && claims[i][s].owner != held.owner: // it says itself that it is not the owner
+		case held.owner == "", best.owner == held.owner, best.epoch > held.epoch, seen.disowned(s, held.owner):
 		case votes > members/2:
 		default:
 			unsettled++
@@ -66,24 +51,54 @@ func (m *clusterMap) merge(views []*clusterView, members int) (next *clusterMap,
 	return next, unsettled
 }
 
-// bestClaim is the claim to a slot with the highest epoch, and how many servers
-// see it. Of two that are equal in that, which only happens where epochs are not
-// told, more servers decide, and then what is held.
-func bestClaim(claims [][clusterSlots]claim, slot int, held string) (best claim, votes int) {
-	for i := range claims {
-		c := claims[i][slot]
-		if c.owner == "" || c == best {
+// claims are what servers see, for each of them and each slot.
+type claims struct {
+	views [][clusterSlots]claim
+	own   map[string]int // the index of a server's own view, by its ID
+}
+
+func newClaims(views []*clusterView) *claims {
+	c := &claims{views: make([][clusterSlots]claim, len(views)), own: map[string]int{}}
+	for i, v := range views {
+		if v.self != "" {
+			c.own[v.self] = i
+		}
+		for id, ranges := range v.slots {
+			for _, r := range ranges {
+				for s := int(r.First); s <= int(r.Last); s++ {
+					c.views[i][s] = claim{id, v.nodes[id].epoch}
+				}
+			}
+		}
+	}
+	return c
+}
+
+// disowned reports whether a server says itself that a slot is not its own. Then
+// others who say it is have not heard of that yet.
+func (c *claims) disowned(slot int, owner string) bool {
+	i, asked := c.own[owner]
+	return asked && c.views[i][slot].owner != owner
+}
+
+// best is the claim to a slot with the highest epoch, and how many servers see
+// it. Of two that are equal in that, which only happens where epochs are not told,
+// more servers decide, and then what is held.
+func (c *claims) best(slot int, held string) (best claim, votes int) {
+	for i := range c.views {
+		seen := c.views[i][slot]
+		if seen.owner == "" || seen == best || c.disowned(slot, seen.owner) {
 			continue
 		}
 		n := 0
-		for j := range claims {
-			if claims[j][slot] == c {
+		for j := range c.views {
+			if c.views[j][slot] == seen {
 				n++
 			}
 		}
-		better := cmp.Or(cmp.Compare(c.epoch, best.epoch), cmp.Compare(n, votes))
-		if best.owner == "" || better > 0 || better == 0 && c.owner == held {
-			best, votes = c, n
+		better := cmp.Or(cmp.Compare(seen.epoch, best.epoch), cmp.Compare(n, votes))
+		if best.owner == "" || better > 0 || better == 0 && seen.owner == held {
+			best, votes = seen, n
 		}
 	}
 	return best, votes

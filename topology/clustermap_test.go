@@ -85,6 +85,13 @@ func TestClusterMapFollowsTheHighestEpoch(t *testing.T) {
 		}, "a 0-149 <a1; b 150-199 <b1", 0},
 		{"a lower epoch, and the former owner says so", []*clusterView{clusterSaid(t, "b", "a 1 0-149", "b 2 150-199", "a1 <a", "b1 <b")},
 			"a 0-149 <a1; b 150-199 <b1", 0},
+		{"slots that were given away, as only the former owner knows yet, without the new epoch", []*clusterView{
+			clusterSaid(t, "a1", before...), clusterSaid(t, "b1", before...),
+			clusterSaid(t, "a", "a 1 10-99", "b 0 0-9,100-199", "a1 <a", "b1 <b"),
+		}, "a 10-99 <a1; b 0-9 100-199 <b1", 0},
+		{"slots that two servers both say the other has", []*clusterView{
+			clusterSaid(t, "a", "a 1 10-99", "b 0 0-9,100-199", "a1 <a", "b1 <b"), clusterSaid(t, "b", before...),
+		}, same, 0},
 		{"a new primary without slots", []*clusterView{clusterSaid(t, "b", append(before, "c 0")...)}, same + "; c", 0},
 		{"a new primary without slots that fails", []*clusterView{clusterSaid(t, "b", append(before, "c! 0")...)}, same, 0},
 		{"a primary that fails and has no heir yet", []*clusterView{clusterSaid(t, "b", "a! 1 0-99", "b 2 100-199", "a1 <a", "b1 <b")}, same, 0},

@@ -61,6 +61,8 @@ func (w *Watcher) newFollower(p *pool.Pool) follower {
 		return newReplicatedFollower(p.Conf(), p, w.log)
 	case conf.Sentinel:
 		return newSentinelFollower(p.Conf(), p, w.log)
+	case conf.Cluster:
+		return newClusterFollower(p, w.log)
 	}
 	return nil
 }

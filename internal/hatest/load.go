@@ -140,6 +140,8 @@ type client struct {
 	own     []*register
 	counter counter
 
+	broken bool // replies are missing on its connection
+
 	executed atomic.Int64
 	ended    atomic.Bool // it can do no more
 
@@ -225,15 +227,23 @@ type question struct {
 	judge func(got reply, outcome Outcome, called time.Duration)
 }
 
+// replyWithin is how long a reply may take, whatever happens: longer than any
+// failover.
+const replyWithin = 20 * time.Second
+
 // exchange sends a batch and judges its replies. It reports whether the
 // connection is still of use.
 func (c *client) exchange(batch []question) bool {
+	if c.broken {
+		return false
+	}
+	c.broken = true // unless it all goes well
 	var text strings.Builder
 	for _, q := range batch {
 		text.WriteString(redistest.Request(q.args...))
 	}
 	called := c.since()
-	c.conn.SetDeadline(time.Now().Add(time.Minute))
+	c.conn.SetDeadline(time.Now().Add(replyWithin))
 	if _, err := io.WriteString(c.conn, text.String()); err != nil {
 		c.violation("the connection failed: %v", err)
 		return false
@@ -248,6 +258,7 @@ func (c *client) exchange(batch []question) bool {
 		c.note(q, got, outcome)
 		q.judge(got, outcome, called)
 	}
+	c.broken = false
 	return true
 }
 

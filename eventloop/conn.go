@@ -43,7 +43,8 @@ type Conn struct {
 	outCap int // size of the last output buffer, to start the next one with
 
 	handing bool     // the handler is looking at in
-	dirty   bool     // in loop.dirty
+	dirty   bool     // in loop.dirty or loop.last
+	last    bool     // written after others
 	stalled bool     // the peer did not take all output; waiting for writability
 	paused  bool     // the handler does not want data
 	eof     bool     // the peer has ended its side
@@ -111,6 +112,11 @@ func (c *Conn) releaseBuffers() {
 	c.loop.bufs.put(c.out)
 	c.in, c.inOff, c.out, c.outOff = nil, 0, nil, 0
 }
+
+// WriteLast has the connection's output written after that of others. It is for
+// a peer that will answer: the later it starts to, the more of its answers, and
+// of its peers', are there when the loop looks next.
+func (c *Conn) WriteLast() { c.last = true }
 
 // Open tells whether the connection has not been closed.
 func (c *Conn) Open() bool { return c.fd >= 0 }
@@ -183,6 +189,10 @@ func (c *Conn) markDirty() {
 		return
 	}
 	c.dirty = true
+	if c.last {
+		c.loop.last = append(c.loop.last, c)
+		return
+	}
 	c.loop.dirty = append(c.loop.dirty, c)
 }
 

@@ -34,6 +34,7 @@ type Loop struct {
 	open     int     // how many of conns are not nil
 	readBuf  []byte  // shared by all connections: an idle one holds no buffer
 	dirty    []*Conn // have output to write at the end of the turn
+	last     []*Conn // the same, after those in dirty
 	deferred []Deferred
 	timers   timerHeap
 	bufs     buffers
@@ -136,9 +137,10 @@ func (l *Loop) turn() {
 	if len(l.timers) > 0 && l.timers[0].at <= l.now {
 		l.runTimers()
 	}
-	for len(l.deferred) > 0 || len(l.dirty) > 0 {
+	for len(l.deferred) > 0 || len(l.dirty) > 0 || len(l.last) > 0 {
 		l.runDeferred()
-		l.flushDirty()
+		flush(&l.dirty)
+		flush(&l.last)
 	}
 }
 
@@ -202,14 +204,16 @@ func (l *Loop) runDeferred() {
 	l.deferred = l.deferred[:rest]
 }
 
-func (l *Loop) flushDirty() {
-	for i := 0; i < len(l.dirty); i++ {
-		c := l.dirty[i]
-		l.dirty[i] = nil
+// flush writes the output of conns and empties it. To write may end a
+// connection, and thereby give others something to write.
+func flush(conns *[]*Conn) {
+	for i := 0; i < len(*conns); i++ {
+		c := (*conns)[i]
+		(*conns)[i] = nil
 		c.dirty = false
 		c.flush()
 	}
-	l.dirty = l.dirty[:0]
+	*conns = (*conns)[:0]
 }
 
 func (l *Loop) connAt(fd int) *Conn {

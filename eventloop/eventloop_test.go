@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -291,6 +292,31 @@ func TestDeferredRunsBeforeOutputAndAgainAfterIt(t *testing.T) {
 type deferredFunc func()
 
 func (f deferredFunc) RunDeferred() { f() }
+
+func TestWhoeverIsToAnswerIsWrittenToLast(t *testing.T) {
+	l := startLoop(t)
+	r, answering := newRecorder(), newRecorder()
+	peer := attach(t, l, r)
+	onLoop(l, func() {
+		// Both write to one peer, so it sees the order.
+		fd, err := syscall.Dup(r.conn.FD())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if answering.conn, err = l.Attach(fd, answering); err != nil {
+			t.Error(err)
+			return
+		}
+		answering.conn.WriteLast()
+		answering.conn.Append([]byte("last"))
+		r.conn.Append([]byte("first,"))
+	})
+	got := make([]byte, 10)
+	if _, err := io.ReadFull(peer, got); err != nil || string(got) != "first,last" {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
 
 func TestDialTellsWhatHappened(t *testing.T) {
 	l := startLoop(t)

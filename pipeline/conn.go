@@ -372,6 +372,7 @@ func (c *Conn) connected(fd int, err error) {
 		c.attemptFailed(err)
 		return
 	}
+	c.conn.WriteLast()
 	c.scan, c.streaming = resp.ReplyState{}, false
 	if !c.cfg.greets() && c.cfg.TLS == nil {
 		c.open()

@@ -358,3 +358,28 @@ func TestExampleOfHighAvailabilityLoads(t *testing.T) {
 		t.Errorf("pools %+v", c.Pools)
 	}
 }
+
+// What the documents show is right: each block of pools in them loads.
+func TestDocumentsShowConfigurationsThatLoad(t *testing.T) {
+	t.Parallel()
+	blocks := 0
+	for _, name := range []string{"../README.md", "../docs/ha.md", "../docs/migration.md", "../docs/operations.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, block := range strings.Split(string(text), "```toml\n")[1:] {
+			block, _, _ = strings.Cut(block, "```")
+			if !strings.Contains(block, "[pools.") {
+				continue
+			}
+			blocks++
+			if _, warnings, err := Parse([]byte(block), name); err != nil || len(warnings) > 0 {
+				t.Errorf("block %d: %v %v", i, warnings, err)
+			}
+		}
+	}
+	if blocks < 4 {
+		t.Errorf("%d blocks", blocks)
+	}
+}

@@ -34,7 +34,7 @@ func StartCluster(t testing.TB, primaries, replicasEach int, opts ...Option) []*
 		// Different epochs from the start: servers that share one settle it
 		// between them, which takes seconds.
 		s.must(t, "CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
-		all[0].must(t, "CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(s.Port()))
+		all[0].must(t, "CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(s.peerPort()))
 	}
 	for _, s := range all {
 		s.eventuallySays(t, fmt.Sprintf("cluster_known_nodes:%d\r\n", len(all)), "CLUSTER", "INFO")

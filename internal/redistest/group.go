@@ -50,8 +50,10 @@ func StartSentinels(t testing.TB, n int, groups map[string]*Group, lines ...stri
 	t.Helper()
 	path := RequireTool(t, "redis-server")
 	var text strings.Builder
+	var secure *Authority
 	for name, g := range groups {
-		fmt.Fprintf(&text, "sentinel monitor %s 127.0.0.1 %d %d\n", name, g.Primary.Port(), n/2+1)
+		secure = g.Primary.throughout
+		fmt.Fprintf(&text, "sentinel monitor %s 127.0.0.1 %d %d\n", name, g.Primary.peerPort(), n/2+1)
 		fmt.Fprintf(&text, "sentinel down-after-milliseconds %s 1000\n", name)
 		fmt.Fprintf(&text, "sentinel failover-timeout %s 10000\n", name)
 		if pw := g.Primary.password; pw != "" {
@@ -61,7 +63,7 @@ func StartSentinels(t testing.TB, n int, groups map[string]*Group, lines ...stri
 	fmt.Fprintln(&text, strings.Join(lines, "\n"))
 	sentinels := make([]*Server, n)
 	for i := range sentinels {
-		sentinels[i] = startSentinel(t, path, text.String())
+		sentinels[i] = startSentinel(t, path, text.String(), secure)
 	}
 	for _, s := range sentinels {
 		for name, g := range groups {
@@ -93,11 +95,14 @@ func (s *Server) eventuallyKnows(t testing.TB, name string, g *Group) {
 
 // startSentinel starts one Sentinel. It keeps what it learns in its
 // configuration file, so that must be one of its own.
-func startSentinel(t testing.TB, path, text string) *Server {
+func startSentinel(t testing.TB, path, text string, secure *Authority) *Server {
 	t.Helper()
 	s := &Server{port: FreePort(t)}
 	dir := tempDir(t)
 	file := filepath.Join(dir, "sentinel.conf")
+	if secure != nil {
+		text = s.sentinelTLS(secure) + text
+	}
 	text = fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\n%s", s.port, dir, text)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatalf("configuration of a Sentinel: %v", err)

@@ -24,6 +24,8 @@ type Server struct {
 	socket   string // path of its Unix socket, or ""
 	password string
 
+	throughout *Authority // of TLSThroughout; nil without
+
 	clientOnce sync.Once
 	client     *redis.Client
 }
@@ -36,6 +38,8 @@ type settings struct {
 	password string
 	socket   bool
 	tls      bool
+
+	throughout *Authority
 }
 
 // Args adds arguments to redis-server's command line, such as "--maxclients",
@@ -65,7 +69,7 @@ func Debug() Option { return Args("--enable-debug-command", "yes") }
 // ReplicaOf makes the server a replica of primary. Start returns when it
 // answers, which may be before the first synchronization is done.
 func ReplicaOf(primary *Server) Option {
-	return Args("--replicaof", "127.0.0.1 "+strconv.Itoa(primary.port))
+	return Args("--replicaof", "127.0.0.1 "+strconv.Itoa(primary.peerPort()))
 }
 
 // Start runs a redis-server until the test ends and returns when it answers
@@ -106,7 +110,7 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 		o(&set)
 	}
 	dir := tempDir(t)
-	s := &Server{port: FreePort(t), password: set.password}
+	s := &Server{port: FreePort(t), password: set.password, throughout: set.throughout}
 	args := []string{
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no",

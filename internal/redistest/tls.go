@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -128,6 +129,33 @@ func TLS(a *Authority, clients bool, hosts ...string) Option {
 		}
 		s.args = append(s.args, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", a.File, "--tls-auth-clients", auth)
 	}
+}
+
+// TLSThroughout is TLS for servers, and for the Sentinels that watch them, that
+// speak TLS among each other too, and so tell others the ports for TLS.
+func TLSThroughout(a *Authority) Option {
+	return func(s *settings) {
+		TLS(a, false, "127.0.0.1")(s)
+		s.throughout = a
+		s.args = append(s.args, "--tls-replication", "yes", "--tls-cluster", "yes")
+	}
+}
+
+// peerPort returns the port at which other servers reach this one.
+func (s *Server) peerPort() int {
+	if s.throughout != nil {
+		return s.tlsPort
+	}
+	return s.port
+}
+
+// sentinelTLS returns the lines of a Sentinel's configuration for TLS on a port of
+// its own beside the plain one, and among the servers.
+func (s *Server) sentinelTLS(a *Authority) string {
+	cert, key := a.Issue("127.0.0.1")
+	s.tlsPort = FreePort(a.t)
+	return fmt.Sprintf("tls-port %d\ntls-replication yes\ntls-auth-clients no\ntls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\n",
+		s.tlsPort, cert, key, a.File)
 }
 
 // TLSAddr returns where the server listens for TLS, as "127.0.0.1:port"; it is ""

@@ -1,0 +1,59 @@
+package hatest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/redistest"
+)
+
+// secure is the setting of TLS to servers or Sentinels.
+func secure(setting string, a *redistest.Authority) string {
+	return fmt.Sprintf("%s = { ca = %q }", setting, a.File)
+}
+
+// secureServers is Servers with the ports for TLS.
+func secureServers(servers ...*redistest.Server) string {
+	var quoted []string
+	for _, s := range servers {
+		quoted = append(quoted, fmt.Sprintf("%q", s.TLSAddr()))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// With TLS everywhere, a failover that Sentinels plan shows clients nothing.
+func TestSentinelFailoverOverTLS(t *testing.T) {
+	redistest.CheckLeaks(t)
+	a := redistest.NewAuthority(t)
+	g := redistest.StartGroup(t, 1, redistest.TLSThroughout(a))
+	sentinels := redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": g})
+	p := Serve(t, `topology = "sentinel"`, `masters = ["s1"]`, "sentinels = "+secureServers(sentinels...), secure("server_tls", a), secure("sentinel_tls", a))
+	load := Load{Clients: 8, Depth: 4, Pause: time.Millisecond}.Start(t, p.Addr)
+	load.Progress(50, time.Minute)
+	if got := sentinels[0].Do("SENTINEL", "FAILOVER", "s1"); got != "+OK\r\n" {
+		t.Fatal(got)
+	}
+	redistest.Eventually(t, time.Minute, "the replica is primary", func() bool {
+		return strings.HasPrefix(g.Replicas[0].Do("ROLE"), "*3\r\n$6\r\nmaster")
+	})
+	load.Progress(50, time.Minute)
+	if report := load.Finish(); len(report.Errors) > 0 {
+		t.Errorf("clients got %v", report.Errors)
+	}
+}
+
+// A Cluster whose servers are reached by TLS alone tells its ports for TLS, and is
+// followed there.
+func TestClusterOverTLS(t *testing.T) {
+	redistest.CheckLeaks(t)
+	a := redistest.NewAuthority(t)
+	groups := redistest.StartCluster(t, 3, 0, redistest.TLSThroughout(a))
+	p := Serve(t, `topology = "cluster"`, "servers = "+secureServers(groups[0].Primary), secure("server_tls", a))
+	load := Load{Clients: 8, Depth: 4, Pause: time.Millisecond}.Start(t, p.Addr)
+	load.Progress(200, time.Minute)
+	if report := load.Finish(); len(report.Errors) > 0 {
+		t.Errorf("clients got %v", report.Errors)
+	}
+}

@@ -22,6 +22,10 @@ const (
 	Pattern                       // PSUBSCRIBE
 	ShardChannel                  // SSUBSCRIBE
 	TopicKinds                    // how many there are
+
+	// Everything is MONITOR. It has no name, and a Subscriber of it no other topic;
+	// Leave closes the connection. Its messages are status replies.
+	Everything = TopicKinds
 )
 
 // String returns the word that Redis puts before "subscribe".
@@ -135,7 +139,7 @@ func (s *Subscriber) Leave(t *Topic) (asked bool) {
 	}
 	delete(s.topics, t)
 	switch {
-	case s.state == ready:
+	case s.state == ready && t.Kind != Everything:
 		s.ask(leaves, t)
 		return true
 	case len(s.topics) == 0:
@@ -209,7 +213,9 @@ func (s *Subscriber) ask(v verb, t *Topic) {
 	case pings:
 		args = [][]byte{[]byte("PING")}
 	case joins:
-		args = [][]byte{[]byte(t.Kind.String() + "subscribe"), []byte(t.Name)}
+		if args = [][]byte{[]byte(t.Kind.String() + "subscribe"), []byte(t.Name)}; t.Kind == Everything {
+			args = [][]byte{[]byte("MONITOR")}
+		}
 	case leaves:
 		args = [][]byte{[]byte(t.Kind.String() + "unsubscribe"), []byte(t.Name)}
 	}
@@ -336,6 +342,10 @@ var errUnexpected = fmt.Errorf("%w: an answer that nobody asked for", ErrProtoco
 
 // handle handles one frame: a message, or the answer to the oldest question.
 func (s *Subscriber) handle(frame []byte) error {
+	if frame[0] == '+' && '0' <= frame[1] && frame[1] <= '9' {
+		s.feed.Message(Everything, nil, frame)
+		return nil
+	}
 	if frame[0] != '*' {
 		return s.answered(frame)
 	}

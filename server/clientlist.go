@@ -62,7 +62,7 @@ func (s *session) flags() (letters string) {
 		letter string
 		on     bool
 	}{
-		{"P", s.kind() == "pubsub"}, {"x", s.tx != nil}, {"b", s.isBlocked()}, {"c", s.closing},
+		{"O", s.monitor != nil}, {"P", s.kind() == "pubsub"}, {"x", s.tx != nil}, {"b", s.isBlocked()}, {"c", s.closing},
 		{"U", strings.HasPrefix(s.info.addr, "/")}, {"e", s.info.noEvict}, {"T", s.info.noTouch},
 	} {
 		if f.on {

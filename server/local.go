@@ -27,6 +27,7 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"client|id": clientID, "client|info": clientInfoLine, "client|list": clientList, "client|kill": clientKill,
 	"client|no-evict": clientSwitch, "client|no-touch": clientSwitch,
 	"client|reply": clientReply, "client|unblock": clientUnblock,
+	"monitor": monitor,
 })
 
 func handlersByID(byName map[string]localHandler) []localHandler {
@@ -95,7 +96,9 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.speak(resp.RESP2)
 	s.tx = nil
 	s.unwatch()
+	s.endMonitor()
 	s.unsubscribeAll()
+	s.changed()
 	s.deauthenticate()
 	return append(dst, "+RESET\r\n"...)
 }

@@ -17,6 +17,7 @@ import (
 type subscriber struct {
 	s       *session
 	subs    [pipeline.TopicKinds]map[string]*pool.Subscription
+	push    []byte       // scratch: a message as RESP3 wants it
 	backlog []byte       // messages that came while a reply was passed on in parts
 	asking  *subscribing // the request that waits for servers, if there is one
 }
@@ -29,6 +30,14 @@ type subscribing struct {
 	names  []string
 	failed map[string][]byte // errors, by name
 	left   int               // names without an outcome
+}
+
+func newSubscriber(s *session) *subscriber {
+	l := &subscriber{s: s}
+	for k := range l.subs {
+		l.subs[k] = map[string]*pool.Subscription{}
+	}
+	return l
 }
 
 // kindOf returns what a command is about, and whether it unsubscribes.
@@ -58,10 +67,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 		return false
 	}
 	if s.sub == nil {
-		s.sub = &subscriber{s: s}
-		for k := range s.sub.subs {
-			s.sub.subs[k] = map[string]*pool.Subscription{}
-		}
+		s.sub = newSubscriber(s)
 	}
 	a := &subscribing{kind: kind, failed: map[string][]byte{}}
 	for _, arg := range args[1:] {
@@ -223,7 +229,7 @@ func (s *session) unsubscribeAll() {
 // changed follows a change of the subscriptions or of the protocol: RESP2 has
 // no way to tell a message from a reply, so a subscriber may do little else.
 func (s *session) changed() {
-	if s.sub != nil && s.sub.total() == 0 && s.sub.asking == nil && len(s.sub.backlog) == 0 {
+	if s.sub != nil && s.monitor == nil && s.sub.total() == 0 && s.sub.asking == nil && len(s.sub.backlog) == 0 {
 		s.sub = nil
 	}
 	s.policy = s.w.policyOf(s.local)
@@ -235,28 +241,30 @@ func (s *session) changed() {
 // listening tells whether the session is in what Redis calls subscriber mode.
 func (s *session) listening() bool { return s.sub != nil && s.policy.listening == nil }
 
-// Message is pool.Listener's. It goes out at once, but not into the middle of a
-// reply: then it waits, and with it further requests, so that an end is near.
+// Message is pool.Listener's.
 func (l *subscriber) Message(frame []byte) {
+	if l.s.protocol == resp.RESP3 {
+		l.push = append(append(l.push[:0], '>'), frame[1:]...)
+		frame = l.push
+	}
+	l.deliver(frame)
+}
+
+// deliver sends something that is no reply. It goes out at once, but not into the
+// middle of a reply: then it waits, and with it further requests, so that an end
+// is near.
+func (l *subscriber) deliver(frame []byte) {
 	s := l.s
 	if !s.conn.Open() {
 		return
 	}
 	inside := s.head != s.tail && s.place(s.head).state == passing
 	if !inside && len(l.backlog) == 0 {
-		if s.protocol == resp.RESP3 {
-			s.conn.Append([]byte{'>'})
-			frame = frame[1:]
-		}
 		s.conn.Write(frame)
 		s.checkOutput()
 		return
 	}
-	start := len(l.backlog)
 	l.backlog = append(l.backlog, frame...)
-	if s.protocol == resp.RESP3 {
-		l.backlog[start] = '>'
-	}
 	s.far += len(frame)
 	s.blocked = true
 	s.checkOutput()

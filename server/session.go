@@ -28,10 +28,11 @@ type session struct {
 	limits   *resp.Limits
 	wantAuth bool // AUTH has yet to come
 
-	tx     *transaction // since MULTI
-	pin    *pin         // a connection of its own
-	sub    *subscriber  // what it is subscribed to; nil if nothing
-	window int          // requests that may be without reply at once; 0 while the session is held
+	tx      *transaction // since MULTI
+	pin     *pin         // a connection of its own
+	monitor *monitoring  // since MONITOR
+	sub     *subscriber  // what it is subscribed to; nil if nothing
+	window  int          // requests that may be without reply at once; 0 while the session is held
 
 	line       []place // a ring, its size a power of two
 	head, tail uint32  // numbers of the oldest request without a reply and of the next one
@@ -332,6 +333,7 @@ func (s *session) close() {
 func (s *session) gone() {
 	s.closing = true
 	s.dropPin(false)
+	s.endMonitor()
 	s.unsubscribeAll()
 	s.w.loop.Release(s.early)
 	s.early, s.earlyLive, s.line = nil, 0, nil

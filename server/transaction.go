@@ -27,6 +27,7 @@ type transaction struct {
 	writes  bool     // a request may change something, so that CLIENT PAUSE holds it back
 	scripts []*proof // of its scripts, those that have yet to show that they are quick
 	pauses  pause    // what CLIENT PAUSE and UNPAUSE among the requests come to
+	shown   string   // of its requests, what MONITOR shows
 	selects int      // the database that SELECT leaves; -1 if there is none
 	apart   bool     // sent over a connection of its own, though nothing is watched
 	run     *run     // its scripts under way

@@ -13,17 +13,20 @@ type unrest struct {
 	busy   map[int][]byte // servers that answer -BUSY, with the reply
 	paused int64          // until when servers hold writes back, as eventloop.Loop.Now; 0 if they don't
 
-	runs     map[*run]bool     // scripts on connections of their own
-	scripted bool              // a script has been run
-	asking   map[int]bool      // servers that are being asked whether they are busy
-	waiting  map[*session]bool // sessions that await the end of the pause
+	runs      map[*run]bool     // scripts on connections of their own
+	scripted  bool              // a script has been run
+	asking    map[int]bool      // servers that are being asked whether they are busy
+	monitored int               // MONITORs, over all loops
+	monitors  map[*session]bool // those of this loop
+
+	waiting map[*session]bool // sessions that await the end of the pause
 }
 
 func newUnrest() *unrest {
-	return &unrest{busy: map[int][]byte{}, runs: map[*run]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}}
+	return &unrest{busy: map[int][]byte{}, runs: map[*run]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}, monitors: map[*session]bool{}}
 }
 
-func (u *unrest) any() bool { return len(u.busy) > 0 || u.paused != 0 }
+func (u *unrest) any() bool { return len(u.busy) > 0 || u.paused != 0 || u.monitored > 0 }
 
 // policyOf is the policy of a pool's sessions that are not subscribed.
 func (w *worker) policyOf(local *pool.Local) *policy {
@@ -65,13 +68,20 @@ func (w *worker) calm() {
 // the request must wait.
 func (s *session) unsettled(cmd *command.Command, args [][]byte, raw []byte) bool {
 	u := s.w.unrest[s.local.Conf().Name]
-	switch {
-	case s.refuseBusy(u, cmd, args):
+	if s.refuseBusy(u, cmd, args) {
 		return true
-	case len(u.busy) > 0 && cmd.Route == command.DefaultShard && cmd.Flags&command.FlagAllowBusy != 0 && s.tx == nil:
-		return s.block(cmd, args, raw) // not behind the script
-	case u.paused != 0 && s.tx == nil && pausable(cmd):
-		return s.runPaused(u, cmd, args, raw)
 	}
-	return s.route(cmd, args, raw)
+	run := func() bool {
+		switch {
+		case len(u.busy) > 0 && cmd.Route == command.DefaultShard && cmd.Flags&command.FlagAllowBusy != 0 && s.tx == nil:
+			return s.block(cmd, args, raw) // not behind the script
+		case u.paused != 0 && s.tx == nil && pausable(cmd):
+			return s.runPaused(u, cmd, args, raw)
+		}
+		return s.route(cmd, args, raw)
+	}
+	if u.monitored > 0 {
+		return s.runShown(cmd, args, run)
+	}
+	return run()
 }

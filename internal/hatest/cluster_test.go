@@ -236,7 +236,7 @@ func TestServersJoinAndLeaveAClusterUnseen(t *testing.T) {
 	redistest.CheckLeaks(t)
 	c := startCluster(t, 2, 0)
 	p, log := serveCluster(t, c)
-	r := Load{Clients: 8, Pause: 2 * time.Millisecond}.Start(t, p.Addr)
+	r := Load{Clients: 8, Depth: 4, Pause: 2 * time.Millisecond}.Start(t, p.Addr)
 	r.Progress(20, patience)
 	added := c.Add()
 	for i, slot := range r.usedSlots() {

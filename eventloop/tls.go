@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -124,39 +126,65 @@ type relay struct {
 	ended      atomic.Int32          // how many of the two goroutines have
 }
 
-const (
-	// relayBuffer is the plaintext of the largest record of TLS.
-	relayBuffer = 16 << 10
+// linger is how long what was written before a Close has to leave.
+const linger = time.Second
 
-	// linger is how long what was written before a Close has to leave.
-	linger = time.Second
-)
+// Buffers of relays are taken when there is something to carry: a connection that
+// is silent, as a blocked client's, holds next to none.
+type relayBuffer [64 << 10]byte
+
+var relayBuffers = sync.Pool{New: func() any { return new(relayBuffer) }}
+
+// smallRead is the buffer that a decrypt which waits does hold.
+const smallRead = 4 << 10
 
 // encrypt carries what the loop writes until it closes its end.
 func (r *relay) encrypt() {
 	defer r.end()
-	b := make([]byte, 4*relayBuffer)
 	for {
-		n, err := r.local.Read(b)
-		if err != nil {
-			r.close()
-			return
-		}
-		if _, err := r.tls.Write(b[:n]); err != nil {
+		b, n, err := r.readLocal()
+		if n > 0 {
+			_, err = r.tls.Write(b[:n])
+			relayBuffers.Put(b)
+			if err == nil {
+				continue
+			}
 			// Perhaps the peer has said why it does not want more, so decrypt gets
 			// time to read that.
 			r.unwritable.Store(&err)
 			r.raw.SetReadDeadline(time.Now().Add(linger))
 			return
 		}
+		r.close()
+		return
 	}
+}
+
+// readLocal waits for what the loop writes and returns it in a buffer to be given
+// back, unless n is 0: then the loop has closed its end.
+func (r *relay) readLocal() (b *relayBuffer, n int, err error) {
+	raw, err := r.local.SyscallConn()
+	if err != nil {
+		return nil, 0, err
+	}
+	errClosed := raw.Read(func(fd uintptr) bool {
+		b = relayBuffers.Get().(*relayBuffer)
+		if n, err = read(int(fd), b[:]); n > 0 {
+			return true
+		}
+		relayBuffers.Put(b)
+		n = 0
+		return err != syscall.EAGAIN
+	})
+	return b, n, cmp.Or(errClosed, err)
 }
 
 // decrypt carries what the peer writes. When the peer ends its side, so does the
 // loop's connection read its end, and what the loop writes is still carried.
 func (r *relay) decrypt() {
 	defer r.end()
-	b := make([]byte, relayBuffer)
+	small := make([]byte, smallRead)
+	b, large := small, (*relayBuffer)(nil)
 	for {
 		n, err := r.tls.Read(b)
 		if n > 0 {
@@ -173,6 +201,14 @@ func (r *relay) decrypt() {
 			r.fail(err)
 			r.close()
 			return
+		}
+		switch {
+		case large == nil && n == len(small): // there is more
+			large = relayBuffers.Get().(*relayBuffer)
+			b = large[:]
+		case large != nil && n < len(small):
+			relayBuffers.Put(large)
+			b, large = small, nil
 		}
 	}
 }

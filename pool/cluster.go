@@ -120,7 +120,7 @@ func (l *Local) replace() {
 		var stay []*errand
 		for _, e := range sh.parked {
 			if shard, ok := l.owner(m, e.request); ok && shard != sh.index {
-				e.shard = l.shards[shard]
+				e.shard = l.shardAt(shard)
 				e.send()
 			} else {
 				stay = append(stay, e)
@@ -185,6 +185,15 @@ func unbracket(addr string) string {
 		break
 	}
 	return addr
+}
+
+// shardAt returns this loop's part of a shard that a Map names: the Map may be
+// ahead of what the loop has heard.
+func (l *Local) shardAt(shard int) *localShard {
+	if shard >= len(l.shards) {
+		l.grow()
+	}
+	return l.shards[shard]
 }
 
 // grow makes this loop's part of the shards that were met since.

@@ -61,8 +61,7 @@ func (n *Lanes) Resend(shard int, client uint64, r pipeline.Request, reply []byt
 func (e *errand) resend() {
 	if l := e.lanes.l; l.owner != nil && l.Map().Slotted() {
 		if shard, ok := l.owner(l.Map(), e.request); ok {
-			l.grow()
-			e.shard = l.shards[shard]
+			e.shard = l.shardAt(shard)
 		}
 	}
 	e.send()

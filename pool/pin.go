@@ -25,10 +25,7 @@ type pinKey struct {
 // lost.
 func (n *Lanes) Pin(shard int) (*pipeline.Conn, error) {
 	l := n.l
-	if shard >= len(l.shards) {
-		l.grow()
-	}
-	sh := l.shards[shard]
+	sh := l.shardAt(shard)
 	key := pinKey{link{shard: shard, server: sh.primary}, n.kind}
 	for spare := l.pins[key]; len(spare) > 0; {
 		last := len(spare) - 1

@@ -140,7 +140,7 @@ func (h *hub) feedOf(shard int) *feed {
 	if h.feeds[shard] == nil {
 		f := &feed{hub: h, server: shard}
 		h.feeds[shard] = f
-		f.aim(h.l.shards[shard].primary)
+		f.aim(h.l.shardAt(shard).primary)
 	}
 	return h.feeds[shard]
 }
@@ -182,7 +182,7 @@ func (f *feed) join(t *topic, p *part) {
 // ask has a topic subscribed to at one more server.
 func (h *hub) ask(t *topic, server int) {
 	p := part{server: server}
-	if h.l.shards[server].primary == nil {
+	if h.l.shardAt(server).primary == nil {
 		t.parts = append(t.parts, p) // pending until there is one
 		return
 	}

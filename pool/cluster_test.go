@@ -1,0 +1,38 @@
+package pool
+
+import (
+	"testing"
+
+	"ringway/conf"
+	"ringway/eventloop"
+	"ringway/pipeline"
+)
+
+type nobody struct{}
+
+func (nobody) Joined(*Subscription, []byte) {}
+func (nobody) Message([]byte)               {}
+
+// Another loop, or the control plane, may have put a shard on the Map of which
+// this loop has not heard.
+func TestALoopFollowsAMapThatIsAheadOfIt(t *testing.T) {
+	p, _ := newPool(t, 1, func(c *conf.Pool) { c.Topology = conf.Cluster })
+	loop, err := eventloop.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := p.NewLocal(loop, nil)
+	p.SetCluster([]ClusterShard{
+		{ID: "a", View: View{Primary: Member{Addr: "127.0.0.1:1"}}},
+		{ID: "b", View: View{Primary: Member{Addr: "127.0.0.1:2"}}},
+		{ID: "c", View: View{Primary: Member{Addr: "127.0.0.1:3"}}, Slots: []SlotRange{{0, 16383}}},
+	})
+	sub, _, _ := l.Join(pipeline.Channel, "news", nobody{})
+	if len(l.shards) != 3 {
+		t.Errorf("the loop knows %d shards, want 3", len(l.shards))
+	}
+	l.Leave(sub, nil)
+	l.Close()
+	loop.Stop()
+	loop.Run()
+}

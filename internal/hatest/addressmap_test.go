@@ -1,0 +1,133 @@
+package hatest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ringway/internal/redistest"
+)
+
+// forwarder is the only way to a server for those behind it, as NAT is.
+type forwarder struct {
+	addr string
+
+	mu    sync.Mutex // guards ports
+	ports map[string]bool
+}
+
+// forward carries connections to target until the test ends.
+func forward(t *testing.T, target string) *forwarder {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &forwarder{addr: ln.Addr().String(), ports: map[string]bool{}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", target)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			f.mu.Lock()
+			f.ports[out.LocalAddr().String()] = true
+			f.mu.Unlock()
+			carry := func(to, from net.Conn) {
+				io.Copy(to, from)
+				to.Close()
+				from.Close()
+			}
+			wg.Go(func() { carry(in, out) })
+			wg.Go(func() { carry(out, in) })
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		wg.Wait() // the proxy has closed its connections before
+	})
+	return f
+}
+
+// behind puts a forwarder before each server and returns the setting that tells
+// of them, and the forwarders.
+func behind(t *testing.T, servers ...*redistest.Server) (setting string, all map[*redistest.Server]*forwarder) {
+	t.Helper()
+	all = map[*redistest.Server]*forwarder{}
+	var entries []string
+	for _, s := range servers {
+		all[s] = forward(t, s.Addr())
+		entries = append(entries, fmt.Sprintf("%q = %q", s.Addr(), all[s].addr))
+	}
+	return "address_map = { " + strings.Join(entries, ", ") + " }", all
+}
+
+var clientLine = regexp.MustCompile(`addr=(\S+) .* name= .* flags=N .* cmd=(\S+)`)
+
+// checkForwarded fails the test for each nameless client that has come to a server
+// another way; Sentinels have names, and replicas other flags.
+func checkForwarded(t *testing.T, all map[*redistest.Server]*forwarder) {
+	t.Helper()
+	for s, f := range all {
+		through := 0
+		f.mu.Lock()
+		for _, m := range clientLine.FindAllStringSubmatch(s.Do("CLIENT", "LIST"), -1) {
+			switch {
+			case f.ports[m[1]]:
+				through++
+			case m[2] != "client|list": // the test's own
+				t.Errorf("%s: a connection from %s does not come through the map's address, last command %s", s.Addr(), m[1], m[2])
+			}
+		}
+		f.mu.Unlock()
+		if through == 0 {
+			t.Errorf("%s: nobody came through the map's address", s.Addr())
+		}
+	}
+}
+
+func TestSentinelsAddressesAreMapped(t *testing.T) {
+	redistest.CheckLeaks(t)
+	g := redistest.StartGroup(t, 1)
+	sentinels := redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": g})
+	replica := g.Replicas[0]
+	setting, all := behind(t, g.Primary, replica)
+	p := Serve(t, `topology = "sentinel"`, `masters = ["s1"]`, "sentinels"+strings.TrimPrefix(Servers(sentinels...), "servers"), setting)
+	load := Load{Clients: 4, Depth: 4, Pause: time.Millisecond}.Start(t, p.Addr)
+	load.Progress(50, time.Minute)
+	checkForwarded(t, all)
+	if got := sentinels[0].Do("SENTINEL", "FAILOVER", "s1"); got != "+OK\r\n" {
+		t.Fatal(got)
+	}
+	redistest.Eventually(t, time.Minute, "the replica is primary", func() bool {
+		return strings.HasPrefix(replica.Do("ROLE"), "*3\r\n$6\r\nmaster")
+	})
+	load.Progress(50, time.Minute)
+	load.Finish()
+	checkForwarded(t, map[*redistest.Server]*forwarder{replica: all[replica]})
+}
+
+func TestClustersAddressesAreMapped(t *testing.T) {
+	redistest.CheckLeaks(t)
+	groups := redistest.StartCluster(t, 3, 0)
+	setting, all := behind(t, groups[0].Primary, groups[1].Primary, groups[2].Primary)
+	seed := fmt.Sprintf("servers = [%q]", all[groups[0].Primary].addr)
+	p := Serve(t, `topology = "cluster"`, seed, setting)
+	load := Load{Clients: 4, Depth: 4, Pause: time.Millisecond}.Start(t, p.Addr)
+	load.Progress(200, time.Minute)
+	if report := load.Finish(); len(report.Errors) > 0 {
+		t.Errorf("clients got %v", report.Errors)
+	}
+	checkForwarded(t, all)
+}

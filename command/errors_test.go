@@ -28,7 +28,7 @@ func TestErrorWords(t *testing.T) {
 		f(AppendDenied(nil, c, byteArgs(args...)), want)
 	}
 	denied("-ERR unknown command 'SFLUSH', with args beginning with: '0' '1' ", "SFLUSH", "0", "1")
-	denied("-ERR unknown subcommand 'tracking'. Try CLIENT HELP.", "client", "tracking", "on")
+	denied("-ERR unknown subcommand 'set'. Try HIMPORT HELP.", "himport", "set", "k", "f", "v")
 	denied("-ERR command 'shutdown' is not allowed by this proxy: it administers a server that others share", "SHUTDOWN")
 	f(AppendGuarded(nil, ByName("config|get")), "-ERR command 'config|get' is not allowed by this proxy: it administers a server that others share; the pool's allow_commands allows it")
 	f(AppendForbidden(nil, ByName("get")), "-ERR command 'get' is not allowed by this proxy: the pool's deny_commands refuses it")

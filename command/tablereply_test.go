@@ -88,7 +88,7 @@ func TestCommandInfoAndDocsOfNames(t *testing.T) {
 	if got := canonical(docs[1]); got != want {
 		t.Errorf("DOCS MGET: %s", got)
 	}
-	if got := canonical(docs[3]); !strings.Contains(got, "string:subcommands=(string:client|getname=(string:summary=") {
+	if got := canonical(docs[3]); !strings.Contains(got, "string:subcommands=(string:client|caching=(string:summary=") {
 		t.Errorf("DOCS CLIENT: %s", got)
 	}
 }

@@ -74,6 +74,7 @@ type Subscriber struct {
 	state  state           // idle, dialing, ready or down
 	scan   resp.ReplyState
 	asked  []question // awaiting answers, oldest first
+	tracks bool       // after NewTracker
 	proven bool       // the server has answered something on this connection
 
 	cause    error // down: why
@@ -98,6 +99,8 @@ const (
 	pings
 	joins
 	leaves
+	identifies // CLIENT ID
+	trackings  // CLIENT TRACKING
 )
 
 const (
@@ -191,10 +194,18 @@ func (s *Subscriber) connected(fd int, err error) {
 	if s.cfg.Password != "" {
 		s.ask(greets, nil)
 	}
+	if s.tracks {
+		s.ask(identifies, nil)
+	} else {
+		s.joinAll()
+	}
+	s.watch.After(s.limit())
+}
+
+func (s *Subscriber) joinAll() {
 	for t := range s.topics {
 		s.ask(joins, t)
 	}
-	s.watch.After(s.limit())
 }
 
 func (s *Subscriber) limit() time.Duration {
@@ -218,7 +229,13 @@ func (s *Subscriber) ask(v verb, t *Topic) {
 		}
 	case leaves:
 		args = [][]byte{[]byte(t.Kind.String() + "unsubscribe"), []byte(t.Name)}
+	case identifies:
+		args = [][]byte{[]byte("CLIENT"), []byte("ID")}
 	}
+	s.send(v, t, args)
+}
+
+func (s *Subscriber) send(v verb, t *Topic, args [][]byte) {
 	s.asked = append(s.asked, question{verb: v, topic: t, at: s.loop.Now()})
 	s.conn.Append(resp.AppendRequest(nil, args))
 }
@@ -404,6 +421,12 @@ func (s *Subscriber) answered(frame []byte) error {
 	if !s.proven {
 		s.proven, s.backoff = true, 0
 		s.obs.Succeeded()
+	}
+	switch q.verb {
+	case identifies:
+		return s.identified(frame)
+	case trackings:
+		return s.tracked(frame)
 	}
 	if q.verb == leaves {
 		s.feed.Left(q.topic)

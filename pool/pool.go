@@ -133,6 +133,7 @@ type Local struct {
 	pins   map[pinKey][]*pipeline.Conn // pinned connections that no client has
 	lent   map[*pipeline.Conn]pinKey   // and those that clients have
 	hub    *hub                        // of subscriptions; nil until the first
+	ears   *ears                       // that listen for changes; nil while nobody tracks
 	hedges hedges
 }
 

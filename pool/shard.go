@@ -225,6 +225,9 @@ func (l *Local) leave(old *server, sh *localShard) {
 	if l.hub != nil {
 		l.hub.retarget(sh)
 	}
+	if l.ears != nil && sh.index < len(l.ears.all) {
+		l.ears.all[sh.index].aim(sh.primary)
+	}
 }
 
 // hold has writes wait.

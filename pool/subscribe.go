@@ -353,6 +353,7 @@ func (f *feed) Message(kind pipeline.TopicKind, name, frame []byte) {
 
 // rehome moves subscriptions to where they belong, after the Map was swapped.
 func (l *Local) rehome() {
+	l.ears.moved()
 	if l.hub == nil {
 		return
 	}
@@ -387,6 +388,7 @@ func (h *hub) move(t *topic, shards []int) {
 
 // closeSubscriptions closes the connections for good.
 func (l *Local) closeSubscriptions() {
+	l.Untrack()
 	if l.hub != nil {
 		for _, f := range l.hub.feeds {
 			if f != nil {

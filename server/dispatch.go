@@ -31,10 +31,16 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.sendCounting(cmd, args, raw, server)
 		}
 	}
-	if s.readsApart && cmd.IsReadonly() {
+	if s.mayReadApart(cmd) {
 		return s.sendRead(server, raw)
 	}
 	return s.send(server, raw)
+}
+
+// mayReadApart tells whether a request may go to a replica. What a client keeps
+// and tracks must not be older than what it was told of.
+func (s *session) mayReadApart(cmd *command.Command) bool {
+	return s.readsApart && s.tracking == nil && cmd.IsReadonly()
 }
 
 // to is the shared connection to a shard's primary.

@@ -47,7 +47,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
 		return true
 	}
-	reads := s.readsApart && cmd.IsReadonly()
+	reads := s.mayReadApart(cmd)
 	if len(args) == 1+step {
 		return s.sendWhole(s.local.Map().Index(args[1]), reads, raw)
 	}

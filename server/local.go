@@ -26,6 +26,8 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"client|getname": clientGetName, "client|setname": clientSetName, "client|setinfo": clientSetInfo,
 	"client|id": clientID, "client|info": clientInfoLine, "client|list": clientList, "client|kill": clientKill,
 	"client|no-evict": clientSwitch, "client|no-touch": clientSwitch,
+	"client|tracking": clientTracking, "client|caching": clientCaching,
+	"client|getredir": clientGetRedir, "client|trackinginfo": clientTrackingInfo,
 	"client|reply": clientReply, "client|unblock": clientUnblock,
 	"monitor": monitor,
 })
@@ -98,6 +100,7 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.unwatch()
 	s.endMonitor()
 	s.unsubscribeAll()
+	s.untrack()
 	s.changed()
 	s.deauthenticate()
 	return append(dst, "+RESET\r\n"...)

@@ -32,7 +32,12 @@ type session struct {
 	pin     *pin         // a connection of its own
 	monitor *monitoring  // since MONITOR
 	sub     *subscriber  // what it is subscribed to; nil if nothing
-	window  int          // requests that may be without reply at once; 0 while the session is held
+
+	tracking      *tracking // CLIENT TRACKING; nil if it is off
+	targets       int       // clients whose invalidations go to this one
+	interjections []byte    // what is no reply and waits for the end of one
+
+	window int // requests that may be without reply at once; 0 while the session is held
 
 	line       []place // a ring, its size a power of two
 	head, tail uint32  // numbers of the oldest request without a reply and of the next one
@@ -259,7 +264,7 @@ func (s *session) RunDeferred() {
 	if !s.conn.Open() {
 		return
 	}
-	if s.sub != nil && !s.flushBacklog() {
+	if s.tracking != nil && !s.tracking.flush() || s.interjections != nil && !s.flushInterjections() || s.sub != nil && !s.flushBacklog() {
 		return // the rest of the reply is to come, and will settle again
 	}
 	if s.blocked && !s.closing {
@@ -335,6 +340,7 @@ func (s *session) gone() {
 	s.dropPin(false)
 	s.endMonitor()
 	s.unsubscribeAll()
+	s.untrack()
 	s.w.loop.Release(s.early)
 	s.early, s.earlyLive, s.line = nil, 0, nil
 	s.w.remove(s)
@@ -343,5 +349,5 @@ func (s *session) gone() {
 // quiet tells whether nothing of the session is under way.
 func (s *session) quiet() bool {
 	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0 &&
-		s.pin == nil && s.sub == nil && s.awaited == 0
+		s.pin == nil && s.sub == nil && s.tracking == nil && s.targets == 0 && s.awaited == 0
 }

@@ -31,6 +31,7 @@ type transaction struct {
 	selects int      // the database that SELECT leaves; -1 if there is none
 	apart   bool     // sent over a connection of its own, though nothing is watched
 	run     *run     // its scripts under way
+	reads   [][]byte // keys that CLIENT TRACKING is to note
 	fenced  bool     // a request's reply may not end where it should
 
 	// After EXEC.
@@ -135,6 +136,11 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 	}
 	tx.unit = append(tx.unit, raw...)
 	tx.fenced = tx.fenced || cmd.NeedsFence()
+	if t := tx.s.tracking; t != nil && t.reads(cmd) {
+		for _, key := range t.keysOf(cmd, args) {
+			tx.reads = append(tx.reads, bytes.Clone(key))
+		}
+	}
 	tx.queued++
 	tx.writes = tx.writes || pausable(cmd)
 	tx.pauses.note(cmd, args)
@@ -243,6 +249,9 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 		tx.run = s.w.unrest[s.local.Conf().Name].begin(max(tx.server, 0), s.w.loop.Now(), tx.scripts...)
 	}
 	tx.number = s.push()
+	if t := s.tracking; t != nil && tx.reads != nil {
+		t.sent(tx.number, t.note(tx.reads))
+	}
 	tx.left = tx.queued + 2
 	tx.unit = append(tx.unit, requestExec...)
 	tx.conn = conn

@@ -58,15 +58,26 @@ func (w *worker) upset(name string, change func(u *unrest)) {
 func (w *worker) calm() {
 	for name, local := range w.locals {
 		w.askStalled(name, local)
+		for t := range w.trackers[name].clients {
+			t.hurry()
+		}
 		if u := w.unrest[name]; u.paused != 0 && w.loop.Now() >= u.paused {
 			w.endPause(name)
 		}
 	}
 }
 
-// unsettled runs a request while there is unrest. Like handle, it reports false if
+// unsettled runs a request while there is unrest, or of a client that tracks. Like handle, it reports false if
 // the request must wait.
 func (s *session) unsettled(cmd *command.Command, args [][]byte, raw []byte) bool {
+	if s.tracking != nil {
+		return s.heed(cmd, args, raw)
+	}
+	return s.guarded(cmd, args, raw)
+}
+
+// guarded is unsettled for a client that does not track.
+func (s *session) guarded(cmd *command.Command, args [][]byte, raw []byte) bool {
 	u := s.w.unrest[s.local.Conf().Name]
 	if s.refuseBusy(u, cmd, args) {
 		return true

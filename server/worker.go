@@ -22,6 +22,7 @@ type worker struct {
 	locals   map[string]*pool.Local   // by the pool's name
 	unrest   map[string]*unrest       // by the pool's name
 	scripts  map[string]*scriptMemory // by the pool's name
+	trackers map[string]*tracker      // by the pool's name
 	sessions []*session
 
 	// Scratch.
@@ -58,7 +59,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		},
 		locals:  map[string]*pool.Local{},
 		unrest:  map[string]*unrest{},
-		scripts: map[string]*scriptMemory{},
+		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{},
 		scratch: make([]byte, 0, 1<<10),
 		failure: make([]byte, 0, 256),
 	}
@@ -66,6 +67,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		w.locals[p.Conf().Name] = w.join(p)
 		w.unrest[p.Conf().Name] = newUnrest()
 		w.scripts[p.Conf().Name] = newScriptMemory()
+		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])
 	}
 	w.tick = loop.NewTimer(w.onTick)
 	w.tick.After(tickEvery)

@@ -1,0 +1,236 @@
+package server
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidwall/redcon"
+
+	"ringway/command"
+	"ringway/resp"
+)
+
+// clientTracking runs CLIENT TRACKING. The errors are Redis's.
+func clientTracking(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	t, id, problem := parseTracking(args[3:])
+	on := strings.ToLower(string(args[2]))
+	switch {
+	case problem != "":
+		return appendErr(dst, problem)
+	case on == "off":
+		s.untrack()
+		return append(dst, replyOK...)
+	case on != "on":
+		return appendErr(dst, "ERR syntax error")
+	}
+	if id == 0 {
+		if problem := s.mayTrack(t); problem != "" {
+			return appendErr(dst, problem)
+		}
+	}
+	t.number = s.push()
+	s.hold()
+	if id == 0 {
+		s.track(t)
+	} else { // the other client may be on another loop
+		s.findClient(id, func(w *worker, to *session) { s.foundTarget(t, id, w, to) })
+	}
+	return nil
+}
+
+// foundTarget goes on when it is known where the client is that is to be told.
+func (s *session) foundTarget(t *tracking, id uint64, w *worker, to *session) {
+	problem := "ERR The client ID you want redirect to does not exist"
+	if to != nil {
+		t.redirect = &redirect{from: t, id: id, w: w, to: to}
+		problem = s.mayTrack(t)
+	}
+	if !s.conn.Open() || problem != "" {
+		if t.redirect != nil {
+			t.redirect.end()
+		}
+		s.answerHeld(t.number, appendErr(nil, problem))
+		return
+	}
+	s.track(t)
+}
+
+// parseTracking reads the options of CLIENT TRACKING.
+func parseTracking(args [][]byte) (t *tracking, redirect uint64, problem string) {
+	t = &tracking{}
+	for i := 0; i < len(args); i++ {
+		more := i+1 < len(args)
+		switch option := strings.ToLower(string(args[i])); {
+		case option == "redirect" && more:
+			i++
+			if redirect != 0 {
+				return nil, 0, "ERR A client can only redirect to a single other client"
+			}
+			n, ok := resp.ParseInt(args[i])
+			if !ok {
+				return nil, 0, "ERR value is not an integer or out of range"
+			}
+			if n <= 0 {
+				return nil, 0, "ERR The client ID you want redirect to does not exist"
+			}
+			redirect = uint64(n)
+		case option == "bcast":
+			t.bcast = true
+		case option == "optin":
+			t.optin = true
+		case option == "optout":
+			t.optout = true
+		case option == "noloop":
+			t.noloop = true
+		case option == "prefix" && more:
+			i++
+			t.prefixes = append(t.prefixes, string(args[i]))
+		default:
+			return nil, 0, "ERR syntax error"
+		}
+	}
+	return t, redirect, ""
+}
+
+// mayTrack returns what is wrong with what a client wants to track now.
+func (s *session) mayTrack(t *tracking) (problem string) {
+	was := s.tracking
+	const first = " before disabling tracking for this client, and then re-enabling it with a different mode."
+	switch {
+	case !t.bcast && len(t.prefixes) > 0:
+		return "ERR PREFIX option requires BCAST mode to be enabled"
+	case was != nil && was.bcast != t.bcast:
+		return "ERR You can't switch BCAST mode on/off" + first
+	case t.bcast && (t.optin || t.optout):
+		return "ERR OPTIN and OPTOUT are not compatible with BCAST"
+	case t.optin && t.optout:
+		return "ERR You can't use both OPTIN mode and OPTOUT mode"
+	case was != nil && (t.optin && was.optout || t.optout && was.optin):
+		return "ERR You can't switch OPTIN/OPTOUT mode" + first
+	}
+	const alone = ". Prefixes for a single client must not overlap."
+	for i, prefix := range t.prefixes {
+		if was != nil {
+			for _, have := range was.prefixes {
+				if overlap(have, prefix) {
+					return "ERR Prefix '" + prefix + "' overlaps with an existing prefix '" + have + "'" + alone
+				}
+			}
+		}
+		for _, other := range t.prefixes[i+1:] {
+			if overlap(prefix, other) {
+				return "ERR Prefix '" + prefix + "' overlaps with another provided prefix '" + other + "'" + alone
+			}
+		}
+	}
+	return ""
+}
+
+func overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
+// track has the client track. What it has read before it still tracks.
+func (s *session) track(t *tracking) {
+	t.s = s
+	tr := s.tracker()
+	if t.bcast && len(t.prefixes) == 0 && (s.tracking == nil || len(s.tracking.prefixes) == 0) {
+		t.prefixes = []string{""}
+	}
+	was := s.tracking
+	if was == nil {
+		tr.start(t)
+		return
+	}
+	if was.redirect != nil {
+		was.redirect.end()
+	}
+	was.optin, was.optout, was.noloop, was.redirect = t.optin, t.optout, t.noloop, t.redirect
+	was.prefixes = append(was.prefixes, t.prefixes...)
+	if was.redirect != nil {
+		was.redirect.from = was
+	}
+	s.answerHeld(t.number, replyOK)
+}
+
+// answerHeld answers a request for which the session was held.
+func (s *session) answerHeld(number uint32, reply []byte) {
+	s.release()
+	if s.conn.Open() && (s.blocked || s.eof) {
+		s.settle()
+	}
+	s.finish(number, reply)
+}
+
+// clientCaching runs CLIENT CACHING.
+func clientCaching(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	t := s.tracking
+	if t == nil || !t.optin && !t.optout {
+		return appendErr(dst, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+	}
+	switch strings.ToLower(string(args[2])) {
+	case "yes":
+		if !t.optin {
+			return appendErr(dst, "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
+		}
+	case "no":
+		if !t.optout {
+			return appendErr(dst, "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
+		}
+	default:
+		return appendErr(dst, "ERR syntax error")
+	}
+	t.caching = true
+	return append(dst, replyOK...)
+}
+
+// redirection is the client that invalidations go to: 0 for this one, -1 if
+// nothing is tracked.
+func (s *session) redirection() int64 {
+	switch t := s.tracking; {
+	case t == nil:
+		return -1
+	case t.redirect == nil:
+		return 0
+	default:
+		return int64(t.redirect.id)
+	}
+}
+
+func clientGetRedir(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
+	return redcon.AppendInt(dst, s.redirection())
+}
+
+func clientTrackingInfo(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
+	flags := []string{"off"}
+	var prefixes []string
+	if t := s.tracking; t != nil {
+		flags[0] = "on"
+		for _, f := range []struct {
+			name string
+			set  bool
+		}{
+			{"bcast", t.bcast}, {"optin", t.optin}, {"caching-yes", t.optin && t.caching}, {"optout", t.optout},
+			{"caching-no", t.optout && t.caching}, {"noloop", t.noloop}, {"broken_redirect", t.redirect != nil && t.redirect.broken},
+		} {
+			if f.set {
+				flags = append(flags, f.name)
+			}
+		}
+		prefixes = slices.Clone(t.prefixes)
+	}
+	dst = s.appendMap(dst, 3)
+	dst = redcon.AppendBulkString(dst, "flags")
+	lead := byte('*')
+	if s.protocol == resp.RESP3 {
+		lead = '~'
+	}
+	dst = appendHeader(dst, lead, len(flags))
+	for _, f := range flags {
+		dst = redcon.AppendBulkString(dst, f)
+	}
+	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "redirect"), s.redirection())
+	dst = redcon.AppendArray(redcon.AppendBulkString(dst, "prefixes"), len(prefixes))
+	for _, p := range prefixes {
+		dst = redcon.AppendBulkString(dst, p)
+	}
+	return dst
+}

@@ -1,0 +1,379 @@
+package server
+
+import (
+	"slices"
+	"strings"
+
+	"ringway/command"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// CLIENT TRACKING is done here rather than by the servers, for connections to
+// them are shared. While a loop has a client that tracks, it listens to all
+// shards: each tells of every key that changes (pool.Local.Track). Which client
+// has read which key is known here.
+//
+// No client may keep a value that has changed since. So a key is noted before the
+// request to read it is sent; what is invalidated while replies are under way is
+// told behind them; where a shard can't be heard, a key that was read is
+// invalidated as soon as it was; and when one is lost, everything is.
+
+// tracker is one loop's clients of a pool that track.
+type tracker struct {
+	w       *worker
+	local   *pool.Local
+	clients map[*tracking]struct{}
+	readers map[string][]*tracking // by key, who has read it
+	waiting []*tracking            // are to be told that they track as soon as all shards are heard
+}
+
+// tracking is what one client tracks. It is over when s is nil.
+type tracking struct {
+	s        *session
+	live     bool // the client was told that it tracks
+	bcast    bool
+	optin    bool
+	optout   bool
+	noloop   bool
+	caching  bool     // CLIENT CACHING was called for the next request
+	prefixes []string // of BCAST
+	redirect *redirect
+
+	number  uint32 // of the request that waits to be answered
+	reader  bool   // a request that reads was sent
+	lastOne uint32 // its number
+	backlog []push // for after replies that are under way
+}
+
+// push is an invalidation that waits.
+type push struct {
+	behind  uint32 // number of the request behind whose reply it goes
+	payload []byte
+}
+
+func newTracker(w *worker, local *pool.Local) *tracker {
+	return &tracker{w: w, local: local, clients: map[*tracking]struct{}{}, readers: map[string][]*tracking{}}
+}
+
+func (s *session) tracker() *tracker { return s.w.trackers[s.local.Conf().Name] }
+
+// start has a client track, and answers it when all shards are heard, or can't be.
+func (tr *tracker) start(t *tracking) {
+	s := t.s
+	s.tracking = t
+	s.changed()
+	tr.clients[t] = struct{}{}
+	tr.waiting = append(tr.waiting, t)
+	tr.local.Track(tr)
+	tr.Listening()
+}
+
+// Listening is pool.Invalidations'.
+func (tr *tracker) Listening() {
+	if len(tr.waiting) == 0 {
+		return
+	}
+	settled, refusal := tr.local.HearsOrNever()
+	if !settled {
+		return
+	}
+	waiting := tr.waiting
+	tr.waiting = nil
+	for _, t := range waiting {
+		s := t.s
+		if s == nil {
+			continue
+		}
+		reply := replyOK
+		if refusal != nil {
+			reply = refusal
+			s.untrack()
+		}
+		t.live = refusal == nil
+		s.answerHeld(t.number, reply)
+	}
+}
+
+// untrack ends what the client tracks.
+func (s *session) untrack() {
+	t := s.tracking
+	if t == nil {
+		return
+	}
+	s.tracking = nil
+	s.changed()
+	t.s = nil
+	for _, p := range t.backlog {
+		s.far -= len(p.payload)
+	}
+	if t.backlog != nil {
+		s.settle()
+	}
+	if t.redirect != nil {
+		t.redirect.end()
+	}
+	tr := s.tracker()
+	delete(tr.clients, t)
+	if len(tr.clients) == 0 {
+		tr.local.Untrack()
+		tr.readers = map[string][]*tracking{}
+	}
+}
+
+// heed runs a request of a client that tracks. Like handle, it reports false if
+// the request must wait.
+func (s *session) heed(cmd *command.Command, args [][]byte, raw []byte) bool {
+	t, number := s.tracking, s.tail
+	var unheard []byte
+	reads := s.tx == nil && t.reads(cmd)
+	if reads {
+		unheard = t.note(t.keysOf(cmd, args))
+	}
+	if !s.guarded(cmd, args, raw) {
+		return false
+	}
+	if reads && s.tail != number {
+		t.sent(number, unheard)
+	}
+	if s.tx == nil && !strings.HasPrefix(cmd.Name, "client|") {
+		t.caching = false
+	}
+	return true
+}
+
+// reads tells whether keys of a request are to be noted. What a script reads is
+// known to the server alone, so all its keys may be.
+func (t *tracking) reads(cmd *command.Command) bool {
+	if !cmd.IsReadonly() && !cmd.IsScript() {
+		return false
+	}
+	return t.bcast || !t.optin && !t.optout || t.caching == t.optin
+}
+
+// keysOf returns the keys of a request, as parts of args.
+func (t *tracking) keysOf(cmd *command.Command, args [][]byte) (keys [][]byte) {
+	s := t.s
+	at, err := cmd.Keys(args, s.w.keys[:0])
+	s.w.keys = at[:0]
+	if err != nil {
+		return nil
+	}
+	for _, k := range at {
+		keys = append(keys, args[k])
+	}
+	return keys
+}
+
+// note notes keys that are about to be read. It returns those of shards that
+// can't be heard, as an array of bulk strings, or nil if there are none.
+func (t *tracking) note(keys [][]byte) []byte {
+	s := t.s
+	m := s.local.Map()
+	var unheard [][]byte
+	for _, key := range keys {
+		switch {
+		case !s.local.Hears(m.Index(key)):
+			if !t.bcast || t.prefixOf(key) {
+				unheard = append(unheard, key)
+			}
+		case !t.bcast:
+			s.tracker().add(t, key)
+		}
+	}
+	if unheard == nil {
+		return nil
+	}
+	return resp.AppendRequest(nil, unheard)
+}
+
+// sent tells the number of the request whose keys were noted.
+func (t *tracking) sent(number uint32, unheard []byte) {
+	t.reader, t.lastOne = true, number
+	if unheard != nil {
+		t.wait(number, unheard)
+	}
+}
+
+func (t *tracking) prefixOf(key []byte) bool {
+	return slices.ContainsFunc(t.prefixes, func(p string) bool { return len(key) >= len(p) && string(key[:len(p)]) == p })
+}
+
+// add notes that a client reads a key.
+func (tr *tracker) add(t *tracking, key []byte) {
+	readers, known := tr.readers[string(key)]
+	if slices.Contains(readers, t) {
+		return
+	}
+	tr.readers[string(key)] = append(readers, t)
+	if known || len(tr.readers) <= tr.w.conf.TrackingKeys {
+		return
+	}
+	for other := range tr.readers { // any
+		tr.invalidate([]byte(other))
+		break
+	}
+}
+
+// invalidate tells those who have read a key.
+func (tr *tracker) invalidate(key []byte) {
+	readers := tr.readers[string(key)]
+	if readers == nil {
+		return
+	}
+	delete(tr.readers, string(key))
+	payload := appendBulk([]byte("*1\r\n"), key)
+	for _, t := range readers {
+		t.push(payload)
+	}
+}
+
+// Invalidated is pool.Invalidations'.
+func (tr *tracker) Invalidated(keys []byte) {
+	if keys == nil {
+		clear(tr.readers)
+		for t := range tr.clients {
+			t.push(nil)
+		}
+		return
+	}
+	payloads := map[string][]byte{} // by prefix
+	for t := range tr.clients {
+		if !t.bcast {
+			continue
+		}
+		for _, prefix := range t.prefixes {
+			payload, ok := payloads[prefix]
+			if !ok {
+				payload = withPrefix(keys, prefix)
+				payloads[prefix] = payload
+			}
+			if payload != nil {
+				t.push(payload)
+			}
+		}
+	}
+	if len(tr.readers) == 0 {
+		return
+	}
+	for r, _ := resp.ReadArray(keys); r.Len() > 0; {
+		element, _ := r.Next()
+		tr.invalidate(bulkBytes(element))
+	}
+}
+
+// withPrefix returns an array of those keys that have a prefix, or nil if none
+// has.
+func withPrefix(keys []byte, prefix string) []byte {
+	if prefix == "" {
+		return keys
+	}
+	var found [][]byte
+	for r, _ := resp.ReadArray(keys); r.Len() > 0; {
+		element, _ := r.Next()
+		if key := bulkBytes(element); strings.HasPrefix(string(key), prefix) {
+			found = append(found, key)
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return resp.AppendRequest(nil, found)
+}
+
+// push tells the client, or whom it has named, that keys have changed: an array of
+// bulk strings, or nil for all keys.
+func (t *tracking) push(payload []byte) {
+	s := t.s
+	if s == nil || !t.live || !s.conn.Open() {
+		return
+	}
+	if s.head == s.tail && len(t.backlog) == 0 {
+		t.tell(payload)
+		return
+	}
+	t.wait(s.tail-1, slices.Clone(payload))
+}
+
+// wait has an invalidation told behind the reply to a request. The client's
+// further requests wait, too, so that this is soon.
+func (t *tracking) wait(behind uint32, payload []byte) {
+	s := t.s
+	if int32(s.head-behind) > 0 {
+		t.tell(payload)
+		return
+	}
+	if n := len(t.backlog); payload == nil && n > 0 && t.backlog[n-1].payload == nil && t.backlog[n-1].behind == behind {
+		return
+	}
+	t.backlog = append(t.backlog, push{behind, payload})
+	s.far += len(payload)
+	s.blocked = true
+	s.checkOutput()
+}
+
+// flush tells what has waited. It reports false if a reply that is under way must
+// end first.
+func (t *tracking) flush() bool {
+	s := t.s
+	for len(t.backlog) > 0 && int32(s.head-t.backlog[0].behind) > 0 {
+		p := t.backlog[0]
+		t.backlog = t.backlog[1:]
+		s.far -= len(p.payload)
+		t.tell(p.payload)
+	}
+	if len(t.backlog) == 0 {
+		t.backlog = nil
+	}
+	return len(t.backlog) == 0
+}
+
+// hurry tells what waits behind a request that may take for ever, unless it is one
+// that reads. It is called now and then.
+func (t *tracking) hurry() {
+	s := t.s
+	if len(t.backlog) == 0 || s.pin == nil || t.reader && int32(t.lastOne-s.head) >= 0 || s.place(s.head).state == passing {
+		return
+	}
+	for i := range t.backlog {
+		t.backlog[i].behind = s.head - 1
+	}
+	t.flush()
+}
+
+// tell sends an invalidation.
+func (t *tracking) tell(payload []byte) {
+	switch s := t.s; {
+	case t.redirect != nil:
+		t.redirect.tell(payload)
+	case s.protocol == resp.RESP3:
+		s.conn.Append(appendInvalidation(nil, payload, true))
+		s.checkOutput()
+	}
+}
+
+// appendInvalidation appends a message as a client gets it: a push of its own in
+// RESP3, and a published message in RESP2.
+func appendInvalidation(dst, payload []byte, push bool) []byte {
+	if push {
+		dst = append(dst, ">2\r\n$10\r\ninvalidate\r\n"...)
+		if payload == nil {
+			return append(dst, "_\r\n"...)
+		}
+		return append(dst, payload...)
+	}
+	dst = append(dst, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"...)
+	if payload == nil {
+		return append(dst, "$-1\r\n"...)
+	}
+	return append(dst, payload...)
+}
+
+// bulkBytes returns what a framed bulk string holds.
+func bulkBytes(b []byte) []byte {
+	i := slices.Index(b, '\n')
+	if len(b) == 0 || b[0] != '$' || i+1 > len(b)-2 {
+		return nil
+	}
+	return b[i+1 : len(b)-2]
+}

@@ -40,7 +40,7 @@ func TestCommandShowsOnlyWhatIsServed(t *testing.T) {
 			t.Errorf("%s is not listed", name)
 		}
 	}
-	for _, name := range []string{"wait", "swapdb", "keys", "shutdown", "config", "config|get", "client|pause", "cluster"} {
+	for _, name := range []string{"sflush", "swapdb", "keys", "shutdown", "config", "config|get", "client|pause", "cluster"} {
 		if listed[name] {
 			t.Errorf("%s is listed but not served", name)
 		}

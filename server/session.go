@@ -33,9 +33,10 @@ type session struct {
 	monitor *monitoring  // since MONITOR
 	sub     *subscriber  // what it is subscribed to; nil if nothing
 
-	tracking      *tracking // CLIENT TRACKING; nil if it is off
-	targets       int       // clients whose invalidations go to this one
-	interjections []byte    // what is no reply and waits for the end of one
+	replicaWait   *replicaWait // WAIT or WAITAOF under way
+	tracking      *tracking    // CLIENT TRACKING; nil if it is off
+	targets       int          // clients whose invalidations go to this one
+	interjections []byte       // what is no reply and waits for the end of one
 
 	window int // requests that may be without reply at once; 0 while the session is held
 
@@ -198,6 +199,9 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	case command.Pinned:
 		return s.block(cmd, args, raw)
 	case command.AllShards:
+		if cmd.IsBlocking() {
+			return s.waitReplicas(cmd, raw)
+		}
 		return s.broadcast(cmd, args, raw)
 	case command.DefaultShard:
 		return s.send(s.defaultServer(), raw)
@@ -309,7 +313,7 @@ func (s *session) settleAfterWrite() {
 
 // EOF is eventloop.Handler's: a client that has said all is still answered.
 func (s *session) EOF() {
-	if s.pin != nil {
+	if s.pin != nil || s.replicaWait != nil {
 		s.close() // as Redis does: nobody is there to take what a blocking command would pop
 		return
 	}
@@ -341,6 +345,9 @@ func (s *session) gone() {
 	s.endMonitor()
 	s.unsubscribeAll()
 	s.untrack()
+	if s.replicaWait != nil {
+		s.replicaWait.abandon()
+	}
 	s.w.loop.Release(s.early)
 	s.early, s.earlyLive, s.line = nil, 0, nil
 	s.w.remove(s)

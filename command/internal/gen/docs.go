@@ -25,6 +25,8 @@ How Ringway routes each command of Redis 7 and 8:
   speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of
   one that did it, *at random* that of a server drawn by lot. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
   since nobody reaches its keys; all others need every server, and the error says how many have executed the request.
+  WAIT and WAITAOF go to every shard over a connection of their own, when all that the client has written before is answered, and give the least: so many
+  replicas of every shard have what the client has written, wherever that was.
 - **default shard**: sent whole to the server that ` + "`default_server`" + ` names, or else to the first by name; so are scripts
   and functions without keys. If that server is ejected, the next one stands in. A server that has forgotten the script of an
   EVALSHA is sent it as EVAL, if this Ringway has seen it lately: the reply keeps its place, but requests behind it in a

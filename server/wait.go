@@ -1,0 +1,156 @@
+package server
+
+import (
+	"ringway/command"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// WAIT and WAITAOF ask whether replicas have what this client has written. To a
+// server that is a matter of the connection: it waits for all that was written,
+// by whomever, before the connection's last command. So when all of the client's
+// requests are answered, a connection of its own to each shard does as well as
+// the one that carried them, once a PING went over it.
+
+// replicaWait is a WAIT or WAITAOF under way. The session is held, so there is
+// one at a time.
+type replicaWait struct {
+	s      *session
+	number uint32 // of the request in its session
+	cmd    *command.Command
+	conns  []*pipeline.Conn // for each shard; nil when it has answered
+	left   int
+	least  []int64 // of each number that the servers give
+	failed []byte  // the first error
+}
+
+// The tags of the two requests on a connection are twice its index, and one more.
+const waitsTag = 1
+
+// waitReplicas runs WAIT and WAITAOF. Like handle, it reports false if the
+// request must wait.
+func (s *session) waitReplicas(cmd *command.Command, raw []byte) bool {
+	if s.head != s.tail {
+		return false
+	}
+	rw := &replicaWait{s: s, cmd: cmd}
+	for shard := range s.local.Shards() {
+		if s.local.Absent(shard) {
+			continue
+		}
+		conn, err := s.lanes.Pin(shard)
+		if err != nil {
+			rw.abandon()
+			s.replyError(errNoPin)
+			return true
+		}
+		rw.conns = append(rw.conns, conn)
+	}
+	rw.number, rw.left = s.push(), len(rw.conns)
+	s.replicaWait = rw
+	s.hold()
+	for i, conn := range rw.conns {
+		tag := uint32(2 * i)
+		f := conn.Send(requestPing, rw, tag)
+		if f == nil {
+			f = conn.SendPatient(raw, rw, tag+waitsTag)
+		}
+		if f != nil {
+			rw.Fail(tag+waitsTag, f, nil)
+		}
+	}
+	return true
+}
+
+// Reply is pipeline.Receiver's.
+func (rw *replicaWait) Reply(tag uint32, b []byte, last bool) {
+	if tag&waitsTag == 0 || !last || !rw.pending(tag) {
+		return
+	}
+	if n := integersOf(b); n == nil {
+		rw.fail(b)
+	} else {
+		rw.join(n)
+	}
+	rw.answered(tag, true)
+}
+
+// Fail is pipeline.Receiver's. A PING that fails takes the rest with it.
+func (rw *replicaWait) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
+	if rw.pending(tag) {
+		rw.fail(f.AppendReply(nil))
+		rw.answered(tag, false)
+	}
+}
+
+func (rw *replicaWait) pending(tag uint32) bool { return rw.left > 0 && rw.conns[tag/2] != nil }
+
+func (rw *replicaWait) fail(reply []byte) {
+	switch {
+	case rw.failed != nil:
+	case reply[0] == '-':
+		rw.failed = append([]byte(nil), reply...)
+	default:
+		rw.failed = replyUnexpected
+	}
+}
+
+func (rw *replicaWait) join(n []int64) {
+	for i := range n {
+		if i == len(rw.least) {
+			rw.least = append(rw.least, n[i])
+		}
+		rw.least[i] = min(rw.least[i], n[i])
+	}
+}
+
+// answered takes a shard's connection back, and answers the request after the
+// last one.
+func (rw *replicaWait) answered(tag uint32, clean bool) {
+	s, conn := rw.s, rw.conns[tag/2]
+	rw.conns[tag/2] = nil
+	s.local.Unpin(conn, clean)
+	if rw.left--; rw.left > 0 {
+		return
+	}
+	s.replicaWait = nil
+	reply := rw.failed
+	if reply == nil && rw.cmd.Join == command.JoinAnd {
+		reply = appendHeader(nil, '*', len(rw.least))
+	}
+	if rw.failed == nil {
+		for _, n := range rw.least {
+			reply = appendHeader(reply, ':', int(n))
+		}
+	}
+	s.answerHeld(rw.number, reply)
+}
+
+// abandon closes what is waited for: the client is gone.
+func (rw *replicaWait) abandon() {
+	rw.left = 0
+	for i, conn := range rw.conns {
+		if conn != nil {
+			rw.conns[i] = nil
+			rw.s.local.Unpin(conn, false)
+		}
+	}
+}
+
+// integersOf reads an integer reply, or an array of them. It returns nil for
+// anything else.
+func integersOf(reply []byte) (list []int64) {
+	if n, ok := resp.Int(reply); ok {
+		return []int64{n}
+	}
+	r, _ := resp.ReadArray(reply)
+	for r.Len() > 0 {
+		element, _ := r.Next()
+		n, ok := resp.Int(element)
+		if !ok {
+			return nil
+		}
+		list = append(list, n)
+	}
+	return list
+}

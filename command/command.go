@@ -181,6 +181,7 @@ type Command struct {
 
 	mayBlock, mayReach bool // whether Blocks and Reach must look at the request
 	needsFence         bool
+	gathers            bool
 }
 
 // ArityOK reports whether a request of n arguments, the command's name
@@ -211,6 +212,10 @@ func (c *Command) IsContainer() bool { return len(c.Subcommands) > 0 && c.Arity 
 // IsScript reports whether the command runs a script or function: EVAL, EVALSHA,
 // FCALL and their read-only forms.
 func (c *Command) IsScript() bool { return c.isScript() }
+
+// Gathers reports whether a request whose keys are on several shards is answered
+// from what each of them has: the operations on sets that only read.
+func (c *Command) Gathers() bool { return c.gathers }
 
 // NeedsFence reports whether a server runs or reads code of the client's for the
 // command, so that the reply may contain whatever the client likes, even the

@@ -104,6 +104,10 @@ func (c *Command) noteReach() {
 		c.SoleKey = 0 // the key is not all that counts
 	}
 	switch c.Name {
+	case "sunion", "sinter", "sdiff", "sintercard", "zunion", "zinter", "zdiff", "zintercard":
+		c.gathers = true
+	}
+	switch c.Name {
 	case "script|load", "function|load", "function|restore":
 		c.needsFence = true
 	default:

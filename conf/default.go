@@ -20,6 +20,7 @@ func Default() *Config {
 		MaxBulk:           512 << 20,        // Redis's proto-max-bulk-len
 		MaxArgs:           1 << 20,          // Redis's own bound before 7.0; nobody sends more on purpose
 		ClientPipeline:    1024,             // deeper than clients pipeline to gain speed
+		GatherLimit:       64 << 20,         // a few sets of a million small members
 		TrackingKeys:      1000000,          // Redis's tracking-table-max-keys
 		ClientOutput:      1 << 20,          // some turns' worth of replies
 		ClientOutputLimit: 1 << 30,          // one reply of two largest values, and no more

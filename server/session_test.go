@@ -129,7 +129,7 @@ func TestKeysOfSeveralServersAreRefused(t *testing.T) {
 	c := p.dial()
 	cross := "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag\r\n"
 	for _, args := range [][]string{
-		{"SUNION", keys[0], keys[1]},
+		{"SUNIONSTORE", keys[0], keys[1]},
 		{"RENAME", keys[0], keys[1]},
 		{"MSETNX", keys[0], "1", keys[1], "2"},
 		{"EVAL", "return 1", "2", keys[0], keys[1]},

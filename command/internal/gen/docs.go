@@ -15,6 +15,9 @@ How Ringway routes each command of Redis 7 and 8:
 - **local**: Ringway answers by itself.
 - **one shard**: sent whole to the shard that owns all its keys. Keys on different shards get
   ` + "`-CROSSSLOT`" + `; a hash tag in the keys keeps them together. The table says where the keys are.
+  Those with *gathered* behind the keys are answered even so: Ringway fetches the sets and does the operation itself. The
+  answer is that of one Redis to the byte, but for the order of the elements of a set; sets are read one by one, not all at one moment, and no more than
+  ` + "`gather_limit`" + ` bytes of them. PFCOUNT and what writes its result to a key are not: they get ` + "`-CROSSSLOT`" + `.
 - **split**: cut by shard and joined: *array* keeps the order of the request, *sum* adds the
   parts up, *OK* needs every part to be OK. Shards answer one by one: a split command is not atomic.
 - **transaction**: MULTI queues requests at the proxy; EXEC sends them to their one shard as one unit. Keys
@@ -98,11 +101,16 @@ func (f *facts) howOf(c *command) string {
 		return joinWords[c.join]
 	case c.route == "split":
 		return joinWords[c.join] + "; " + keysText(c)
+	case c.route == "one" && gathered[c.name]:
+		return keysText(c) + "; gathered"
 	case c.route == "one":
 		return keysText(c)
 	}
 	return ""
 }
+
+// gathered are the commands of which Command.Gathers is true.
+var gathered = map[string]bool{"sunion": true, "sinter": true, "sdiff": true, "sintercard": true, "zunion": true, "zinter": true, "zdiff": true, "zintercard": true}
 
 func keysText(c *command) string {
 	switch c.find {

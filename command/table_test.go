@@ -91,14 +91,14 @@ func TestRoutes(t *testing.T) {
 			}
 		}
 	}
-	f(Local, "ping echo quit auth hello select command command|docs client|setname client|getname client|id client|info client|setinfo client|list client|kill client|unblock client|no-evict client|tracking client|caching time reset info monitor")
+	f(Local, "ping echo quit auth hello select command command|docs client|setname client|getname client|id client|info client|setinfo client|list client|kill client|unblock client|no-evict client|tracking client|caching time reset info monitor acl|whoami")
 	f(OneShard, "get set incr hset lpush zadd xadd rename sinter msetnx pfcount eval evalsha fcall sort xread object|encoding xinfo|stream memory|usage restore move migrate hgetex vadd json.get msetex")
 	f(Split, "mget mset del unlink touch exists")
 	f(Transaction, "multi exec discard watch unwatch")
 	f(Pinned, "blpop blmpop bzpopmin")
 	f(NotYet, "himport|set ft.search")
-	f(Refused, "shutdown replicaof failover module|load acl|setuser psync replconf script|debug cluster|nodes")
-	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len client|pause client|unpause swapdb wait waitaof")
+	f(Refused, "shutdown replicaof failover module|load psync replconf script|debug cluster|nodes")
+	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len client|pause client|unpause swapdb acl|setuser wait waitaof")
 	f(DefaultShard, "function|list memory|stats config|get slowlog|get debug role")
 	f(ScanShards, "scan")
 	f(PubSub, "subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe")

@@ -65,6 +65,7 @@ type Pool struct {
 	TCPKeepAlive       bool          // SO_KEEPALIVE on client and server sockets
 	RedisAuth          string        // password clients must give and servers get; "" for none
 	RedisDB            int           // database that clients find selected
+	ACLUsers           int           // ACL users of the servers that clients may AUTH as; default 0: none but the pool's own
 	Databases          int           // clients may SELECT those from 0 up to it; default 1: none but RedisDB
 	Preconnect         bool          // connect at start instead of at the first request
 	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too

@@ -47,6 +47,7 @@ func DefaultPool(name string) Pool {
 		ConnectTimeout:     time.Second,      // one lost SYN is not sent again before that
 		TCPKeepAlive:       false,            // twemproxy's
 		RedisDB:            0,                // the only one that nearly everybody uses
+		ACLUsers:           0,                // twemproxy's
 		Databases:          1,                // each costs connections
 		Preconnect:         false,            // twemproxy's
 		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches

@@ -56,6 +56,7 @@ var poolSettings = []setting[Pool]{
 	{"redis_auth", func(v *value, p *Pool) { setSecret(v, &p.RedisAuth) }},
 	{"redis_user", func(v *value, p *Pool) { setUser(v, &p.RedisUser) }},
 	{"redis_db", func(v *value, p *Pool) { v.integer(&p.RedisDB, 0, math.MaxInt32) }},
+	{"acl_users", func(v *value, p *Pool) { v.integer(&p.ACLUsers, 0, 1<<10) }},
 	{"databases", func(v *value, p *Pool) { v.integer(&p.Databases, 1, 1<<16) }},
 	{"preconnect", func(v *value, p *Pool) { v.boolean(&p.Preconnect) }},
 	{"auto_eject_hosts", func(v *value, p *Pool) { v.boolean(&p.AutoEjectHosts) }},

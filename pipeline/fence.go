@@ -141,10 +141,11 @@ func (f *fence) recycle() {
 }
 
 // refusesEcho tells whether a reply is one that a server in good health may give
-// to ECHO: while a script runs for too long, or before the data is there. A
+// to ECHO: while a script runs for too long, before the data is there, or to a user
+// who may not. A
 // script can make it up, so it proves nothing; but it is no breach either.
 func refusesEcho(b []byte) bool {
-	for _, code := range []string{"-BUSY ", "-LOADING ", "-MASTERDOWN "} {
+	for _, code := range []string{"-BUSY ", "-LOADING ", "-MASTERDOWN ", "-NOPERM "} {
 		if bytes.HasPrefix(b, []byte(code)) {
 			return true
 		}

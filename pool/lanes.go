@@ -31,6 +31,7 @@ type Lanes struct {
 type kind struct {
 	protocol resp.Protocol
 	db       int
+	user     User
 }
 
 // link is what a connection is for: the server of a shard, and whether it is
@@ -43,8 +44,11 @@ type link struct {
 
 // Lanes returns the shared connections in a protocol and database, which are
 // made when they are asked for first.
-func (l *Local) Lanes(protocol resp.Protocol, db int) *Lanes {
-	k := kind{protocol, db}
+func (l *Local) Lanes(protocol resp.Protocol, db int) *Lanes { return l.LanesAs(User{}, protocol, db) }
+
+// LanesAs is Lanes for an ACL user.
+func (l *Local) LanesAs(user User, protocol resp.Protocol, db int) *Lanes {
+	k := kind{protocol, db, user}
 	for _, n := range l.shared {
 		if n.kind == k {
 			return n
@@ -112,7 +116,7 @@ func (n *Lanes) ReadConn(shard int, client uint64) *pipeline.Conn {
 func (n *Lanes) add(sh *localShard) {
 	if !n.l.follows {
 		for range n.width {
-			c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forAll), sh.primary)
+			c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forAll), n.observer(sh.primary))
 			if n.l.IsDown(sh.index) {
 				c.Suspend()
 			}

@@ -49,7 +49,7 @@ func (n *Lanes) Pin(shard int) (*pipeline.Conn, error) {
 	case sh.primary == nil:
 		c = n.refusing(ErrNoPrimary)
 	default:
-		c = pipeline.New(l.loop, sh.primary.config(n.kind, forOne), sh.primary)
+		c = pipeline.New(l.loop, sh.primary.config(n.kind, forOne), n.observer(sh.primary))
 		if l.IsDown(shard) {
 			c.Suspend()
 		}

@@ -79,7 +79,7 @@ func (a *route) Succeeded() {
 }
 
 // Failed is pipeline.Observer's.
-func (a *route) Failed(err error) { a.server.Failed(err) }
+func (a *route) Failed(err error) { a.lanes.observer(a.server).Failed(err) }
 
 // RefusalKind is what a server says that has not executed a request and that
 // another may execute, or the same one later.

@@ -57,6 +57,9 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		Replies: resp.DefaultReplyLimits,
 		Once:    u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
 	}
+	if k.user != (User{}) {
+		c.User, c.Password = k.user.Name, k.user.Password
+	}
 	if s.configs == nil {
 		s.configs = map[configKey]*pipeline.Config{}
 	}

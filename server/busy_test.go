@@ -99,3 +99,15 @@ func TestNewScriptHoldsUpNobodyElse(t *testing.T) {
 		t.Errorf("more connections than one for scripts: %s", info)
 	}
 }
+
+func TestServerIsNotCalledBusyAfterItsScript(t *testing.T) {
+	p, servers := serveShards(t, 1)
+	for range 3 {
+		runs, c := busy(t, p, servers[0], "k"), p.dial()
+		runs.Send(encode("PING")) // waits in the same pipeline
+		c.eventuallyReplies(replyBusy, "PING")
+		c.Do("SCRIPT", "KILL")
+		runs.Reply()
+		runs.expect("+PONG\r\n")
+	}
+}

@@ -49,11 +49,11 @@ func (s *session) describe(current int) string {
 	}
 	waiting := s.conn.Waiting() + s.earlyLive + s.far
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
-		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),
 		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.flags(), s.lanes.DB(),
 		subs[pipeline.Channel], subs[pipeline.Pattern], subs[pipeline.ShardChannel], multi,
-		current+s.conn.Unread(), multiMem, waiting, current+s.conn.Unread()+multiMem+waiting, cmd, s.protocol.Version(), s.info.lib, s.info.ver)
+		current+s.conn.Unread(), multiMem, waiting, current+s.conn.Unread()+multiMem+waiting, cmd, s.userName(), s.protocol.Version(), s.info.lib, s.info.ver)
 }
 
 // flags are the letters by which CLIENT LIST tells of a session's state.
@@ -144,12 +144,12 @@ type killFilter struct {
 	id          uint64
 	addr, laddr string
 	maxAge      time.Duration
-	kind        string // "" for any
+	kind, user  string // "" for any
 	skipMe      bool
 	plain       bool // the old form, CLIENT KILL addr
 }
 
-func parseKill(args [][]byte) (k killFilter, problem string) {
+func parseKill(args [][]byte, guests bool) (k killFilter, problem string) {
 	if len(args) == 1 {
 		return killFilter{addr: string(args[0]), plain: true}, ""
 	}
@@ -181,9 +181,10 @@ func parseKill(args [][]byte) (k killFilter, problem string) {
 				return k, "ERR Unknown client type '" + value + "'"
 			}
 		case "user":
-			if value != "default" {
+			if value != "default" && !guests {
 				return k, "ERR No such user '" + value + "'"
 			}
+			k.user = value
 		case "skipme":
 			switch strings.ToLower(value) {
 			case "yes":
@@ -201,12 +202,12 @@ func parseKill(args [][]byte) (k killFilter, problem string) {
 
 func (k *killFilter) matches(s *session) bool {
 	info := s.info
-	return (k.kind == "" || k.kind == s.kind()) && (k.id == 0 || k.id == info.id) && (k.addr == "" || k.addr == info.addr) &&
+	return (k.kind == "" || k.kind == s.kind()) && (k.user == "" || k.user == s.userName()) && (k.id == 0 || k.id == info.id) && (k.addr == "" || k.addr == info.addr) &&
 		(k.laddr == "" || k.laddr == info.local) && (k.maxAge == 0 || time.Since(info.since) >= k.maxAge)
 }
 
 func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	k, problem := parseKill(args[2:])
+	k, problem := parseKill(args[2:], s.local.Conf().ACLUsers > 0)
 	if problem != "" {
 		return appendErr(dst, problem)
 	}

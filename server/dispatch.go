@@ -103,10 +103,11 @@ func (s *session) sendFenced(shard int, raw []byte) bool {
 
 // Errors that only a proxy gives, in the style of Redis's.
 var (
-	errCrossShard = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
-	errCrossSlot  = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
-	errPatterns   = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
-	errDatabase   = errors.New("ERR DB index is out of range")
+	errCrossShard   = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
+	errCrossSlot    = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
+	errPatterns     = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
+	errGuestListens = errors.New("NOPERM subscriptions are not supported for ACL users other than the pool's own")
+	errDatabase     = errors.New("ERR DB index is out of range")
 )
 
 // owner returns the server that owns all keys of a request.

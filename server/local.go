@@ -2,15 +2,13 @@ package server
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tidwall/redcon"
 
 	"ringway/command"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -21,7 +19,7 @@ type localHandler func(s *session, cmd *command.Command, args [][]byte, dst []by
 // localHandlers are the commands that the proxy answers, by command.Command.ID.
 var localHandlers = handlersByID(map[string]localHandler{
 	"ping": ping, "echo": echo, "quit": quit, "time": tellTime, "reset": reset, "select": selectDB,
-	"auth": auth, "hello": hello, "info": info,
+	"auth": auth, "acl|whoami": whoAmI, "hello": hello, "info": info,
 
 	"client|getname": clientGetName, "client|setname": clientSetName, "client|setinfo": clientSetInfo,
 	"client|id": clientID, "client|info": clientInfoLine, "client|list": clientList, "client|kill": clientKill,
@@ -48,7 +46,7 @@ func handlersByID(byName map[string]localHandler) []localHandler {
 // answer runs a command that the proxy answers. Like handle, it reports false if
 // the request must wait.
 func (s *session) answer(cmd *command.Command, args [][]byte) bool {
-	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select") && s.head != s.tail {
+	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select" || cmd.Name == "auth") && s.head != s.tail {
 		// They may change the connections to servers: what went over the old ones
 		// must be done first.
 		return false
@@ -94,7 +92,7 @@ func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name = ""
-	s.db = s.local.Conf().RedisDB
+	s.db, s.user = s.local.Conf().RedisDB, pool.User{}
 	s.speak(resp.RESP2)
 	s.tx = nil
 	s.unwatch()
@@ -114,100 +112,4 @@ func tableReply(s *session, cmd *command.Command, args [][]byte, dst []byte) []b
 		panic("bug: no handler for " + cmd.Name)
 	}
 	return dst
-}
-
-const wrongPass = "WRONGPASS invalid username-password pair or user is disabled."
-
-// auth takes the pool's password, alone or with the user "default", as a Redis
-// with requirepass does.
-func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	switch {
-	case len(args) > 3:
-		return appendErr(dst, "ERR syntax error")
-	case len(args) == 2 && s.local.Conf().RedisAuth == "":
-		return appendErr(dst, "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
-	}
-	user := []byte("default")
-	if len(args) == 3 {
-		user = args[1]
-	}
-	if !s.authenticate(user, args[len(args)-1]) {
-		return appendErr(dst, wrongPass)
-	}
-	return append(dst, replyOK...)
-}
-
-// authenticate reports whether the credentials are right. A wrong attempt does
-// not undo an earlier right one, as in Redis.
-func (s *session) authenticate(user, password []byte) bool {
-	if string(user) != "default" {
-		return false
-	}
-	want := s.local.Conf().RedisAuth
-	// Digests have one length, so that the time tells nothing.
-	a, b := sha256.Sum256(password), sha256.Sum256([]byte(want))
-	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
-		return false
-	}
-	s.wantAuth, s.limits = false, &s.w.limits
-	return true
-}
-
-func (s *session) deauthenticate() {
-	if s.local.Conf().RedisAuth != "" {
-		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
-	}
-}
-
-const helloNoAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> " +
-	"option can be used to authenticate the client and select the RESP protocol version at the same time"
-
-func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	protocol := s.protocol
-	if len(args) > 1 {
-		v, ok := resp.ParseInt(args[1])
-		switch {
-		case !ok:
-			return appendErr(dst, "ERR Protocol version is not an integer or out of range")
-		case v != int64(resp.RESP2.Version()) && v != int64(resp.RESP3.Version()):
-			return appendErr(dst, "NOPROTO unsupported protocol version")
-		}
-		protocol = resp.Protocol(int(v) - resp.RESP2.Version())
-	}
-	var user, password, name []byte
-	for i := 2; i < len(args); i++ {
-		switch left := len(args) - 1 - i; {
-		case strings.EqualFold(string(args[i]), "auth") && left >= 2:
-			user, password = args[i+1], args[i+2]
-			i += 2
-		case strings.EqualFold(string(args[i]), "setname") && left >= 1:
-			if name = args[i+1]; !validName(name) {
-				return appendErr(dst, badClientName)
-			}
-			i++
-		default:
-			return appendErr(dst, "ERR Syntax error in HELLO option '"+string(args[i])+"'")
-		}
-	}
-	if user != nil && !s.authenticate(user, password) {
-		return appendErr(dst, wrongPass)
-	}
-	if s.wantAuth {
-		return appendErr(dst, helloNoAuth)
-	}
-	if name != nil {
-		s.info.name = string(name)
-	}
-	s.speak(protocol)
-	s.changed()
-	dst = s.appendMap(dst, 7)
-	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
-		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])
-	}
-	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "proto"), int64(protocol.Version()))
-	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "id"), int64(s.info.id))
-	for _, pair := range [][2]string{{"mode", "standalone"}, {"role", "master"}} {
-		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])
-	}
-	return redcon.AppendArray(redcon.AppendBulkString(dst, "modules"), 0)
 }

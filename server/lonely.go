@@ -64,13 +64,18 @@ func (u *unrest) begin(server int, now int64, proofs ...*proof) *run {
 	return r
 }
 
-// end ends begin. The scripts are proven if they have run and were quick.
-func (u *unrest) end(r *run, now int64, ran bool) {
+// endRun ends begin. The scripts are proven if they have run and were quick. A
+// server that has answered is not busy any more.
+func (w *worker) endRun(name string, r *run, ran bool) {
+	u := w.unrest[name]
 	delete(u.runs, r)
-	if ran && now-r.since <= int64(quickScript) {
+	if ran && w.loop.Now()-r.since <= int64(quickScript) {
 		for _, p := range r.proofs {
 			p.quick = true
 		}
+	}
+	if u.busy[r.server] != nil {
+		w.upset(name, func(u *unrest) { delete(u.busy, r.server) })
 	}
 }
 
@@ -83,7 +88,7 @@ type lonely struct {
 // Reply is pipeline.Receiver's.
 func (a *lonely) Reply(number uint32, b []byte, last bool) {
 	if last {
-		a.s.w.unrest[a.s.local.Conf().Name].end(a.run, a.s.w.loop.Now(), b[0] != '-')
+		a.s.w.endRun(a.s.local.Conf().Name, a.run, b[0] != '-')
 	}
 	a.alone.Reply(number, b, last)
 }
@@ -118,7 +123,7 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 
 // Fail is pipeline.Receiver's.
 func (a *lonely) Fail(number uint32, f *pipeline.Failure, request []byte) {
-	a.s.w.unrest[a.s.local.Conf().Name].end(a.run, 0, false)
+	a.s.w.endRun(a.s.local.Conf().Name, a.run, false)
 	a.alone.Fail(number, f, request)
 }
 

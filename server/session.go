@@ -55,9 +55,10 @@ type session struct {
 
 	readsApart bool // reads may take other connections than writes
 
-	db    int    // the database that is selected
-	ran   uint16 // 1 + the command.Command.ID of the last request; 0 before the first
-	waits bool   // what was sent last over the pinned connection may block
+	user  pool.User // the ACL user that the client is; the zero value for the pool's own
+	db    int       // the database that is selected
+	ran   uint16    // 1 + the command.Command.ID of the last request; 0 before the first
+	waits bool      // what was sent last over the pinned connection may block
 
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
@@ -86,7 +87,7 @@ func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 // speak changes the protocol of the replies.
 func (s *session) speak(protocol resp.Protocol) {
 	s.protocol = protocol
-	s.lanes = s.local.Lanes(protocol, s.db)
+	s.lanes = s.local.LanesAs(s.user, protocol, s.db)
 }
 
 // Data is eventloop.Handler's: it runs the requests in b, as far as they are

@@ -333,7 +333,7 @@ func (tx *transaction) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
 func (tx *transaction) end(answer func()) {
 	s := tx.s
 	if tx.run != nil {
-		s.w.unrest[s.local.Conf().Name].end(tx.run, s.w.loop.Now(), tx.left == 1 && tx.broken == nil)
+		s.w.endRun(s.local.Conf().Name, tx.run, tx.left == 1 && tx.broken == nil)
 	}
 	if tx.ended || !s.conn.Open() {
 		return

@@ -2,7 +2,6 @@ package hatest
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"regexp"
 	"strings"
@@ -17,8 +16,11 @@ import (
 type forwarder struct {
 	addr string
 
-	mu    sync.Mutex // guards ports
+	mu    sync.Mutex // guards the rest
 	ports map[string]bool
+	conns []net.Conn
+	late  time.Duration // what is sent to the server is sent on so much later
+	held  chan struct{} // not nil: nothing gets through until it is closed
 }
 
 // forward carries connections to target until the test ends.
@@ -43,21 +45,65 @@ func forward(t *testing.T, target string) *forwarder {
 			}
 			f.mu.Lock()
 			f.ports[out.LocalAddr().String()] = true
+			f.conns = append(f.conns, in, out)
 			f.mu.Unlock()
-			carry := func(to, from net.Conn) {
-				io.Copy(to, from)
-				to.Close()
-				from.Close()
-			}
-			wg.Go(func() { carry(in, out) })
-			wg.Go(func() { carry(out, in) })
+			wg.Go(func() { f.carry(in, out, false) })
+			wg.Go(func() { f.carry(out, in, true) })
 		}
 	})
 	t.Cleanup(func() {
 		ln.Close()
-		wg.Wait() // the proxy has closed its connections before
+		f.mu.Lock()
+		for _, c := range f.conns {
+			c.Close()
+		}
+		f.mu.Unlock()
+		wg.Wait()
 	})
 	return f
+}
+
+// carry carries bytes one way until either end is closed.
+func (f *forwarder) carry(to, from net.Conn, delayed bool) {
+	defer to.Close()
+	defer from.Close()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(b)
+		f.mu.Lock()
+		late, held := f.late, f.held
+		f.mu.Unlock()
+		if held != nil {
+			<-held
+		}
+		if late > 0 && delayed {
+			time.Sleep(late)
+		}
+		if _, errWrite := to.Write(b[:n]); err != nil || errWrite != nil {
+			return
+		}
+	}
+}
+
+// delay makes the way to the server longer.
+func (f *forwarder) delay(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.late = d
+}
+
+// hold lets nothing through until resume is called.
+func (f *forwarder) hold() (resume func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := make(chan struct{})
+	f.held = held
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.held = nil
+		close(held)
+	}
 }
 
 // behind puts a forwarder before each server and returns the setting that tells

@@ -97,16 +97,34 @@ func (p *Pool) swapSlots(slots *[hashring.Slots]uint16) *Map {
 	return m
 }
 
-// followMap has what is kept for each loop go where the Map says: subscriptions
-// to channels, and requests that wait. The caller holds p.mu.
+// followMap has every loop place keys by the Map in force. The caller holds p.mu.
 func (p *Pool) followMap() {
 	for _, l := range p.locals {
-		l.loop.Post(func() {
-			l.grow()
-			l.rehome()
-			l.replace()
-		})
+		l.loop.Post(l.takeMap)
 	}
+}
+
+// takeMap has this loop place keys by the Map in force, and all that it keeps go
+// where that says: subscriptions to channels, and requests that wait. New
+// requests for a shard wait until those that are under way to the one which had
+// a slot of it before are answered.
+func (l *Local) takeMap() {
+	l.grow()
+	old, m := l.placing, l.Pool.Map()
+	if old == m {
+		l.replace() // the shards may have changed
+		return
+	}
+	l.placing = m
+	passed := map[[2]uint16]bool{}
+	for slot, to := range m.slots {
+		if from := old.slots[slot]; from != to && !passed[[2]uint16{from, to}] {
+			passed[[2]uint16{from, to}] = true
+			l.shards[to].letPass(l.shards[from])
+		}
+	}
+	l.rehome()
+	l.replace()
 }
 
 // replace sends the requests that wait for a shard to the one that owns their
@@ -153,9 +171,10 @@ func (l *Local) learn(addr string, slot int) *localShard {
 		slots := *p.m.Load().slots
 		slots[slot] = uint16(sh.index)
 		p.swapSlots(&slots)
+		p.followMap()
 	}
 	p.mu.Unlock()
-	l.grow()
+	l.takeMap()
 	return l.shards[sh.index]
 }
 

@@ -126,8 +126,12 @@ func (p *Pool) Version() string {
 // to the loop's goroutine.
 type Local struct {
 	*Pool
-	loop   *eventloop.Loop
-	owner  Owner
+	loop  *eventloop.Loop
+	owner Owner
+
+	placing *Map  // of a Cluster: what this loop places keys by
+	tornAt  int64 // when a slot was last met whose keys are on two servers; 0 for never
+
 	shards []*localShard
 	shared []*Lanes
 	pins   map[pinKey][]*pipeline.Conn // pinned connections that no client has
@@ -148,6 +152,9 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 	l := &Local{Pool: p, loop: loop, owner: owner, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
+	if p.Map().Slotted() {
+		l.placing = p.Map()
+	}
 	l.hedges.timer = loop.NewTimer(l.hedgeDue)
 	for i, s := range p.servers {
 		l.addShard(i, told{primary: s})
@@ -163,6 +170,15 @@ func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 		}
 	}
 	return l
+}
+
+// Map is who owns which key, as this loop knows it. In a Cluster each loop goes
+// over to another Map by itself, when it has seen to the order of requests.
+func (l *Local) Map() *Map {
+	if l.placing != nil {
+		return l.placing
+	}
+	return l.Pool.Map()
 }
 
 // addShard makes this loop's part of one more shard.

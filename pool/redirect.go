@@ -173,6 +173,15 @@ func (l *Local) suspect(sh *localShard, why Suspicion) {
 	}
 }
 
+// Unsettled tells whether a server of a Cluster has lately refused a request for
+// several keys, since only some of them have come to it: such a request is tried
+// again later, and what its client sends meanwhile must not overtake it.
+func (l *Local) Unsettled() bool {
+	return l.tornAt != 0 && l.loop.Now()-l.tornAt < int64(unsettledFor)
+}
+
+const unsettledFor = 5 * time.Second
+
 // againAfter is how long a request waits that needs keys of a slot which is
 // being moved.
 const againAfter = 10 * time.Millisecond
@@ -183,6 +192,7 @@ func (l *Local) later(e *errand) {
 		e.shard.recovered()
 		e.probe = false
 	}
+	l.tornAt = l.loop.Now()
 	l.loop.NewTimer(e.resend).After(againAfter)
 }
 
@@ -199,9 +209,6 @@ func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
 		from.recovered()
 	}
 	e.shard = to
-	if from != to {
-		to.letPass(from)
-	}
 	e.send()
 	return true
 }
@@ -225,27 +232,36 @@ func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
 // shard that had their slot are answered: they may come here too, and they came
 // first.
 func (sh *localShard) letPass(from *localShard) {
-	if sh.waiting || sh.held {
-		return
+	if sh.waiting && sh.draining == 0 {
+		return // for its primary
 	}
 	var conns []*pipeline.Conn
 	for _, n := range sh.l.shared {
 		conns = append(conns, n.of(from.index)...)
 	}
+	wait := drainWait
+	if !sh.l.Map().Serves(from.index) {
+		wait = lastWait
+	}
 	if under := sh.underWay(conns); under > 0 {
-		sh.drain(under)
+		sh.drain(under, wait)
 	}
 }
 
 // drainWait bounds the wait for replies of a server that is no longer the one
-// to ask: if it hangs, others need not.
-const drainWait = 100 * time.Millisecond
+// to ask, and lastWait that for one which has lost everything: perhaps since it
+// hangs, and then others need not.
+const (
+	drainWait = time.Second
+	lastWait  = 100 * time.Millisecond
+)
 
-// drain has everything wait until passed was called so many times.
-func (sh *localShard) drain(under int) {
+// drain has everything wait until passed was called so many times, but no longer
+// than that.
+func (sh *localShard) drain(under int, wait time.Duration) {
 	sh.draining += under
 	sh.waiting = true
-	sh.until = sh.l.loop.Now() + int64(drainWait)
+	sh.until = sh.l.loop.Now() + int64(wait)
 	sh.timer.Reset(sh.until)
 	sh.setGates()
 }

@@ -190,7 +190,7 @@ func (sh *localShard) follow(t told) {
 	case t.primary == nil && t.refusal == nil:
 		sh.wait()
 	case under > 0:
-		sh.drain(under)
+		sh.drain(under, lastWait)
 	default:
 		sh.recovered()
 	}

@@ -33,6 +33,9 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		if cmd.Flags&command.FlagPubSub != 0 && s.local.Shared() {
 			return s.sendCounting(cmd, args, raw, server)
 		}
+		if s.local.Unsettled() {
+			return s.sendSeveral(server, s.readsApart && cmd.IsReadonly(), raw)
+		}
 	}
 	if s.mayReadApart(cmd) {
 		return s.sendRead(server, raw)

@@ -25,6 +25,8 @@ type fanout struct {
 	sum    int64    // JoinSum
 	failed []byte   // the error reply of the first part that failed
 
+	holds bool // the session, until all is answered
+
 	first, next []int32 // scratch of sendApart
 }
 
@@ -57,7 +59,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if len(f.parts) == 1 {
 		shard := m.ShardAt(f.parts[0].place)
 		f.recycle()
-		return s.sendWhole(shard, reads, raw)
+		return s.sendSeveral(shard, reads, raw)
 	}
 	for i := range f.parts {
 		p := &f.parts[i]
@@ -70,6 +72,10 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 		}
 	}
 	f.s, f.join, f.number = s, cmd.Join, s.push()
+	if m.Slotted() && s.local.Unsettled() {
+		f.holds = true
+		s.hold()
+	}
 	if m.Slotted() {
 		f.sendApart(args, step)
 	} else {
@@ -84,6 +90,21 @@ func (s *session) sendWhole(shard int, reads bool, raw []byte) bool {
 		return s.sendRead(shard, raw)
 	}
 	return s.send(shard, raw)
+}
+
+// sendSeveral is sendWhole for a request that has several keys.
+func (s *session) sendSeveral(shard int, reads bool, raw []byte) bool {
+	if !s.local.Unsettled() {
+		return s.sendWhole(shard, reads, raw)
+	}
+	conn, full := s.connTo(shard, reads)
+	if full {
+		s.await(conn)
+		return false
+	}
+	a := &alone{s: s}
+	a.sent(conn.Send(raw, a, a.next()))
+	return true
 }
 
 // connTo returns the connection for a request, and whether it is full.
@@ -297,6 +318,12 @@ func (f *fanout) done() {
 	s := f.s
 	for i := range f.parts {
 		s.far -= len(f.parts[i].reply)
+	}
+	if f.holds {
+		s.release()
+		if s.blocked || s.eof {
+			s.settle()
+		}
 	}
 	if s.conn.Open() {
 		switch {

@@ -20,7 +20,6 @@ type transaction struct {
 	s       *session
 	m       *pool.Map // by which the first key was placed
 	server  int       // of the keys so far; -1 if there were none
-	place   int       // of the keys so far: in a Cluster their hash slot
 	unit    []byte    // MULTI and the requests
 	queued  int
 	failed  bool     // a request was refused: EXEC aborts
@@ -191,6 +190,7 @@ func (s *session) exec() bool {
 		s.reply([]byte("*0\r\n"))
 		return true
 	}
+	tx.followSlots()
 	conn := s.to(max(tx.server, 0))
 	if conn.Full() {
 		s.await(conn)
@@ -213,6 +213,18 @@ func (s *session) exec() bool {
 	}
 	tx.send(conn)
 	return true
+}
+
+// followSlots finds the server anew if slots of a Cluster have moved since the
+// first key was queued: what the client sends next must not overtake EXEC.
+func (tx *transaction) followSlots() {
+	m := tx.s.local.Map()
+	if tx.server < 0 || !m.Slotted() || m == tx.m {
+		return
+	}
+	if shard, ok := tx.s.w.ownerOf(tx.s.local, m, tx.unit); ok {
+		tx.server, tx.m = shard, m
+	}
 }
 
 // execWatched runs EXEC after WATCH. If the connection that watches was lost,
@@ -253,6 +265,9 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 		t.sent(tx.number, t.note(tx.reads))
 	}
 	tx.left = tx.queued + 2
+	if s.local.Unsettled() {
+		s.hold()
+	}
 	tx.unit = append(tx.unit, requestExec...)
 	tx.conn = conn
 	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {

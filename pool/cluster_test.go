@@ -14,8 +14,8 @@ func (nobody) Joined(*Subscription, []byte) {}
 func (nobody) Message([]byte)               {}
 
 // Another loop, or the control plane, may have put a shard on the Map of which
-// this loop has not heard.
-func TestALoopFollowsAMapThatIsAheadOfIt(t *testing.T) {
+// this loop has not heard: it goes on with its own until it takes the other.
+func TestALoopTakesAMapWithShardsItHasNotHeardOf(t *testing.T) {
 	p, _ := newPool(t, 1, func(c *conf.Pool) { c.Topology = conf.Cluster })
 	loop, err := eventloop.New()
 	if err != nil {
@@ -27,6 +27,10 @@ func TestALoopFollowsAMapThatIsAheadOfIt(t *testing.T) {
 		{ID: "b", View: View{Primary: Member{Addr: "127.0.0.1:2"}}},
 		{ID: "c", View: View{Primary: Member{Addr: "127.0.0.1:3"}}, Slots: []SlotRange{{0, 16383}}},
 	})
+	if shard := l.Map().Index([]byte("news")); shard != 0 {
+		t.Errorf("placed on shard %d by a Map that was not taken", shard)
+	}
+	l.takeMap()
 	sub, _, _ := l.Join(pipeline.Channel, "news", nobody{})
 	if len(l.shards) != 3 {
 		t.Errorf("the loop knows %d shards, want 3", len(l.shards))

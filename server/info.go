@@ -1,41 +1,153 @@
 package server
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"ringway/command"
+	"ringway/pipeline"
+	"ringway/resp"
 )
 
-// info answers INFO for the proxy, with the fields by which clients recognise a
-// Redis that is ready: it is up, loads nothing and takes writes.
-func info(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	srv, pool := s.w.server, s.local.Conf()
-	sections := []struct{ name, text string }{
-		{"server", fmt.Sprintf("# Server\r\nredis_version:%s\r\nredis_mode:standalone\r\nos:%s %s\r\narch_bits:64\r\nmultiplexing_api:epoll\r\n"+
-			"process_id:%d\r\ntcp_port:%s\r\nuptime_in_seconds:%d\r\nproxy:ringway\r\n",
-			s.local.Version(), runtime.GOOS, runtime.GOARCH, os.Getpid(), port(pool.Listen.Addr), int(time.Since(srv.started).Seconds()))},
-		{"clients", fmt.Sprintf("# Clients\r\nconnected_clients:%d\r\nmaxclients:%d\r\nblocked_clients:0\r\n", srv.clients.Load(), srv.conf.Proxy.MaxClients)},
-		{"persistence", "# Persistence\r\nloading:0\r\nasync_loading:0\r\n"},
-		{"replication", "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"},
-		{"cluster", "# Cluster\r\ncluster_enabled:0\r\n"},
-		{"ringway", fmt.Sprintf("# Ringway\r\npool:%s\r\nservers:%d\r\nservers_down:%d\r\n", pool.Name, s.local.Shards(), s.local.CountDown())},
-	}
-	wanted := map[string]bool{}
+// INFO is asked of all shards and joined: most fields are sums, and what concerns
+// the connection, such as the port and the number of clients, is the proxy's.
+// Clients look at some fields to see whether a Redis is ready; they get them even
+// if no server answers.
+
+// infoRequest is one INFO under way.
+type infoRequest struct {
+	s       *session
+	number  uint32 // of the request in its session
+	wanted  []string
+	replies [][]byte // of each server that was asked; nil if it has failed
+	left    int
+}
+
+func info(s *session, _ *command.Command, args [][]byte, _ []byte) []byte {
+	r := &infoRequest{s: s, number: s.push()}
 	for _, arg := range args[1:] {
-		wanted[strings.ToLower(string(arg))] = true
+		r.wanted = append(r.wanted, strings.ToLower(string(arg)))
 	}
-	every := len(wanted) == 0 || wanted["all"] || wanted["everything"] || wanted["default"]
-	var texts []string
-	for _, section := range sections {
-		if every || wanted[section.name] {
-			texts = append(texts, section.text)
+	var conns []*pipeline.Conn
+	for shard := range s.local.Shards() {
+		if conn := s.to(shard); !s.local.Absent(shard) && conn.Up() && !conn.Full() {
+			conns = append(conns, conn)
 		}
 	}
-	return s.appendText(dst, strings.Join(texts, "\r\n"))
+	request := resp.AppendRequest(nil, args)
+	r.replies, r.left = make([][]byte, len(conns)), len(conns)+1
+	for i, conn := range conns {
+		if conn.Send(request, r, uint32(i)) != nil {
+			r.countDown()
+		}
+	}
+	r.countDown()
+	return nil
+}
+
+// Reply is pipeline.Receiver's; the tag is the server's index.
+func (r *infoRequest) Reply(tag uint32, b []byte, last bool) {
+	if len(r.replies[tag]) < maxInfo {
+		r.replies[tag] = append(r.replies[tag], b...)
+	}
+	if last {
+		r.countDown()
+	}
+}
+
+// maxInfo is about the most that one server may say.
+const maxInfo = 1 << 20
+
+// Fail is pipeline.Receiver's: what the others say must do.
+func (r *infoRequest) Fail(tag uint32, _ *pipeline.Failure, _ []byte) {
+	r.replies[tag] = nil
+	r.countDown()
+}
+
+func (r *infoRequest) countDown() {
+	if r.left--; r.left > 0 || !r.s.conn.Open() {
+		return
+	}
+	var t infoText
+	answered := 0
+	for _, reply := range r.replies {
+		if text, ok := textOf(reply); ok {
+			t.add(text)
+			answered++
+		}
+	}
+	r.s.finish(r.number, r.s.appendText(nil, r.join(&t, answered)))
+}
+
+// textOf returns what a bulk or verbatim string says.
+func textOf(reply []byte) (string, bool) {
+	i := bytes.IndexByte(reply, '\n')
+	if i < 0 || i > len(reply)-3 || reply[0] != '$' && reply[0] != '=' {
+		return "", false
+	}
+	text := string(reply[i+1 : len(reply)-2])
+	if reply[0] == '=' {
+		text = strings.TrimPrefix(text, "txt:")
+	}
+	return text, true
+}
+
+// join adds what the proxy knows of itself.
+func (r *infoRequest) join(t *infoText, answered int) string {
+	s := r.s
+	srv, c := s.w.server, s.local.Conf()
+	own := []struct {
+		section string
+		fields  [][2]string
+	}{
+		{"Server", [][2]string{
+			{"redis_version", cmp.Or(t.first("Server", "redis_version"), s.local.Version())}, {"redis_mode", "standalone"}, {"os", runtime.GOOS + " " + runtime.GOARCH}, {"arch_bits", strconv.Itoa(strconv.IntSize)},
+			{"multiplexing_api", "epoll"}, {"process_id", strconv.Itoa(os.Getpid())}, {"tcp_port", port(c.Listen.Addr)},
+			{"uptime_in_seconds", fmt.Sprint(int(time.Since(srv.started).Seconds()))}, {"uptime_in_days", fmt.Sprint(int(time.Since(srv.started).Hours() / 24))},
+			{"proxy", "ringway"},
+		}},
+		{"Clients", [][2]string{{"connected_clients", fmt.Sprint(srv.clients.Load())}, {"maxclients", fmt.Sprint(srv.conf.Proxy.MaxClients)}}},
+		{"Persistence", nil},
+		{"Replication", [][2]string{{"role", "master"}}},
+		{"Cluster", [][2]string{{"cluster_enabled", "0"}}},
+		{"Ringway", [][2]string{
+			{"pool", c.Name}, {"servers", fmt.Sprint(s.local.Shards())}, {"servers_down", fmt.Sprint(s.local.CountDown())}, {"servers_answered", fmt.Sprint(answered)},
+		}},
+	}
+	for _, o := range own {
+		if !r.wants(o.section) {
+			continue
+		}
+		if o.section == "Persistence" && len(t.section(o.section).fields) == 0 {
+			o.fields = [][2]string{{"loading", "0"}, {"async_loading", "0"}}
+		}
+		if o.section == "Replication" && len(t.section(o.section).fields) == 0 {
+			o.fields = append(o.fields, [2]string{"connected_slaves", "0"})
+		}
+		t.set(o.section, o.fields)
+	}
+	t.leave("Server", func(name string) bool {
+		return slices.Contains([]string{"run_id", "executable", "config_file", "redis_build_id", "process_supervised", "server_time_usec", "lru_clock"}, name) || strings.HasPrefix(name, "listener")
+	})
+	if s.local.Shards() > 1 {
+		t.leave("Replication", func(name string) bool {
+			return strings.HasPrefix(name, "slave") || strings.HasPrefix(name, "master_repl") || strings.Contains(name, "repl_offset") || strings.Contains(name, "byte_offset")
+		})
+	}
+	return t.String()
+}
+
+// wants tells whether a section was asked for.
+func (r *infoRequest) wants(section string) bool {
+	name := strings.ToLower(section)
+	return len(r.wanted) == 0 || slices.ContainsFunc(r.wanted, func(w string) bool { return w == name || w == "all" || w == "everything" || w == "default" })
 }
 
 func port(addr string) string {

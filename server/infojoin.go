@@ -1,0 +1,259 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// infoText is what INFO says: sections of fields, in order.
+type infoText struct {
+	sections []*infoSection
+}
+
+type infoSection struct {
+	name   string
+	fields []*infoField
+}
+
+type infoField struct {
+	name   string
+	values []string // one of each server that has the field
+}
+
+// add takes what one server says.
+func (t *infoText) add(text string) {
+	var section *infoSection
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if name, ok := strings.CutPrefix(line, "# "); ok {
+			section = t.section(name)
+			continue
+		}
+		if name, value, ok := strings.Cut(line, ":"); ok && section != nil {
+			f := section.field(name)
+			f.values = append(f.values, value)
+		}
+	}
+}
+
+func (t *infoText) section(name string) *infoSection {
+	for _, s := range t.sections {
+		if s.name == name {
+			return s
+		}
+	}
+	s := &infoSection{name: name}
+	t.sections = append(t.sections, s)
+	return s
+}
+
+func (s *infoSection) field(name string) *infoField {
+	for _, f := range s.fields {
+		if f.name == name {
+			return f
+		}
+	}
+	f := &infoField{name: name}
+	s.fields = append(s.fields, f)
+	return f
+}
+
+// first returns what the servers' joined value of a field is, or "".
+func (t *infoText) first(section, name string) string {
+	s := t.section(section)
+	f := s.field(name)
+	if f.values == nil {
+		return ""
+	}
+	return s.join(f)
+}
+
+// set has a section say what the proxy says of itself instead of its fields, if
+// the servers have said anything in it, or none could.
+func (t *infoText) set(section string, own [][2]string) {
+	s := t.section(section)
+	for i, pair := range own {
+		f := s.field(pair[0])
+		f.values = []string{pair[1]}
+		if at := slices.Index(s.fields, f); at >= len(s.fields)-1 && at > i {
+			s.fields = slices.Insert(slices.Delete(s.fields, at, at+1), i, f)
+		}
+	}
+}
+
+// leave drops the fields of a section that mean nothing for several servers.
+func (t *infoText) leave(section string, drop func(name string) bool) {
+	s := t.section(section)
+	s.fields = slices.DeleteFunc(s.fields, func(f *infoField) bool { return drop(f.name) })
+}
+
+// String joins what the servers have said.
+func (t *infoText) String() string {
+	var b strings.Builder
+	for _, s := range t.sections {
+		if !slices.ContainsFunc(s.fields, func(f *infoField) bool { return f.values != nil }) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("\r\n")
+		}
+		fmt.Fprintf(&b, "# %s\r\n", s.name)
+		for _, f := range s.fields {
+			if f.values == nil {
+				continue
+			}
+			fmt.Fprintf(&b, "%s:%s\r\n", f.name, s.join(f))
+		}
+	}
+	return b.String()
+}
+
+// join makes one value of a field's.
+func (s *infoSection) join(f *infoField) string {
+	switch {
+	case len(f.values) == 1:
+		return f.values[0]
+	case strings.Contains(f.values[0], "=") && (s.name == "Keyspace" || s.name == "Commandstats" || s.name == "Errorstats"):
+		return joinPairs(f.values)
+	case strings.HasSuffix(f.name, "_human"):
+		return humanBytes(s.sum(strings.TrimSuffix(f.name, "_human")))
+	case infoLeast[f.name]:
+		return slices.MinFunc(f.values, compareNumbers)
+	case infoGreatest[f.name], strings.HasSuffix(f.name, "_ratio"), strings.HasSuffix(f.name, "_perc"), s.name == "Latencystats":
+		return slices.MaxFunc(f.values, compareNumbers)
+	}
+	if total, ok := sumOf(f.values); ok {
+		return total
+	}
+	for _, v := range f.values {
+		if v != f.values[0] && v != "ok" {
+			return v // such as the one status that is not ok
+		}
+	}
+	return f.values[0]
+}
+
+// Fields that are not sums.
+var (
+	infoLeast    = map[string]bool{"redis_version": true, "rdb_last_save_time": true, "connected_slaves": true, "uptime_in_seconds": true, "uptime_in_days": true}
+	infoGreatest = map[string]bool{
+		"arch_bits": true, "hz": true, "configured_hz": true, "io_threads_active": true, "loading": true, "async_loading": true, "aof_enabled": true,
+		"rdb_bgsave_in_progress": true, "rdb_last_bgsave_time_sec": true, "rdb_current_bgsave_time_sec": true, "aof_rewrite_in_progress": true,
+		"aof_rewrite_scheduled": true, "aof_last_rewrite_time_sec": true, "aof_current_rewrite_time_sec": true, "latest_fork_usec": true,
+		"cluster_enabled": true, "client_recent_max_input_buffer": true, "client_recent_max_output_buffer": true, "active_defrag_running": true,
+		"second_repl_offset": true, "repl_backlog_active": true, "server_time_usec": true, "lru_clock": true, "redis_git_dirty": true, "tcp_port": true, "process_id": true,
+		"slowlog_max_len": true, "current_cow_peak": true, "current_cow_size_age": true,
+	}
+)
+
+func compareNumbers(a, b string) int {
+	x, errA := strconv.ParseFloat(a, 64)
+	y, errB := strconv.ParseFloat(b, 64)
+	if errA == nil && errB == nil {
+		return cmp.Compare(x, y)
+	}
+	switch {
+	case a == b:
+		return 0
+	case atLeastVersion(a, b):
+		return 1
+	}
+	return -1
+}
+
+// atLeastVersion compares versions such as "7.0.15" number by number.
+func atLeastVersion(a, b string) bool {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(x), len(y)) {
+		n, _ := strconv.Atoi(x[i])
+		m, _ := strconv.Atoi(y[i])
+		if n != m {
+			return n > m
+		}
+	}
+	return len(x) >= len(y)
+}
+
+// sumOf adds numbers, and reports false if one is none.
+func sumOf(values []string) (string, bool) {
+	var whole int64
+	var broken float64
+	fraction := 0
+	for _, v := range values {
+		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+			whole += n
+			continue
+		}
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil {
+			return "", false
+		}
+		broken += f
+		_, digits, _ := strings.Cut(v, ".")
+		fraction = max(fraction, len(digits))
+	}
+	if fraction == 0 {
+		return strconv.FormatInt(whole, 10), true
+	}
+	return strconv.FormatFloat(float64(whole)+broken, 'f', fraction, 64), true
+}
+
+// sum is the total of a field of the section, or 0.
+func (s *infoSection) sum(name string) int64 {
+	var total int64
+	for _, v := range s.field(name).values {
+		n, _ := strconv.ParseInt(v, 10, 64)
+		total += n
+	}
+	return total
+}
+
+// humanBytes writes a size as Redis does.
+func humanBytes(n int64) string {
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + "B"
+	}
+	f, unit := float64(n)/1024, 0
+	for f >= 1024 && unit < 4 {
+		f, unit = f/1024, unit+1
+	}
+	return strconv.FormatFloat(f, 'f', 2, 64) + string("KMGTP"[unit])
+}
+
+// joinPairs joins values such as "keys=3,expires=1,avg_ttl=100" or
+// "calls=2,usec=10,usec_per_call=5.00".
+func joinPairs(values []string) string {
+	var names []string
+	sums := map[string]float64{}
+	for _, v := range values {
+		numbers := map[string]float64{}
+		for _, pair := range strings.Split(v, ",") {
+			name, number, _ := strings.Cut(pair, "=")
+			numbers[name], _ = strconv.ParseFloat(number, 64)
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		for name, n := range numbers {
+			if name == "avg_ttl" {
+				n *= numbers["expires"]
+			}
+			sums[name] += n
+		}
+	}
+	var joined []string
+	for _, name := range names {
+		text := strconv.FormatFloat(sums[name], 'f', 0, 64)
+		switch name {
+		case "avg_ttl":
+			text = strconv.FormatFloat(sums[name]/max(1, sums["expires"]), 'f', 0, 64)
+		case "usec_per_call":
+			text = strconv.FormatFloat(sums["usec"]/max(1, sums["calls"]), 'f', 2, 64)
+		}
+		joined = append(joined, name+"="+text)
+	}
+	return strings.Join(joined, ",")
+}

@@ -78,6 +78,7 @@ const (
 	JoinFirst  // the first shard's, if none failed (SCRIPT LOAD)
 	JoinAny    // that of a shard that did it (SCRIPT KILL)
 	JoinRandom // one that is not null (RANDOMKEY)
+	JoinNewest // the newest entries of all (SLOWLOG GET)
 )
 
 // String returns the word that docs/commands.md uses.
@@ -101,6 +102,8 @@ func (j Join) String() string {
 		return "the first"
 	case JoinAny:
 		return "any that succeeded"
+	case JoinNewest:
+		return "the newest of all"
 	case JoinRandom:
 		return "one at random"
 	}

@@ -19,6 +19,7 @@ type broadcast struct {
 	shares []share
 	left   int  // shares without a reply
 	apart  bool // over connections of its own
+	limit  int  // JoinNewest: how many entries
 }
 
 // share is one server's part in a broadcast.
@@ -26,6 +27,7 @@ type share struct {
 	server  int
 	conn    *pipeline.Conn
 	reply   []byte // in a buffer of the loop
+	weight  int64  // JoinRandom: how many keys it has
 	failure []byte // the error that stands for a reply that did not come
 	unknown bool   // with failure: the server may have executed the request
 }
@@ -44,7 +46,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		}
 		return s.send(0, raw)
 	}
-	b := &broadcast{s: s, cmd: cmd, apart: apart}
+	b := &broadcast{s: s, cmd: cmd, apart: apart, limit: slowlogCount(args)}
 	for _, server := range s.audience(cmd) {
 		share := share{server: server}
 		if !apart {
@@ -66,6 +68,9 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 				continue
 			}
 			sh.conn = conn
+		}
+		if cmd.Join == command.JoinRandom {
+			sh.conn.Send(requestDBSize, sizeOf{sh}, 0)
 		}
 		if f := sh.conn.Send(raw, b, uint32(i)); f != nil {
 			b.lose(i, f.AppendReply(nil), f.Sent)
@@ -241,6 +246,8 @@ func (b *broadcast) joined() (reply []byte, ok bool) {
 		}
 	case command.JoinRandom:
 		return b.draw(), true
+	case command.JoinNewest:
+		return b.joinNewest()
 	}
 	return b.shares[0].reply, true
 }
@@ -291,18 +298,21 @@ func (b *broadcast) joinEach() ([]byte, bool) {
 	return joined, true
 }
 
-// draw picks a reply that is not null, if there is one.
+// draw picks a reply that is not null, if there is one, from servers as often as
+// they have keys.
 func (b *broadcast) draw() []byte {
-	var full [][]byte
+	drawn, total := b.shares[0].reply, int64(0)
 	for i := range b.shares {
-		if reply := b.shares[i].reply; reply[0] == '$' && reply[1] != '-' {
-			full = append(full, reply)
+		sh := &b.shares[i]
+		if sh.reply[0] != '$' || sh.reply[1] == '-' {
+			continue
+		}
+		weight := max(sh.weight, 1)
+		if total += weight; rand.Int64N(total) < weight {
+			drawn = sh.reply
 		}
 	}
-	if full == nil {
-		return b.shares[0].reply
-	}
-	return full[rand.IntN(len(full))]
+	return drawn
 }
 
 // concat answers with the elements of all arrays. They may be many, so they are

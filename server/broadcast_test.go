@@ -255,3 +255,44 @@ func TestTransactionsHaveNoPlaceForAllServers(t *testing.T) {
 	c.Send(encode("MULTI") + encode("SET", "a", "1") + encode("DBSIZE") + encode("FLUSHALL") + encode("DBSIZE") + encode("EXEC"))
 	c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*4\r\n+OK\r\n:1\r\n+OK\r\n:0\r\n")
 }
+
+// A shard with few keys is not drawn as often as one with many.
+func TestRandomKeyKnowsHowManyKeysShardsHave(t *testing.T) {
+	p, servers := serveShards(t, 2)
+	servers[0].Do("SET", "lonely", "1")
+	for i := range 99 {
+		servers[1].Do("SET", fmt.Sprint("one of many ", i), "1")
+	}
+	c := p.dial()
+	lonely := 0
+	for range 300 {
+		if c.Do("RANDOMKEY") == "$6\r\nlonely\r\n" {
+			lonely++
+		}
+	}
+	if lonely > 30 {
+		t.Errorf("the only key of a shard was drawn %d times of 300", lonely)
+	}
+}
+
+func TestSlowlogIsThatOfAllShards(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	cfg := config(t, addrs(servers)...)
+	cfg.Pools[0].AllowCommands = []string{"slowlog"}
+	p := serve(t, cfg)
+	for _, s := range servers {
+		s.Do("CONFIG", "SET", "slowlog-log-slower-than", "0")
+	}
+	c := p.dial()
+	c.Do("DBSIZE")
+	got := c.Do("SLOWLOG", "GET", "-1")
+	if n := strings.Count(got, "DBSIZE"); n != 3 {
+		t.Errorf("%d entries of DBSIZE: %q", n, got)
+	}
+	if got := c.Do("SLOWLOG", "GET", "2"); !strings.HasPrefix(got, "*2\r\n") {
+		t.Errorf("%.200q", got)
+	}
+	if got := c.Do("SLOWLOG", "GET", "-2"); got != "-ERR count should be greater than or equal to -1\r\n" {
+		t.Errorf("%.200q", got)
+	}
+}

@@ -26,7 +26,8 @@ How Ringway routes each command of Redis 7 and 8:
   there may be is bounded by ` + "`pinned_connections`" + `.
 - **all shards**: sent whole to every server, and joined. *sum*, *minimum* and *all of them* (SCRIPT EXISTS)
   speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of
-  one that did it, *at random* that of a server drawn by lot. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
+  one that did it, *at random* that of a server drawn by
+  lot, as often as it has keys, and *the newest* merges lists by time. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
   since nobody reaches its keys; all others need every server, and the error says how many have executed the request.
   WAIT and WAITAOF go to every shard over a connection of their own, when all that the client has written before is answered, and give the least: so many
   replicas of every shard have what the client has written, wherever that was.
@@ -55,7 +56,7 @@ not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO an
 var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "all": "all shards", "default": "default shard", "scan": "scan", "pubsub": "subscriptions", "later": "not yet", "refused": "refused"}
 
 var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK",
-	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random"}
+	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random", "newest": "the newest"}
 
 // docsText returns docs/commands.md.
 func docsText(f *facts) []byte {

@@ -16,6 +16,9 @@ func (c *Conn) expire() {
 		c.lastTimeout = c.loop.Now()
 		c.obs.Failed(ErrTimeout)
 	}
+	if c.retired && c.state == ready && !c.awaited() {
+		c.Close()
+	}
 	if c.state == ready && c.queue.len() > 0 && c.fences.open == 0 {
 		c.Fence() // under load this comes once in a timeout; see Fence
 	}

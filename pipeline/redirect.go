@@ -160,7 +160,7 @@ func (c *Conn) passMarks() {
 
 // Retire ends the connection without cutting anything off: it takes no request
 // any more, gives those that are not written to the Redirector, and closes when
-// the others are answered, or after grace.
+// the others are answered or their time is over, or after grace.
 func (c *Conn) Retire() {
 	c.retired = true
 	if c.state != ready {
@@ -170,11 +170,24 @@ func (c *Conn) Retire() {
 	}
 	c.takeBack()
 	c.wakeAll()
-	if c.queue.len() == 0 {
+	if !c.awaited() {
 		c.Close()
 		return
 	}
 	c.attempt.After(max(c.cfg.Timeout, grace))
+}
+
+// awaited reports whether anybody waits for what is in flight: those whose time
+// was over have been told so.
+func (c *Conn) awaited() bool {
+	for pos := c.queue.head; pos != c.queue.tail; pos++ {
+		if r := c.queue.at(pos).receiver; r != nil {
+			if _, ok := r.(*fence); !ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // takeBack takes the requests of which nothing was written from the output and

@@ -122,3 +122,46 @@ func TestRestOfATimedOutLargeReplyIsDropped(t *testing.T) {
 	r.send(get("b"))
 	r.expect(2, "+2\r\n")
 }
+
+// A server that hangs and is replaced must not hold up who waits for the requests
+// that it has: once all of them are told that their time is over, nobody does.
+func TestRetiredConnectionIsGivenUpWhenNobodyWaitsForIt(t *testing.T) {
+	for _, when := range []string{"before the timeout", "after it"} {
+		t.Run(when, func(t *testing.T) {
+			arrived := make(chan struct{}, 1)
+			s := fakeredis.StartHandler(t, func(_ *fakeredis.Conn, args []string) {
+				if args[0] == "GET" {
+					arrived <- struct{}{}
+				}
+			})
+			cfg := config(s.Addr())
+			cfg.Timeout = 500 * time.Millisecond
+			r := newRig(t, cfg)
+			r.send(get("a"))
+			passed := make(chan time.Time, 1)
+			retire := func() {
+				r.on(func() {
+					r.conn.Retire()
+					r.conn.AfterReplies(func() { passed <- time.Now() })
+				})
+			}
+			if when == "before the timeout" {
+				<-arrived
+				retire()
+			}
+			r.expectFailure(1, pipeline.ErrTimeout, true)
+			told := time.Now()
+			if when == "after it" {
+				retire()
+			}
+			select {
+			case at := <-passed:
+				if d := at.Sub(told); d > 400*time.Millisecond {
+					t.Errorf("given up %v after the timeout", d)
+				}
+			case <-timeUp():
+				t.Fatal("not given up")
+			}
+		})
+	}
+}

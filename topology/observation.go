@@ -133,12 +133,7 @@ type lookout struct {
 }
 
 // look has the server looked at at once.
-func (l *lookout) look() {
-	select {
-	case l.now <- struct{}{}:
-	default:
-	}
-}
+func (l *lookout) look() { signal(l.now) }
 
 // run looks, and reports what it sees, until ctx is done. After a failure the
 // next question goes over a new connection, for which the name is resolved

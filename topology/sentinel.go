@@ -150,7 +150,7 @@ func (f *sentinelFollower) link(addr string, listed bool) {
 		return
 	}
 	ctx, cancel := context.WithCancel(f.box.ctx)
-	l := &sentinelLink{follower: f, addr: addr, listed: listed, cancel: cancel, now: make(chan struct{}, 1)}
+	l := &sentinelLink{follower: f, addr: addr, listed: listed, cancel: cancel, now: make(chan struct{}, 1), back: make(chan struct{}, 1)}
 	f.links[addr] = l
 	f.count()
 	f.wg.Go(func() { l.run(ctx) })
@@ -217,6 +217,7 @@ func (f *sentinelFollower) tellLink(l *sentinelLink, err error) {
 	case err != nil && (was == nil || !l.asked):
 		f.log.Warn("a Sentinel does not answer", "sentinel", l.addr, "err", err)
 	case err == nil && was != nil:
+		signal(l.back)
 		f.log.Info("the Sentinel answers again", "sentinel", l.addr)
 	}
 	l.asked = true

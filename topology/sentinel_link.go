@@ -25,6 +25,7 @@ type sentinelLink struct {
 	listed   bool   // in the configuration, not learnt
 	cancel   context.CancelFunc
 	now      chan struct{} // capacity 1: poll at once
+	back     chan struct{} // capacity 1: it answers again, so subscribe at once
 
 	// Of the follower's goroutine.
 	id     string     // that the Sentinel has for itself; "" before it has told
@@ -60,9 +61,12 @@ func (l *sentinelLink) newClient() *redis.Client {
 }
 
 // look has the Sentinel polled at once.
-func (l *sentinelLink) look() {
+func (l *sentinelLink) look() { signal(l.now) }
+
+// signal sends on a channel that has a capacity of 1.
+func signal(ch chan<- struct{}) {
 	select {
-	case l.now <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -188,7 +192,7 @@ func (l *sentinelLink) listen(ctx context.Context) {
 		if time.Since(began) > most {
 			wait = least
 		}
-		if !newPace(wait).wait(ctx, nil) {
+		if !newPace(wait).wait(ctx, l.back) {
 			return
 		}
 		wait = min(2*wait, most)

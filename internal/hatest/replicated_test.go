@@ -1,0 +1,191 @@
+package hatest_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/hatest"
+	"ringway/internal/redistest"
+)
+
+// replicatedRig is a proxy in front of a primary with two replicas, of which only
+// it takes care.
+type replicatedRig struct {
+	t       *testing.T
+	primary *redistest.Server
+	servers []*redistest.Server
+	proxy   *hatest.Proxy
+}
+
+func newReplicatedRig(t *testing.T) *replicatedRig {
+	t.Helper()
+	redistest.CheckLeaks(t)
+	g := redistest.StartGroup(t, 2)
+	r := &replicatedRig{t: t, primary: g.Primary, servers: append([]*redistest.Server{g.Primary}, g.Replicas...)}
+	r.proxy = hatest.Serve(t, `topology = "replicated"`, `timeout = "3s"`, `probe_interval = "500ms"`,
+		"[[pools.alpha.shards]]", `name = "jobs1"`, hatest.Servers(r.servers...))
+	return r
+}
+
+// other returns a server that is not the primary.
+func (r *replicatedRig) other(n int) *redistest.Server {
+	for i := range r.servers {
+		if s := r.servers[(n+i)%len(r.servers)]; s != r.primary {
+			return s
+		}
+	}
+	panic("bug: no other server")
+}
+
+// follow makes servers replicas of the primary, and waits until they are.
+func (r *replicatedRig) follow(servers ...*redistest.Server) {
+	r.t.Helper()
+	for _, s := range servers {
+		if s != r.primary {
+			s.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(r.primary.Port()))
+		}
+	}
+	redistest.Eventually(r.t, atMost, "they follow", func() bool {
+		for _, s := range servers {
+			if s != r.primary && !strings.Contains(s.Do("INFO", "replication"), "master_link_status:up") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// served waits until a write through the proxy is executed by the primary.
+func (r *replicatedRig) served() {
+	r.t.Helper()
+	c := r.proxy.Dial()
+	n := 0
+	redistest.Eventually(r.t, atMost, "the primary is written to", func() bool {
+		n++
+		value := strconv.Itoa(n)
+		c.Send(redistest.Request("SET", "served", value))
+		c.Reply()
+		return r.primary.Do("GET", "served") == fmt.Sprintf("$%d\r\n%s\r\n", len(value), value)
+	})
+}
+
+// FAILOVER swaps a primary with a replica without a loss, and so it is seen by
+// clients, who meet no error.
+func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
+	r := newReplicatedRig(t)
+	load := writers.Start(t, r.proxy.Addr)
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		next := r.other(n)
+		redistest.Eventually(t, atMost, "a failover begins", func() bool {
+			return r.primary.Do("FAILOVER", "TO", "127.0.0.1", strconv.Itoa(next.Port())) == "+OK\r\n"
+		})
+		redistest.Eventually(t, atMost, "the roles are swapped", func() bool { return isPrimary(next) })
+		r.primary = next
+		load.Progress(100, atMost)
+		r.follow(r.servers...)
+	})
+	report := load.Finish()
+	if report.Failed() > 0 {
+		t.Error("clients met errors")
+	}
+	if report.LongestGap > longest(2*time.Second) {
+		t.Errorf("a pause of %v", report.LongestGap)
+	}
+}
+
+// Who promotes a replica by hand has two primaries for a moment. The new one gets
+// the writes as soon as two looks have shown it, and the old one none any more.
+func TestPromotionByHandMovesAllWrites(t *testing.T) {
+	r := newReplicatedRig(t)
+	lossy := writers
+	lossy.Lossy = true // what the old one acknowledges in the meantime
+	load := lossy.Start(t, r.proxy.Addr)
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		old := r.primary
+		r.primary = r.other(n)
+		r.primary.Do("REPLICAOF", "NO", "ONE")
+		r.served()
+		load.Progress(30, atMost)
+		before := writes(old)
+		load.Progress(100, atMost)
+		if after := writes(old); after != before {
+			t.Errorf("the old primary executed %d writes more", after-before)
+		}
+		r.follow(r.servers...)
+		load.Progress(30, atMost)
+	})
+	if load.Finish().Failed() > 0 {
+		t.Error("clients met errors")
+	}
+}
+
+// After a primary has died, who is promoted by hand is followed, and the old one
+// is not when it comes back.
+func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
+	r := newReplicatedRig(t)
+	lossy := writers
+	lossy.Lossy = true
+	load := lossy.Start(t, r.proxy.Addr)
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		old := r.primary
+		old.Kill()
+		r.primary = r.other(n)
+		r.primary.Do("REPLICAOF", "NO", "ONE")
+		for _, s := range r.servers {
+			if s != old {
+				r.follow(s)
+			}
+		}
+		load.Progress(30, atMost)
+		old.Restart()
+		load.Progress(100, atMost)
+		if n := writes(old); isPrimary(old) && n > 0 {
+			t.Errorf("the old primary executed %d writes", n)
+		}
+		r.follow(old)
+	})
+	report := load.Finish()
+	if report.Counts[hatest.NotSent] > 0 {
+		t.Error("requests failed that could have waited")
+	}
+	if report.LongestGap > longest(2*time.Second) {
+		t.Errorf("a gap of %v", report.LongestGap)
+	}
+}
+
+// Two primaries that lineage can't order get no writes, until one is demoted.
+func TestTwoPrimariesGetNoWrites(t *testing.T) {
+	redistest.CheckLeaks(t)
+	servers := redistest.StartN(t, 2)
+	p := hatest.Serve(t, `topology = "replicated"`, `probe_interval = "200ms"`,
+		"[[pools.alpha.shards]]", `name = "jobs1"`, hatest.Servers(servers...))
+	c := p.Dial()
+	set := func() string {
+		c.Send(redistest.Request("SET", "k", "v"))
+		return c.Reply()
+	}
+	redistest.Eventually(t, atMost, "writes are refused", func() bool {
+		return strings.HasPrefix(set(), "-ERR 2 servers of shard jobs1 say that they are primary")
+	})
+	for range 100 {
+		if reply := set(); !strings.HasPrefix(reply, "-ERR 2 servers") {
+			t.Fatalf("reply %q", reply)
+		}
+	}
+	for _, s := range servers {
+		if n := writes(s); n > 0 {
+			t.Errorf("%s executed %d writes", s.Addr(), n)
+		}
+	}
+	servers[1].Do("REPLICAOF", "127.0.0.1", strconv.Itoa(servers[0].Port()))
+	redistest.Eventually(t, atMost, "writes are executed", func() bool { return set() == "+OK\r\n" })
+	if n := writes(servers[1]); n > 1 || writes(servers[0]) == 0 {
+		t.Errorf("the demoted one executed %d writes", n)
+	}
+}

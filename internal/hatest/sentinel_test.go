@@ -1,0 +1,256 @@
+package hatest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/hatest"
+	"ringway/internal/redistest"
+)
+
+// atMost is how long a test waits for what takes a few seconds.
+const atMost = 2 * time.Minute
+
+// sentinelRig is a proxy in front of a primary with two replicas that three
+// Sentinels watch, and which call it down after a second.
+type sentinelRig struct {
+	t         *testing.T
+	group     *redistest.Group
+	servers   []*redistest.Server // of the group
+	sentinels []*redistest.Server
+	proxy     *hatest.Proxy
+}
+
+func newSentinelRig(t *testing.T, lines ...string) *sentinelRig {
+	t.Helper()
+	redistest.CheckLeaks(t)
+	r := &sentinelRig{t: t, group: redistest.StartGroup(t, 2)}
+	r.servers = append([]*redistest.Server{r.group.Primary}, r.group.Replicas...)
+	r.sentinels = redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": r.group})
+	r.proxy = hatest.Serve(t, append([]string{
+		`topology = "sentinel"`, `masters = ["s1"]`, `timeout = "3s"`,
+		"sentinels" + strings.TrimPrefix(hatest.Servers(r.sentinels...), "servers"),
+	}, lines...)...)
+	return r
+}
+
+// primary returns the server that most Sentinels name.
+func (r *sentinelRig) primary() *redistest.Server {
+	r.t.Helper()
+	named := map[*redistest.Server]int{}
+	for _, sentinel := range r.sentinels {
+		reply := sentinel.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "s1")
+		for _, s := range r.servers {
+			if strings.Contains(reply, fmt.Sprintf("\r\n%d\r\n", s.Port())) {
+				if named[s]++; 2*named[s] > len(r.sentinels) {
+					return s
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// settled waits until all Sentinels agree on a primary other than old, and all
+// other servers that run follow it.
+func (r *sentinelRig) settled(old *redistest.Server, down ...*redistest.Server) *redistest.Server {
+	r.t.Helper()
+	var next *redistest.Server
+	redistest.Eventually(r.t, atMost, "all follow a new primary", func() bool {
+		if next = r.primary(); next == nil || next == old {
+			return false
+		}
+		for _, s := range r.servers {
+			if s == next || isOneOf(s, down) {
+				continue
+			}
+			if info := s.Do("INFO", "replication"); !strings.Contains(info, "master_link_status:up") || !strings.Contains(info, fmt.Sprintf("master_port:%d\r", next.Port())) {
+				return false
+			}
+		}
+		return true
+	})
+	return next
+}
+
+func isOneOf(s *redistest.Server, list []*redistest.Server) bool {
+	for _, other := range list {
+		if s == other {
+			return true
+		}
+	}
+	return false
+}
+
+// failover has one of the Sentinels replace the primary, as soon as it can.
+func (r *sentinelRig) failover(sentinel int) {
+	r.t.Helper()
+	redistest.Eventually(r.t, atMost, "a failover begins", func() bool {
+		return r.sentinels[sentinel].Do("SENTINEL", "FAILOVER", "s1") == "+OK\r\n"
+	})
+}
+
+// writers is a load that leaves time to the servers, on a machine that has little.
+var writers = hatest.Load{Clients: 8, Depth: 4, Pause: 4 * time.Millisecond}
+
+// rounds calls round once, or for as long as the long form shall take; last is
+// true in the last round.
+func rounds(round func(n int, last bool)) {
+	end := time.Now().Add(hatest.Long(0))
+	for n, last := 0, false; !last; n++ {
+		last = !time.Now().Before(end)
+		round(n, last)
+	}
+}
+
+// A planned failover loses nothing that was acknowledged and shows no error: it
+// is but a pause, of the second that Sentinels need to tell the new primary. The
+// old one takes writes until it is demoted, ten seconds later.
+func TestPlannedFailoverLosesNothingAndShowsNothing(t *testing.T) {
+	r := newSentinelRig(t)
+	load := writers.Start(t, r.proxy.Addr)
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		old := r.primary()
+		r.failover(n % 3)
+		r.settled(old, old)
+		load.Progress(100, atMost)
+		if !last {
+			r.settled(old)
+		}
+	})
+	report := load.Finish()
+	if report.Failed() > 0 {
+		t.Error("clients met errors")
+	}
+	if report.LongestGap > longest(2*time.Second) {
+		t.Errorf("a pause of %v", report.LongestGap)
+	}
+}
+
+// longest is how long a gap may be. The short forms run beside other tests, on
+// machines that may be busy; and so they only find out what is very wrong.
+func longest(gap time.Duration) time.Duration {
+	if hatest.Long(0) == 0 {
+		gap += 5 * time.Second
+	}
+	return gap
+}
+
+// A killed primary costs the second after which Sentinels call it down, and 1.5 s
+// more. What it had not replicated is lost, and requests that it had are of
+// unknown outcome; those that came later wait.
+func TestKilledPrimaryCostsLittleMoreThanDownAfter(t *testing.T) {
+	r := newSentinelRig(t)
+	lossy := writers
+	lossy.Lossy = true
+	load := lossy.Start(t, r.proxy.Addr)
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		old := r.primary()
+		old.Kill()
+		r.settled(old, old)
+		load.Progress(30, atMost)
+		if !last {
+			old.Restart()
+			r.settled(old)
+		}
+	})
+	report := load.Finish()
+	if report.Counts[hatest.NotSent] > 0 {
+		t.Error("requests failed that could have waited")
+	}
+	if report.LongestGap > longest(2500*time.Millisecond) {
+		t.Errorf("a gap of %v", report.LongestGap)
+	}
+}
+
+// A primary that stops and comes back, thinking that it is one still, gets no
+// write any more.
+func TestPrimaryThatWasAwayGetsNoWrites(t *testing.T) {
+	r := newSentinelRig(t)
+	lossy := writers
+	lossy.Lossy = true
+	load := lossy.Start(t, r.proxy.Addr)
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		old := r.primary()
+		old.Stop()
+		r.settled(old, old)
+		load.Progress(30, atMost)
+		old.Cont()
+		load.Progress(30, atMost) // it executes what it had got before it stopped
+		before := writes(old)
+		load.Progress(100, atMost)
+		if after := writes(old); isPrimary(old) && after != before {
+			t.Errorf("the old primary executed %d writes after its return", after-before)
+		}
+		if !last {
+			r.settled(old)
+		}
+	})
+	load.Finish()
+}
+
+func isPrimary(s *redistest.Server) bool {
+	return strings.HasPrefix(s.Do("ROLE"), "*3\r\n$6\r\nmaster")
+}
+
+// writes is how many SETs a server has executed.
+func writes(s *redistest.Server) (calls int) {
+	_, after, _ := strings.Cut(s.Do("INFO", "commandstats"), "cmdstat_set:calls=")
+	fmt.Sscanf(after, "%d", &calls)
+	return calls
+}
+
+// A Sentinel that slept through a failover is not believed.
+func TestStaleSentinelMisleadsNobody(t *testing.T) {
+	r := newSentinelRig(t)
+	load := writers.Start(t, r.proxy.Addr)
+	all := r.sentinels
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		old, stale := r.primary(), all[n%3]
+		stale.Stop()
+		r.sentinels = []*redistest.Server{all[(n+1)%3], all[(n+2)%3]}
+		r.failover(0)
+		r.settled(old, old)
+		stale.Cont()
+		load.Progress(100, atMost)
+		r.sentinels = all
+		if !last {
+			r.settled(old)
+		}
+	})
+	if load.Finish().Failed() > 0 {
+		t.Error("clients met errors")
+	}
+}
+
+// Without Sentinels nothing changes; when they are back, they are followed again.
+func TestSentinelsMayAllBeDown(t *testing.T) {
+	r := newSentinelRig(t)
+	load := writers.Start(t, r.proxy.Addr)
+	rounds(func(n int, last bool) {
+		load.Progress(30, atMost)
+		for _, s := range r.sentinels {
+			s.Kill()
+		}
+		load.Progress(200, atMost)
+		for _, s := range r.sentinels {
+			s.Restart()
+		}
+		old := r.primary()
+		r.failover(n % 3)
+		r.settled(old, old)
+		load.Progress(30, atMost)
+		if !last {
+			r.settled(old)
+		}
+	})
+	if load.Finish().Failed() > 0 {
+		t.Error("clients met errors")
+	}
+}

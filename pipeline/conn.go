@@ -151,8 +151,10 @@ type Conn struct {
 	inTime      bool   // what was just read answered a request that had not timed out
 	expired     uint32 // position of the first entry that has not timed out
 	deadline    *eventloop.Timer
-	lastTimeout int64 // when a timeout last counted as a failure
-	lastRead    int64 // when a part of a large reply last arrived
+	doubting    bool   // replies to what was in flight at Doubt are offered to the Redirector
+	doubted     uint32 // position behind that
+	lastTimeout int64  // when a timeout last counted as a failure
+	lastRead    int64  // when a part of a large reply last arrived
 
 	attempts uint32           // number of the last attempt, to know a late one's result
 	attempt  *eventloop.Timer // down: until the next one; greeting: until it has taken too long

@@ -9,6 +9,10 @@ type Redirector interface {
 	// request over, false if the reply is the Receiver's.
 	Refused(c *Conn, reply []byte, r Request) bool
 
+	// Doubtful is given a request with its reply, which is no error, once Doubt was
+	// called. It reports as Refused does.
+	Doubtful(c *Conn, r Request) bool
+
 	// Unsent is given a request, or a unit of them, that was not sent since the
 	// connection is gone. It reports false if that is for the Receiver to know.
 	Unsent(c *Conn, err error, r Request) bool
@@ -77,9 +81,23 @@ func (l *sentLog) reset() { *l = sentLog{} }
 // called for each last reply on a connection that has one, after e was popped.
 func (c *Conn) refused(e *entry, reply []byte) bool {
 	request, alone := c.sent.take(e)
-	return reply[0] == '-' && alone && e.receiver != nil &&
-		c.redirector.Refused(c, reply, Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Fenced: c.fenceIsNext()})
+	if !alone || e.receiver == nil || reply[0] != '-' && !c.doubting {
+		return false
+	}
+	r := Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Fenced: c.fenceIsNext()}
+	if reply[0] == '-' {
+		return c.redirector.Refused(c, reply, r)
+	}
+	if int32(c.queue.head-c.doubted) > 0 { // it was sent later
+		c.doubting = false
+		return false
+	}
+	return c.redirector.Doubtful(c, r)
 }
+
+// Doubt has the Redirector see the replies to all that is in flight: something
+// before it was refused, and it may show a state from before that.
+func (c *Conn) Doubt() { c.doubting, c.doubted = true, c.queue.tail }
 
 // giveBack offers requests that were not executed, and whose bytes are at the
 // start of held, to the Redirector, and fails those that it does not take.

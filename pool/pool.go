@@ -139,7 +139,12 @@ type Local struct {
 	hub    *hub                        // of subscriptions; nil until the first
 	ears   *ears                       // that listen for changes; nil while nobody tracks
 	hedges hedges
+	reads  func(request []byte) bool // whether a request only reads; nil if nobody knows
 }
+
+// SetReads says how to find out whether a request only reads, so that it may be
+// executed again. It is to be called before the connections are used.
+func (l *Local) SetReads(reads func(request []byte) bool) { l.reads = reads }
 
 // Owner finds the shard that owns the keys of a request, or of the requests of a
 // unit. It reports false if there are none, or not on one shard. It is called on

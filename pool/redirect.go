@@ -22,18 +22,38 @@ type route struct {
 // current tells whether the connection is still the one to its shard's primary.
 func (a *route) current() bool { return !a.reads && a.lanes.l.shards[a.shard].primary == a.server }
 
-// Refused is pipeline.Redirector's.
-func (a *route) Refused(_ *pipeline.Conn, reply []byte, r pipeline.Request) bool {
-	if RefusalOf(reply) == NoRefusal {
+// Refused is pipeline.Redirector's. Behind a write that a demoted server has
+// refused, reads may be under way of the same client, who must not see the state
+// from before that write.
+func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool {
+	kind := RefusalOf(reply)
+	if kind == NoRefusal {
 		return false
 	}
 	e := a.errandOf(r)
+	if kind == Demoted && !a.reads {
+		c.Doubt()
+	}
 	if !a.reads {
 		return a.lanes.l.refused(e.shard, e, reply)
 	}
 	// The primary is the one to ask then, and knows better where a slot is.
 	e.why = append(e.why[:0], reply...)
 	e.hops++
+	e.resend()
+	return true
+}
+
+// Doubtful is pipeline.Redirector's: what only reads is executed again, behind
+// what was refused.
+func (a *route) Doubtful(_ *pipeline.Conn, r pipeline.Request) bool {
+	if reads := a.lanes.l.reads; reads == nil || !reads(r.Bytes) {
+		return false
+	}
+	e := a.errandOf(r)
+	if a.current() {
+		return e.park()
+	}
 	e.resend()
 	return true
 }

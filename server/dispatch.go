@@ -176,6 +176,17 @@ func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) boo
 	return conn.Up() && !conn.Full() && conn.SendFenced(request, s, number) == nil // it may be a script
 }
 
+// onlyReads reports whether a request reads and does nothing else.
+func (w *worker) onlyReads(request []byte) bool {
+	defer w.again.Release()
+	var state resp.RequestState
+	if n, err := w.again.Parse(request, &state, &w.limits); n != len(request) || err != nil {
+		return false
+	}
+	cmd, problem := command.Lookup(w.again.Args)
+	return problem == command.NoProblem && cmd.IsReadonly() && !cmd.IsWrite()
+}
+
 // ownerOf returns the shard that owns the keys of a request, or of the first of
 // several that has keys.
 func (w *worker) ownerOf(local *pool.Local, m *pool.Map, requests []byte) (shard int, ok bool) {

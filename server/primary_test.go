@@ -109,7 +109,8 @@ func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
 	w.expect(":1\r\n")
 }
 
-// What a demoted primary refuses waits for the new one, in order.
+// What a demoted primary refuses waits for the new one, in order, and so do reads
+// behind it: the demoted one would answer them without what came before.
 func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
@@ -120,11 +121,11 @@ func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 	// The replica first: a primary that follows one that is no primary is none.
 	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
 	g.Primary.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(g.Replicas[0].Port()))
-	c.Send(encode("APPEND", "a", "1") + encode("APPEND", "a", "2") + encode("MULTI") + encode("APPEND", "a", "3") + encode("EXEC") +
+	c.Send(encode("APPEND", "a", "1") + encode("GET", "a") + encode("APPEND", "a", "2") + encode("MGET", "a", "b") + encode("MULTI") + encode("APPEND", "a", "3") + encode("EXEC") +
 		encode("MSET", "x", "1", "y", "2") + encode("EVAL", "return redis.call('append', KEYS[1], '4')", "1", "a"))
 	c.quiet()
 	pl.SetView(0, view(g.Replicas[0]))
-	c.expect(":1\r\n", ":2\r\n", "+OK\r\n", "+QUEUED\r\n", "*1\r\n:3\r\n", "+OK\r\n", ":4\r\n")
+	c.expect(":1\r\n", "$1\r\n1\r\n", ":2\r\n", "*2\r\n$2\r\n12\r\n$-1\r\n", "+OK\r\n", "+QUEUED\r\n", "*1\r\n:3\r\n", "+OK\r\n", ":4\r\n")
 	if got := c.Do("GET", "a"); got != "$4\r\n1234\r\n" {
 		t.Errorf("in the end: %q", got)
 	}

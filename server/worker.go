@@ -78,6 +78,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 func (w *worker) join(p *pool.Pool) *pool.Local {
 	var local *pool.Local
 	local = p.NewLocal(w.loop, func(m *pool.Map, requests []byte) (int, bool) { return w.ownerOf(local, m, requests) })
+	local.SetReads(w.onlyReads)
 	return local
 }
 

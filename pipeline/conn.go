@@ -176,6 +176,7 @@ type Conn struct {
 	refusal    error // after Refuse
 	retired    bool  // no request is taken any more; closed when all are answered
 	renewing   bool  // the same, but then it is made anew
+	stale      bool  // with Once: the server is to be found at another address
 	marks      []mark
 }
 
@@ -574,7 +575,7 @@ func (c *Conn) disconnect() (unwritten []byte) {
 	unwritten = c.conn.TakeUnwritten()
 	c.conn.Close()
 	c.conn = nil
-	if c.renewing && !c.cfg.Once {
+	if c.renewing {
 		c.renewing = false
 		c.attempt.Stop()
 	}

@@ -29,7 +29,7 @@ func (c *Conn) Renew() {
 	switch {
 	case c.renewing || c.retired:
 	case c.cfg.Once:
-		c.renewing = true
+		c.stale = true
 	case c.state == ready:
 		c.renewing = true
 		c.attempt.After(c.renewWithin())
@@ -40,8 +40,8 @@ func (c *Conn) Renew() {
 	}
 }
 
-// Stale tells whether the connection should not be used for anything new.
-func (c *Conn) Stale() bool { return c.renewing }
+// Stale tells whether the connection should be lent to nobody any more.
+func (c *Conn) Stale() bool { return c.stale }
 
 // renew goes on with Renew when what was in flight is answered.
 func (c *Conn) renew() {

@@ -102,6 +102,9 @@ func TestRenewLeavesPinnedConnectionsToTheirClients(t *testing.T) {
 		if !r.conn.Stale() {
 			t.Error("the connection would be lent again")
 		}
+		if r.conn.Full() {
+			t.Error("its client may not go on")
+		}
 	})
 	r.send(get("b"))
 	r.expect(2, "+OK\r\n")

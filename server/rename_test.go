@@ -33,6 +33,9 @@ func TestNoRequestFailsWhenConnectionsAreMadeAnew(t *testing.T) {
 	listener.expect("*3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:1\r\n")
 	blocked := p.dial()
 	blocked.Send(redistest.Request("BLPOP", "list", "0"))
+	watching := p.dial()
+	watching.Send(redistest.Request("WATCH", "watched"))
+	watching.expect("+OK\r\n")
 	l := startLoad(t, p, 8, 16)
 	for range 50 {
 		everywhere(elsewhere)
@@ -47,6 +50,8 @@ func TestNoRequestFailsWhenConnectionsAreMadeAnew(t *testing.T) {
 	c.Send(redistest.Request("RPUSH", "list", "one"))
 	c.expect(":1\r\n")
 	blocked.expect("*2\r\n$4\r\nlist\r\n$3\r\none\r\n")
+	watching.Send(redistest.Request("GET", "watched") + redistest.Request("MULTI") + redistest.Request("SET", "watched", "1") + redistest.Request("EXEC"))
+	watching.expect("$-1\r\n", "+OK\r\n", "+QUEUED\r\n", "*1\r\n+OK\r\n")
 	redistest.Eventually(t, 30*time.Second, "the subscription is back", func() bool {
 		return strings.HasPrefix(servers[0].Do("PUBLISH", "news", "hello"), ":1") && strings.HasPrefix(servers[1].Do("PUBLISH", "news", "hello"), ":1")
 	})

@@ -1,0 +1,156 @@
+package topology
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+var began = time.Unix(1000, 0)
+
+// replicaSeen is an observation of a replica that is in order, changed by a test.
+func replicaSeen(change func(*observation)) *observation {
+	o := &observation{
+		addr: "replica:1", asked: began, took: time.Millisecond,
+		replication: replication{role: "slave", id: "one", offset: 100, linked: true, lastHeed: 0},
+	}
+	if change != nil {
+		change(o)
+	}
+	return o
+}
+
+func primaryAt(id string, offset int64, at time.Duration) *observation {
+	return &observation{
+		addr: "primary:1", asked: began.Add(at), took: time.Millisecond,
+		replication: replication{role: "master", id: id, offset: offset},
+	}
+}
+
+func TestReplicasThatMustNotBeRead(t *testing.T) {
+	t.Parallel()
+	primary := primaryAt("one", 100, 0)
+	for _, test := range []struct {
+		name   string
+		change func(*observation)
+		lag    time.Duration
+		want   string
+	}{
+		{"in order", nil, 0, ""},
+		{"as late as it may be", nil, 10 * time.Second, ""},
+		{"silent", func(o *observation) { o.err = errors.New("i/o timeout") }, 0, "it does not answer: i/o timeout"},
+		{"loading", func(o *observation) { o.loading = true }, 0, "it is loading its data"},
+		{"promoted", func(o *observation) { o.role = "master" }, 0, "it says that it is a primary itself"},
+		{"cut off", func(o *observation) { o.linked = false }, 0, "it is not connected to its primary"},
+		{"of another primary", func(o *observation) { o.id = "two" }, 0, "it follows another primary"},
+		{"late", nil, 10*time.Second + time.Millisecond, "it is 10.001s behind"},
+	} {
+		if got := whyUnread(replicaSeen(test.change), primary, test.lag, 10*time.Second); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if got := whyUnread(replicaSeen(nil), primary, time.Hour, 0); got != "" {
+		t.Errorf("late where there is no bound: %q", got)
+	}
+	silent := &observation{asked: began, err: errors.New("gone")}
+	if got := whyUnread(replicaSeen(func(o *observation) { o.id = "two" }), silent, 0, time.Second); got != "" {
+		t.Errorf("a replica whose primary does not answer: %q", got)
+	}
+}
+
+// What a server says counts at once, silence when it is repeated, and good answers
+// when they are too.
+func TestVerdictsDoNotFlap(t *testing.T) {
+	t.Parallel()
+	var f fitness
+	at := 0
+	step := func(answered bool, fault string, wantChanged bool, wantOut string) {
+		t.Helper()
+		at++
+		o := replicaSeen(func(o *observation) {
+			o.asked = began.Add(time.Duration(at) * time.Second)
+			if !answered {
+				o.err = errors.New("silence")
+			}
+		})
+		if changed, _ := f.judge(o, fault); changed != wantChanged || f.out != wantOut {
+			t.Fatalf("look %d: changed %v, out %q; want %v, %q", at, changed, f.out, wantChanged, wantOut)
+		}
+	}
+	step(true, "", true, "") // the first verdict is one
+	step(false, "silent", false, "")
+	step(true, "", false, "")
+	step(false, "silent", false, "")
+	step(false, "silent", true, "silent")
+	step(true, "", false, "silent")
+	step(false, "silent", false, "silent")
+	step(true, "", false, "silent")
+	step(true, "", true, "")
+	step(true, "loading", true, "loading")
+	step(true, "late", false, "late")
+	step(true, "", false, "late")
+	step(true, "", true, "")
+}
+
+func TestVerdictSaysForHowLongTheLastWasTrue(t *testing.T) {
+	t.Parallel()
+	var f fitness
+	f.judge(replicaSeen(nil), "")
+	_, after := f.judge(replicaSeen(func(o *observation) { o.asked = began.Add(3 * time.Second) }), "loading")
+	if after != 3*time.Second {
+		t.Errorf("after %v, want 3s", after)
+	}
+}
+
+// How far a replica is behind is the age of the oldest data that it lacks.
+func TestLagIsTheAgeOfWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	var tr track
+	for i := range 10 {
+		tr.note(primaryAt("one", int64(100*i), time.Duration(i)*time.Second), time.Minute)
+	}
+	for _, test := range []struct {
+		id     string
+		offset int64
+		at     time.Duration
+		want   time.Duration
+	}{
+		{"one", 900, 9 * time.Second, 0},
+		{"one", 2000, 9 * time.Second, 0}, // newer than the primary was when it was seen last
+		{"one", 899, 9 * time.Second, 0},
+		{"one", 899, 12 * time.Second, 3 * time.Second},
+		{"one", 450, 9 * time.Second, 4 * time.Second},
+		{"two", 450, 9 * time.Second, 7 * time.Second}, // of another history: what it says itself
+	} {
+		o := replicaSeen(func(o *observation) {
+			o.id, o.offset, o.asked, o.lastHeed = test.id, test.offset, began.Add(test.at), 7
+		})
+		if got := tr.lag(o); got != test.want {
+			t.Errorf("%+v: %v, want %v", test, got, test.want)
+		}
+	}
+}
+
+func TestTrackIsBoundedAndForgetsOtherHistories(t *testing.T) {
+	t.Parallel()
+	var tr track
+	for i := range 5000 {
+		tr.note(primaryAt("one", int64(i), time.Duration(i)*time.Millisecond), time.Second)
+	}
+	if n := len(tr.marks); n > marksMost+1 {
+		t.Errorf("%d marks", n)
+	}
+	if age := began.Add(4999 * time.Millisecond).Sub(tr.marks[0].at); age > 1100*time.Millisecond {
+		t.Errorf("the oldest mark is %v old", age)
+	}
+	tr.note(primaryAt("two", 1, 5*time.Second), time.Second)
+	if len(tr.marks) != 1 || tr.id != "two" {
+		t.Errorf("%d marks of %s", len(tr.marks), tr.id)
+	}
+	replica := primaryAt("two", 9, 6*time.Second)
+	replica.role = "slave"
+	tr.note(replica, time.Second)
+	if len(tr.marks) != 1 {
+		t.Error("a replica left a mark")
+	}
+}

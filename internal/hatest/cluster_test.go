@@ -104,7 +104,9 @@ func (r *Running) usedSlots() (slots []int) {
 		for _, reg := range c.own {
 			add(reg.key)
 		}
+		add(c.list.key)
 	}
+	add(r.sharedCounter())
 	for i := range r.load.Shared {
 		add(fmt.Sprint(r.name, ":shared:", i))
 	}

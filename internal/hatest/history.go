@@ -84,7 +84,7 @@ func (h *history) check(report *Report) {
 // Report is what came of a load.
 type Report struct {
 	Counts     map[Outcome]int // of replies
-	Errors     map[string]int  // the texts of errors, and how often they came
+	Errors     map[string]int  // the texts of errors, with the command, and how often they came
 	Lost       int             // acknowledged writes that were lost, as far as reads have shown; only if the load is Lossy
 	LongestGap time.Duration   // the longest time that a client went without success
 	Operations int             // on shared keys

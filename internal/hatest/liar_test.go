@@ -117,7 +117,7 @@ func TestEveryLieIsFound(t *testing.T) {
 		t.Run(c.lie, func(t *testing.T) {
 			l := &liar{values: map[string]string{}, former: map[string]string{}, lie: c.lie}
 			s := fakeredis.StartHandler(t, func(conn *fakeredis.Conn, args []string) { conn.Reply(l.answer(args)) })
-			load := Load{Clients: 4, Depth: 4, Shared: 2}.Start(t, s.Addr())
+			load := Load{Clients: 4, Depth: 4, Shared: 2, Plain: true}.Start(t, s.Addr())
 			load.Progress(400, time.Minute)
 			report := load.Stop()
 			text := strings.Join(report.Violations, "\n")

@@ -26,6 +26,8 @@ type Load struct {
 	// replica takes its place: such losses are counted, and are no violation.
 	Lossy bool
 
+	Plain bool // only SET, GET, MSET, MGET and INCR; else transactions, scripts and blocking requests too
+
 	// Pause is the most that a client waits between its batches, at random; none
 	// by default. It keeps histories short and the machine's processors free.
 	Pause time.Duration
@@ -124,6 +126,11 @@ func (r *Running) Stop() *Report {
 	report := &Report{Counts: map[Outcome]int{}, Errors: map[string]int{}}
 	for _, c := range r.clients {
 		c.readBack()
+	}
+	if !r.load.Plain {
+		r.checkIncreases()
+	}
+	for _, c := range r.clients {
 		report.add(c)
 	}
 	r.history.check(report)
@@ -139,6 +146,7 @@ type client struct {
 	seq     int
 	own     []*register
 	counter counter
+	list    pushed
 
 	broken bool // replies are missing on its connection
 
@@ -146,9 +154,12 @@ type client struct {
 	ended    atomic.Bool // it can do no more
 
 	// What it has to report once it has ended.
-	counts      [outcomes]int
-	errors      map[string]int
-	violations  []string
+	counts     [outcomes]int
+	errors     map[string]int
+	violations []string
+
+	increases, increasesUnknown int // of the shared counter
+
 	lost        int
 	lastSuccess time.Duration // since the start
 	longestGap  time.Duration
@@ -164,6 +175,7 @@ func newClient(r *Running, id int) *client {
 		}
 		c.own = append(c.own, &register{key: key, unknown: map[int]bool{}})
 	}
+	c.list = pushed{key: fmt.Sprintf("%s:%d:list", r.name, id), there: map[int]bool{}, perhaps: map[int]bool{}}
 	c.counter.key = fmt.Sprintf("{%s:%d}:count", r.name, id)
 	return c
 }
@@ -191,7 +203,7 @@ func (c *client) run() {
 		for len(batch) == 0 || len(batch) < 1+rand.N(c.running.load.Depth) {
 			batch = append(batch, c.ask()...)
 		}
-		if !c.exchange(batch) {
+		if !c.exchange(batch) || !c.running.load.Plain && rand.N(10) == 0 && !c.increase() {
 			return
 		}
 		if p := c.running.load.Pause; p > 0 {
@@ -272,7 +284,7 @@ func (c *client) note(q question, got reply, outcome Outcome) {
 		c.lastSuccess = now
 		return
 	}
-	c.errors[got.text]++
+	c.errors[got.text+" to "+q.args[0]]++
 	if outcome == Leaked {
 		c.violation("%v in reply to %q", got, q.args)
 	}

@@ -30,7 +30,11 @@ func valueOf(key string, client, seq int) string { return fmt.Sprintf("%s=%d.%d"
 func (c *client) ask() []question {
 	reg := c.own[rand.N(len(c.own))]
 	shared := c.running.name + ":shared:" + strconv.Itoa(rand.N(c.running.load.Shared))
-	switch rand.N(10) {
+	kinds := 12
+	if c.running.load.Plain {
+		kinds = 10
+	}
+	switch rand.N(kinds) {
 	case 0, 1:
 		return []question{c.set(reg)}
 	case 2, 3:
@@ -48,6 +52,10 @@ func (c *client) ask() []question {
 		return []question{c.incr()}
 	case 8:
 		return []question{c.setShared(shared)}
+	case 10:
+		return c.transaction(c.own[0])
+	case 11:
+		return c.queue()
 	default:
 		return []question{c.getShared(shared)}
 	}
@@ -168,7 +176,11 @@ func (c *client) mget() question {
 
 func (c *client) incr() question {
 	n := &c.counter
-	return question{[]string{"INCR", n.key}, func(got reply, outcome Outcome, _ time.Duration) {
+	request := []string{"INCR", n.key}
+	if !c.running.load.Plain && rand.N(3) == 0 {
+		request = []string{"EVAL", "return redis.call('INCR', KEYS[1])", "1", n.key}
+	}
+	return question{request, func(got reply, outcome Outcome, _ time.Duration) {
 		switch outcome {
 		case OK:
 			c.counted(got)

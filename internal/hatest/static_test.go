@@ -11,7 +11,7 @@ import (
 // linearizable and nothing fails.
 func TestStaticPoolIsLinearizable(t *testing.T) {
 	redistest.CheckLeaks(t)
-	p := Serve(t, Servers(redistest.StartN(t, 3)...))
+	p := Serve(t, `hash_tag = "{}"`, Servers(redistest.StartN(t, 3)...))
 	for _, load := range []Load{{Clients: 8}, {Clients: 8, Depth: 16}} {
 		r := load.Start(t, p.Addr)
 		r.Progress(int(Long(time.Second)/time.Millisecond)/2, patience)
@@ -27,7 +27,7 @@ func TestStaticPoolIsLinearizable(t *testing.T) {
 func TestStaticPoolTellsTheTruthWhenAServerIsKilled(t *testing.T) {
 	redistest.CheckLeaks(t)
 	servers := redistest.StartN(t, 2)
-	p := Serve(t, Servers(servers...))
+	p := Serve(t, `hash_tag = "{}"`, Servers(servers...))
 	r := Load{Clients: 8, Depth: 8, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)
 	for range 3 {
 		r.Progress(50, patience)

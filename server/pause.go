@@ -111,6 +111,6 @@ func (s *session) takePin(shard int) bool {
 	if err != nil {
 		return false
 	}
-	s.pin = &pin{shard: shard, conn: conn}
+	s.pin = &pin{shard: shard, slot: -1, conn: conn}
 	return true
 }

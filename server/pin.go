@@ -13,6 +13,7 @@ import (
 // pin is a connection that the session has to itself.
 type pin struct {
 	shard  int
+	slot   int // in a Cluster: the hash slot of the keys that it was taken for; -1 elsewhere
 	conn   *pipeline.Conn
 	moved  bool // its database is another one than at first
 	spoilt bool // keys that it watches have gone to another shard
@@ -31,6 +32,7 @@ type alone struct {
 	patient  bool
 	fenced   bool // it is a script
 	retries  int
+	slot     int  // of the pin that was given up for another
 	skip     bool // the next reply is ASKING's
 	deadline int64
 }
@@ -116,12 +118,8 @@ func (a *alone) again(reply []byte) bool {
 	if a.retries++; kind == pool.NoRefusal || a.retries > maxRetries && kind <= pool.Ask || s.w.loop.Now() > a.deadline {
 		return false
 	}
-	if !a.fresh {
-		// What is watched can't be taken along.
-		s.pin.spoilt = true
-		return false
-	}
 	shard, asking, wait := s.local.Redirect(s.pin.shard, reply)
+	a.slot = s.pin.slot
 	s.dropPin(false)
 	if wait > 0 {
 		s.w.loop.NewTimer(func() { a.send(shard, asking) }).After(wait)
@@ -140,6 +138,7 @@ const retryAfter = 50 * time.Millisecond
 func (a *alone) retry() {
 	s := a.s
 	shard := s.pin.shard
+	a.slot = s.pin.slot
 	s.dropPin(false)
 	s.w.loop.NewTimer(func() {
 		if owner, ok := s.w.ownerOf(s.local, s.local.Map(), a.raw); ok {
@@ -161,7 +160,8 @@ func (a *alone) send(shard int, asking bool) {
 		s.finish(a.number, resp.AppendError(nil, errNoPin.Error()))
 		return
 	}
-	s.pin = &pin{shard: shard, conn: conn}
+	// What was watched before can't be taken along.
+	s.pin = &pin{shard: shard, slot: a.slot, conn: conn, spoilt: !a.fresh}
 	var f *pipeline.Failure
 	switch {
 	case asking:
@@ -224,6 +224,8 @@ func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
 	switch {
 	case err != nil:
 		return err
+	case s.pin != nil && s.pin.shard != shard && s.slotGone(s.local.Map()):
+		return nil // its server will say where the slot is
 	case s.pin != nil && s.pin.shard != shard:
 		return errCrossShard
 	case s.pin != nil:
@@ -233,8 +235,24 @@ func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
 	if err != nil { // pool.ErrNoPin
 		return errNoPin
 	}
-	s.pin = &pin{shard: shard, conn: conn}
+	s.pin = &pin{shard: shard, slot: s.slotOf(cmd, args), conn: conn}
 	return nil
+}
+
+// slotOf returns the hash slot of a request's first key in a Cluster, else -1.
+func (s *session) slotOf(cmd *command.Command, args [][]byte) int {
+	m := s.local.Map()
+	keys, err := cmd.Keys(args, s.w.keys[:0])
+	if s.w.keys = keys[:0]; err != nil || len(keys) == 0 || !m.Slotted() {
+		return -1
+	}
+	return m.Place(args[keys[0]])
+}
+
+// slotGone tells whether the slot for which the session has taken its pin is
+// another server's by now.
+func (s *session) slotGone(m *pool.Map) bool {
+	return s.pin.slot >= 0 && m.Slotted() && m.ShardAt(s.pin.slot) != s.pin.shard
 }
 
 // dropPin gives the pinned connection back, if there is one. It is clean if the

@@ -231,7 +231,7 @@ func (tx *transaction) followSlots() {
 // the keys may have changed unseen: then the transaction is aborted.
 func (s *session) execWatched() bool {
 	tx := s.tx
-	if tx.server >= 0 && tx.server != s.pin.shard {
+	if tx.server >= 0 && tx.server != s.pin.shard && !s.pin.spoilt && !s.slotGone(tx.m) {
 		s.tx = nil
 		s.unwatch()
 		s.replyError(errCrossShard)
@@ -241,7 +241,7 @@ func (s *session) execWatched() bool {
 		s.await(conn) // the primary is being replaced, and what it executes now would be lost
 		return false
 	}
-	if !s.pin.conn.Up() || s.pin.spoilt {
+	if !s.pin.conn.Up() || s.pin.spoilt || s.slotGone(s.local.Map()) {
 		s.tx = nil
 		s.unwatch()
 		s.reply(s.appendNullArray(nil))

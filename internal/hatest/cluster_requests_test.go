@@ -250,6 +250,10 @@ func TestBlockedClientFollowsItsSlot(t *testing.T) {
 		to = c.Servers[1]
 	}
 	blocked, watching, s := p.talk(t), p.talk(t), p.talk(t)
+	watchingMore := []conversation{p.talk(t), p.talk(t)}
+	for _, w := range watchingMore {
+		w.do("WATCH {t}watched", "+OK\r\n")
+	}
 	watching.do("WATCH {t}watched", "+OK\r\n")
 	watching.do("MULTI", "+OK\r\n")
 	watching.do("SET {t}watched x", "+QUEUED\r\n")
@@ -263,6 +267,14 @@ func TestBlockedClientFollowsItsSlot(t *testing.T) {
 	}
 	redistest.Eventually(t, patience, "the client is blocked at the other server", blocks(to))
 	watching.do("EXEC", "*-1\r\n")
+	s.do("GET {t}watched", "$-1\r\n") // now the proxy knows where the slot is
+	watchingMore[1].do("WATCH {t}another", "+OK\r\n")
+	for _, w := range watchingMore {
+		w.do("MULTI", "+OK\r\n")
+		w.do("SET {t}watched x", "+QUEUED\r\n")
+		w.do("EXEC", "*-1\r\n")
+		w.do("GET {t}watched", "$-1\r\n")
+	}
 	s.do("RPUSH {t}queue x", ":1\r\n")
 	if got := blocked.Reply(); got != "*2\r\n$8\r\n{t}queue\r\n$1\r\nx\r\n" {
 		t.Errorf("BLPOP: %q", got)

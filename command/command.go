@@ -79,6 +79,7 @@ const (
 	JoinAny    // that of a shard that did it (SCRIPT KILL)
 	JoinRandom // one that is not null (RANDOMKEY)
 	JoinNewest // the newest entries of all (SLOWLOG GET)
+	JoinOwner  // of each channel, what its own shard says (PUBSUB NUMSUB)
 )
 
 // String returns the word that docs/commands.md uses.
@@ -104,6 +105,8 @@ func (j Join) String() string {
 		return "any that succeeded"
 	case JoinNewest:
 		return "the newest of all"
+	case JoinOwner:
+		return "each from its shard"
 	case JoinRandom:
 		return "one at random"
 	}

@@ -44,6 +44,9 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		if cmd.NeedsFence() {
 			return s.sendFenced(0, raw)
 		}
+		if cmd.Join == command.JoinOwner && s.local.Shared() {
+			return s.sendCounting(cmd, args, raw, 0)
+		}
 		return s.send(0, raw)
 	}
 	b := &broadcast{s: s, cmd: cmd, apart: apart, limit: slowlogCount(args)}
@@ -248,6 +251,8 @@ func (b *broadcast) joined() (reply []byte, ok bool) {
 		return b.draw(), true
 	case command.JoinNewest:
 		return b.joinNewest()
+	case command.JoinOwner:
+		return b.joinOwners()
 	}
 	return b.shares[0].reply, true
 }

@@ -234,6 +234,8 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 			total += n
 		}
 		switch {
+		case total == 0 && k.user != "" && k.user != "default":
+			return appendErr(nil, "ERR No such user '"+k.user+"'") // or none that is here
 		case !k.plain:
 			return redcon.AppendInt(nil, int64(total))
 		case total == 0:

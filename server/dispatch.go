@@ -136,7 +136,7 @@ func (w *worker) ownerOn(local *pool.Local, m *pool.Map, policy *policy, cmd *co
 	case servers == 1: // which also has the right words for a request without proper keys
 		return 0, nil
 	case cmd.Flags&command.FlagPubSub != 0:
-		return channelOwner(m, cmd, args)
+		return m.Index(args[1]), nil // the channel of PUBLISH or SPUBLISH
 	case len(keys) == 0:
 		return policy.defaultShard(local), nil
 	}

@@ -307,23 +307,6 @@ func (s *session) appendSubscribed(dst []byte, word, name string, count int) []b
 	return redcon.AppendInt(dst, int64(count))
 }
 
-// channelOwner returns the server on which the channels of PUBLISH, SPUBLISH or
-// PUBSUB NUMSUB live.
-func channelOwner(m *pool.Map, cmd *command.Command, args [][]byte) (server int, err error) {
-	first, last := 1, 1
-	if strings.HasPrefix(cmd.Name, "pubsub|") {
-		first, last = 2, len(args)-1
-	}
-	for i := first; i <= last; i++ {
-		owner := m.Index(args[i])
-		if i > first && owner != server {
-			return 0, errCrossShard
-		}
-		server = owner
-	}
-	return server, nil
-}
-
 // listeningPolicy derives what a subscriber may do from what the pool permits.
 func listeningPolicy(p *policy) *policy {
 	l := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+
 	"ringway/command"
 	"ringway/pipeline"
 	"ringway/resp"
@@ -85,4 +87,54 @@ func (r *receivers) subscribers(b []byte) []byte {
 // Fail is pipeline.Receiver's.
 func (r *receivers) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	r.s.Fail(number, f, request)
+}
+
+// joinOwners joins the replies to PUBSUB NUMSUB: of each channel, what the shard
+// says on which it lives, and those whom that can't see.
+func (b *broadcast) joinOwners() ([]byte, bool) {
+	m, kind := b.s.local.Map(), pipeline.Channel
+	if b.cmd.Name == "pubsub|shardnumsub" {
+		kind = pipeline.ShardChannel
+	}
+	var joined []byte
+	counts := map[int][]byte{} // of the joined reply's elements, by their position
+	for i := range b.shares {
+		elements, ok := resp.ReadArray(b.shares[i].reply)
+		if !ok {
+			return nil, false
+		}
+		if i == 0 {
+			joined = appendHeader(nil, '*', elements.Len())
+		}
+		for at := 0; elements.Len() > 1; at++ {
+			name, _ := elements.Next()
+			count, _ := elements.Next()
+			n, ok := resp.Int(count)
+			channel := bulk(name)
+			if !ok || channel == nil {
+				return nil, false
+			}
+			if m.Index(channel) == b.shares[i].server {
+				n += int64(b.s.local.Extra(kind, string(channel)))
+				counts[at] = appendHeader(append([]byte(nil), name...), ':', int(n))
+			}
+		}
+	}
+	count, _, _ := resp.ArrayLen(joined)
+	if 2*len(counts) != count {
+		return nil, false
+	}
+	for at := range len(counts) {
+		joined = append(joined, counts[at]...)
+	}
+	return joined, true
+}
+
+// bulk returns the bytes of a framed bulk string, or nil for anything else.
+func bulk(b []byte) []byte {
+	start := bytes.IndexByte(b, '\n') + 1
+	if len(b) == 0 || b[0] != '$' || start > len(b)-2 {
+		return nil
+	}
+	return b[start : len(b)-2]
 }

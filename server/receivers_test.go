@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -64,4 +65,25 @@ func TestSubscribersHearEvenIfTheyWantNoReplies(t *testing.T) {
 	c.expect(">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n")
 	c.Send(encode("PING") + encode("UNSUBSCRIBE", "a"))
 	c.expect(">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n")
+}
+
+func TestSubscribersOfChannelsOnAllShardsAreCounted(t *testing.T) {
+	p, servers := serveShards(t, 3)
+	keys := keysOnEach(t, p, servers)
+	one, two, c := p.dial(), p.dial(), p.dial()
+	for _, key := range keys {
+		one.Do("SUBSCRIBE", key)
+	}
+	two.Do("SUBSCRIBE", keys[1])
+	want := "*8\r\n"
+	for i, key := range keys {
+		want += fmt.Sprintf("$%d\r\n%s\r\n:%d\r\n", len(key), key, []int{1, 2, 1}[i])
+	}
+	want += "$4\r\nnone\r\n:0\r\n"
+	if got := c.Do("PUBSUB", "NUMSUB", keys[0], keys[1], keys[2], "none"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := c.Do("PUBSUB", "NUMSUB"); got != "*0\r\n" {
+		t.Errorf("no channels: %q", got)
+	}
 }

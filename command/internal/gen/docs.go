@@ -56,7 +56,7 @@ not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO an
 var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "all": "all shards", "default": "default shard", "scan": "scan", "pubsub": "subscriptions", "later": "not yet", "refused": "refused"}
 
 var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK",
-	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random", "newest": "the newest"}
+	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random", "newest": "the newest", "owner": "each from its shard"}
 
 // docsText returns docs/commands.md.
 func docsText(f *facts) []byte {

@@ -11,6 +11,7 @@ const (
 	findGeo            // the key, and what STORE and STOREDIST name
 	findStreams        // the first half of what follows STREAMS
 	findMigrate        // the third argument, or what follows KEYS
+	findUnknown        // nobody knows
 )
 
 // Keys appends to dst the positions of the keys in a request of c, and returns
@@ -42,6 +43,8 @@ func (c *Command) Keys(args [][]byte, dst []int) ([]int, error) {
 		return streamKeys(c, args, dst)
 	case findMigrate:
 		return migrateKeys(args, dst)
+	case findUnknown:
+		return dst, c.errUnknownKeys()
 	}
 	panic("bug: command " + c.Name + " has no key finder")
 }

@@ -33,9 +33,10 @@ type Pool struct {
 
 	m atomic.Pointer[Map]
 	Audience
-	met     atomic.Int32           // how many shards there are; see Local.grow
-	pinned  atomic.Int64           // pinned connections over all loops, spare ones included
-	version atomic.Pointer[string] // of the servers, as INFO gives it
+	met      atomic.Int32                  // how many shards there are; see Local.grow
+	pinned   atomic.Int64                  // pinned connections over all loops, spare ones included
+	commands atomic.Pointer[[]CommandFact] // of the servers
+	version  atomic.Pointer[string]        // of the servers, as INFO gives it
 
 	mu      sync.Mutex         // guards what follows; never held while calling out
 	servers []*server          // of a static pool, in the order of the ring

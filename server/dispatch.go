@@ -30,6 +30,9 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		if cmd.IsScript() {
 			return s.runScript(cmd, args, raw, server)
 		}
+		if cmd.NeedsFence() {
+			return s.sendFenced(server, raw)
+		}
 		if cmd.Flags&command.FlagPubSub != 0 && s.local.Shared() {
 			return s.sendCounting(cmd, args, raw, server)
 		}

@@ -160,9 +160,25 @@ func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
 	cmd, problem := command.Lookup(args)
 	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > unsettled || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
+		if problem == command.UnknownCommand {
+			if known, done := s.runLearnt(args, raw); known {
+				return done
+			}
+		}
 		s.refuseCommand(cmd, problem, args)
 		return true
 	}
+	raw = s.begin(args, raw)
+	s.ran = uint16(cmd.ID) + 1
+	if s.policy.verdicts[cmd.ID] == unsettled {
+		return s.unsettled(cmd, args, raw)
+	}
+	return s.route(cmd, args, raw)
+}
+
+// begin does what is to be done before a request is run. It returns the request
+// as servers like it.
+func (s *session) begin(args [][]byte, raw []byte) []byte {
 	if s.w.parser.Inline {
 		raw = resp.AppendRequest(s.w.inline[:0], args)
 		s.w.inline = raw[:0]
@@ -171,11 +187,7 @@ func (s *session) handle(raw []byte) bool {
 		s.skip--
 		s.muting = s.silent || s.skip > 0
 	}
-	s.ran = uint16(cmd.ID) + 1
-	if s.policy.verdicts[cmd.ID] == unsettled {
-		return s.unsettled(cmd, args, raw)
-	}
-	return s.route(cmd, args, raw)
+	return raw
 }
 
 // route runs a request that may be run as its command's route says, or queues it

@@ -23,6 +23,7 @@ type worker struct {
 	unrest   map[string]*unrest       // by the pool's name
 	scripts  map[string]*scriptMemory // by the pool's name
 	trackers map[string]*tracker      // by the pool's name
+	learnt   map[string]*learnt       // by the pool's name
 	sessions []*session
 
 	// Scratch.
@@ -59,7 +60,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		},
 		locals:  map[string]*pool.Local{},
 		unrest:  map[string]*unrest{},
-		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{},
+		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{},
 		scratch: make([]byte, 0, 1<<10),
 		failure: make([]byte, 0, 256),
 	}

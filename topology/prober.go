@@ -114,6 +114,7 @@ func (pr *Prober) learnVersion(p *pool.Pool, servers func() []conf.Server) {
 			for _, s := range servers() {
 				if v := pr.version(p.Conf(), &s); v != "" {
 					p.SetVersion(v)
+					pr.learnCommands(p, servers)
 					return
 				}
 			}

@@ -47,6 +47,10 @@ How Ringway routes each command of Redis 7 and 8:
 A pool of one server gets everything of *all shards*, *default shard* and *scan* as the client wrote it. None of the three
 may be part of a transaction.
 
+Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
+30 seconds: they go to the shard of their keys, and their replies are fenced like those of scripts. Where COMMAND does not say where the keys are, they need a
+pool of one shard; those that administer a server stay unknown.
+
 A command whose arguments do not tell its keys with certainty is answered with Redis's own
 error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *pinned*. SORT with BY or GET patterns reads keys that its arguments do
 not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what is served without ` + "`allow_commands`" + `.

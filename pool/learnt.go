@@ -1,0 +1,16 @@
+package pool
+
+// CommandFact is what a server's COMMAND says of one command.
+type CommandFact struct {
+	Name              string
+	Arity             int
+	Flags             []string
+	First, Last, Step int // where its keys are
+}
+
+// SetCommands records what the servers say of their commands.
+func (p *Pool) SetCommands(facts []CommandFact) { p.commands.Store(&facts) }
+
+// Commands is what the servers say of their commands, or nil if none has told.
+// The pointer changes when they say something else.
+func (p *Pool) Commands() *[]CommandFact { return p.commands.Load() }

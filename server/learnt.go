@@ -1,0 +1,55 @@
+package server
+
+import (
+	"strings"
+
+	"ringway/command"
+	"ringway/pool"
+)
+
+// learnt are the commands of a pool's servers that the table does not have: those
+// of modules. It belongs to a loop.
+type learnt struct {
+	facts  *[]pool.CommandFact
+	byName map[string]*command.Command
+}
+
+// learntCommand returns the command of a name that the table does not have, if the
+// servers have told of it.
+func (s *session) learntCommand(name []byte) *command.Command {
+	facts := s.local.Commands()
+	if facts == nil {
+		return nil
+	}
+	l := s.w.learnt[s.local.Conf().Name]
+	if l == nil || l.facts != facts {
+		l = &learnt{facts: facts, byName: map[string]*command.Command{}}
+		for _, f := range *facts {
+			if c := command.Learn(f.Name, f.Arity, f.Flags, f.First, f.Last, f.Step); c != nil {
+				l.byName[c.Name] = c
+			}
+		}
+		s.w.learnt[s.local.Conf().Name] = l
+	}
+	return l.byName[strings.ToLower(string(name))]
+}
+
+// runLearnt runs a request that the table does not know, if the servers do. It
+// reports whether they do, and if so what handle reports.
+func (s *session) runLearnt(args [][]byte, raw []byte) (known, done bool) {
+	if s.wantAuth || s.listening() {
+		return false, false
+	}
+	cmd := s.learntCommand(args[0])
+	if cmd == nil {
+		return false, false
+	}
+	if !cmd.ArityOK(len(args)) {
+		if s.tx != nil {
+			s.tx.failed = true
+		}
+		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
+		return true, true
+	}
+	return true, s.unsettled(cmd, args, s.begin(args, raw))
+}

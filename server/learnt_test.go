@@ -1,0 +1,90 @@
+package server_test
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
+	"ringway/topology"
+)
+
+// commandOf is what COMMAND says of one command.
+func commandOf(name, arity, flags string, keys ...string) string {
+	var words []string
+	for _, f := range strings.Fields(flags) {
+		words = append(words, "+"+f+"\r\n")
+	}
+	return "*7\r\n" + fakeredis.Bulk(name) + ":" + arity + "\r\n" + fakeredis.Array(words...) +
+		":" + keys[0] + "\r\n:" + keys[1] + "\r\n:" + keys[2] + "\r\n*0\r\n"
+}
+
+// startWithModule plays a Redis with a module, of which it answers every command
+// with its arguments.
+func startWithModule(t *testing.T) *fakeredis.Server {
+	return fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
+		switch strings.ToLower(args[0]) {
+		case "command":
+			c.Reply(fakeredis.Array(
+				commandOf("get", "2", "readonly fast", "1", "1", "1"),
+				commandOf("my.get", "2", "readonly module", "1", "1", "1"),
+				commandOf("my.mset", "-3", "write module", "1", "-1", "2"),
+				commandOf("my.all", "-1", "readonly module", "0", "0", "0"),
+				commandOf("my.admin", "1", "admin module", "0", "0", "0"),
+			))
+		case "info":
+			c.Reply(fakeredis.Bulk("# Server\r\nredis_version:7.4.0\r\n"))
+		case "echo":
+			c.Reply(fakeredis.Bulk(args[1]))
+		case "my.get", "my.mset", "my.all", "my.admin":
+			c.Reply(fakeredis.Bulk(strings.Join(args, " ")))
+		case "multi":
+			c.Reply("+OK\r\n")
+		default:
+			c.Reply("-ERR unknown command\r\n")
+		}
+	})
+}
+
+func TestCommandsOfModulesGoToTheShardOfTheirKeys(t *testing.T) {
+	one, two := startWithModule(t), startWithModule(t)
+	p := serve(t, config(t, one.Addr(), two.Addr()))
+	c := p.dial()
+	if got := c.Do("MY.GET", "k"); !strings.HasPrefix(got, "-ERR unknown command 'MY.GET'") {
+		t.Fatalf("before anything is known: %q", got)
+	}
+	prober := topology.NewProber(slog.New(slog.DiscardHandler))
+	defer prober.Stop()
+	pl := p.server.Pools()[0]
+	prober.LearnVersions(pl)
+	redistest.Eventually(t, 30*time.Second, "the servers' commands are known", func() bool { return pl.Commands() != nil })
+	var keys []string
+	for i := 0; len(keys) < 2; i++ {
+		if key := fmt.Sprint("owned:", i); pl.Map().Index([]byte(key)) == len(keys) {
+			keys = append(keys, key)
+		}
+	}
+	for i, s := range []*fakeredis.Server{one, two} {
+		want := fakeredis.Bulk("my.GET " + keys[i])
+		if got := c.Do("my.GET", keys[i]); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if r := s.Requests(); r[len(r)-2].Args[0] != "my.GET" || r[len(r)-1].Args[0] != "ECHO" {
+			t.Errorf("the shard of the key was sent %v", r)
+		}
+	}
+	for _, f := range [][]string{
+		{"-ERR wrong number of arguments for 'my.get' command\r\n", "MY.GET"},
+		{"-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag\r\n", "MY.MSET", keys[0], "1", keys[1], "2"},
+		{fakeredis.Bulk("MY.MSET " + keys[1] + " 1"), "MY.MSET", keys[1], "1"},
+		{"-ERR where the keys of 'my.all' are is not known: not supported by a sharded pool\r\n", "MY.ALL"},
+		{"-ERR unknown command 'MY.ADMIN', with args beginning with: \r\n", "MY.ADMIN"},
+	} {
+		if got := c.Do(f[1:]...); got != f[0] {
+			t.Errorf("%v: %q, want %q", f[1:], got, f[0])
+		}
+	}
+}

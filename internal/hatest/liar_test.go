@@ -19,6 +19,7 @@ type liar struct {
 	former map[string]string // what was overwritten
 	writes int
 	reads  int
+	incrs  int
 	lie    string
 }
 
@@ -94,7 +95,8 @@ func (l *liar) get(key string) string {
 func (l *liar) incr(key string) string {
 	n, _ := strconv.Atoi(l.values[key])
 	l.writes++
-	if n++; l.due("executes twice", l.writes) {
+	l.incrs++
+	if n++; l.lie == "executes twice" && l.incrs%19 == 18 { // there are few of them
 		n++
 	}
 	l.values[key] = strconv.Itoa(n)

@@ -45,6 +45,8 @@ type Conn struct {
 	handing bool     // the handler is looking at in
 	dirty   bool     // in loop.dirty or loop.last
 	last    bool     // written after others
+	more    bool     // the handler will add to the output soon
+	held    bool     // output was held back at the end of the last turn
 	stalled bool     // the peer did not take all output; waiting for writability
 	paused  bool     // the handler does not want data
 	eof     bool     // the peer has ended its side
@@ -117,6 +119,20 @@ func (c *Conn) releaseBuffers() {
 // a peer that will answer: the later it starts to, the more of its answers, and
 // of its peers', are there when the loop looks next.
 func (c *Conn) WriteLast() { c.last = true }
+
+// maxHeld is how much output may be held back: more than that is worth a write.
+const maxHeld = 16 << 10
+
+// MoreComing says whether the handler will soon add to the output. While it
+// will, what was appended in a turn may leave with what the next turn adds: at
+// the end of that turn, which begins within a millisecond.
+func (c *Conn) MoreComing(more bool) { c.more = more }
+
+// holdBack tells whether the output is to wait for the next turn's.
+func (c *Conn) holdBack() bool {
+	c.held = c.more && !c.held && !c.stalled && c.Waiting() > 0 && c.Waiting() < maxHeld
+	return c.held
+}
 
 // Open tells whether the connection has not been closed.
 func (c *Conn) Open() bool { return c.fd >= 0 }

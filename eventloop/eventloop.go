@@ -6,7 +6,8 @@
 // what other goroutines posted and the timers that are due, run what was
 // deferred, and then write each connection that has output, once. So whatever
 // happens in one turn leaves in one system call for each connection: batching
-// comes from load, never from a timer.
+// comes from load. Output that its handler will add to soon (MoreComing) may wait
+// for the end of the next turn.
 //
 // Everything of a Loop and its Conns belongs to the loop's goroutine; only
 // Post, Stop, Busy and the functions that say so may be called from others.
@@ -35,6 +36,7 @@ type Loop struct {
 	readBuf  []byte  // shared by all connections: an idle one holds no buffer
 	dirty    []*Conn // have output to write at the end of the turn
 	last     []*Conn // the same, after those in dirty
+	held     []*Conn // have output that waits for more until the end of the next turn
 	deferred []Deferred
 	timers   timerHeap
 	bufs     buffers
@@ -137,17 +139,28 @@ func (l *Loop) turn() {
 	if len(l.timers) > 0 && l.timers[0].at <= l.now {
 		l.runTimers()
 	}
-	for len(l.deferred) > 0 || len(l.dirty) > 0 || len(l.last) > 0 {
+	for again := true; again; again = len(l.deferred)+len(l.dirty)+len(l.last) > 0 {
+		// What is deferred may wait for output to leave, so none is held for longer.
+		l.dirty = append(l.dirty, l.held...)
+		clear(l.held)
+		l.held = l.held[:0]
 		l.runDeferred()
 		flush(&l.dirty)
 		flush(&l.last)
 	}
 }
 
+// longestHold bounds how long output waits for more if nothing happens.
+const longestHold = time.Millisecond
+
 // wait sleeps until there are events or a timer is due.
 func (l *Loop) wait() []event {
 	before := nanotime()
-	evs := l.poll.wait(l.untilNextTimer(before))
+	timeout := l.untilNextTimer(before)
+	if len(l.held) > 0 {
+		timeout = min(timeout, longestHold)
+	}
+	evs := l.poll.wait(timeout)
 	l.now = nanotime()
 	l.countBusy(l.now - before)
 	return evs
@@ -210,6 +223,10 @@ func flush(conns *[]*Conn) {
 	for i := 0; i < len(*conns); i++ {
 		c := (*conns)[i]
 		(*conns)[i] = nil
+		if c.holdBack() {
+			c.loop.held = append(c.loop.held, c)
+			continue
+		}
 		c.dirty = false
 		c.flush()
 	}

@@ -318,6 +318,84 @@ func TestWhoeverIsToAnswerIsWrittenToLast(t *testing.T) {
 	}
 }
 
+// A loop that a test turns by hand, with an end of its only connection.
+func turnedByHand(t *testing.T) (l *Loop, c *Conn, peer net.Conn) {
+	t.Helper()
+	l, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Stop()
+		l.Run() // closes everything
+	})
+	ln, err := Listen("tcp", "127.0.0.1:0", 16, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if peer, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	fd, _, err := ln.AcceptFD(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &echo{}
+	if e.conn, err = l.Attach(fd, e); err != nil {
+		t.Fatal(err)
+	}
+	return l, e.conn, peer
+}
+
+func TestOutputWaitsATurnForMoreToCome(t *testing.T) {
+	l, c, peer := turnedByHand(t)
+	l.Post(func() {
+		c.MoreComing(true)
+		c.Append([]byte("one,"))
+	})
+	l.turn()
+	if c.Waiting() == 0 {
+		t.Fatal("written, though more was to come")
+	}
+	l.Post(func() {
+		c.MoreComing(false)
+		c.Append([]byte("two"))
+	})
+	l.turn()
+	got := make([]byte, 64)
+	if n, err := peer.Read(got); err != nil || string(got[:n]) != "one,two" {
+		t.Fatalf("%q, %v", got[:n], err)
+	}
+}
+
+func TestOutputWaitsForNoMoreThanATurn(t *testing.T) {
+	l, c, peer := turnedByHand(t)
+	say := func() {
+		c.MoreComing(true)
+		c.Append([]byte("one"))
+	}
+	written := func(when string) {
+		t.Helper()
+		if c.Waiting() > 0 {
+			t.Fatal("not written: ", when)
+		}
+		io.ReadFull(peer, make([]byte, 3))
+	}
+	l.Post(say)
+	l.turn()
+	l.turn()
+	written("after a turn in which nothing happened")
+
+	l.Post(func() {
+		say()
+		l.Defer(deferredFunc(func() { l.Defer(deferredFunc(func() {})) }))
+	})
+	l.turn()
+	written("though deferred work may wait for it")
+}
+
 func TestDialTellsWhatHappened(t *testing.T) {
 	l := startLoop(t)
 	path := filepath.Join(t.TempDir(), "s")
@@ -398,29 +476,8 @@ func TestBuffersAreGivenUpWhenNotNeeded(t *testing.T) {
 }
 
 func TestNothingIsAllocatedPerTurn(t *testing.T) {
-	l, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.poll.close()
-	ln, err := Listen("tcp", "127.0.0.1:0", 16, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	peer, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	fd, _, err := ln.AcceptFD(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := &echo{}
-	if e.conn, err = l.Attach(fd, e); err != nil {
-		t.Fatal(err)
-	}
+	l, c, peer := turnedByHand(t)
+	e := c.h.(*echo)
 	msg, got := []byte("PING\r\n"), make([]byte, 6)
 	avg := testing.AllocsPerRun(1000, func() {
 		peer.Write(msg)

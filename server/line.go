@@ -234,8 +234,10 @@ func (s *session) advance() {
 	s.progress()
 }
 
-// progress is called when replies have left the line.
+// progress is called when replies have left the line. A client that awaits more
+// is better written to once they are there.
 func (s *session) progress() {
+	s.conn.MoreComing(s.head != s.tail)
 	switch {
 	case !s.conn.Open():
 	case s.blocked:

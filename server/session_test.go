@@ -210,3 +210,17 @@ func TestClientThatEndsItsSideIsStillAnswered(t *testing.T) {
 	}
 	c.expectClosed()
 }
+
+// Replies that are there are not kept from a client until the rest of its
+// pipeline is answered.
+func TestReplyReachesAPipeliningClientThoughALaterServerIsFrozen(t *testing.T) {
+	p, servers := serveShards(t, 2)
+	ring := p.server.Pools()[0].Map().Ring()
+	c := p.dial()
+	servers[1].Stop()
+	t.Cleanup(servers[1].Cont)
+	c.Send(encode("SET", keyOf(ring, 0), "v") + encode("GET", keyOf(ring, 0)) + encode("GET", keyOf(ring, 1)))
+	c.expect("+OK\r\n", "$1\r\nv\r\n")
+	servers[1].Cont()
+	c.expect("$-1\r\n")
+}

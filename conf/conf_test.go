@@ -131,6 +131,7 @@ max_bulk = "8KiB"
 max_args = 9
 client_pipeline = 10
 tracking_keys = 21
+client_subscriptions = 23
 gather_limit = "22KiB"
 client_output = "11mb"
 client_output_limit = "12GiB"
@@ -171,7 +172,7 @@ servers = ["localhost:6379"]
 			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
 			ClientIdleTimeout: time.Minute, DrainTimeout: 2 * time.Minute,
 			MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
-			ClientPipeline: 10, TrackingKeys: 21, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
+			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
 			ServerQueue: 13, ServerQueueBytes: 14 << 10,
 		},
 		Pools: []Pool{{

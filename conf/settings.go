@@ -29,6 +29,7 @@ var proxySettings = []setting[Proxy]{
 	{"max_request", func(v *value, p *Proxy) { v.size(&p.MaxRequest, 1<<10, math.MaxInt32+1) }},
 	{"max_bulk", func(v *value, p *Proxy) { v.size(&p.MaxBulk, 1<<10, math.MaxInt32+1) }},
 	{"max_args", func(v *value, p *Proxy) { v.integer(&p.MaxArgs, 1, math.MaxInt32) }},
+	{"client_subscriptions", func(v *value, p *Proxy) { v.integer(&p.ClientSubscriptions, 1, math.MaxInt32) }},
 	{"gather_limit", func(v *value, p *Proxy) { v.size(&p.GatherLimit, 1<<10, math.MaxInt32) }},
 	{"tracking_keys", func(v *value, p *Proxy) { v.integer(&p.TrackingKeys, 1, math.MaxInt32) }},
 	{"client_pipeline", func(v *value, p *Proxy) { v.integer(&p.ClientPipeline, 1, math.MaxInt32) }},

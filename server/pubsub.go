@@ -80,6 +80,10 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 		if s.sub.subs[kind][name] != nil {
 			continue
 		}
+		if s.sub.total() >= s.w.conf.ClientSubscriptions {
+			a.failed[name] = replyTooManySubscriptions
+			continue
+		}
 		sub, wait, reply := s.local.Join(kind, name, s.sub)
 		switch {
 		case wait:
@@ -101,6 +105,8 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	s.hold()
 	return true
 }
+
+var replyTooManySubscriptions = []byte("-ERR this client has as many subscriptions as client_subscriptions allows\r\n")
 
 // Joined is pool.Listener's.
 func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {

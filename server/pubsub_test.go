@@ -282,3 +282,17 @@ func TestPipelinedSubscriptionsKeepTheirOrder(t *testing.T) {
 			subscribed("unsubscribe", "x", 1), subscribed("unsubscribe", "y", 0), "$1\r\n1\r\n")
 	}
 }
+
+func TestSubscriptionsOfAClientAreBounded(t *testing.T) {
+	cfg := config(t, addrs(redistest.StartN(t, 2))...)
+	cfg.Proxy.ClientSubscriptions = 3
+	p := serve(t, cfg)
+	c := p.dial()
+	const full = "-ERR this client has as many subscriptions as client_subscriptions allows\r\n"
+	c.Send(encode("SUBSCRIBE", "a", "b", "a", "c", "d") + encode("PSUBSCRIBE", "*") + encode("UNSUBSCRIBE", "a") + encode("PSUBSCRIBE", "*"))
+	for _, want := range []string{"a\r\n:1", "b\r\n:2", "a\r\n:2", "c\r\n:3", full, full, "a\r\n:2", "*\r\n:3"} {
+		if got := c.Reply(); got != want && !strings.HasSuffix(got, "\r\n"+want+"\r\n") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

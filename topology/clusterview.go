@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,7 @@ type clusterNode struct {
 	addr    string // "host:port" as the servers announce it
 	primary string // the ID of the primary that it is a replica of; "" for a primary
 	epoch   int64  // its configuration epoch; 0 if that is not known
-	fit     bool   // neither failing nor loading, and connected
+	fit     bool   // neither failing nor loading, as most of the Cluster sees it
 }
 
 // clusterView is what one server of a Cluster says of all of them.
@@ -182,8 +183,8 @@ func (r clusterReader) slotNode(reply any) (clusterNode, bool) {
 }
 
 // readNodes adds to a view what only CLUSTER NODES tells: epochs, who is asked,
-// and which connections are lost. A server that it has no address for is left
-// alone, as are lines that it does not understand.
+// and who has failed. A server that it has no address for is left alone, as are
+// lines that it does not understand.
 func (r clusterReader) readNodes(v *clusterView, reply string) {
 	for line := range strings.Lines(reply) {
 		fields := strings.Fields(line)
@@ -192,14 +193,7 @@ func (r clusterReader) readNodes(v *clusterView, reply string) {
 		}
 		id, flags := fields[0], strings.Split(fields[2], ",")
 		n, known := v.nodes[id]
-		has := func(flag string) bool {
-			for _, f := range flags {
-				if f == flag {
-					return true
-				}
-			}
-			return false
-		}
+		has := func(flag string) bool { return slices.Contains(flags, flag) }
 		if has("myself") {
 			v.self = id
 		}
@@ -210,7 +204,9 @@ func (r clusterReader) readNodes(v *clusterView, reply string) {
 			n.epoch = epoch
 			v.epoch = max(v.epoch, epoch)
 		}
-		if has("fail") || has("fail?") || has("noaddr") || has("handshake") || fields[7] != "connected" && !has("myself") {
+		// What one server alone takes for failing ("fail?"), or has no connection to,
+		// may well work.
+		if has("fail") || has("noaddr") || has("handshake") {
 			n.fit = false
 		}
 		v.nodes[id] = n

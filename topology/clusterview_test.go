@@ -115,22 +115,22 @@ func TestWhatIsNoSlotMapIsRefused(t *testing.T) {
 	}
 }
 
-func TestClusterNodesTellsEpochsAndLostConnections(t *testing.T) {
+func TestClusterNodesTellsEpochsAndFailures(t *testing.T) {
 	v := newView("asked:7000")
 	for _, id := range []string{"a", "b", "c", "d"} {
 		v.nodes[id] = clusterNode{id: id, addr: id + ":7000", fit: true}
 	}
 	clusterReader{}.readNodes(v, ""+
 		"a 10.0.0.1:7000@17000,h1 myself,master - 0 0 7 connected 0-5460 [93-<-b]\n"+
-		"b 10.0.0.2:7000@17000 master,fail? - 0 0 9 connected 5461-16383\n"+
-		"c 10.0.0.3:7000@17000 slave a 0 0 7 disconnected\n"+
+		"b 10.0.0.2:7000@17000 master,fail - 0 0 9 connected 5461-16383\n"+
+		"c 10.0.0.3:7000@17000 slave,fail? a 0 0 7 disconnected\n"+
 		"d :0@0 master,noaddr - 0 0 0 disconnected\n"+
 		"e 10.0.0.5:7000@17000 handshake - 0 0 0 connected\n"+
 		"nonsense\n")
 	want := map[string]clusterNode{
 		"a": {id: "a", addr: "a:7000", epoch: 7, fit: true},
 		"b": {id: "b", addr: "b:7000", epoch: 9},
-		"c": {id: "c", addr: "c:7000", epoch: 7},
+		"c": {id: "c", addr: "c:7000", epoch: 7, fit: true},
 		"d": {id: "d", addr: "d:7000"},
 	}
 	if !maps.Equal(v.nodes, want) || v.self != "a" || v.epoch != 9 {

@@ -1,0 +1,69 @@
+package hatest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"ringway/internal/redistest"
+)
+
+// reads is how many GETs a server has executed.
+func reads(s *redistest.Server) int {
+	_, rest, _ := strings.Cut(s.Do("INFO", "commandstats"), "cmdstat_get:calls=")
+	number, _, _ := strings.Cut(rest, ",")
+	n, _ := strconv.Atoi(number)
+	return n
+}
+
+// With read_from = "prefer_replica" replicas answer what only reads, one that has
+// lost its primary is left out and taken back, and a replica that becomes primary
+// takes the writes.
+func TestReplicasOfAClusterAreRead(t *testing.T) {
+	redistest.CheckLeaks(t)
+	c := startCluster(t, 3, 1)
+	p, log := serveCluster(t, c, `read_from = "prefer_replica"`, `probe_interval = "100ms"`)
+	s := p.talk(t)
+	primaries := c.Servers[:3]
+	replicas := c.Servers[3:]
+	for i := range 30 {
+		s.do(fmt.Sprint("SET k", i, " v"), "+OK\r\n")
+	}
+	readAll := func() {
+		t.Helper()
+		for i := range 30 {
+			key := fmt.Sprint("k", i)
+			redistest.Eventually(t, patience, key+" is there", func() bool { return s.Do("GET", key) == "$1\r\nv\r\n" })
+		}
+	}
+	// Which replicas are fit has to be seen first.
+	redistest.Eventually(t, patience, "each replica is read", func() bool {
+		readAll()
+		return reads(replicas[0]) > 0 && reads(replicas[1]) > 0 && reads(replicas[2]) > 0
+	})
+	redistest.Eventually(t, patience, "no read goes to a primary", func() bool {
+		before := reads(primaries[0]) + reads(primaries[1]) + reads(primaries[2])
+		readAll()
+		return reads(primaries[0])+reads(primaries[1])+reads(primaries[2]) == before
+	})
+
+	replica := c.ReplicaOf(primaries[0])
+	replica.Stop()
+	log.await(t, "replica is not well")
+	readAll()
+	replica.Cont()
+	log.await(t, "replica is well again")
+	read := reads(replica)
+	redistest.Eventually(t, patience, "it is read again", func() bool {
+		readAll()
+		return reads(replica) > read
+	})
+
+	c.Failover(replica, "")
+	log.await(t, "failover: a replica has taken its primary's place")
+	for i := range 30 {
+		s.do(fmt.Sprint("SET k", i, " v"), "+OK\r\n")
+	}
+	readAll()
+}

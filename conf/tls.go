@@ -56,7 +56,7 @@ func setTLS(v *value, into **TLS) {
 	} else if key != nil && cert == nil && !v.partial {
 		v.failAt(key, "key has no cert; want cert too, the file with the key's certificate")
 	}
-	if len(v.report.mistakes) == before {
+	if len(v.report.mistakes) == before && !v.partial {
 		v.checkFiles(t)
 	}
 	*into = t
@@ -106,8 +106,18 @@ func (t *TLS) Config() (*tls.Config, error) {
 
 // Loader returns a function that does what Config does, but reads the files only
 // when they have changed since. Files that are wrong then, as they may be while
-// they are replaced, leave it at what was last read. Any goroutine may call it.
+// they are replaced, leave it at what was last read by any Loader of equal
+// settings. Any goroutine may call it; what it returns is not to be changed.
 func (t *TLS) Loader() func() (*tls.Config, error) {
+	settings := *t
+	load, _ := loaders.LoadOrStore(settings, settings.newLoader())
+	return load.(func() (*tls.Config, error))
+}
+
+// loaders has the Loader for each TLS.
+var loaders sync.Map
+
+func (t *TLS) newLoader() func() (*tls.Config, error) {
 	var (
 		mu    sync.Mutex // guards what follows; held while files are read
 		last  *tls.Config

@@ -135,7 +135,13 @@ func TestReplacedCertificatesAreRead(t *testing.T) {
 	s := redistest.Start(t, redistest.TLS(a, false, "127.0.0.1"))
 	ca := t.TempDir() + "/ca.pem"
 	replaceFile(t, ca, a.File)
-	p := serve(t, configTLS(t, []*redistest.Server{s}, fmt.Sprintf("server_tls = { ca = %q }", ca)))
+	cfg := configTLS(t, []*redistest.Server{s}, fmt.Sprintf("server_tls = { ca = %q }", ca))
+	p := serve(t, cfg)
+	probe := func() error {
+		client := topology.NewClient(&cfg.Pools[0], &cfg.Pools[0].Servers[0])
+		defer client.Close()
+		return client.Ping(t.Context()).Err()
+	}
 	c := p.dial()
 	if got := c.Do("SET", "key", "1"); got != "+OK\r\n" {
 		t.Fatal(got)
@@ -146,12 +152,18 @@ func TestReplacedCertificatesAreRead(t *testing.T) {
 	}
 	s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	redistest.Eventually(t, 10*time.Second, "a new connection", func() bool { return c.Do("GET", "key") == "$1\r\n1\r\n" })
+	if err := probe(); err != nil {
+		t.Errorf("the prober gets %v", err)
+	}
 
 	replaceFile(t, ca, next.File)
 	s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	redistest.Eventually(t, 10*time.Second, "a refusal", func() bool {
 		return c.Do("GET", "key") == "-ERR TLS with the server failed: the request was not sent\r\n"
 	})
+	if err := probe(); err == nil {
+		t.Error("the prober trusts whom nobody trusts any more")
+	}
 }
 
 func replaceFile(t *testing.T, name, from string) {

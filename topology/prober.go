@@ -181,19 +181,18 @@ func options(c *conf.Pool, at conf.Address, secure *conf.TLS) *redis.Options {
 	return o
 }
 
-// secureDialer returns a function that connects and speaks TLS. It reads the
-// files anew each time, so that certificates may be replaced.
+// secureDialer returns a function that connects and speaks TLS, with certificates
+// that may be replaced.
 func secureDialer(c *conf.Pool, secure *conf.TLS) func(context.Context, string, string) (net.Conn, error) {
+	load := secure.Loader()
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		config, err := secure.Config()
+		config, err := load()
 		if err != nil {
 			return nil, err
 		}
-		if host, _, err := net.SplitHostPort(addr); err == nil && config.ServerName == "" {
-			config.ServerName = host
-		}
 		ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 		defer cancel()
+		// Where the configuration names no server, the host of addr is its name.
 		d := tls.Dialer{NetDialer: &net.Dialer{KeepAlive: 5 * time.Minute}, Config: config}
 		return d.DialContext(ctx, network, addr)
 	}

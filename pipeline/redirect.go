@@ -78,10 +78,12 @@ func (l *sentLog) cut(n int) { l.buf = l.buf[:len(l.buf)-n] }
 func (l *sentLog) reset() { *l = sentLog{} }
 
 // refused tells whether the Redirector has taken an answered request over. It is
-// called for each last reply on a connection that has one, after e was popped.
-func (c *Conn) refused(e *entry, reply []byte) bool {
+// called for each last reply on a connection that has one, after e was popped. A
+// reply of which a part was passed on is the Receiver's: its last part is no
+// error, whatever it looks like.
+func (c *Conn) refused(e *entry, reply []byte, whole bool) bool {
 	request, alone := c.sent.take(e)
-	if !alone || e.receiver == nil || reply[0] != '-' && !c.doubting {
+	if !alone || !whole || e.receiver == nil || reply[0] != '-' && !c.doubting {
 		return false
 	}
 	r := Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Fenced: c.fenceIsNext()}

@@ -17,8 +17,8 @@ func (c *Conn) Data(b []byte) (n int) {
 		c.answerable = c.unsent
 	}
 	for pos < len(b) {
-		size, done := 0, true
-		if !c.streaming {
+		size, first, done := 0, !c.streaming, true
+		if first {
 			size = resp.ReplyLen(b[pos:])
 		}
 		if size == 0 {
@@ -40,7 +40,7 @@ func (c *Conn) Data(b []byte) (n int) {
 			c.streaming = !done
 			c.lastRead = c.loop.Now()
 		}
-		if !c.deliver(b[pos:pos+size], done) {
+		if !c.deliver(b[pos:pos+size], first, done) {
 			return pos
 		}
 		pos += size
@@ -67,9 +67,9 @@ func (c *Conn) Data(b []byte) (n int) {
 	return pos
 }
 
-// deliver gives the oldest request (a part of) its reply. It reports false if
-// the connection ended meanwhile.
-func (c *Conn) deliver(b []byte, last bool) bool {
+// deliver gives the oldest request its reply, or the first or last or another part
+// of it. It reports false if the connection ended meanwhile.
+func (c *Conn) deliver(b []byte, first, last bool) bool {
 	if c.state == greeting {
 		if !last {
 			c.broken(errors.New("a large reply to AUTH or SELECT"))
@@ -91,7 +91,7 @@ func (c *Conn) deliver(b []byte, last bool) bool {
 		return c.conn != nil
 	}
 	e := c.queue.pop()
-	if c.redirector != nil && c.refused(&e, b) {
+	if c.redirector != nil && c.refused(&e, b, first) {
 		return c.conn != nil
 	}
 	if e.receiver != nil {

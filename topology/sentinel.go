@@ -54,6 +54,7 @@ type sentinelShard struct {
 	nextSince time.Time // when that was decided
 	replicas  map[string][]string
 	trouble   string // that the log has
+	warned    bool   // that the Sentinels wait longer than requests do
 }
 
 const (
@@ -196,6 +197,7 @@ func (f *sentinelFollower) polled(l *sentinelLink, p poll) {
 	for i, m := range p.masters {
 		sh := f.shards[i]
 		sh.votes.answered(l.addr, m.said)
+		sh.warnOfPatience(m.patience)
 		if p.full {
 			sh.replicas[l.addr] = m.replicas
 			l.others = append(l.others, m.peers...)
@@ -403,6 +405,17 @@ func (f *sentinelFollower) watchOver(sh *sentinelShard) {
 	if s := sh.servers[addr]; s != nil {
 		sh.complain(fmt.Sprintf("the server that the Sentinels name, %s, can't be followed yet: %s", addr, whyDown(&s.last)))
 	}
+}
+
+// warnOfPatience warns, once, if clients will notice each death of a primary since
+// the Sentinels wait for longer than requests do.
+func (sh *sentinelShard) warnOfPatience(d time.Duration) {
+	if d < sh.conf.FailoverWait || d == 0 || sh.warned {
+		return
+	}
+	sh.warned = true
+	sh.log.Warn("the Sentinels replace a primary that has died only after down-after-milliseconds, and requests fail after failover_wait: lower the one or raise the other",
+		"down_after", d, "failover_wait", sh.conf.FailoverWait)
 }
 
 // complain logs a trouble, once.

@@ -51,6 +51,7 @@ type masterPoll struct {
 	said     said
 	replicas []string // as the Sentinel names them; nil unless all was asked
 	peers    []instance
+	patience time.Duration // after which it takes the master for down; 0 if it does not tell
 }
 
 func (l *sentinelLink) newClient() *redis.Client {
@@ -127,6 +128,9 @@ func (l *sentinelLink) poll(ctx context.Context) (p poll) {
 		m.said, p.err = readSaid(q.epoch, q.addr)
 		if p.err != nil {
 			return p
+		}
+		if fields, err := q.epoch.Slice(); err == nil {
+			m.patience = time.Duration(number(text(pairs(fields)["down-after-milliseconds"]), 0)) * time.Millisecond
 		}
 		if p.full {
 			for _, r := range readInstances(q.replicas) {

@@ -48,12 +48,12 @@ func newReplicatedFollower(c *conf.Pool, to sink, log *slog.Logger) *replicatedF
 }
 
 // suspect is follower's.
-func (f *replicatedFollower) suspect(shard int, addr string, why pool.Suspicion) {
+func (f *replicatedFollower) suspect(shard int, addr string, _ pool.Suspicion) {
 	if shard < 0 || shard >= len(f.shards) {
 		return
 	}
 	select {
-	case f.doubts <- doubt{shard, addr, why}:
+	case f.doubts <- doubt{shard, addr}:
 	default: // there are doubts enough
 	}
 }

@@ -42,7 +42,6 @@ type sentinelFollower struct {
 type doubt struct {
 	shard int
 	addr  string
-	why   pool.Suspicion
 }
 
 // sentinelShard is one master.
@@ -85,12 +84,12 @@ func newSentinelFollower(c *conf.Pool, to sink, log *slog.Logger) *sentinelFollo
 }
 
 // suspect is follower's.
-func (f *sentinelFollower) suspect(shard int, addr string, why pool.Suspicion) {
+func (f *sentinelFollower) suspect(shard int, addr string, _ pool.Suspicion) {
 	if shard < 0 || shard >= len(f.shards) {
 		return
 	}
 	select {
-	case f.doubts <- doubt{shard, addr, why}:
+	case f.doubts <- doubt{shard, addr}:
 	default: // there are doubts enough
 	}
 }

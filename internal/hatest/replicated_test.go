@@ -18,6 +18,7 @@ type replicatedRig struct {
 	primary *redistest.Server
 	servers []*redistest.Server
 	proxy   *hatest.Proxy
+	written int // by served
 }
 
 func newReplicatedRig(t *testing.T) *replicatedRig {
@@ -62,10 +63,9 @@ func (r *replicatedRig) follow(servers ...*redistest.Server) {
 func (r *replicatedRig) served() {
 	r.t.Helper()
 	c := r.proxy.Dial()
-	n := 0
 	redistest.Eventually(r.t, atMost, "the primary is written to", func() bool {
-		n++
-		value := strconv.Itoa(n)
+		r.written++
+		value := strconv.Itoa(r.written)
 		c.Send(redistest.Request("SET", "served", value))
 		c.Reply()
 		return r.primary.Do("GET", "served") == fmt.Sprintf("$%d\r\n%s\r\n", len(value), value)
@@ -188,4 +188,18 @@ func TestTwoPrimariesGetNoWrites(t *testing.T) {
 	if n := writes(servers[1]); n > 1 || writes(servers[0]) == 0 {
 		t.Errorf("the demoted one executed %d writes", n)
 	}
+}
+
+func TestVersionIsLearntFromThePrimary(t *testing.T) {
+	r := newReplicatedRig(t)
+	info, err := r.primary.Client().InfoMap(t.Context(), "server").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := info["Server"]["redis_version"]
+	c := r.proxy.Dial()
+	redistest.Eventually(t, atMost, "clients are told the version "+version, func() bool {
+		c.Send(redistest.Request("HELLO", "2"))
+		return strings.Contains(c.Reply(), "\r\n"+version+"\r\n")
+	})
 }

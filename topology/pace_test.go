@@ -1,0 +1,42 @@
+package topology
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPaceQuickensWhileThereIsAHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace(time.Second)
+		next := func() time.Duration {
+			began := time.Now()
+			p.wait(t.Context(), nil)
+			return time.Since(began)
+		}
+		within := func(what string, got, most time.Duration) {
+			t.Helper()
+			if got > most || got < most*7/8-1 {
+				t.Errorf("%s: waited %v, want %v or a little less", what, got, most)
+			}
+		}
+		within("usually", next(), time.Second)
+		p.hurry(time.Minute)
+		within("in a hurry", next(), quickly)
+		time.Sleep(longHurry)
+		within("after a long hurry", next(), ratherQuickly)
+		p.urge(time.Minute)
+		within("with a new reason", next(), quickly)
+		time.Sleep(2 * time.Minute)
+		within("afterwards", next(), time.Second)
+
+		// A hurry ends waits that have begun.
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			p.hurry(time.Second)
+		}()
+		if d := next(); d != 100*time.Millisecond {
+			t.Errorf("a hurry was noticed after %v", d)
+		}
+	})
+}

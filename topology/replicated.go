@@ -30,7 +30,7 @@ type replicatedFollower struct {
 
 // replicatedShard is one shard.
 type replicatedShard struct {
-	*crew
+	*shard
 	lineage *lineage
 	pending verdict   // that must be come to twice
 	since   time.Time // when it was come to
@@ -41,7 +41,7 @@ func newReplicatedFollower(c *conf.Pool, to sink, log *slog.Logger) *replicatedF
 	f := &replicatedFollower{conf: c, doubts: make(chan doubt, 16), primaries: make([]string, len(c.Shards))}
 	for i, s := range c.Shards {
 		f.shards = append(f.shards, &replicatedShard{
-			crew: newCrew(c, i, to, log.With("pool", c.Name)), lineage: newLineage(s.Name),
+			shard: newShard(c, i, to, log.With("pool", c.Name)), lineage: newLineage(s.Name),
 		})
 	}
 	return f
@@ -72,7 +72,7 @@ func (f *replicatedFollower) run(ctx context.Context) {
 	for i, sh := range f.shards {
 		sh.pace.urge(suspense)
 		for _, s := range f.conf.Shards[i].Servers {
-			sh.at(f.conf.MapAddr(s.Addr), f.box, &f.wg, func(s *sailor) { f.seen(sh, s) })
+			sh.at(f.conf.MapAddr(s.Addr), f.box, &f.wg, func(s *server) { f.seen(sh, s) })
 		}
 	}
 	for {
@@ -96,7 +96,7 @@ func (f *replicatedFollower) doubted(d doubt) {
 }
 
 // seen takes a look at a server.
-func (f *replicatedFollower) seen(sh *replicatedShard, s *sailor) {
+func (f *replicatedFollower) seen(sh *replicatedShard, s *server) {
 	sh.holdOver()
 	if s.addr == sh.primary && !s.last.answered() {
 		sh.pace.hurry(suspense / 3)

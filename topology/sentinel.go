@@ -46,7 +46,7 @@ type doubt struct {
 
 // sentinelShard is one master.
 type sentinelShard struct {
-	*crew
+	*shard
 	votes *votes
 
 	next      said      // who is to be followed, once it says that it is primary
@@ -77,7 +77,7 @@ func newSentinelFollower(c *conf.Pool, to sink, log *slog.Logger) *sentinelFollo
 	}
 	for i, s := range c.Shards {
 		f.shards = append(f.shards, &sentinelShard{
-			crew: newCrew(c, i, to, f.log), votes: newVotes(s.Name), replicas: map[string][]string{},
+			shard: newShard(c, i, to, f.log), votes: newVotes(s.Name), replicas: map[string][]string{},
 		})
 	}
 	return f
@@ -320,7 +320,7 @@ func (f *sentinelFollower) decide(sh *sentinelShard) {
 	if next, ok := sh.votes.target(hurry); ok && next != sh.next {
 		f.propose(sh, next)
 	}
-	f.man(sh)
+	f.lookAtAll(sh)
 }
 
 // propose makes next the one to be followed, once it says that it is primary.
@@ -334,31 +334,31 @@ func (f *sentinelFollower) propose(sh *sentinelShard, next said) {
 	}
 	sh.pace.urge(suspense)
 	f.pace.urge(suspense)
-	f.man(sh)
+	f.lookAtAll(sh)
 	sh.servers[addr].look()
 }
 
-// man has all servers of the shard looked at, and no others.
-func (f *sentinelFollower) man(sh *sentinelShard) {
-	var crew []string
-	for _, addrs := range sh.replicas {
-		for _, addr := range addrs {
-			crew = append(crew, f.conf.MapAddr(addr))
+// lookAtAll has all servers of the shard looked at, and no others.
+func (f *sentinelFollower) lookAtAll(sh *sentinelShard) {
+	var addrs []string
+	for _, replicas := range sh.replicas {
+		for _, addr := range replicas {
+			addrs = append(addrs, f.conf.MapAddr(addr))
 		}
 	}
 	for _, s := range []said{sh.next, sh.votes.current} {
 		if s.addr != "" {
-			crew = append(crew, f.conf.MapAddr(s.addr))
+			addrs = append(addrs, f.conf.MapAddr(s.addr))
 		}
 	}
-	for _, addr := range crew {
-		sh.at(addr, f.box, &f.wg, func(s *sailor) { f.seen(sh, s) })
+	for _, addr := range addrs {
+		sh.at(addr, f.box, &f.wg, func(s *server) { f.seen(sh, s) })
 	}
-	sh.dismiss(crew)
+	sh.lookAtNoOther(addrs)
 }
 
 // seen takes a look at a server.
-func (f *sentinelFollower) seen(sh *sentinelShard, s *sailor) {
+func (f *sentinelFollower) seen(sh *sentinelShard, s *server) {
 	switch {
 	case sh.next.addr != "" && f.conf.MapAddr(sh.next.addr) == s.addr && s.last.asked.After(sh.nextSince):
 		if !s.last.isPrimary() {

@@ -51,7 +51,7 @@ func (r *replicatedRig) follow(servers ...*redistest.Server) {
 	}
 	redistest.Eventually(r.t, atMost, "they follow", func() bool {
 		for _, s := range servers {
-			if s != r.primary && !strings.Contains(s.Do("INFO", "replication"), "master_link_status:up") {
+			if s != r.primary && !strings.Contains(info(r.t, s, "replication"), "master_link_status:up") {
 				return false
 			}
 		}
@@ -83,7 +83,7 @@ func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
 		redistest.Eventually(t, atMost, "a failover begins", func() bool {
 			return r.primary.Do("FAILOVER", "TO", "127.0.0.1", strconv.Itoa(next.Port())) == "+OK\r\n"
 		})
-		redistest.Eventually(t, atMost, "the roles are swapped", func() bool { return isPrimary(next) })
+		redistest.Eventually(t, atMost, "the roles are swapped", func() bool { return isPrimary(t, next) })
 		r.primary = next
 		load.Progress(100, atMost)
 		r.follow(r.servers...)
@@ -111,9 +111,9 @@ func TestPromotionByHandMovesAllWrites(t *testing.T) {
 		r.primary.Do("REPLICAOF", "NO", "ONE")
 		r.served()
 		load.Progress(30, atMost)
-		before := writes(old)
+		before := writes(t, old)
 		load.Progress(100, atMost)
-		if after := writes(old); after != before {
+		if after := writes(t, old); after != before {
 			t.Errorf("the old primary executed %d writes more", after-before)
 		}
 		r.follow(r.servers...)
@@ -145,7 +145,7 @@ func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 		load.Progress(30, atMost)
 		old.Restart()
 		load.Progress(100, atMost)
-		if n := writes(old); isPrimary(old) && n > 0 {
+		if n := writes(t, old); isPrimary(t, old) && n > 0 {
 			t.Errorf("the old primary executed %d writes", n)
 		}
 		r.follow(old)
@@ -179,24 +179,20 @@ func TestTwoPrimariesGetNoWrites(t *testing.T) {
 		}
 	}
 	for _, s := range servers {
-		if n := writes(s); n > 0 {
+		if n := writes(t, s); n > 0 {
 			t.Errorf("%s executed %d writes", s.Addr(), n)
 		}
 	}
 	servers[1].Do("REPLICAOF", "127.0.0.1", strconv.Itoa(servers[0].Port()))
 	redistest.Eventually(t, atMost, "writes are executed", func() bool { return set() == "+OK\r\n" })
-	if n := writes(servers[1]); n > 1 || writes(servers[0]) == 0 {
+	if n := writes(t, servers[1]); n > 1 || writes(t, servers[0]) == 0 {
 		t.Errorf("the demoted one executed %d writes", n)
 	}
 }
 
 func TestVersionIsLearntFromThePrimary(t *testing.T) {
 	r := newReplicatedRig(t)
-	info, err := r.primary.Client().InfoMap(t.Context(), "server").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	version := info["Server"]["redis_version"]
+	version := r.primary.Client().InfoMap(t.Context(), "server").Item("Server", "redis_version")
 	c := r.proxy.Dial()
 	redistest.Eventually(t, atMost, "clients are told the version "+version, func() bool {
 		c.Send(redistest.Request("HELLO", "2"))

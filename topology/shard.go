@@ -35,9 +35,10 @@ func (m mailbox) post(fn func()) {
 	}
 }
 
-// A crew is the servers of one shard: those that are looked at, and what the pool
-// was told of them. It belongs to its follower's goroutine.
-type crew struct {
+// A shard is what a follower knows of one shard of its pool: the servers that are
+// looked at, and what the pool was told of them. It belongs to the follower's
+// goroutine.
+type shard struct {
 	// Static after construction.
 	conf  *conf.Pool
 	index int
@@ -46,7 +47,7 @@ type crew struct {
 	log   *slog.Logger
 	pace  *pace
 
-	servers map[string]*sailor
+	servers map[string]*server
 	primary string // who serves, as told; "" for nobody
 	refuse  string // what writes get, as told
 	held    bool   // writes wait, as told
@@ -56,29 +57,29 @@ type crew struct {
 	near    time.Duration // the primary's latency, as told
 }
 
-// sailor is one server of a crew.
-type sailor struct {
+// A server is one that may be of a shard.
+type server struct {
 	lookout
 	last    observation // the zero value before the first look
 	fitness             // as what the server is: primary or replica
 }
 
-func newCrew(c *conf.Pool, index int, to sink, log *slog.Logger) *crew {
-	return &crew{
+func newShard(c *conf.Pool, index int, to sink, log *slog.Logger) *shard {
+	return &shard{
 		conf: c, index: index, name: c.Shards[index].Name, to: to,
 		log: log.With("shard", c.Shards[index].Name), pace: newPace(c.ProbeInterval),
-		servers: map[string]*sailor{},
+		servers: map[string]*server{},
 	}
 }
 
 // at returns a server, which from now on is looked at. Each observation is given
 // to report, on the follower's goroutine.
-func (c *crew) at(addr string, box mailbox, wg *sync.WaitGroup, report func(*sailor)) *sailor {
+func (c *shard) at(addr string, box mailbox, wg *sync.WaitGroup, report func(*server)) *server {
 	if s := c.servers[addr]; s != nil {
 		return s
 	}
 	ctx, cancel := context.WithCancel(box.ctx)
-	s := &sailor{lookout: lookout{conf: c.conf, addr: addr, pace: c.pace, now: make(chan struct{}, 1), cancel: cancel}}
+	s := &server{lookout: lookout{conf: c.conf, addr: addr, pace: c.pace, now: make(chan struct{}, 1), cancel: cancel}}
 	c.servers[addr] = s
 	wg.Go(func() {
 		s.run(ctx, func(o observation) {
@@ -93,8 +94,8 @@ func (c *crew) at(addr string, box mailbox, wg *sync.WaitGroup, report func(*sai
 	return s
 }
 
-// dismiss ends the watch on all servers but these.
-func (c *crew) dismiss(keep []string) {
+// lookAtNoOther ends the watch on all servers but these.
+func (c *shard) lookAtNoOther(keep []string) {
 	for addr, s := range c.servers {
 		if !slices.Contains(keep, addr) {
 			s.cancel()
@@ -104,7 +105,7 @@ func (c *crew) dismiss(keep []string) {
 }
 
 // see takes an observation.
-func (c *crew) see(s *sailor, o observation) {
+func (c *shard) see(s *server, o observation) {
 	s.last = o
 	if s.addr == c.primary {
 		c.track.note(&o, 2*max(c.conf.MaxReplicaLag, c.conf.ProbeInterval))
@@ -116,7 +117,7 @@ func (c *crew) see(s *sailor, o observation) {
 
 // judge decides whether a server is fit, by the last observation of it, and logs
 // what has become of it.
-func (c *crew) judge(s *sailor) {
+func (c *shard) judge(s *server) {
 	what, fault := "replica", ""
 	if s.addr == c.primary {
 		what, fault = "primary", whyDown(&s.last)
@@ -143,7 +144,7 @@ func (c *crew) judge(s *sailor) {
 }
 
 // tell tells the pool who serves, and with refuse that nobody does. It ends hold.
-func (c *crew) tell(primary, refuse string) {
+func (c *shard) tell(primary, refuse string) {
 	if primary != c.primary && primary != "" {
 		c.change(primary)
 	}
@@ -157,7 +158,7 @@ func (c *crew) tell(primary, refuse string) {
 }
 
 // change makes another server the primary, by which all are judged anew.
-func (c *crew) change(primary string) {
+func (c *shard) change(primary string) {
 	c.primary, c.track = primary, track{}
 	for _, s := range c.servers {
 		s.fitness = fitness{latency: s.latency}
@@ -168,7 +169,7 @@ func (c *crew) change(primary string) {
 }
 
 // tellReplicas tells the pool which replicas may be read, if that has changed.
-func (c *crew) tellReplicas() {
+func (c *shard) tellReplicas() {
 	if c.conf.ReadFrom == conf.ReadPrimary || c.primary == "" {
 		return
 	}
@@ -201,7 +202,7 @@ func differ(a, b time.Duration) bool {
 }
 
 // replicas returns those that are fit to be read.
-func (c *crew) replicas() (fit []pool.Member) {
+func (c *shard) replicas() (fit []pool.Member) {
 	for addr, s := range c.servers {
 		if addr != c.primary && s.seen && s.out == "" && s.last.isReplica() {
 			fit = append(fit, c.member(addr))
@@ -211,7 +212,7 @@ func (c *crew) replicas() (fit []pool.Member) {
 	return fit
 }
 
-func (c *crew) member(addr string) pool.Member {
+func (c *shard) member(addr string) pool.Member {
 	m := pool.Member{Addr: addr, Zone: c.conf.ZoneOf(addr)}
 	if s := c.servers[addr]; s != nil {
 		m.Latency = s.latency
@@ -220,7 +221,7 @@ func (c *crew) member(addr string) pool.Member {
 }
 
 // hold has writes wait, if they don't.
-func (c *crew) hold() {
+func (c *shard) hold() {
 	if !c.held && c.primary != "" {
 		c.held, c.heldAt = true, time.Now()
 		c.to.Hold(c.index)
@@ -229,7 +230,7 @@ func (c *crew) hold() {
 
 // holdOver reports whether writes wait no more since they have for as long as
 // they may, and takes note of that.
-func (c *crew) holdOver() bool {
+func (c *shard) holdOver() bool {
 	if c.held && time.Since(c.heldAt) > c.conf.FailoverWait {
 		c.held = false
 		return true
@@ -238,7 +239,7 @@ func (c *crew) holdOver() bool {
 }
 
 // unhold lets them go on.
-func (c *crew) unhold() {
+func (c *shard) unhold() {
 	if c.held {
 		c.held = false
 		c.to.Unhold(c.index)

@@ -90,7 +90,9 @@ func (a *alone) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 		a.skip = false
 		return
 	}
-	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && !errors.As(f, new(pipeline.Refusal)) {
+	// A shard of a Cluster without a primary has lost its slots to another.
+	again := errors.Is(f, pool.ErrNoPrimary) || !errors.As(f, new(pipeline.Refusal))
+	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && again {
 		a.retry()
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"ringway/conf"
+	"ringway/hashring"
+	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
 	"ringway/pool"
 )
@@ -264,4 +266,23 @@ func TestARefusedTransactionWaitsForTheNewPrimary(t *testing.T) {
 	if got := c.Do("GET", "n"); got != "$1\r\n1\r\n" {
 		t.Errorf("executed several times, or not at all: %q", got)
 	}
+}
+
+// A server that has been a primary before, but has served no slot since, is one
+// again by what another says: requests with a connection of their own go there.
+func TestBlockingRequestGoesToAPrimaryThatIsOneAgain(t *testing.T) {
+	again := redistest.Start(t)
+	again.Do("RPUSH", "queue", "x")
+	moved := fmt.Sprintf("-MOVED %d %s\r\n", hashring.Slot([]byte("queue")), again.Addr())
+	other := fakeredis.StartHandler(t, func(c *fakeredis.Conn, _ []string) { c.Reply(moved) })
+	cfg := config(t, other.Addr())
+	cfg.Pools[0].Topology, cfg.Pools[0].FailoverWait = conf.Cluster, 20*time.Second
+	p := serve(t, cfg)
+	all := pool.ClusterShard{ID: "a", Slots: []pool.SlotRange{{First: 0, Last: 16383}}}
+	all.Primary.Addr = other.Addr()
+	p.server.Pools()[0].SetCluster([]pool.ClusterShard{all, {ID: "b", View: view(again)}})
+	p.server.Pools()[0].SetCluster([]pool.ClusterShard{all})
+	c := p.dial()
+	c.Send(encode("BLPOP", "queue", "20"))
+	c.expect("*2\r\n$5\r\nqueue\r\n$1\r\nx\r\n")
 }

@@ -38,14 +38,14 @@ How Ringway routes each command of Redis 7 and 8:
 - **scan**: from server to server; the cursor is a plain number and says which server is next. A server that
   is ejected is passed over.
 - **subscriptions**: Ringway listens at the servers, once for all its clients: to a channel at the shard that
-  its name hashes to, to a pattern at all. PUBLISH, SPUBLISH and PUBSUB NUMSUB go to the shard of their channels. See [pubsub.md](pubsub.md).
+  its name hashes to, to a pattern at all. PUBLISH and SPUBLISH go to the shard of their channel. See [pubsub.md](pubsub.md).
 - **not yet**: answered like an unknown command; the connection stays.
 - **refused**: it could hurt a server that others share; the error says so and the connection stays.
 - **guarded**, whatever the route: refused in the same way, unless the pool's ` + "`allow_commands`" + ` names it. The pool's
   ` + "`deny_commands`" + ` refuses any other command.
 
-A pool of one server gets everything of *all shards*, *default shard* and *scan* as the client wrote it. None of the three
-may be part of a transaction.
+A pool of one server gets everything of *all shards*, *default shard* and *scan* as the client wrote it, and PING, ECHO and TIME, too. In a pool of
+several, none of the three may be part of a transaction.
 
 Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
 30 seconds: they go to the shard of their keys, and their replies are fenced like those of scripts. Where COMMAND does not say where the keys are, they need a
@@ -53,7 +53,13 @@ pool of one shard; those that administer a server stay unknown.
 
 A command whose arguments do not tell its keys with certainty is answered with Redis's own
 error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *pinned*. SORT with BY or GET patterns reads keys that its arguments do
-not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what is served without ` + "`allow_commands`" + `.
+not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what the pool serves.
+
+A script or function runs over a connection of its own until it has shown to be quick. While a server is busy with one that takes long, others are
+told so at once, with its own ` + "`-BUSY`" + ` ([ADR 0020](adr/0020-scripts-that-take-long.md)). SELECT, MOVE and COPY DB know the databases that the pool's ` + "`databases`" + ` allows, each over
+connections of its own; SELECT inside MULTI makes the transaction take one, too. CLIENT PAUSE WRITE is the servers': what they hold back goes over connections of its own, so that
+reads go on, and waits here if it concerns several shards. MONITOR shows what clients have sent to this Ringway, with their own addresses, and what scripts call at the servers.
+AUTH takes the pool's password and, with ` + "`acl_users`" + `, the users that the servers know.
 
 `
 

@@ -17,8 +17,8 @@ import (
 
 // pause is what CLIENT PAUSE and UNPAUSE come to.
 type pause struct {
-	for_ time.Duration
-	ends bool
+	lasts time.Duration
+	ends  bool
 }
 
 // note takes one request into account, and returns the result.
@@ -29,7 +29,7 @@ func (p *pause) note(cmd *command.Command, args [][]byte) pause {
 	case "client|pause":
 		ms, ok := resp.ParseInt(args[2])
 		if ok && ms > 0 && len(args) == 4 && strings.EqualFold(string(args[3]), "write") {
-			*p = pause{for_: time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond}
+			*p = pause{lasts: time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond}
 		}
 	}
 	return *p
@@ -39,9 +39,9 @@ func (p *pause) note(cmd *command.Command, args [][]byte) pause {
 // ended. A loop that learns of it late sends what is held back over the shared
 // connection: then others wait behind it, but nothing is lost.
 func (s *session) notePause(p pause) {
-	name, until := s.local.Conf().Name, s.w.loop.Now()+int64(p.for_)
+	name, until := s.local.Conf().Name, s.w.loop.Now()+int64(p.lasts)
 	switch {
-	case p.for_ > 0:
+	case p.lasts > 0:
 		s.w.upset(name, func(u *unrest) { u.paused = max(u.paused, until) })
 	case p.ends && s.w.unrest[name].paused != 0:
 		s.w.endPause(name)

@@ -14,3 +14,12 @@ func TestClientReplyModesDropRepliesInPlace(t *testing.T) {
 		encode("CLIENT", "REPLY", "SKIP") + encode("MGET", "a", "b", "c", "d") + encode("PING") + encode("CLIENT", "REPLY", "MAYBE"))
 	c.expect("+OK\r\n", "$1\r\n1\r\n", "+OK\r\n", "$3\r\n200\r\n", "+PONG\r\n", "-ERR syntax error\r\n")
 }
+
+func TestClientReplySkipMeetsARequestThatMustWait(t *testing.T) {
+	p, _ := serveShards(t, 1)
+	c := p.dial()
+	for range 20 {
+		c.Send(encode("GET", "a") + encode("CLIENT", "REPLY", "SKIP") + encode("BLPOP", "none", "0.01") + encode("PING"))
+		c.expect("$-1\r\n", "+PONG\r\n")
+	}
+}

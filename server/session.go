@@ -120,7 +120,9 @@ func (s *session) run(b []byte) (n int) {
 			}
 			return n
 		}
+		skip, muting := s.skip, s.muting
 		if len(s.w.parser.Args) > 0 && !s.handle(b[n:n+size]) {
+			s.skip, s.muting = skip, muting // CLIENT REPLY SKIP has yet to meet it
 			s.blocked = true
 			return n
 		}

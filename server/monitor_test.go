@@ -22,7 +22,7 @@ func TestMonitorShowsWhatClientsAskForAndScriptsCall(t *testing.T) {
 		encode("MULTI") + encode("GET", "x") + encode("NOPE") + encode("EXEC") +
 		encode("MULTI") + encode("GET", "y") + encode("DISCARD") +
 		encode("MULTI") + encode("GET", "z") + encode("EXEC") +
-		encode("EVAL", "return redis.call('SET', KEYS[1], 1)", "1", "s") + encode("HELLO", "3", "AUTH", "default", "x"))
+		encode("EVAL", "return redis.call('SET', KEYS[1], 1)", "1", "s"))
 	from := `\[0 ` + regexp.QuoteMeta(c.NetConn().LocalAddr().String()) + `\] `
 	for _, want := range []string{
 		from + `"SET" "a b" "\\"\\\\\\n\\x00\\xff"`,
@@ -31,9 +31,12 @@ func TestMonitorShowsWhatClientsAskForAndScriptsCall(t *testing.T) {
 		from + `"MULTI"`, from + `"DISCARD"`,
 		from + `"MULTI"`, from + `"GET" "z"`, from + `"EXEC"`,
 		from + `"EVAL" "return redis.call\('SET', KEYS\[1\], 1\)" "1" "s"`,
-		`\[0 lua\] "SET" "s" "1"`,
+		`\[0 lua\] "SET" "s" "1"`, // comes by another way than the next line
 		from + `"HELLO" "3" "AUTH" "\(redacted\)" "\(redacted\)"`,
 	} {
+		if strings.Contains(want, "HELLO") {
+			c.Send(encode("HELLO", "3", "AUTH", "default", "x"))
+		}
 		if got := m.Reply(); !regexp.MustCompile(`^\+\d+\.\d{6} ` + want + "\r\n$").MatchString(got) {
 			t.Errorf("%q, want %s", got, want)
 		}

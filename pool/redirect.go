@@ -3,9 +3,12 @@ package pool
 import (
 	"bytes"
 	"errors"
+	"net"
+	"slices"
 	"strconv"
 	"time"
 
+	"ringway/hashring"
 	"ringway/pipeline"
 )
 
@@ -31,7 +34,7 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 		return false
 	}
 	e := a.errandOf(r)
-	if kind == Demoted && !a.reads {
+	if kind == Demoted && !a.reads && !r.Fenced {
 		c.Doubt()
 	}
 	if !a.reads {
@@ -161,6 +164,9 @@ func (l *Local) refused(sh *localShard, e *errand, reply []byte) bool {
 		return e.end()
 	}
 	e.why = append(e.why[:0], reply...)
+	if e.fenced && e.replies == 1 {
+		return l.refusedScript(sh, e, reply)
+	}
 	switch kind {
 	case Moved:
 		return l.moved(sh, e, reply)
@@ -216,6 +222,78 @@ func (l *Local) later(e *errand) {
 	l.loop.NewTimer(e.resend).After(againAfter)
 }
 
+// refusedScript is refused for a script or a module's command. What these reply is
+// made by clients, so it is believed in Redis's own words alone, for this request
+// alone, and only as far as it names a server that is known: nobody else waits,
+// no slot moves, and no connection is made to where a client likes.
+func (l *Local) refusedScript(sh *localShard, e *errand, reply []byte) bool {
+	kind := RefusalOf(reply)
+	if !InOwnWords(reply) || kind <= Ask && !l.Map().Slotted() {
+		return e.end()
+	}
+	switch kind {
+	case Moved, ClusterDown:
+		l.suspect(sh, MovedSlot)
+	case Demoted:
+		l.suspect(sh, DemotedPrimary)
+	}
+	if sh.waiting && sh.draining == 0 {
+		return e.park() || e.end()
+	}
+	e.end()
+	if kind <= Ask {
+		_, addr, _ := redirection(reply)
+		if to := l.known(l.addrBeside(sh, addr)); to != nil {
+			e.shard = to
+			if kind == Ask {
+				e.ask(e.lanes.of(to.index)[e.lane])
+			} else {
+				e.send()
+			}
+			return true
+		}
+	}
+	l.loop.NewTimer(e.resend).After(retryEvery)
+	return true
+}
+
+// known returns the shard of a primary that is known, or nil.
+func (l *Local) known(addr string) *localShard {
+	l.mu.Lock()
+	sh := l.findShard("", addr)
+	l.mu.Unlock()
+	if sh == nil {
+		return nil
+	}
+	l.grow()
+	return l.shards[sh.index]
+}
+
+// ownWords are the texts of Redis's refusals (server.c and cluster.c of 7.0; the
+// same since 2.8, where they are as old as that), less what a script's context
+// adds. Valkey's differ by its name.
+var ownWords = [][]byte{
+	[]byte("-READONLY You can't write against a read only replica."),
+	[]byte("-READONLY Can not run script with write flag on readonly replica"),
+	[]byte("-LOADING Redis is loading the dataset in memory"),
+	[]byte("-LOADING Valkey is loading the dataset in memory"),
+	[]byte("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
+	[]byte("-TRYAGAIN Multiple keys request during rehashing of slot"),
+	[]byte("-CLUSTERDOWN Hash slot not served"),
+	[]byte("-CLUSTERDOWN The cluster is down"),
+	[]byte("-CLUSTERDOWN The cluster is down and only accepts read commands"),
+}
+
+// InOwnWords tells whether a refusal is spelt as Redis spells it.
+func InOwnWords(reply []byte) bool {
+	text, _, _ := bytes.Cut(bytes.TrimSuffix(reply, []byte("\r\n")), []byte(" script: "))
+	if slot, addr, ok := redirection(reply); ok && RefusalOf(reply) <= Ask {
+		_, port, err := net.SplitHostPort(unbracket(addr))
+		return len(bytes.Fields(text)) == 3 && slot >= 0 && slot < hashring.Slots && err == nil && port != ""
+	}
+	return slices.ContainsFunc(ownWords, func(own []byte) bool { return bytes.Equal(text, own) })
+}
+
 // moved follows -MOVED: from now on the slot is the other server's.
 func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
 	slot, addr, ok := redirection(reply)
@@ -236,7 +314,7 @@ func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
 // ask follows -ASK, for this request alone.
 func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
 	_, addr, ok := redirection(reply)
-	if !ok {
+	if !ok || !l.Map().Slotted() {
 		return e.end()
 	}
 	if e.probe {
@@ -298,8 +376,8 @@ func (sh *localShard) passed() {
 
 // Redirect tells where a request is to be sent that has a connection to itself
 // and that a shard has refused with reply: to which shard, whether behind ASKING,
-// and after which time.
-func (l *Local) Redirect(shard int, reply []byte) (to int, asking bool, wait time.Duration) {
+// and after which time. A script's reply is believed as refusedScript does.
+func (l *Local) Redirect(shard int, reply []byte, script bool) (to int, asking bool, wait time.Duration) {
 	sh := l.shards[shard]
 	kind := RefusalOf(reply)
 	slot, addr, ok := redirection(reply)
@@ -313,6 +391,12 @@ func (l *Local) Redirect(shard int, reply []byte) (to int, asking bool, wait tim
 		slot = -1
 	} else {
 		l.suspect(sh, MovedSlot)
+	}
+	if script {
+		if to := l.known(l.addrBeside(sh, addr)); to != nil {
+			return to.index, kind == Ask, 0
+		}
+		return shard, false, retryEvery
 	}
 	return l.learn(l.addrBeside(sh, addr), slot).index, kind == Ask, 0
 }

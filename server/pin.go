@@ -120,7 +120,10 @@ func (a *alone) again(reply []byte) bool {
 	if a.retries++; kind == pool.NoRefusal || a.retries > maxRetries && kind <= pool.Ask || s.w.loop.Now() > a.deadline {
 		return false
 	}
-	shard, asking, wait := s.local.Redirect(s.pin.shard, reply)
+	if a.fenced && (!pool.InOwnWords(reply) || kind <= pool.Ask && !s.local.Map().Slotted()) {
+		return false
+	}
+	shard, asking, wait := s.local.Redirect(s.pin.shard, reply, a.fenced)
 	a.slot = s.pin.slot
 	s.dropPin(false)
 	if wait > 0 {

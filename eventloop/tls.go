@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -142,32 +141,32 @@ const smallRead = 4 << 10
 func (r *relay) encrypt() {
 	defer r.end()
 	for {
-		b, n, err := r.readLocal()
-		if n > 0 {
-			_, err = r.tls.Write(b[:n])
-			relayBuffers.Put(b)
-			if err == nil {
-				continue
-			}
+		b, n := r.readLocal()
+		if n == 0 {
+			r.close()
+			return
+		}
+		_, err := r.tls.Write(b[:n])
+		relayBuffers.Put(b)
+		if err != nil {
 			// Perhaps the peer has said why it does not want more, so decrypt gets
 			// time to read that.
 			r.unwritable.Store(&err)
 			r.raw.SetReadDeadline(time.Now().Add(linger))
 			return
 		}
-		r.close()
-		return
 	}
 }
 
 // readLocal waits for what the loop writes and returns it in a buffer to be given
 // back, unless n is 0: then the loop has closed its end.
-func (r *relay) readLocal() (b *relayBuffer, n int, err error) {
+func (r *relay) readLocal() (b *relayBuffer, n int) {
 	raw, err := r.local.SyscallConn()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0
 	}
-	errClosed := raw.Read(func(fd uintptr) bool {
+	// What Read returns is that its end is closed: then n is 0.
+	raw.Read(func(fd uintptr) bool {
 		b = relayBuffers.Get().(*relayBuffer)
 		if n, err = read(int(fd), b[:]); n > 0 {
 			return true
@@ -176,7 +175,7 @@ func (r *relay) readLocal() (b *relayBuffer, n int, err error) {
 		n = 0
 		return err != syscall.EAGAIN
 	})
-	return b, n, cmp.Or(errClosed, err)
+	return b, n
 }
 
 // decrypt carries what the peer writes. When the peer ends its side, so does the

@@ -113,7 +113,7 @@ func (r *infoRequest) join(t *infoText, answered int) string {
 			{"uptime_in_seconds", fmt.Sprint(int(time.Since(srv.started).Seconds()))}, {"uptime_in_days", fmt.Sprint(int(time.Since(srv.started).Hours() / 24))},
 			{"proxy", "ringway"},
 		}},
-		{"Clients", [][2]string{{"connected_clients", fmt.Sprint(srv.clients.Load())}, {"maxclients", fmt.Sprint(srv.conf.Proxy.MaxClients)}}},
+		{"Clients", [][2]string{{"connected_clients", fmt.Sprint(srv.clients.Load())}, {"maxclients", fmt.Sprint(srv.most)}}},
 		{"Persistence", nil},
 		{"Replication", [][2]string{{"role", "master"}}},
 		{"Cluster", [][2]string{{"cluster_enabled", "0"}}},

@@ -91,7 +91,7 @@ func (ln *listener) acceptAll() {
 func (ln *listener) admit(fd int, peer string) {
 	srv, c := ln.srv, ln.pool.Conf()
 	all, here := srv.clients.Add(1), ln.clients.Add(1)
-	if int(all) > srv.conf.Proxy.MaxClients || c.MaxClients > 0 && int(here) > c.MaxClients {
+	if int(all) > srv.most || c.MaxClients > 0 && int(here) > c.MaxClients {
 		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
 		srv.left(c.Name)
 		return

@@ -31,6 +31,7 @@ type Server struct {
 	workers   []*worker
 	listeners []*listener
 	policies  map[string]*policy // by the pool's name
+	most      int                // clients at once: max_clients, if that many files may be open
 	started   time.Time
 
 	processors processors
@@ -48,6 +49,15 @@ type Server struct {
 // told of servers that fail, and may be nil.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 	srv := &Server{conf: cfg, log: log, policies: map[string]*policy{}, started: time.Now()}
+	threads, limit := threads(&cfg.Proxy), openFiles()
+	var err error
+	if srv.most, err = fitClients(cfg, threads, limit); err != nil {
+		return nil, err
+	}
+	if srv.most < cfg.Proxy.MaxClients {
+		log.Warn("max_clients lowered to what the limit of open files allows (ulimit -n)",
+			"max_clients", srv.most, "configured", cfg.Proxy.MaxClients, "open_files", limit)
+	}
 	for i := range cfg.Pools {
 		p, err := pool.New(&cfg.Pools[i], &cfg.Proxy, w, log)
 		if err != nil {
@@ -64,7 +74,6 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 		}
 		srv.listeners = append(srv.listeners, ln)
 	}
-	threads := threads(&cfg.Proxy)
 	for range threads {
 		loop, err := eventloop.New()
 		if err != nil {

@@ -205,7 +205,7 @@ func TestPlannedClusterFailoverShowsClientsNothing(t *testing.T) {
 func TestKilledClusterPrimaryIsReplaced(t *testing.T) {
 	redistest.CheckLeaks(t)
 	c := startCluster(t, 3, 1)
-	p, log := serveCluster(t, c)
+	p, log := serveCluster(t, c, `failover_wait = "20s"`) // a vote may have to be repeated
 	r := Load{Clients: 8, Depth: 4, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)
 	r.Progress(50, patience)
 	var slowest time.Duration

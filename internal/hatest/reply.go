@@ -95,7 +95,7 @@ func (o Outcome) String() string {
 }
 
 // leaks are the errors that no client of the proxy may see.
-var leaks = []string{"MOVED ", "ASK ", "READONLY ", "TRYAGAIN ", "CLUSTERDOWN ", "LOADING ", "MASTERDOWN ", "CROSSSLOT ", "UNBLOCKED "}
+var leaks = []string{"MOVED ", "ASK ", "READONLY ", "TRYAGAIN ", "CLUSTERDOWN ", "LOADING ", "MASTERDOWN ", "CROSSSLOT "}
 
 // outcomeOf sorts a reply.
 func outcomeOf(r reply) Outcome {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"strings"
 
 	"ringway/command"
 	"ringway/pipeline"
@@ -91,6 +92,18 @@ func (s *session) sendOver(conn *pipeline.Conn, raw []byte) {
 	if f := conn.Send(raw, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
+}
+
+// shardOfDebug is the shard of a request that concerns no shard in particular, but
+// where it is DEBUG of a key.
+func (s *session) shardOfDebug(cmd *command.Command, args [][]byte) int {
+	if cmd.Name == "debug" && len(args) > 2 {
+		switch strings.ToLower(string(args[1])) {
+		case "object", "sdslen", "ziplist", "listpack", "quicklist", "htstats-key":
+			return s.local.Map().Index(args[2])
+		}
+	}
+	return s.defaultServer()
 }
 
 // sendFenced is send for a request whose reply may not end where it should.

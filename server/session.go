@@ -219,7 +219,7 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 		}
 		return s.broadcast(cmd, args, raw)
 	case command.DefaultShard:
-		return s.send(s.defaultServer(), raw)
+		return s.send(s.shardOfDebug(cmd, args), raw)
 	case command.ScanShards:
 		return s.scan(args, raw)
 	case command.PubSub:

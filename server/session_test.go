@@ -224,3 +224,17 @@ func TestReplyReachesAPipeliningClientThoughALaterServerIsFrozen(t *testing.T) {
 	servers[1].Cont()
 	c.expect("$-1\r\n")
 }
+
+func TestDebugOfAKeyGoesToItsShard(t *testing.T) {
+	servers := redistest.StartN(t, 3, redistest.Debug())
+	cfg := config(t, addrs(servers)...)
+	cfg.Pools[0].AllowCommands = []string{"debug"}
+	p := serve(t, cfg)
+	c := p.dial()
+	for _, key := range keysOnEach(t, p, servers) {
+		c.Do("SET", key, "v")
+		if got := c.Do("DEBUG", "OBJECT", key); !strings.HasPrefix(got, "+Value at:") {
+			t.Errorf("%s: %q", key, got)
+		}
+	}
+}

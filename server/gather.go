@@ -49,7 +49,7 @@ func (s *session) gatherSets(cmd *command.Command, args [][]byte) bool {
 		s.replyError(problem)
 		return true
 	}
-	op.modern = atLeast(s.local.Version(), 7, 2)
+	op.modern = atLeastVersion(s.local.Version(), "7.2")
 	m := s.local.Map()
 	g := &gathering{s: s, op: op}
 	for _, k := range keys {

@@ -71,16 +71,15 @@ func (t *infoText) first(section, name string) string {
 	return s.join(f)
 }
 
-// set has a section say what the proxy says of itself instead of its fields, if
-// the servers have said anything in it, or none could.
+// set has a section begin with fields of the proxy's own, in place of those of the
+// same names.
 func (t *infoText) set(section string, own [][2]string) {
 	s := t.section(section)
 	for i, pair := range own {
 		f := s.field(pair[0])
 		f.values = []string{pair[1]}
-		if at := slices.Index(s.fields, f); at >= len(s.fields)-1 && at > i {
-			s.fields = slices.Insert(slices.Delete(s.fields, at, at+1), i, f)
-		}
+		at := slices.Index(s.fields, f)
+		s.fields = slices.Insert(slices.Delete(s.fields, at, at+1), i, f)
 	}
 }
 

@@ -252,6 +252,7 @@ func TestARefusedTransactionWaitsForTheNewPrimary(t *testing.T) {
 	c := p.dial()
 	c.Send(encode("SET", "k", "v"))
 	c.expect("+OK\r\n")
+	redistest.Eventually(t, 30*time.Second, "the replica has it", func() bool { return g.Replicas[0].Do("GET", "k") == "$1\r\nv\r\n" })
 	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
 	g.Primary.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(g.Replicas[0].Port()))
 	c.Send(encode("MULTI") + encode("INCR", "n") + encode("GET", "k") + encode("EXEC"))

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"ringway/resp"
 )
@@ -234,16 +233,6 @@ func parseScore(b []byte) (float64, bool) {
 		return 0, false
 	}
 	return f, true
-}
-
-// atLeast tells whether a version such as "7.0.15" is not below major.minor.
-func atLeast(version string, major, minor int) bool {
-	var have [2]int
-	fields := strings.Split(version, ".")
-	for i := range min(len(fields), 2) {
-		have[i], _ = strconv.Atoi(fields[i])
-	}
-	return have[0] > major || have[0] == major && have[1] >= minor
 }
 
 // appendScore appends a score as Redis writes it: with 17 digits, or since 7.2

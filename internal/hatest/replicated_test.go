@@ -92,7 +92,7 @@ func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
 	if report.Failed() > 0 {
 		t.Error("clients met errors")
 	}
-	if report.LongestGap > longest(2*time.Second) {
+	if report.LongestGap > longest(3*time.Second) { // of which Redis pauses clients for most
 		t.Errorf("a pause of %v", report.LongestGap)
 	}
 }

@@ -84,9 +84,20 @@ func (r *sentinelRig) settled(old *redistest.Server, down ...*redistest.Server) 
 				return false
 			}
 		}
-		return true
+		return len(down) > 0 || r.allSeen()
 	})
 	return next
+}
+
+// allSeen reports whether every Sentinel has seen both replicas as such. One that
+// still takes a server for the primary that it was would undo its next promotion.
+func (r *sentinelRig) allSeen() bool {
+	for _, sentinel := range r.sentinels {
+		if strings.Count(sentinel.Do("SENTINEL", "REPLICAS", "s1"), "role-reported\r\n$5\r\nslave\r\n") != len(r.servers)-1 {
+			return false
+		}
+	}
+	return true
 }
 
 func isOneOf(s *redistest.Server, list []*redistest.Server) bool {

@@ -36,6 +36,7 @@ type clusterFollower struct {
 	state   clusterState
 	moved   int       // slots that went elsewhere since the last line of the log
 	movedAt time.Time // when that line was
+	silent  int       // rounds in a row without an answer
 	skipped int       // rounds in a row whose news may be older than what the data path knows
 }
 
@@ -55,7 +56,7 @@ const (
 	// Rounds for which the data path asks are so far apart: the least if the last
 	// one brought news, and then more and more.
 	clusterLeast = 20 * time.Millisecond
-	clusterMost  = 500 * time.Millisecond
+	clusterMost  = 200 * time.Millisecond
 	// movedEvery is how often the log tells of slots that moved.
 	movedEvery = 10 * time.Second
 )
@@ -93,7 +94,7 @@ func (f *clusterFollower) servers() []string {
 	return f.known
 }
 
-// run is follower's: it follows the Cluster until ctx is done and all questions have ended.
+// run is follower's: it returns when ctx is done and all questions have ended.
 func (f *clusterFollower) run(ctx context.Context) {
 	var asking sync.WaitGroup
 	defer func() {
@@ -321,8 +322,13 @@ func (f *clusterFollower) forgetAskers() {
 
 // tellState logs when the Cluster goes down or comes up, once each.
 func (f *clusterFollower) tellState(views []*clusterView, next *clusterMap) {
+	if f.silent++; len(views) > 0 {
+		f.silent = 0
+	}
 	down := ""
 	switch covered := next.covered(); {
+	case len(views) == 0 && f.silent < silentLooks:
+		return // servers that are slow have yet to answer an earlier question
 	case len(views) == 0:
 		down = "no server of it answers"
 	case !slices.ContainsFunc(views, func(v *clusterView) bool { return !v.down }):

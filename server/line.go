@@ -234,10 +234,15 @@ func (s *session) advance() {
 	s.progress()
 }
 
-// progress is called when replies have left the line. A client that awaits more
-// is better written to once they are there.
+// worthWaiting is how many more replies a client must await for those that are
+// there to wait for them. A client with a few requests under way, as one that
+// many threads share, gets each reply at once.
+const worthWaiting = 4
+
+// progress is called when replies have left the line. A client that awaits many
+// more is better written to once they are there.
 func (s *session) progress() {
-	s.conn.MoreComing(s.head != s.tail)
+	s.conn.MoreComing(int(s.tail-s.head) >= worthWaiting)
 	switch {
 	case !s.conn.Open():
 	case s.blocked:

@@ -3,12 +3,10 @@ package topology
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"ringway/conf"
-	"ringway/pool"
 )
 
 // replicatedFollower follows primaries that nobody watches but we: all servers of
@@ -19,13 +17,10 @@ type replicatedFollower struct {
 	// Static after construction.
 	conf   *conf.Pool
 	shards []*replicatedShard
-	doubts chan doubt
+	contact
 
 	box mailbox
 	wg  sync.WaitGroup
-
-	mu        sync.Mutex // guards primaries
-	primaries []string   // by shard, "" for none
 }
 
 // replicatedShard is one shard.
@@ -38,31 +33,13 @@ type replicatedShard struct {
 }
 
 func newReplicatedFollower(c *conf.Pool, to sink, log *slog.Logger) *replicatedFollower {
-	f := &replicatedFollower{conf: c, doubts: make(chan doubt, 16), primaries: make([]string, len(c.Shards))}
+	f := &replicatedFollower{conf: c, contact: newContact(len(c.Shards))}
 	for i, s := range c.Shards {
 		f.shards = append(f.shards, &replicatedShard{
 			shard: newShard(c, i, to, log.With("pool", c.Name)), lineage: newLineage(s.Name),
 		})
 	}
 	return f
-}
-
-// suspect is follower's.
-func (f *replicatedFollower) suspect(shard int, addr string, _ pool.Suspicion) {
-	if shard < 0 || shard >= len(f.shards) {
-		return
-	}
-	select {
-	case f.doubts <- doubt{shard, addr}:
-	default: // there are doubts enough
-	}
-}
-
-// servers is follower's.
-func (f *replicatedFollower) servers() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(f.primaries), func(addr string) bool { return addr == "" })
 }
 
 // run is follower's.
@@ -190,9 +167,7 @@ func (f *replicatedFollower) give(sh *replicatedShard, v verdict) {
 			}
 		}
 		sh.tell(v.addr, "")
-		f.mu.Lock()
-		f.primaries[sh.index] = v.addr
-		f.mu.Unlock()
+		f.setPrimary(sh.index, v.addr)
 	case await:
 		sh.log.Info("waiting for a primary", "reason", v.why)
 		sh.tell("", "")

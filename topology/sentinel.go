@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"ringway/conf"
-	"ringway/pool"
 )
 
 // sentinelFollower follows the masters that Sentinels watch. It listens to all
@@ -25,7 +24,7 @@ type sentinelFollower struct {
 	log    *slog.Logger
 	pace   *pace // of the Sentinels
 	shards []*sentinelShard
-	doubts chan doubt
+	contact
 
 	box mailbox
 	wg  sync.WaitGroup
@@ -33,15 +32,6 @@ type sentinelFollower struct {
 	links    map[string]*sentinelLink // by address
 	began    time.Time
 	impaired bool // fewer than half of the Sentinels answer, and the log has it
-
-	mu        sync.Mutex // guards primaries
-	primaries []string   // by shard, "" for none
-}
-
-// doubt is what the data path suspects.
-type doubt struct {
-	shard int
-	addr  string
 }
 
 // sentinelShard is one master.
@@ -72,8 +62,7 @@ const (
 func newSentinelFollower(c *conf.Pool, to sink, log *slog.Logger) *sentinelFollower {
 	f := &sentinelFollower{
 		conf: c, log: log.With("pool", c.Name), pace: newPace(c.ProbeInterval),
-		doubts: make(chan doubt, 16), links: map[string]*sentinelLink{},
-		primaries: make([]string, len(c.Shards)),
+		contact: newContact(len(c.Shards)), links: map[string]*sentinelLink{},
 	}
 	for i, s := range c.Shards {
 		f.shards = append(f.shards, &sentinelShard{
@@ -81,24 +70,6 @@ func newSentinelFollower(c *conf.Pool, to sink, log *slog.Logger) *sentinelFollo
 		})
 	}
 	return f
-}
-
-// suspect is follower's.
-func (f *sentinelFollower) suspect(shard int, addr string, _ pool.Suspicion) {
-	if shard < 0 || shard >= len(f.shards) {
-		return
-	}
-	select {
-	case f.doubts <- doubt{shard, addr}:
-	default: // there are doubts enough
-	}
-}
-
-// servers is follower's.
-func (f *sentinelFollower) servers() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(f.primaries), func(addr string) bool { return addr == "" })
 }
 
 // run is follower's.
@@ -382,9 +353,7 @@ func (f *sentinelFollower) adopt(sh *sentinelShard) {
 	sh.votes.adopt(sh.next)
 	sh.next, sh.trouble = said{}, ""
 	sh.tell(addr, "")
-	f.mu.Lock()
-	f.primaries[sh.index] = addr
-	f.mu.Unlock()
+	f.setPrimary(sh.index, addr)
 }
 
 // watchOver does what is due by the clock.

@@ -246,7 +246,7 @@ func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
 			return f
 		}
 	} else if c.redirector != nil {
-		c.sent.add(request)
+		c.sent.add(c.loop, request)
 	}
 	c.enqueue(r, tag, len(request))
 	return nil
@@ -265,7 +265,7 @@ func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *F
 			return f
 		}
 	} else if c.redirector != nil {
-		c.sent.add(requests)
+		c.sent.add(c.loop, requests)
 	}
 	// The size is that of the last entry, so that splitSent finds all of them
 	// on the same side.
@@ -307,7 +307,7 @@ func (c *Conn) Commit(b []byte, r Receiver, tag uint32) {
 		c.noteUnsent()
 		size := c.conn.Commit(b)
 		if c.redirector != nil {
-			c.sent.add(b[len(b)-size:])
+			c.sent.add(c.loop, b[len(b)-size:])
 		}
 		c.enqueue(r, tag, size)
 		return
@@ -437,8 +437,7 @@ func (c *Conn) open() {
 		c.conn.Append(c.held)
 	}
 	if c.redirector != nil {
-		c.sent.reset()
-		c.sent.add(c.held)
+		c.sent.add(c.loop, c.held)
 	}
 	c.loop.Release(c.held)
 	c.held = nil
@@ -502,6 +501,7 @@ func (c *Conn) Suspend() {
 	c.state = suspended
 	if wasReady {
 		c.failSent(c.splitSent(unwritten), ErrSuspended, &log)
+		log.release(c.loop)
 	}
 	c.failHeld(ErrSuspended)
 	c.passMarks()
@@ -556,6 +556,7 @@ func (c *Conn) lost(err error) {
 		c.obs.Failed(err)
 	}
 	c.failSent(sent, err, &log)
+	log.release(c.loop)
 	c.passMarks()
 	c.wake() // no reply is going to come and do that
 }

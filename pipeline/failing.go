@@ -99,7 +99,7 @@ func (c *Conn) expireHeld(limit int64) (expired bool) {
 // It takes unwritten, the bytes that the last connection did not write.
 func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
 	first, size := c.firstUnsent(len(unwritten))
-	c.sent.reset()
+	c.sent = sentLog{} // its last owner releases it
 	for c.queue.head != first {
 		sent = append(sent, c.queue.pop())
 	}

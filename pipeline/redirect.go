@@ -1,5 +1,7 @@
 package pipeline
 
+import "ringway/eventloop"
+
 // Redirector takes requests that a server has certainly not executed, to have
 // them executed elsewhere or later. Without one they fail, or their Receivers
 // get the server's error. Its methods are called on the loop and may send at once.
@@ -40,17 +42,25 @@ type Request struct {
 func (c *Conn) SetRedirector(r Redirector) { c.redirector = r }
 
 // sentLog holds the bytes of the requests on a connection that has a Redirector,
-// oldest first, so that one which the server refuses can be sent elsewhere.
+// oldest first, so that one which the server refuses can be sent elsewhere. Its
+// buffer is lent by the loop.
 type sentLog struct {
 	buf []byte
 	off int  // of the oldest request
 	mid bool // the requests of a unit are being answered
 }
 
-// spareLog is the largest buffer that an empty log keeps.
-const spareLog = 64 << 10
-
-func (l *sentLog) add(request []byte) { l.buf = append(l.buf, request...) }
+func (l *sentLog) add(loop *eventloop.Loop, request []byte) {
+	if len(request) > cap(l.buf)-len(l.buf) {
+		if l.off > 0 && l.off >= len(l.buf)/2 {
+			l.buf, l.off = l.buf[:copy(l.buf, l.buf[l.off:])], 0
+		}
+		if len(request) > cap(l.buf)-len(l.buf) {
+			l.buf = loop.Grow(l.buf, len(request))
+		}
+	}
+	l.buf = append(l.buf, request...)
+}
 
 // take removes the oldest entry's bytes and returns them, valid until add. A
 // unit's are its last entry's. alone tells that the entry is no part of a unit.
@@ -58,24 +68,20 @@ func (l *sentLog) take(e *entry) (request []byte, alone bool) {
 	request = l.buf[l.off:][:e.size]
 	alone = e.size > 0 && !l.mid
 	l.mid = e.size == 0
-	l.off += int(e.size)
-	switch {
-	case l.off == len(l.buf):
+	if l.off += int(e.size); l.off == len(l.buf) {
 		l.buf, l.off = l.buf[:0], 0
-		if cap(l.buf) > spareLog {
-			l.buf = nil
-		}
-	case l.off > len(l.buf)/2 && l.off > spareLog:
-		// What was taken must stay as it is until add: so another buffer.
-		l.buf, l.off = append([]byte(nil), l.buf[l.off:]...), 0
 	}
 	return request, alone
 }
 
+// release gives the buffer back. There must be nothing in it that is wanted.
+func (l *sentLog) release(loop *eventloop.Loop) {
+	loop.Release(l.buf)
+	*l = sentLog{}
+}
+
 // cut removes the newest n bytes.
 func (l *sentLog) cut(n int) { l.buf = l.buf[:len(l.buf)-n] }
-
-func (l *sentLog) reset() { *l = sentLog{} }
 
 // refused tells whether the Redirector has taken an answered request over. It is
 // called for each last reply on a connection that has one, after e was popped. A

@@ -56,6 +56,9 @@ func (c *Conn) Data(b []byte) (n int) {
 			c.obs.Succeeded()
 		}
 		c.queue.shrink()
+		if c.redirector != nil && c.queue.len() == 0 {
+			c.sent.release(c.loop)
+		}
 		c.wake()
 		if len(c.marks) > 0 {
 			c.passMarks()

@@ -208,9 +208,6 @@ func (c *Conn) WaitingSince() int64 {
 	return c.queue.at(c.queue.head).at
 }
 
-// Protocol is the protocol of the replies.
-func (c *Conn) Protocol() resp.Protocol { return c.cfg.Protocol }
-
 // Up tells whether requests would be sent or held rather than refused.
 func (c *Conn) Up() bool { return c.state < down }
 

@@ -68,9 +68,6 @@ func (l *Local) LanesAs(user User, protocol resp.Protocol, db int) *Lanes {
 	return n
 }
 
-// Protocol is the protocol of the replies.
-func (n *Lanes) Protocol() resp.Protocol { return n.kind.protocol }
-
 // DB is the database.
 func (n *Lanes) DB() int { return n.kind.db }
 

@@ -109,27 +109,14 @@ func (f *clusterFollower) run(ctx context.Context) {
 		if pause = min(2*pause, clusterMost); news {
 			pause = clusterLeast
 		}
-		if !sleep(ctx, pause, nil) {
+		if !sleep(ctx, pause, nil, nil) {
 			return
 		}
 		rest := f.conf.ProbeInterval - pause
-		if !sleep(ctx, rest-rand.N(max(rest/8, 0)+1), f.wake) {
+		if !sleep(ctx, rest-rand.N(max(rest/8, 0)+1), f.wake, nil) {
 			return
 		}
 	}
-}
-
-// sleep waits for d or, if that comes first, wake. It reports false if ctx is done.
-func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-	case <-wake:
-	}
-	return true
 }
 
 // round asks some servers, and all of them if their answers don't settle who owns

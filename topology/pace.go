@@ -92,14 +92,20 @@ func (p *pace) interval() (time.Duration, <-chan struct{}) {
 // reports false if ctx is done.
 func (p *pace) wait(ctx context.Context, now <-chan struct{}) bool {
 	d, changed := p.interval()
+	return sleep(ctx, d, changed, now)
+}
+
+// sleep waits for d or, if one of them comes first, for a or b, which may be nil.
+// It reports false if ctx is done.
+func sleep(ctx context.Context, d time.Duration, a, b <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-t.C:
-	case <-changed:
-	case <-now:
+	case <-a:
+	case <-b:
 	}
 	return true
 }

@@ -89,16 +89,7 @@ func (pr *Prober) ping(c *conf.Pool, server int) error {
 }
 
 // sleep reports false if the prober was stopped meanwhile.
-func (pr *Prober) sleep(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-pr.ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
+func (pr *Prober) sleep(d time.Duration) bool { return sleep(pr.ctx, d, nil, nil) }
 
 // LearnVersions asks the servers of p, on a goroutine of its own, until one has
 // told its version of Redis, which clients are told in turn.

@@ -42,7 +42,25 @@ func BenchmarkIndex(b *testing.B) {
 	run("ketama/xxhash64/100servers", Config{Hash: "xxhash64", Distribution: "ketama", Servers: shards(100)})
 }
 
-// BenchmarkLookup compares the lookup through the jump table with binary
+// BenchmarkIndices is BenchmarkIndex of sixteen keys at once.
+func BenchmarkIndices(b *testing.B) {
+	const row = 16
+	for _, hash := range []string{"fnv1a_64", "xxhash64"} {
+		for _, tag := range []string{"", "{}"} {
+			b.Run(hash+tag, func(b *testing.B) {
+				r, keys := mustNew(b, Config{Hash: hash, Distribution: "ketama", HashTag: tag, Servers: shards(4)}), benchKeys()
+				owners := make([]int, row)
+				b.ReportAllocs()
+				for i := uint(0); b.Loop(); i++ {
+					r.Indices(keys[i*row%benchSize:][:row], owners)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*row), "ns/key")
+			})
+		}
+	}
+}
+
+// BenchmarkLookup compares the lookup through the tables with binary
 // search over the bare values; hashing is not included.
 func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{4, 100} {
@@ -57,7 +75,7 @@ func BenchmarkLookup(b *testing.B) {
 			hashes[i] = rand.Uint32()
 		}
 		sum := 0
-		b.Run(fmt.Sprintf("jump/%dservers", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("tables/%dservers", n), func(b *testing.B) {
 			for i := uint(0); b.Loop(); i++ {
 				sum += c.owner(hashes[i%benchSize])
 			}
@@ -73,7 +91,7 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// lowerBound is the search that the jump table replaces.
+// lowerBound is the search that the tables replace.
 func lowerBound(values []uint32, h uint32) int {
 	low, high := 0, len(values)
 	for low < high {

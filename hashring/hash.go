@@ -151,6 +151,27 @@ func fnv1ax64[C char](key []byte) uint32 {
 	return h
 }
 
+// fnv1ax64x4 is fnv1ax64 of four keys at once. The hash of one key is a chain of
+// multiplications that wait for each other; four chains take hardly longer.
+func fnv1ax64x4[C char](keys *[4][]byte, sums *[4]uint32) {
+	const offset, prime = fnvOffset64 & 0xffffffff, fnvPrime64 & 0xffffffff
+	n := min(len(keys[0]), len(keys[1]), len(keys[2]), len(keys[3]))
+	k0, k1, k2, k3 := keys[0][:n], keys[1][:n], keys[2][:n], keys[3][:n]
+	h0, h1, h2, h3 := uint32(offset), uint32(offset), uint32(offset), uint32(offset)
+	for i, b := range k0 {
+		h0 = (h0 ^ uint32(C(b))) * prime
+		h1 = (h1 ^ uint32(C(k1[i]))) * prime
+		h2 = (h2 ^ uint32(C(k2[i]))) * prime
+		h3 = (h3 ^ uint32(C(k3[i]))) * prime
+	}
+	*sums = [4]uint32{h0, h1, h2, h3}
+	for i, key := range keys {
+		for _, b := range key[n:] {
+			sums[i] = (sums[i] ^ uint32(C(b))) * prime
+		}
+	}
+}
+
 // fnv1x32 is 32-bit FNV-1.
 func fnv1x32[C char](key []byte) uint32 {
 	h := uint32(fnvOffset32)

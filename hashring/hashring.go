@@ -68,6 +68,15 @@ const (
 	bounded
 )
 
+// lanes says whether the hash is one that is computed for four keys at once.
+type lanes uint8
+
+const (
+	oneLane      lanes = iota
+	fourSigned         // fnv1a_64 as an x86 build of twemproxy has it
+	fourUnsigned       // and an ARM build
+)
+
 var distributionNames = [...]string{ketama: "ketama", modula: "modula", random: "random", bounded: "bounded"}
 
 // DistributionNames returns the distributions that New knows, those of
@@ -90,6 +99,7 @@ func Less(a, b string) bool { return Compare(a, b) < 0 }
 // from any goroutine.
 type Ring struct {
 	hash      Hash
+	lanes     lanes
 	how       distribution
 	tagged    bool
 	open, end byte // the two bytes of the hash tag, if tagged
@@ -128,11 +138,21 @@ func New(cfg Config) (*Ring, error) {
 		}
 	}
 
-	r := &Ring{hash: hash, servers: slices.Clone(cfg.Servers), named: distribution(named)}
+	r := &Ring{hash: hash, lanes: lanesOf(cfg), servers: slices.Clone(cfg.Servers), named: distribution(named)}
 	if cfg.HashTag != "" {
 		r.tagged, r.open, r.end = true, cfg.HashTag[0], cfg.HashTag[1]
 	}
 	return r.Without(nil), nil
+}
+
+func lanesOf(cfg Config) lanes {
+	switch {
+	case cfg.Hash != "fnv1a_64":
+		return oneLane
+	case cfg.UnsignedChar:
+		return fourUnsigned
+	}
+	return fourSigned
 }
 
 func checkServers(servers []Server) error {
@@ -181,6 +201,47 @@ func (r *Ring) Index(key []byte) int {
 	}
 }
 
+// Indices is Index of several keys, which costs less than one after the other
+// under ketama with fnv1a_64: owners[i] becomes the owner of keys[i]. There must
+// be as many of both.
+func (r *Ring) Indices(keys [][]byte, owners []int) {
+	owners = owners[:len(keys)]
+	if r.how == ketama && r.lanes != oneLane {
+		for len(keys) >= 4 {
+			var sums [4]uint32
+			r.sumFour((*[4][]byte)(keys), &sums)
+			for i, sum := range sums {
+				owners[i] = r.continuum.owner(sum)
+			}
+			keys, owners = keys[4:], owners[4:]
+		}
+	}
+	for i, key := range keys {
+		owners[i] = r.Index(key)
+	}
+}
+
+// sumFour is sum of four keys.
+func (r *Ring) sumFour(keys *[4][]byte, sums *[4]uint32) {
+	if r.tagged {
+		tags := *keys
+		for i, key := range tags {
+			tags[i] = between(key, r.open, r.end)
+		}
+		keys = &tags
+	}
+	if r.lanes == fourSigned {
+		fnv1ax64x4[int8](keys, sums)
+	} else {
+		fnv1ax64x4[uint8](keys, sums)
+	}
+	for i := range keys {
+		if len(keys[i]) == 0 {
+			sums[i] = 0
+		}
+	}
+}
+
 // sum returns the hash value of key, or of its hash tag.
 func (r *Ring) sum(key []byte) uint32 {
 	if r.tagged {
@@ -201,8 +262,8 @@ func (r *Ring) sum(key []byte) uint32 {
 // When every server is down, the result is the ring itself: with nobody to
 // take the keys over, moving them would help nobody.
 //
-// Building costs about 50 microseconds for four servers under ketama, 3
-// milliseconds for a hundred; 1 and 20 milliseconds under bounded. That is no
+// Building costs about 0.1 milliseconds for four servers under ketama, 5 for a
+// hundred; 1 and 20 milliseconds under bounded. That is no
 // work for an event loop.
 func (r *Ring) Without(down []bool) *Ring {
 	live, n := make([]bool, len(r.servers)), 0
@@ -216,7 +277,7 @@ func (r *Ring) Without(down []bool) *Ring {
 	}
 
 	next := &Ring{
-		hash: r.hash, tagged: r.tagged, open: r.open, end: r.end,
+		hash: r.hash, lanes: r.lanes, tagged: r.tagged, open: r.open, end: r.end,
 		how: r.named, named: r.named, servers: r.servers, live: live,
 	}
 	switch r.named {

@@ -212,9 +212,32 @@ func TestLookupFindsTheFirstPointNotBelow(t *testing.T) {
 			check(p.value)
 			check(p.value + 1)
 		}
-		for prefix := range c.jump {
-			check(uint32(prefix) << c.shift)
-			check(uint32(prefix)<<c.shift - 1)
+		for prefix := range c.cells {
+			check(uint32(prefix) << c.cellShift)
+			check(uint32(prefix)<<c.cellShift - 1)
+		}
+	}
+}
+
+func TestIndicesIsIndexOfEachKey(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		l := newLike(seed)
+		cfg := l.pool(1 + int(seed%5))
+		if seed%2 == 0 {
+			cfg.Hash, cfg.Distribution = "fnv1a_64", "ketama"
+		}
+		r := mustNew(t, cfg)
+		keys := make([][]byte, l.IntN(20))
+		for i := range keys {
+			keys[i] = l.key(cfg.HashTag)
+		}
+		owners := make([]int, len(keys))
+		r.Indices(keys, owners)
+		for i, key := range keys {
+			if want := r.Index(key); owners[i] != want {
+				t.Fatalf("%+v: of %d keys, %q is on %d, want %d", cfg, len(keys), key, owners[i], want)
+			}
 		}
 	}
 }
@@ -523,6 +546,10 @@ func TestIndexDoesNotAllocate(t *testing.T) {
 			r := mustNew(t, Config{Hash: hash, Distribution: distribution, HashTag: "{}", Servers: shards(4)})
 			if n := testing.AllocsPerRun(100, func() { r.Index(key) }); n != 0 {
 				t.Errorf("%s, %s: %v allocations", hash, distribution, n)
+			}
+			keys, owners := [][]byte{key, key, key, key, key}, make([]int, 5)
+			if n := testing.AllocsPerRun(100, func() { r.Indices(keys, owners) }); n != 0 {
+				t.Errorf("%s, %s: %v allocations for several keys", hash, distribution, n)
 			}
 		}
 	}

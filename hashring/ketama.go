@@ -14,7 +14,9 @@ const (
 	pointsPerServer = 160 // of a server of average weight
 	pointsPerDigest = 4   // an MD5 digest is cut into four points
 	maxPointName    = 272 // bytes of "name-i" that twemproxy's buffer holds
-	maxJumpBits     = 16  // bounds the jump table at 256 KiB
+	maxJumpBits     = 16  // bounds the table of searches' starts at 256 KiB
+	cellBitsPerJump = 5
+	maxCellBits     = 17 // bounds the table of cells at 256 KiB
 )
 
 // A point gives the hash values from the point before it up to its own value
@@ -33,13 +35,23 @@ type continuum struct {
 	// the first point's owner. So a search upwards always ends.
 	points []point
 
-	// jump holds for each prefix of a hash value where the search starts: the
-	// first point that is not below all values with that prefix. MD5 spreads
-	// points evenly, so with about one prefix a point the search is over after
-	// a step or two, where a binary search mispredicts half of its branches.
-	jump  []uint32
-	shift uint32 // right shift that leaves a prefix
+	// cells holds for each prefix of a hash value the server that owns all values
+	// with that prefix, or mixed if there are several. A search mispredicts a
+	// branch, which can be noticed only when the whole hash is there. With 32 cells
+	// a point that is rare: the processor is at the next request while it still
+	// computes the hash of this one's key.
+	cells     []uint16
+	cellShift uint32 // right shift that leaves a prefix
+
+	// jump holds for each shorter prefix where a search starts: the first point
+	// that is not below all values with that prefix. MD5 spreads points evenly, so
+	// with about one prefix a point the search is over after a step or two.
+	jump      []uint32
+	jumpShift uint32
 }
+
+// mixed stands for no server; nor do higher numbers have room in a cell.
+const mixed = math.MaxUint16
 
 // newContinuum places the live servers on the circle.
 func newContinuum(servers []Server, live []bool) continuum {
@@ -49,18 +61,27 @@ func newContinuum(servers []Server, live []bool) continuum {
 		return cmp.Or(cmp.Compare(a.value, b.value), cmp.Compare(a.owner, b.owner))
 	})
 
-	prefixBits := min(bits.Len(uint(len(points))), maxJumpBits)
+	jumpBits := min(bits.Len(uint(len(points))), maxJumpBits)
+	cellBits := min(jumpBits+cellBitsPerJump, maxCellBits)
 	c := continuum{
 		points: append(points, point{value: math.MaxUint32, owner: points[0].owner}),
-		jump:   make([]uint32, 1<<prefixBits),
-		shift:  uint32(32 - prefixBits),
+		jump:   make([]uint32, 1<<jumpBits), jumpShift: uint32(32 - jumpBits),
+		cells: make([]uint16, 1<<cellBits), cellShift: uint32(32 - cellBits),
 	}
 	next := 0
 	for prefix := range c.jump {
-		for c.points[next].value < uint32(prefix)<<c.shift {
+		for c.points[next].value < uint32(prefix)<<c.jumpShift {
 			next++
 		}
 		c.jump[prefix] = uint32(next)
+	}
+	for prefix := range c.cells {
+		first := uint32(prefix) << c.cellShift
+		last := first | (1<<c.cellShift - 1)
+		c.cells[prefix] = mixed
+		if p := c.search(first); p.value >= last && p.owner < mixed {
+			c.cells[prefix] = uint16(p.owner)
+		}
 	}
 	return c
 }
@@ -68,11 +89,19 @@ func newContinuum(servers []Server, live []bool) continuum {
 // owner returns the index of the server that owns h: that of the first point
 // not below h, or of the first of all when there is none.
 func (c *continuum) owner(h uint32) int {
-	i := uint(c.jump[h>>c.shift])
+	if owner := c.cells[h>>(c.cellShift&31)]; owner != mixed {
+		return int(owner)
+	}
+	return int(c.search(h).owner)
+}
+
+// search returns the first point not below h.
+func (c *continuum) search(h uint32) point {
+	i := uint(c.jump[h>>(c.jumpShift&31)])
 	for c.points[i].value < h {
 		i++
 	}
-	return int(c.points[i].owner)
+	return c.points[i]
 }
 
 // circle returns the real points, without the one that closes the circle.

@@ -33,6 +33,7 @@ func checkRequests(t *testing.T, in []byte) {
 	original := bytes.Clone(in)
 	var p, again RequestParser
 	var st RequestState
+	var before beginning
 	for rest := in; len(rest) > 0; {
 		n, err := p.Parse(rest, &st, &DefaultLimits)
 		if room := cap(p.Args) + cap(p.unquote); room > 64+2*len(in) {
@@ -40,6 +41,11 @@ func checkRequests(t *testing.T, in []byte) {
 		}
 		if n == 0 || err != nil {
 			break
+		}
+		checkKnown(t, &p, &before)
+		var fresh RequestParser
+		if m, err := fresh.Parse(rest, new(RequestState), &DefaultLimits); m != n || err != nil || !equalArgs(p.Args, fresh.Args) || p.Inline != fresh.Inline {
+			t.Fatalf("%q is %d, %q; to a parser that has met nothing %d, %v, %q", rest[:n], n, p.Args, m, err, fresh.Args)
 		}
 		made := AppendRequest(nil, p.Args)
 		if len(p.Args) > 0 && !p.Inline && !bytes.Equal(made, rest[:n]) {
@@ -54,6 +60,25 @@ func checkRequests(t *testing.T, in []byte) {
 	if !bytes.Equal(in, original) {
 		t.Fatal("the input was written to")
 	}
+}
+
+// beginning is what RequestParser.Known is about.
+type beginning struct {
+	name string
+	args int
+}
+
+// checkKnown checks that p's note of the request before is not about another
+// beginning, and has p note the last one.
+func checkKnown(t *testing.T, p *RequestParser, before *beginning) {
+	var now beginning
+	if len(p.Args) > 0 {
+		now = beginning{string(p.Args[0]), len(p.Args)}
+	}
+	if p.Known != 0 && (now != *before || p.Inline) {
+		t.Fatalf("what was noted of %v is taken to be about %v", *before, now)
+	}
+	*before, p.Known = now, 1
 }
 
 func equalArgs(a, b [][]byte) bool {

@@ -40,6 +40,7 @@ func (p *RequestParser) line(b []byte, st *RequestState, lim *Limits) (int, erro
 func (p *RequestParser) split(line []byte) bool {
 	p.Inline = true
 	p.Args = p.Args[:0]
+	p.opening, p.Known = opening{}, 0
 	// Unquoting never makes a line longer, so the words stay where they are
 	// put while others are added.
 	if cap(p.unquote) < len(line) {

@@ -21,8 +21,14 @@ type RequestParser struct {
 	// bytes are not to be forwarded; AppendRequest(dst, Args) is.
 	Inline bool
 
-	used    int    // how many slots of Args have been written since Release
-	unquote []byte // the words of an inline request, without their quotes
+	// Known is for the caller to note what it has found out about a request's name
+	// and number of arguments. It stays while the next requests have the very same,
+	// and is 0 after any other request.
+	Known int
+
+	opening opening // of the last request, if Known may stay
+	used    int     // how many slots of Args have been written since Release
+	unquote []byte  // the words of an inline request, without their quotes
 }
 
 // maxKeptArgs is the largest scratch, in arguments, that a parser keeps after
@@ -107,13 +113,20 @@ func (p *RequestParser) Release() {
 // The loop confirms the shortest spelling of an argument itself and leaves all
 // else, faults included, to bulk.
 func (p *RequestParser) array(b []byte, st *RequestState, lim *Limits) (int, error) {
-	pos, left, err := st.count(b, lim)
-	if err != nil || pos == 0 {
-		return 0, err
+	pos, left := p.opening.size, p.opening.args-1
+	asBefore := p.opening.begins(b) && left < lim.MaxArgs
+	if !asBefore {
+		var err error
+		if pos, left, err = st.count(b, lim); err != nil || pos == 0 {
+			return 0, err
+		}
 	}
 	args := p.Args[:0]
 	if cap(args) > maxKeptArgs && left <= maxKeptArgs {
 		args = nil
+	}
+	if asBefore {
+		args = append(args, b[nameAt:pos-2:pos-2])
 	}
 	for ; left > 0; left-- {
 		h := b[pos:]
@@ -135,9 +148,14 @@ func (p *RequestParser) array(b []byte, st *RequestState, lim *Limits) (int, err
 		pos += int(end)
 	}
 	p.Args, p.used, p.Inline = args, max(p.used, len(args)), false
+	if asBefore {
+		return pos, nil
+	}
+	p.opening, p.Known = opening{}, 0
 	if len(args) > 0 && isAttack(args[0]) {
 		return 0, ErrHTTP
 	}
+	p.opening = openingOf(b, args)
 	return pos, nil
 }
 

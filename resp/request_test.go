@@ -386,6 +386,72 @@ func TestScratchIsGivenBack(t *testing.T) {
 	}
 }
 
+// TestKnownStaysWhileRequestsBeginAlike gives a parser one request after another,
+// notes something of each and looks what is left of it at the next.
+func TestKnownStaysWhileRequestsBeginAlike(t *testing.T) {
+	get := string(request("GET", "a"))
+	for _, test := range []struct {
+		name, first, second string
+		stays               bool
+	}{
+		{"the same request", get, get, true},
+		{"another key", get, string(request("GET", strings.Repeat("k", 1000))), true},
+		{"another name", get, string(request("SET", "a")), false},
+		{"another case", get, string(request("get", "a")), false},
+		{"a longer name", get, string(request("GETX", "a")), false},
+		{"more arguments", get, string(request("GET", "a", "b")), false},
+		{"six bytes", string(request("HGETAL", "a")), string(request("HGETAL", "b")), true},
+		{"six bytes that differ at the end", string(request("HGETAL", "a")), string(request("HGETAM", "b")), false},
+		{"six bytes that differ at the start", string(request("HGETAL", "a")), string(request("JGETAL", "b")), false},
+		{"a long name", string(request("HGETALL", "a")), string(request("HGETALL", "b")), false},
+		{"one byte", string(request("X", "abcdef")), string(request("X", "abcdef")), true},
+		{"an empty name", "*1\r\n$0\r\n\r\n", "*1\r\n$0\r\n\r\n", false},
+		{"short requests", "*1\r\n$1\r\nx\r\n", "*1\r\n$1\r\nx\r\n", false},
+		{"two digits", string(request(strings.Fields("PUT 2 3 4 5 6 7 8 9 10")...)), string(request(strings.Fields("PUT 2 3 4 5 6 7 8 9 10")...)), false},
+		{"inline", "GET a\r\n", "GET a\r\n", false},
+		{"inline behind an array", get, "GET a\r\n", false},
+		{"nothing", get, "*0\r\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var p RequestParser
+			for i, in := range []string{test.first, test.second} {
+				n, err := p.Parse([]byte(in), new(RequestState), &DefaultLimits)
+				if n != len(in) || err != nil {
+					t.Fatalf("%q: %d, %v", in, n, err)
+				}
+				if i == 1 && (p.Known != 0) != test.stays {
+					t.Errorf("Known is %d", p.Known)
+				}
+				p.Known = 7
+			}
+		})
+	}
+}
+
+func TestWhatBeginsAlikeIsCheckedAllTheSame(t *testing.T) {
+	var p RequestParser
+	get := []byte("*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
+	p.Parse(get, new(RequestState), &DefaultLimits)
+	few := DefaultLimits
+	few.MaxArgs = 1
+	if n, err := p.Parse(get, new(RequestState), &few); n != 0 || err == nil {
+		t.Errorf("more arguments than the client may have: %d, %v", n, err)
+	}
+	p.Parse(get, new(RequestState), &DefaultLimits)
+	if n, err := p.Parse([]byte("*2\r\n$3\r\nGET\r\n$1\r\naa\r"), new(RequestState), &DefaultLimits); n != 0 || err == nil {
+		t.Errorf("an argument that is longer than announced: %d, %v", n, err)
+	}
+	var st RequestState
+	if n, err := p.Parse([]byte("*2\r\n$3\r\nGET\r\n$9\r\na"), &st, &DefaultLimits); n != 0 || err != nil || len(p.Args) != 0 {
+		t.Errorf("a part of a request: %d, %v, %q", n, err, p.Args)
+	}
+	for range 2 { // what attacks is not remembered as harmless
+		if _, err := p.Parse([]byte("*2\r\n$4\r\nPOST\r\n$1\r\na\r\n"), new(RequestState), &DefaultLimits); err != ErrHTTP {
+			t.Errorf("POST: %v", err)
+		}
+	}
+}
+
 func TestArgumentsCannotGrowIntoEachOther(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "GET k\r\n", "'GET' \"k\"\r\n"} {

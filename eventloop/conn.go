@@ -117,8 +117,14 @@ func (c *Conn) releaseBuffers() {
 
 // WriteLast has the connection's output written after that of others. It is for
 // a peer that will answer: the later it starts to, the more of its answers, and
-// of its peers', are there when the loop looks next.
+// of its peers', are there when the loop looks next. So much output that a write
+// of its own is no loss leaves after the event that brought it, for the peer to
+// begin while the loop is at the next.
 func (c *Conn) WriteLast() { c.last = true }
+
+// fullOutput is that much: what Redis reads at most before it answers
+// (PROTO_IOBUF_LEN), so that a larger write saves neither side a system call.
+const fullOutput = 16 << 10
 
 // maxHeld is how much output may be held back: more than that is worth a write.
 const maxHeld = 16 << 10
@@ -223,6 +229,9 @@ func (c *Conn) growOut(n int) {
 		if n <= cap(c.out)-len(c.out) {
 			return
 		}
+	}
+	if c.last && c.Waiting()+n > fullOutput {
+		c.loop.full = append(c.loop.full, c)
 	}
 	c.out = c.loop.bufs.grow(c.out, n)
 }
@@ -420,7 +429,9 @@ func (c *Conn) writeOut() bool {
 		return false
 	}
 	c.outCap = cap(c.out)
-	if c.outCap > 64<<10 {
+	if c.last {
+		c.outCap = min(c.outCap, fullOutput) // so that to grow means to be full
+	} else if c.outCap > 64<<10 {
 		c.outCap = 0
 	}
 	c.loop.bufs.put(c.out)

@@ -4,9 +4,9 @@
 // its timers and one large read buffer. It works in turns: wait for readiness,
 // let every ready connection read once and hand its bytes to a Handler, run
 // what other goroutines posted and the timers that are due, run what was
-// deferred, and then write each connection that has output, once. So whatever
-// happens in one turn leaves in one system call for each connection: batching
-// comes from load. Output that its handler will add to soon (MoreComing) may wait
+// deferred, and then write each connection that has output, once. So what
+// happens in one turn leaves in one system call for each connection, unless it is
+// much: batching comes from load. Output that its handler will add to soon (MoreComing) may wait
 // for the end of the next turn.
 //
 // Everything of a Loop and its Conns belongs to the loop's goroutine; only
@@ -36,6 +36,7 @@ type Loop struct {
 	readBuf  []byte  // shared by all connections: an idle one holds no buffer
 	dirty    []*Conn // have output to write at the end of the turn
 	last     []*Conn // the same, after those in dirty
+	full     []*Conn // of last, those with so much that it is written before the next event
 	held     []*Conn // have output that waits for more until the end of the next turn
 	deferred []Deferred
 	timers   timerHeap
@@ -131,6 +132,9 @@ func (l *Loop) turn() {
 	for _, ev := range l.wait() {
 		if c := l.connAt(ev.fd()); c != nil {
 			c.ready(ev)
+		}
+		if len(l.full) > 0 {
+			flush(&l.full)
 		}
 	}
 	if l.mail.Load() {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -316,6 +317,48 @@ func TestWhoeverIsToAnswerIsWrittenToLast(t *testing.T) {
 	if _, err := io.ReadFull(peer, got); err != nil || string(got) != "first,last" {
 		t.Fatalf("%q, %v", got, err)
 	}
+}
+
+// TestMuchOutputLeavesBeforeTheNextEvent has two connections ready in one turn,
+// each of which brings output for a third.
+func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
+	f := func(name string, size int, atOnce bool) {
+		t.Run(name, func(t *testing.T) {
+			l := startLoop(t)
+			a, b, answering := newRecorder(), newRecorder(), newRecorder()
+			peers := []net.Conn{attach(t, l, a), attach(t, l, b)}
+			reader := attach(t, l, answering)
+			var waiting []int // before each event
+			bring := func(b []byte) int {
+				waiting = append(waiting, answering.conn.Waiting())
+				for range size / 1024 { // in pieces, as requests come
+					answering.conn.Append(make([]byte, 1024))
+				}
+				return len(b)
+			}
+			a.consume, b.consume = bring, bring
+			onLoop(l, func() {
+				answering.conn.WriteLast()
+				for _, peer := range peers {
+					peer.Write([]byte("x")) // both are there when the loop looks next
+				}
+			})
+			if _, err := io.ReadFull(reader, make([]byte, 2*size)); err != nil {
+				t.Fatal(err)
+			}
+			want := []int{0, size}
+			if atOnce {
+				want = []int{0, 0}
+			}
+			onLoop(l, func() {
+				if !slices.Equal(waiting, want) {
+					t.Errorf("before each event there waited %d bytes, want %d", waiting, want)
+				}
+			})
+		})
+	}
+	f("a little waits for the turn's end", 8<<10, false)
+	f("much does not", 40<<10, true)
 }
 
 // A loop that a test turns by hand, with an end of its only connection.

@@ -187,6 +187,7 @@ type Command struct {
 
 	mayBlock, mayReach bool // whether Blocks and Reach must look at the request
 	needsFence         bool
+	hasFamily          bool // it has subcommands, or is one
 	gathers            bool
 }
 
@@ -214,6 +215,10 @@ func (c *Command) IsBlocking() bool { return c.Flags&FlagBlocking != 0 }
 // IsContainer reports whether the command only names a family of subcommands.
 // COMMAND has subcommands but is none: it answers by itself.
 func (c *Command) IsContainer() bool { return len(c.Subcommands) > 0 && c.Arity == -2 }
+
+// NamedByFirst reports whether the first argument alone names the command. That of
+// a subcommand, or of a command that has some, may name another one.
+func (c *Command) NamedByFirst() bool { return !c.hasFamily }
 
 // IsScript reports whether the command runs a script or function: EVAL, EVALSHA,
 // FCALL and their read-only forms.

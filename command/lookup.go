@@ -42,6 +42,7 @@ func init() {
 		c.noteReach()
 		if parent != nil && len(c.Name) > len(parent.Name) && c.Name[len(parent.Name)] == '|' && c.Name[:len(parent.Name)] == parent.Name {
 			parent.Subcommands = append(parent.Subcommands, c)
+			parent.hasFamily, c.hasFamily = true, true
 			continue
 		}
 		parent = c

@@ -31,6 +31,18 @@ func (m *Map) Index(key []byte) int {
 	return m.ring.Index(key)
 }
 
+// Indices is Index of several keys, which may cost less than one after the other:
+// shards[i] becomes the shard of keys[i]. There must be as many of both.
+func (m *Map) Indices(keys [][]byte, shards []int) {
+	if m.slots == nil {
+		m.ring.Indices(keys, shards)
+		return
+	}
+	for i, key := range keys {
+		shards[i] = m.Index(key)
+	}
+}
+
 // Place returns a number that is the same for two keys if one request may have
 // both: the shard's, or in a Cluster that of the hash slot.
 func (m *Map) Place(key []byte) int {

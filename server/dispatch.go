@@ -41,10 +41,16 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.sendSeveral(server, s.readsApart && cmd.IsReadonly(), raw)
 		}
 	}
+	return s.forwardTo(cmd, server, raw)
+}
+
+// forwardTo sends a request whole to a shard. Like handle, it reports false if
+// the request must wait.
+func (s *session) forwardTo(cmd *command.Command, shard int, raw []byte) bool {
 	if s.mayReadApart(cmd) {
-		return s.sendRead(server, raw)
+		return s.sendRead(shard, raw)
 	}
-	return s.send(server, raw)
+	return s.send(shard, raw)
 }
 
 // mayReadApart tells whether a request may go to a replica. What a client keeps

@@ -120,6 +120,17 @@ func (s *session) run(b []byte) (n int) {
 			}
 			return n
 		}
+		if n+size < len(b) {
+			if cmd := s.plain(); cmd != nil {
+				ran, ok := s.runRow(b[n:], size, cmd)
+				n += ran
+				if !ok {
+					s.blocked = true
+					return n
+				}
+				continue
+			}
+		}
 		skip, muting := s.skip, s.muting
 		if len(s.w.parser.Args) > 0 && !s.handle(b[n:n+size]) {
 			s.skip, s.muting = skip, muting // CLIENT REPLY SKIP has yet to meet it
@@ -160,7 +171,7 @@ func (s *session) refuse(err error) {
 // it was done.
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
-	cmd, problem := command.Lookup(args)
+	cmd, problem := s.w.lookUp()
 	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > unsettled || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
 		if problem == command.UnknownCommand {
 			if known, done := s.runLearnt(args, raw); known {

@@ -28,6 +28,7 @@ type worker struct {
 
 	// Scratch.
 	parser  resp.RequestParser
+	row     row                // of the client whose requests are being run
 	again   resp.RequestParser // for requests that are sent again
 	scratch []byte             // replies made by the proxy
 	failure []byte             // replies to failed requests, made while scratch may be in use
@@ -138,6 +139,7 @@ func (w *worker) sessionsOf(name string) (peers []*session) {
 func (w *worker) onTick() {
 	w.tick.After(tickEvery)
 	w.parser.Release()
+	w.row = row{}
 	w.closeIdle()
 	w.calm()
 	w.balance()

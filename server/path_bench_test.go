@@ -1,0 +1,184 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"ringway/conf"
+	"ringway/eventloop"
+	"ringway/internal/fakeredis"
+	"ringway/pipeline"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// BenchmarkPath is what a request and its reply cost the proxy between the
+// system calls, one operation being one request of one of 50 clients. Sessions
+// are handed what clients would send, connections what four servers would
+// answer, and what they have to write is thrown away.
+func BenchmarkPath(b *testing.B) {
+	value := strings.Repeat("v", 64)
+	key := func() string { return fmt.Sprintf("key:%012d", rand.IntN(100000)) }
+	get := func() []string { return []string{"GET", key()} }
+	set := func() []string { return []string{"SET", key(), value} }
+	bulk := "$64\r\n" + value + "\r\n"
+	for _, depth := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("GET/pipeline%d", depth), func(b *testing.B) { newPath(b).run(depth, get, bulk) })
+	}
+	b.Run("SET/pipeline64", func(b *testing.B) { newPath(b).run(64, set, "+OK\r\n") })
+}
+
+const (
+	pathClients = 50
+	pathServers = 4
+
+	// maxAnswered is how many replies a server's write has at most: what Redis
+	// makes of the 16 KiB that it reads at once.
+	maxAnswered = 400
+)
+
+// path is a proxy whose loop is the benchmark's.
+type path struct {
+	b *testing.B
+	w *worker
+}
+
+// newPath starts a proxy and has it connect to its servers.
+func newPath(b *testing.B) *path {
+	var servers []string
+	for range pathServers {
+		s := fakeredis.StartHandler(b, func(c *fakeredis.Conn, _ []string) { c.Reply("$-1\r\n") })
+		servers = append(servers, fmt.Sprintf("%q", s.Addr()))
+	}
+	cfg, _, err := conf.Parse(fmt.Appendf(nil, "[proxy]\nthreads = 1\n[pools.a]\nlisten = \"127.0.0.1:0\"\nhash = \"fnv1a_64\"\nservers = [%s]\n",
+		strings.Join(servers, ", ")), "path.toml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv, err := New(cfg, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- srv.Run(ctx) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	})
+	useAllServers(b, srv.Addrs()["a"])
+	return &path{b, srv.workers[0]}
+}
+
+// useAllServers sends requests that reach every server, so that the proxy is
+// connected to all of them.
+func useAllServers(b *testing.B, addr string) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	const n = 200
+	for i := range n {
+		c.Write(resp.AppendRequest(nil, [][]byte{[]byte("GET"), fmt.Appendf(nil, "%d:%d", i, rand.Int())}))
+	}
+	if _, err := io.ReadFull(c, make([]byte, n*len("$-1\r\n"))); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// run measures clients that each have so many requests in a pipeline.
+func (p *path) run(depth int, request func() []string, reply string) {
+	batches := make([][]byte, 64)
+	for i := range batches {
+		for range depth {
+			var args [][]byte
+			for _, arg := range request() {
+				args = append(args, []byte(arg))
+			}
+			batches[i] = resp.AppendRequest(batches[i], args)
+		}
+	}
+	replies := bytes.Repeat([]byte(reply), maxAnswered)
+	done := make(chan struct{})
+	p.w.loop.Post(func() {
+		defer close(done)
+		local := p.w.locals["a"]
+		sessions := p.sessions(local)
+		conns := make([]*pipeline.Conn, pathServers)
+		for i := range conns {
+			conns[i] = sessions[0].lanes.Conn(i, 0)
+		}
+		p.b.ReportAllocs()
+		p.b.ResetTimer()
+		for n := 0; n < p.b.N; n += pathClients * depth {
+			for i, s := range sessions {
+				s.Data(batches[(n+i)%len(batches)])
+			}
+			for _, c := range conns {
+				p.discard(socketOf(c))
+			}
+			p.answer(conns, replies, len(reply))
+			for _, s := range sessions {
+				p.discard(s.conn)
+			}
+		}
+		p.b.StopTimer()
+		for _, s := range sessions {
+			s.close()
+		}
+	})
+	<-done
+}
+
+// sessions returns sessions whose clients neither send nor read.
+func (p *path) sessions(local *pool.Local) (sessions []*session) {
+	for i := range pathClients {
+		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+		if err != nil {
+			panic(err)
+		}
+		p.b.Cleanup(func() { syscall.Close(fds[1]) })
+		s := newSession(p.w, local, &clientInfo{id: uint64(i)})
+		p.w.attach(s, fds[0])
+		sessions = append(sessions, s)
+	}
+	return sessions
+}
+
+// answer has each server in turn answer some of its requests until all are.
+func (p *path) answer(conns []*pipeline.Conn, replies []byte, size int) {
+	for more := true; more; {
+		more = false
+		for _, c := range conns {
+			if n := min(c.InFlight(), maxAnswered); n > 0 {
+				c.Data(replies[:n*size])
+				more = true
+			}
+		}
+	}
+}
+
+// discard throws away what a connection has to write.
+func (p *path) discard(c *eventloop.Conn) {
+	if out := c.TakeUnwritten(); out != nil {
+		p.w.loop.Release(out)
+	}
+}
+
+// socketOf returns what a connection to a server writes to.
+func socketOf(c *pipeline.Conn) *eventloop.Conn {
+	return (*eventloop.Conn)(unsafe.Pointer(reflect.ValueOf(c).Elem().FieldByName("conn").Pointer()))
+}

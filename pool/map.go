@@ -31,18 +31,6 @@ func (m *Map) Index(key []byte) int {
 	return m.ring.Index(key)
 }
 
-// Indices is Index of several keys, which may cost less than one after the other:
-// shards[i] becomes the shard of keys[i]. There must be as many of both.
-func (m *Map) Indices(keys [][]byte, shards []int) {
-	if m.slots == nil {
-		m.ring.Indices(keys, shards)
-		return
-	}
-	for i, key := range keys {
-		shards[i] = m.Index(key)
-	}
-}
-
 // Place returns a number that is the same for two keys if one request may have
 // both: the shard's, or in a Cluster that of the hash slot.
 func (m *Map) Place(key []byte) int {
@@ -50,6 +38,18 @@ func (m *Map) Place(key []byte) int {
 		return int(hashring.Slot(key))
 	}
 	return m.ring.Index(key)
+}
+
+// Places is Place of several keys, which may cost less than one after the other:
+// places[i] becomes the place of keys[i]. There must be as many of both.
+func (m *Map) Places(keys [][]byte, places []int) {
+	if m.slots == nil {
+		m.ring.Indices(keys, places)
+		return
+	}
+	for i, key := range keys {
+		places[i] = int(hashring.Slot(key))
+	}
 }
 
 // Slotted tells whether places are the hash slots of a Cluster.

@@ -120,20 +120,27 @@ func (s *session) connTo(shard int, reads bool) (conn *pipeline.Conn, full bool)
 // assign finds the part of each key: one for each shard, or in a Cluster for
 // each hash slot, since a server refuses keys of several.
 func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
-	partOf := s.w.partsOf(m, s.local)
-	for i := 1; i < len(args); i += step {
-		place := m.Place(args[i])
-		p := partOf[place]
-		if p < 0 {
-			p = int16(len(f.parts))
-			partOf[place] = p
-			f.parts = append(f.parts, part{place: place})
+	partOf, row := s.w.partsOf(m, s.local), &s.w.row
+	for rest := args[1:]; len(rest) > 0; {
+		n := min(len(rest)/step, maxRow)
+		for i := range n {
+			row.keys[i] = rest[i*step]
 		}
-		f.order = append(f.order, uint16(p))
-		f.parts[p].keys++
-		for _, arg := range args[i : i+step] {
-			f.parts[p].size += len(arg) + bulkFraming
+		m.Places(row.keys[:n], row.places[:n])
+		for i, place := range row.places[:n] {
+			p := partOf[place]
+			if p < 0 {
+				p = int16(len(f.parts))
+				partOf[place] = p
+				f.parts = append(f.parts, part{place: place})
+			}
+			f.order = append(f.order, uint16(p))
+			f.parts[p].keys++
+			for _, arg := range rest[i*step:][:step] {
+				f.parts[p].size += len(arg) + bulkFraming
+			}
 		}
+		rest = rest[n*step:]
 	}
 	for i := range f.parts {
 		partOf[f.parts[i].place] = -1
@@ -381,10 +388,10 @@ var (
 	replyUnexpected = []byte("-ERR a server answered a part of the request with something unexpected\r\n")
 )
 
-// spareFanouts is how many finished fanouts a worker keeps, and spareOrder the
-// most keys that one of them may have had.
+// spareFanouts is how many finished fanouts a worker keeps for a while, of some
+// 700 bytes with four parts each, and spareOrder the most keys that one of them may have had.
 const (
-	spareFanouts = 256
+	spareFanouts = 4096
 	spareOrder   = 4096
 )
 
@@ -395,6 +402,13 @@ func (w *worker) newFanout() *fanout {
 		return f
 	}
 	return &fanout{w: w}
+}
+
+// trimFanouts gives up half of the finished fanouts that are kept.
+func (w *worker) trimFanouts() {
+	keep := len(w.fanouts) / 2
+	clear(w.fanouts[keep:])
+	w.fanouts = w.fanouts[:keep]
 }
 
 // recycle makes f ready for another request. No fragment of it is under way.

@@ -5,19 +5,20 @@ import (
 	"ringway/resp"
 )
 
-// maxRow is how many requests are placed together.
+// maxRow is how many keys are placed together.
 const maxRow = 16
 
 // row is plain requests that stand one behind the other in what a client sent.
 // All their keys are placed before the first of them is sent: the hash of a key
 // is a chain of steps that wait for each other, and so does all that is done
 // with a request whose server is not known yet, while the hashes of several keys
-// can be computed at once (docs/adr/0015).
+// can be computed at once (docs/adr/0015). The keys of a request that is cut by its
+// keys' places are placed together too.
 type row struct {
 	requests [maxRow][]byte
 	commands [maxRow]*command.Command
 	keys     [maxRow][]byte
-	shards   [maxRow]int
+	places   [maxRow]int
 }
 
 // lookUp finds the command of the parser's request, as command.Lookup does. One
@@ -55,10 +56,10 @@ func (s *session) plain() *command.Command {
 func (s *session) runRow(b []byte, size int, cmd *command.Command) (n int, ok bool) {
 	row, m := &s.w.row, s.local.Map()
 	count := s.fillRow(b, size, cmd)
-	m.Indices(row.keys[:count], row.shards[:count])
+	m.Places(row.keys[:count], row.places[:count])
 	for i, request := range row.requests[:count] {
 		s.ran = uint16(row.commands[i].ID) + 1
-		if !s.forwardTo(row.commands[i], row.shards[i], request) {
+		if !s.forwardTo(row.commands[i], m.ShardAt(row.places[i]), request) {
 			return n, false
 		}
 		n += len(request)

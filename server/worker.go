@@ -145,6 +145,7 @@ func (w *worker) onTick() {
 	w.balance()
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.rings.trim()
+		w.trimFanouts()
 	}
 }
 

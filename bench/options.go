@@ -73,7 +73,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	})
 	fs.Func("ringway", "Ringway binary to start, `[NAME=]PATH`; may be repeated (default: this one)", o.addRingway)
 	loops := fs.String("loops", "", "start each Ringway once with each of these numbers of event loops, with commas")
-	fs.BoolVar(&o.syscalls, "syscalls", false, "also count system calls per request, with perf, in a run of its own")
+	fs.BoolVar(&o.syscalls, "syscalls", false, "also count system calls per request, with perf, in runs of their own")
 	fs.DurationVar(&o.settle, "settle", 200*time.Millisecond, "how long memory gets to settle after a round")
 	o.outputFlags(fs)
 	own := ownLoadFlags(fs)

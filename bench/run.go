@@ -108,8 +108,12 @@ func (r *runner) runRow(ctx context.Context, w Workload) (*Row, error) {
 			res.Rounds = append(res.Rounds, s)
 		}
 	}
+	for round := range r.rounds {
+		for i, res := range row.Results {
+			r.addSyscalls(ctx, w, r.fleet.Targets[i], res, round)
+		}
+	}
 	for i, res := range row.Results {
-		r.addSyscalls(ctx, w, r.fleet.Targets[i], res)
 		res.summarise()
 		res.Curve = curve(hists[i])
 	}

@@ -92,10 +92,11 @@ func parsePerf(text string) (uint64, error) {
 	return 0, fmt.Errorf("%w: %q", errNoCount, text)
 }
 
-// addSyscalls runs w once more against t, counting its system calls. It is a
-// run of its own because counting costs the target time.
-func (r *runner) addSyscalls(ctx context.Context, w Workload, t *Target, res *Result) {
-	if !r.syscalls || res.Skipped != "" || len(t.PIDs) == 0 || len(res.Rounds) == 0 || w.RealClient || w.Scenario != "" {
+// addSyscalls runs w once more against t, counting its system calls, and adds the
+// count to a round of res. It is a run of its own because counting costs the target
+// time, and one for each round because counts differ from run to run.
+func (r *runner) addSyscalls(ctx context.Context, w Workload, t *Target, res *Result, round int) {
+	if !r.syscalls || res.Skipped != "" || len(t.PIDs) == 0 || round >= len(res.Rounds) || w.RealClient || w.Scenario != "" {
 		return
 	}
 	var replies uint64
@@ -110,9 +111,7 @@ func (r *runner) addSyscalls(ctx context.Context, w Workload, t *Target, res *Re
 		r.report.noteOnce(fmt.Sprintf("system calls of %s: %v", t.Name, err))
 		return
 	}
-	for i := range res.Rounds {
-		res.Rounds[i].Syscalls = float64(calls) / float64(replies)
-	}
+	res.Rounds[round].Syscalls = float64(calls) / float64(replies)
 }
 
 // noteOnce adds a line to what was skipped unless it is there.

@@ -81,7 +81,7 @@ func (p *poller) wait(timeout time.Duration) []event {
 	for i := 0; i < n; i++ {
 		if p.events[i].fd() == p.wakeFD {
 			var b [8]byte
-			read(p.wakeFD, b[:])
+			syscall.Read(p.wakeFD, b[:])
 			p.events[i] = p.events[n-1]
 			n--
 			break
@@ -138,10 +138,11 @@ func (p *poller) remove(fd int) {
 	syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_DEL, fd, nil)
 }
 
-// read and write are raw: on a non-blocking descriptor they return at once, so
-// the scheduler need not know of them (docs/adr has the numbers).
+// read and write are raw: on a non-blocking socket they return at once, so the
+// scheduler need not know of them. And they are recv and send, which spare what
+// read and write do before they find that it is a socket (docs/adr has the numbers).
 func read(fd int, b []byte) (int, error) {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	n, _, errno := syscall.RawSyscall6(callRead, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0, 0, 0)
 	if errno != 0 {
 		return -1, errno
 	}
@@ -149,7 +150,7 @@ func read(fd int, b []byte) (int, error) {
 }
 
 func write(fd int, b []byte) (int, error) {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	n, _, errno := syscall.RawSyscall6(callWrite, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_NOSIGNAL, 0, 0)
 	if errno != 0 {
 		return -1, errno
 	}

@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 # With every tool there, a test that would skip for want of one fails; CI takes no less.
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
-.PHONY: help build test race fuzz bench profile ha check conformance deps
+.PHONY: help build test race fuzz bench ha check conformance deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,9 +32,6 @@ fuzz: ## run every fuzz target for FUZZTIME (30s) each
 
 bench: ## measure Ringway beside other proxies, under 10 minutes
 	$(GO) run ./cmd/ringway bench
-
-profile: ## make anew the profile that the compiler optimises by, after a change of the data path
-	$(GO) test -trimpath ./server -run '^$$' -bench '^BenchmarkPath$$' -benchtime 5s -cpuprofile cmd/ringway/default.pgo -o /dev/null
 
 ha: ## run the long tests of high availability, each load for HATIME (1m)
 	@$(tools); RINGWAY_HA=$(or $(HATIME),1m) $(GO) test -timeout 2h -v -run '$(RUN)' ./internal/hatest

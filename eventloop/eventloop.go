@@ -36,7 +36,7 @@ type Loop struct {
 	readBuf  []byte  // shared by all connections: an idle one holds no buffer
 	dirty    []*Conn // have output to write at the end of the turn
 	last     []*Conn // the same, after those in dirty
-	full     []*Conn // of last, those with so much that it is written before the next event
+	full     []*Conn // of last, where they stay, those with so much that it is written before the next event
 	held     []*Conn // have output that waits for more until the end of the next turn
 	deferred []Deferred
 	timers   timerHeap

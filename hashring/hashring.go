@@ -68,13 +68,13 @@ const (
 	bounded
 )
 
-// lanes says whether the hash is one that is computed for four keys at once.
-type lanes uint8
+// fourKeys says whether the hash is one that is computed for four keys at once.
+type fourKeys uint8
 
 const (
-	oneLane      lanes = iota
-	fourSigned         // fnv1a_64 as an x86 build of twemproxy has it
-	fourUnsigned       // and an ARM build
+	oneByOne     fourKeys = iota
+	fourSigned            // fnv1a_64 as an x86 build of twemproxy has it
+	fourUnsigned          // and an ARM build
 )
 
 var distributionNames = [...]string{ketama: "ketama", modula: "modula", random: "random", bounded: "bounded"}
@@ -99,7 +99,7 @@ func Less(a, b string) bool { return Compare(a, b) < 0 }
 // from any goroutine.
 type Ring struct {
 	hash      Hash
-	lanes     lanes
+	four      fourKeys
 	how       distribution
 	tagged    bool
 	open, end byte // the two bytes of the hash tag, if tagged
@@ -138,17 +138,17 @@ func New(cfg Config) (*Ring, error) {
 		}
 	}
 
-	r := &Ring{hash: hash, lanes: lanesOf(cfg), servers: slices.Clone(cfg.Servers), named: distribution(named)}
+	r := &Ring{hash: hash, four: fourKeysOf(cfg), servers: slices.Clone(cfg.Servers), named: distribution(named)}
 	if cfg.HashTag != "" {
 		r.tagged, r.open, r.end = true, cfg.HashTag[0], cfg.HashTag[1]
 	}
 	return r.Without(nil), nil
 }
 
-func lanesOf(cfg Config) lanes {
+func fourKeysOf(cfg Config) fourKeys {
 	switch {
 	case cfg.Hash != "fnv1a_64":
-		return oneLane
+		return oneByOne
 	case cfg.UnsignedChar:
 		return fourUnsigned
 	}
@@ -206,7 +206,7 @@ func (r *Ring) Index(key []byte) int {
 // be as many of both.
 func (r *Ring) Indices(keys [][]byte, owners []int) {
 	owners = owners[:len(keys)]
-	if r.how == ketama && r.lanes != oneLane {
+	if r.how == ketama && r.four != oneByOne {
 		for len(keys) >= 4 {
 			var sums [4]uint32
 			r.sumFour((*[4][]byte)(keys), &sums)
@@ -230,7 +230,7 @@ func (r *Ring) sumFour(keys *[4][]byte, sums *[4]uint32) {
 		}
 		keys = &tags
 	}
-	if r.lanes == fourSigned {
+	if r.four == fourSigned {
 		fnv1ax64x4[int8](keys, sums)
 	} else {
 		fnv1ax64x4[uint8](keys, sums)
@@ -277,7 +277,7 @@ func (r *Ring) Without(down []bool) *Ring {
 	}
 
 	next := &Ring{
-		hash: r.hash, lanes: r.lanes, tagged: r.tagged, open: r.open, end: r.end,
+		hash: r.hash, four: r.four, tagged: r.tagged, open: r.open, end: r.end,
 		how: r.named, named: r.named, servers: r.servers, live: live,
 	}
 	switch r.named {

@@ -24,7 +24,6 @@ func TestNothingIsAllocatedPerRequest(t *testing.T) {
 		{"pipeline", strings.Repeat(encode("GET", "a")+encode("SET", "b", value)+encode("GET", "c")+encode("GET", "d"), 64),
 			strings.Repeat(bulk+"+OK\r\n"+bulk+bulk, 64)},
 		{"MGET over four servers", encode("MGET", "a", "b", "c", "d", "e", "f", "g", "h"), "*8\r\n" + strings.Repeat(bulk, 8)},
-		{"MGET in a pipeline", strings.Repeat(encode("MGET", "a", "b", "c", "d", "e", "f", "g", "h"), 600), strings.Repeat("*8\r\n"+strings.Repeat(bulk, 8), 600)},
 		{"MSET over four servers", encode("MSET", "a", value, "b", value, "c", value, "d", value), "+OK\r\n"},
 		{"EXISTS over four servers", encode("EXISTS", "a", "b", "c", "d"), ":4\r\n"},
 		{"PING", encode("PING"), "+PONG\r\n"},
@@ -43,9 +42,8 @@ func TestNothingIsAllocatedPerRequest(t *testing.T) {
 			for range 100 {
 				once() // buffers find their sizes
 			}
-			runs := 2000 / (1 + len(request)/(4<<10))
 			// Timers of the proxy and the runtime allocate a little now and then.
-			if avg := allocationsPerRun(runs, once); avg >= 1 {
+			if avg := allocationsPerRun(2000, once); avg >= 1 {
 				t.Errorf("%.2f allocations", avg)
 			}
 		})

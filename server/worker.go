@@ -28,7 +28,7 @@ type worker struct {
 
 	// Scratch.
 	parser  resp.RequestParser
-	row     row                // of the client whose requests are being run
+	row     row                // of the requests, or of the keys of one, that are being placed
 	again   resp.RequestParser // for requests that are sent again
 	scratch []byte             // replies made by the proxy
 	failure []byte             // replies to failed requests, made while scratch may be in use

@@ -25,6 +25,7 @@ type Config struct {
 // Proxy holds what concerns the whole process: the [proxy] table.
 type Proxy struct {
 	Threads   int        // event loops; 0 means one per core
+	IOUring   bool       // read and write many connections in one system call, where the kernel lets us; default true
 	LogLevel  slog.Level // default info
 	LogFormat string     // "text" (default) or "json"
 	Zone      string     // where the proxy stands, for read_from = "zone"; "" for nowhere in particular

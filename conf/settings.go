@@ -20,6 +20,7 @@ type setting[T any] struct {
 // proxySettings are the keys of the [proxy] table.
 var proxySettings = []setting[Proxy]{
 	{"threads", func(v *value, p *Proxy) { v.integer(&p.Threads, 0, 1024) }},
+	{"io_uring", func(v *value, p *Proxy) { v.boolean(&p.IOUring) }},
 	{"log_level", setLogLevel},
 	{"zone", setZone},
 	{"log_format", func(v *value, p *Proxy) { v.word(&p.LogFormat, []string{"text", "json"}) }},

@@ -42,15 +42,16 @@ type Conn struct {
 	outOff int
 	outCap int // size of the last output buffer, to start the next one with
 
-	handing bool     // the handler is looking at in
-	dirty   bool     // in loop.dirty or loop.last
-	last    bool     // written after others
-	more    bool     // the handler will add to the output soon
-	held    bool     // output was held back at the end of the last turn
-	stalled bool     // the peer did not take all output; waiting for writability
-	paused  bool     // the handler does not want data
-	eof     bool     // the peer has ended its side
-	armed   interest // what the poller reports
+	handing   bool     // the handler is looking at in
+	dirty     bool     // in loop.dirty or loop.last
+	last      bool     // written after others
+	more      bool     // the handler will add to the output soon
+	held      bool     // output was held back at the end of the last turn
+	readsMuch bool     // the last read would have filled a part of the loop's read buffer
+	stalled   bool     // the peer did not take all output; waiting for writability
+	paused    bool     // the handler does not want data
+	eof       bool     // the peer has ended its side
+	armed     interest // what the poller reports
 
 	relay *relay // who encrypts at the other end of fd; nil if nobody does
 }
@@ -333,11 +334,9 @@ func (c *Conn) read() {
 	if c.Unread() == 0 {
 		l := c.loop
 		n, err := read(c.fd, l.readBuf)
+		c.readsMuch = n >= partSize
 		if n > 0 {
-			b := l.readBuf[:n]
-			if k := c.h.Data(b); c.fd >= 0 && k < n {
-				c.in = append(l.bufs.get(n-k), b[k:]...)
-			}
+			c.handOverRead(l.readBuf[:n])
 			return
 		}
 		c.ended(n, err)
@@ -350,6 +349,17 @@ func (c *Conn) read() {
 		return
 	}
 	c.ended(n, err)
+}
+
+// handOverRead gives the handler b, which was read while nothing was left, and
+// keeps what it leaves.
+func (c *Conn) handOverRead(b []byte) {
+	if !c.paused {
+		b = b[c.h.Data(b):]
+	}
+	if c.fd >= 0 && len(b) > 0 {
+		c.in = append(c.loop.bufs.get(len(b)), b...)
+	}
 }
 
 // minRead is the least room that a read into a connection's own buffer gets.
@@ -392,17 +402,29 @@ func (c *Conn) ended(n int, err error) {
 		c.eof = true
 		c.arm()
 		c.h.EOF()
-	case err != syscall.EAGAIN && err != syscall.EINTR:
+	case !transient(err):
 		c.fail(err)
 	}
 }
 
-// flush writes what was appended in this turn. A peer that did not take all of
-// the last write is left alone until the poller says that it can take more.
-func (c *Conn) flush() {
-	if c.fd >= 0 && c.out != nil && !c.stalled {
-		c.writeOut()
+// transient tells whether a read or write that failed so is merely to be made
+// again when the poller says.
+func transient(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
+
+// toBeWritten takes the connection from those with output, unless it is held
+// back, and tells whether there is something to write now. A peer that did not
+// take all of the last write is left alone until the poller says that it can
+// take more.
+func (c *Conn) toBeWritten() bool {
+	if !c.dirty {
+		return false // listed twice: it was full, and has been written
 	}
+	if c.holdBack() {
+		c.loop.held = append(c.loop.held, c)
+		return false
+	}
+	c.dirty = false
+	return c.fd >= 0 && c.out != nil && !c.stalled
 }
 
 func (c *Conn) resumeWriting() {
@@ -416,11 +438,16 @@ func (c *Conn) resumeWriting() {
 // writeOut tells whether all output was written.
 func (c *Conn) writeOut() bool {
 	n, err := write(c.fd, c.out[c.outOff:])
-	if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
+	if err != nil && !transient(err) {
 		c.fail(err)
 		return false
 	}
-	c.outOff += max(n, 0)
+	return c.noteWritten(max(n, 0))
+}
+
+// noteWritten takes n bytes off the output and tells whether that was all.
+func (c *Conn) noteWritten(n int) bool {
+	c.outOff += n
 	if c.outOff < len(c.out) {
 		if !c.stalled {
 			c.stalled = true

@@ -41,6 +41,7 @@ type Loop struct {
 	deferred []Deferred
 	timers   timerHeap
 	bufs     buffers
+	together together
 	busyFrom int64 // start of the window that Busy reports on
 	busyIdle int64 // nanoseconds of that window spent asleep
 
@@ -94,6 +95,7 @@ func (l *Loop) Run() {
 			c.Close()
 		}
 	}
+	l.together.close()
 	l.poll.close()
 }
 
@@ -129,14 +131,7 @@ func (l *Loop) Conns() int { return l.open }
 func (l *Loop) Busy() float64 { return float64(l.busy.Load()) / 1000 }
 
 func (l *Loop) turn() {
-	for _, ev := range l.wait() {
-		if c := l.connAt(ev.fd()); c != nil {
-			c.ready(ev)
-		}
-		if len(l.full) > 0 {
-			flush(&l.full)
-		}
-	}
+	l.handle(l.wait())
 	if l.mail.Load() {
 		l.runMailbox()
 	}
@@ -149,8 +144,7 @@ func (l *Loop) turn() {
 		clear(l.held)
 		l.held = l.held[:0]
 		l.runDeferred()
-		flush(&l.dirty)
-		flush(&l.last)
+		l.flushAll()
 	}
 }
 
@@ -227,14 +221,18 @@ func flush(conns *[]*Conn) {
 	for i := 0; i < len(*conns); i++ {
 		c := (*conns)[i]
 		(*conns)[i] = nil
-		if c.holdBack() {
-			c.loop.held = append(c.loop.held, c)
-			continue
+		if c.toBeWritten() {
+			c.writeOut()
 		}
-		c.dirty = false
-		c.flush()
 	}
 	*conns = (*conns)[:0]
+}
+
+// flushFull writes full outputs.
+func (l *Loop) flushFull() {
+	if len(l.full) > 0 {
+		flush(&l.full)
+	}
 }
 
 func (l *Loop) connAt(fd int) *Conn {

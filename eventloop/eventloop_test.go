@@ -16,10 +16,7 @@ import (
 // startLoop runs a loop until the test ends.
 func startLoop(t *testing.T) *Loop {
 	t.Helper()
-	l, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLoop(t)
 	ended := make(chan struct{})
 	go func() {
 		l.Run()
@@ -364,10 +361,7 @@ func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
 // A loop that a test turns by hand, with an end of its only connection.
 func turnedByHand(t *testing.T) (l *Loop, c *Conn, peer net.Conn) {
 	t.Helper()
-	l, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	l = newLoop(t)
 	t.Cleanup(func() {
 		l.Stop()
 		l.Run() // closes everything

@@ -10,6 +10,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -83,8 +84,25 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 		}
 		srv.workers = append(srv.workers, newWorker(srv, loop))
 	}
+	if cfg.Proxy.IOUring {
+		srv.useIOUring()
+	}
 	srv.idleWorkers = make(chan struct{}, threads)
 	return srv, nil
+}
+
+// useIOUring has the loops use it, if it is to be had.
+func (srv *Server) useIOUring() {
+	for _, w := range srv.workers {
+		err := w.loop.UseIOURing()
+		if errors.Is(err, errors.ErrUnsupported) {
+			return
+		}
+		if err != nil {
+			srv.log.Info("io_uring is not to be had, each read and write is a system call of its own: allow it to this process or set io_uring = false", "err", err)
+			return
+		}
+	}
 }
 
 // Pools returns the pools, in the order of the configuration.

@@ -120,6 +120,7 @@ func TestEverySettingIsKept(t *testing.T) {
 	got := mustParse(t, `
 [proxy]
 threads = 3
+io_uring = false
 log_level = "error"
 log_format = "json"
 zone = "z"

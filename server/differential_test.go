@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"ringway/command"
+	"ringway/conf"
 	"ringway/internal/redistest"
 )
 
@@ -33,9 +33,11 @@ type differential struct {
 	resp3          bool // how they speak
 }
 
-func newDifferential(t *testing.T, shards int) *differential {
+func newDifferential(t *testing.T, shards int, adjust func(*conf.Config)) *differential {
 	d := &differential{t: t, plain: redistest.Start(t, inOrder), behind: redistest.StartN(t, shards, inOrder)}
-	d.proxy = serve(t, config(t, addrs(d.behind)...))
+	cfg := config(t, addrs(d.behind)...)
+	adjust(cfg)
+	d.proxy = serve(t, cfg)
 	d.send = func(args []string) bool { return comparable(args, shards) }
 	d.seed = uint64(time.Now().UnixNano())
 	if text := os.Getenv("RINGWAY_SEED"); text != "" {
@@ -205,12 +207,12 @@ func long() bool { return os.Getenv("RINGWAY_LONG") == "1" }
 // and through a pool to others. RINGWAY_SEED repeats a run that failed,
 // RINGWAY_LONG=1 makes a run of five minutes.
 func TestRandomRequestsAreAnsweredAsByRedis(t *testing.T) {
-	for _, shards := range []int{1, 4} {
-		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
-			d := newDifferential(t, shards)
+	f := func(name string, shards int, adjust func(*conf.Config)) {
+		t.Run(name, func(t *testing.T) {
+			d := newDifferential(t, shards, adjust)
 			runFor := 1500 * time.Millisecond
 			if long() {
-				runFor = 150 * time.Second
+				runFor = 100 * time.Second
 			}
 			rounds := 0
 			for start := time.Now(); time.Since(start) < runFor && !t.Failed(); d.seed++ {
@@ -221,7 +223,13 @@ func TestRandomRequestsAreAnsweredAsByRedis(t *testing.T) {
 			t.Logf("%d000 requests", rounds)
 		})
 	}
+	f("1 shard", 1, asItIs)
+	f("4 shards", 4, asItIs)
+	f("4 shards without io_uring", 4, withoutIOUring)
 }
+
+func asItIs(*conf.Config)             {}
+func withoutIOUring(cfg *conf.Config) { cfg.Proxy.IOUring = false }
 
 func TestRequestsWithoutProperKeysAreLeftToAnOnlyServer(t *testing.T) {
 	p, servers := serveShards(t, 1)

@@ -296,9 +296,17 @@ func TestIdleCloseCostsNoErrorAndEjectsNothing(t *testing.T) {
 // What was written is never sent twice: a counter is at least what clients were
 // told and at most that and what they were not told.
 func TestNoWriteIsExecutedTwice(t *testing.T) {
+	t.Run("as it is", func(t *testing.T) { countUnderKills(t, asItIs) })
+	t.Run("without io_uring", func(t *testing.T) { countUnderKills(t, withoutIOUring) })
+}
+
+// countUnderKills has clients count while all connections to the server are
+// closed again and again.
+func countUnderKills(t *testing.T, adjust func(*conf.Config)) {
 	redistest.CheckLeaks(t)
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
+	adjust(cfg)
 	cfg.Proxy.Threads, cfg.Pools[0].ServerFailureLimit = 2, 1000
 	p := serve(t, cfg)
 	const clients, each = 20, 400

@@ -27,7 +27,7 @@ type proxy struct {
 }
 
 // config returns a configuration with one pool of the given servers. Its
-// address is chosen by the system.
+// address is chosen by the system. RINGWAY_IO_URING=off runs all tests without.
 func config(t *testing.T, servers ...string) *conf.Config {
 	t.Helper()
 	var quoted []string
@@ -45,6 +45,7 @@ func config(t *testing.T, servers ...string) *conf.Config {
 		t.Fatal(err)
 	}
 	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+	cfg.Proxy.IOUring = os.Getenv("RINGWAY_IO_URING") != "off"
 	return cfg
 }
 

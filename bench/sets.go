@@ -17,7 +17,7 @@ type set struct {
 // sets returns the sets that --set can name.
 func sets() []set {
 	return []set{
-		{"standard", "every row of the targets, under 10 minutes", 3, timing{250 * time.Millisecond, time.Second}, standardSet()},
+		{"standard", "every row of the targets, under 10 minutes", 5, timing{150 * time.Millisecond, 600 * time.Millisecond}, standardSet()},
 		{"quick", "a smoke test of every kind of load, under a minute", 1, timing{100 * time.Millisecond, 300 * time.Millisecond}, quickSet()},
 		{"memory", "10,000 idle clients, a burst of SETs, a client that does not read", 1, timing{}, memorySet()},
 		{"client", "go-redis as a real client", 3, timing{250 * time.Millisecond, time.Second}, clientSet()},

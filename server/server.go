@@ -91,7 +91,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 	return srv, nil
 }
 
-// useIOUring has the loops use it, if it is to be had.
+// useIOUring has the loops use it, where it can be had.
 func (srv *Server) useIOUring() {
 	for _, w := range srv.workers {
 		err := w.loop.UseIOURing()
@@ -99,7 +99,7 @@ func (srv *Server) useIOUring() {
 			return
 		}
 		if err != nil {
-			srv.log.Info("io_uring is not to be had, each read and write is a system call of its own: allow it to this process or set io_uring = false", "err", err)
+			srv.log.Info("io_uring can't be had: each read and write is a system call of its own; allow it to this process, or set io_uring = false", "err", err)
 			return
 		}
 	}

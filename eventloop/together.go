@@ -29,7 +29,8 @@ func (l *Loop) UseIOURing() (err error) {
 	return err
 }
 
-// possible tells whether n calls are worth to be made together.
+// possible tells whether n calls are to be made together. A ring that is broken
+// is given up.
 func (t *together) possible(n int) bool {
 	if t.uring != nil && t.uring.broken {
 		t.close()

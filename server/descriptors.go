@@ -11,6 +11,9 @@ import (
 // client nor a server: Redis keeps as many.
 const otherDescriptors = 32
 
+// loopDescriptors is what a loop has of its own: epoll, to be woken, io_uring.
+const loopDescriptors = 3
+
 // openFiles is how many files the process may have open; the runtime has
 // raised that to what the system allows. 0 means unknown.
 func openFiles() uint64 {
@@ -21,11 +24,12 @@ func openFiles() uint64 {
 	return uint64(limit.Cur)
 }
 
-// descriptorsFor is how many descriptors connections to the configured servers
-// take when all are in use: those of each loop in either protocol, and one for
-// subscriptions. What only some clients need (other databases and users, pinned
+// descriptorsFor is how many descriptors the loops take and connections to the
+// configured servers when all are in use: those of each loop in either protocol,
+// and one for subscriptions. What only some clients need (other databases and users, pinned
 // connections) is not counted.
 func descriptorsFor(cfg *conf.Config, loops int) (n uint64) {
+	n = uint64(loops) * loopDescriptors
 	for i := range cfg.Pools {
 		p := &cfg.Pools[i]
 		each := 2*p.ServerConnections + 1

@@ -14,7 +14,7 @@ func TestClientsFitBesideServersIntoTheLimitOfOpenFiles(t *testing.T) {
 			{ServerConnections: 1, Shards: make([]conf.Shard, 2), ServerTLS: &conf.TLS{}}, // 2 × 3 × 3
 		},
 	}
-	const loops, reserved = 2, 2*(4*5+2*3*3) + 32
+	const loops, reserved = 2, 2*(3+4*5+2*3*3) + 32
 	for _, test := range []struct {
 		limit uint64
 		want  int // 0 means an error

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"reflect"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,6 +56,8 @@ type path struct {
 
 // newPath starts a proxy and has it connect to its servers.
 func newPath(b *testing.B) *path {
+	before := runtime.GOMAXPROCS(0)
+	b.Cleanup(func() { runtime.GOMAXPROCS(before) }) // the proxy raises it
 	var servers []string
 	for range pathServers {
 		s := fakeredis.StartHandler(b, func(c *fakeredis.Conn, _ []string) { c.Reply("$-1\r\n") })

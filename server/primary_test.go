@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,34 @@ func TestBlockedClientsAreToldWhenThePrimaryChanges(t *testing.T) {
 	w.expect("+OK\r\n", "+QUEUED\r\n", "*-1\r\n")
 	c.Send(encode("RPUSH", "l", "x") + encode("BLPOP", "l", "0"))
 	c.expect(":1\r\n", "*2\r\n$1\r\nl\r\n$1\r\nx\r\n")
+}
+
+// A primary that hands over holds writes back, and refuses them once it is a
+// replica. Blocking requests among them go to the new one, though that is known
+// before.
+func TestBlockingRequestThatIsHeldBackGoesToTheNewPrimary(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	c := p.dial()
+	if got := c.Do("RPUSH", "l", "x"); got != ":1\r\n" {
+		t.Fatal(got)
+	}
+	redistest.Eventually(t, 30*time.Second, "the replica has it", func() bool { return g.Replicas[0].Do("EXISTS", "l") == ":1\r\n" })
+	g.Primary.Do("CLIENT", "PAUSE", "60000", "WRITE")
+	c.Send(encode("BLPOP", "l", "0"))
+	redistest.Eventually(t, 30*time.Second, "it is held back", func() bool {
+		return strings.Contains(g.Primary.Do("INFO", "clients"), "blocked_clients:1")
+	})
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
+	pl.SetView(0, view(g.Replicas[0]))
+	redistest.Eventually(t, 30*time.Second, "writes go to the new one", func() bool {
+		p.dial().Do("SET", "k", "v")
+		return g.Replicas[0].Do("EXISTS", "k") == ":1\r\n"
+	})
+	g.Primary.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(g.Replicas[0].Port()))
+	g.Primary.Do("CLIENT", "UNPAUSE")
+	c.expect("*2\r\n$1\r\nl\r\n$1\r\nx\r\n")
 }
 
 func TestSubscriptionsFollowThePrimary(t *testing.T) {

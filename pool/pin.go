@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"time"
 
 	"ringway/pipeline"
 )
@@ -74,6 +75,32 @@ func (l *Local) Unpin(c *pipeline.Conn, clean bool) {
 	}
 	c.Close()
 	l.pinned.Add(-1)
+}
+
+// lastWord is how long a server that has lost its shard may still answer what it
+// was sent over a connection that one client has. One that hands over as planned
+// holds writes back and then refuses them, so that they can go to the new
+// primary; one that is demoted tells blocked clients itself.
+const lastWord = time.Second
+
+// endLent ends a connection that a client has: when what is under way on it is
+// answered, or after lastWord.
+func (l *Local) endLent(c *pipeline.Conn, key pinKey) {
+	end := func() {
+		if l.lent[c] == key {
+			c.Suspend()
+		}
+	}
+	if c.WaitingSince() == 0 { // nothing has been sent
+		end()
+		return
+	}
+	late := l.loop.NewTimer(end)
+	late.After(lastWord)
+	c.AfterReplies(func() {
+		late.Stop()
+		end()
+	})
 }
 
 // closePins closes connections that no client has.

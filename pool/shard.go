@@ -208,28 +208,6 @@ func (sh *localShard) underWay(conns []*pipeline.Conn) (under int) {
 	return under
 }
 
-// lastWord is how long a server that has lost its shard may still answer what it
-// was sent over a connection that one client has. One that hands over as planned
-// holds writes back and then refuses them, so that they can go to the new
-// primary; one that is demoted tells blocked clients itself.
-const lastWord = time.Second
-
-// endLent ends a connection that a client has: when what is under way on it is
-// answered, or after lastWord.
-func (l *Local) endLent(c *pipeline.Conn, key pinKey) {
-	end := func() {
-		if l.lent[c] == key {
-			c.Suspend()
-		}
-	}
-	if c.WaitingSince() == 0 { // nothing has been sent
-		end()
-		return
-	}
-	c.AfterReplies(end)
-	l.loop.NewTimer(end).After(lastWord)
-}
-
 // leave ends the connections that clients have to themselves to a server that
 // has lost its shard, and has subscriptions follow.
 func (l *Local) leave(old *server, sh *localShard) {

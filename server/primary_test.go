@@ -183,6 +183,37 @@ func TestBlockingRequestThatIsHeldBackGoesToTheNewPrimary(t *testing.T) {
 	c.expect("*2\r\n$1\r\nl\r\n$1\r\nx\r\n")
 }
 
+// What the last primary answers late does not keep the connection: the transaction
+// after it must not be executed there.
+func TestTransactionDoesNotGoToThePrimaryThatAnsweredLate(t *testing.T) {
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	c := p.dial()
+	if got := c.Do("WATCH", "k"); got != "+OK\r\n" {
+		t.Fatal(got)
+	}
+	c.Send(encode("BLPOP", "l", "0"))
+	redistest.Eventually(t, 30*time.Second, "the client is blocked", func() bool {
+		return strings.Contains(g.Primary.Do("INFO", "clients"), "blocked_clients:1")
+	})
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE") // and the last primary does not know
+	pl.SetView(0, view(g.Replicas[0]))
+	redistest.Eventually(t, 30*time.Second, "writes go to the new one", func() bool {
+		p.dial().Do("SET", "there", "v")
+		return g.Replicas[0].Do("EXISTS", "there") == ":1\r\n"
+	})
+	g.Primary.Do("RPUSH", "l", "x")
+	if got := c.Reply(); got != "*2\r\n$1\r\nl\r\n$1\r\nx\r\n" && !strings.HasPrefix(got, "-UNBLOCKED ") { // that, if all took long
+		t.Errorf("BLPOP: %q", got)
+	}
+	c.Send(encode("MULTI") + encode("SET", "k", "v") + encode("EXEC"))
+	c.expect("+OK\r\n", "+QUEUED\r\n", "*-1\r\n")
+	if got := g.Primary.Do("EXISTS", "k"); got != ":0\r\n" {
+		t.Error("the transaction was executed by the last primary")
+	}
+}
+
 func TestSubscriptionsFollowThePrimary(t *testing.T) {
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)

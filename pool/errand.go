@@ -136,6 +136,16 @@ func (e *errand) park() bool {
 	return true
 }
 
+// parkBehind is park for a request that was sent later than others which may yet
+// come to be parked. Its shard waits.
+func (e *errand) parkBehind() bool {
+	if e.shard.l.loop.Now() >= e.until {
+		return false
+	}
+	e.shard.behind = append(e.shard.behind, e)
+	return true
+}
+
 // giveUp tells the Receiver of the last refusal.
 func (e *errand) giveUp() {
 	if e.probe {

@@ -141,11 +141,18 @@ type Local struct {
 	ears   *ears                       // that listen for changes; nil while nobody tracks
 	hedges hedges
 	reads  func(request []byte) bool // whether a request only reads; nil if nobody knows
+	onLate func()                    // see SetOnLate
 }
 
 // SetReads says how to find out whether a request only reads, so that it may be
 // executed again. It is to be called before the connections are used.
 func (l *Local) SetReads(reads func(request []byte) bool) { l.reads = reads }
+
+// SetOnLate says what is to happen on the loop when a server that has lost its shard
+// takes so long to answer what it was sent that new requests no longer wait: they
+// may now overtake what is under way, so clients of which anything is must send no
+// more until it is answered. It is to be called before the connections are used.
+func (l *Local) SetOnLate(onLate func()) { l.onLate = onLate }
 
 // Owner finds the shard that owns the keys of a request, or of the requests of a
 // unit. It reports false if there are none, or not on one shard. It is called on
@@ -157,7 +164,7 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // Where slots may move, owner is asked who is to get a request that was refused;
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}

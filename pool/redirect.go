@@ -37,7 +37,7 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 	if kind == Demoted && !a.reads && !r.Fenced {
 		c.Doubt()
 	}
-	if !a.reads {
+	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Fenced) {
 		return a.lanes.l.refused(e.shard, e, reply)
 	}
 	// The primary is the one to ask then, and knows better where a slot is.
@@ -54,14 +54,15 @@ func (a *route) Doubtful(_ *pipeline.Conn, r pipeline.Request) bool {
 		return false
 	}
 	e := a.errandOf(r)
-	if a.current() {
+	if a.current() || e.shard.waiting {
 		return e.park()
 	}
 	e.resend()
 	return true
 }
 
-// Unsent is pipeline.Redirector's.
+// Unsent is pipeline.Redirector's. What a server was not sent that has lost its
+// shard goes behind what it was sent, which may still come back.
 func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 	e := a.errandOf(r)
 	e.err = err
@@ -70,8 +71,11 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 	if e.hops > maxHops {
 		return false
 	}
-	if a.current() {
+	switch {
+	case a.current():
 		return e.park()
+	case e.shard.waiting:
+		return e.parkBehind()
 	}
 	e.resend()
 	return true
@@ -88,7 +92,7 @@ func (a *route) Down(_ *pipeline.Conn, err error) {
 // Opened is pipeline.Redirector's.
 func (a *route) Opened(*pipeline.Conn) {
 	sh := a.lanes.l.shards[a.shard]
-	if a.current() && (sh.waiting || sh.spent) && sh.draining == 0 && sh.refusal == nil {
+	if a.current() && (sh.waiting || sh.spent) && !sh.passing && sh.refusal == nil {
 		sh.recovered()
 	}
 }
@@ -237,7 +241,7 @@ func (l *Local) refusedScript(sh *localShard, e *errand, reply []byte) bool {
 	case Demoted:
 		l.suspect(sh, DemotedPrimary)
 	}
-	if sh.waiting && sh.draining == 0 {
+	if sh.waiting && (!sh.passing || kind > Ask) {
 		return e.park() || e.end()
 	}
 	e.end()
@@ -324,54 +328,6 @@ func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
 	to := l.learn(l.addrBeside(from, addr), -1)
 	e.ask(e.lanes.of(to.index)[e.lane])
 	return true
-}
-
-// letPass has new requests for sh wait until those that are under way to the
-// shard that had their slot are answered: they may come here too, and they came
-// first.
-func (sh *localShard) letPass(from *localShard) {
-	if sh.waiting && sh.draining == 0 {
-		return // for its primary
-	}
-	var conns []*pipeline.Conn
-	for _, n := range sh.l.shared {
-		conns = append(conns, n.of(from.index)...)
-	}
-	wait := drainWait
-	if !sh.l.Map().Serves(from.index) {
-		wait = lastWait
-	}
-	if under := sh.underWay(conns); under > 0 {
-		sh.drain(under, wait)
-	}
-}
-
-// drainWait bounds the wait for replies of a server that is no longer the one
-// to ask, and lastWait that for one which has lost everything: perhaps since it
-// hangs, and then others need not.
-const (
-	drainWait = time.Second
-	lastWait  = 100 * time.Millisecond
-)
-
-// drain has everything wait until passed was called so many times, but no longer
-// than that.
-func (sh *localShard) drain(under int, wait time.Duration) {
-	sh.draining += under
-	sh.waiting = true
-	sh.until = sh.l.loop.Now() + int64(wait)
-	sh.timer.Reset(sh.until)
-	sh.setGates()
-}
-
-// passed counts down what drain waits for.
-func (sh *localShard) passed() {
-	if sh.draining == 0 {
-		return // waited for too long
-	}
-	if sh.draining--; sh.draining == 0 {
-		sh.recovered()
-	}
 }
 
 // Redirect tells where a request is to be sent that has a connection to itself

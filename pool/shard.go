@@ -31,14 +31,17 @@ type localShard struct {
 	index int
 	told
 
-	held     bool // writes wait, since the primary is about to change
-	waiting  bool // everything waits, since the primary can't serve now
-	until    int64
-	spent    bool // it has waited in vain: until something changes, requests fail at once
-	parked   []*errand
-	probing  bool // the first of those that were parked is on its way to try the server
-	draining int  // replies of an earlier server that everything waits for
-	timer    *eventloop.Timer
+	held    bool // writes wait, since the primary is about to change
+	waiting bool // everything waits, since the primary can't serve now, or while passing
+	passing bool // new requests let those pass that an earlier server has yet to answer
+	until   int64
+	spent   bool // it has waited in vain: until something changes, requests fail at once
+	parked  []*errand
+	behind  []*errand // those that go behind all that may come to be parked
+	probing bool      // the first of those that were parked is on its way to try the server
+	timer   *eventloop.Timer
+
+	draining int // connections to earlier servers with requests under way
 }
 
 // ErrNoPrimary is the cause of failures of requests that have waited in vain for
@@ -177,7 +180,8 @@ func (sh *localShard) follow(t told) {
 		}
 		return
 	}
-	sh.spent, sh.held = false, false
+	sh.spent, sh.held, sh.passing = false, false, false
+	sh.waiting = true // so that what the old connections give back is parked
 	var retired []*pipeline.Conn
 	for _, n := range sh.l.shared {
 		retired = append(retired, n.aim(sh)...)
@@ -186,26 +190,16 @@ func (sh *localShard) follow(t told) {
 	if old.primary != t.primary {
 		sh.l.leave(old.primary, sh)
 	}
-	switch under := sh.underWay(retired); {
+	sh.underWay(retired)
+	switch {
 	case t.primary == nil && t.refusal == nil:
+		sh.waiting = false
 		sh.wait()
-	case under > 0:
-		sh.drain(under, lastWait)
+	case sh.draining > 0:
+		sh.letPassFor(lastWait)
 	default:
 		sh.recovered()
 	}
-}
-
-// underWay counts the connections on which requests await replies, and has
-// passed called for each when they have them.
-func (sh *localShard) underWay(conns []*pipeline.Conn) (under int) {
-	for _, c := range conns {
-		if c.InFlight() > 0 {
-			under++
-			c.AfterReplies(sh.passed)
-		}
-	}
-	return under
 }
 
 // leave ends the connections that clients have to themselves to a server that
@@ -294,23 +288,31 @@ func (sh *localShard) tick() {
 		return
 	case !sh.waiting:
 		return
-	case now >= sh.until && sh.draining > 0:
-		sh.recovered() // that server hangs; this one need not
+	case now >= sh.until && sh.passing:
+		sh.l.onLate() // that server hangs; this one need not
+		sh.recovered()
 		return
 	case now >= sh.until:
 		sh.giveUp()
 		return
-	case sh.draining > 0:
+	case sh.passing:
 		sh.timer.Reset(sh.until)
 		return
 	}
 	sh.timer.After(retryEvery)
-	if len(sh.parked) == 0 || sh.probing || sh.primary == nil {
+	if sh.probing || sh.primary == nil {
 		return
 	}
-	e := sh.parked[0]
+	line := &sh.parked
+	if len(*line) == 0 {
+		line = &sh.behind
+	}
+	if len(*line) == 0 {
+		return
+	}
+	e := (*line)[0]
 	if c := e.lanes.of(sh.index)[e.lane]; c.Up() {
-		sh.parked = sh.parked[1:]
+		*line = (*line)[1:]
 		sh.probing = true
 		e.probe = true
 		e.send()
@@ -320,10 +322,9 @@ func (sh *localShard) tick() {
 // recovered ends wait: the requests that were parked are sent in their order,
 // before any other.
 func (sh *localShard) recovered() {
-	sh.probing, sh.draining = false, 0
+	sh.probing, sh.passing = false, false
 	sh.timer.Stop()
-	parked := sh.parked
-	sh.parked = nil
+	parked := sh.takeParked()
 	wasWaiting := sh.waiting
 	sh.waiting, sh.spent = false, false
 	for _, e := range parked {
@@ -335,12 +336,18 @@ func (sh *localShard) recovered() {
 	sh.setGates()
 }
 
+// takeParked takes the requests that were parked, in their order.
+func (sh *localShard) takeParked() (parked []*errand) {
+	parked = append(sh.parked, sh.behind...)
+	sh.parked, sh.behind = nil, nil
+	return parked
+}
+
 // giveUp fails the requests that were parked. From here on requests fail at
 // once, until something changes.
 func (sh *localShard) giveUp() {
-	sh.waiting, sh.spent, sh.probing, sh.draining = false, true, false, 0
-	parked := sh.parked
-	sh.parked = nil
+	sh.waiting, sh.spent, sh.probing, sh.passing = false, true, false, false
+	parked := sh.takeParked()
 	sh.setGates()
 	for _, e := range parked {
 		e.giveUp()

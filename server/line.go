@@ -249,7 +249,7 @@ func (s *session) progress() {
 		if int(s.tail-s.head) <= s.window/2 {
 			s.settle()
 		}
-	case s.head == s.tail && (s.closing || s.eof || s.moving != nil):
+	case s.head == s.tail && (s.closing || s.eof || s.moving != nil || s.wary):
 		s.settle()
 	}
 	s.checkOutput()

@@ -38,8 +38,24 @@ type alone struct {
 }
 
 // hold keeps the session from running further requests until release.
-func (s *session) hold()    { s.window = 0 }
-func (s *session) release() { s.window = s.w.conf.ClientPipeline }
+func (s *session) hold() { s.window = 0 }
+
+func (s *session) release() {
+	s.window = s.w.conf.ClientPipeline
+	if s.wary {
+		s.window = 1
+	}
+}
+
+// beWary keeps the session from running further requests until those under way
+// are answered: a server that has lost its shard may yet refuse them, and then
+// they go elsewhere.
+func (s *session) beWary() {
+	if s.head != s.tail {
+		s.wary = true
+		s.window = min(s.window, 1)
+	}
+}
 
 // proceed ends hold, and has the session go on with what waits.
 func (s *session) proceed() {

@@ -134,6 +134,73 @@ func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 	}
 }
 
+// Requests that a primary was sent, and then refuses since it is a replica, go to
+// the new one before what their client has sent since: also if no primary was
+// known for a moment, and if the old one takes long to answer. Others go on then.
+func TestRefusedWritesKeepTheirOrder(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		gap, late bool
+	}{
+		{name: "refused at once"},
+		{name: "no primary for a moment", gap: true},
+		{name: "refused late", late: true},
+		{name: "no primary for a moment, refused late", gap: true, late: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := redistest.StartGroup(t, 1)
+			next := g.Replicas[0]
+			p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Timeout = 20 * time.Second })
+			pl.SetView(0, view(g.Primary))
+			c := p.dial()
+			g.Primary.Do("CLIENT", "PAUSE", "60000", "WRITE")
+			c.Send(encode("APPEND", "a", "1") + encode("GET", "a"))
+			redistest.Eventually(t, 30*time.Second, "it is held back", func() bool {
+				return strings.Contains(g.Primary.Do("INFO", "clients"), "blocked_clients:1")
+			})
+			if tt.gap {
+				pl.SetView(0, pool.View{})
+			}
+			next.Do("REPLICAOF", "NO", "ONE")
+			g.Primary.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(next.Port()))
+			pl.SetView(0, view(next))
+			p.server.Sessions() // every loop has heard of it
+			c.Send(encode("APPEND", "a", "2") + encode("GET", "a") + encode("MGET", "a", "b"))
+			if tt.late {
+				if got := p.dial().Do("SET", "k", "v"); got != "+OK\r\n" {
+					t.Errorf("a client that nothing is under way of: %q", got)
+				}
+				c.quiet()
+			}
+			g.Primary.Do("CLIENT", "UNPAUSE")
+			c.expect(":1\r\n", "$1\r\n1\r\n", ":2\r\n", "$2\r\n12\r\n", "*2\r\n$2\r\n12\r\n$-1\r\n")
+		})
+	}
+}
+
+// A client that had to wait for a late answer then pipelines as before.
+func TestAfterALateAnswerAClientPipelinesAgain(t *testing.T) {
+	answer := make(chan struct{})
+	old := fakeredis.Start(t, fakeredis.Script{fakeredis.Expect("SET", "k", "1"), fakeredis.Wait(answer), fakeredis.Reply("+OK\r\n")})
+	next := fakeredis.Start(t, fakeredis.Script{
+		fakeredis.Expect("SET", "other", "1"), fakeredis.Reply("+OK\r\n"), fakeredis.ExpectAny(3), fakeredis.Reply(strings.Repeat("+OK\r\n", 3)),
+	})
+	p, pl := serveGroup(t, redistest.StartGroup(t, 0), func(c *conf.Pool) { c.Timeout = 20 * time.Second })
+	pl.SetView(0, pool.View{Primary: pool.Member{Addr: old.Addr()}})
+	c := p.dial()
+	c.Send(encode("SET", "k", "1"))
+	old.WaitRequests(1)
+	pl.SetView(0, pool.View{Primary: pool.Member{Addr: next.Addr()}})
+	p.server.Sessions()
+	if got := p.dial().Do("SET", "other", "1"); got != "+OK\r\n" {
+		t.Errorf("a client that nothing is under way of: %q", got)
+	}
+	close(answer)
+	c.expect("+OK\r\n")
+	c.Send(strings.Repeat(encode("SET", "k", "2"), 3))
+	c.expect("+OK\r\n", "+OK\r\n", "+OK\r\n")
+}
+
 func TestBlockedClientsAreToldWhenThePrimaryChanges(t *testing.T) {
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)

@@ -38,7 +38,8 @@ type session struct {
 	targets       int          // clients whose invalidations go to this one
 	interjections []byte       // what is no reply and waits for the end of one
 
-	window int // requests that may be without reply at once; 0 while the session is held
+	window int  // requests that may be without reply at once; 0 while the session is held
+	wary   bool // nothing may overtake what is under way: window is 1 until it is answered
 
 	line       []place // a ring, its size a power of two
 	head, tail uint32  // numbers of the oldest request without a reply and of the next one
@@ -296,6 +297,12 @@ func (s *session) RunDeferred() {
 	}
 	if s.tracking != nil && !s.tracking.flush() || s.interjections != nil && !s.flushInterjections() || s.sub != nil && !s.flushBacklog() {
 		return // the rest of the reply is to come, and will settle again
+	}
+	if s.wary && s.head == s.tail {
+		s.wary = false
+		if s.window > 0 {
+			s.release()
+		}
 	}
 	if s.blocked && !s.closing {
 		if !s.hasRoom() {

@@ -81,6 +81,11 @@ func (w *worker) join(p *pool.Pool) *pool.Local {
 	var local *pool.Local
 	local = p.NewLocal(w.loop, func(m *pool.Map, requests []byte) (int, bool) { return w.ownerOf(local, m, requests) })
 	local.SetReads(w.onlyReads)
+	local.SetOnLate(func() {
+		for _, s := range w.sessionsOf(p.Conf().Name) {
+			s.beWary()
+		}
+	})
 	return local
 }
 

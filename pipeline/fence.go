@@ -129,6 +129,20 @@ func (c *Conn) fenceIsNext() bool {
 	return c.queue.len() > 0 && isFence(c.queue.at(c.queue.head).receiver)
 }
 
+// isFenceAhead tells whether b is the answer to a fence that stands behind a request
+// without a reply: the server has left that request's out.
+func (c *Conn) isFenceAhead(b []byte) bool {
+	if len(b) != len(echoReply)+2*nonceSize+len("\r\n") || !bytes.HasPrefix(b, []byte(echoReply)) || isFence(c.queue.at(c.queue.head).receiver) {
+		return false
+	}
+	for pos := c.queue.head + 1; pos != c.queue.tail; pos++ {
+		if f, ok := c.queue.at(pos).receiver.(*fence); ok {
+			return bytes.Equal(b, f.request[len(echoHead):])
+		}
+	}
+	return false
+}
+
 // Fail is Receiver's.
 func (f *fence) Fail(uint32, *Failure, []byte) { f.recycle() }
 

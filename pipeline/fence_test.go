@@ -52,6 +52,16 @@ func TestNoReplyThatAScriptAddsIsDelivered(t *testing.T) {
 	}
 }
 
+// Nor does a request whose reply the server leaves out get the answer to the fence
+// behind it.
+func TestAnswerToAFenceGoesToNobodyBefore(t *testing.T) {
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.AnswerEcho(), fakeredis.Discard()})
+	r := newRig(t, config(s.Addr()))
+	r.fenced(get("a"))
+	r.expectFailure(1, pipeline.ErrFence, true)
+	r.expectFailure(2, pipeline.ErrFence, true)
+}
+
 // A script that is answered too late is nobody's any more, but what follows its
 // reply is looked at all the same.
 func TestFenceOfAScriptThatTimedOutStillHolds(t *testing.T) {

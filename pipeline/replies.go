@@ -86,6 +86,10 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		c.broken(fmt.Errorf("a reply that nobody asked for: %s", strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
 		return false
 	}
+	if c.fences.open > 0 && c.isFenceAhead(b) {
+		c.broken(ErrFence)
+		return false
+	}
 	if !last {
 		if e := c.queue.at(c.queue.head); e.receiver != nil {
 			c.inTime = true

@@ -148,8 +148,9 @@ func TestOnlyScriptsAreFenced(t *testing.T) {
 	s := startVulnerable(t)
 	p := serve(t, config(t, s.Addr()))
 	c := p.dial()
-	for range 2 {
+	for i := range 2 {
 		c.Do("EVAL", "body", "1", "k")
+		s.WaitRequests(2 * (i + 1)) // the first has a connection to itself, whose ECHO nobody else waits for
 	}
 	c.Do("GET", "k")
 	c.Do("EVALSHA", hashOf("body"), "1", "k")

@@ -155,7 +155,8 @@ func TestEverythingIsInvalidatedWhenAServerIsLost(t *testing.T) {
 	})
 	c.Send(encode("GET", keys[0]))
 	for got := c.Reply(); got != "_\r\n"; got = c.Reply() {
-		if !strings.HasPrefix(got, ">2\r\n$10\r\ninvalidate") {
+		// Each invalidation that came meanwhile has left a reply unread.
+		if !strings.HasPrefix(got, ">2\r\n$10\r\ninvalidate") && !strings.HasPrefix(got, "-ERR ") {
 			t.Fatalf("%q", got)
 		}
 	}

@@ -132,19 +132,21 @@ func (l *Local) takeMap() {
 func (l *Local) replace() {
 	m := l.Map()
 	for _, sh := range l.shards {
-		if !sh.waiting || len(sh.parked) == 0 {
+		if !sh.waiting {
 			continue
 		}
-		var stay []*errand
-		for _, e := range sh.parked {
-			if shard, ok := l.owner(m, e.request); ok && shard != sh.index {
-				e.shard = l.shardAt(shard)
-				e.send()
-			} else {
-				stay = append(stay, e)
+		for _, line := range []*[]*errand{&sh.parked, &sh.behind} {
+			all := *line
+			*line = nil
+			for _, e := range all {
+				if shard, ok := l.owner(m, e.request); ok && shard != sh.index {
+					e.shard = l.shardAt(shard)
+					e.send()
+				} else {
+					*line = append(*line, e)
+				}
 			}
 		}
-		sh.parked = stay
 	}
 	// Sessions wait for connections, not for slots: they look again.
 	for _, sh := range l.shards {

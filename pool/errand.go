@@ -132,8 +132,34 @@ func (e *errand) park() bool {
 		sh.parked = append([]*errand{e}, sh.parked...)
 		return true
 	}
+	sh.parkRetries()
 	sh.parked = append(sh.parked, e)
 	return true
+}
+
+// retry sends a script again after a while, for which nobody else waits.
+func (sh *localShard) retry(e *errand) {
+	sh.retries = append(sh.retries, e)
+	if len(sh.retries) == 1 {
+		sh.retryTimer.After(retryEvery)
+	}
+}
+
+// retryDue sends the scripts again.
+func (sh *localShard) retryDue() {
+	due := sh.retries
+	sh.retries = nil
+	for _, e := range due {
+		e.resend()
+	}
+}
+
+// parkRetries has the scripts that are to be sent again wait with the others, now
+// that these wait, too: they were sent before what comes to be parked from here on.
+func (sh *localShard) parkRetries() {
+	sh.parked = append(sh.parked, sh.retries...)
+	sh.retries = nil
+	sh.retryTimer.Stop()
 }
 
 // parkBehind is park for a request that was sent later than others which may yet

@@ -197,7 +197,7 @@ func (l *Local) Map() *Map {
 // addShard makes this loop's part of one more shard.
 func (l *Local) addShard(index int, t told) {
 	sh := &localShard{l: l, index: index, told: t}
-	sh.timer = l.loop.NewTimer(sh.tick)
+	sh.timer, sh.retryTimer = l.loop.NewTimer(sh.tick), l.loop.NewTimer(sh.retryDue)
 	l.shards = append(l.shards, sh)
 	for _, n := range l.shared {
 		n.add(sh)

@@ -37,7 +37,7 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 	if kind == Demoted && !a.reads && !r.Fenced {
 		c.Doubt()
 	}
-	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Fenced) {
+	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Fenced && !InOwnWords(reply)) {
 		return a.lanes.l.refused(e.shard, e, reply)
 	}
 	// The primary is the one to ask then, and knows better where a slot is.
@@ -257,7 +257,7 @@ func (l *Local) refusedScript(sh *localShard, e *errand, reply []byte) bool {
 			return true
 		}
 	}
-	l.loop.NewTimer(e.resend).After(retryEvery)
+	sh.retry(e)
 	return true
 }
 

@@ -41,6 +41,9 @@ type localShard struct {
 	probing bool      // the first of those that were parked is on its way to try the server
 	timer   *eventloop.Timer
 
+	retries    []*errand // scripts that were refused while nothing waits
+	retryTimer *eventloop.Timer
+
 	draining int // connections to earlier servers with requests under way
 }
 
@@ -182,6 +185,7 @@ func (sh *localShard) follow(t told) {
 	}
 	sh.spent, sh.held, sh.passing = false, false, false
 	sh.waiting = true // so that what the old connections give back is parked
+	sh.parkRetries()
 	var retired []*pipeline.Conn
 	for _, n := range sh.l.shared {
 		retired = append(retired, n.aim(sh)...)

@@ -119,17 +119,22 @@ func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
 	c := p.dial()
-	c.Send(encode("SET", "k", "v"))
-	c.expect("+OK\r\n")
+	script := func(text string) string {
+		return encode("EVAL", "return redis.call('append', KEYS[1], ARGV[1])", "1", "a", text)
+	}
+	c.Send(script("") + encode("SET", "k", "v")) // it is known from now on to be quick
+	c.expect(":0\r\n", "+OK\r\n")
+	redistest.Eventually(t, 30*time.Second, "the replica has it", func() bool { return g.Replicas[0].Do("EXISTS", "k") == ":1\r\n" })
 	// The replica first: a primary that follows one that is no primary is none.
 	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
 	g.Primary.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(g.Replicas[0].Port()))
-	c.Send(encode("APPEND", "a", "1") + encode("GET", "a") + encode("APPEND", "a", "2") + encode("MGET", "a", "b") + encode("MULTI") + encode("APPEND", "a", "3") + encode("EXEC") +
-		encode("MSET", "x", "1", "y", "2") + encode("EVAL", "return redis.call('append', KEYS[1], '4')", "1", "a"))
+	c.Send(script("1") + script("2") + encode("APPEND", "a", "3") + encode("GET", "a") + script("4") + encode("MGET", "a", "b") +
+		encode("MULTI") + encode("APPEND", "a", "5") + encode("EXEC") + encode("MSET", "x", "1", "y", "2") + script("6"))
 	c.quiet()
 	pl.SetView(0, view(g.Replicas[0]))
-	c.expect(":1\r\n", "$1\r\n1\r\n", ":2\r\n", "*2\r\n$2\r\n12\r\n$-1\r\n", "+OK\r\n", "+QUEUED\r\n", "*1\r\n:3\r\n", "+OK\r\n", ":4\r\n")
-	if got := c.Do("GET", "a"); got != "$4\r\n1234\r\n" {
+	c.expect(":1\r\n", ":2\r\n", ":3\r\n", "$3\r\n123\r\n", ":4\r\n", "*2\r\n$4\r\n1234\r\n$-1\r\n",
+		"+OK\r\n", "+QUEUED\r\n", "*1\r\n:5\r\n", "+OK\r\n", ":6\r\n")
+	if got := c.Do("GET", "a"); got != "$6\r\n123456\r\n" {
 		t.Errorf("in the end: %q", got)
 	}
 }

@@ -54,7 +54,9 @@ func TestUnwrittenRequestsGoBehindWrittenOnes(t *testing.T) {
 	p.mu.Unlock()
 
 	got := make(replies, 2)
-	send := func(args ...string) { l.Lanes(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request(args...)), got, 0) }
+	send := func(args ...string) {
+		l.Lanes(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request(args...)), got, 0)
+	}
 	loop.Post(func() { send("APPEND", "k", "1") })
 	old.WaitRequests(1)
 	loop.Post(func() {

@@ -183,6 +183,7 @@ func (sh *localShard) follow(t told) {
 		}
 		return
 	}
+	waited := sh.waiting && !sh.passing
 	sh.spent, sh.held, sh.passing = false, false, false
 	sh.waiting = true // so that what the old connections give back is parked
 	sh.parkRetries()
@@ -196,6 +197,8 @@ func (sh *localShard) follow(t told) {
 	}
 	sh.underWay(retired)
 	switch {
+	case t.primary == nil && t.refusal == nil && waited:
+		// It goes on.
 	case t.primary == nil && t.refusal == nil:
 		sh.waiting = false
 		sh.wait()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,7 +69,21 @@ func TestWaitingForAPrimaryEndsAndThenRequestsFailAtOnce(t *testing.T) {
 	c := p.dial()
 	c.Send(encode("SET", "k", "v"))
 	const none = "-ERR no primary is known: the request was not sent\r\n"
+	answered := make(chan struct{})
+	var told sync.WaitGroup
+	told.Go(func() { // the same again is no reason to wait for longer
+		for {
+			select {
+			case <-answered:
+				return
+			case <-time.After(20 * time.Millisecond):
+				pl.SetView(0, pool.View{})
+			}
+		}
+	})
 	c.expect(none)
+	close(answered)
+	told.Wait()
 	c.Send(encode("SET", "k", "v"))
 	c.expect(none)
 	pl.SetView(0, view(g.Primary))

@@ -156,9 +156,7 @@ func TestSentinelsAddressesAreMapped(t *testing.T) {
 	if got := sentinels[0].Do("SENTINEL", "FAILOVER", "s1"); got != "+OK\r\n" {
 		t.Fatal(got)
 	}
-	redistest.Eventually(t, time.Minute, "the replica is primary", func() bool {
-		return strings.HasPrefix(replica.Do("ROLE"), "*3\r\n$6\r\nmaster")
-	})
+	redistest.Eventually(t, time.Minute, "the replica is primary", replica.IsPrimary)
 	load.Progress(50, time.Minute)
 	load.Finish()
 	checkForwarded(t, map[*redistest.Server]*forwarder{replica: all[replica]})

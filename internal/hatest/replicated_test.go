@@ -83,7 +83,7 @@ func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
 		redistest.Eventually(t, atMost, "a failover begins", func() bool {
 			return r.primary.Do("FAILOVER", "TO", "127.0.0.1", strconv.Itoa(next.Port())) == "+OK\r\n"
 		})
-		redistest.Eventually(t, atMost, "the roles are swapped", func() bool { return isPrimary(t, next) })
+		redistest.Eventually(t, atMost, "the roles are swapped", next.IsPrimary)
 		r.primary = next
 		load.Progress(100, atMost)
 		r.follow(r.servers...)
@@ -145,7 +145,7 @@ func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 		load.Progress(30, atMost)
 		old.Restart()
 		load.Progress(100, atMost)
-		if n := writes(t, old); isPrimary(t, old) && n > 0 {
+		if n := writes(t, old); old.IsPrimary() && n > 0 {
 			t.Errorf("the old primary executed %d writes", n)
 		}
 		r.follow(old)

@@ -214,7 +214,7 @@ func TestPrimaryThatWasAwayGetsNoWrites(t *testing.T) {
 		load.Progress(30, atMost) // it executes what it had got before it stopped
 		before := writes(t, old)
 		load.Progress(100, atMost)
-		if after := writes(t, old); isPrimary(t, old) && after != before {
+		if after := writes(t, old); old.IsPrimary() && after != before {
 			t.Errorf("the old primary executed %d writes after its return", after-before)
 		}
 		if !last {
@@ -228,10 +228,6 @@ func TestPrimaryThatWasAwayGetsNoWrites(t *testing.T) {
 // a server's role end its connections.
 func info(t *testing.T, s *redistest.Server, section string) string {
 	return s.Client().Info(t.Context(), section).Val()
-}
-
-func isPrimary(t *testing.T, s *redistest.Server) bool {
-	return strings.Contains(info(t, s, "replication"), "role:master")
 }
 
 // writes is how many SETs a server has executed.

@@ -35,9 +35,7 @@ func TestSentinelFailoverOverTLS(t *testing.T) {
 	if got := sentinels[0].Do("SENTINEL", "FAILOVER", "s1"); got != "+OK\r\n" {
 		t.Fatal(got)
 	}
-	redistest.Eventually(t, time.Minute, "the replica is primary", func() bool {
-		return strings.HasPrefix(g.Replicas[0].Do("ROLE"), "*3\r\n$6\r\nmaster")
-	})
+	redistest.Eventually(t, time.Minute, "the replica is primary", g.Replicas[0].IsPrimary)
 	load.Progress(50, time.Minute)
 	if report := load.Finish(); len(report.Errors) > 0 {
 		t.Errorf("clients got %v", report.Errors)

@@ -183,6 +183,13 @@ func (s *Server) Client() *redis.Client {
 	return s.client
 }
 
+// IsPrimary tells whether the server says that it is a primary. It is false if there
+// is no answer: Sentinels that change a server's role end its connections.
+func (s *Server) IsPrimary() bool {
+	role, err := s.Client().Do(s.t.Context(), "ROLE").Slice()
+	return err == nil && len(role) > 0 && role[0] == "master"
+}
+
 // Do sends one request on a new connection, which is authenticated first if the
 // server has a password, and returns the reply as it came over the wire, error
 // replies included. It fails the test when there is no whole reply.

@@ -186,8 +186,8 @@ func (s *Server) Client() *redis.Client {
 // IsPrimary tells whether the server says that it is a primary. It is false if there
 // is no answer: Sentinels that change a server's role end its connections.
 func (s *Server) IsPrimary() bool {
-	role, err := s.Client().Do(s.t.Context(), "ROLE").Slice()
-	return err == nil && len(role) > 0 && role[0] == "master"
+	reply, err := s.ask("ROLE")
+	return err == nil && strings.HasPrefix(reply, "*3\r\n$6\r\nmaster\r\n")
 }
 
 // Do sends one request on a new connection, which is authenticated first if the
@@ -195,19 +195,23 @@ func (s *Server) IsPrimary() bool {
 // replies included. It fails the test when there is no whole reply.
 func (s *Server) Do(args ...string) string {
 	s.t.Helper()
-	c, err := dial("tcp", s.Addr(), startTimeout)
-	if err != nil {
-		s.t.Fatalf("connection to %s: %v", s.Addr(), err)
-	}
-	defer c.conn.Close()
-	if s.password != "" {
-		if reply, err := c.exchange("AUTH", s.password); err != nil || reply != "+OK\r\n" {
-			s.t.Fatalf("AUTH at %s: %q, %v", s.Addr(), reply, err)
-		}
-	}
-	reply, err := c.exchange(args...)
+	reply, err := s.ask(args...)
 	if err != nil {
 		s.t.Fatalf("reply of %s to %q: %q, %v", s.Addr(), args, reply, err)
 	}
 	return reply
+}
+
+func (s *Server) ask(args ...string) (reply string, err error) {
+	c, err := dial("tcp", s.Addr(), startTimeout)
+	if err != nil {
+		return "", err
+	}
+	defer c.conn.Close()
+	if s.password != "" {
+		if reply, err := c.exchange("AUTH", s.password); err != nil || reply != "+OK\r\n" {
+			return reply, fmt.Errorf("AUTH was not taken: %v", err)
+		}
+	}
+	return c.exchange(args...)
 }

@@ -34,7 +34,7 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 		return false
 	}
 	e := a.errandOf(r)
-	if kind == Demoted && !a.reads && !r.Fenced {
+	if kind == Demoted && !a.reads && (!r.Fenced || a.confirmed(e, reply)) {
 		c.Doubt()
 	}
 	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Fenced && !InOwnWords(reply)) {
@@ -45,6 +45,12 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 	e.hops++
 	e.resend()
 	return true
+}
+
+// confirmed tells whether a script's refusal says what is known without it, so that
+// others may be held up by it who are held up already.
+func (a *route) confirmed(e *errand, reply []byte) bool {
+	return InOwnWords(reply) && (e.shard.waiting || !a.current())
 }
 
 // Doubtful is pipeline.Redirector's: what only reads is executed again, behind

@@ -158,14 +158,20 @@ func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 // the new one before what their client has sent since: also if no primary was
 // known for a moment, and if the old one takes long to answer. Others go on then.
 func TestRefusedWritesKeepTheirOrder(t *testing.T) {
+	const script = "return redis.call('append', KEYS[1], ARGV[1])"
+	appends := map[string][]string{"command": {"APPEND", "a"}, "script": {"EVAL", script, "1", "a"}}
 	for _, tt := range []struct {
 		name      string
 		gap, late bool
+		by        string
 	}{
-		{name: "refused at once"},
-		{name: "no primary for a moment", gap: true},
-		{name: "refused late", late: true},
-		{name: "no primary for a moment, refused late", gap: true, late: true},
+		{name: "refused at once", by: "command"},
+		{name: "no primary for a moment", gap: true, by: "command"},
+		{name: "refused late", late: true, by: "command"},
+		{name: "no primary for a moment, refused late", gap: true, late: true, by: "command"},
+		{name: "script refused at once", by: "script"},
+		{name: "no primary for a moment, script refused", gap: true, by: "script"},
+		{name: "script refused late", late: true, by: "script"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := redistest.StartGroup(t, 1)
@@ -173,8 +179,10 @@ func TestRefusedWritesKeepTheirOrder(t *testing.T) {
 			p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Timeout = 20 * time.Second })
 			pl.SetView(0, view(g.Primary))
 			c := p.dial()
+			add := func(text string) string { return encode(append(appends[tt.by], text)...) }
+			c.Do("EVAL", script, "1", "before", "") // it is known from now on to be quick
 			g.Primary.Do("CLIENT", "PAUSE", "60000", "WRITE")
-			c.Send(encode("APPEND", "a", "1") + encode("GET", "a"))
+			c.Send(add("1") + encode("GET", "a"))
 			redistest.Eventually(t, 30*time.Second, "it is held back", func() bool {
 				return strings.Contains(g.Primary.Do("INFO", "clients"), "blocked_clients:1")
 			})
@@ -185,7 +193,7 @@ func TestRefusedWritesKeepTheirOrder(t *testing.T) {
 			g.Primary.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(next.Port()))
 			pl.SetView(0, view(next))
 			p.server.Sessions() // every loop has heard of it
-			c.Send(encode("APPEND", "a", "2") + encode("GET", "a") + encode("MGET", "a", "b"))
+			c.Send(add("2") + encode("GET", "a") + encode("MGET", "a", "b"))
 			if tt.late {
 				if got := p.dial().Do("SET", "k", "v"); got != "+OK\r\n" {
 					t.Errorf("a client that nothing is under way of: %q", got)

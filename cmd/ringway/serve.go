@@ -54,9 +54,18 @@ func runServe(s streams, args []string) int {
 func interruptible() (context.Context, context.CancelFunc) {
 	// Whoever reads the log may go away, and the proxy must outlive that.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals) // before anybody can see that the first has come
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // serve runs a proxy until ctx is done and its clients have been answered. When

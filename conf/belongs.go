@@ -24,6 +24,7 @@ var belongs = map[string][]string{
 	"default_server":       {Static, Replicated, Sentinel},
 	"auto_eject_hosts":     {Static},
 	"eject":                {Static},
+	"merge_sets":           {Static},
 	"server_retry_timeout": {Static},
 	"read_from":            {Replicated, Sentinel, Cluster},
 	"max_replica_lag":      {Replicated, Sentinel, Cluster},

@@ -156,6 +156,7 @@ redis_auth = "secret"
 redis_user = "u"
 resolve_interval = "23s"
 redis_db = 0
+merge_sets = false
 preconnect = true
 auto_eject_hosts = true
 server_connections = 19

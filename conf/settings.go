@@ -60,6 +60,7 @@ var poolSettings = []setting[Pool]{
 	{"redis_db", func(v *value, p *Pool) { v.integer(&p.RedisDB, 0, math.MaxInt32) }},
 	{"acl_users", func(v *value, p *Pool) { v.integer(&p.ACLUsers, 0, 1<<10) }},
 	{"databases", func(v *value, p *Pool) { v.integer(&p.Databases, 1, 1<<16) }},
+	{"merge_sets", func(v *value, p *Pool) { v.boolean(&p.MergeSets) }},
 	{"preconnect", func(v *value, p *Pool) { v.boolean(&p.Preconnect) }},
 	{"auto_eject_hosts", func(v *value, p *Pool) { v.boolean(&p.AutoEjectHosts) }},
 	{"eject", setEject},

@@ -24,6 +24,7 @@ func TestNothingIsAllocatedPerRequest(t *testing.T) {
 		{"pipeline", strings.Repeat(encode("GET", "a")+encode("SET", "b", value)+encode("GET", "c")+encode("GET", "d"), 64),
 			strings.Repeat(bulk+"+OK\r\n"+bulk+bulk, 64)},
 		{"MGET over four servers", encode("MGET", "a", "b", "c", "d", "e", "f", "g", "h"), "*8\r\n" + strings.Repeat(bulk, 8)},
+		{"SETs that are merged", strings.Repeat(encode("SET", "a", value)+encode("SET", "b", value), 32), strings.Repeat("+OK\r\n", 64)},
 		{"MSET over four servers", encode("MSET", "a", value, "b", value, "c", value, "d", value), "+OK\r\n"},
 		{"EXISTS over four servers", encode("EXISTS", "a", "b", "c", "d"), ":4\r\n"},
 		{"PING", encode("PING"), "+PONG\r\n"},

@@ -112,6 +112,11 @@ func (d *differential) round(n int) {
 				requests = append(requests, args)
 				text.WriteString(g.text(args))
 			}
+			for rnd.IntN(30) == 0 || len(requests) > 0 && requests[len(requests)-1][0] == "SET" && rnd.IntN(4) > 0 {
+				args := []string{"SET", g.argument("key"), g.value()} // runs of them, which are merged
+				requests = append(requests, args)
+				text.WriteString(encode(args...))
+			}
 		}
 		if transaction {
 			requests = append(requests, []string{g.pick("EXEC", "EXEC", "DISCARD")})

@@ -6,7 +6,7 @@ import (
 )
 
 // maxRow is how many keys are placed together.
-const maxRow = 16
+const maxRow = 64
 
 // row is plain requests that stand one behind the other in what a client sent.
 // All their keys are placed before the first of them is sent: the hash of a key
@@ -19,6 +19,8 @@ type row struct {
 	commands [maxRow]*command.Command
 	keys     [maxRow][]byte
 	places   [maxRow]int
+	plainSet [maxRow]bool
+	sets     int // plain ones
 }
 
 // lookUp finds the command of the parser's request, as command.Lookup does. One
@@ -57,6 +59,11 @@ func (s *session) runRow(b []byte, size int, cmd *command.Command) (n int, ok bo
 	row, m := &s.w.row, s.local.Map()
 	count := s.fillRow(b, size, cmd)
 	m.Places(row.keys[:count], row.places[:count])
+	if row.sets > 1 && s.merger != nil {
+		if n, ok := s.runMerging(m, count); ok {
+			return n, true
+		}
+	}
 	for i, request := range row.requests[:count] {
 		s.ran = uint16(row.commands[i].ID) + 1
 		if !s.forwardTo(row.commands[i], m.ShardAt(row.places[i]), request) {
@@ -74,8 +81,12 @@ func (s *session) runRow(b []byte, size int, cmd *command.Command) (n int, ok bo
 // returns how many there are.
 func (s *session) fillRow(b []byte, size int, cmd *command.Command) (count int) {
 	row, parser := &s.w.row, &s.w.parser
+	row.sets = 0
 	for cmd != nil {
 		row.requests[count], row.commands[count], row.keys[count] = b[:size], cmd, parser.Args[cmd.SoleKey]
+		if row.plainSet[count] = isPlainSet(cmd, row.requests[count]); row.plainSet[count] {
+			row.sets++
+		}
 		count++
 		if b = b[size:]; count == maxRow || len(b) == 0 {
 			break

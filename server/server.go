@@ -39,6 +39,8 @@ type Server struct {
 	clients    atomic.Int64 // over all pools
 	nextID     atomic.Uint64
 
+	refusedMerging sync.Map // pools and servers of which it was logged that SETs are not merged
+
 	idleWorkers chan struct{} // draining: one for each worker that has no session left; never closed
 	accepting   sync.WaitGroup
 	loops       sync.WaitGroup

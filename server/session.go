@@ -54,6 +54,8 @@ type session struct {
 	silent bool // none does: CLIENT REPLY OFF
 	skip   int  // CLIENT REPLY SKIP: requests, the current one included, until muting ends
 
+	merger *merger // nil if SETs are not merged
+
 	readsApart bool // reads may take other connections than writes
 
 	user  pool.User // the ACL user that the client is; the zero value for the pool's own
@@ -79,6 +81,7 @@ func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 	s := &session{
 		w: w, local: local, info: info, policy: w.policyOf(local), average: firstAverage,
 		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline, readsApart: local.Follows(),
+		merger: w.mergers[local.Conf().Name],
 	}
 	s.db = local.Conf().RedisDB
 	s.speak(resp.RESP2)
@@ -155,6 +158,12 @@ func (s *session) hasRoom() bool {
 	}
 	waiting := s.conn.Waiting() + s.earlyLive + s.far
 	return unanswered < 2 && waiting == 0 || waiting+unanswered*s.average < int(s.w.conf.ClientOutput)
+}
+
+// hasRoomFor tells whether so many requests may be taken at once.
+func (s *session) hasRoomFor(n int) bool {
+	unanswered := int(s.tail-s.head) + n
+	return unanswered <= s.window && s.conn.Waiting()+s.earlyLive+s.far+unanswered*s.average < int(s.w.conf.ClientOutput)
 }
 
 // refuse answers a request that broke the protocol. Everything before it is

@@ -24,6 +24,7 @@ type worker struct {
 	scripts  map[string]*scriptMemory // by the pool's name
 	trackers map[string]*tracker      // by the pool's name
 	learnt   map[string]*learnt       // by the pool's name
+	mergers  map[string]*merger       // by the pool's name; nil where SETs are not merged
 	sessions []*session
 
 	// Scratch.
@@ -61,12 +62,13 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		},
 		locals:  map[string]*pool.Local{},
 		unrest:  map[string]*unrest{},
-		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{},
+		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{},
 		scratch: make([]byte, 0, 1<<10),
 		failure: make([]byte, 0, 256),
 	}
 	for _, p := range srv.pools {
 		w.locals[p.Conf().Name] = w.join(p)
+		w.mergers[p.Conf().Name] = w.newMerger(w.locals[p.Conf().Name])
 		w.unrest[p.Conf().Name] = newUnrest()
 		w.scripts[p.Conf().Name] = newScriptMemory()
 		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])

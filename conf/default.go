@@ -53,7 +53,7 @@ func DefaultPool(name string) Pool {
 		Databases:          1,           // each costs connections
 		Preconnect:         false,       // twemproxy's
 		AutoEjectHosts:     false,       // twemproxy's: right for data, wrong for caches
-		MergeSets:          true,
+		MergeSets:          true,         // spares servers half of the work, and clients see no difference
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
 		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default
 		ServerRetryTimeout: 30 * time.Second, // twemproxy's

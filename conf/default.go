@@ -45,15 +45,15 @@ func DefaultPool(name string) Pool {
 		HashTag:        "",         // twemproxy's
 		HashSignedChar: true,       // x86 builds, which nearly all fleets run
 
-		Timeout:            0,           // twemproxy's: none
-		ConnectTimeout:     time.Second, // one lost SYN is not sent again before that
-		TCPKeepAlive:       false,       // twemproxy's
-		RedisDB:            0,           // the only one that nearly everybody uses
-		ACLUsers:           0,           // twemproxy's
-		Databases:          1,           // each costs connections
-		Preconnect:         false,       // twemproxy's
-		AutoEjectHosts:     false,       // twemproxy's: right for data, wrong for caches
-		MergeSets:          true,         // spares servers half of the work, and clients see no difference
+		Timeout:            0,                // twemproxy's: none
+		ConnectTimeout:     time.Second,      // one lost SYN is not sent again before that
+		TCPKeepAlive:       false,            // twemproxy's
+		RedisDB:            0,                // the only one that nearly everybody uses
+		ACLUsers:           0,                // twemproxy's
+		Databases:          1,                // each costs connections
+		Preconnect:         false,            // twemproxy's
+		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches
+		MergeSets:          true,             // spares servers half of the work, and clients see no difference
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
 		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default
 		ServerRetryTimeout: 30 * time.Second, // twemproxy's

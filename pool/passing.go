@@ -12,7 +12,8 @@ import (
 
 // passingTime bounds the wait for replies of a server that is no longer the one
 // to ask, and lastWait that for one which has lost everything: perhaps since it
-// hangs, and then others need not.
+// hangs, and then others need not. After that only those wait of whom anything is
+// under way (SetOnLate).
 const (
 	passingTime = time.Second
 	lastWait    = 100 * time.Millisecond

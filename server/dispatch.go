@@ -94,7 +94,11 @@ func (s *session) sendRead(shard int, raw []byte) bool {
 }
 
 func (s *session) sendOver(conn *pipeline.Conn, raw []byte) {
-	number := s.push()
+	s.sendAs(s.push(), conn, raw)
+}
+
+// sendAs sends the request that has the given number in the line.
+func (s *session) sendAs(number uint32, conn *pipeline.Conn, raw []byte) {
 	if f := conn.Send(raw, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}

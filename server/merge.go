@@ -39,7 +39,6 @@ func isPlainSet(cmd *command.Command, request []byte) bool {
 
 // merger is what one loop knows of merging SETs in a pool.
 type merger struct {
-	w       *worker
 	answers []mergeAnswer // of each shard
 	spare   []*merged
 
@@ -47,7 +46,6 @@ type merger struct {
 	groups  []setGroup
 	groupOf [maxRow]int16 // of each request; noGroup for those that are sent as they are
 	next    [maxRow]uint8 // for each request, the next of its group
-	bytes   []byte        // scratch
 }
 
 // mergeAnswer is what a shard's server has said to MSET.
@@ -69,12 +67,13 @@ type setGroup struct {
 }
 
 // newMerger returns what a loop needs to merge the SETs of a pool, or nil if that
-// is not wanted.
-func (w *worker) newMerger(local *pool.Local) *merger {
-	if !local.Conf().MergeSets || local.Follows() {
+// is not wanted, or not safe: an ACL user may be allowed some keys only, of which
+// the first MSET need not tell anything.
+func newMerger(local *pool.Local) *merger {
+	if !local.Conf().MergeSets || local.Follows() || local.Conf().RedisUser != "" {
 		return nil
 	}
-	return &merger{w: w, answers: make([]mergeAnswer, local.Shards())}
+	return &merger{answers: make([]mergeAnswer, local.Shards())}
 }
 
 // runMerging runs the worker's row, whose keys are placed, and returns the bytes of
@@ -93,9 +92,7 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 		n += len(request)
 		switch g := mg.groupOf[i]; {
 		case g == noGroup || mg.groups[g].count == 1:
-			if f := s.to(m.ShardAt(row.places[i])).Send(request, s, first+uint32(i)); f != nil {
-				s.finish(first+uint32(i), f.AppendReply(s.w.failure[:0]))
-			}
+			s.sendAs(first+uint32(i), s.to(m.ShardAt(row.places[i])), request)
 		case int(mg.groups[g].first) == i:
 			asks = mg.send(s, &mg.groups[g], first) || asks
 		}
@@ -235,7 +232,7 @@ func (x *merged) Reply(_ uint32, b []byte, last bool) {
 		x.mg.answers[x.shard] = notAsked
 	}
 	if refused && x.request != nil {
-		x.each(x.request, x.sendSet)
+		x.each(x.request, func(number uint32, set []byte) { x.s.sendAs(number, x.s.to(x.shard), set) })
 	} else {
 		for _, set := range x.sets {
 			x.s.Reply(set.number, b, last)
@@ -244,13 +241,6 @@ func (x *merged) Reply(_ uint32, b []byte, last bool) {
 	x.begun = true
 	if last {
 		x.recycle()
-	}
-}
-
-// sendSet sends one of the SETs by itself.
-func (x *merged) sendSet(number uint32, request []byte) {
-	if f := x.s.to(x.shard).Send(request, x.s, number); f != nil {
-		x.s.finish(number, f.AppendReply(x.s.w.failure[:0]))
 	}
 }
 
@@ -273,8 +263,8 @@ func (x *merged) each(mset []byte, fn func(number uint32, request []byte)) {
 	}
 	for _, set := range x.sets {
 		if mset != nil {
-			x.mg.bytes = append(append(x.mg.bytes[:0], setHead...), mset[off:][:set.size]...)
-			request, off = x.mg.bytes, off+int(set.size)
+			request = append(append(request[:0], setHead...), mset[off:][:set.size]...)
+			off += int(set.size)
 		}
 		fn(set.number, request)
 	}

@@ -48,8 +48,8 @@ func (s *session) release() {
 }
 
 // beWary keeps the session from running further requests until those under way
-// are answered: a server that has lost its shard may yet refuse them, and then
-// they go elsewhere.
+// are answered: a server may yet refuse them, and then they are sent otherwise, or
+// elsewhere.
 func (s *session) beWary() {
 	if s.head != s.tail {
 		s.wary = true

@@ -68,7 +68,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 	}
 	for _, p := range srv.pools {
 		w.locals[p.Conf().Name] = w.join(p)
-		w.mergers[p.Conf().Name] = w.newMerger(w.locals[p.Conf().Name])
+		w.mergers[p.Conf().Name] = newMerger(w.locals[p.Conf().Name])
 		w.unrest[p.Conf().Name] = newUnrest()
 		w.scripts[p.Conf().Name] = newScriptMemory()
 		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])

@@ -130,7 +130,7 @@ func (o *options) builds() []ringwayBuild {
 	var all []ringwayBuild
 	for _, b := range o.ringway {
 		for _, n := range o.loops {
-			all = append(all, ringwayBuild{Name: fmt.Sprintf("%s-%dloops", b.Name, n), Path: b.Path, Loops: n})
+			all = append(all, ringwayBuild{Name: b.Name + loopsSuffix(n), Path: b.Path, Loops: n})
 		}
 	}
 	return all

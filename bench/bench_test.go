@@ -72,6 +72,25 @@ func TestTinyRunLeavesEveryKindOfResult(t *testing.T) {
 	}
 }
 
+func TestOpenLoopsAreMeasuredForLonger(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "r.json")
+	code, stdout, stderr := run(t, append([]string{"--only", "^get-c50-p1$|^open-get-half-p1$", "--backend", "null", "--targets", "direct", "--base", "direct", "--json", file}, small...)...)
+	if code != exitOK {
+		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	rep, err := ReadReport(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := func(name string) float64 {
+		m := rep.row(name).result(nameDirect).Median
+		return m.Requests / m.RPS
+	}
+	if closed, open := took("get-c50-p1"), took("open-get-half-p1"); open < 2*closed {
+		t.Errorf("measured for %.3f s, and the open loop for %.3f s", closed, open)
+	}
+}
+
 func TestProxiesInFrontOfRedisAnswerRightly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts redis-server and proxies")

@@ -49,6 +49,9 @@ type ringwayBuild struct {
 	Loops int // 0 leaves it to the binary
 }
 
+// loopsSuffix ends the name of a build that is measured with n loops.
+func loopsSuffix(n int) string { return fmt.Sprintf("-%dloops", n) }
+
 // startFleet starts servers and targets, leaving out what it cannot find. It
 // fails only where nothing could be measured. The caller closes the fleet.
 func startFleet(o fleetOptions) (f *fleet, err error) {

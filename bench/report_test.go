@@ -115,6 +115,34 @@ func TestVerdictsCompareMedians(t *testing.T) {
 	f("open-get-half-p1 p99", 1.5, false)
 }
 
+func TestTwoLoopsAreComparedWithOneOfTheSameBuild(t *testing.T) {
+	rep := exampleReport()
+	names := []string{"ringway-old" + loopsSuffix(1), "ringway-old" + loopsSuffix(2), "ringway-new" + loopsSuffix(1), "ringway-new" + loopsSuffix(2)}
+	for _, row := range rep.Rows {
+		for i, cpu := range []float64{4, 4.8, 2, 2.2} {
+			row.Results[i].Target, row.Results[i].Median.CPU = names[i], cpu
+		}
+	}
+	f := func(name string, want float64, met bool) {
+		t.Helper()
+		for _, v := range rep.verdicts(name) {
+			if v.Base == "of "+nameOneLoop && v.Row == "get-c50-p1" {
+				if v.Met != met || v.Got < want-0.001 || v.Got > want+0.001 {
+					t.Errorf("%s: got %+v, want %.2f, met %v", name, v, want, met)
+				}
+				return
+			}
+		}
+		if want != 0 {
+			t.Errorf("%s is not compared with one loop", name)
+		}
+	}
+	f(names[0], 0, false)
+	f(names[1], 1.2, false)
+	f(names[2], 0, false)
+	f(names[3], 1.1, true)
+}
+
 func TestGoBenchLinesAreOnePerRound(t *testing.T) {
 	var b bytes.Buffer
 	if err := exampleReport().WriteGoBench(&b); err != nil {

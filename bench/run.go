@@ -141,12 +141,14 @@ func (r *runner) once(ctx context.Context, w Workload, t *Target) (*outcome, Sam
 		return nil, Sample{}, err
 	}
 	t.resetPeak()
+	tm := r.timing
+	tm.Window *= time.Duration(max(1, w.Windows))
 	var out *outcome
 	var err error
 	if w.RealClient {
-		out, err = runRealClient(ctx, w, t, r.timing, r.seed)
+		out, err = runRealClient(ctx, w, t, tm, r.seed)
 	} else {
-		out, err = runLoad(ctx, w, t, r.threads, r.timing, r.seed)
+		out, err = runLoad(ctx, w, t, r.threads, tm, r.seed)
 	}
 	if err != nil {
 		return nil, Sample{}, err

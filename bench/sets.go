@@ -53,8 +53,8 @@ func standardSet() []Workload {
 // at a time and at its best.
 func openLoops() []Workload {
 	return []Workload{
-		{Op: OpGet, RateOf: "get-c50-p1", RateShare: 0.5, Name: "open-get-half-p1"},
-		{Op: OpGet, RateOf: "get-c50-p64", RateShare: 0.5, Name: "open-get-half-p64"},
+		{Op: OpGet, RateOf: "get-c50-p1", RateShare: 0.5, Name: "open-get-half-p1", Windows: 3},
+		{Op: OpGet, RateOf: "get-c50-p64", RateShare: 0.5, Name: "open-get-half-p64", Windows: 3},
 	}
 }
 

@@ -61,6 +61,10 @@ type Workload struct {
 	RateOf    string  `json:"rate_of,omitempty"`
 	RateShare float64 `json:"rate_share,omitempty"`
 
+	// Windows is how many times as long as others the workload is measured; default 1. A stall of a few
+	// milliseconds is a large part of one window, and all that p99 would tell.
+	Windows int `json:"windows,omitempty"`
+
 	// RealClient runs the load through go-redis instead of the generator.
 	RealClient bool `json:"real_client,omitempty"`
 	// Null also runs the workload against the null server, to see what the generator itself can do.

@@ -5,16 +5,25 @@ import (
 	"strconv"
 )
 
-// A key is "bench:SSSSSSS:KKKKKKKK": the size of its value and its number, both
-// in decimal. A value is its header "KKKKKKKK:SSSSSSS" over and over, cut to
-// its size; so every value names its key and its length, every 16 bytes of it
-// can be checked on their own, and a value of another key or of another size
-// is found wherever the swap happened.
+// A key is "bench:SSSSSSS:KKKKKKKK": the size of its value and its number
+// (keyNumber), both in decimal. A value is its header "KKKKKKKK:SSSSSSS" over
+// and over, cut to its size; so every value names its key and its length, every
+// 16 bytes of it can be checked on their own, and a value of another key or of
+// another size is found wherever the swap happened.
 const (
 	keyLen    = 22
 	headerLen = 16
 	crlf      = "\r\n"
 )
+
+// keyNumber returns the number that the i-th key of a workload goes by, below
+// 10^8 and another one for each i below that. Numbers that differ in their last
+// digits only lie side by side on a ring of FNV hashes: of the keys 0 to 255 two
+// of four servers would hold all, of 0 to 63 one, and that server would be measured.
+func keyNumber(i int) int {
+	const spread = 61803399 // no factor in common with 10^8
+	return int(int64(i) * spread % 100_000_000)
+}
 
 // putDecimal writes n in decimal over the whole of b, with leading zeros.
 func putDecimal(b []byte, n int) {

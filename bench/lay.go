@@ -28,7 +28,7 @@ func layValues(ctx context.Context, w Workload, t *Target) error {
 		out = out[:0]
 		n := min(batch, w.Keys-k)
 		for i := range n {
-			out = enc.appendRequest(out, OpSet, []uint32{uint32(k + i)})
+			out = enc.appendRequest(out, OpSet, []uint32{uint32(keyNumber(k + i))})
 		}
 		if _, err := conn.Write(out); err != nil {
 			return fmt.Errorf("%s: %w", t.Name, err)

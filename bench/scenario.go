@@ -119,7 +119,7 @@ func sendBurst(conn net.Conn, w Workload) error {
 	enc, buf := newEncoder(w), bufio.NewWriterSize(conn, 1<<16)
 	var req []byte
 	for i := range burstSets {
-		req = enc.appendRequest(req[:0], OpSet, []uint32{uint32(i % w.Keys)})
+		req = enc.appendRequest(req[:0], OpSet, []uint32{uint32(keyNumber(i % w.Keys))})
 		if _, err := buf.Write(req); err != nil {
 			return err
 		}

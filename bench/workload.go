@@ -171,7 +171,7 @@ func (w Workload) open() bool { return w.Rate > 0 || w.RateOf != "" }
 // clients and fanouts do not fall into step with it.
 const drawLen = 131071
 
-// drawKeys prepares the sequence of keys that a generator walks in a circle:
+// drawKeys prepares the sequence of keys' numbers that a generator walks in a circle:
 // drawing a Zipf key costs more than the request it is for, so it is not done
 // while a run is being measured.
 func (w Workload) drawKeys(seed uint64) []uint32 {
@@ -182,12 +182,12 @@ func (w Workload) drawKeys(seed uint64) []uint32 {
 		// Rank and key number must not go together: numbers near each other would be the hot ones.
 		perm := r.Perm(w.Keys)
 		for i := range keys {
-			keys[i] = uint32(perm[z.Uint64()])
+			keys[i] = uint32(keyNumber(perm[z.Uint64()]))
 		}
 		return keys
 	}
 	for i := range keys {
-		keys[i] = uint32(r.IntN(w.Keys))
+		keys[i] = uint32(keyNumber(r.IntN(w.Keys)))
 	}
 	return keys
 }

@@ -2,8 +2,12 @@ package bench
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"ringway/hashring"
 )
 
 func TestWorkloadDefaults(t *testing.T) {
@@ -73,9 +77,35 @@ func TestSetsHoldEveryGoal(t *testing.T) {
 	}
 }
 
+func TestKeysOfEveryWorkloadSpreadOverTheServers(t *testing.T) {
+	var servers []hashring.Server
+	for i := range serversInRing {
+		servers = append(servers, hashring.Server{Name: fmt.Sprintf("server%d", i+1), Weight: 1})
+	}
+	ring, err := hashring.New(hashring.Config{Hash: "fnv1a_64", Distribution: "ketama", Servers: servers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range standardSet() {
+		w = w.withDefaults()
+		held, seen := make([]int, serversInRing), make(map[string]bool)
+		for i := range w.Keys {
+			key := appendKey(nil, keyNumber(i), w.Value)
+			held[ring.Index(key)]++
+			seen[string(key)] = true
+		}
+		if least, even := slices.Min(held), w.Keys/serversInRing; least < even*2/3 {
+			t.Errorf("%s: of %d keys the servers hold %v", w.Name, w.Keys, held)
+		}
+		if len(seen) != w.Keys {
+			t.Errorf("%s: %d different keys of %d", w.Name, len(seen), w.Keys)
+		}
+	}
+}
+
 func TestZipfKeysAreSkewedAndEvenOnesAreNot(t *testing.T) {
 	hottest := func(w Workload) float64 {
-		counts := make([]int, w.Keys)
+		counts := make(map[uint32]int)
 		most := 0
 		for _, k := range w.drawKeys(1) {
 			counts[k]++

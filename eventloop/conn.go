@@ -44,7 +44,7 @@ type Conn struct {
 
 	handing   bool     // the handler is looking at in
 	dirty     bool     // in loop.dirty or loop.last
-	last      bool     // written after others
+	answers   bool     // the peer answers what it is sent; see Answers
 	more      bool     // the handler will add to the output soon
 	held      bool     // output was held back at the end of the last turn
 	readsMuch bool     // the last read would have filled a part of the loop's read buffer
@@ -116,12 +116,13 @@ func (c *Conn) releaseBuffers() {
 	c.in, c.inOff, c.out, c.outOff = nil, 0, nil, 0
 }
 
-// WriteLast has the connection's output written after that of others. It is for
-// a peer that will answer: the later it starts to, the more of its answers, and
-// of its peers', are there when the loop looks next. So much output that a write
-// of its own is no loss leaves after the event that brought it, for the peer to
-// begin while the loop is at the next.
-func (c *Conn) WriteLast() { c.last = true }
+// Answers tells that the peer answers what is written to it: its output is
+// written after that of others, for the later it starts to answer, the more of
+// its answers, and of its peers', are there when the loop looks next; and more
+// of them is read at once than of requests. So much output that a write of its
+// own is no loss leaves after the event that brought it, for the peer to begin
+// while the loop is at the next.
+func (c *Conn) Answers() { c.answers = true }
 
 // fullOutput is that much: what Redis reads at most before it answers
 // (PROTO_IOBUF_LEN), so that a larger write saves neither side a system call.
@@ -212,7 +213,7 @@ func (c *Conn) markDirty() {
 		return
 	}
 	c.dirty = true
-	if c.last {
+	if c.answers {
 		c.loop.last = append(c.loop.last, c)
 		return
 	}
@@ -231,7 +232,7 @@ func (c *Conn) growOut(n int) {
 			return
 		}
 	}
-	if c.last && c.Waiting()+n > fullOutput {
+	if c.answers && c.Waiting()+n > fullOutput {
 		c.loop.full = append(c.loop.full, c)
 	}
 	c.out = c.loop.bufs.grow(c.out, n)
@@ -332,11 +333,14 @@ func (c *Conn) ready(ev event) {
 
 func (c *Conn) read() {
 	if c.Unread() == 0 {
-		l := c.loop
-		n, err := read(c.fd, l.readBuf)
+		b := c.loop.readBuf
+		if !c.answers {
+			b = b[:requestsSize]
+		}
+		n, err := read(c.fd, b)
 		c.readsMuch = n >= partSize
 		if n > 0 {
-			c.handOverRead(l.readBuf[:n])
+			c.handOverRead(b[:n])
 			return
 		}
 		c.ended(n, err)
@@ -456,7 +460,7 @@ func (c *Conn) noteWritten(n int) bool {
 		return false
 	}
 	c.outCap = cap(c.out)
-	if c.last {
+	if c.answers {
 		c.outCap = min(c.outCap, fullOutput) // so that to grow means to be full
 	} else if c.outCap > 64<<10 {
 		c.outCap = 0

@@ -22,9 +22,16 @@ import (
 	"time"
 )
 
-// readBufferSize is what one read takes at most. Large enough for the replies
-// of a deep pipeline in one call, small enough to stay in a core's L2 cache.
-const readBufferSize = 128 << 10
+const (
+	// readBufferSize is what one read takes at most. Of large replies, the more
+	// one read takes the fewer parts they are in, for this process and for the
+	// clients: GET of 16 KiB costs a fifth less than with 128 KiB (docs/adr/0018).
+	// Small enough to stay in a core's L2 cache.
+	readBufferSize = 512 << 10
+	// requestsSize is what one read takes at most from a peer that asks. It may
+	// be thousands of requests, and all others wait until they are handled.
+	requestsSize = 128 << 10
+)
 
 // Loop is one event loop. Make it with New, start it with Run.
 type Loop struct {

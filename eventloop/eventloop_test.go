@@ -306,7 +306,7 @@ func TestWhoeverIsToAnswerIsWrittenToLast(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		answering.conn.WriteLast()
+		answering.conn.Answers()
 		answering.conn.Append([]byte("last"))
 		r.conn.Append([]byte("first,"))
 	})
@@ -335,7 +335,7 @@ func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
 			}
 			a.consume, b.consume = bring, bring
 			onLoop(l, func() {
-				answering.conn.WriteLast()
+				answering.conn.Answers()
 				for _, peer := range peers {
 					peer.Write([]byte("x")) // both are there when the loop looks next
 				}
@@ -356,6 +356,42 @@ func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
 	}
 	f("a little waits for the turn's end", 8<<10, false)
 	f("much does not", 40<<10, true)
+}
+
+// TestAnswersAreReadInLargerPartsThanRequests has more bytes waiting than one
+// read takes of requests.
+func TestAnswersAreReadInLargerPartsThanRequests(t *testing.T) {
+	const sent = requestsSize * 3 / 2
+	f := func(name string, answers bool, want int) {
+		t.Run(name, func(t *testing.T) {
+			l := startLoop(t)
+			r := newRecorder()
+			peer := attach(t, l, r)
+			onLoop(l, func() {
+				r.conn.Pause()
+				if answers {
+					r.conn.Answers()
+				}
+				if err := syscall.SetsockoptInt(r.conn.FD(), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2*sent); err != nil {
+					t.Error(err)
+				}
+			})
+			go peer.Write(make([]byte, sent))
+			look := make([]byte, sent)
+			for there, end := 0, time.Now().Add(10*time.Second); there < sent; {
+				onLoop(l, func() { there, _, _ = syscall.Recvfrom(r.conn.FD(), look, syscall.MSG_PEEK) })
+				if time.Now().After(end) {
+					t.Skipf("the system keeps %d bytes for a reader, and %d are needed", there, sent)
+				}
+			}
+			onLoop(l, func() { r.conn.Resume() })
+			if got := len(receive(t, r.data, "data")); got != want {
+				t.Errorf("the first read took %d of %d bytes, want %d", got, sent, want)
+			}
+		})
+	}
+	f("requests", false, requestsSize)
+	f("answers", true, sent)
 }
 
 // A loop that a test turns by hand, with an end of its only connection.

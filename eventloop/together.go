@@ -9,7 +9,7 @@ const (
 	// readsTogether is how many connections are read at once, each into a part
 	// of the loop's read buffer.
 	readsTogether = 16
-	partSize      = readBufferSize / readsTogether
+	partSize      = 8 << 10
 )
 
 // together is how a loop reads and writes several connections in one system

@@ -226,7 +226,7 @@ func TestFullOutputIsWrittenOnce(t *testing.T) {
 		return len(b)
 	}
 	a.consume, b.consume = bring, bring
-	onLoop(l, func() { answering.conn.WriteLast() })
+	onLoop(l, func() { answering.conn.Answers() })
 	for range 20 {
 		allReadyAtOnce(l, peers...)
 		got := make([]byte, 41*1024)

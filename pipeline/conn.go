@@ -372,7 +372,7 @@ func (c *Conn) connected(fd int, err error) {
 		c.attemptFailed(err)
 		return
 	}
-	c.conn.WriteLast()
+	c.conn.Answers()
 	c.scan, c.streaming = resp.ReplyState{}, false
 	if !c.cfg.greets() && c.cfg.TLS == nil {
 		c.open()

@@ -26,7 +26,7 @@ const (
 	// readBufferSize is what one read takes at most. Of large replies, the more
 	// one read takes the fewer parts they are in, for this process and for the
 	// clients: GET of 16 KiB costs a fifth less than with 128 KiB (docs/adr/0018).
-	// Small enough to stay in a core's L2 cache.
+	// More would not stay in a core's L2 cache.
 	readBufferSize = 512 << 10
 	// requestsSize is what one read takes at most from a peer that asks. It may
 	// be thousands of requests, and all others wait until they are handled.

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"net"
 	"slices"
 
 	"ringway/hashring"
@@ -156,56 +155,28 @@ func (l *Local) replace() {
 	}
 }
 
-// learn returns the shard of a primary that a server has named, and has the
-// slot belong to it if that is not -1.
-func (l *Local) learn(addr string, slot int) *localShard {
+// learn returns the shard of the primary that a redirection names. The slot of
+// -MOVED belongs to it from now on.
+func (l *Local) learn(r redirection) *localShard {
 	p := l.Pool
 	p.mu.Lock()
-	sh := p.findShard("", addr)
+	sh := p.findShard("", r.addr)
 	if sh == nil {
-		sh = p.addShard("", addr)
+		sh = p.addShard("", r.addr)
 	}
 	if sh.told.primary == nil {
-		sh.told.primary = p.serverAt(addr, sh.index)
+		sh.told.primary = p.serverAt(r.addr, sh.index)
 		p.tellLoops(sh)
 	}
-	if slot >= 0 && int(p.m.Load().slots[slot]) != sh.index {
+	if r.kind == Moved && int(p.m.Load().slots[r.slot]) != sh.index {
 		slots := *p.m.Load().slots
-		slots[slot] = uint16(sh.index)
+		slots[r.slot] = uint16(sh.index)
 		p.swapSlots(&slots)
 		p.followMap()
 	}
 	p.mu.Unlock()
 	l.takeMap()
 	return l.shards[sh.index]
-}
-
-// addrBeside completes an address that a shard's server has named: without a
-// host it is on the same one.
-func (l *Local) addrBeside(sh *localShard, addr string) string {
-	host, port, err := net.SplitHostPort(unbracket(addr))
-	if err == nil && (host == "" || host == "?") && sh.primary != nil {
-		host, _, _ = net.SplitHostPort(sh.primary.addr)
-	}
-	if err == nil {
-		addr = net.JoinHostPort(host, port)
-	}
-	return l.conf.MapAddr(addr)
-}
-
-// unbracket puts the host of an IPv6 address in brackets, which Cluster leaves
-// out: "::1:7000" is port 7000 of ::1.
-func unbracket(addr string) string {
-	for i := len(addr) - 1; i >= 0; i-- {
-		if addr[i] != ':' {
-			continue
-		}
-		if host := addr[:i]; len(host) > 0 && host[0] != '[' && slices.Contains([]byte(host), ':') {
-			return net.JoinHostPort(host, addr[i+1:])
-		}
-		break
-	}
-	return addr
 }
 
 // shardAt returns this loop's part of a shard that a Map names: the Map may be

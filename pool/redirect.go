@@ -3,12 +3,9 @@ package pool
 import (
 	"bytes"
 	"errors"
-	"net"
 	"slices"
-	"strconv"
 	"time"
 
-	"ringway/hashring"
 	"ringway/pipeline"
 )
 
@@ -154,17 +151,6 @@ func RefusalOf(reply []byte) RefusalKind {
 	return NoRefusal
 }
 
-// redirection reads "-MOVED 3999 host:port\r\n" and its like. An empty host is
-// that of the server which says so.
-func redirection(reply []byte) (slot int, addr string, ok bool) {
-	fields := bytes.Fields(reply)
-	if len(fields) < 3 {
-		return 0, "", false
-	}
-	slot, err := strconv.Atoi(string(fields[1]))
-	return slot, string(fields[2]), err == nil
-}
-
 // refused sends a request on that its shard's server has refused with reply. It
 // reports false if the reply is for the client.
 func (l *Local) refused(sh *localShard, e *errand, reply []byte) bool {
@@ -252,8 +238,7 @@ func (l *Local) refusedScript(sh *localShard, e *errand, reply []byte) bool {
 	}
 	e.end()
 	if kind <= Ask {
-		_, addr, _ := redirection(reply)
-		if to := l.known(l.addrBeside(sh, addr)); to != nil {
+		if to := l.knownTarget(sh, reply); to != nil {
 			e.shard = to
 			if kind == Ask {
 				e.ask(e.lanes.of(to.index)[e.lane])
@@ -267,16 +252,21 @@ func (l *Local) refusedScript(sh *localShard, e *errand, reply []byte) bool {
 	return true
 }
 
-// known returns the shard of a primary that is known, or nil.
-func (l *Local) known(addr string) *localShard {
+// knownTarget returns the shard that a redirection names if its primary is known,
+// else nil.
+func (l *Local) knownTarget(sh *localShard, reply []byte) *localShard {
+	r, ok := l.redirection(sh, reply)
+	if !ok {
+		return nil
+	}
 	l.mu.Lock()
-	sh := l.findShard("", addr)
+	known := l.findShard("", r.addr)
 	l.mu.Unlock()
-	if sh == nil {
+	if known == nil {
 		return nil
 	}
 	l.grow()
-	return l.shards[sh.index]
+	return l.shards[known.index]
 }
 
 // ownWords are the texts of Redis's refusals (server.c and cluster.c of 7.0; the
@@ -297,20 +287,19 @@ var ownWords = [][]byte{
 // InOwnWords tells whether a refusal is spelt as Redis spells it.
 func InOwnWords(reply []byte) bool {
 	text, _, _ := bytes.Cut(bytes.TrimSuffix(reply, []byte("\r\n")), []byte(" script: "))
-	if slot, addr, ok := redirection(reply); ok && RefusalOf(reply) <= Ask {
-		_, port, err := net.SplitHostPort(unbracket(addr))
-		return len(bytes.Fields(text)) == 3 && slot >= 0 && slot < hashring.Slots && err == nil && port != ""
+	if _, ok := readRedirection(reply); ok {
+		return len(bytes.Fields(text)) == 3
 	}
 	return slices.ContainsFunc(ownWords, func(own []byte) bool { return bytes.Equal(text, own) })
 }
 
 // moved follows -MOVED: from now on the slot is the other server's.
 func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
-	slot, addr, ok := redirection(reply)
-	if !ok || l.Map().slots == nil || slot < 0 || slot >= len(l.Map().slots) {
+	r, ok := l.redirection(from, reply)
+	if !ok {
 		return e.end()
 	}
-	to := l.learn(l.addrBeside(from, addr), slot)
+	to := l.learn(r)
 	l.suspect(from, MovedSlot)
 	if e.probe {
 		e.probe = false
@@ -323,15 +312,15 @@ func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
 
 // ask follows -ASK, for this request alone.
 func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
-	_, addr, ok := redirection(reply)
-	if !ok || !l.Map().Slotted() {
+	r, ok := l.redirection(from, reply)
+	if !ok {
 		return e.end()
 	}
 	if e.probe {
 		e.probe = false
 		from.recovered()
 	}
-	to := l.learn(l.addrBeside(from, addr), -1)
+	to := l.learn(r)
 	e.ask(e.lanes.of(to.index)[e.lane])
 	return true
 }
@@ -341,24 +330,21 @@ func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
 // and after which time. A script's reply is believed as refusedScript does.
 func (l *Local) Redirect(shard int, reply []byte, script bool) (to int, asking bool, wait time.Duration) {
 	sh := l.shards[shard]
-	kind := RefusalOf(reply)
-	slot, addr, ok := redirection(reply)
-	if !ok || kind > Ask || !l.Map().Slotted() || slot < 0 || slot >= len(l.Map().slots) {
-		if kind == Demoted {
+	r, ok := l.redirection(sh, reply)
+	if !ok {
+		if RefusalOf(reply) == Demoted {
 			l.suspect(sh, DemotedPrimary)
 		}
 		return shard, false, retryEvery
 	}
-	if kind == Ask {
-		slot = -1
-	} else {
+	if r.kind == Moved {
 		l.suspect(sh, MovedSlot)
 	}
 	if script {
-		if to := l.known(l.addrBeside(sh, addr)); to != nil {
-			return to.index, kind == Ask, 0
+		if to := l.knownTarget(sh, reply); to != nil {
+			return to.index, r.kind == Ask, 0
 		}
 		return shard, false, retryEvery
 	}
-	return l.learn(l.addrBeside(sh, addr), slot).index, kind == Ask, 0
+	return l.learn(r).index, r.kind == Ask, 0
 }

@@ -53,6 +53,7 @@ type topic struct {
 	parts   []part
 	subs    []*Subscription
 	waiting int // subscriptions that await the outcome
+	hops    int // how often servers have sent it on, since one confirmed it
 }
 
 // part is a topic at one server that it is subscribed to: the channel's owner,
@@ -292,6 +293,7 @@ func (f *feed) part(pt *pipeline.Topic) (*topic, *part) {
 func (f *feed) Confirmed(pt *pipeline.Topic) {
 	if t, p := f.part(pt); t != nil {
 		p.state, p.reply = confirmed, nil
+		t.hops = 0
 		t.settle()
 	}
 }
@@ -302,11 +304,13 @@ func (f *feed) Refused(pt *pipeline.Topic, reply []byte) {
 	if t == nil {
 		return
 	}
-	if l := f.hub.l; l.follows && RefusalOf(reply) == Moved {
-		slot, addr, _ := redirection(reply)
-		l.learn(l.addrBeside(l.shards[f.server], addr), slot)
-		l.loop.Post(l.rehome)
-		return
+	l := f.hub.l
+	if r, ok := l.redirection(l.shards[f.server], reply); ok && r.kind == Moved && t.hops < maxHops {
+		t.hops++
+		if l.learn(r).index != f.server {
+			l.loop.Post(l.rehome)
+			return
+		}
 	}
 	p.state, p.reply = failed, append([]byte(nil), reply...)
 	t.settle()

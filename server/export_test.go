@@ -33,3 +33,11 @@ func (srv *Server) Sessions() []int {
 
 // Clients is how many clients the server counts.
 func (srv *Server) Clients() int { return int(srv.clients.Load()) }
+
+// Tick makes each loop's tick happen in the middle of a turn: after the events
+// were handled, before what they deferred. It may be called at any time.
+func (srv *Server) Tick() {
+	for _, w := range srv.workers {
+		w.loop.Post(w.onTick)
+	}
+}

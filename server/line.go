@@ -72,7 +72,24 @@ func (r *spareLines) trim() {
 	}
 }
 
+// place is the place of a request that is awaited; others have none, and when
+// nothing is awaited there may be no ring at all.
 func (s *session) place(number uint32) *place { return &s.line[number&uint32(len(s.line)-1)] }
+
+// isAwaited reports whether a request waits for its reply.
+func (s *session) isAwaited(number uint32) bool { return number-s.head < s.tail-s.head }
+
+// midReply reports whether the client has got a part of a reply whose rest is to
+// come: nothing else may be sent to it before that.
+func (s *session) midReply() bool { return s.head != s.tail && s.place(s.head).state == passing }
+
+// unasked is called with the number of a reply that no request awaits: a bug of
+// ours. Which reply belongs to which request is not known any more.
+func (s *session) unasked(number uint32) {
+	s.w.log.Error("bug: a reply that no request awaits: the client is closed",
+		"pool", s.local.Conf().Name, "client", s.info.addr, "reply", number, "next", s.head, "awaited", s.tail-s.head)
+	s.close()
+}
 
 // push takes a place in the line for the current request and returns its number.
 func (s *session) push() (number uint32) {
@@ -113,6 +130,10 @@ func (s *session) reply(b []byte) {
 // given number, or sent a part of a large answer.
 func (s *session) Reply(number uint32, b []byte, last bool) {
 	if !s.conn.Open() {
+		return
+	}
+	if !s.isAwaited(number) {
+		s.unasked(number)
 		return
 	}
 	s.average += (len(b) - s.average) / 8
@@ -269,6 +290,10 @@ func (s *session) checkOutput() {
 // now, if that is another; else the client gets an error.
 func (s *session) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	if !s.conn.Open() {
+		return
+	}
+	if !s.isAwaited(number) {
+		s.unasked(number)
 		return
 	}
 	pl := s.place(number)

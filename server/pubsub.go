@@ -271,8 +271,7 @@ func (l *subscriber) deliver(frame []byte) {
 	if !s.conn.Open() {
 		return
 	}
-	inside := s.head != s.tail && s.place(s.head).state == passing
-	if !inside && len(l.backlog) == 0 {
+	if !s.midReply() && len(l.backlog) == 0 {
 		s.conn.Write(frame)
 		s.checkOutput()
 		return
@@ -290,7 +289,7 @@ func (s *session) flushBacklog() bool {
 	if len(l.backlog) == 0 {
 		return true
 	}
-	if s.head != s.tail && s.place(s.head).state == passing {
+	if s.midReply() {
 		return false
 	}
 	s.far -= len(l.backlog)

@@ -93,7 +93,7 @@ func (s *session) pushed(payload []byte) {
 
 // interject sends what is no reply: at once, but not into the middle of a reply.
 func (s *session) interject(frame []byte) {
-	if s.head == s.tail || s.place(s.head).state != passing {
+	if !s.midReply() {
 		s.conn.Append(frame)
 	} else {
 		s.interjections = append(s.interjections, frame...)
@@ -105,7 +105,7 @@ func (s *session) interject(frame []byte) {
 // flushInterjections sends what has waited for a reply's end. It reports false if
 // that has not come.
 func (s *session) flushInterjections() bool {
-	if s.head != s.tail && s.place(s.head).state == passing {
+	if s.midReply() {
 		return false
 	}
 	s.conn.Append(s.interjections)

@@ -332,7 +332,7 @@ func (t *tracking) flush() bool {
 // that reads. It is called now and then.
 func (t *tracking) hurry() {
 	s := t.s
-	if len(t.backlog) == 0 || s.pin == nil || t.reader && int32(t.lastOne-s.head) >= 0 || s.place(s.head).state == passing {
+	if len(t.backlog) == 0 || s.pin == nil || t.reader && int32(t.lastOne-s.head) >= 0 || s.midReply() {
 		return
 	}
 	for i := range t.backlog {

@@ -343,3 +343,49 @@ func TestNoClientKeepsAStaleValue(t *testing.T) {
 		}
 	}
 }
+
+// A tick may fall between the last reply, with which the line of replies is given
+// back, and what was put off until the turn's end.
+func TestTickWhenTheLineOfRepliesIsGivenBack(t *testing.T) {
+	servers := redistest.StartN(t, 1)
+	cfg := config(t, addrs(servers)...)
+	cfg.Proxy.Threads = 1
+	p := serve(t, cfg)
+	c := p.dial()
+	c.Do("HELLO", "3")
+	c.Do("CLIENT", "TRACKING", "ON", "BCAST")
+	c.Do("WATCH", "w")
+	done := make(chan struct{})
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer close(done)
+	others.Go(func() {
+		for !ended(done) {
+			servers[0].Do("SET", "k", "v")
+		}
+	})
+	others.Go(func() {
+		for !ended(done) {
+			p.server.Tick()
+			time.Sleep(50 * time.Microsecond) // so that the loop has turns of its own, too
+		}
+	})
+	gets := strings.Repeat(encode("GET", "k"), 100)
+	for range rounds(500) {
+		c.Send(gets)
+		for replies := 0; replies < 100; {
+			if !strings.HasPrefix(c.Reply(), ">") {
+				replies++
+			}
+		}
+	}
+}
+
+func ended(done chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}

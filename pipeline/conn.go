@@ -61,8 +61,7 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 
 	Protocol resp.Protocol // of the replies
-	User     string        // for AUTH; "" for the default user
-	Password string        // for AUTH on every new connection; "" for none
+	Auth     []string      // what AUTH is given on every new connection: a password, or a user and a password, of which each may be empty; nil for no AUTH
 	DB       int           // for SELECT on every new connection; 0 for none
 
 	Timeout        time.Duration // from Send to the reply; 0 means none
@@ -97,15 +96,16 @@ func (cfg *Config) dial(l *eventloop.Loop, done func(fd int, err error)) {
 
 // greets tells whether the server is told something before the first request.
 func (cfg *Config) greets() bool {
-	return cfg.Protocol != resp.RESP2 || cfg.Password != "" || cfg.DB != 0 || cfg.Replica
+	return cfg.Protocol != resp.RESP2 || cfg.Auth != nil || cfg.DB != 0 || cfg.Replica
 }
 
 // auth returns the request with the credentials.
 func (cfg *Config) auth() [][]byte {
-	if cfg.User != "" {
-		return [][]byte{[]byte("AUTH"), []byte(cfg.User), []byte(cfg.Password)}
+	args := [][]byte{[]byte("AUTH")}
+	for _, arg := range cfg.Auth {
+		args = append(args, []byte(arg))
 	}
-	return [][]byte{[]byte("AUTH"), []byte(cfg.Password)}
+	return args
 }
 
 type state uint8
@@ -386,7 +386,7 @@ func (c *Conn) connected(fd int, err error) {
 func (c *Conn) greet() {
 	c.state, c.unmet = greeting, 0
 	var b []byte
-	if c.cfg.Password != "" {
+	if c.cfg.Auth != nil {
 		b = resp.AppendRequest(b, c.cfg.auth())
 		c.unmet++
 	}

@@ -270,7 +270,7 @@ func TestSuspendGivesBackWhatIsHeld(t *testing.T) {
 	defer close(hold)
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Expect("AUTH", "pw"), fakeredis.Wait(hold)})
 	cfg := config(s.Addr())
-	cfg.Password = "pw"
+	cfg.Auth = []string{"pw"}
 	r := newRig(t, cfg)
 	r.send(get("a"), get("b"))
 	s.WaitRequests(1)

@@ -17,7 +17,7 @@ func TestRequestsWaitForTheHandshake(t *testing.T) {
 		fakeredis.Expect("GET", "a"), fakeredis.Expect("GET", "b"), fakeredis.Reply("+1\r\n+2\r\n"),
 	})
 	cfg := config(s.Addr())
-	cfg.Password, cfg.DB = "pw", 3
+	cfg.Auth, cfg.DB = []string{"pw"}, 3
 	r := newRig(t, cfg)
 	r.send(get("a"))
 	s.WaitRequests(2)
@@ -37,7 +37,7 @@ func TestRefusedHandshakeFailsWhatIsHeld(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Reply(test.replies), fakeredis.Discard()})
 			cfg := config(s.Addr())
-			cfg.Password, cfg.DB = "pw", 3
+			cfg.Auth, cfg.DB = []string{"pw"}, 3
 			r := newRig(t, cfg)
 			r.send(get("a"))
 			r.expectFailure(1, pipeline.ErrHandshake, false)
@@ -94,7 +94,7 @@ func TestLargeReplyInTheHandshakeOpensNothing(t *testing.T) {
 		fakeredis.ExpectAny(2), fakeredis.Reply("$100000\r\n" + strings.Repeat("x", 40000)), fakeredis.Discard(),
 	})
 	cfg := config(s.Addr())
-	cfg.Password, cfg.DB = "pw", 3
+	cfg.Auth, cfg.DB = []string{"pw"}, 3
 	r := newRig(t, cfg)
 	r.send(get("a"))
 	r.expectFailure(1, pipeline.ErrProtocol, false)

@@ -191,7 +191,7 @@ func (s *Subscriber) connected(fd int, err error) {
 		return
 	}
 	s.state, s.scan, s.proven, s.lastRead = ready, resp.ReplyState{}, false, s.loop.Now()
-	if s.cfg.Password != "" {
+	if s.cfg.Auth != nil {
 		s.ask(greets, nil)
 	}
 	if s.tracks {

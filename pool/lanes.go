@@ -31,7 +31,7 @@ type Lanes struct {
 type kind struct {
 	protocol resp.Protocol
 	db       int
-	user     User
+	user     *User
 }
 
 // link is what a connection is for: the server of a shard, and whether it is
@@ -44,10 +44,10 @@ type link struct {
 
 // Lanes returns the shared connections in a protocol and database, which are
 // made when they are asked for first.
-func (l *Local) Lanes(protocol resp.Protocol, db int) *Lanes { return l.LanesAs(User{}, protocol, db) }
+func (l *Local) Lanes(protocol resp.Protocol, db int) *Lanes { return l.LanesAs(nil, protocol, db) }
 
-// LanesAs is Lanes for an ACL user.
-func (l *Local) LanesAs(user User, protocol resp.Protocol, db int) *Lanes {
+// LanesAs is Lanes for an ACL user, nil for the pool's own.
+func (l *Local) LanesAs(user *User, protocol resp.Protocol, db int) *Lanes {
 	k := kind{protocol, db, user}
 	for _, n := range l.shared {
 		if n.kind == k {

@@ -38,6 +38,8 @@ type Pool struct {
 	commands atomic.Pointer[[]CommandFact] // of the servers
 	version  atomic.Pointer[string]        // of the servers, as INFO gives it
 
+	users users // ACL users that clients are
+
 	mu      sync.Mutex         // guards what follows; never held while calling out
 	servers []*server          // of a static pool, in the order of the ring
 	down    []bool             // which of them are

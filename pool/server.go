@@ -51,14 +51,11 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	p := s.pool
 	c := &pipeline.Config{
 		Network: s.network, Addr: s.addr,
-		TLS: p.tls, Protocol: k.protocol, User: p.conf.RedisUser, Password: p.conf.RedisAuth, DB: k.db,
+		TLS: p.tls, Protocol: k.protocol, Auth: p.auth(k.user), DB: k.db,
 		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: p.conf.TCPKeepAlive,
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes),
 		Replies: resp.DefaultReplyLimits,
 		Once:    u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
-	}
-	if k.user != (User{}) {
-		c.User, c.Password = k.user.Name, k.user.Password
 	}
 	if s.configs == nil {
 		s.configs = map[configKey]*pipeline.Config{}

@@ -2,25 +2,114 @@ package pool
 
 import (
 	"errors"
+	"sync"
+	"time"
 
 	"ringway/pipeline"
 )
 
-// User is an ACL user of the servers, as whom connections are made. The zero value
-// stands for the one that the configuration names.
-type User struct{ Name, Password string }
+// User is an ACL user of the servers, as whom connections are made, with a password
+// that the servers have taken. Either may be empty, and means just that: the pool's
+// own user, the one that the configuration names, is a nil *User.
+type User struct {
+	Name, Password string
 
-// Users is how many ACL users, beside the one of the configuration, this loop has
-// connections for, and whether the given one is among them.
-func (l *Local) Users(user User) (n int, known bool) {
-	seen := map[User]bool{{}: true}
-	for _, lanes := range l.shared {
-		if u := lanes.kind.user; !seen[u] {
-			seen[u] = true
-			n++
+	sessions int       // guarded by users.mu, as is
+	since    time.Time // when the last of them left
+}
+
+// users are the ACL users that clients of a pool are, or were until lately.
+type users struct {
+	mu   sync.Mutex
+	byID map[credentials]*User
+}
+
+type credentials struct{ name, password string }
+
+// ErrTooManyUsers tells that clients are as many users as the pool allows.
+var ErrTooManyUsers = errors.New("pool: too many users")
+
+// maxPasswords is how many passwords of one user clients may have in use: a user
+// whose password is changed keeps its old clients until they leave.
+const maxPasswords = 4
+
+// Admit returns the user for one more session, which has shown to know a password.
+// Each password is a user of its own, since connections that are made anew must
+// be made with what their clients have shown. What no session uses any more gives
+// way. It may be called from any goroutine.
+func (p *Pool) Admit(name, password string) (*User, error) {
+	p.users.mu.Lock()
+	defer p.users.mu.Unlock()
+	id := credentials{name, password}
+	u := p.users.byID[id]
+	if u == nil {
+		if !p.users.makeRoom(name, p.conf.ACLUsers) {
+			return nil, ErrTooManyUsers
 		}
+		if p.users.byID == nil {
+			p.users.byID = map[credentials]*User{}
+		}
+		u = &User{Name: name, Password: password}
+		p.users.byID[id] = u
 	}
-	return n, seen[user]
+	u.sessions++
+	return u, nil
+}
+
+// Dismiss ends Admit: a session is no longer that user. nil is the pool's own.
+func (p *Pool) Dismiss(u *User) {
+	if u == nil {
+		return
+	}
+	p.users.mu.Lock()
+	defer p.users.mu.Unlock()
+	if u.sessions--; u.sessions == 0 {
+		u.since = time.Now()
+	}
+}
+
+// makeRoom reports whether a password of a user may be added, where clients may be
+// at most so many users. Idle ones are forgotten for that: other passwords of the
+// same user, then whoever has been idle for longest.
+func (us *users) makeRoom(name string, most int) bool {
+	passwords, names := 0, map[string]bool{name: true}
+	var oldest *User
+	for id, u := range us.byID {
+		switch {
+		case u.sessions == 0 && id.name == name:
+			delete(us.byID, id)
+			continue
+		case id.name == name:
+			passwords++
+		case u.sessions == 0 && (oldest == nil || u.since.Before(oldest.since)):
+			oldest = u
+		}
+		names[id.name] = true
+	}
+	if passwords >= maxPasswords {
+		return false
+	}
+	if len(names) <= most {
+		return true
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(us.byID, credentials{oldest.Name, oldest.Password})
+	return us.makeRoom(name, most)
+}
+
+// auth is what AUTH is given for a user; nil for no AUTH.
+func (p *Pool) auth(u *User) []string {
+	switch {
+	case u != nil:
+		return []string{u.Name, u.Password}
+	case p.conf.RedisAuth == "":
+		return nil
+	case p.conf.RedisUser != "":
+		return []string{p.conf.RedisUser, p.conf.RedisAuth}
+	}
+	return []string{p.conf.RedisAuth}
 }
 
 // guest observes the connections of an ACL user: one whose password was changed is
@@ -36,7 +125,7 @@ func (g guest) Failed(err error) {
 
 // observer is who is told how a connection of the lanes fares.
 func (n *Lanes) observer(s *server) pipeline.Observer {
-	if n.kind.user != (User{}) {
+	if n.kind.user != nil {
 		return guest{s}
 	}
 	return s

@@ -42,10 +42,17 @@ func whoAmI(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 }
 
 func (s *session) userName() string {
-	if s.user.Name == "" {
+	if s.user == nil {
 		return "default"
 	}
 	return s.user.Name
+}
+
+// become makes the session one of an ACL user whom the pool has admitted, or of the
+// pool's own, nil. Who calls it sees to the connections.
+func (s *session) become(user *pool.User) {
+	s.local.Dismiss(s.user)
+	s.user = user
 }
 
 // isGuest tells whether a name is that of an ACL user who may be known to the
@@ -58,9 +65,9 @@ func (s *session) isGuest(name []byte) bool {
 // ACL user.
 type guestLogin struct {
 	alone
-	conn *pipeline.Conn
-	user pool.User
-	then func() []byte // the reply once the client is known to be that user
+	conn           *pipeline.Conn
+	name, password string
+	then           func() []byte // the reply once the client is known to be that user
 }
 
 const tooManyUsers = "ERR the pool's clients are too many different users; raise acl_users"
@@ -68,12 +75,11 @@ const tooManyUsers = "ERR the pool's clients are too many different users; raise
 // login asks the default server whether credentials are right. The client is held
 // until it has answered, with its error or with what then returns.
 func (s *session) login(name, password []byte, then func() []byte) []byte {
-	user := pool.User{Name: string(name), Password: string(password)}
 	conn, err := s.local.Lanes(resp.RESP2, 0).Pin(s.defaultServer())
 	if err != nil {
 		return appendErr(nil, errNoPin.Error())
 	}
-	g := &guestLogin{alone: alone{s: s}, conn: conn, user: user, then: then}
+	g := &guestLogin{alone: alone{s: s}, conn: conn, name: string(name), password: string(password), then: then}
 	number := g.next()
 	if f := conn.Send(resp.AppendRequest(nil, [][]byte{[]byte("AUTH"), name, password}), g, number); f != nil {
 		g.Fail(number, f, nil)
@@ -89,17 +95,23 @@ func (g *guestLogin) Reply(number uint32, b []byte, last bool) {
 	if !s.conn.Open() {
 		return
 	}
-	n, known := s.local.Users(g.user)
-	switch {
-	case string(b) != string(replyOK):
-	case !known && n >= s.local.Conf().ACLUsers:
-		b = appendErr(nil, tooManyUsers)
-	default:
-		s.user, s.wantAuth, s.limits = g.user, false, &s.w.limits
-		s.speak(s.protocol)
-		b = g.then()
+	if string(b) == string(replyOK) {
+		b = s.admit(g.name, g.password, g.then)
 	}
 	g.alone.Reply(number, b, last)
+}
+
+// admit makes the session one of an ACL user who has shown to know a password, and
+// returns the reply: an error, or what then returns.
+func (s *session) admit(name, password string, then func() []byte) []byte {
+	user, err := s.local.Admit(name, password)
+	if err != nil { // pool.ErrTooManyUsers
+		return appendErr(nil, tooManyUsers)
+	}
+	s.become(user)
+	s.wantAuth, s.limits = false, &s.w.limits
+	s.speak(s.protocol)
+	return then()
 }
 
 // Fail is pipeline.Receiver's.
@@ -120,7 +132,8 @@ func (s *session) authenticate(user, password []byte) bool {
 	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
 		return false
 	}
-	s.wantAuth, s.limits, s.user = false, &s.w.limits, pool.User{}
+	s.become(nil)
+	s.wantAuth, s.limits = false, &s.w.limits
 	s.speak(s.protocol)
 	return true
 }

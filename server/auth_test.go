@@ -69,3 +69,40 @@ func TestUsersAreUnknownUnlessThePoolAllowsThem(t *testing.T) {
 	c.Send(encode("AUTH", "bob", "right") + encode("ACL", "WHOAMI"))
 	c.expect("-WRONGPASS invalid username-password pair or user is disabled.\r\n", "$7\r\ndefault\r\n")
 }
+
+// A user without a password, a password that is empty and a name that is empty are
+// not the pool's own user.
+func TestEmptyNamesAndPasswordsGiveNobodyElsesRights(t *testing.T) {
+	for _, own := range []string{"", "sesame"} {
+		var opts []redistest.Option
+		if own != "" {
+			opts = append(opts, redistest.Password(own))
+		}
+		s := redistest.Start(t, opts...)
+		s.Do("ACL", "SETUSER", "u1", "on", "nopass", "~x*", "+get")
+		s.Do("ACL", "SETUSER", "", "on", "nopass", "~x*", "+get")
+		s.Do("SET", "y", "secret")
+		cfg := config(t, s.Addr())
+		cfg.Pools[0].ACLUsers, cfg.Pools[0].RedisAuth = 4, own
+		cfg.Pools[0].MergeSets = true
+		p := serve(t, cfg)
+		for _, user := range []string{"u1", ""} {
+			for _, password := range []string{"", "any"} {
+				for _, how := range [][]string{{"AUTH", user, password}, {"HELLO", "3", "AUTH", user, password}} {
+					c := p.dial()
+					if got := c.Do(how...); strings.HasPrefix(got, "-") {
+						t.Fatalf("%q: %q", how, got)
+					}
+					for _, request := range [][]string{
+						{"GET", "y"}, {"SET", "x", "1"}, {"DEL", "y"}, {"BLPOP", "x", "1"}, {"WATCH", "y"}, {"EVAL", "return redis.call('GET', 'y')", "0"},
+						{"SUBSCRIBE", "x"}, {"PUBLISH", "x", "1"}, {"MGET", "x", "y"}, {"DBSIZE"}, {"SCAN", "0"}, {"SUNION", "x", "y"},
+					} {
+						if got := c.Do(request...); !strings.HasPrefix(got, "-NOPERM ") {
+							t.Errorf("redis_auth = %q, after %q: %q gives %q", own, how, request, got)
+						}
+					}
+				}
+			}
+		}
+	}
+}

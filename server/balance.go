@@ -81,6 +81,7 @@ func (s *session) move() {
 		s.changed()
 		if to.draining || !to.attach(s, fd) {
 			eventloop.CloseFD(fd)
+			s.become(nil)
 			to.server.left(name)
 		}
 	})

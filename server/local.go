@@ -8,7 +8,6 @@ import (
 	"github.com/tidwall/redcon"
 
 	"ringway/command"
-	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -92,7 +91,8 @@ func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name = ""
-	s.db, s.user = s.local.Conf().RedisDB, pool.User{}
+	s.db = s.local.Conf().RedisDB
+	s.become(nil)
 	s.speak(resp.RESP2)
 	s.tx = nil
 	s.unwatch()

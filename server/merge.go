@@ -81,7 +81,7 @@ func newMerger(local *pool.Local) *merger {
 // can be sent now: then nothing was done.
 func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 	row, mg := &s.w.row, s.merger
-	if !s.hasRoomFor(count) || s.user != (pool.User{}) || !mg.group(s, m, count) {
+	if !s.hasRoomFor(count) || s.user != nil || !mg.group(s, m, count) {
 		return 0, false
 	}
 	first, asks := s.tail, false

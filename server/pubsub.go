@@ -59,7 +59,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	kind, leaves := kindOf(cmd)
 	defer func(muting bool) { s.muting = muting }(s.muting)
 	s.muting = false // Redis confirms even to those who want no replies
-	if s.user.Name != "" && !leaves {
+	if s.user != nil && !leaves {
 		s.replyError(errGuestListens) // the subscriptions that clients share are the pool's own user's
 		return true
 	}

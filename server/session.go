@@ -58,10 +58,10 @@ type session struct {
 
 	readsApart bool // reads may take other connections than writes
 
-	user  pool.User // the ACL user that the client is; the zero value for the pool's own
-	db    int       // the database that is selected
-	ran   uint16    // 1 + the command.Command.ID of the last request; 0 before the first
-	waits bool      // what was sent last over the pinned connection may block
+	user  *pool.User // the ACL user that the client is; nil for the pool's own
+	db    int        // the database that is selected
+	ran   uint16     // 1 + the command.Command.ID of the last request; 0 before the first
+	waits bool       // what was sent last over the pinned connection may block
 
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
@@ -387,6 +387,7 @@ func (s *session) gone() {
 	s.endMonitor()
 	s.unsubscribeAll()
 	s.untrack()
+	s.become(nil)
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()
 	}

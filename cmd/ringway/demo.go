@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 
 	"ringway/conf"
 	"ringway/internal/demo"
@@ -32,7 +33,7 @@ func runDemo(s streams, args []string) int {
 	if *number < 1 || *number > demo.MaxNodes {
 		return s.usage("demo", fmt.Errorf("--nodes %d: want 1 to %d", *number, demo.MaxNodes))
 	}
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(syscall.SIGHUP) // its terminal is closed
 	defer stop()
 	nodes, err := demo.Start(*number)
 	if err != nil {

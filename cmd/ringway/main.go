@@ -135,9 +135,10 @@ A configuration file in its shortest form, with defaults for all the rest:
   servers = ["127.0.0.1:6379:1 alpha1", "127.0.0.1:6380:1 alpha2"]
 
 The first interrupt or SIGTERM stops accepting clients and finishes the requests
-under way, for drain_timeout at most; the second ends the process at once. Logs
-go to standard error. Flags take one hyphen or two. Exit codes: 0 success,
-1 failure while running, 2 wrong command line or configuration.
+under way, for drain_timeout at most; the second ends the process at once.
+SIGTTIN and SIGTTOU raise and lower the log level. Logs go to standard error.
+Flags take one hyphen or two. Exit codes: 0 success, 1 failure while running,
+2 wrong command line or configuration.
 
 "ringway COMMAND --help" tells more of a command.
 `)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
@@ -32,11 +30,14 @@ func runServe(s streams, args []string) int {
 		printVersion(s)
 		return exitOK
 	}
+	asked := hear() // whoever sends a signal at once has a proxy that goes on, too
+	defer asked.stop()
 	cfg, warnings := s.load("", *path)
 	if cfg == nil {
 		return exitUsage
 	}
-	log := newLog(s.err, &cfg.Proxy)
+	log, level := newLog(s.err, &cfg.Proxy)
+	go asked.answer(log, level)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
@@ -47,25 +48,6 @@ func runServe(s streams, args []string) int {
 		return s.fail("", explain(err, "the setting listen"))
 	}
 	return exitOK
-}
-
-// interruptible returns a context that ends with the first interrupt or
-// SIGTERM. The second has the effect it has by default: it ends the process.
-func interruptible() (context.Context, context.CancelFunc) {
-	// Whoever reads the log may go away, and the proxy must outlive that.
-	signal.Ignore(syscall.SIGPIPE)
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-signals:
-		case <-ctx.Done():
-		}
-		signal.Stop(signals) // before anybody can see that the first has come
-		cancel()
-	}()
-	return ctx, cancel
 }
 
 // serve runs a proxy until ctx is done and its clients have been answered. When
@@ -101,13 +83,16 @@ func explain(err error, setting string) error {
 	return err
 }
 
-// newLog returns a logger as the configuration wants it.
-func newLog(w io.Writer, p *conf.Proxy) *slog.Logger {
-	options := &slog.HandlerOptions{Level: p.LogLevel}
+// newLog returns a logger as the configuration wants it, and its level, which may
+// be changed.
+func newLog(w io.Writer, p *conf.Proxy) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(p.LogLevel)
+	options := &slog.HandlerOptions{Level: level}
 	if p.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(w, options)), level
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options)), level
 }
 
 // clientLog takes what go-redis, which watches the servers, has to say. The

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// What nutcracker's operators send every night ends nothing and stops nothing.
+func TestSignalsThatAskForSomethingAreAnswered(t *testing.T) {
+	t.Parallel()
+	p := start(t, "-c", configFile(t, "127.0.0.1:0", startNodes(t, 1)))
+	printed(t, p, "msg=listening")
+	for _, step := range []struct {
+		signal os.Signal
+		want   string
+	}{
+		{syscall.SIGTTIN, `level=INFO msg="SIGTTIN: log level changed" log_level=debug$`},
+		{syscall.SIGTTIN, `level=INFO msg="SIGTTIN: log level is at its end already" log_level=debug$`},
+		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level changed" log_level=info$`},
+		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level changed" log_level=warn$`},
+		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level changed" log_level=error$`},
+		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level is at its end already" log_level=error$`},
+		{syscall.SIGHUP, `level=WARN msg="SIGHUP: nothing to reload yet`},
+		{syscall.SIGTTIN, `level=INFO msg="SIGTTIN: log level changed" log_level=warn$`},
+	} {
+		p.Signal(step.signal)
+		printed(t, p, step.want)
+	}
+	for _, s := range []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE} {
+		p.Signal(s)
+	}
+	p.Signal(syscall.SIGTERM)
+	if code := exited(t, p); code != exitOK {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if strings.Contains(p.Output(), "msg=draining") {
+		t.Error("draining is logged at the level warn")
+	}
+}

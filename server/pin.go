@@ -32,9 +32,11 @@ type alone struct {
 	patient  bool
 	fenced   bool // it is a script
 	retries  int
-	slot     int  // of the pin that was given up for another
-	skip     bool // the next reply is ASKING's
-	deadline int64
+	slot     int   // of the pin that was given up for another
+	skip     bool  // the next reply is ASKING's
+	since    int64 // when it began to wait, as eventloop.Loop.Now
+	sentAt   int64 // when it was sent last
+	deadline int64 // until when it may be sent again
 }
 
 // hold keeps the session from running further requests until release.
@@ -133,6 +135,10 @@ const maxRetries = 16
 func (a *alone) again(reply []byte) bool {
 	s := a.s
 	kind := pool.RefusalOf(reply)
+	if now := s.w.loop.Now(); a.patient && now-a.sentAt > int64(waitedLong) {
+		// It was accepted and has waited: what refuses it now is another change of primaries.
+		a.retries, a.deadline = 0, now+int64(s.local.Conf().FailoverWait)
+	}
 	if a.retries++; kind == pool.NoRefusal || a.retries > maxRetries && kind <= pool.Ask || s.w.loop.Now() > a.deadline {
 		return false
 	}
@@ -149,6 +155,10 @@ func (a *alone) again(reply []byte) bool {
 	}
 	return true
 }
+
+// waitedLong is how much later than its sending a refusal comes that does not
+// belong to it, but to what has changed while the request was blocked.
+const waitedLong = time.Second
 
 // retryAfter is how long a request waits of which nothing was sent, since its
 // server could not be reached.
@@ -183,16 +193,17 @@ func (a *alone) send(shard int, asking bool) {
 	}
 	// What was watched before can't be taken along.
 	s.pin = &pin{shard: shard, slot: a.slot, conn: conn, spoilt: !a.fresh}
+	a.sentAt = s.w.loop.Now()
 	var f *pipeline.Failure
 	switch {
+	case a.patient:
+		f = s.sendBlocking(s.w.shortenWait(a.raw, time.Duration(a.sentAt-a.since)), a, asking)
 	case asking:
 		a.skip = true
 		f = conn.SendUnit(append(append([]byte(nil), pool.RequestAsking...), a.raw...), 2, a, a.number)
 		if f != nil {
 			a.skip = false
 		}
-	case a.patient:
-		f = s.sendBlocking(a.raw, a)
 	default:
 		f = conn.Send(a.raw, a, a.number)
 	}
@@ -206,7 +217,9 @@ func (a *alone) send(shard int, asking bool) {
 func (a *alone) keep(raw []byte) {
 	if s := a.s; s.local.Follows() {
 		a.raw = append([]byte(nil), raw...)
-		a.deadline = s.w.loop.Now() + int64(s.local.Conf().FailoverWait)
+		a.since = s.w.loop.Now()
+		a.sentAt = a.since
+		a.deadline = a.since + int64(s.local.Conf().FailoverWait)
 	}
 }
 
@@ -304,7 +317,7 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 		return true
 	}
 	a.next()
-	a.sent(s.sendBlocking(raw, a))
+	a.sent(s.sendBlocking(raw, a, false))
 	return true
 }
 

@@ -19,18 +19,26 @@ import (
 // test tells, in place of the control plane.
 func serveGroup(t *testing.T, g *redistest.Group, change func(*conf.Pool)) (*proxy, *pool.Pool) {
 	t.Helper()
-	text := fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:1\"\ntopology = \"replicated\"\nfailover_wait = \"20s\"\n"+
-		"[[pools.alpha.shards]]\nname = \"s1\"\nservers = [%q]\n", g.Primary.Addr())
-	cfg, _, err := conf.Parse([]byte(text), "test.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+	cfg := replicatedConfig(t, g.Primary.Addr())
 	if change != nil {
 		change(&cfg.Pools[0])
 	}
 	p := serve(t, cfg)
 	return p, p.server.Pools()[0]
+}
+
+// replicatedConfig returns a configuration with one pool of one shard, whose primary
+// the test names.
+func replicatedConfig(t *testing.T, server string) *conf.Config {
+	t.Helper()
+	text := fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:1\"\ntopology = \"replicated\"\nfailover_wait = \"20s\"\n"+
+		"[[pools.alpha.shards]]\nname = \"s1\"\nservers = [%q]\n", server)
+	cfg, _, err := conf.Parse([]byte(text), "test.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+	return cfg
 }
 
 func view(primary *redistest.Server, replicas ...*redistest.Server) (v pool.View) {

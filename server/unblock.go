@@ -25,11 +25,21 @@ func (r idReceiver) Reply(_ uint32, b []byte, _ bool) { r.conn.ServerID, _ = res
 // Fail is pipeline.Receiver's. The request behind it fails, too.
 func (r idReceiver) Fail(uint32, *pipeline.Failure, []byte) {}
 
-// sendBlocking sends a request that may block over the session's pinned connection.
-func (s *session) sendBlocking(raw []byte, a *alone) *pipeline.Failure {
+// sendBlocking sends a request that may block over the session's pinned connection,
+// behind ASKING if the server is one that its slot is being moved to.
+func (s *session) sendBlocking(raw []byte, a *alone, asking bool) *pipeline.Failure {
 	conn := s.pin.conn
 	if conn.ServerID == 0 {
 		if f := conn.Send(requestClientID, idReceiver{conn}, 0); f != nil {
+			return f
+		}
+	}
+	if asking {
+		// Not as a unit: what may block must not be timed, and ASKING holds for
+		// the connection's next request, which is this one.
+		a.skip = true
+		if f := conn.Send(pool.RequestAsking, a, a.number); f != nil {
+			a.skip = false
 			return f
 		}
 	}

@@ -280,3 +280,29 @@ func TestBlockedClientFollowsItsSlot(t *testing.T) {
 		t.Errorf("BLPOP: %q", got)
 	}
 }
+
+// A key that is not there yet is waited for where the slot is going to. That may
+// take longer than timeout, as any blocking request may.
+func TestClientBlocksOnAKeyOfAHalfMovedSlot(t *testing.T) {
+	redistest.CheckLeaks(t)
+	c := startCluster(t, 2, 0)
+	p, _ := serveCluster(t, c, `timeout = "400ms"`)
+	h := startHalfMoved(t, c)
+	blocked, s := p.talk(t), p.talk(t)
+	blocked.do("CLIENT SETNAME waits", "+OK\r\n")
+	id := strings.TrimSpace(strings.TrimPrefix(blocked.Do("CLIENT", "ID"), ":"))
+	blocked.do("BLPOP {t}queue 1", "*-1\r\n") // asked for with more time than timeout
+	blocked.Send(redistest.Request("BLPOP", "{t}queue", "20"))
+	redistest.Eventually(t, patience, "the client is blocked at the new server", func() bool {
+		return strings.Contains(h.to.Do("INFO", "clients"), "blocked_clients:1\r\n")
+	})
+	redistest.Eventually(t, patience, "it can be unblocked", func() bool { return s.Do("CLIENT", "UNBLOCK", id) == ":1\r\n" })
+	if got := blocked.Reply(); got != "*-1\r\n" {
+		t.Errorf("BLPOP of a client that was unblocked: %q", got)
+	}
+	blocked.Send(redistest.Request("BLPOP", "{t}queue", "20"))
+	s.do("RPUSH {t}queue x", ":1\r\n")
+	if got := blocked.Reply(); got != "*2\r\n$8\r\n{t}queue\r\n$1\r\nx\r\n" {
+		t.Errorf("BLPOP: %q", got)
+	}
+}

@@ -1,11 +1,18 @@
 package pool
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // What the control plane (package topology) tells a pool whose primaries are
 // found out rather than written down, and what it is told in turn. All methods
 // may be called from any goroutine and return at once: the loops follow through
 // their mailboxes.
+
+// ControlPanics counts the faults of the control plane's own goroutines, which it
+// has survived, over all pools.
+var ControlPanics atomic.Int64
 
 // Member is one server of a shard.
 type Member struct {

@@ -79,6 +79,8 @@ type ReplyLimits struct {
 	// MaxLine is the longest line of text (a simple string, an error or a big
 	// number) in bytes.
 	MaxLine int
+	// RESP2 refuses the types that only RESP3 has.
+	RESP2 bool
 }
 
 // DefaultReplyLimits let through whatever a Redis with default settings can be

@@ -126,9 +126,18 @@ func (s *ReplyState) step(b []byte, lim *ReplyLimits) (n int, whole bool, err er
 		return n, true, nil
 	}
 	switch b[0] {
-	case '+', '-', '(':
+	case '+', '-':
 		return s.startText(b, lim)
-	case '$', '*', ':', '_', '%', '~', '>', '|', '#', ',', '!', '=', '.':
+	case '(':
+		if lim.RESP2 {
+			return 0, false, errNotRESP2
+		}
+		return s.startText(b, lim)
+	case '$', '*', ':':
+	case '_', '%', '~', '>', '|', '#', ',', '!', '=', '.':
+		if lim.RESP2 {
+			return 0, false, errNotRESP2
+		}
 	default:
 		return 0, false, &ProtocolError{fmt.Sprintf("server sent a reply of unknown type %q", b[0])}
 	}
@@ -360,6 +369,7 @@ func (s *ReplyState) stepText(b []byte, lim *ReplyLimits) (n int, whole bool, er
 
 var (
 	errTextBreak  = &ProtocolError{"server sent a line break inside a line of text"}
+	errNotRESP2   = &ProtocolError{"server sent a reply that RESP2 does not have"}
 	errHeaderLong = &ProtocolError{"server sent a line that is too long for its type"}
 	errHeaderEnd  = &ProtocolError{"server sent a line that does not end with CR LF"}
 )

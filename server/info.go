@@ -13,6 +13,7 @@ import (
 
 	"ringway/command"
 	"ringway/pipeline"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -119,6 +120,7 @@ func (r *infoRequest) join(t *infoText, answered int) string {
 		{"Cluster", [][2]string{{"cluster_enabled", "0"}}},
 		{"Ringway", [][2]string{
 			{"pool", c.Name}, {"servers", fmt.Sprint(s.local.Shards())}, {"servers_down", fmt.Sprint(s.local.CountDown())}, {"servers_answered", fmt.Sprint(answered)},
+			{"control_plane_panics", fmt.Sprint(pool.ControlPanics.Load())},
 		}},
 	}
 	for _, o := range own {

@@ -97,7 +97,7 @@ func TestWrongCertificatesFailRequestsUnsent(t *testing.T) {
 			if got := c.Do("GET", "key"); got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
-			client := topology.NewClient(&cfg.Pools[0], &cfg.Pools[0].Servers[0])
+			client := topology.NewClient(t.Context(), &cfg.Pools[0], &cfg.Pools[0].Servers[0])
 			defer client.Close()
 			if err := client.Ping(t.Context()).Err(); (err == nil) != test.ok {
 				t.Errorf("the prober gets %v", err)
@@ -120,7 +120,7 @@ func TestServersAreGivenTheACLUser(t *testing.T) {
 	c := p.dial()
 	c.Send(redistest.Request("AUTH", "secret") + redistest.Request("SET", "key", "1") + redistest.Request("SUBSCRIBE", "news"))
 	c.expect("+OK\r\n", "+OK\r\n", "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
-	client := topology.NewClient(&cfg.Pools[0], &cfg.Pools[0].Servers[0])
+	client := topology.NewClient(t.Context(), &cfg.Pools[0], &cfg.Pools[0].Servers[0])
 	defer client.Close()
 	if err := client.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the prober gets %v", err)
@@ -138,7 +138,7 @@ func TestReplacedCertificatesAreRead(t *testing.T) {
 	cfg := configTLS(t, []*redistest.Server{s}, fmt.Sprintf("server_tls = { ca = %q }", ca))
 	p := serve(t, cfg)
 	probe := func() error {
-		client := topology.NewClient(&cfg.Pools[0], &cfg.Pools[0].Servers[0])
+		client := topology.NewClient(t.Context(), &cfg.Pools[0], &cfg.Pools[0].Servers[0])
 		defer client.Close()
 		return client.Ping(t.Context()).Err()
 	}

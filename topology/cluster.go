@@ -31,6 +31,7 @@ type clusterFollower struct {
 	held    *clusterMap
 	askers  map[string]*clusterAsker // by the address that is connected to
 	tracks  map[string]*track        // of the primaries, by their IDs; only if replicas are read
+	busy    int                      // askers of which a question is under way
 	answers chan clusterAnswer       // capacity is the number of askers that may be busy
 	turn    int                      // whom to ask first, by rotation
 	state   clusterState
@@ -66,7 +67,7 @@ func newClusterFollower(p *pool.Pool, log *slog.Logger) *clusterFollower {
 		pool: p, conf: p.Conf(), log: log.With("pool", p.Conf().Name),
 		wake: make(chan struct{}, 1), suspects: map[string]bool{},
 		held: new(clusterMap), askers: map[string]*clusterAsker{}, tracks: map[string]*track{},
-		answers: make(chan clusterAnswer, 1024), movedAt: time.Now().Add(-movedEvery),
+		answers: make(chan clusterAnswer, clusterNodesMost), movedAt: time.Now().Add(-movedEvery),
 	}
 }
 
@@ -96,8 +97,10 @@ func (f *clusterFollower) servers() []string {
 
 // run is follower's: it returns when ctx is done and all questions have ended.
 func (f *clusterFollower) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer func() {
+		cancel()
 		asking.Wait()
 		for _, a := range f.askers {
 			a.close()
@@ -218,13 +221,18 @@ func (f *clusterFollower) ask(ctx context.Context, asking *sync.WaitGroup, addrs
 			a = &clusterAsker{conf: f.conf, addr: addr}
 			f.askers[addr] = a
 		}
-		if a.busy {
-			continue // it hangs
+		if a.busy || f.busy == clusterNodesMost {
+			continue // it hangs, or very many do
 		}
 		a.busy = true
+		f.busy++
 		outstanding++
 		asking.Go(func() {
-			answer := a.ask(ctx)
+			var answer clusterAnswer
+			if err := survive(f.log, "asking "+addr, func() { answer = a.ask(ctx) }); err != nil {
+				answer.err = err
+				a.close()
+			}
 			answer.asker, answer.round = a, round
 			f.answers <- answer
 		})
@@ -254,6 +262,7 @@ func (f *clusterFollower) ask(ctx context.Context, asking *sync.WaitGroup, addrs
 // take takes note of how a server answers.
 func (f *clusterFollower) take(answer clusterAnswer) {
 	a := answer.asker
+	f.busy--
 	a.busy, a.failing, a.last = false, answer.err != nil, answer.observation
 	if answer.err != nil {
 		f.log.Debug("a server of the Cluster does not tell its slots", "addr", a.addr, "err", answer.err)

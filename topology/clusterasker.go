@@ -51,7 +51,7 @@ func (a *clusterAsker) ask(ctx context.Context) clusterAnswer {
 		return clusterAnswer{err: err}
 	}
 	if a.client == nil {
-		a.client = NewClient(a.conf, &conf.Server{Network: "tcp", Addr: a.addr})
+		a.client = NewClient(ctx, a.conf, &conf.Server{Network: "tcp", Addr: a.addr})
 	}
 	var answer clusterAnswer
 	answer.view, answer.err = a.look(ctx, clusterReader{host: host, tls: a.conf.ServerTLS != nil})

@@ -45,6 +45,12 @@ func (v *clusterView) covered() (n int) {
 
 var errNoMap = errors.New("not a map of slots")
 
+// clusterNodesMost bounds the servers of a Cluster that is followed, of which
+// Redis recommends no more: each is asked in turn.
+const clusterNodesMost = 1000
+
+var errTooManyNodes = fmt.Errorf("a Cluster of more than %d servers", clusterNodesMost)
+
 // A clusterReader turns what a server says about the Cluster into a view.
 type clusterReader struct {
 	host string // that was asked: servers that announce no address mean it
@@ -108,6 +114,9 @@ func (r clusterReader) readShards(v *clusterView, reply any) error {
 			}
 			v.nodes[n.id] = n
 		}
+		if len(v.nodes) > clusterNodesMost {
+			return errTooManyNodes
+		}
 	}
 	return nil
 }
@@ -156,6 +165,9 @@ func (r clusterReader) readSlots(v *clusterView, reply any) error {
 			v.nodes[node.id] = node
 		}
 		v.slots[primary] = append(v.slots[primary], ranges...)
+		if len(v.nodes) > clusterNodesMost {
+			return errTooManyNodes
+		}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (pr *Prober) learnCommands(p *pool.Pool, servers func() []conf.Server) {
 // commands asks one server for its commands, by name. It returns nil if that did
 // not work.
 func (pr *Prober) commands(c *conf.Pool, s *conf.Server) (facts []pool.CommandFact) {
-	client := NewClient(c, s)
+	client := NewClient(pr.ctx, c, s)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()

@@ -140,9 +140,14 @@ func (l *lookout) look() { signal(l.now) }
 // again.
 func (l *lookout) run(ctx context.Context, report func(observation)) {
 	var client *redis.Client
+	defer func() {
+		if client != nil {
+			client.Close()
+		}
+	}()
 	for {
 		if client == nil {
-			client = NewClient(l.conf, &conf.Server{Network: "tcp", Addr: l.addr})
+			client = NewClient(ctx, l.conf, &conf.Server{Network: "tcp", Addr: l.addr})
 		}
 		o := observe(ctx, client, l.addr)
 		if o.err != nil {
@@ -153,10 +158,7 @@ func (l *lookout) run(ctx context.Context, report func(observation)) {
 			report(o)
 		}
 		if !l.pace.wait(ctx, l.now) {
-			break
+			return
 		}
-	}
-	if client != nil {
-		client.Close()
 	}
 }

@@ -5,16 +5,11 @@ package topology
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"math/rand/v2"
-	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"ringway/conf"
 	"ringway/pool"
@@ -55,7 +50,12 @@ func (pr *Prober) ServerDown(p *pool.Pool, server int) {
 	if pr.ctx.Err() != nil {
 		return
 	}
-	pr.wg.Go(func() { pr.probe(p, server) })
+	pr.wg.Go(func() { pr.tend(p, "probing a server", func() { pr.probe(p, server) }) })
+}
+
+// tend is tend for a goroutine that watches a pool.
+func (pr *Prober) tend(p *pool.Pool, what string, work func()) {
+	tend(pr.ctx, pr.log.With("pool", p.Conf().Name), what, work)
 }
 
 // probe asks until the server answers, first after server_retry_timeout if it
@@ -81,7 +81,7 @@ func (pr *Prober) probe(p *pool.Pool, server int) {
 // ping asks once, over a connection of its own: after a failed one, a go-redis
 // client keeps to its own rhythm, and may be a second late to see a server return.
 func (pr *Prober) ping(c *conf.Pool, server int) error {
-	client := NewClient(c, &c.Servers[server])
+	client := NewClient(pr.ctx, c, &c.Servers[server])
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()
@@ -100,25 +100,34 @@ func (pr *Prober) LearnVersions(p *pool.Pool) {
 // learnVersion asks the servers that there are, again and again.
 func (pr *Prober) learnVersion(p *pool.Pool, servers func() []conf.Server) {
 	pr.wg.Go(func() {
-		wait := firstProbe
-		for {
-			for _, s := range servers() {
-				if v := pr.version(p.Conf(), &s); v != "" {
-					p.SetVersion(v)
-					pr.learnCommands(p, servers)
-					return
-				}
+		pr.tend(p, "learning a pool's version", func() {
+			if pr.findVersion(p, servers) {
+				pr.learnCommands(p, servers)
 			}
-			if !pr.sleep(wait) {
-				return
-			}
-			wait = min(2*wait, 10*time.Second)
-		}
+		})
 	})
 }
 
+// findVersion asks until a server has told its version. It reports false if the
+// prober was stopped before that.
+func (pr *Prober) findVersion(p *pool.Pool, servers func() []conf.Server) bool {
+	wait := firstProbe
+	for {
+		for _, s := range servers() {
+			if v := pr.version(p.Conf(), &s); v != "" {
+				p.SetVersion(v)
+				return true
+			}
+		}
+		if !pr.sleep(wait) {
+			return false
+		}
+		wait = min(2*wait, 10*time.Second)
+	}
+}
+
 func (pr *Prober) version(c *conf.Pool, s *conf.Server) string {
-	client := NewClient(c, s)
+	client := NewClient(pr.ctx, c, s)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()
@@ -132,61 +141,6 @@ func (pr *Prober) version(c *conf.Pool, s *conf.Server) string {
 		}
 	}
 	return ""
-}
-
-// go-redis prints each failed attempt to standard error, past the proxy's log,
-// which has it already.
-func init() { redis.SetLogger(silence{}) }
-
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}
-
-// NewClient returns a go-redis client for one server of a pool, with the
-// pool's credentials and TLS settings and without retries. The caller closes it.
-func NewClient(c *conf.Pool, s *conf.Server) *redis.Client {
-	o := options(c, conf.Address{Network: s.Network, Addr: s.Addr}, c.ServerTLS)
-	o.Username, o.Password, o.DB = c.RedisUser, c.RedisAuth, c.RedisDB
-	return redis.NewClient(o)
-}
-
-// options are what all clients of a pool have in common.
-func options(c *conf.Pool, at conf.Address, secure *conf.TLS) *redis.Options {
-	o := &redis.Options{
-		Network: at.Network, Addr: at.Addr,
-		Protocol: 2, DisableIdentity: true,
-		MaxRetries: -1, DialerRetries: 1,
-		// With fewer, one failed attempt would start a goroutine that goes on
-		// trying for a second after Close.
-		PoolSize:    2,
-		DialTimeout: c.ConnectTimeout, ReadTimeout: c.ConnectTimeout, WriteTimeout: c.ConnectTimeout,
-	}
-	if host, _, err := net.SplitHostPort(at.Addr); err == nil && c.ResolveInterval > 0 {
-		if _, err := netip.ParseAddr(host); err != nil {
-			o.ConnMaxLifetime = c.ResolveInterval // the next connection resolves the name again
-		}
-	}
-	if secure != nil {
-		o.Dialer = secureDialer(c, secure)
-	}
-	return o
-}
-
-// secureDialer returns a function that connects and speaks TLS, with certificates
-// that may be replaced.
-func secureDialer(c *conf.Pool, secure *conf.TLS) func(context.Context, string, string) (net.Conn, error) {
-	load := secure.Loader()
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		config, err := load()
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-		defer cancel()
-		// Where the configuration names no server, the host of addr is its name.
-		d := tls.Dialer{NetDialer: &net.Dialer{KeepAlive: 5 * time.Minute}, Config: config}
-		return d.DialContext(ctx, network, addr)
-	}
 }
 
 // Suspect is pool.Watcher's; it comes from pools that the Prober does not watch.

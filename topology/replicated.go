@@ -44,7 +44,9 @@ func newReplicatedFollower(c *conf.Pool, to sink, log *slog.Logger) *replicatedF
 
 // run is follower's.
 func (f *replicatedFollower) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer f.wg.Wait()
+	defer cancel()
 	f.box = mailbox{ctx: ctx, posts: make(chan func())}
 	for i, sh := range f.shards {
 		sh.pace.urge(suspense)

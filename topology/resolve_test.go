@@ -115,7 +115,7 @@ func TestControlPlaneFollowsNames(t *testing.T) {
 		host string
 		many bool
 	}{{"localhost", true}, {"127.0.0.1", false}} {
-		client := NewClient(&c, &conf.Server{Network: "tcp", Addr: net.JoinHostPort(test.host, fmt.Sprint(s.Port()))})
+		client := NewClient(t.Context(), &c, &conf.Server{Network: "tcp", Addr: net.JoinHostPort(test.host, fmt.Sprint(s.Port()))})
 		defer client.Close()
 		id := func() int64 { return client.ClientID(t.Context()).Val() }
 		first := id()

@@ -74,7 +74,9 @@ func newSentinelFollower(c *conf.Pool, to sink, log *slog.Logger) *sentinelFollo
 
 // run is follower's.
 func (f *sentinelFollower) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer f.wg.Wait()
+	defer cancel()
 	f.box = mailbox{ctx: ctx, posts: make(chan func())}
 	f.began = time.Now()
 	for _, sh := range f.shards {
@@ -124,7 +126,8 @@ func (f *sentinelFollower) link(addr string, listed bool) {
 	l := &sentinelLink{follower: f, addr: addr, listed: listed, cancel: cancel, now: make(chan struct{}, 1), back: make(chan struct{}, 1)}
 	f.links[addr] = l
 	f.count()
-	f.wg.Go(func() { l.run(ctx) })
+	f.wg.Go(func() { tend(ctx, f.log, "asking the Sentinel "+addr, func() { l.run(ctx) }) })
+	f.wg.Go(func() { tend(ctx, f.log, "listening to the Sentinel "+addr, func() { l.listen(ctx) }) })
 }
 
 // unlink ends that.

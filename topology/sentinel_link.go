@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,9 +32,7 @@ type sentinelLink struct {
 	asked  bool       // there was a first question
 	others []instance // the Sentinels that it knows
 
-	// Of the polling goroutine.
-	client *redis.Client
-	fullAt time.Time // when all was asked last
+	fullAt time.Time // of the polling goroutine: when all was asked last
 }
 
 // poll is what a Sentinel answers.
@@ -54,9 +51,9 @@ type masterPoll struct {
 	patience time.Duration // after which it takes the master for down; 0 if it does not tell
 }
 
-func (l *sentinelLink) newClient() *redis.Client {
+func (l *sentinelLink) newClient(ctx context.Context) *redis.Client {
 	c := l.follower.conf
-	o := options(c, conf.Address{Network: "tcp", Addr: l.addr}, c.SentinelTLS)
+	o := options(ctx, c, conf.Address{Network: "tcp", Addr: l.addr}, c.SentinelTLS)
 	o.Username, o.Password = c.SentinelUser, c.SentinelAuth
 	return redis.NewClient(o)
 }
@@ -72,39 +69,39 @@ func signal(ch chan<- struct{}) {
 	}
 }
 
-// run polls and listens until ctx is done.
+// run polls until ctx is done.
 func (l *sentinelLink) run(ctx context.Context) {
-	var listening sync.WaitGroup
-	listening.Go(func() { l.listen(ctx) })
-	defer listening.Wait()
 	f := l.follower
-	for {
-		if l.client == nil {
-			l.client = l.newClient()
+	var client *redis.Client
+	defer func() {
+		if client != nil {
+			client.Close()
 		}
-		p := l.poll(ctx)
+	}()
+	for {
+		if client == nil {
+			client = l.newClient(ctx)
+		}
+		p := l.poll(ctx, client)
 		if p.err != nil {
-			l.client.Close()
-			l.client = nil
+			client.Close()
+			client = nil
 		}
 		f.box.post(func() { f.polled(l, p) })
 		if !f.pace.wait(ctx, l.now) {
-			break
+			return
 		}
-	}
-	if l.client != nil {
-		l.client.Close()
 	}
 }
 
 // poll asks for the masters that are in trouble, and now and then for all there
 // is. The epoch is asked for before the address: one that is older than its
 // address is put right by the next poll, the contrary would be a lie.
-func (l *sentinelLink) poll(ctx context.Context) (p poll) {
+func (l *sentinelLink) poll(ctx context.Context, client *redis.Client) (p poll) {
 	f := l.follower
 	// Not quite the interval, so that jitter does not make it two.
 	p.full = time.Since(l.fullAt) >= f.conf.ProbeInterval*3/4
-	pipe := l.client.Pipeline()
+	pipe := client.Pipeline()
 	id := pipe.Do(ctx, "SENTINEL", "MYID")
 	type question struct{ epoch, addr, replicas, peers *redis.Cmd }
 	asked := map[int]question{}
@@ -172,10 +169,14 @@ func readSaid(epoch, addr *redis.Cmd) (said, error) {
 // instance is a server or a Sentinel, as a Sentinel describes it.
 type instance struct{ addr, id string }
 
+// instancesMost bounds how many replicas, or other Sentinels, one Sentinel is
+// believed to know of a master: each is asked in turn.
+const instancesMost = 128
+
 // readInstances reads a list of them; what is no such thing is left out.
 func readInstances(reply *redis.Cmd) (list []instance) {
 	entries, _ := reply.Slice()
-	for _, e := range entries {
+	for _, e := range entries[:min(len(entries), instancesMost)] {
 		m := pairs(e)
 		if ip, port := text(m["ip"]), text(m["port"]); ip != "" && port != "" {
 			list = append(list, instance{net.JoinHostPort(ip, port), text(m["runid"])})
@@ -189,7 +190,7 @@ func (l *sentinelLink) listen(ctx context.Context) {
 	const least, most = 50 * time.Millisecond, time.Second
 	wait := least
 	for {
-		client := l.newClient()
+		client := l.newClient(ctx)
 		began := time.Now()
 		l.hear(ctx, client)
 		client.Close()

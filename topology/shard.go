@@ -81,16 +81,15 @@ func (c *shard) at(addr string, box mailbox, wg *sync.WaitGroup, report func(*se
 	ctx, cancel := context.WithCancel(box.ctx)
 	s := &server{lookout: lookout{conf: c.conf, addr: addr, pace: c.pace, now: make(chan struct{}, 1), cancel: cancel}}
 	c.servers[addr] = s
-	wg.Go(func() {
-		s.run(ctx, func(o observation) {
-			box.post(func() {
-				if c.servers[addr] == s {
-					c.see(s, o)
-					report(s)
-				}
-			})
+	seen := func(o observation) {
+		box.post(func() {
+			if c.servers[addr] == s {
+				c.see(s, o)
+				report(s)
+			}
 		})
-	})
+	}
+	wg.Go(func() { tend(ctx, c.log, "looking at "+addr, func() { s.run(ctx, seen) }) })
 	return s
 }
 

@@ -42,16 +42,41 @@ func New(log *slog.Logger) *Watcher {
 // its primaries, if they may change, to learn its version of Redis, and to notice
 // when the names of its servers come to mean other addresses.
 func (w *Watcher) Watch(p *pool.Pool) {
-	if f := w.newFollower(p); f != nil {
-		w.mu.Lock()
-		w.followers[p] = f
-		w.mu.Unlock()
-		w.wg.Go(func() { f.run(w.ctx) })
+	if f := w.follow(p); f != nil {
+		w.wg.Go(func() {
+			w.tend(p, "following the primaries", func() {
+				if f == nil { // the last one panicked
+					f = w.follow(p)
+				}
+				now := f
+				f = nil
+				now.run(w.ctx)
+			})
+		})
 	}
 	w.LearnVersions(p)
 	if p.Conf().ResolveInterval > 0 {
-		w.wg.Go(w.newResolver(p).run)
+		w.wg.Go(func() { w.tend(p, "resolving names", w.newResolver(p).run) })
 	}
+}
+
+// follow makes a follower for the pool, which knows nothing yet; nil for a static
+// pool.
+func (w *Watcher) follow(p *pool.Pool) follower {
+	f := w.newFollower(p)
+	if f != nil {
+		w.mu.Lock()
+		w.followers[p] = f
+		w.mu.Unlock()
+	}
+	return f
+}
+
+// follower returns the one that the pool has now; nil if it has none.
+func (w *Watcher) follower(p *pool.Pool) follower {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.followers[p]
 }
 
 // newFollower returns what the pool's topology needs; nil for a static one.
@@ -69,10 +94,7 @@ func (w *Watcher) newFollower(p *pool.Pool) follower {
 
 // Suspect is pool.Watcher's: it has the shard's servers looked at soon.
 func (w *Watcher) Suspect(p *pool.Pool, shard int, addr string, why pool.Suspicion) {
-	w.mu.Lock()
-	f := w.followers[p]
-	w.mu.Unlock()
-	if f != nil {
+	if f := w.follower(p); f != nil {
 		f.suspect(shard, addr, why)
 	}
 }
@@ -80,15 +102,12 @@ func (w *Watcher) Suspect(p *pool.Pool, shard int, addr string, why pool.Suspici
 // LearnVersions asks the servers of p, on a goroutine of its own, until one has
 // told its version of Redis, which clients are told in turn.
 func (w *Watcher) LearnVersions(p *pool.Pool) {
-	w.mu.Lock()
-	f := w.followers[p]
-	w.mu.Unlock()
-	if f == nil {
+	if w.follower(p) == nil {
 		w.Prober.LearnVersions(p)
 		return
 	}
 	w.learnVersion(p, func() (servers []conf.Server) {
-		for _, addr := range f.servers() {
+		for _, addr := range w.follower(p).servers() {
 			servers = append(servers, conf.Server{Network: "tcp", Addr: addr})
 		}
 		return servers

@@ -22,7 +22,7 @@ var arrows = map[string][]string{
 	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf"},
 	"resp":      {},
 	"server":    {"pool", "pipeline", "command", "resp", "eventloop", "conf", "hashring"},
-	"topology":  {"pool", "conf"},
+	"topology":  {"pool", "conf", "resp"},
 
 	"internal/fakeredis": {"internal/redistest"},
 	"internal/hatest":    {"server", "topology", "pool", "conf", "internal/redistest"},

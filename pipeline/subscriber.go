@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"ringway/eventloop"
@@ -30,6 +32,12 @@ const (
 
 // String returns the word that Redis puts before "subscribe".
 func (k TopicKind) String() string { return [...]string{"", "p", "s", "?"}[k] }
+
+// named reports whether word is a verb about topics of the kind.
+func (k TopicKind) named(word []byte, verb string) bool {
+	rest, ok := bytes.CutPrefix(word, []byte(k.String()))
+	return ok && string(rest) == verb
+}
 
 // Topic is one thing to listen to. It is known by its address: subscribing to a
 // name again takes a Topic of its own, so that a late confirmation of the first
@@ -202,9 +210,26 @@ func (s *Subscriber) connected(fd int, err error) {
 	s.watch.After(s.limit())
 }
 
+// joinAtOnce is how many topics are asked for in one turn.
+const joinAtOnce = 1000
+
+// joinAll asks for all topics, over some turns if they are many.
 func (s *Subscriber) joinAll() {
-	for t := range s.topics {
-		s.ask(joins, t)
+	s.joinSome(slices.Collect(maps.Keys(s.topics)), s.conn)
+}
+
+func (s *Subscriber) joinSome(topics []*Topic, conn *eventloop.Conn) {
+	if s.conn != conn {
+		return // that connection was lost
+	}
+	n := min(joinAtOnce, len(topics))
+	for _, t := range topics[:n] {
+		if _, ok := s.topics[t]; ok {
+			s.ask(joins, t)
+		}
+	}
+	if topics = topics[n:]; len(topics) > 0 {
+		s.loop.Post(func() { s.joinSome(topics, conn) })
 	}
 }
 
@@ -390,9 +415,9 @@ func (s *Subscriber) handle(frame []byte) error {
 	confirmed := false
 	switch q := &s.asked[0]; q.verb {
 	case joins:
-		confirmed = string(word) == q.topic.Kind.String()+"subscribe" && string(name) == q.topic.Name
+		confirmed = q.topic.Kind.named(word, "subscribe") && string(name) == q.topic.Name
 	case leaves:
-		confirmed = string(word) == q.topic.Kind.String()+"unsubscribe" && string(name) == q.topic.Name
+		confirmed = q.topic.Kind.named(word, "unsubscribe") && string(name) == q.topic.Name
 	case pings:
 		confirmed = string(word) == "pong"
 	}

@@ -15,14 +15,15 @@ type Listener interface {
 	// listener must Leave it.
 	Joined(sub *Subscription, reply []byte)
 
-	// Message is given a message as a RESP2 array, valid only during the call.
-	Message(frame []byte)
+	// Message is given a message as a RESP2 array, valid only during the call, and
+	// the subscription that it comes of. That may be one for which Joined has yet to
+	// be called.
+	Message(sub *Subscription, frame []byte)
 }
 
 // Subscription is one listener's share in a topic.
 type Subscription struct {
-	// Live tells that messages are wanted. The listener sets it when it has told
-	// its client, so that no message comes before that.
+	// Live is the listener's: its client knows of the subscription.
 	Live bool
 
 	topic   *topic
@@ -30,6 +31,9 @@ type Subscription struct {
 	l       Listener
 	waiting bool // Joined has yet to be called
 }
+
+// Name returns the channel's name, or the pattern.
+func (s *Subscription) Name() string { return s.topic.Name }
 
 // hub is one loop's subscriptions in a pool: one connection per server,
 // whatever the number of listeners.
@@ -349,8 +353,9 @@ func (f *feed) Message(kind pipeline.TopicKind, name, frame []byte) {
 		return // left meanwhile
 	}
 	for i := len(t.subs) - 1; i >= 0; i-- {
-		if i < len(t.subs) && t.subs[i].Live {
-			t.subs[i].l.Message(frame)
+		if i < len(t.subs) {
+			sub := t.subs[i]
+			sub.l.Message(sub, frame)
 		}
 	}
 }

@@ -166,8 +166,9 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 			user, password = args[i+1], args[i+2]
 			i += 2
 		case strings.EqualFold(string(args[i]), "setname") && left >= 1:
-			if name = args[i+1]; !validName(name) {
-				return appendErr(dst, badClientName)
+			name = args[i+1]
+			if problem := nameProblem("Client names", name); problem != "" {
+				return appendErr(dst, problem)
 			}
 			i++
 		default:

@@ -23,7 +23,20 @@ type clientInfo struct {
 	noEvict, noTouch bool // as asked for; the proxy does neither
 }
 
-const badClientName = "ERR Client names cannot contain spaces, newlines or special characters."
+// maxClientName is how long a client's name may be, and those of its library and
+// that one's version: each client's are kept, and CLIENT LIST shows them all.
+const maxClientName = 1 << 10
+
+// nameProblem returns what is wrong with the name of something, "" if it may be given.
+func nameProblem(what string, name []byte) string {
+	switch {
+	case len(name) > maxClientName:
+		return "ERR " + what + " cannot be longer than 1024 bytes."
+	case !validName(name):
+		return "ERR " + what + " cannot contain spaces, newlines or special characters."
+	}
+	return ""
+}
 
 func validName(name []byte) bool {
 	return !bytes.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' })
@@ -37,8 +50,8 @@ func clientGetName(s *session, _ *command.Command, _ [][]byte, dst []byte) []byt
 }
 
 func clientSetName(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	if !validName(args[2]) {
-		return appendErr(dst, badClientName)
+	if problem := nameProblem("Client names", args[2]); problem != "" {
+		return appendErr(dst, problem)
 	}
 	s.info.name = string(args[2])
 	return append(dst, replyOK...)
@@ -47,11 +60,11 @@ func clientSetName(s *session, _ *command.Command, args [][]byte, dst []byte) []
 func clientSetInfo(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	option := strings.ToLower(string(args[2]))
 	field := map[string]*string{"lib-name": &s.info.lib, "lib-ver": &s.info.ver}[option]
-	switch {
-	case field == nil:
+	if field == nil {
 		return appendErr(dst, "ERR Unrecognized option '"+string(args[2])+"'")
-	case !validName(args[3]):
-		return appendErr(dst, "ERR "+option+" cannot contain spaces, newlines or special characters.")
+	}
+	if problem := nameProblem(option, args[3]); problem != "" {
+		return appendErr(dst, problem)
 	}
 	*field = string(args[3])
 	return append(dst, replyOK...)

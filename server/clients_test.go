@@ -218,3 +218,17 @@ func TestRedisBenchmarkSeesNoErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestLongClientNamesAreRefused(t *testing.T) {
+	p, _ := serveShards(t, 1)
+	c := p.dial()
+	longest := strings.Repeat("n", 1<<10)
+	for _, args := range [][]string{{"CLIENT", "SETNAME"}, {"CLIENT", "SETINFO", "LIB-NAME"}, {"CLIENT", "SETINFO", "lib-ver"}, {"HELLO", "2", "SETNAME"}} {
+		if got := c.Do(append(args, longest+"n")...); !strings.HasSuffix(got, " cannot be longer than 1024 bytes.\r\n") {
+			t.Errorf("%q: %q", args, got)
+		}
+		if got := c.Do(append(args, longest)...); strings.HasPrefix(got, "-") {
+			t.Errorf("%q: %q", args, got)
+		}
+	}
+}

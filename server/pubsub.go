@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,16 +22,23 @@ type subscriber struct {
 	push    []byte       // scratch: a message as RESP3 wants it
 	backlog []byte       // messages that came while a reply was passed on in parts
 	asking  *subscribing // the request that waits for servers, if there is one
+	over    bool         // the session has left everything, or will have in some turns
 }
 
-// subscribing is a request to subscribe that waits for servers to confirm it.
-// The session is held meanwhile, so it is the only one in the line.
+// subscribing is a request to subscribe until it is answered. The session is held
+// meanwhile, so it is the only one in the line. What is published on a topic that is
+// confirmed already, while others are not, waits for the answer.
 type subscribing struct {
 	number uint32
 	kind   pipeline.TopicKind
 	names  []string
+	asked  int               // names, from the first, that were asked for
+	told   int               // names that the client has the outcome of
+	left   int               // names that were asked for and have no outcome
+	fresh  int               // subscriptions that it has brought
+	count  int               // subscriptions that the client was told of
 	failed map[string][]byte // errors, by name
-	left   int               // names without an outcome
+	early  []byte            // messages
 }
 
 func newSubscriber(s *session) *subscriber {
@@ -63,8 +72,12 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 		s.replyError(errGuestListens) // the subscriptions that clients share are the pool's own user's
 		return true
 	}
+	if slices.ContainsFunc(args[1:], func(name []byte) bool { return len(name) > maxTopic }) {
+		s.replyError(errLongTopic)
+		return true
+	}
 	if leaves {
-		s.unsubscribe(kind, args[1:])
+		s.unsubscribe(kind, copyNames(args[1:]))
 		return true
 	}
 	if s.head != s.tail {
@@ -73,89 +86,136 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	if s.sub == nil {
 		s.sub = newSubscriber(s)
 	}
-	a := &subscribing{kind: kind, failed: map[string][]byte{}}
-	for _, arg := range args[1:] {
-		name := string(arg)
-		a.names = append(a.names, name)
-		if s.sub.subs[kind][name] != nil {
-			continue
-		}
-		if s.sub.total() >= s.w.conf.ClientSubscriptions {
-			a.failed[name] = replyTooManySubscriptions
-			continue
-		}
-		sub, wait, reply := s.local.Join(kind, name, s.sub)
-		switch {
-		case wait:
-			a.left++
-		case reply != nil:
-			s.local.Leave(sub, nil)
-			a.failed[name] = append([]byte(nil), reply...)
-			continue
-		}
-		s.sub.subs[kind][name] = sub
-	}
-	if a.left == 0 {
-		s.reply(s.sub.confirm(a))
-		s.changed()
-		return true
-	}
-	a.number = s.push()
-	s.sub.asking = a
+	l, a := s.sub, &subscribing{number: s.push(), kind: kind, names: copyNames(args[1:]), failed: map[string][]byte{}}
+	l.asking = a
 	s.hold()
+	s.w.inPortions(func() bool { return l.subscribe(a) })
 	return true
 }
 
+var errLongTopic = errors.New("ERR channel or pattern is longer than 65536 bytes")
+
 var replyTooManySubscriptions = []byte("-ERR this client has as many subscriptions as client_subscriptions allows\r\n")
 
-// Joined is pool.Listener's.
-func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {
-	a := l.asking
-	if reply != nil {
-		for name, have := range l.subs[a.kind] {
-			if have == sub {
-				a.failed[name] = append([]byte(nil), reply...)
-				delete(l.subs[a.kind], name)
-			}
-		}
-		l.s.local.Leave(sub, nil)
+// maxTopic is how long the name of a channel may be, or a pattern: each is kept for as
+// long as somebody listens.
+const maxTopic = 64 << 10
+
+// copyNames copies arguments, all into one piece of memory. What is kept must be copied again.
+func copyNames(args [][]byte) []string {
+	size := 0
+	for _, arg := range args {
+		size += len(arg)
 	}
-	if a.left--; a.left > 0 {
-		return
+	var b strings.Builder
+	b.Grow(size)
+	for _, arg := range args {
+		b.Write(arg)
+	}
+	text, names := b.String(), make([]string, len(args))
+	for i, arg := range args {
+		names[i], text = text[:len(arg)], text[len(arg):]
+	}
+	return names
+}
+
+// subscribe is the chore of a request to subscribe: all names are asked for, and
+// when all have an outcome the client is told. It reports true also where it is to
+// go on when servers have answered.
+func (l *subscriber) subscribe(a *subscribing) (done bool) {
+	if l.over || l.asking != a {
+		return true
+	}
+	if a.asked < len(a.names) {
+		for _, name := range a.names[a.asked:min(a.asked+portion, len(a.names))] {
+			l.join(a, name)
+			a.asked++
+		}
+	}
+	switch {
+	case a.asked < len(a.names):
+		return false
+	case a.left > 0:
+		return true
+	}
+	if a.told == 0 {
+		l.backlog, a.early = append(l.backlog, a.early...), nil
+	}
+	text := l.confirm(a)
+	if a.told < len(a.names) {
+		l.s.Reply(a.number, text, false)
+		return false
 	}
 	s := l.s
 	l.asking = nil
 	s.proceed()
-	text := l.confirm(a)
+	if len(l.backlog) > 0 {
+		s.settle()
+	}
 	s.changed()
 	s.finish(a.number, text)
+	return true
 }
 
-// confirm returns the confirmations of a request, and has messages delivered
+// join asks for one name.
+func (l *subscriber) join(a *subscribing, name string) {
+	if l.subs[a.kind][name] != nil {
+		return
+	}
+	name = strings.Clone(name)
+	if l.total() >= l.s.w.conf.ClientSubscriptions {
+		a.failed[name] = replyTooManySubscriptions
+		return
+	}
+	sub, wait, reply := l.s.local.Join(a.kind, name, l)
+	switch {
+	case wait:
+		a.left++
+	case reply != nil:
+		l.s.local.Leave(sub, nil)
+		a.failed[name] = append([]byte(nil), reply...)
+		return
+	}
+	l.subs[a.kind][name] = sub
+	a.fresh++
+}
+
+// Joined is pool.Listener's.
+func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {
+	a := l.asking
+	if l.over || a == nil {
+		return // it will be left
+	}
+	if reply != nil {
+		a.failed[sub.Name()] = append([]byte(nil), reply...)
+		delete(l.subs[a.kind], sub.Name())
+		a.fresh--
+		l.s.local.Leave(sub, nil)
+	}
+	if a.left--; a.left == 0 && a.asked == len(a.names) {
+		l.s.w.inPortions(func() bool { return l.subscribe(a) })
+	}
+}
+
+// confirm returns the next confirmations of a request, and has messages delivered
 // from now on.
 func (l *subscriber) confirm(a *subscribing) (dst []byte) {
 	word := a.kind.String() + "subscribe"
-	count := l.count(a.kind)
-	for i, name := range a.names {
-		if sub := l.subs[a.kind][name]; sub != nil && !sub.Live && !slices.Contains(a.names[:i], name) {
-			count-- // told of one after the other
-		}
+	if a.told == 0 {
+		a.count = l.count(a.kind) - a.fresh
 	}
-	for i, name := range a.names {
+	for _, name := range a.names[a.told:min(a.told+portion, len(a.names))] {
+		a.told++
 		sub := l.subs[a.kind][name]
 		if sub == nil {
 			dst = append(dst, a.failed[name]...)
 			continue
 		}
-		if !sub.Live && !slices.Contains(a.names[:i], name) {
-			count++
-		}
-		dst = l.s.appendSubscribed(dst, word, name, count)
-	}
-	for _, name := range a.names {
-		if sub := l.subs[a.kind][name]; sub != nil {
+		if !sub.Live {
 			sub.Live = true
+			a.count++
 		}
+		dst = l.s.appendSubscribed(dst, word, name, a.count)
 	}
 	return dst
 }
@@ -173,66 +233,100 @@ func (l *subscriber) total() int {
 	return l.count(pipeline.Channel) + l.count(pipeline.ShardChannel)
 }
 
-// unsubscribe leaves the topics that are named, or all of a kind. From here on
+// unsubscribing is a request to unsubscribe until it is answered. The session is held
+// meanwhile.
+type unsubscribing struct {
+	l      *subscriber
+	number uint32
+	kind   pipeline.TopicKind
+	names  []string // those that are still to be left
+	left   int      // topics that servers have yet to confirm
+	reply  []byte
+}
+
+// unsubscribe leaves the topics that are named, or all of a kind. When a topic was left
 // nothing is delivered; but the confirmation waits for those of the servers, so
 // that whoever sees it and publishes is told of one receiver less.
-func (s *session) unsubscribe(kind pipeline.TopicKind, args [][]byte) {
-	word := kind.String() + "unsubscribe"
-	var names []string
-	for _, arg := range args {
-		names = append(names, string(arg))
-	}
-	var dst []byte
+func (s *session) unsubscribe(kind pipeline.TopicKind, names []string) {
 	l := s.sub
 	if l == nil {
 		l = &subscriber{s: s}
 	}
 	if len(names) == 0 {
-		for name := range l.subs[kind] {
-			names = append(names, name)
-		}
+		names = slices.Collect(maps.Keys(l.subs[kind]))
 	}
+	u := &unsubscribing{l: l, number: s.push(), kind: kind, names: names}
 	if len(names) == 0 {
-		dst = s.appendPushHead(dst, 3)
-		dst = s.appendNull(redcon.AppendBulkString(dst, word))
-		dst = redcon.AppendInt(dst, int64(l.count(kind)))
+		u.reply = s.appendPushHead(u.reply, 3)
+		u.reply = s.appendNull(redcon.AppendBulkString(u.reply, kind.String()+"unsubscribe"))
+		u.reply = redcon.AppendInt(u.reply, int64(l.count(kind)))
 	}
-	left, number := 0, uint32(0)
-	done := func() {
-		if left--; left == 0 && s.conn.Open() {
-			s.proceed()
-			s.finish(number, dst)
-		}
+	s.hold()
+	s.w.inPortions(u.leave)
+}
+
+// leave is the chore of a request to unsubscribe.
+func (u *unsubscribing) leave() (done bool) {
+	l, s := u.l, u.l.s
+	if l.over {
+		return true
 	}
-	for _, name := range names {
-		if sub := l.subs[kind][name]; sub != nil {
-			delete(l.subs[kind], name)
-			if s.local.Leave(sub, done) {
-				left++
+	word, n := u.kind.String()+"unsubscribe", min(portion, len(u.names))
+	for _, name := range u.names[:n] {
+		if sub := l.subs[u.kind][name]; sub != nil {
+			delete(l.subs[u.kind], name)
+			if s.local.Leave(sub, u.confirmed) {
+				u.left++
 			}
 		}
-		dst = s.appendSubscribed(dst, word, name, l.count(kind))
+		u.reply = s.appendSubscribed(u.reply, word, name, l.count(u.kind))
+	}
+	if u.names = u.names[n:]; len(u.names) > 0 {
+		return false
 	}
 	s.changed()
-	if left == 0 {
-		s.reply(dst)
-		return
+	u.finish()
+	return true
+}
+
+// confirmed is called when the servers have forgotten a topic.
+func (u *unsubscribing) confirmed() {
+	u.left--
+	u.finish()
+}
+
+func (u *unsubscribing) finish() {
+	if s := u.l.s; u.left == 0 && len(u.names) == 0 && s.conn.Open() {
+		s.proceed()
+		s.finish(u.number, u.reply)
 	}
-	number = s.push()
-	s.hold()
 }
 
 // unsubscribeAll leaves everything, without a word: RESET, and the session's end.
+// From here on nothing is delivered, but that servers know may take some turns.
 func (s *session) unsubscribeAll() {
-	if s.sub == nil {
+	l := s.sub
+	if l == nil {
 		return
 	}
-	for _, subs := range s.sub.subs {
-		for _, sub := range subs {
-			s.local.Leave(sub, nil)
-		}
-		clear(subs)
+	l.over, s.sub = true, nil
+	if s.far -= len(l.backlog); len(l.backlog) > 0 && s.conn.Open() {
+		s.conn.Append(l.backlog)
 	}
+	w, local := s.w, s.local
+	w.inPortions(func() (done bool) {
+		n := 0
+		for _, subs := range l.subs {
+			for name, sub := range subs {
+				if n++; n > portion {
+					return false
+				}
+				delete(subs, name)
+				local.Leave(sub, nil)
+			}
+		}
+		return true
+	})
 	s.changed()
 }
 
@@ -255,12 +349,22 @@ func (s *session) changed() {
 func (s *session) listening() bool { return s.sub != nil && s.policy.listening == nil }
 
 // Message is pool.Listener's.
-func (l *subscriber) Message(frame []byte) {
+func (l *subscriber) Message(sub *pool.Subscription, frame []byte) {
+	if l.over {
+		return
+	}
 	if l.s.protocol == resp.RESP3 {
 		l.push = append(append(l.push[:0], '>'), frame[1:]...)
 		frame = l.push
 	}
-	l.deliver(frame)
+	switch a := l.asking; {
+	case sub.Live, a != nil && a.told > 0:
+		l.deliver(frame)
+	case a != nil:
+		a.early = append(a.early, frame...)
+		l.s.far += len(frame)
+		l.s.checkOutput()
+	}
 }
 
 // deliver sends something that is no reply. It goes out at once, but not into the

@@ -26,6 +26,8 @@ type worker struct {
 	learnt   map[string]*learnt       // by the pool's name
 	mergers  map[string]*merger       // by the pool's name; nil where SETs are not merged
 	sessions []*session
+	chores   []chore // what is too much for one turn
+	choring  bool    // doChores will be called, or is at work
 
 	// Scratch.
 	parser  resp.RequestParser

@@ -53,6 +53,7 @@ func (s *session) userName() string {
 func (s *session) become(user *pool.User) {
 	s.local.Dismiss(s.user)
 	s.user = user
+	s.changed()
 }
 
 // isGuest tells whether a name is that of an ACL user who may be known to the

@@ -10,7 +10,7 @@ import (
 func TestClientsMayBeUsersThatTheServersKnow(t *testing.T) {
 	servers := redistest.StartN(t, 2)
 	for _, s := range servers {
-		s.Do("ACL", "SETUSER", "bob", "on", ">right", "~x*", "+get", "+set", "+mget", "+ping", "+eval", "+echo")
+		s.Do("ACL", "SETUSER", "bob", "on", ">right", "~x*", "+get", "+set", "+mget", "+ping", "+eval", "+echo", "+acl|whoami", "+client|getname")
 		s.Do("ACL", "SETUSER", "eve", "on", ">right", "+@all", "~*")
 	}
 	cfg := config(t, addrs(servers)...)

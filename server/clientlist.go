@@ -78,16 +78,16 @@ func (s *session) flags() (letters string) {
 // isBlocked tells whether the session waits for a request that may block.
 func (s *session) isBlocked() bool { return s.waits && s.window == 0 && s.pin != nil }
 
-// gather calls each on every worker's loop, with its sessions of s's pool, and
+// gather calls each on every worker's loop, with its sessions that s may see, and
 // answers s's current request with what reply makes of the results.
 func (s *session) gather(each func(peers []*session) string, reply func(results []string) []byte) {
 	number := s.push()
 	workers := s.w.server.workers
 	results := make([]string, 0, len(workers))
-	home, name := s.w, s.local.Conf().Name
+	home, name, who := s.w, s.local.Conf().Name, s.onlooker()
 	for _, w := range workers {
 		w.loop.Post(func() {
-			result := each(w.sessionsOf(name))
+			result := each(who.sees(w.sessionsOf(name)))
 			home.loop.Post(func() {
 				if results = append(results, result); len(results) == len(workers) {
 					s.finish(number, reply(results))

@@ -16,6 +16,7 @@ type policy struct {
 	defaultServer int       // for what concerns no server in particular
 	listening     *policy   // the same for clients in subscriber mode; nil in itself
 	unsettled     *policy   // the same while there is unrest; nil in itself
+	restricted    *policy   // the same for clients that are ACL users; nil in itself
 }
 
 type verdict uint8
@@ -42,6 +43,7 @@ func newPolicy(c *conf.Pool) *policy {
 	p.defaultServer = max(0, slices.IndexFunc(c.Servers, func(s conf.Server) bool { return s.Name == c.DefaultServer }))
 	p.listening = listeningPolicy(p)
 	p.unsettled = unsettledPolicy(p)
+	p.restricted = restrictedPolicy(p)
 	return p
 }
 

@@ -337,8 +337,11 @@ func (s *session) changed() {
 		s.sub = nil
 	}
 	s.policy = s.w.policyOf(s.local)
-	if s.tracking != nil && s.policy.unsettled != nil {
+	switch {
+	case s.tracking != nil && s.policy.unsettled != nil:
 		s.policy = s.policy.unsettled
+	case s.user != nil && s.policy.restricted != nil:
+		s.policy = s.policy.restricted
 	}
 	if s.sub != nil && s.sub.total() > 0 && s.protocol == resp.RESP2 {
 		s.policy = s.policy.listening

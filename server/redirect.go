@@ -20,14 +20,14 @@ type redirect struct {
 // findClient looks for a client of the pool on all loops, has it stay on its own,
 // and calls found with it, or with nil if there is none.
 func (s *session) findClient(id uint64, found func(w *worker, to *session)) {
-	workers, home, name := s.w.server.workers, s.w, s.local.Conf().Name
+	workers, home, name, who := s.w.server.workers, s.w, s.local.Conf().Name, s.onlooker()
 	left := len(workers)
 	var where *worker
 	var which *session
 	for _, w := range workers {
 		w.loop.Post(func() {
 			var it *session
-			for _, peer := range w.sessionsOf(name) {
+			for _, peer := range who.sees(w.sessionsOf(name)) {
 				if peer.info.id == id {
 					it = peer
 					it.targets++

@@ -67,11 +67,11 @@ func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []
 		}
 	}
 	u := &unblocking{s: s, number: s.push(), left: len(s.w.server.workers)}
-	name, home := s.local.Conf().Name, s.w
+	name, home, who := s.local.Conf().Name, s.w, s.onlooker()
 	for _, w := range s.w.server.workers {
 		w.loop.Post(func() {
 			asked := false
-			for _, peer := range w.sessionsOf(name) {
+			for _, peer := range who.sees(w.sessionsOf(name)) {
 				if peer.info.id == uint64(id) && peer.isBlocked() && peer.pin.conn.ServerID != 0 {
 					asked = w.askToUnblock(u, home, peer, mode)
 				}

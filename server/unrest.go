@@ -67,9 +67,20 @@ func (w *worker) calm() {
 	}
 }
 
-// unsettled runs a request while there is unrest, or of a client that tracks. Like handle, it reports false if
-// the request must wait.
+// unsettled runs a request while there is unrest, of a client that tracks, or of an
+// ACL user who may not be allowed it. Like handle, it reports false if the request
+// must wait.
 func (s *session) unsettled(cmd *command.Command, args [][]byte, raw []byte) bool {
+	if s.user != nil && unchecked(cmd) {
+		denial, wait := s.mayRun(cmd, args)
+		switch {
+		case wait:
+			return false
+		case denial != nil:
+			s.deny(cmd, denial)
+			return true
+		}
+	}
 	if s.tracking != nil {
 		return s.heed(cmd, args, raw)
 	}

@@ -25,6 +25,7 @@ type worker struct {
 	trackers map[string]*tracker      // by the pool's name
 	learnt   map[string]*learnt       // by the pool's name
 	mergers  map[string]*merger       // by the pool's name; nil where SETs are not merged
+	rights   rights
 	sessions []*session
 	chores   []chore // what is too much for one turn
 	choring  bool    // doChores will be called, or is at work
@@ -64,7 +65,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		},
 		locals:  map[string]*pool.Local{},
 		unrest:  map[string]*unrest{},
-		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{},
+		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{}, rights: rights{},
 		scratch: make([]byte, 0, 1<<10),
 		failure: make([]byte, 0, 256),
 	}
@@ -155,6 +156,7 @@ func (w *worker) onTick() {
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.rings.trim()
 		w.trimFanouts()
+		w.rights.forget(w.loop.Now() - int64(verdictKept))
 	}
 }
 

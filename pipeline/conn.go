@@ -28,8 +28,9 @@ import (
 // may come from within Send, but not for the request that is being sent.
 type Receiver interface {
 	// Reply is given the reply to the request that was sent with tag, or, if
-	// it is a large one, its next part; last marks the end. The bytes are valid
-	// only during the call.
+	// it is a large one, its next part; last marks the end. There is at least one
+	// byte, but a part may end anywhere: only the first byte of the first one tells
+	// the type of the reply. The bytes are valid only during the call.
 	Reply(tag uint32, b []byte, last bool)
 
 	// Fail tells that no reply, or not the rest of it, will come. If the

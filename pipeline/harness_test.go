@@ -42,9 +42,13 @@ type receiver struct {
 	parts map[uint32]*outcome
 	// onEnd, if set, is called when a request has ended.
 	onEnd func(outcome)
+	empty int // parts without a byte
 }
 
 func (r *receiver) Reply(tag uint32, b []byte, last bool) {
+	if len(b) == 0 {
+		r.empty++
+	}
 	o := r.parts[tag]
 	if o == nil {
 		o = &outcome{tag: tag}
@@ -182,6 +186,13 @@ func (r *rig) on(fn func()) {
 
 func (r *rig) receiver() *receiver {
 	return &receiver{done: r.done, parts: map[uint32]*outcome{}}
+}
+
+// turns returns when the loop has handled what had come before the call.
+func (r *rig) turns() {
+	for range 3 {
+		r.on(func() {})
+	}
 }
 
 // send sends requests in one turn, with tags that count from 1, and fails the

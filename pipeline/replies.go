@@ -39,6 +39,9 @@ func (c *Conn) Data(b []byte) (n int) {
 			}
 			c.streaming = !done
 			c.lastRead = c.loop.Now()
+			if size == 0 {
+				break // the beginning of a line: there is nothing to pass on yet
+			}
 		}
 		if !c.deliver(b[pos:pos+size], first, done) {
 			return pos

@@ -28,6 +28,36 @@ func TestLargeReplyIsPassedOnInParts(t *testing.T) {
 	r.expect(3, fakeredis.Bulk("b"))
 }
 
+// A large reply of which one read brings only the beginning of a line is no reason
+// to pass on nothing: a Receiver may look at the first byte of what it is given.
+func TestNoPartOfALargeReplyIsEmpty(t *testing.T) {
+	value := fakeredis.Bulk(strings.Repeat("v", streamFrom))
+	var r *rig
+	piece := func(b string) []fakeredis.Step {
+		return []fakeredis.Step{fakeredis.Reply(b), fakeredis.Call(func() { r.turns() })}
+	}
+	script := fakeredis.Script{fakeredis.Expect("GET", "k")}
+	pieces := []string{"*4\r\n" + value, "$", "1\r\n", "a\r\n", ":", "1\r", "\n", "*0\r", "\n"}
+	for _, b := range pieces {
+		script = append(script, piece(b)...)
+	}
+	s := fakeredis.Start(t, script)
+	r = newRig(t, config(s.Addr()))
+	to := r.receiver()
+	r.sendTo(to, get("k"))
+	if o := r.next(); o.reply != strings.Join(pieces, "") || o.failure != nil {
+		t.Errorf("%d bytes, %v", len(o.reply), o.failure)
+	}
+	r.on(func() {
+		if to.empty > 0 {
+			t.Errorf("%d empty parts", to.empty)
+		}
+	})
+}
+
+// streamFrom is the constant of package pipeline.
+const streamFrom = 16 << 10
+
 func TestRepliesInSingleBytes(t *testing.T) {
 	replies := []string{"+OK\r\n", "$3\r\nabc\r\n", "*2\r\n*1\r\n:1\r\n$-1\r\n", "-ERR x\r\n", ":12\r\n"}
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(len(replies)), fakeredis.Split(strings.Join(replies, ""))})

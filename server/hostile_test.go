@@ -14,6 +14,7 @@ import (
 	"ringway/conf"
 	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
+	"ringway/pool"
 )
 
 // mean is a pool of one real server and one fake one.
@@ -100,6 +101,46 @@ func TestServerThatTalksNonsenseHurtsNobodyElse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The replies to a transaction may come in any pieces, be large, and look like
+// errors where a piece begins: EXEC's reply is the client's as it is.
+func TestPiecesOfALargeReplyToExec(t *testing.T) {
+	var p *proxy
+	pieces := []string{"*4\r\n" + bulk(strings.Repeat("x", 20000)), "$", "5\r\n", "-READ\r\n", "$50\r\nREADONLY", "-READONLY You can't write" + strings.Repeat("y", 50-8-25), "\r\n", ":", "1\r\n"}
+	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
+		switch args[0] {
+		case "MULTI":
+			c.Reply("+OK\r\n")
+		case "GET":
+			c.Reply("+QUEUED\r\n")
+		case "EXEC":
+			other := p.dial()
+			for _, b := range pieces {
+				c.Reply(b)
+				for range 3 { // turns of the loop, in one of which the piece is read alone
+					other.Do("CLIENT", "ID")
+				}
+			}
+		default:
+			c.Reply("+PONG\r\n")
+		}
+	})
+	for _, servers := range []string{"servers = [%q]\n", "topology = \"replicated\"\n[[pools.alpha.shards]]\nname = \"s1\"\nservers = [%q]\n"} {
+		cfg, _, err := conf.Parse(fmt.Appendf(nil, "[proxy]\nthreads = 1\n[pools.alpha]\nlisten = \"127.0.0.1:1\"\n"+servers, fake.Addr()), "test.toml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+		p = serve(t, cfg)
+		if pl := p.server.Pools()[0]; pl.Follows() {
+			pl.SetView(0, pool.View{Primary: pool.Member{Addr: fake.Addr()}})
+		}
+		c := p.dial()
+		c.Send(encode("MULTI") + encode("GET", "k") + encode("EXEC"))
+		c.expect("+OK\r\n", "+QUEUED\r\n", strings.Join(pieces, ""))
+		p.stop()
 	}
 }
 

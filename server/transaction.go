@@ -37,6 +37,7 @@ type transaction struct {
 	number uint32 // the request in the session
 	left   int    // replies to come
 	ended  bool   // EXEC was answered
+	partly bool   // the reply that comes now is a large one, of which a part has been seen
 	broken []byte // the error that MULTI got
 
 	// Where a server may refuse requests that another executes.
@@ -283,19 +284,21 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 // Reply is pipeline.Receiver's: the reply to MULTI, to a queued request, or to
 // EXEC, of which only the last one is for the client.
 func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
+	isError := b[0] == '-' && !tx.partly
+	tx.partly = !last
 	if tx.left > 1 {
 		if last {
-			if tx.left == tx.queued+2 && b[0] == '-' {
+			if tx.left == tx.queued+2 && isError {
 				tx.broken = append([]byte(nil), b...)
 			}
-			if b[0] == '-' && tx.refusal == nil && tx.s.local.Follows() && pool.RefusalOf(b) != pool.NoRefusal {
+			if isError && tx.refusal == nil && tx.s.local.Follows() && pool.RefusalOf(b) != pool.NoRefusal {
 				tx.refusal = append([]byte(nil), b...)
 			}
 			tx.left--
 		}
 		return
 	}
-	if b[0] == '-' && tx.s.local.Follows() && tx.again(b) {
+	if isError && tx.s.local.Follows() && tx.again(b) {
 		return
 	}
 	if tx.broken != nil {

@@ -189,6 +189,7 @@ type Command struct {
 	needsFence         bool
 	hasFamily          bool // it has subcommands, or is one
 	gathers            bool
+	smallReply, mayGet bool // see ReplyIsSmall
 }
 
 // ArityOK reports whether a request of n arguments, the command's name

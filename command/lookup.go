@@ -53,6 +53,7 @@ func init() {
 		}
 		nameTable[at] = nameEntry{k, c}
 	}
+	noteReplySizes()
 }
 
 // upper8 turns the letters among 8 ASCII bytes into upper case at once, leaving

@@ -3,6 +3,7 @@ package conf
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -138,6 +139,7 @@ client_output = "11mb"
 client_output_limit = "12GiB"
 server_queue = 13
 server_queue_bytes = "14336b"
+server_reply_bytes = "15KB"
 
 [pools.alpha]
 listen = "/run/ringway.sock 660"
@@ -175,7 +177,7 @@ servers = ["localhost:6379"]
 			ClientIdleTimeout: time.Minute, DrainTimeout: 2 * time.Minute,
 			MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
-			ServerQueue: 13, ServerQueueBytes: 14 << 10,
+			ServerQueue: 13, ServerQueueBytes: 14 << 10, ServerReplyBytes: 15 << 10,
 		},
 		Pools: []Pool{{
 			Topology: Static, ReadFrom: ReadPrimary, MaxReplicaLag: 10 * time.Second, FailoverWait: 5 * time.Second, ProbeInterval: time.Second,
@@ -386,5 +388,21 @@ func TestDocumentsShowConfigurationsThatLoad(t *testing.T) {
 	}
 	if blocks < 4 {
 		t.Errorf("%d blocks", blocks)
+	}
+}
+
+func TestPoolHasNoMoreShardsThanTheDataPathNumbers(t *testing.T) {
+	text := func(n int) []byte {
+		b := []byte("[pools.alpha]\nlisten = \"127.0.0.1:22121\"\ndistribution = \"modula\"\nservers = [\n")
+		for i := range n {
+			b = fmt.Appendf(b, "%q,\n", fmt.Sprintf("10.0.%d.%d:6379", i>>8, i&255))
+		}
+		return append(b, "]\n"...)
+	}
+	if _, _, err := Parse(text(16384), "ringway.toml"); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := Parse(text(16385), "ringway.toml"); err == nil || !strings.Contains(err.Error(), "16385 shards; want at most 16384") {
+		t.Errorf("error %v", err)
 	}
 }

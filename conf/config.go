@@ -45,6 +45,7 @@ type Proxy struct {
 	ClientOutputLimit   int64 // reply bytes waiting for one client at which it is closed; default 1 GiB
 	ServerQueue         int   // requests awaiting replies on one connection to a server; at the bound its clients are not read; default 65536
 	ServerQueueBytes    int64 // unwritten request bytes for one connection to a server, same; default 64 MiB
+	ServerReplyBytes    int64 // bytes of replies expected on one connection to a server; at the bound clients with large replies wait; default 32 MiB
 }
 
 // Pool is one [pools.NAME] table: servers that look like one Redis behind one

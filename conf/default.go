@@ -28,6 +28,7 @@ func Default() *Config {
 		ClientOutputLimit:   1 << 30,          // one reply of two largest values, and no more
 		ServerQueue:         65536,            // 64 clients at their client_pipeline
 		ServerQueueBytes:    64 << 20,         // a second's worth for a slow network
+		ServerReplyBytes:    32 << 20,         // below the output limits that servers are given
 	}}
 }
 

@@ -172,6 +172,9 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 	if pool.Listen.Addr != "" {
 		b.checkListen(&pool, n.table["listen"])
 	}
+	if places := len(pool.Places()); places > maxShards {
+		b.report.mistake(placesNode(n).start, table, fmt.Sprintf("%d shards; want at most %d", places, maxShards))
+	}
 	if len(b.report.mistakes) == before && !b.partial && pool.Topology != Cluster {
 		// What the settings say is right one by one; whether they make a ring
 		// together is the ring's to judge.
@@ -182,6 +185,10 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 	b.warnPool(&pool, n)
 	b.conf.Pools = append(b.conf.Pools, pool)
 }
+
+// maxShards is how many places a pool may have on its ring: as many as a Cluster has
+// slots. The data path numbers them in 16 bits.
+const maxShards = hashring.Slots
 
 // placesNode returns where the places on a pool's ring are listed.
 func placesNode(n *node) *node {

@@ -38,6 +38,7 @@ var proxySettings = []setting[Proxy]{
 	{"client_output_limit", func(v *value, p *Proxy) { v.size(&p.ClientOutputLimit, 1<<10, 1<<40) }},
 	{"server_queue", func(v *value, p *Proxy) { v.integer(&p.ServerQueue, 1, math.MaxInt32) }},
 	{"server_queue_bytes", func(v *value, p *Proxy) { v.size(&p.ServerQueueBytes, 1<<10, 1<<40) }},
+	{"server_reply_bytes", func(v *value, p *Proxy) { v.size(&p.ServerReplyBytes, 1<<10, 1<<40) }},
 }
 
 // poolSettings are the keys of a [pools.NAME] table: twemproxy's, and what it

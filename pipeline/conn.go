@@ -82,6 +82,7 @@ type Config struct {
 
 	MaxRequests int // requests awaiting replies at which Full reports true
 	MaxBytes    int // unwritten bytes, same
+	MaxReplies  int // expected bytes of replies at which Laden reports true; 0 for no bound
 
 	Replies resp.ReplyLimits
 }
@@ -142,6 +143,7 @@ type Conn struct {
 	conn      *eventloop.Conn // nil unless greeting or ready
 	state     state
 	queue     queue
+	expected  expected
 	held      []byte // bytes of the queued requests while there is no connection
 	scan      resp.ReplyState
 	streaming bool // the head's reply was passed on in part
@@ -589,6 +591,7 @@ func (c *Conn) broken(err error) {
 // wake tells the waiters, if there is room again by a margin.
 func (c *Conn) wake() {
 	if len(c.waiters) == 0 || c.gate == Shut || c.renewing || c.queue.len() > c.cfg.MaxRequests/2 ||
+		c.cfg.MaxReplies > 0 && c.expected.bytes > c.cfg.MaxReplies/2 ||
 		c.state == ready && c.conn.Waiting() > c.cfg.MaxBytes/2 || c.state < ready && len(c.held) > c.cfg.MaxBytes/2 {
 		return
 	}

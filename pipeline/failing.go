@@ -82,6 +82,7 @@ func (c *Conn) expireHeld(limit int64) (expired bool) {
 		late = append(late, e)
 		size += int(e.size)
 	}
+	c.expected.passed(c.queue.head)
 	if c.queue.len() > 0 {
 		c.deadline.Reset(c.queue.at(c.queue.head).at + int64(c.cfg.Timeout))
 	}
@@ -116,6 +117,7 @@ func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
 		}
 		rest = rest[e.size:]
 	}
+	c.expected.passed(c.queue.head)
 	c.loop.Release(unwritten)
 	return sent
 }
@@ -157,6 +159,7 @@ func (c *Conn) failHeld(err error) {
 	for c.queue.len() > 0 {
 		unsent = append(unsent, c.queue.pop())
 	}
+	c.expected.passed(c.queue.head)
 	held := c.held
 	c.held = nil
 	c.giveBack(unsent, err, held)

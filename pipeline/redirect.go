@@ -226,6 +226,7 @@ func (c *Conn) takeBack() {
 		unsent = append(unsent, *c.queue.at(pos))
 	}
 	c.queue.tail = first
+	c.expected.cut(first)
 	if int32(c.expired-first) > 0 {
 		c.expired = first
 	}

@@ -58,6 +58,7 @@ func (c *Conn) Data(b []byte) (n int) {
 			c.inTime = false
 			c.obs.Succeeded()
 		}
+		c.expected.passed(c.queue.head)
 		c.queue.shrink()
 		if c.redirector != nil && c.queue.len() == 0 {
 			c.sent.release(c.loop)

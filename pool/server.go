@@ -53,7 +53,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		Network: s.network, Addr: s.addr,
 		TLS: p.tls, Protocol: k.protocol, Auth: p.auth(k.user), DB: k.db,
 		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: p.conf.TCPKeepAlive,
-		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes),
+		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes), MaxReplies: int(p.proxy.ServerReplyBytes),
 		Replies: resp.DefaultReplyLimits,
 		Once:    u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
 	}

@@ -54,7 +54,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		share := share{server: server}
 		if !apart {
 			share.conn = s.to(server)
-			if share.conn.Full() {
+			if s.full(share.conn) {
 				s.await(share.conn)
 				return false
 			}

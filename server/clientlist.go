@@ -47,7 +47,7 @@ func (s *session) describe(current int) string {
 	if s.ran > 0 {
 		cmd = command.ByID(int(s.ran) - 1).Name
 	}
-	waiting := s.conn.Waiting() + s.earlyLive + s.far
+	waiting := s.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
 		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),

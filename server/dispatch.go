@@ -66,7 +66,7 @@ func (s *session) to(shard int) *pipeline.Conn { return s.lanes.Conn(shard, s.in
 // the request must wait.
 func (s *session) send(shard int, raw []byte) bool {
 	conn := s.to(shard)
-	if conn.Full() {
+	if s.full(conn) {
 		s.await(conn)
 		return false
 	}
@@ -78,7 +78,7 @@ func (s *session) send(shard int, raw []byte) bool {
 // need not wait while the primary is being replaced.
 func (s *session) sendRead(shard int, raw []byte) bool {
 	conn := s.lanes.ReadConn(shard, s.info.id)
-	if conn.FullForReads() {
+	if conn.FullForReads() || s.laden(conn) {
 		s.await(conn)
 		return false
 	}
@@ -101,7 +101,9 @@ func (s *session) sendOver(conn *pipeline.Conn, raw []byte) {
 func (s *session) sendAs(number uint32, conn *pipeline.Conn, raw []byte) {
 	if f := conn.Send(raw, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		return
 	}
+	s.expect(conn, 1)
 }
 
 // shardOfDebug is the shard of a request that concerns no shard in particular, but

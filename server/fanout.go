@@ -103,7 +103,11 @@ func (s *session) sendSeveral(shard int, reads bool, raw []byte) bool {
 		return false
 	}
 	a := &alone{s: s}
-	a.sent(conn.Send(raw, a, a.next()))
+	f := conn.Send(raw, a, a.next())
+	if f == nil {
+		s.expect(conn, 1)
+	}
+	a.sent(f)
 	return true
 }
 
@@ -111,10 +115,10 @@ func (s *session) sendSeveral(shard int, reads bool, raw []byte) bool {
 func (s *session) connTo(shard int, reads bool) (conn *pipeline.Conn, full bool) {
 	if reads {
 		conn = s.lanes.ReadConn(shard, s.info.id)
-		return conn, conn.FullForReads()
+		return conn, conn.FullForReads() || s.laden(conn)
 	}
 	conn = s.to(shard)
-	return conn, conn.Full()
+	return conn, s.full(conn)
 }
 
 // assign finds the part of each key: one for each shard, or in a Cluster for
@@ -187,6 +191,7 @@ func (f *fanout) send(args [][]byte, step int) {
 	for i := range f.parts {
 		if p := &f.parts[i]; p.out != nil {
 			p.conn.Commit(p.out, f, uint32(i))
+			f.s.expect(p.conn, len(f.parts))
 			p.out = nil
 		} else {
 			f.left--
@@ -218,6 +223,7 @@ func (f *fanout) sendApart(args [][]byte, step int) {
 			}
 		}
 		p.conn.Commit(out, f, uint32(i))
+		f.s.expect(p.conn, len(f.parts))
 	}
 	if f.left == 0 {
 		f.done()

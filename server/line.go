@@ -10,6 +10,7 @@ import (
 type place struct {
 	state     placeState
 	muted     bool   // the client wants no reply
+	blind     bool   // the reply may be of any size, and none has come so far
 	off, size uint32 // held: where the reply is in session.early
 	far       *farReply
 }
@@ -21,6 +22,15 @@ const (
 	held                      // the reply came before its turn and is in session.early
 	apart                     // the same, in a buffer of its own, perhaps with more to come
 	passing                   // at the head: a first part of a large reply has been passed on
+)
+
+const (
+	// farFrom is the size from which an early reply has a buffer of its own, which is
+	// given back when it leaves.
+	farFrom = 16 << 10
+	// maxEarly is the most that session.early may hold: places know 32 bits of where a
+	// reply is.
+	maxEarly = 1 << 30
 )
 
 // farReply is a large reply that came before its turn.
@@ -97,7 +107,10 @@ func (s *session) push() (number uint32) {
 		s.growLine()
 	}
 	number = s.tail
-	*s.place(number) = place{muted: s.muting}
+	*s.place(number) = place{muted: s.muting, blind: s.any}
+	if s.any {
+		s.blind.underWay++
+	}
 	s.tail++
 	return number
 }
@@ -123,6 +136,7 @@ func (s *session) reply(b []byte) {
 		s.conn.Append(b)
 		return
 	}
+	s.any = false
 	s.finish(s.push(), b)
 }
 
@@ -136,12 +150,16 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 		s.unasked(number)
 		return
 	}
-	s.average += (len(b) - s.average) / 8
 	if number != s.head {
 		s.keep(number, b, last)
 		return
 	}
-	if s.mutes && s.place(number).muted {
+	pl := s.place(number)
+	s.blind.part += len(b)
+	if pl.blind {
+		s.measure(pl, s.blind.part, last)
+	}
+	if pl.muted {
 		b = nil
 	}
 	s.conn.Write(b)
@@ -149,12 +167,25 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 		return
 	}
 	if !last {
-		s.place(number).state = passing
+		pl.state = passing
 		s.checkOutput()
 		return
 	}
+	s.blind.part = 0
 	s.head++
 	s.advance()
+}
+
+// measure learns from the size of the reply to a request that may have one of any
+// size, or from that of its parts so far.
+func (s *session) measure(pl *place, size int, whole bool) {
+	if size > largeReply {
+		s.noteLarge(size)
+	}
+	if whole {
+		pl.blind = false
+		s.blind.sawReply(size, s.w.conf.ClientPipeline)
+	}
 }
 
 // finish answers the request with the given number with a whole reply.
@@ -167,10 +198,17 @@ func (s *session) finish(number uint32, b []byte) {
 // keep stores a reply, or a part of one, until its turn comes.
 func (s *session) keep(number uint32, b []byte, last bool) {
 	pl := s.place(number)
+	if pl.blind {
+		size := len(b)
+		if pl.far != nil {
+			size += len(pl.far.buf)
+		}
+		s.measure(pl, size, last)
+	}
 	if pl.muted {
 		b = nil
 	}
-	if pl.state == waiting && last {
+	if pl.state == waiting && last && len(b) < farFrom && len(s.early) < maxEarly {
 		if len(b) > cap(s.early)-len(s.early) {
 			s.growEarly(len(b))
 		}
@@ -231,9 +269,10 @@ func (s *session) advance() {
 			if !s.conn.Open() {
 				return
 			}
-			done := pl.far.done
+			done, size := pl.far.done, len(pl.far.buf)
 			pl.far = nil
 			if !done {
+				s.blind.part = size
 				pl.state = passing
 				s.checkOutput()
 				return
@@ -267,7 +306,7 @@ func (s *session) progress() {
 	switch {
 	case !s.conn.Open():
 	case s.blocked:
-		if int(s.tail-s.head) <= s.window/2 {
+		if int(s.tail-s.head) <= s.window/2 && s.blind.underWay <= s.blind.most/2 {
 			s.settle()
 		}
 	case s.head == s.tail && (s.closing || s.eof || s.moving != nil || s.wary):
@@ -278,9 +317,9 @@ func (s *session) progress() {
 
 // checkOutput closes a client that lets more replies wait than it may.
 func (s *session) checkOutput() {
-	if s.conn.Open() && s.conn.Waiting()+s.earlyLive+s.far > int(s.w.conf.ClientOutputLimit) {
+	if s.conn.Open() && int64(s.waiting()) > s.w.conf.ClientOutputLimit {
 		s.w.log.Warn("client closed: it does not read its replies; see client_output_limit",
-			"pool", s.local.Conf().Name, "client", s.info.addr, "waiting", s.conn.Waiting()+s.earlyLive+s.far)
+			"pool", s.local.Conf().Name, "client", s.info.addr, "waiting", s.waiting())
 		s.close()
 	}
 }
@@ -305,7 +344,7 @@ func (s *session) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	case pl.state == apart:
 		s.far -= len(pl.far.buf)
 		s.w.loop.Release(pl.far.buf)
-		*pl = place{}
+		*pl = place{muted: pl.muted, blind: pl.blind}
 	}
 	if request != nil && s.resend(number, f, request) {
 		return

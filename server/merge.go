@@ -81,17 +81,19 @@ func newMerger(local *pool.Local) *merger {
 // can be sent now: then nothing was done.
 func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 	row, mg := &s.w.row, s.merger
-	if !s.hasRoomFor(count) || s.user != nil || !mg.group(s, m, count) {
+	if !s.hasRoomFor(count, row.blind) || s.user != nil || !mg.group(s, m, count) {
 		return 0, false
 	}
 	first, asks := s.tail, false
-	for range count {
+	for i := range count {
+		s.any = row.any[i]
 		s.push()
 	}
 	for i, request := range row.requests[:count] {
 		n += len(request)
 		switch g := mg.groupOf[i]; {
 		case g == noGroup || mg.groups[g].count == 1:
+			s.any = row.any[i]
 			s.sendAs(first+uint32(i), s.to(m.ShardAt(row.places[i])), request)
 		case int(mg.groups[g].first) == i:
 			asks = mg.send(s, &mg.groups[g], first) || asks
@@ -117,7 +119,8 @@ func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 			g = mg.join(open[place], i, place, len(row.requests[i]))
 		}
 		if g == noGroup || mg.groups[g].count == 1 {
-			full = full || s.to(place).Full()
+			s.any = row.any[i]
+			full = full || s.full(s.to(place))
 		} else {
 			found = true
 		}

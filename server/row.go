@@ -20,7 +20,9 @@ type row struct {
 	keys     [maxRow][]byte
 	places   [maxRow]int
 	plainSet [maxRow]bool
-	sets     int // plain ones
+	any      [maxRow]bool // the reply may be of any size
+	sets     int          // plain ones
+	blind    int          // those with any
 }
 
 // lookUp finds the command of the parser's request, as command.Lookup does. One
@@ -65,7 +67,7 @@ func (s *session) runRow(b []byte, size int, cmd *command.Command) (n int, ok bo
 		}
 	}
 	for i, request := range row.requests[:count] {
-		s.ran = uint16(row.commands[i].ID) + 1
+		s.ran, s.any = uint16(row.commands[i].ID)+1, row.any[i]
 		if !s.forwardTo(row.commands[i], m.ShardAt(row.places[i]), request) {
 			return n, false
 		}
@@ -81,11 +83,14 @@ func (s *session) runRow(b []byte, size int, cmd *command.Command) (n int, ok bo
 // returns how many there are.
 func (s *session) fillRow(b []byte, size int, cmd *command.Command) (count int) {
 	row, parser := &s.w.row, &s.w.parser
-	row.sets = 0
+	row.sets, row.blind = 0, 0
 	for cmd != nil {
 		row.requests[count], row.commands[count], row.keys[count] = b[:size], cmd, parser.Args[cmd.SoleKey]
 		if row.plainSet[count] = isPlainSet(cmd, row.requests[count]); row.plainSet[count] {
 			row.sets++
+		}
+		if row.any[count] = !cmd.ReplyIsSmall(parser.Args); row.any[count] {
+			row.blind++
 		}
 		count++
 		if b = b[size:]; count == maxRow || len(b) == 0 {

@@ -43,7 +43,8 @@ type session struct {
 
 	line       []place // a ring, its size a power of two
 	head, tail uint32  // numbers of the oldest request without a reply and of the next one
-	average    int     // of the last replies' sizes, in bytes, decaying
+	blind      blind   // what of it may bring replies of any size
+	any        bool    // the reply to the current request may be of any size
 
 	early     []byte // replies that came before their turn, in a buffer of the loop
 	earlyLive int    // bytes of early that are still to be sent
@@ -73,13 +74,9 @@ type session struct {
 	moving   *worker
 }
 
-// Assumptions about a client that nothing is known of yet: how large its
-// replies are. It bounds how many requests go out before the first reply.
-const firstAverage = 8 << 10
-
 func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 	s := &session{
-		w: w, local: local, info: info, policy: w.policyOf(local), average: firstAverage,
+		w: w, local: local, info: info, policy: w.policyOf(local), blind: newBlind(w.conf.ClientPipeline),
 		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline, readsApart: local.Follows(),
 		merger: w.mergers[local.Conf().Name],
 	}
@@ -149,22 +146,25 @@ func (s *session) run(b []byte) (n int) {
 	return n
 }
 
-// hasRoom tells whether one more request may be taken. The replies under way
-// are taken to be as large as the last ones were.
+// hasRoom reports whether one more request may be taken.
 func (s *session) hasRoom() bool {
 	unanswered := int(s.tail - s.head)
 	if unanswered >= s.window {
 		return false
 	}
-	waiting := s.conn.Waiting() + s.earlyLive + s.far
-	return unanswered < 2 && waiting == 0 || waiting+unanswered*s.average < int(s.w.conf.ClientOutput)
+	waiting := s.waiting()
+	return unanswered < 2 && waiting == 0 || s.mayAsk(1) && int64(waiting+s.blind.expected()) < s.w.conf.ClientOutput
 }
 
-// hasRoomFor tells whether so many requests may be taken at once.
-func (s *session) hasRoomFor(n int) bool {
-	unanswered := int(s.tail-s.head) + n
-	return unanswered <= s.window && s.conn.Waiting()+s.earlyLive+s.far+unanswered*s.average < int(s.w.conf.ClientOutput)
+// hasRoomFor reports whether so many requests may be taken at once, some of which
+// may have replies of any size.
+func (s *session) hasRoomFor(n, blind int) bool {
+	return int(s.tail-s.head)+n <= s.window && s.mayAsk(blind) &&
+		int64(s.waiting()+s.blind.expected()+blind*s.blind.largest()) < s.w.conf.ClientOutput
 }
+
+// waiting is how many bytes of replies wait for the client to take them.
+func (s *session) waiting() int { return s.conn.Waiting() + s.earlyLive + s.far }
 
 // refuse answers a request that broke the protocol. Everything before it is
 // still answered; then the connection is closed.
@@ -181,6 +181,7 @@ func (s *session) refuse(err error) {
 // it was done.
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
+	s.any = true
 	cmd, problem := s.w.lookUp()
 	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > unsettled || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
 		if problem == command.UnknownCommand {
@@ -192,7 +193,7 @@ func (s *session) handle(raw []byte) bool {
 		return true
 	}
 	raw = s.begin(args, raw)
-	s.ran = uint16(cmd.ID) + 1
+	s.ran, s.any = uint16(cmd.ID)+1, !cmd.ReplyIsSmall(args)
 	if s.policy.verdicts[cmd.ID] == unsettled {
 		return s.unsettled(cmd, args, raw)
 	}

@@ -44,6 +44,8 @@ type worker struct {
 	rings   spareLines         // given back, for reuse
 	stalled []int              // servers that let this loop wait
 
+	lastLarge int64 // when a large reply last came, as eventloop.Loop.Now
+
 	tick      *eventloop.Timer
 	ticks     int
 	busyTicks int // in a row, so far, in which the loop was too busy
@@ -66,8 +68,9 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		locals:  map[string]*pool.Local{},
 		unrest:  map[string]*unrest{},
 		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{}, rights: rights{},
-		scratch: make([]byte, 0, 1<<10),
-		failure: make([]byte, 0, 256),
+		scratch:   make([]byte, 0, 1<<10),
+		failure:   make([]byte, 0, 256),
+		lastLarge: -2 * lately, // never
 	}
 	for _, p := range srv.pools {
 		w.locals[p.Conf().Name] = w.join(p)

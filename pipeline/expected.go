@@ -1,0 +1,54 @@
+package pipeline
+
+// expected is what is known of the sizes of the replies that are to come. Only
+// those that may be large are noted, so that it costs others nothing.
+type expected struct {
+	noted []expectation // oldest first
+	bytes int           // of all of them
+}
+
+// expectation is that of one request.
+type expectation struct {
+	pos  uint32 // of the request in the queue
+	size int
+}
+
+// Expect tells how many bytes the reply to the request that was sent last is
+// likely to have. It counts for Laden until the reply has come.
+func (c *Conn) Expect(size int) {
+	if c.queue.len() == 0 {
+		return // it has failed
+	}
+	c.expected.noted = append(c.expected.noted, expectation{c.queue.tail - 1, size})
+	c.expected.bytes += size
+}
+
+// Laden reports whether so many bytes of replies are expected that no more large
+// ones should be asked for. A server holds in memory what it has yet to send, and
+// may close a connection for which it holds much; and everybody else's replies
+// stand behind it. Wait tells when there is room for more.
+func (c *Conn) Laden() bool { return c.cfg.MaxReplies > 0 && c.expected.bytes >= c.cfg.MaxReplies }
+
+// passed forgets the requests that stood before head.
+func (e *expected) passed(head uint32) {
+	n := 0
+	for n < len(e.noted) && int32(e.noted[n].pos-head) < 0 {
+		e.bytes -= e.noted[n].size
+		n++
+	}
+	switch {
+	case n == 0:
+	case n == len(e.noted):
+		e.noted = e.noted[:0]
+	default:
+		e.noted = e.noted[:copy(e.noted, e.noted[n:])]
+	}
+}
+
+// cut forgets the requests from tail on.
+func (e *expected) cut(tail uint32) {
+	for n := len(e.noted); n > 0 && int32(e.noted[n-1].pos-tail) >= 0; n-- {
+		e.bytes -= e.noted[n-1].size
+		e.noted = e.noted[:n-1]
+	}
+}

@@ -49,8 +49,11 @@ type Loop struct {
 	timers   timerHeap
 	bufs     buffers
 	together together
+	turns    progress
 	busyFrom int64 // start of the window that Busy reports on
 	busyIdle int64 // nanoseconds of that window spent asleep
+
+	onPanic func(Panic) // nil: a panic ends the process
 
 	arriving   *relay // behind arrivingFD, while DialTLS hands that over
 	arrivingFD int
@@ -138,8 +141,17 @@ func (l *Loop) Conns() int { return l.open }
 func (l *Loop) Busy() float64 { return float64(l.busy.Load()) / 1000 }
 
 func (l *Loop) turn() {
-	l.handle(l.wait())
-	if l.mail.Load() {
+	l.turns.events = l.wait()
+	for !l.work() {
+	}
+}
+
+// work does what is left of a turn. It returns false if a callback panicked; what
+// that did not come to is left for the next call. See OnPanic.
+func (l *Loop) work() (done bool) {
+	defer l.recovered()
+	l.handle()
+	if l.mail.Load() || len(l.turns.mail) > 0 {
 		l.runMailbox()
 	}
 	if len(l.timers) > 0 && l.timers[0].at <= l.now {
@@ -153,6 +165,7 @@ func (l *Loop) turn() {
 		l.runDeferred()
 		l.flushAll()
 	}
+	return true
 }
 
 // longestHold bounds how long output waits for more if nothing happens.
@@ -193,42 +206,59 @@ func (l *Loop) untilNextTimer(now int64) time.Duration {
 }
 
 func (l *Loop) runMailbox() {
-	l.mail.Store(false)
-	l.mu.Lock()
-	fns := l.mailbox
-	l.mailbox = nil
-	l.mu.Unlock()
-	for _, fn := range fns {
+	t := &l.turns
+	if len(t.mail) == 0 {
+		l.mail.Store(false)
+		l.mu.Lock()
+		t.mail = l.mailbox
+		l.mailbox = nil
+		l.mu.Unlock()
+	}
+	for len(t.mail) > 0 {
+		fn := t.mail[0]
+		t.mail[0] = nil
+		t.mail = t.mail[1:]
 		fn()
 	}
+	t.mail = nil
 }
 
 func (l *Loop) runTimers() {
 	for len(l.timers) > 0 && l.timers[0].at <= l.now {
 		t := heap.Pop(&l.timers).(*Timer)
+		l.turns.timer = t
 		t.fn()
 	}
+	l.turns.timer = nil
 }
 
 // runDeferred runs what is deferred now; what that defers is for the next go,
 // after output was written, so that one connection can't starve the rest.
 func (l *Loop) runDeferred() {
-	n := len(l.deferred)
-	for i := 0; i < n; i++ {
-		l.deferred[i].RunDeferred()
+	t := &l.turns
+	if t.due == 0 {
+		t.due = len(l.deferred)
 	}
-	rest := copy(l.deferred, l.deferred[n:])
+	t.deferring = true
+	for t.ran < t.due {
+		t.ran++
+		l.deferred[t.ran-1].RunDeferred()
+	}
+	t.deferring = false
+	rest := copy(l.deferred, l.deferred[t.due:])
 	clear(l.deferred[rest:])
 	l.deferred = l.deferred[:rest]
+	t.ran, t.due = 0, 0
 }
 
 // flush writes the output of conns and empties it. To write may end a
-// connection, and thereby give others something to write.
+// connection, and thereby give others something to write. Nil is what a flush
+// that a panic cut short has written.
 func flush(conns *[]*Conn) {
 	for i := 0; i < len(*conns); i++ {
 		c := (*conns)[i]
 		(*conns)[i] = nil
-		if c.toBeWritten() {
+		if c != nil && c.toBeWritten() {
 			c.writeOut()
 		}
 	}
@@ -238,6 +268,7 @@ func flush(conns *[]*Conn) {
 // flushFull writes full outputs.
 func (l *Loop) flushFull() {
 	if len(l.full) > 0 {
+		l.turns.conn = nil
 		flush(&l.full)
 	}
 }

@@ -12,10 +12,17 @@ type Timer struct {
 	fn    func()
 	at    int64 // as Loop.Now
 	index int   // in the heap; -1 when not armed
+	owner Abandoner
 }
 
 // NewTimer returns a timer, not yet armed, that will call fn on the loop.
 func (l *Loop) NewTimer(fn func()) *Timer { return &Timer{loop: l, fn: fn, index: -1} }
+
+// Of names who is abandoned should t's function panic, and returns t.
+func (t *Timer) Of(owner Abandoner) *Timer {
+	t.owner = owner
+	return t
+}
 
 // Reset arms t to fire once at the monotonic time at (as Loop.Now), instead of
 // any time it was armed for.

@@ -13,6 +13,7 @@ package pipeline
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -151,8 +152,9 @@ type Conn struct {
 	unsent     uint32 // position of the first entry of which nothing was written, if output waits and is not stalled
 	answerable uint32 // position behind the last entry that may be answered by what was just read
 
-	inTime      bool   // what was just read answered a request that had not timed out
-	expired     uint32 // position of the first entry that has not timed out
+	answering   Receiver // whose Reply is being called; known after a panic, see Abandon
+	inTime      bool     // what was just read answered a request that had not timed out
+	expired     uint32   // position of the first entry that has not timed out
 	deadline    *eventloop.Timer
 	doubting    bool   // replies to what was in flight at Doubt are offered to the Redirector
 	doubted     uint32 // position behind that
@@ -187,8 +189,8 @@ type Conn struct {
 // The caller keeps cfg as it is.
 func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
 	c := &Conn{loop: loop, cfg: cfg, obs: obs}
-	c.deadline = loop.NewTimer(c.expire)
-	c.attempt = loop.NewTimer(c.attemptDue)
+	c.deadline = loop.NewTimer(c.expire).Of(c)
+	c.attempt = loop.NewTimer(c.attemptDue).Of(c)
 	return c
 }
 
@@ -499,12 +501,12 @@ func (c *Conn) Suspend() {
 	unwritten := c.disconnect()
 	c.attempt.Stop()
 	c.state = suspended
+	defer c.passMarks()
+	defer c.failHeld(ErrSuspended)
 	if wasReady {
+		defer log.release(c.loop)
 		c.failSent(c.splitSent(unwritten), ErrSuspended, &log)
-		log.release(c.loop)
 	}
-	c.failHeld(ErrSuspended)
-	c.passMarks()
 }
 
 // Restore ends Suspend: the next request makes a connection.
@@ -546,19 +548,25 @@ func (c *Conn) lost(err error) {
 		c.attempt.Stop()
 	}
 	sent := c.splitSent(unwritten)
+	defer c.settleAfter(&log)
+	defer c.failSent(sent, err, &log)
 	switch {
 	case c.state == suspended:
 		c.failHeld(err)
 	case c.queue.len() > 0:
 		c.connect()
 	}
-	if err != errFenceState && (len(sent) > 0 || !eventloop.IsOrderly(err)) {
+	if err != errFenceState && !errors.Is(err, eventloop.ErrPanicked) && (len(sent) > 0 || !eventloop.IsOrderly(err)) {
 		c.obs.Failed(err)
 	}
-	c.failSent(sent, err, &log)
+}
+
+// settleAfter does what is due after requests have failed, even if one of those who
+// were told has panicked.
+func (c *Conn) settleAfter(log *sentLog) {
 	log.release(c.loop)
+	defer c.wake() // no reply is going to come and do that
 	c.passMarks()
-	c.wake() // no reply is going to come and do that
 }
 
 // failSent fails requests that were sent, but for reads that can be sent again.

@@ -1,6 +1,10 @@
 package pipeline
 
-import "math"
+import (
+	"math"
+
+	"ringway/eventloop"
+)
 
 // expire is called when the oldest request may have waited for too long.
 func (c *Conn) expire() {
@@ -136,8 +140,15 @@ func (c *Conn) firstUnsent(unwritten int) (first uint32, size int) {
 // fail tells the receivers of requests that were sent.
 func fail(sent []entry, err error) {
 	f := &Failure{Cause: err, Sent: true}
-	for _, e := range sent {
-		if e.receiver != nil {
+	told := 0
+	defer func() {
+		if told < len(sent) { // this one panicked, the others are to hear of it all the same
+			fail(sent[told+1:], err)
+			abandon(sent[told].receiver)
+		}
+	}()
+	for ; told < len(sent); told++ {
+		if e := &sent[told]; e.receiver != nil {
 			e.receiver.Fail(e.tag, f, nil)
 		}
 	}
@@ -147,10 +158,35 @@ func fail(sent []entry, err error) {
 // are at the start of held.
 func failUnsent(unsent []entry, err error, held []byte) {
 	f := &Failure{Cause: err}
-	for _, e := range unsent {
+	told := 0
+	defer func() {
+		if told < len(unsent) {
+			failUnsent(unsent[told+1:], err, held[unsent[told].size:])
+			abandon(unsent[told].receiver)
+		}
+	}()
+	for ; told < len(unsent); told++ {
+		e := &unsent[told]
 		e.receiver.Fail(e.tag, f, held[:e.size])
 		held = held[e.size:]
 	}
+}
+
+// abandon ends a receiver that has panicked, or who waits for it for ever.
+func abandon(r Receiver) {
+	if a, ok := r.(eventloop.Abandoner); ok {
+		a.Abandon()
+	}
+}
+
+// Abandon is eventloop.Abandoner's: the receiver of a reply may have panicked.
+func (c *Conn) Abandon() {
+	r := c.answering
+	c.answering = nil
+	if c.state == ready || c.state == greeting {
+		c.lost(eventloop.ErrPanicked) // else it was lost when its timer's function panicked
+	}
+	abandon(r)
 }
 
 // failHeld fails all requests in the queue, none of which was sent.
@@ -162,7 +198,9 @@ func (c *Conn) failHeld(err error) {
 	c.expected.passed(c.queue.head)
 	held := c.held
 	c.held = nil
+	defer func() {
+		c.loop.Release(held)
+		c.wake()
+	}()
 	c.giveBack(unsent, err, held)
-	c.loop.Release(held)
-	c.wake()
 }

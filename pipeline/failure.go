@@ -69,7 +69,7 @@ func (f *Failure) AppendPartReply(dst []byte) []byte {
 // isLocal tells whether a connection attempt failed for want of something on
 // this machine, which says nothing about the server.
 func isLocal(err error) bool {
-	for _, cause := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
+	for _, cause := range []error{eventloop.ErrPanicked, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
 		if errors.Is(err, cause) {
 			return true
 		}
@@ -103,6 +103,8 @@ func describe(err error) string {
 		return "Connection reset by peer"
 	case errors.Is(err, syscall.EPIPE):
 		return "Broken pipe"
+	case errors.Is(err, eventloop.ErrPanicked):
+		return "Internal error of the proxy"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "Too many open files in the proxy"
 	case errors.As(err, &dns), errors.Is(err, syscall.EHOSTDOWN):

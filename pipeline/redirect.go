@@ -110,24 +110,33 @@ func (c *Conn) Doubt() { c.doubting, c.doubted = true, c.queue.tail }
 // giveBack offers requests that were not executed, and whose bytes are at the
 // start of held, to the Redirector, and fails those that it does not take.
 func (c *Conn) giveBack(entries []entry, err error, held []byte) {
+	var unit []entry // that is being given back
+	defer func() {
+		if unit != nil { // somebody panicked, the others are to hear of it all the same
+			c.giveBack(entries, err, held)
+			abandon(unit[0].receiver)
+		}
+	}()
 	for len(entries) > 0 {
 		n := 1 // entries of the unit
 		for entries[n-1].size == 0 && n < len(entries) {
 			n++
 		}
+		unit = entries[:n]
 		last := entries[n-1]
 		request := held[:last.size]
 		fenced := n < len(entries) && isFence(entries[n].receiver)
+		entries, held = entries[n:], held[last.size:]
 		switch {
 		case isFence(last.receiver): // a fence is for its connection alone
 			last.receiver.Fail(last.tag, nil, nil)
 		case last.receiver == nil: // its client was told that its time is over
 		case c.redirector != nil && c.redirector.Unsent(c, err, Request{request, n, last.receiver, last.tag, fenced}):
 		default:
-			failUnsent(entries[:n], err, held)
+			failUnsent(unit, err, request)
 		}
-		entries, held = entries[n:], held[last.size:]
 	}
+	unit = nil
 }
 
 // Gate keeps requests from being sent, without a word to those that are under way.

@@ -97,17 +97,18 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 	if !last {
 		if e := c.queue.at(c.queue.head); e.receiver != nil {
 			c.inTime = true
+			c.answering = e.receiver
 			e.receiver.Reply(e.tag, b, false)
+			c.answering = nil
 		}
 		return c.conn != nil
 	}
 	e := c.queue.pop()
-	if c.redirector != nil && c.refused(&e, b, first) {
-		return c.conn != nil
-	}
-	if e.receiver != nil {
+	c.answering = e.receiver
+	if (c.redirector == nil || !c.refused(&e, b, first)) && e.receiver != nil {
 		c.inTime = true
 		e.receiver.Reply(e.tag, b, true)
 	}
+	c.answering = nil
 	return c.conn != nil
 }

@@ -122,8 +122,8 @@ const (
 // joined. The caller keeps cfg as it is; its protocol is of no concern.
 func NewSubscriber(loop *eventloop.Loop, cfg *Config, obs Observer, feed Feed) *Subscriber {
 	s := &Subscriber{loop: loop, cfg: cfg, obs: obs, feed: feed, topics: map[*Topic]struct{}{}}
-	s.attempt = loop.NewTimer(func() { s.connect() })
-	s.watch = loop.NewTimer(s.check)
+	s.attempt = loop.NewTimer(func() { s.connect() }).Of(s)
+	s.watch = loop.NewTimer(s.check).Of(s)
 	return s
 }
 
@@ -317,6 +317,9 @@ func (s *Subscriber) Closed(err error) { s.lost(err) }
 
 // Drained is eventloop.Handler's.
 func (s *Subscriber) Drained() {}
+
+// Abandon is eventloop.Abandoner's.
+func (s *Subscriber) Abandon() { s.lost(eventloop.ErrPanicked) }
 
 // lost handles the end of the connection: at once the next attempt, unless the
 // server has not answered anything on this one.

@@ -170,7 +170,7 @@ func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}
-	l.hedges.timer = loop.NewTimer(l.hedgeDue)
+	l.hedges.timer = loop.NewTimer(l.hedgeDue).Of(&l.hedges)
 	for i, s := range p.servers {
 		l.addShard(i, told{primary: s})
 	}
@@ -199,7 +199,7 @@ func (l *Local) Map() *Map {
 // addShard makes this loop's part of one more shard.
 func (l *Local) addShard(index int, t told) {
 	sh := &localShard{l: l, index: index, told: t}
-	sh.timer, sh.retryTimer = l.loop.NewTimer(sh.tick), l.loop.NewTimer(sh.retryDue)
+	sh.timer, sh.retryTimer = l.loop.NewTimer(sh.tick).Of(sh), l.loop.NewTimer(sh.retryDue).Of(sh)
 	l.shards = append(l.shards, sh)
 	for _, n := range l.shared {
 		n.add(sh)

@@ -215,7 +215,7 @@ func (l *Local) later(e *errand) {
 		e.probe = false
 	}
 	l.tornAt = l.loop.Now()
-	l.loop.NewTimer(e.resend).After(againAfter)
+	l.loop.NewTimer(e.resend).Of(e).After(againAfter)
 }
 
 // refusedScript is refused for a script or a module's command. What these reply is

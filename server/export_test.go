@@ -1,5 +1,7 @@
 package server
 
+import "time"
+
 // Herd asks all sessions to move to one worker, as balance does for some of
 // them when a loop is too busy.
 func (srv *Server) Herd(target int) {
@@ -40,4 +42,61 @@ func (srv *Server) Tick() {
 	for _, w := range srv.workers {
 		w.loop.Post(w.onTick)
 	}
+}
+
+// Bomb has the client at addr send a request to a shard whose reply makes the
+// session panic.
+func (srv *Server) Bomb(addr string, shard int, request []byte) {
+	srv.onSession(addr, func(s *session) {
+		s.to(shard).Send(request, bomb{s}, s.push())
+	})
+}
+
+// Trap makes the next request of a client panic, or at once what its session has
+// deferred.
+func (srv *Server) Trap(addr string, deferred bool) {
+	srv.onSession(addr, func(s *session) {
+		s.limits = nil
+		if deferred {
+			s.lanes, s.tracking = nil, &tracking{} // which has no session
+			s.settle()
+		}
+	})
+}
+
+// onSession runs fn on the loop of a client's session, and waits for that.
+func (srv *Server) onSession(addr string, fn func(s *session)) {
+	done := make(chan struct{})
+	for _, w := range srv.workers {
+		w.loop.Post(func() {
+			for _, s := range w.sessions {
+				if s.info.addr == addr {
+					fn(s)
+				}
+			}
+			done <- struct{}{}
+		})
+	}
+	for range srv.workers {
+		<-done
+	}
+}
+
+// bomb is a Receiver that panics.
+type bomb struct{ *session }
+
+func (b bomb) Reply(uint32, []byte, bool) { panic("bomb") }
+
+// MaxPanics is how many the process survives within a minute.
+const MaxPanics = maxPanics
+
+// TooManyPanics reports whether n panics, one after each interval, are too many.
+func TooManyPanics(n int, interval time.Duration) (tooMany bool) {
+	var p panics
+	now := time.Now()
+	for range n {
+		now = now.Add(interval)
+		tooMany = p.add(now)
+	}
+	return tooMany
 }

@@ -121,6 +121,7 @@ func (r *infoRequest) join(t *infoText, answered int) string {
 		{"Ringway", [][2]string{
 			{"pool", c.Name}, {"servers", fmt.Sprint(s.local.Shards())}, {"servers_down", fmt.Sprint(s.local.CountDown())}, {"servers_answered", fmt.Sprint(answered)},
 			{"control_plane_panics", fmt.Sprint(pool.ControlPanics.Load())},
+			{"panics", fmt.Sprint(srv.panics.count())},
 		}},
 	}
 	for _, o := range own {

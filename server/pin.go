@@ -149,7 +149,7 @@ func (a *alone) again(reply []byte) bool {
 	a.slot = s.pin.slot
 	s.dropPin(false)
 	if wait > 0 {
-		s.w.loop.NewTimer(func() { a.send(shard, asking) }).After(wait)
+		s.w.loop.NewTimer(func() { a.send(shard, asking) }).Of(a).After(wait)
 	} else {
 		a.send(shard, asking)
 	}
@@ -176,7 +176,7 @@ func (a *alone) retry() {
 			shard = owner
 		}
 		a.send(shard, false)
-	}).After(retryAfter)
+	}).Of(a).After(retryAfter)
 }
 
 // send sends the request over a new pinned connection to a shard.

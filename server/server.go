@@ -36,6 +36,7 @@ type Server struct {
 	started   time.Time
 
 	processors processors
+	panics     panics
 	clients    atomic.Int64 // over all pools
 	nextID     atomic.Uint64
 
@@ -84,6 +85,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 			srv.closeLoops()
 			return nil, fmt.Errorf("event loop: %w", err)
 		}
+		loop.OnPanic(srv.panicked)
 		srv.workers = append(srv.workers, newWorker(srv, loop))
 	}
 	if cfg.Proxy.IOUring {

@@ -383,6 +383,7 @@ func (s *session) close() {
 // gone releases what the session holds. Replies that are still to come find
 // the connection closed and are dropped.
 func (s *session) gone() {
+	defer s.w.remove(s) // even if something here panics: its place is another client's
 	s.closing = true
 	s.dropPin(false)
 	s.endMonitor()
@@ -394,7 +395,6 @@ func (s *session) gone() {
 	}
 	s.w.loop.Release(s.early)
 	s.early, s.earlyLive, s.line = nil, 0, nil
-	s.w.remove(s)
 }
 
 // quiet tells whether nothing of the session is under way.

@@ -8,14 +8,15 @@ import (
 	"strconv"
 
 	"ringway/pipeline"
-	"ringway/pool"
 	"ringway/resp"
 )
 
 // SCAN goes from server to server. The cursor that a client sees holds both the
 // server's index and the server's own cursor:
 //
-//	client's = server's * servers + index, or * 1024 in a Cluster
+//	client's = server's * servers + index
+//
+// That of a Cluster is another; see clusterCursor.
 //
 // 0 begins with the first server and, as the last one is done, ends the scan.
 // The index is that in the configuration, so that ejection renumbers nothing,
@@ -25,9 +26,9 @@ import (
 // scan is the Receiver of one SCAN to one server.
 type scan struct {
 	s      *session
-	server int
-	begun  bool // a part of a large reply has been passed on
-	broken bool // what came was no reply to SCAN: the rest is dropped
+	next   func(own uint64) (cursor uint64, ok bool) // the client's cursor for the server's
+	begun  bool                                      // a part of a large reply has been passed on
+	broken bool                                      // what came was no reply to SCAN: the rest is dropped
 }
 
 var (
@@ -37,17 +38,20 @@ var (
 
 // scan runs SCAN. Like handle, it reports false if the request must wait.
 func (s *session) scan(args [][]byte, raw []byte) bool {
-	if s.local.Shards() == 1 {
+	slotted := s.local.Map().Slotted()
+	if s.local.Shards() == 1 && !slotted {
 		return s.send(0, raw)
 	}
 	servers := uint64(s.local.Shards())
-	base := scanBase(s.local)
 	cursor, ok := parseCursor(args[1])
 	if !ok {
 		s.replyError(errCursor)
 		return true
 	}
-	server, cursor := cursor%base, cursor/base
+	if slotted {
+		return s.scanCluster(args, cursor)
+	}
+	server, cursor := cursor%servers, cursor/servers
 	for server < servers && s.local.Absent(int(server)) {
 		// Nobody reaches the keys that are left there.
 		server, cursor = server+1, 0
@@ -63,7 +67,8 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 	}
 	own := append([][]byte{args[0], strconv.AppendUint(nil, cursor, 10)}, args[2:]...)
 	number := s.push()
-	if f := conn.Send(resp.AppendRequest(nil, own), &scan{s: s, server: int(server)}, number); f != nil {
+	sc := &scan{s: s, next: func(own uint64) (uint64, bool) { return nextCursor(own, int(server), int(servers)) }}
+	if f := conn.Send(resp.AppendRequest(nil, own), sc, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
 	return true
@@ -80,8 +85,7 @@ func (sc *scan) Reply(number uint32, b []byte, last bool) {
 	default:
 		cursor, rest, ok := cutScanReply(b)
 		if ok {
-			cursor, ok = nextCursor(cursor, sc.server, s.local.Shards(), scanBase(s.local))
-			if !ok {
+			if cursor, ok = sc.next(cursor); !ok {
 				sc.fail(number, errScanRange)
 				return
 			}
@@ -134,26 +138,13 @@ func parseCursor(b []byte) (uint64, bool) {
 	return n, true
 }
 
-// clusterBase is what stands for the number of servers in a Cluster, where it
-// may grow while a scan goes on. One has at most 1000 or so.
-const clusterBase = 1024
-
-// scanBase is what cursors are multiplied with.
-func scanBase(local *pool.Local) uint64 {
-	if local.Map().Slotted() {
-		return clusterBase
-	}
-	return uint64(local.Shards())
-}
-
 // nextCursor returns the cursor for the client that goes on where the server's
 // says. It reports false if there is no room for both.
-func nextCursor(own uint64, server, servers int, base uint64) (uint64, bool) {
+func nextCursor(own uint64, server, servers int) (uint64, bool) {
 	if own == 0 {
-		next := uint64((server + 1) % servers)
-		return next, next < base
+		return uint64((server + 1) % servers), true
 	}
-	high, low := bits.Mul64(own, base)
+	high, low := bits.Mul64(own, uint64(servers))
 	return low + uint64(server), high == 0 && low <= math.MaxUint64-uint64(server)
 }
 

@@ -17,7 +17,7 @@ import (
 type outcomes chan string
 
 func (o outcomes) Joined(_ *Subscription, reply []byte) { o <- string(reply) }
-func (outcomes) Message([]byte)                         {}
+func (outcomes) Message(*Subscription, []byte)          {}
 
 // runLocal runs the loop of a new Local until the test ends.
 func runLocal(t *testing.T, p *Pool) *Local {

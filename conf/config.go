@@ -37,9 +37,9 @@ type Proxy struct {
 	MaxRequest          int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit
 	MaxBulk             int64 // bytes of one argument; default 512 MiB, as Redis's proto-max-bulk-len
 	MaxArgs             int   // arguments of one request; default 1048576
-	ClientSubscriptions int   // channels and patterns that one client may be subscribed to; default 100000
+	ClientSubscriptions int   // channels and patterns that one client may be subscribed to, and prefixes that it may track; default 100000
 	GatherLimit         int64 // bytes of sets from several shards that one SUNION, ZINTER and the like may gather; default 64 MiB
-	TrackingKeys        int   // keys that a loop remembers for clients with CLIENT TRACKING; beyond it some are invalidated early; default 1000000
+	TrackingKeys        int   // keys that a loop remembers for clients with CLIENT TRACKING, each for each client; beyond it some are invalidated early; default 1000000
 	ClientPipeline      int   // requests of one client that await their replies; at the bound its socket is not read; default 1024
 	ClientOutput        int64 // reply bytes waiting for one client above which its socket is not read; default 1 MiB
 	ClientOutputLimit   int64 // reply bytes waiting for one client at which it is closed; default 1 GiB

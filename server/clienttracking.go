@@ -60,8 +60,14 @@ func parseTracking(args [][]byte) (t *tracking, redirect uint64, problem string)
 	t = &tracking{}
 	for i := 0; i < len(args); i++ {
 		more := i+1 < len(args)
-		switch option := strings.ToLower(string(args[i])); {
-		case option == "redirect" && more:
+		is := func(option string) bool { return strings.EqualFold(string(args[i]), option) }
+		switch {
+		case is("prefix") && more:
+			if i++; len(args[i]) > maxTopic {
+				return nil, 0, "ERR prefix is longer than 65536 bytes"
+			}
+			t.prefixes = append(t.prefixes, string(args[i]))
+		case is("redirect") && more:
 			i++
 			if redirect != 0 {
 				return nil, 0, "ERR A client can only redirect to a single other client"
@@ -74,17 +80,14 @@ func parseTracking(args [][]byte) (t *tracking, redirect uint64, problem string)
 				return nil, 0, "ERR The client ID you want redirect to does not exist"
 			}
 			redirect = uint64(n)
-		case option == "bcast":
+		case is("bcast"):
 			t.bcast = true
-		case option == "optin":
+		case is("optin"):
 			t.optin = true
-		case option == "optout":
+		case is("optout"):
 			t.optout = true
-		case option == "noloop":
+		case is("noloop"):
 			t.noloop = true
-		case option == "prefix" && more:
-			i++
-			t.prefixes = append(t.prefixes, string(args[i]))
 		default:
 			return nil, 0, "ERR syntax error"
 		}
@@ -108,19 +111,33 @@ func (s *session) mayTrack(t *tracking) (problem string) {
 	case was != nil && (t.optin && was.optout || t.optout && was.optin):
 		return "ERR You can't switch OPTIN/OPTOUT mode" + first
 	}
+	have := 0
+	if was != nil {
+		have = len(was.prefixes)
+	}
+	if have+len(t.prefixes) > s.w.conf.ClientSubscriptions {
+		return "ERR this client has as many prefixes as client_subscriptions allows"
+	}
+	return t.overlap(was)
+}
+
+// overlap sorts the prefixes. It returns what is wrong with them: of two, one begins with
+// the other, or with one of those that there were. Where they are sorted, what begins
+// with a prefix follows it.
+func (t *tracking) overlap(was *tracking) (problem string) {
 	const alone = ". Prefixes for a single client must not overlap."
+	slices.Sort(t.prefixes)
 	for i, prefix := range t.prefixes {
 		if was != nil {
-			for _, have := range was.prefixes {
+			at, _ := slices.BinarySearch(was.prefixes, prefix)
+			for _, have := range was.prefixes[max(0, at-1):min(at+1, len(was.prefixes))] {
 				if overlap(have, prefix) {
 					return "ERR Prefix '" + prefix + "' overlaps with an existing prefix '" + have + "'" + alone
 				}
 			}
 		}
-		for _, other := range t.prefixes[i+1:] {
-			if overlap(prefix, other) {
-				return "ERR Prefix '" + prefix + "' overlaps with another provided prefix '" + other + "'" + alone
-			}
+		if i+1 < len(t.prefixes) && overlap(prefix, t.prefixes[i+1]) {
+			return "ERR Prefix '" + prefix + "' overlaps with another provided prefix '" + t.prefixes[i+1] + "'" + alone
 		}
 	}
 	return ""
@@ -131,24 +148,50 @@ func overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPr
 // track has the client track. What it has read before it still tracks.
 func (s *session) track(t *tracking) {
 	t.s = s
-	tr := s.tracker()
-	if t.bcast && len(t.prefixes) == 0 && (s.tracking == nil || len(s.tracking.prefixes) == 0) {
+	tr, was := s.tracker(), s.tracking
+	if t.bcast && len(t.prefixes) == 0 && (was == nil || len(was.prefixes) == 0) {
 		t.prefixes = []string{""}
 	}
-	was := s.tracking
-	if was == nil {
-		tr.start(t)
-		return
+	who, left := t, t.prefixes
+	if was != nil {
+		who = was
 	}
+	s.w.inPortions(func() (done bool) {
+		if !s.conn.Open() {
+			if t.redirect != nil {
+				t.redirect.end()
+			}
+			tr.forget(who, t.prefixes)
+			return true
+		}
+		n := min(portion, len(left))
+		for _, p := range left[:n] {
+			tr.prefixes.add(who, p)
+		}
+		if left = left[n:]; len(left) > 0 {
+			return false
+		}
+		if was == nil {
+			tr.start(t)
+		} else {
+			was.change(t)
+		}
+		return true
+	})
+}
+
+// change has the client track as t says from now on, and what it tracked before besides.
+func (was *tracking) change(t *tracking) {
 	if was.redirect != nil {
 		was.redirect.end()
 	}
 	was.optin, was.optout, was.noloop, was.redirect = t.optin, t.optout, t.noloop, t.redirect
 	was.prefixes = append(was.prefixes, t.prefixes...)
+	slices.Sort(was.prefixes)
 	if was.redirect != nil {
 		was.redirect.from = was
 	}
-	s.answerHeld(t.number, replyOK)
+	was.s.answerHeld(t.number, replyOK)
 }
 
 // answerHeld answers a request for which the session was held.

@@ -140,3 +140,80 @@ func eventuallyForgotten(t *testing.T, s *redistest.Server, channels int) {
 		return strings.HasPrefix(s.Do("PUBSUB", "CHANNELS"), fmt.Sprintf("*%d\r\n", channels))
 	})
 }
+
+func withPrefixes(n int, prefix string) []string {
+	args := []string{"CLIENT", "TRACKING", "ON", "BCAST"}
+	for i := range n {
+		args = append(args, "PREFIX", fmt.Sprintf("%s%06d:", prefix, i))
+	}
+	return args
+}
+
+// Prefixes of CLIENT TRACKING cost what they are, to name them and when keys change.
+func TestManyPrefixesCostWhatTheyAre(t *testing.T) {
+	p, _ := serveShards(t, 1)
+	took := func(n int) time.Duration {
+		c := p.dial()
+		defer c.Close()
+		c.Do("HELLO", "3")
+		began := time.Now()
+		for _, first := range []string{"a", "b"} {
+			c.Send(encode(withPrefixes(n, first)...))
+			c.expect("+OK\r\n")
+		}
+		for range 100 {
+			c.Send(encode("SET", "b000001:x", "1"))
+			c.expect("+OK\r\n", invalidation("b000001:x"))
+		}
+		return time.Since(began)
+	}
+	took(100)
+	few, many := max(took(2000), 20*time.Millisecond), took(40000)
+	if many > 100*few {
+		t.Errorf("2,000 prefixes took %v, 40,000 took %v", few, many)
+	}
+}
+
+func TestPrefixesOverlap(t *testing.T) {
+	p, _ := serveShards(t, 1)
+	c := p.dial()
+	f := func(want string, prefixes ...string) {
+		t.Helper()
+		args := []string{"CLIENT", "TRACKING", "ON", "BCAST"}
+		for _, prefix := range prefixes {
+			args = append(args, "PREFIX", prefix)
+		}
+		if got := c.Do(args...); got != want {
+			t.Errorf("%q: %q, want %q", prefixes, got, want)
+		}
+	}
+	const alone = ". Prefixes for a single client must not overlap.\r\n"
+	f("-ERR Prefix 'b' overlaps with another provided prefix 'bc'"+alone, "a", "bc", "c", "b")
+	f("+OK\r\n", "d", "b", "f")
+	f("-ERR Prefix 'b1' overlaps with an existing prefix 'b'"+alone, "c", "b1")
+	f("-ERR Prefix 'f' overlaps with an existing prefix 'f'"+alone, "f")
+	f("-ERR Prefix '' overlaps with an existing prefix 'b'"+alone, "")
+	f("+OK\r\n", "a", "c", "e", "g")
+	f("-ERR prefix is longer than 65536 bytes\r\n", strings.Repeat("x", 65537))
+}
+
+// What is forgotten since more keys are read than may be noted is told behind the reply
+// to the request that reads them.
+func TestKeysBeyondTheLimitAreInvalidatedBehindTheReply(t *testing.T) {
+	cfg := config(t, addrs(redistest.StartN(t, 1))...)
+	cfg.Proxy.TrackingKeys = 3
+	c := serve(t, cfg).dial()
+	c.Do("HELLO", "3")
+	c.Do("CLIENT", "TRACKING", "ON")
+	for range 20 {
+		c.Send(encode("MGET", "a", "b", "c", "d"))
+		if got := c.Reply(); got[0] != '*' {
+			t.Fatalf("%q before the reply", got)
+		}
+		if got := c.Reply(); !strings.HasPrefix(got, ">2\r\n$10\r\ninvalidate\r\n*1\r\n") {
+			t.Fatalf("%q, want an invalidation", got)
+		}
+	}
+	c.Send(encode("GET", strings.Repeat("k", 65537)))
+	c.expect("_\r\n", invalidation(strings.Repeat("k", 65537))) // too long to be noted
+}

@@ -21,11 +21,12 @@ import (
 
 // tracker is one loop's clients of a pool that track.
 type tracker struct {
-	w       *worker
-	local   *pool.Local
-	clients map[*tracking]struct{}
-	readers map[string][]*tracking // by key, who has read it
-	waiting []*tracking            // are to be told that they track as soon as all shards are heard
+	w        *worker
+	local    *pool.Local
+	clients  map[*tracking]struct{}
+	keys     *trackedKeys
+	prefixes *prefixes
+	waiting  []*tracking // are to be told that they track as soon as all shards are heard
 }
 
 // tracking is what one client tracks. It is over when s is nil.
@@ -37,7 +38,8 @@ type tracking struct {
 	optout   bool
 	noloop   bool
 	caching  bool     // CLIENT CACHING was called for the next request
-	prefixes []string // of BCAST
+	prefixes []string // of BCAST, sorted; none begins with another
+	notes    notes
 	redirect *redirect
 
 	number  uint32 // of the request that waits to be answered
@@ -53,7 +55,7 @@ type push struct {
 }
 
 func newTracker(w *worker, local *pool.Local) *tracker {
-	return &tracker{w: w, local: local, clients: map[*tracking]struct{}{}, readers: map[string][]*tracking{}}
+	return &tracker{w: w, local: local, clients: map[*tracking]struct{}{}, keys: newTrackedKeys(), prefixes: newPrefixes()}
 }
 
 func (s *session) tracker() *tracker { return s.w.trackers[s.local.Conf().Name] }
@@ -117,8 +119,20 @@ func (s *session) untrack() {
 	delete(tr.clients, t)
 	if len(tr.clients) == 0 {
 		tr.local.Untrack()
-		tr.readers = map[string][]*tracking{}
 	}
+	tr.forget(t, t.prefixes)
+}
+
+// forget forgets what a client has read and prefixes that it has named.
+func (tr *tracker) forget(t *tracking, prefixes []string) {
+	tr.w.inPortions(func() bool {
+		n := min(portion, len(prefixes))
+		for _, p := range prefixes[:n] {
+			tr.prefixes.remove(t, p)
+		}
+		prefixes = prefixes[n:]
+		return tr.keys.forget(t, portion) && len(prefixes) == 0
+	})
 }
 
 // heed runs a request of a client that tracks. Like handle, it reports false if
@@ -166,19 +180,20 @@ func (t *tracking) keysOf(cmd *command.Command, args [][]byte) (keys [][]byte) {
 }
 
 // note notes keys that are about to be read. It returns those of shards that
-// can't be heard, as an array of bulk strings, or nil if there are none.
+// can't be heard, and those that are too long to be kept, as an array of bulk strings,
+// or nil if there are none.
 func (t *tracking) note(keys [][]byte) []byte {
 	s := t.s
 	m := s.local.Map()
 	var unheard [][]byte
 	for _, key := range keys {
 		switch {
-		case !s.local.Hears(m.Index(key)):
+		case len(key) > maxTopic, !s.local.Hears(m.Index(key)):
 			if !t.bcast || t.prefixOf(key) {
 				unheard = append(unheard, key)
 			}
 		case !t.bcast:
-			s.tracker().add(t, key)
+			s.tracker().keys.note(t, key)
 		}
 	}
 	if unheard == nil {
@@ -193,35 +208,30 @@ func (t *tracking) sent(number uint32, unheard []byte) {
 	if unheard != nil {
 		t.wait(number, unheard)
 	}
+	t.s.tracker().trim()
 }
 
+// prefixOf reports whether a key begins with one of the prefixes. Of those that sort
+// before it, only the last one can be one.
 func (t *tracking) prefixOf(key []byte) bool {
-	return slices.ContainsFunc(t.prefixes, func(p string) bool { return len(key) >= len(p) && string(key[:len(p)]) == p })
+	i, found := slices.BinarySearch(t.prefixes, string(key))
+	return found || i > 0 && strings.HasPrefix(string(key), t.prefixes[i-1])
 }
 
-// add notes that a client reads a key.
-func (tr *tracker) add(t *tracking, key []byte) {
-	readers, known := tr.readers[string(key)]
-	if slices.Contains(readers, t) {
-		return
-	}
-	tr.readers[string(key)] = append(readers, t)
-	if known || len(tr.readers) <= tr.w.conf.TrackingKeys {
-		return
-	}
-	for other := range tr.readers { // any
-		tr.invalidate([]byte(other))
-		break
+// trim invalidates keys, any, while more are noted than may be. It is called when the
+// request that reads was sent, so that its reply comes before.
+func (tr *tracker) trim() {
+	for tr.keys.notes > tr.w.conf.TrackingKeys && len(tr.keys.byName) > 0 {
+		tr.invalidate(tr.keys.any())
 	}
 }
 
 // invalidate tells those who have read a key.
 func (tr *tracker) invalidate(key []byte) {
-	readers := tr.readers[string(key)]
+	readers := tr.keys.take(key)
 	if readers == nil {
 		return
 	}
-	delete(tr.readers, string(key))
 	payload := appendBulk([]byte("*1\r\n"), key)
 	for _, t := range readers {
 		t.push(payload)
@@ -231,54 +241,20 @@ func (tr *tracker) invalidate(key []byte) {
 // Invalidated is pool.Invalidations'.
 func (tr *tracker) Invalidated(keys []byte) {
 	if keys == nil {
-		clear(tr.readers)
+		tr.keys.clear()
 		for t := range tr.clients {
 			t.push(nil)
 		}
 		return
 	}
-	payloads := map[string][]byte{} // by prefix
-	for t := range tr.clients {
-		if !t.bcast {
-			continue
-		}
-		for _, prefix := range t.prefixes {
-			payload, ok := payloads[prefix]
-			if !ok {
-				payload = withPrefix(keys, prefix)
-				payloads[prefix] = payload
-			}
-			if payload != nil {
-				t.push(payload)
-			}
-		}
-	}
-	if len(tr.readers) == 0 {
+	tr.prefixes.invalidated(keys)
+	if len(tr.keys.byName) == 0 {
 		return
 	}
 	for r, _ := resp.ReadArray(keys); r.Len() > 0; {
 		element, _ := r.Next()
 		tr.invalidate(bulkBytes(element))
 	}
-}
-
-// withPrefix returns an array of those keys that have a prefix, or nil if none
-// has.
-func withPrefix(keys []byte, prefix string) []byte {
-	if prefix == "" {
-		return keys
-	}
-	var found [][]byte
-	for r, _ := resp.ReadArray(keys); r.Len() > 0; {
-		element, _ := r.Next()
-		if key := bulkBytes(element); strings.HasPrefix(string(key), prefix) {
-			found = append(found, key)
-		}
-	}
-	if found == nil {
-		return nil
-	}
-	return resp.AppendRequest(nil, found)
 }
 
 // push tells the client, or whom it has named, that keys have changed: an array of

@@ -50,8 +50,16 @@ type Waiter interface {
 // Observer is told what a connection learns of its server's health, on the
 // loop, from within calls of Conn's methods as well.
 type Observer interface {
-	Succeeded()       // the server answered something
-	Failed(err error) // a connection attempt, a connection or a request failed
+	Succeeded() // the server answered something
+
+	// Failed tells that a connection attempt, a connection or a request failed. It
+	// reports whether Suspend will follow at once: then requests that were not sent
+	// wait for that, since others will own their keys.
+	Failed(err error) (leaving bool)
+
+	// Complained is given an error that the server has answered a request with,
+	// valid only during the call; what a script replies is not its own.
+	Complained(reply []byte)
 }
 
 // Config is what a Conn needs to know. It is not changed once in use.
@@ -479,15 +487,13 @@ func (c *Conn) attemptFailed(err error) {
 	c.backoff = min(max(2*c.backoff, firstBackoff), lastBackoff)
 	// Jitter, so that the loops do not all come at one moment.
 	c.attempt.After(c.backoff/2 + rand.N(c.backoff/2))
-	if !isLocal(err) {
-		// Before the requests fail: if this makes their server one that is
-		// ejected, they can go to the one that owns their keys now.
-		c.obs.Failed(err)
-	}
+	leaving := !isLocal(err) && c.obs.Failed(err)
 	if c.redirector != nil {
 		c.redirector.Down(c, err)
 	}
-	c.failHeld(err)
+	if !leaving {
+		c.failHeld(err)
+	}
 }
 
 // Suspend closes the connection and refuses requests until Restore. Those in

@@ -79,10 +79,12 @@ func (r *receiver) end(o outcome) {
 
 // observer counts what a Conn reports. Any goroutine may read it.
 type observer struct {
-	mu        sync.Mutex
-	successes int
-	failures  []error
-	changed   chan struct{}
+	mu         sync.Mutex
+	successes  int
+	failures   []error
+	leaving    bool // what Failed reports
+	complaints []string
+	changed    chan struct{}
 }
 
 func (o *observer) Succeeded() {
@@ -92,11 +94,18 @@ func (o *observer) Succeeded() {
 	o.announce()
 }
 
-func (o *observer) Failed(err error) {
+func (o *observer) Failed(err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.failures = append(o.failures, err)
 	o.announce()
+	return o.leaving
+}
+
+func (o *observer) Complained(reply []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.complaints = append(o.complaints, string(reply))
 }
 
 func (o *observer) announce() {

@@ -104,6 +104,9 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		return c.conn != nil
 	}
 	e := c.queue.pop()
+	if first && b[0] == '-' && !c.fenceIsNext() {
+		c.obs.Complained(b)
+	}
 	c.answering = e.receiver
 	if (c.redirector == nil || !c.refused(&e, b, first)) && e.receiver != nil {
 		c.inTime = true

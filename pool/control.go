@@ -53,4 +53,5 @@ const (
 	LostPrimary    Suspicion = iota // a connection to it failed, or could not be made
 	DemotedPrimary                  // it answered -READONLY
 	MovedSlot                       // a server of a Cluster answered -MOVED or -CLUSTERDOWN
+	LoadingServer                   // a server of a pool with auto_eject_hosts answered -LOADING
 )

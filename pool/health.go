@@ -2,9 +2,11 @@ package pool
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"ringway/hashring"
 	"ringway/pipeline"
 )
 
@@ -27,18 +29,18 @@ const sameEvent = 20 * time.Millisecond
 
 // Failed is pipeline.Observer's. What several loops notice of one event counts
 // once, and so does what they notice of one stall.
-func (s *server) Failed(err error) {
+func (s *server) Failed(err error) (leaving bool) {
 	p := s.pool
 	if errors.Is(err, pipeline.ErrFence) {
 		s.miscounted(err)
-		return
+		return false
 	}
 	if p.follows {
 		p.log.Debug("server failed", "addr", s.addr, "err", err)
 		if p.watcher != nil {
 			p.watcher.Suspect(p, s.index, s.addr, LostPrimary)
 		}
-		return
+		return false
 	}
 	apart := sameEvent
 	if errors.Is(err, pipeline.ErrTimeout) {
@@ -47,13 +49,14 @@ func (s *server) Failed(err error) {
 	now, last := int64(time.Since(started)), s.counted.Load()
 	if last != 0 && now-last < int64(apart) || !s.counted.CompareAndSwap(last, now) {
 		p.log.Debug("server failed, counted already", "server", s.name, "addr", s.addr, "err", err)
-		return
+		return s.leaving.Load()
 	}
 	n := s.failures.Add(1)
 	p.log.Debug("server failed", "server", s.name, "addr", s.addr, "err", err, "failures", n)
 	if int(n) >= p.conf.ServerFailureLimit {
 		p.takeDown(s, err)
 	}
+	return s.leaving.Load()
 }
 
 // miscounted warns, once, of a server whose replies can't be relied on. It is no
@@ -76,12 +79,29 @@ func (p *Pool) takeDown(s *server, err error) {
 		p.mu.Unlock()
 		return
 	}
+	now := time.Now()
 	p.down[s.index] = true
-	s.downAt = time.Now()
-	live := p.swapRing()
-	locals := p.locals
-	p.mu.Unlock()
+	s.leaving.Store(p.conf.AutoEjectHosts)
+	s.downAt = now
+	if s.restoredAt.IsZero() || now.Sub(s.restoredAt) > steadyAfter {
+		s.relapses = 0
+	} else {
+		s.relapses++
+	}
+	relapses := s.relapses
+	p.swapRing(func(live int) { p.tookDown(s, err, live, relapses) })
+}
 
+// steadyAfter is for how long a server that was restored must be well to be taken
+// for a sound one: what fails before that has relapsed.
+const steadyAfter = 10 * time.Second
+
+// flapsAfter is how many relapses in a row make a server one that flaps.
+const flapsAfter = 3
+
+// tookDown is called when the ring is in that lacks the server, and tells everybody.
+func (p *Pool) tookDown(s *server, err error, live, relapses int) {
+	s.leaving.Store(false)
 	if p.conf.AutoEjectHosts {
 		p.log.Warn("server ejected: its keys move to the others until it answers again",
 			"server", s.name, "addr", s.addr, "err", err, "live", live, "retry_after", p.conf.ServerRetryTimeout)
@@ -89,24 +109,30 @@ func (p *Pool) takeDown(s *server, err error) {
 		p.log.Warn("server down: requests for its keys fail until it answers again",
 			"server", s.name, "addr", s.addr, "err", err, "live", live)
 	}
-	for _, l := range locals {
-		l.loop.Post(func() {
-			if p.IsDown(s.index) {
-				l.suspend(s.index)
-			}
-			l.rehome()
-		})
+	if relapses == flapsAfter {
+		p.log.Warn("server flaps: it answers probes, and fails again as soon as it has its keys back; it is tried again less and less often, every half minute in the end",
+			"server", s.name, "addr", s.addr, "err", err)
 	}
+	p.eachLocal(func(l *Local) {
+		if p.IsDown(s.index) {
+			l.suspend(s.index)
+		}
+		l.rehome()
+	})
 	if p.watcher != nil {
-		p.watcher.ServerDown(p, s.index)
+		p.watcher.ServerDown(p, s.index, relapses)
 	}
 }
 
-// IsDown tells whether a server has failed and not been restored.
+// Eject takes a static pool's server down, as its failures would: it is for a
+// Watcher that has found it unfit. It does nothing to one that is down.
+func (p *Pool) Eject(server int, err error) { p.takeDown(p.servers[server], err) }
+
+// IsDown reports whether a server has failed and not been restored. It takes no
+// lock.
 func (p *Pool) IsDown(server int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return server < len(p.down) && p.down[server]
+	down := p.m.Load().down
+	return server < len(down) && down[server]
 }
 
 // Restore puts a server that was down back to work. It is for a Watcher, once
@@ -145,35 +171,80 @@ func (p *Pool) restored(server int) {
 	p.down[server], s.restoring = false, false
 	s.failures.Store(0)
 	s.counted.Store(0)
-	live := p.swapRing()
-	after := time.Since(s.downAt)
-	locals := p.locals
-	p.mu.Unlock()
-	for _, l := range locals {
-		l.loop.Post(l.rehome)
-	}
-	p.log.Info("server restored", "server", s.name, "addr", s.addr, "live", live, "down_for", after.Round(time.Millisecond))
+	s.restoredAt = time.Now()
+	after := s.restoredAt.Sub(s.downAt)
+	p.swapRing(func(live int) {
+		p.eachLocal((*Local).rehome)
+		p.log.Info("server restored", "server", s.name, "addr", s.addr, "live", live, "down_for", after.Round(time.Millisecond))
+	})
 }
 
-// swapRing installs the ring of the servers that are left, and returns how many
-// they are. The caller holds p.mu.
-func (p *Pool) swapRing() (live int) {
-	for _, down := range p.down {
-		if !down {
-			live++
+// swapRing installs a Map that knows which servers are down, and with
+// auto_eject_hosts the ring of those that are left. The caller holds p.mu, which
+// is given up here. Then done is called with how many are left.
+//
+// A ring takes some milliseconds to make, 20 for a large one, and its caller may be
+// an event loop. So it is made on a goroutine of its own, which ends when there is
+// nothing left to make; what changes meanwhile becomes one ring. Until that is in,
+// requests go where they went, and those that a failed server was not sent wait.
+func (p *Pool) swapRing(done func(live int)) {
+	if !p.conf.AutoEjectHosts {
+		live := p.installMap(p.full)
+		p.mu.Unlock()
+		done(live)
+		return
+	}
+	p.changes = append(p.changes, done)
+	if !p.making {
+		p.making = true
+		go p.makeRings()
+	}
+	p.mu.Unlock()
+}
+
+// makeRings makes rings until the newest one is installed.
+func (p *Pool) makeRings() {
+	for {
+		p.mu.Lock()
+		if len(p.changes) == 0 {
+			p.making = false
+			p.mu.Unlock()
+			return
+		}
+		down, changes := slices.Clone(p.down), p.changes
+		p.changes = nil
+		p.mu.Unlock()
+
+		ring := p.full.Without(down)
+
+		p.mu.Lock()
+		if !slices.Equal(down, p.down) { // the next one is on its way to be made
+			p.changes = append(changes, p.changes...)
+			p.mu.Unlock()
+			continue
+		}
+		live := p.installMap(ring)
+		p.mu.Unlock()
+		for _, done := range changes {
+			done(live)
 		}
 	}
-	if p.conf.AutoEjectHosts {
-		p.m.Store(&Map{ring: p.full.Without(p.down)})
-	}
-	return live
 }
 
-// CountDown is how many servers have failed and not been restored.
-func (p *Pool) CountDown() (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, down := range p.down {
+// installMap installs a Map of the servers that are down now and a ring that goes
+// with them. It returns how many are left. The caller holds p.mu.
+func (p *Pool) installMap(ring *hashring.Ring) (live int) {
+	m := &Map{ring: ring, down: slices.Clone(p.down)}
+	p.m.Store(m)
+	return len(m.down) - m.countDown()
+}
+
+// CountDown is how many servers have failed and not been restored. It takes no
+// lock.
+func (p *Pool) CountDown() int { return p.m.Load().countDown() }
+
+func (m *Map) countDown() (n int) {
+	for _, down := range m.down {
 		if down {
 			n++
 		}

@@ -192,8 +192,9 @@ var nowhere = &pipeline.Config{MaxRequests: math.MaxInt32, MaxBytes: math.MaxInt
 // ignored is an Observer of those.
 type ignored struct{}
 
-func (ignored) Succeeded()   {}
-func (ignored) Failed(error) {}
+func (ignored) Succeeded()        {}
+func (ignored) Failed(error) bool { return false }
+func (ignored) Complained([]byte) {}
 
 // connect returns the connections of a link, which are made if there are none.
 func (n *Lanes) connect(k link) []*pipeline.Conn {

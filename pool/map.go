@@ -12,6 +12,7 @@ type Map struct {
 	ring  *hashring.Ring
 	slots *[hashring.Slots]uint16 // of a Cluster, instead of a ring: the shard of each hash slot
 	owns  []bool                  // of a Cluster: whether a shard has a slot
+	down  []bool                  // of a static pool: which servers have failed
 }
 
 // slotMap returns the Map of a Cluster.

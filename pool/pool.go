@@ -42,7 +42,9 @@ type Pool struct {
 
 	mu      sync.Mutex         // guards what follows; never held while calling out
 	servers []*server          // of a static pool, in the order of the ring
-	down    []bool             // which of them are
+	down    []bool             // which of them are; the Map follows, with its ring
+	changes []func(live int)   // that await a ring
+	making  bool               // makeRings runs
 	shards  []*shard           // where primaries change
 	byAddr  map[string]*server // all servers that were ever named there
 	locals  []*Local
@@ -53,11 +55,12 @@ type Pool struct {
 type Watcher interface {
 	// Suspect tells that a shard's primary, addr, may be it no longer; the shard is
 	// -1 for a whole Cluster. It comes as often as the data path meets it: the
-	// watcher limits its own rate. Static pools do not call it.
+	// watcher limits its own rate. Of static pools it comes for LoadingServer alone.
 	Suspect(p *Pool, shard int, addr string, why Suspicion)
 
-	// ServerDown tells of a static pool's server, by its index.
-	ServerDown(p *Pool, server int)
+	// ServerDown tells of a static pool's server, by its index, and how often in a
+	// row it has failed soon after it was restored.
+	ServerDown(p *Pool, server, relapses int)
 }
 
 // New returns a pool as c says, none of whose servers is down. The error is
@@ -79,13 +82,13 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 		return nil, err
 	}
 	p.full = full
-	p.m.Store(&Map{ring: full})
 	if !p.follows {
 		p.down = make([]bool, len(c.Servers))
 		for i, s := range c.Servers {
 			p.servers = append(p.servers, &server{pool: p, index: i, name: s.Name, network: s.Network, addr: s.Addr})
 		}
 	}
+	p.installMap(full)
 	for i := range c.Shards {
 		p.shards = append(p.shards, &shard{index: i, name: c.Shards[i].Name})
 	}

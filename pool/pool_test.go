@@ -1,17 +1,20 @@
 package pool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"ringway/conf"
 	"ringway/eventloop"
+	"ringway/internal/redistest"
 	"ringway/pipeline"
 	"ringway/resp"
 )
@@ -24,7 +27,7 @@ type watcher struct {
 
 func (w *watcher) Suspect(*Pool, int, string, Suspicion) {}
 
-func (w *watcher) ServerDown(_ *Pool, server int) {
+func (w *watcher) ServerDown(_ *Pool, server, _ int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = append(w.down, server)
@@ -51,6 +54,12 @@ func newPool(t *testing.T, n int, change func(*conf.Pool)) (*Pool, *watcher) {
 		t.Fatal(err)
 	}
 	return p, w
+}
+
+// eventually waits for what another goroutine does.
+func eventually(t *testing.T, cond func() bool) {
+	t.Helper()
+	redistest.Eventually(t, 30*time.Second, "what another goroutine does", cond)
 }
 
 // apart makes the next failure one of its own.
@@ -101,7 +110,11 @@ func TestWhatAllLoopsNoticeAtOnceIsOneFailure(t *testing.T) {
 func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 	p, _ := newPool(t, 5, func(c *conf.Pool) { c.ServerFailureLimit, c.AutoEjectHosts = 1, true })
 	full := p.Map()
-	p.servers[2].Failed(errors.New("refused"))
+	if !p.servers[2].Failed(errors.New("refused")) {
+		t.Error("requests that were not sent do not wait for the new ring")
+	}
+	eventually(t, func() bool { return p.IsDown(2) })
+	eventually(t, func() bool { return !p.servers[2].leaving.Load() })
 	want := p.full.Without([]bool{false, false, true, false, false})
 	for i := range 5000 {
 		key := []byte(fmt.Sprint("key:", i))
@@ -110,6 +123,7 @@ func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 		}
 	}
 	p.Restore(2)
+	eventually(t, func() bool { return !p.IsDown(2) })
 	for i := range 5000 {
 		key := []byte(fmt.Sprint("key:", i))
 		if got := p.Map().Index(key); got != full.Index(key) {
@@ -120,9 +134,9 @@ func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 
 func TestWithoutEjectionTheRingStays(t *testing.T) {
 	p, _ := newPool(t, 5, func(c *conf.Pool) { c.ServerFailureLimit = 1 })
-	before := p.Map()
+	before := p.Map().Ring()
 	p.servers[2].Failed(errors.New("refused"))
-	if !p.IsDown(2) || p.Map() != before {
+	if !p.IsDown(2) || p.Map().Ring() != before {
 		t.Error("the ring changed, or the server is up")
 	}
 }
@@ -152,4 +166,48 @@ func TestAClientKeepsToOneOfSeveralConnections(t *testing.T) {
 	}
 	loop.Stop()
 	loop.Run()
+}
+
+// Servers that fail while a ring is being made are left out together.
+func TestEjectionsOfAMomentMakeOneRing(t *testing.T) {
+	p, w := newPool(t, 40, func(c *conf.Pool) { c.ServerFailureLimit, c.AutoEjectHosts = 1, true })
+	down := make([]bool, 40)
+	for i := range 20 {
+		down[i] = true
+		p.servers[i].Failed(errors.New("refused"))
+	}
+	eventually(t, func() bool { return len(w.seen()) == 20 })
+	want := p.full.Without(down)
+	for i := range 1000 {
+		key := []byte(fmt.Sprint("key:", i))
+		if got := p.Map().Index(key); got != want.Index(key) {
+			t.Fatalf("%s is on %d, want %d", key, got, want.Index(key))
+		}
+	}
+	if p.CountDown() != 20 {
+		t.Errorf("%d are down", p.CountDown())
+	}
+}
+
+// What a server says of the pool's settings is logged once.
+func TestErrorsThatTellOfSettingsAreLoggedOnce(t *testing.T) {
+	p, _ := newPool(t, 1, func(*conf.Pool) {})
+	var text bytes.Buffer
+	p.log = slog.New(slog.NewTextHandler(&text, nil))
+	for range 3 {
+		for _, reply := range []string{
+			"-MOVED 1 a:1\r\n", "-CROSSSLOT Keys\r\n", "-READONLY You\r\n", "-NOAUTH Authentication required.\r\n",
+			"-ERR x\r\n", "-\r\n", "-LOADING Redis\r\n", "-WRONGTYPE Operation\r\n",
+		} {
+			p.servers[0].Complained([]byte(reply))
+		}
+	}
+	if n := strings.Count(text.String(), "\n"); n != 3 {
+		t.Errorf("%d lines, want 3:\n%s", n, &text)
+	}
+	for _, want := range []string{`topology = \"cluster`, "is a replica", "set redis_auth"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %s in:\n%s", want, &text)
+		}
+	}
 }

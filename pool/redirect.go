@@ -109,7 +109,10 @@ func (a *route) Succeeded() {
 }
 
 // Failed is pipeline.Observer's.
-func (a *route) Failed(err error) { a.lanes.observer(a.server).Failed(err) }
+func (a *route) Failed(err error) bool { return a.lanes.observer(a.server).Failed(err) }
+
+// Complained is pipeline.Observer's.
+func (a *route) Complained(reply []byte) { a.server.Complained(reply) }
 
 // RefusalKind is what a server says that has not executed a request and that
 // another may execute, or the same one later.

@@ -19,8 +19,15 @@ type server struct {
 	warned        atomic.Bool  // that it lost count of its replies
 	counted       atomic.Int64 // when the last one was counted, in nanoseconds since started; 0 for never
 
-	downAt    time.Time // guarded by Pool.mu, as is
-	restoring bool      // it is down, and the loops are told to use it again
+	// Guarded by Pool.mu.
+	downAt     time.Time
+	restoring  bool // it is down, and the loops are told to use it again
+	restoredAt time.Time
+	relapses   int // how often in a row it has failed soon after it was restored
+
+	leaving   atomic.Bool   // it is ejected as soon as there is a ring without it
+	lastCheck atomic.Int64  // when a look was asked for, in nanoseconds since started; 0 for never
+	noted     atomic.Uint32 // the notices that were logged, as bits
 
 	mu      sync.Mutex // guards configs
 	configs map[configKey]*pipeline.Config

@@ -70,26 +70,23 @@ func (p *Pool) tellLoops(sh *shard) {
 // also ends Hold.
 func (p *Pool) SetView(shard int, v View) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.setView(p.shards[shard], v)
-}
-
-// setView is SetView for a caller that holds p.mu.
-func (p *Pool) setView(sh *shard, v View) {
+	sh := p.shards[shard]
 	was := sh.told
 	sh.told = told{primary: p.serverAt(v.Primary.Addr, sh.index), readers: p.readers(sh.index, v)}
 	if v.Refuse != "" {
 		sh.told.refusal = pipeline.Refusal(v.Refuse)
 	}
+	now, name := sh.told, sh.name
 	p.tellLoops(sh)
+	p.mu.Unlock()
 	switch {
-	case sh.told.primary == was.primary:
+	case now.primary == was.primary:
 	case was.primary == nil:
-		p.log.Info("primary found", "shard", sh.name, "addr", v.Primary.Addr)
-	case sh.told.primary == nil:
-		p.log.Warn("no primary: requests wait for one, and fail after failover_wait", "shard", sh.name, "was", was.primary.addr)
+		p.log.Info("primary found", "shard", name, "addr", v.Primary.Addr)
+	case now.primary == nil:
+		p.log.Warn("no primary: requests wait for one, and fail after failover_wait", "shard", name, "was", was.primary.addr)
 	default:
-		p.log.Warn("primary changed", "shard", sh.name, "addr", v.Primary.Addr, "was", was.primary.addr)
+		p.log.Warn("primary changed", "shard", name, "addr", v.Primary.Addr, "was", was.primary.addr)
 	}
 }
 

@@ -2,10 +2,12 @@ package pool
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
 	"ringway/pipeline"
+	"ringway/resp"
 )
 
 // User is an ACL user of the servers, as whom connections are made, with a password
@@ -112,20 +114,29 @@ func (p *Pool) auth(u *User) []string {
 	return []string{p.conf.RedisAuth}
 }
 
-// guest observes the connections of an ACL user: one whose password was changed is
-// refused by a server that has not failed.
+// Auth is what AUTH is given on connections that are the pool's own: a password,
+// or a user and a password; nil for no AUTH.
+func (p *Pool) Auth() []string { return p.auth(nil) }
+
+// guest observes connections that are as their client wants them: of an ACL user,
+// whose password may have been changed, in a protocol or database that the server
+// may not have. One that refuses these has not failed.
 type guest struct{ *server }
 
 // Failed is pipeline.Observer's.
-func (g guest) Failed(err error) {
+func (g guest) Failed(err error) bool {
 	if !errors.Is(err, pipeline.ErrHandshake) {
-		g.server.Failed(err)
+		return g.server.Failed(err)
 	}
+	if strings.Contains(err.Error(), "LOADING ") {
+		g.loads()
+	}
+	return false
 }
 
 // observer is who is told how a connection of the lanes fares.
 func (n *Lanes) observer(s *server) pipeline.Observer {
-	if n.kind.user != nil {
+	if n.kind != (kind{protocol: resp.RESP2, db: s.pool.conf.RedisDB}) {
 		return guest{s}
 	}
 	return s

@@ -153,6 +153,31 @@ func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
 	f.finish()
 }
 
+// What was waiting for a connection to a server when that was ejected goes to the
+// new owners of its keys, though the ring without it takes a while to make.
+func TestRequestsThatWereNotSentGoToTheNewOwners(t *testing.T) {
+	for _, distribution := range []string{"ketama", "bounded"} {
+		t.Run(distribution, func(t *testing.T) {
+			servers := redistest.StartN(t, 2)
+			cfg := config(t, servers[0].Addr(), servers[1].Addr(), redistest.FreeAddr(t))
+			c := &cfg.Pools[0]
+			c.Distribution, c.AutoEjectHosts, c.ServerFailureLimit, c.ServerRetryTimeout = distribution, true, 1, time.Hour
+			p := serve(t, cfg)
+			conn := p.dial()
+			const n = 200
+			for i := range n {
+				conn.Send(encode("SET", fmt.Sprint("key:", i), "v"))
+			}
+			for i := range n {
+				if got := conn.Reply(); got != "+OK\r\n" {
+					t.Fatalf("reply %d: %q", i, got)
+				}
+			}
+			eventually(t, "the server is ejected", func() bool { return p.server.Pools()[0].CountDown() == 1 })
+		})
+	}
+}
+
 // Putting a server back must not cost an error: no request may meet the ring
 // with it before the connections to it are open to requests.
 func TestRestoredServerCostsNoError(t *testing.T) {

@@ -42,11 +42,10 @@ var hostile = map[string]string{
 
 // questions are all that the control plane asks, and the names of the commands.
 var questions = map[string]func(ctx context.Context, c *conf.Pool, addr string){
-	"hello,auth,ping": func(ctx context.Context, c *conf.Pool, addr string) {
-		c.Servers = []conf.Server{{Network: "tcp", Addr: addr}}
+	"auth,ping": func(ctx context.Context, c *conf.Pool, addr string) {
 		pr := NewProber(slog.New(slog.DiscardHandler))
 		defer pr.Stop()
-		pr.ping(c, 0)
+		pr.ping(c, []string{"secret"}, &conf.Server{Network: "tcp", Addr: addr})
 	},
 	"info,role": func(ctx context.Context, c *conf.Pool, addr string) {
 		client := NewClient(ctx, c, &conf.Server{Network: "tcp", Addr: addr})
@@ -204,7 +203,7 @@ func TestStopWaitsForNoAnswer(t *testing.T) {
 	c.ConnectTimeout = time.Minute
 	c.Servers = []conf.Server{{Name: "a", Network: "tcp", Addr: hung.Addr(), Weight: 1}}
 	for name, question := range map[string]func(pr *Prober){
-		"ping":     func(pr *Prober) { pr.ping(&c, 0) },
+		"ping":     func(pr *Prober) { pr.ping(&c, nil, &c.Servers[0]) },
 		"version":  func(pr *Prober) { pr.version(&c, &c.Servers[0]) },
 		"commands": func(pr *Prober) { pr.commands(&c, &c.Servers[0]) },
 	} {

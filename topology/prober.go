@@ -6,7 +6,6 @@ package topology
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -22,13 +21,22 @@ type Prober struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+
+	mu     sync.Mutex     // guards looked
+	looked map[place]bool // servers that are looked at, for they say that they are loading
+}
+
+// place is a server of a static pool.
+type place struct {
+	pool   *pool.Pool
+	server int
 }
 
 // NewProber returns a prober without work. It logs why a server stays down at
 // debug level.
 func NewProber(log *slog.Logger) *Prober {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Prober{log: log, ctx: ctx, cancel: cancel}
+	return &Prober{log: log, ctx: ctx, cancel: cancel, looked: map[place]bool{}}
 }
 
 // Stop ends all probing and waits for it.
@@ -37,59 +45,13 @@ func (pr *Prober) Stop() {
 	pr.wg.Wait()
 }
 
-// How often a server that is down is asked, at most and at least. A pool that
-// does not eject gains nothing by waiting for server_retry_timeout, since no
-// key moves when the server is back.
-const (
-	firstProbe = 100 * time.Millisecond
-	lastProbe  = 500 * time.Millisecond
-)
-
-// ServerDown is pool.Watcher's: it starts to probe.
-func (pr *Prober) ServerDown(p *pool.Pool, server int) {
-	if pr.ctx.Err() != nil {
-		return
-	}
-	pr.wg.Go(func() { pr.tend(p, "probing a server", func() { pr.probe(p, server) }) })
-}
+// sleep reports false if the prober was stopped meanwhile.
+func (pr *Prober) sleep(d time.Duration) bool { return sleep(pr.ctx, d, nil, nil) }
 
 // tend is tend for a goroutine that watches a pool.
 func (pr *Prober) tend(p *pool.Pool, what string, work func()) {
 	tend(pr.ctx, pr.log.With("pool", p.Conf().Name), what, work)
 }
-
-// probe asks until the server answers, first after server_retry_timeout if it
-// was ejected.
-func (pr *Prober) probe(p *pool.Pool, server int) {
-	c := p.Conf()
-	wait := firstProbe
-	if c.AutoEjectHosts {
-		wait = c.ServerRetryTimeout
-	}
-	for pr.sleep(wait) {
-		err := pr.ping(c, server)
-		if err == nil {
-			p.Restore(server)
-			return
-		}
-		pr.log.Debug("server still down", "pool", c.Name, "server", c.Servers[server].Name, "err", err)
-		wait = min(max(2*wait, firstProbe), lastProbe)
-		wait -= rand.N(wait/8 + 1)
-	}
-}
-
-// ping asks once, over a connection of its own: after a failed one, a go-redis
-// client keeps to its own rhythm, and may be a second late to see a server return.
-func (pr *Prober) ping(c *conf.Pool, server int) error {
-	client := NewClient(pr.ctx, c, &c.Servers[server])
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
-	defer cancel()
-	return client.Ping(ctx).Err()
-}
-
-// sleep reports false if the prober was stopped meanwhile.
-func (pr *Prober) sleep(d time.Duration) bool { return sleep(pr.ctx, d, nil, nil) }
 
 // LearnVersions asks the servers of p, on a goroutine of its own, until one has
 // told its version of Redis, which clients are told in turn.
@@ -142,6 +104,3 @@ func (pr *Prober) version(c *conf.Pool, s *conf.Server) string {
 	}
 	return ""
 }
-
-// Suspect is pool.Watcher's; it comes from pools that the Prober does not watch.
-func (pr *Prober) Suspect(*pool.Pool, int, string, pool.Suspicion) {}

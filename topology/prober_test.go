@@ -3,9 +3,9 @@ package topology_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,6 +26,12 @@ const patience = 30 * time.Second
 // that servers can be taken down.
 func watch(t *testing.T, adjust func(*conf.Pool), addrs ...string) (*pool.Pool, *topology.Prober) {
 	t.Helper()
+	return watchLog(t, slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}), adjust, addrs...)
+}
+
+// watchLog is watch with a log of the test's own.
+func watchLog(t *testing.T, h slog.Handler, adjust func(*conf.Pool), addrs ...string) (*pool.Pool, *topology.Prober) {
+	t.Helper()
 	cfg := conf.Default()
 	c := conf.DefaultPool("alpha")
 	c.ConnectTimeout, c.ServerFailureLimit, c.ServerRetryTimeout = 5*time.Second, 1, 10*time.Millisecond
@@ -33,7 +39,7 @@ func watch(t *testing.T, adjust func(*conf.Pool), addrs ...string) (*pool.Pool, 
 		c.Servers = append(c.Servers, conf.Server{Name: fmt.Sprint("s", i), Network: "tcp", Addr: addr, Weight: 1})
 	}
 	adjust(&c)
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(h)
 	prober := topology.NewProber(log)
 	t.Cleanup(prober.Stop)
 	p, err := pool.New(&c, &cfg.Proxy, prober, log)
@@ -64,10 +70,18 @@ func watch(t *testing.T, adjust func(*conf.Pool), addrs ...string) (*pool.Pool, 
 
 // keepConnected asks for a connection again and again, as requests would.
 func keepConnected(loop *eventloop.Loop, c *pipeline.Conn) {
-	c.Connect()
+	if c.Up() && c.InFlight() == 0 {
+		c.Send([]byte("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"), nobody{}, 0)
+	}
 	again := loop.NewTimer(func() { keepConnected(loop, c) })
 	again.After(5 * time.Millisecond)
 }
+
+// nobody is a Receiver of replies that do not matter.
+type nobody struct{}
+
+func (nobody) Reply(uint32, []byte, bool)             {}
+func (nobody) Fail(uint32, *pipeline.Failure, []byte) {}
 
 func nothing(*conf.Pool) {}
 
@@ -95,35 +109,130 @@ func TestServerThatLoadsIsNotRestored(t *testing.T) {
 	const notYet = "-LOADING Redis is loading the dataset in memory\r\n"
 	var loading atomic.Bool
 	loading.Store(true)
-	var pings atomic.Int32
-	var probes sync.Map // the numbers of go-redis's connections, which begin with HELLO
+	var refused atomic.Int32
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
-		_, probe := probes.Load(c.Number())
-		switch command := strings.ToLower(args[0]); {
-		case command == "hello":
-			probes.Store(c.Number(), true)
-			c.Reply("-ERR unknown command 'HELLO'\r\n")
-		case command == "ping":
-			pings.Add(1)
-			if loading.Load() {
-				c.Reply(notYet)
-				return
-			}
-			c.Reply("+PONG\r\n")
-		case !probe && loading.Load():
-			c.Reply(notYet) // to SELECT, which takes the server down
-		default:
-			c.Reply("+OK\r\n")
+		if loading.Load() { // above all SELECT, which takes the server down
+			refused.Add(1)
+			c.Reply(notYet)
+			return
 		}
+		c.Reply("+OK\r\n")
 	})
 	p, _ := watch(t, func(c *conf.Pool) { c.RedisDB = 1 }, s.Addr())
 	redistest.Eventually(t, patience, "the server is down", func() bool { return p.IsDown(0) })
-	redistest.Eventually(t, patience, "some probes", func() bool { return pings.Load() > 2 })
+	before := refused.Load()
+	redistest.Eventually(t, patience, "some probes", func() bool { return refused.Load() > before+2 })
 	if !p.IsDown(0) {
 		t.Error("restored while it was loading")
 	}
 	loading.Store(false)
 	redistest.Eventually(t, patience, "the server is restored", func() bool { return !p.IsDown(0) })
+}
+
+// With auto_eject_hosts a server that says it is loading is ejected until it has
+// loaded, without any failure; who says so but is not, is not.
+func TestServerThatLoadsIsEjected(t *testing.T) {
+	redistest.CheckLeaks(t)
+	const notYet = "-LOADING Redis is loading the dataset in memory\r\n"
+	var loading, lying atomic.Bool
+	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
+		switch {
+		case loading.Load(), lying.Load() && args[0] == "GET":
+			c.Reply(notYet)
+		default:
+			c.Reply("+PONG\r\n")
+		}
+	})
+	other := redistest.Start(t)
+	p, _ := watch(t, func(c *conf.Pool) { c.AutoEjectHosts = true }, s.Addr(), other.Addr())
+	lying.Store(true)
+	p.Eject(1, io.EOF) // and comes back, so that all is in motion
+	redistest.Eventually(t, patience, "some replies", func() bool { return requests(s, "GET") > 5 && requests(s, "PING") > 0 })
+	if p.IsDown(0) {
+		t.Error("a server that is not loading is ejected since it says so")
+	}
+	loading.Store(true)
+	redistest.Eventually(t, patience, "the server is ejected", func() bool { return p.IsDown(0) })
+	loading.Store(false)
+	lying.Store(false)
+	redistest.Eventually(t, patience, "the server is restored", func() bool { return !p.IsDown(0) })
+}
+
+// requests is how often a server was sent a command.
+func requests(s *fakeredis.Server, command string) (n int) {
+	for _, r := range s.Requests() {
+		if r.Args[0] == command {
+			n++
+		}
+	}
+	return n
+}
+
+// A server that refuses the proxy's password, even one that wants none, is down
+// until it takes it: a probe says what the event loops say.
+func TestServerThatRefusesAuthStaysDown(t *testing.T) {
+	redistest.CheckLeaks(t)
+	s := redistest.Start(t)
+	var restored atomic.Int32
+	p, _ := watchLog(t, onMessage("server restored", &restored), func(c *conf.Pool) { c.RedisAuth = "wrong" }, s.Addr())
+	redistest.Eventually(t, patience, "the server is down", func() bool { return p.IsDown(0) })
+	refused := func() (n int) {
+		fmt.Sscanf(after(s.Client().Info(t.Context(), "errorstats").Val(), "errorstat_ERR:count="), "%d", &n)
+		return n
+	}
+	before := refused()
+	redistest.Eventually(t, patience, "some probes", func() bool { return refused() > before+3 })
+	if n := restored.Load(); n > 0 || !p.IsDown(0) {
+		t.Errorf("restored %d times", n)
+	}
+	s.Do("CONFIG", "SET", "requirepass", "wrong")
+	redistest.Eventually(t, patience, "the server is restored", func() bool { return !p.IsDown(0) })
+}
+
+func after(text, mark string) string {
+	_, after, _ := strings.Cut(text, mark)
+	return after
+}
+
+// A server that answers probes and nothing else is restored less and less often,
+// and one line says so.
+func TestServerThatFlapsIsTriedLessAndLessOften(t *testing.T) {
+	redistest.CheckLeaks(t)
+	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
+		if args[0] == "PING" {
+			c.Reply("+PONG\r\n")
+		} else {
+			c.Close()
+		}
+	})
+	var flaps, restored atomic.Int32
+	p, _ := watchLog(t, onMessage("server flaps", &flaps, "server restored", &restored), nothing, s.Addr())
+	redistest.Eventually(t, patience, "the log says that the server flaps", func() bool { return flaps.Load() > 0 })
+	redistest.Eventually(t, patience, "it is down", func() bool { return p.IsDown(0) })
+	if n := restored.Load(); n != 3 || flaps.Load() != 1 {
+		t.Errorf("%d restores when it was said to flap, want 3", n)
+	}
+}
+
+// onMessage returns a log handler that counts messages which begin with a text:
+// texts and counters in turn.
+func onMessage(pairs ...any) slog.Handler { return counting{slog.DiscardHandler, pairs} }
+
+type counting struct {
+	slog.Handler
+	pairs []any
+}
+
+func (c counting) Enabled(context.Context, slog.Level) bool { return true }
+func (c counting) WithAttrs([]slog.Attr) slog.Handler       { return c }
+
+func (c counting) Handle(_ context.Context, r slog.Record) error {
+	for i := 0; i < len(c.pairs); i += 2 {
+		if strings.HasPrefix(r.Message, c.pairs[i].(string)) {
+			c.pairs[i+1].(*atomic.Int32).Add(1)
+		}
+	}
+	return nil
 }
 
 // Probes come at least every half second, whether the server refuses
@@ -167,5 +276,5 @@ func TestStoppedProberLeavesNothing(t *testing.T) {
 	redistest.Eventually(t, patience, "the server is down", func() bool { return p.IsDown(0) })
 	prober.LearnVersions(p)
 	prober.Stop()
-	prober.ServerDown(p, 0) // after Stop: does nothing
+	prober.ServerDown(p, 0, 0) // after Stop: does nothing
 }

@@ -96,7 +96,9 @@ func (w *Watcher) newFollower(p *pool.Pool) follower {
 func (w *Watcher) Suspect(p *pool.Pool, shard int, addr string, why pool.Suspicion) {
 	if f := w.follower(p); f != nil {
 		f.suspect(shard, addr, why)
+		return
 	}
+	w.Prober.Suspect(p, shard, addr, why)
 }
 
 // LearnVersions asks the servers of p, on a goroutine of its own, until one has

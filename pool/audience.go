@@ -8,55 +8,92 @@ import (
 )
 
 // Audience knows how many more clients listen to a topic than connections of this
-// proxy do, since those of a loop share one: so many does a server's count of
-// receivers lack. It is shared by all loops.
+// proxy do, since those of a loop share some: so many does a server's count of
+// receivers lack. It is shared by all loops. Who publishes takes no lock.
 type Audience struct {
-	shared atomic.Int64 // topics with more listeners than connections
+	shared   atomic.Int64 // topics with more listeners than connections
+	extra    [pipeline.TopicKinds]sync.Map
+	patterns atomic.Pointer[[]sharedPattern] // the same as extra's; nil if there are too many to look at
 
-	mu    sync.Mutex // guards extra
-	extra [pipeline.TopicKinds]map[string]int
+	mu sync.Mutex // taken to change any of these
 }
 
-// Shared tells whether any topic has more listeners than connections.
+type sharedPattern struct {
+	text  string
+	extra int
+}
+
+const (
+	// maxSharedPatterns is how many patterns are looked at for a message.
+	maxSharedPatterns = 256
+	// matchingWork and matchingWorkPerByte bound the steps that are made to find who
+	// listens to a message by patterns: some microseconds, and some for each byte of
+	// the channel's name. Beyond it, the server's count is all there is.
+	matchingWork        = 4096
+	matchingWorkPerByte = 4
+)
+
+// Shared reports whether any topic has more listeners than connections.
 func (a *Audience) Shared() bool { return a.shared.Load() > 0 }
 
-// add counts listeners beyond the first one of their loop.
+// add counts listeners beyond the first one of their connection.
 func (a *Audience) add(t *pipeline.Topic, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	topics := a.extra[t.Kind]
-	if topics == nil {
-		topics = map[string]int{}
-		a.extra[t.Kind] = topics
+	topics := &a.extra[t.Kind]
+	was := a.Extra(t.Kind, t.Name)
+	switch {
+	case was+n == 0:
+		topics.Delete(t.Name)
+		a.shared.Add(-1)
+	case was == 0:
+		a.shared.Add(1)
+		fallthrough
+	default:
+		topics.Store(t.Name, was+n)
 	}
-	if topics[t.Name] += n; topics[t.Name] == 0 {
-		delete(topics, t.Name)
+	if t.Kind == pipeline.Pattern {
+		a.listPatterns()
 	}
-	shared := 0
-	for _, topics := range a.extra {
-		shared += len(topics)
+}
+
+// listPatterns lists the patterns anew for those who publish.
+func (a *Audience) listPatterns() {
+	list := []sharedPattern{}
+	a.extra[pipeline.Pattern].Range(func(text, extra any) bool {
+		list = append(list, sharedPattern{text: text.(string), extra: extra.(int)})
+		return len(list) <= maxSharedPatterns
+	})
+	if len(list) > maxSharedPatterns {
+		a.patterns.Store(nil)
+		return
 	}
-	a.shared.Store(int64(shared))
+	a.patterns.Store(&list)
 }
 
 // Extra is what the server's count of a channel's subscribers lacks.
 func (a *Audience) Extra(kind pipeline.TopicKind, channel string) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.extra[kind][channel]
+	n, _ := a.extra[kind].Load(channel)
+	extra, _ := n.(int)
+	return extra
 }
 
 // ExtraReceivers is what the server's count of a message's receivers lacks: those
-// who listen to its channel, and to patterns that match it.
+// who listen to its channel, and to patterns that match it, as far as that is known
+// after a bounded time.
 func (a *Audience) ExtraReceivers(kind pipeline.TopicKind, channel string) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := a.extra[kind][channel]
-	if kind == pipeline.Channel {
-		for pattern, extra := range a.extra[pipeline.Pattern] {
-			if matchPattern(pattern, channel) {
-				n += extra
-			}
+	n := a.Extra(kind, channel)
+	patterns := a.patterns.Load()
+	if kind != pipeline.Channel || patterns == nil {
+		return n
+	}
+	m := matcher{work: matchingWork + matchingWorkPerByte*len(channel)}
+	for _, p := range *patterns {
+		if m.matches(p.text, channel) {
+			n += p.extra
+		}
+		if m.work <= 0 {
+			break
 		}
 	}
 	return n

@@ -1,11 +1,17 @@
 package pool
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"ringway/pipeline"
+)
 
 func TestPatternsMatchAsInRedis(t *testing.T) {
 	f := func(pattern, s string, want bool) {
 		t.Helper()
-		if got := matchPattern(pattern, s); got != want {
+		if got := (&matcher{work: 1000}).matches(pattern, s); got != want {
 			t.Errorf("%q, %q: %v", pattern, s, got)
 		}
 	}
@@ -35,4 +41,47 @@ func TestPatternsMatchAsInRedis(t *testing.T) {
 	f("[ab", "c", false)
 	f("a*b*c*d*e", "abcde", true)
 	f("a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false)
+}
+
+// How long a message is looked for among patterns is bounded, whatever clients choose.
+func TestMatchingIsBounded(t *testing.T) {
+	f := func(pattern, s string) {
+		t.Helper()
+		m := matcher{work: 10000}
+		if m.matches(pattern, s) {
+			t.Errorf("%.20q matches", pattern)
+		}
+		if m.work > 0 || m.work < -len(pattern) {
+			t.Errorf("%.20q: %d steps are left", pattern, m.work)
+		}
+	}
+	f("*"+strings.Repeat("a", 2000)+"b", strings.Repeat("a", 100000))
+	f(strings.Repeat("a*", 1000)+"b", strings.Repeat("a", 100000))
+	f(strings.Repeat("["+strings.Repeat("b", 1000)+"a]", 100)+"b", strings.Repeat("a", 100000))
+}
+
+func TestExtraReceiversOfPatterns(t *testing.T) {
+	var a Audience
+	for range 2 {
+		for i := range 1000 {
+			a.add(&pipeline.Topic{Kind: pipeline.Pattern, Name: fmt.Sprint("p", i, ".*")}, 1)
+		}
+	}
+	if n := a.ExtraReceivers(pipeline.Channel, "p1.x"); n != 0 {
+		t.Errorf("%d among so many patterns", n) // more than are looked at
+	}
+	for i := range 900 {
+		a.add(&pipeline.Topic{Kind: pipeline.Pattern, Name: fmt.Sprint("p", 100+i, ".*")}, -2)
+	}
+	a.add(&pipeline.Topic{Kind: pipeline.Channel, Name: "p1.x"}, 3)
+	if n := a.ExtraReceivers(pipeline.Channel, "p1.x"); n != 5 || !a.Shared() || a.Extra(pipeline.Channel, "p1.x") != 3 {
+		t.Errorf("%d receivers", n)
+	}
+	a.add(&pipeline.Topic{Kind: pipeline.Channel, Name: "p1.x"}, -3)
+	for i := range 100 {
+		a.add(&pipeline.Topic{Kind: pipeline.Pattern, Name: fmt.Sprint("p", i, ".*")}, -2)
+	}
+	if n := a.ExtraReceivers(pipeline.Channel, "p1.x"); n != 0 || a.Shared() {
+		t.Errorf("%d receivers when all have left", n)
+	}
 }

@@ -124,6 +124,10 @@ func (b *builder) checkTogether(p *Pool, n *node, values map[string]any) {
 	if p.DefaultServer != "" && !slices.Contains(namesOfPlaces(p), p.DefaultServer) && len(p.Places()) > 0 {
 		mistake("default_server", "%q %s", p.DefaultServer, unknown(p.DefaultServer, namesOfPlaces(p)))
 	}
+	if n.table["deny_commands"] != nil && p.RedisUser == "" && deniesLessThanScripts(p.DenyCommands) {
+		b.report.warn(n.table["deny_commands"].start, poolTable(p.Name), "deny_commands does not hold in scripts (EVAL, EVALSHA, FCALL): refused are those that name such a command in quotes, but a script can hide a name. "+
+			"Only the servers' ACL holds there: want redis_user, a user that may not run them (ACL SETUSER ringway on >… ~* &* +@all -flushall), or scripts denied too")
+	}
 	auto, isBool := values["auto_eject_hosts"].(bool)
 	if eject, isWord := values["eject"].(string); isBool && isWord && slices.Contains(ejects, eject) && auto != (eject == ejects[1]) {
 		mistake("eject", "%q contradicts auto_eject_hosts = %v in line %d; want one of the two", eject, auto, b.report.line(n.table["auto_eject_hosts"].start))

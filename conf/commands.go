@@ -28,6 +28,11 @@ func (v *value) commands(into *[]string, servable bool) {
 		name = strings.ToLower(name)
 		c := command.ByName(name)
 		switch {
+		case c == nil && mayBeLearnt(name):
+			v.report.warn(at.start, v.table, v.name+" "+written+": Ringway does not know this command; it is meant for servers that have it")
+			if !slices.Contains(*into, name) {
+				*into = append(*into, name)
+			}
 		case c == nil:
 			v.failAt(at, written+" "+unknownCommand(name))
 		case servable && !anyServable(c):
@@ -45,20 +50,51 @@ func because(c *command.Command) string {
 	return ": " + c.Reason
 }
 
+// mayBeLearnt reports whether a name may be that of a command that only the servers
+// know: of a module, or newer than Ringway.
+func mayBeLearnt(name string) bool {
+	notInName := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}
+	return slices.Contains(elsewhere, name) || name != "" && !strings.ContainsFunc(name, notInName) && nearest(name, commandNames()) == ""
+}
+
+// elsewhere are commands that the table does not have and that would be taken for
+// misspelt ones: Valkey's.
+var elsewhere = []string{"commandlog"}
+
 // unknownCommand says that there is no command of that name, and which one was
 // probably meant; there are too many to list them all.
 func unknownCommand(name string) string {
-	var names []string
-	for id := range command.Count() {
-		names = append(names, command.ByID(id).Name)
-	}
-	if n := nearest(name, names); n != "" {
+	if n := nearest(name, commandNames()); n != "" {
 		return fmt.Sprintf("is unknown; the nearest is %s", n)
 	}
 	return "is unknown; want the name of a command"
 }
 
+func commandNames() (names []string) {
+	for id := range command.Count() {
+		names = append(names, command.ByID(id).Name)
+	}
+	return names
+}
+
 // anyServable tells whether a command, or one of its subcommands, may be served.
 func anyServable(c *command.Command) bool {
 	return c.Servable() || slices.ContainsFunc(c.Subcommands, (*command.Command).Servable)
+}
+
+// deniesLessThanScripts reports whether commands are denied, and scripts are not, which
+// may run them.
+func deniesLessThanScripts(deny []string) bool {
+	scripts, denied := 0, 0
+	for id := range command.Count() {
+		if c := command.ByID(id); c.IsScript() {
+			scripts++
+			if slices.Contains(deny, c.Name) {
+				denied++
+			}
+		}
+	}
+	return len(deny) > denied && denied < scripts
 }

@@ -250,6 +250,11 @@ func TestWarnings(t *testing.T) {
 			"[pools.alpha]\nlisten = \"127.0.0.1:1\"\nservers = [\"h:1:1 a\",\n  \"h:1:1 b\"]",
 			`x.toml:4:3: warning: pool "alpha": servers entry "h:1:1 b": two names for one address, "a" and "b"`,
 		},
+		{"commands that scripts may run", minimal(`deny_commands = ["flushall"]`), `x.toml:4:17: warning: pool "alpha": deny_commands does not hold in scripts`},
+		{"commands that the servers deny", minimal(`deny_commands = ["flushall"]`, `redis_user = "u"`, `redis_auth = "p"`), ""},
+		{"scripts are denied, too", minimal(`deny_commands = ["flushall", "eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro"]`), ""},
+		{"scripts alone are denied", minimal(`deny_commands = ["eval"]`), ""},
+		{"a command of a module", minimal(`allow_commands = ["commandlog"]`), `x.toml:4:19: warning: pool "alpha": allow_commands entry "commandlog": Ringway does not know this command`},
 		{"database behind a password", minimal(`redis_auth = "x"`, `redis_db = 2`), `x.toml:5:12: warning: pool "alpha": redis_db 2 with redis_auth`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

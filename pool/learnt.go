@@ -5,7 +5,8 @@ type CommandFact struct {
 	Name              string
 	Arity             int
 	Flags             []string
-	First, Last, Step int // where its keys are
+	Marks             []string // its ACL categories ("@admin"), and the flags and categories of its subcommands
+	First, Last, Step int      // where its keys are
 }
 
 // SetCommands records what the servers say of their commands.

@@ -25,13 +25,28 @@ func (s *session) learntCommand(name []byte) *command.Command {
 	if l == nil || l.facts != facts {
 		l = &learnt{facts: facts, byName: map[string]*command.Command{}}
 		for _, f := range *facts {
-			if c := command.Learn(f.Name, f.Arity, f.Flags, f.First, f.Last, f.Step); c != nil {
+			if c := command.Learn(f.Name, f.Arity, f.Flags, f.Marks, f.First, f.Last, f.Step); c != nil {
 				l.byName[c.Name] = c
 			}
 		}
 		s.w.learnt[s.local.Conf().Name] = l
 	}
 	return l.byName[strings.ToLower(string(name))]
+}
+
+// refusalOfLearnt is the error that a request gets which has the wrong number of
+// arguments or which the pool does not allow, else nil.
+func (s *session) refusalOfLearnt(cmd *command.Command, args [][]byte) []byte {
+	dst, c := s.w.scratch[:0], s.local.Conf()
+	switch {
+	case !cmd.ArityOK(len(args)):
+		return command.AppendArity(dst, cmd)
+	case names(c.DenyCommands, cmd):
+		return command.AppendForbidden(dst, cmd)
+	case cmd.Guarded && !names(c.AllowCommands, cmd):
+		return command.AppendGuarded(dst, cmd)
+	}
+	return nil
 }
 
 // runLearnt runs a request that the table does not know, if the servers do. It
@@ -44,11 +59,11 @@ func (s *session) runLearnt(args [][]byte, raw []byte) (known, done bool) {
 	if cmd == nil {
 		return false, false
 	}
-	if !cmd.ArityOK(len(args)) {
+	if dst := s.refusalOfLearnt(cmd, args); dst != nil {
 		if s.tx != nil {
 			s.tx.failed = true
 		}
-		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
+		s.reply(dst)
 		return true, true
 	}
 	return true, s.unsettled(cmd, args, s.begin(args, raw))

@@ -14,9 +14,10 @@ import (
 type policy struct {
 	verdicts      []verdict // by command.Command.ID
 	defaultServer int       // for what concerns no server in particular
-	listening     *policy   // the same for clients in subscriber mode; nil in itself
-	unsettled     *policy   // the same while there is unrest; nil in itself
-	restricted    *policy   // the same for clients that are ACL users; nil in itself
+	inScripts     deniedInScripts
+	listening     *policy // the same for clients in subscriber mode; nil in itself
+	unsettled     *policy // the same while there is unrest; nil in itself
+	restricted    *policy // the same for clients that are ACL users; nil in itself
 }
 
 type verdict uint8
@@ -30,7 +31,7 @@ const (
 )
 
 func newPolicy(c *conf.Pool) *policy {
-	p := &policy{verdicts: make([]verdict, command.Count())}
+	p := &policy{verdicts: make([]verdict, command.Count()), inScripts: newDeniedInScripts(c.DenyCommands)}
 	for id := range p.verdicts {
 		cmd := command.ByID(id)
 		switch {
@@ -38,6 +39,8 @@ func newPolicy(c *conf.Pool) *policy {
 			p.verdicts[id] = forbidden
 		case cmd.Guarded && !names(c.AllowCommands, cmd):
 			p.verdicts[id] = guarded
+		case len(p.inScripts) > 0 && bringsScript(cmd):
+			p.verdicts[id] = unsettled
 		}
 	}
 	p.defaultServer = max(0, slices.IndexFunc(c.Servers, func(s conf.Server) bool { return s.Name == c.DefaultServer }))
@@ -49,7 +52,7 @@ func newPolicy(c *conf.Pool) *policy {
 
 // unsettledPolicy has session.unsettled look at everything that is permitted.
 func unsettledPolicy(p *policy) *policy {
-	u := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, listening: p.listening}
+	u := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, listening: p.listening}
 	for id, v := range u.verdicts {
 		if v == permitted {
 			u.verdicts[id] = unsettled

@@ -56,3 +56,36 @@ func TestPasswordComesBeforePolicy(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Only the servers' ACL holds in scripts; but who means no harm is kept from what the
+// pool denies.
+func TestScriptsThatNameADeniedCommandAreRefused(t *testing.T) {
+	_, servers := serveShards(t, 2)
+	cfg := config(t, addrs(servers)...)
+	cfg.Pools[0].DenyCommands = []string{"getdel", "object|freq"}
+	cfg.Pools[0].AllowCommands = []string{"script"}
+	c := serve(t, cfg).dial()
+	const getdel = "-ERR command 'getdel' is not allowed by this proxy: the pool's deny_commands refuses it\r\n"
+	for _, test := range []struct {
+		want    string
+		request []string
+	}{
+		{getdel, []string{"EVAL", "return redis.call('GetDel', KEYS[1])", "1", "k"}},
+		{getdel, []string{"EVAL", `local x = "it's" return redis.pcall("getdel", KEYS[1])`, "1", "k"}},
+		{getdel, []string{"SCRIPT", "LOAD", "return redis.call('GETDEL', KEYS[1])"}},
+		{getdel, []string{"FUNCTION", "LOAD", "REPLACE", "#!lua name=x\nredis.register_function('f', function(k) return redis.call('GETDEL', k[1]) end)"}},
+		{"-ERR command 'object|freq' is not allowed by this proxy: the pool's deny_commands refuses it\r\n", []string{"EVAL", "return redis.call('object', 'freq', KEYS[1])", "1", "k"}},
+		{"$-1\r\n", []string{"EVAL", "-- getdel, 'object'\nreturn redis.call('GET', KEYS[1])", "1", "k"}},
+		{"+OK\r\n", []string{"MULTI"}},
+		{getdel, []string{"EVAL", "return redis.call('GETDEL', KEYS[1])", "1", "k"}},
+		{"-EXECABORT Transaction discarded because of previous errors.\r\n", []string{"EXEC"}},
+		{"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n", []string{"SUBSCRIBE", "x"}},
+	} {
+		if got := c.Do(test.request...); got != test.want {
+			t.Errorf("%q: %q, want %q", test.request, got, test.want)
+		}
+	}
+	if got := c.Do("EVAL", "return 1", "0"); !strings.HasPrefix(got, "-ERR Can't execute 'eval'") {
+		t.Errorf("a subscriber's script: %q", got)
+	}
+}

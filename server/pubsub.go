@@ -424,7 +424,7 @@ func listeningPolicy(p *policy) *policy {
 	l := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer}
 	for id, v := range l.verdicts {
 		cmd := command.ByID(id)
-		if v == permitted && cmd.Route != command.PubSub && !slices.Contains([]string{"ping", "quit", "reset"}, cmd.Name) {
+		if v <= unsettled && cmd.Route != command.PubSub && !slices.Contains([]string{"ping", "quit", "reset"}, cmd.Name) {
 			l.verdicts[id] = outOfPlace
 		}
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ type ruling struct {
 
 // restrictedPolicy has session.unsettled look at all that no server checks.
 func restrictedPolicy(p *policy) *policy {
-	r := &policy{verdicts: append([]verdict(nil), p.verdicts...), defaultServer: p.defaultServer, listening: p.listening}
+	r := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, listening: p.listening}
 	for id, v := range r.verdicts {
 		if v == permitted && unchecked(command.ByID(id)) {
 			r.verdicts[id] = unsettled

@@ -67,8 +67,8 @@ func (w *worker) calm() {
 	}
 }
 
-// unsettled runs a request while there is unrest, of a client that tracks, or of an
-// ACL user who may not be allowed it. Like handle, it reports false if the request
+// unsettled runs a request while there is unrest, of a client that tracks, of an ACL
+// user who may not be allowed it, or with a script that may name what is denied. Like handle, it reports false if the request
 // must wait.
 func (s *session) unsettled(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.user != nil && unchecked(cmd) {
@@ -80,6 +80,9 @@ func (s *session) unsettled(cmd *command.Command, args [][]byte, raw []byte) boo
 			s.deny(cmd, denial)
 			return true
 		}
+	}
+	if s.refuseScript(cmd, args) {
+		return true
 	}
 	if s.tracking != nil {
 		return s.heed(cmd, args, raw)

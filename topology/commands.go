@@ -44,16 +44,55 @@ func (pr *Prober) commands(c *conf.Pool, s *conf.Server) (facts []pool.CommandFa
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()
-	infos, err := client.Command(ctx).Result()
+	infos, err := client.Do(ctx, "COMMAND").Slice()
 	if err != nil {
 		return nil
 	}
 	for _, info := range infos {
-		facts = append(facts, pool.CommandFact{
-			Name: info.Name, Arity: int(info.Arity), Flags: info.Flags,
-			First: int(info.FirstKeyPos), Last: int(info.LastKeyPos), Step: int(info.StepCount),
-		})
+		if f, ok := factOf(info); ok {
+			facts = append(facts, f)
+		}
 	}
 	slices.SortFunc(facts, func(a, b pool.CommandFact) int { return cmp.Compare(a.Name, b.Name) })
 	return facts
+}
+
+// factOf reads what COMMAND says of one command. Servers before Redis 6 tell no
+// categories, and those before Redis 7 no subcommands.
+func factOf(info any) (f pool.CommandFact, ok bool) {
+	fields, _ := info.([]any)
+	if len(fields) < 6 {
+		return f, false
+	}
+	f.Name, ok = fields[0].(string)
+	f.Flags = wordsOf(fields[2])
+	for i, to := range map[int]*int{1: &f.Arity, 3: &f.First, 4: &f.Last, 5: &f.Step} {
+		n, isInt := fields[i].(int64)
+		*to, ok = int(n), ok && isInt
+	}
+	if len(fields) > 6 {
+		f.Marks = wordsOf(fields[6])
+	}
+	if len(fields) > 9 {
+		subcommands, _ := fields[9].([]any)
+		for _, sub := range subcommands {
+			if s, isSub := factOf(sub); isSub {
+				f.Marks = append(append(f.Marks, s.Flags...), s.Marks...)
+			}
+		}
+	}
+	slices.Sort(f.Marks)
+	f.Marks = slices.Compact(f.Marks)
+	return f, ok
+}
+
+// wordsOf returns the texts of an array.
+func wordsOf(array any) (words []string) {
+	elements, _ := array.([]any)
+	for _, e := range elements {
+		if word, ok := e.(string); ok {
+			words = append(words, word)
+		}
+	}
+	return words
 }

@@ -49,7 +49,8 @@ several, none of the three may be part of a transaction.
 
 Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
 30 seconds: they go to the shard of their keys, and their replies are fenced like those of scripts. Where COMMAND does not say where the keys are, they need a
-pool of one shard; those that administer a server stay unknown.
+pool of one shard; those that administer a server are guarded, as COMMAND says
+by the flags and ACL categories (admin, dangerous, pubsub) of the command and its subcommands, and so is what is said neither to read nor to write data.
 
 A command whose arguments do not tell its keys with certainty is answered with Redis's own
 error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *pinned*. SORT with BY or GET patterns reads keys that its arguments do

@@ -127,6 +127,7 @@ log_format = "json"
 zone = "z"
 max_clients = 5
 client_idle_timeout = "1m"
+client_keepalive = "24s"
 drain_timeout = "2m"
 max_request = "7 KB"
 max_bulk = "8KiB"
@@ -174,7 +175,7 @@ servers = ["localhost:6379"]
 		Path: "ringway.toml",
 		Proxy: Proxy{
 			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
-			ClientIdleTimeout: time.Minute, DrainTimeout: 2 * time.Minute,
+			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainTimeout: 2 * time.Minute,
 			MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
 			ServerQueue: 13, ServerQueueBytes: 14 << 10, ServerReplyBytes: 15 << 10,

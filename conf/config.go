@@ -32,6 +32,7 @@ type Proxy struct {
 
 	MaxClients        int           // accepted clients over all pools; default 10000
 	ClientIdleTimeout time.Duration // a client silent for so long is closed; 0 (default) means never
+	ClientKeepAlive   time.Duration // a client's host is asked after so long of silence whether it is there; 0 means never; 300 s by default
 	DrainTimeout      time.Duration // time that requests in flight get at shutdown; default 10s
 
 	MaxRequest          int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit

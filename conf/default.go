@@ -14,21 +14,22 @@ func Default() *Config {
 		LogLevel:  slog.LevelInfo, // changes of state, nothing per connection
 		LogFormat: "text",         // for a person to read
 
-		MaxClients:          10000,            // Redis's maxclients
-		ClientIdleTimeout:   0,                // never, as Redis: pooled clients are silent for hours
-		DrainTimeout:        10 * time.Second, // well within the 30 s that supervisors give before they kill
-		MaxRequest:          1 << 30,          // Redis's client-query-buffer-limit
-		MaxBulk:             512 << 20,        // Redis's proto-max-bulk-len
-		MaxArgs:             1 << 20,          // Redis's own bound before 7.0; nobody sends more on purpose
-		ClientPipeline:      1024,             // deeper than clients pipeline to gain speed
-		ClientSubscriptions: 100000,           // more than an application has use for
-		GatherLimit:         64 << 20,         // a few sets of a million small members
-		TrackingKeys:        1000000,          // Redis's tracking-table-max-keys
-		ClientOutput:        1 << 20,          // some turns' worth of replies
-		ClientOutputLimit:   1 << 30,          // one reply of two largest values, and no more
-		ServerQueue:         65536,            // 64 clients at their client_pipeline
-		ServerQueueBytes:    64 << 20,         // a second's worth for a slow network
-		ServerReplyBytes:    32 << 20,         // below the output limits that servers are given
+		MaxClients:          10000,             // Redis's maxclients
+		ClientIdleTimeout:   0,                 // never, as Redis: pooled clients are silent for hours
+		ClientKeepAlive:     300 * time.Second, // Redis's tcp-keepalive
+		DrainTimeout:        10 * time.Second,  // well within the 30 s that supervisors give before they kill
+		MaxRequest:          1 << 30,           // Redis's client-query-buffer-limit
+		MaxBulk:             512 << 20,         // Redis's proto-max-bulk-len
+		MaxArgs:             1 << 20,           // Redis's own bound before 7.0; nobody sends more on purpose
+		ClientPipeline:      1024,              // deeper than clients pipeline to gain speed
+		ClientSubscriptions: 100000,            // more than an application has use for
+		GatherLimit:         64 << 20,          // a few sets of a million small members
+		TrackingKeys:        1000000,           // Redis's tracking-table-max-keys
+		ClientOutput:        1 << 20,           // some turns' worth of replies
+		ClientOutputLimit:   1 << 30,           // one reply of two largest values, and no more
+		ServerQueue:         65536,             // 64 clients at their client_pipeline
+		ServerQueueBytes:    64 << 20,          // a second's worth for a slow network
+		ServerReplyBytes:    32 << 20,          // below the output limits that servers are given
 	}}
 }
 

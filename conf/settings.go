@@ -26,6 +26,7 @@ var proxySettings = []setting[Proxy]{
 	{"log_format", func(v *value, p *Proxy) { v.word(&p.LogFormat, []string{"text", "json"}) }},
 	{"max_clients", func(v *value, p *Proxy) { v.integer(&p.MaxClients, 1, math.MaxInt32) }},
 	{"client_idle_timeout", func(v *value, p *Proxy) { v.duration(&p.ClientIdleTimeout, 0) }},
+	{"client_keepalive", setClientKeepAlive},
 	{"drain_timeout", func(v *value, p *Proxy) { v.duration(&p.DrainTimeout, 0) }},
 	{"max_request", func(v *value, p *Proxy) { v.size(&p.MaxRequest, 1<<10, math.MaxInt32+1) }},
 	{"max_bulk", func(v *value, p *Proxy) { v.size(&p.MaxBulk, 1<<10, math.MaxInt32+1) }},
@@ -156,6 +157,23 @@ func setLogLevel(v *value, p *Proxy) {
 	v.word(&word, logLevels)
 	if i := slices.Index(logLevels, word); i >= 0 {
 		p.LogLevel = [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}[i]
+	}
+}
+
+// longestKeepAlive is what Linux takes.
+const longestKeepAlive = 32767 * time.Second
+
+// setClientKeepAlive reads what TCP counts in seconds.
+func setClientKeepAlive(v *value, p *Proxy) {
+	d := p.ClientKeepAlive
+	v.duration(&d, 0)
+	switch {
+	case d > 0 && d < time.Second:
+		v.fail(`want 1s or more, or "0s" for never`)
+	case d > longestKeepAlive:
+		v.fail("want %s or less", longestKeepAlive)
+	default:
+		p.ClientKeepAlive = d
 	}
 }
 

@@ -41,6 +41,7 @@ type Conn struct {
 	out    []byte // bytes to write, from outOff; nil when there are none
 	outOff int
 	outCap int // size of the last output buffer, to start the next one with
+	wrote  uint64
 
 	handing   bool     // the handler is looking at in
 	dirty     bool     // in loop.dirty or loop.last
@@ -50,7 +51,8 @@ type Conn struct {
 	readsMuch bool     // the last read would have filled a part of the loop's read buffer
 	stalled   bool     // the peer did not take all output; waiting for writability
 	paused    bool     // the handler does not want data
-	eof       bool     // the peer has ended its side
+	eof       bool     // the peer has ended its side, and all was read
+	hup       bool     // the peer was seen to end its side while the connection was paused
 	armed     interest // what the poller reports
 
 	relay *relay // who encrypts at the other end of fd; nil if nobody does
@@ -170,6 +172,9 @@ func (c *Conn) Peer() netip.Addr {
 // Waiting is how many bytes wait to be written.
 func (c *Conn) Waiting() int { return len(c.out) - c.outOff }
 
+// Written is how many bytes the kernel has taken so far.
+func (c *Conn) Written() uint64 { return c.wrote }
+
 // Stalled tells whether the peer has not taken all that was written to it.
 func (c *Conn) Stalled() bool { return c.stalled }
 
@@ -261,6 +266,7 @@ func (c *Conn) Write(b []byte) {
 		c.fail(err)
 		return
 	}
+	c.wrote += uint64(max(n, 0))
 	if n < len(b) {
 		c.Append(b[max(n, 0):])
 		c.stalled = true // another write this turn would be in vain
@@ -324,10 +330,13 @@ func (c *Conn) ready(ev event) {
 		c.read()
 		return
 	}
-	if ev.broken() {
+	switch {
+	case ev.broken():
 		// Not reading, yet the peer is gone for good: nothing that waits for
 		// it can be delivered.
 		c.fail(syscall.ECONNRESET)
+	case ev.hangUp() && c.watchesHangUp():
+		c.hungUp()
 	}
 }
 
@@ -452,6 +461,7 @@ func (c *Conn) writeOut() bool {
 // noteWritten takes n bytes off the output and tells whether that was all.
 func (c *Conn) noteWritten(n int) bool {
 	c.outOff += n
+	c.wrote += uint64(n)
 	if c.outOff < len(c.out) {
 		if !c.stalled {
 			c.stalled = true
@@ -482,11 +492,17 @@ func (c *Conn) arm() {
 	if c.stalled {
 		want |= writable
 	}
+	if c.watchesHangUp() {
+		want |= hangUp
+	}
 	if want != c.armed {
 		c.armed = want
 		c.loop.poll.modify(c.fd, want)
 	}
 }
+
+// watchesHangUp reports whether the poller is to tell of the peer's end by itself.
+func (c *Conn) watchesHangUp() bool { return c.paused && !c.eof && !c.hup }
 
 func (c *Conn) fail(err error) {
 	if c.fd < 0 {

@@ -16,6 +16,7 @@ package eventloop
 
 import (
 	"container/heap"
+	"context"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -33,11 +34,16 @@ const (
 	requestsSize = 128 << 10
 )
 
+// maxEvents is how many events one wait returns at most.
+const maxEvents = 256
+
 // Loop is one event loop. Make it with New, start it with Run.
 type Loop struct {
 	// Owned by the loop's goroutine.
 	poll     poller
-	now      int64   // monotonic nanoseconds at the start of the turn
+	now      int64   // at the start of the turn, by a clock that leaves out pauses
+	missed   int64   // how much that clock has left out so far
+	late     bool    // the turn began much too late
 	conns    []*Conn // by descriptor
 	open     int     // how many of conns are not nil
 	readBuf  []byte  // shared by all connections: an idle one holds no buffer
@@ -61,10 +67,13 @@ type Loop struct {
 	busy    atomic.Uint32 // per mille of the last window that was not sleep
 	stopped atomic.Bool
 
-	mu      sync.Mutex // guards mailbox; never held during I/O or calls
+	mu      sync.Mutex // guards mailbox, ended, and that the poller is woken only while it is there; never held during calls
 	mailbox []func()
-	mail    atomic.Bool    // the mailbox is not empty
-	dialing sync.WaitGroup // goroutines that may still post, or carry bytes of connections
+	ended   bool
+	mail    atomic.Bool     // the mailbox is not empty
+	dialing sync.WaitGroup  // goroutines that may still post, or carry bytes of connections
+	running context.Context // until Stop: what dials connections ends with it
+	cancel  context.CancelFunc
 }
 
 // Deferred is work for the end of a turn, before output is written.
@@ -80,6 +89,7 @@ func New() (*Loop, error) {
 	if err := l.poll.open(); err != nil {
 		return nil, err
 	}
+	l.running, l.cancel = context.WithCancel(context.Background())
 	l.now = nanotime()
 	l.busyFrom = l.now
 	l.trimBuffers()
@@ -99,6 +109,9 @@ func (l *Loop) Run() {
 		}
 	}
 	l.dialing.Wait()
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
 	l.runMailbox() // hands back descriptors that dialers posted too late
 	for _, c := range l.conns {
 		if c != nil {
@@ -109,18 +122,27 @@ func (l *Loop) Run() {
 	l.poll.close()
 }
 
-// Stop makes Run return after the current turn. Any goroutine may call it.
+// Stop makes Run return after the current turn, and ends attempts to connect. Any
+// goroutine may call it.
 func (l *Loop) Stop() {
 	l.stopped.Store(true)
-	l.poll.wake()
+	l.cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.poll.wake()
+	}
 }
 
 // Post runs fn on the loop in its next turn. Any goroutine may call it; fn is
 // dropped if the loop has ended.
 func (l *Loop) Post(fn func()) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return // and by now the poller's descriptor may be somebody else's
+	}
 	l.mailbox = append(l.mailbox, fn)
-	l.mu.Unlock()
 	if !l.mail.Swap(true) {
 		l.poll.wake()
 	}
@@ -130,7 +152,9 @@ func (l *Loop) Post(fn func()) {
 func (l *Loop) Defer(d Deferred) { l.deferred = append(l.deferred, d) }
 
 // Now is the monotonic time at which the turn began, in nanoseconds since an
-// arbitrary start: cheap, and the same for everything in a turn.
+// arbitrary start: cheap, and the same for everything in a turn. Time in which the
+// process did not run does not count (see late.go), so it can't be compared with
+// another loop's.
 func (l *Loop) Now() int64 { return l.now }
 
 // Conns is the number of open connections.
@@ -142,6 +166,9 @@ func (l *Loop) Busy() float64 { return float64(l.busy.Load()) / 1000 }
 
 func (l *Loop) turn() {
 	l.turns.events = l.wait()
+	if l.late {
+		l.turns.looks = 1 + l.open/maxEvents
+	}
 	for !l.work() {
 	}
 }
@@ -151,6 +178,7 @@ func (l *Loop) turn() {
 func (l *Loop) work() (done bool) {
 	defer l.recovered()
 	l.handle()
+	l.catchUp()
 	if l.mail.Load() || len(l.turns.mail) > 0 {
 		l.runMailbox()
 	}
@@ -174,24 +202,25 @@ const longestHold = time.Millisecond
 // wait sleeps until there are events or a timer is due.
 func (l *Loop) wait() []event {
 	before := nanotime()
-	timeout := l.untilNextTimer(before)
+	timeout := l.untilNextTimer(before - l.missed)
 	if len(l.held) > 0 {
 		timeout = min(timeout, longestHold)
 	}
 	evs := l.poll.wait(timeout)
-	l.now = nanotime()
-	l.countBusy(l.now - before)
+	after := nanotime()
+	l.countBusy(after, after-before)
+	l.setClock(after)
 	return evs
 }
 
 // busyWindow is the time over which Busy averages.
 const busyWindow = int64(100 * time.Millisecond)
 
-func (l *Loop) countBusy(asleep int64) {
+func (l *Loop) countBusy(now, asleep int64) {
 	l.busyIdle += asleep
-	if window := l.now - l.busyFrom; window >= busyWindow {
+	if window := now - l.busyFrom; window >= busyWindow {
 		l.busy.Store(uint32(1000 - 1000*l.busyIdle/window))
-		l.busyFrom, l.busyIdle = l.now, 0
+		l.busyFrom, l.busyIdle = now, 0
 	}
 }
 

@@ -77,7 +77,7 @@ func attach(t *testing.T, l *Loop, r *recorder) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { peer.Close() })
-	fd, addr, err := ln.AcceptFD(true)
+	fd, addr, err := ln.AcceptFD()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func turnedByHand(t *testing.T) (l *Loop, c *Conn, peer net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { peer.Close() })
-	fd, _, err := ln.AcceptFD(false)
+	fd, _, err := ln.AcceptFD()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,7 +501,7 @@ func TestClosedListenerEndsAccepting(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		_, _, err := ln.AcceptFD(false)
+		_, _, err := ln.AcceptFD()
 		ended <- err
 	}()
 	ln.Close()

@@ -34,6 +34,7 @@ func (l *Loop) OnPanic(fn func(Panic)) { l.onPanic = fn }
 // progress is how far a turn has come, so that it can go on after a panic.
 type progress struct {
 	events []event  // to come
+	looks  int      // how often to look for more events first; see catchUp
 	conn   *Conn    // whose event is being handled; nil if none is
 	mail   []func() // posted functions to come
 	timer  *Timer   // that fires; nil if none does

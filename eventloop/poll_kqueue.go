@@ -15,6 +15,7 @@ type interest uint32
 const (
 	readable interest = 1 << iota
 	writable
+	hangUp // the peer has ended its side, whatever is unread
 )
 
 type event syscall.Kevent_t
@@ -22,14 +23,15 @@ type event syscall.Kevent_t
 func (e *event) fd() int       { return int(e.Ident) }
 func (e event) readable() bool { return e.Filter == syscall.EVFILT_READ }
 func (e event) writable() bool { return e.Filter == syscall.EVFILT_WRITE }
+func (e event) hangUp() bool   { return e.readable() && e.Flags&syscall.EV_EOF != 0 }
 func (e event) broken() bool   { return e.Flags&syscall.EV_ERROR != 0 }
 
 // poller is a kqueue, level-triggered, with a pipe to wake it.
 type poller struct {
 	fd     int
 	pipe   [2]int
-	events [256]syscall.Kevent_t
-	ready  [256]event
+	events [maxEvents]syscall.Kevent_t
+	ready  [maxEvents]event
 	wants  map[int]interest // filters that are registered
 }
 
@@ -96,21 +98,34 @@ func (p *poller) modify(fd int, want interest) {
 }
 
 func (p *poller) change(fd int, want interest) error {
+	was := p.wants[fd]
 	var changes []syscall.Kevent_t
-	filter := func(bit interest, filter int) {
-		if (want^p.wants[fd])&bit == 0 {
-			return
-		}
-		flags := syscall.EV_DELETE
-		if want&bit != 0 {
-			flags = syscall.EV_ADD
-		}
+	set := func(filter, flags int) {
 		var ev syscall.Kevent_t
 		syscall.SetKevent(&ev, fd, filter, flags)
 		changes = append(changes, ev)
 	}
-	filter(readable, syscall.EVFILT_READ)
-	filter(writable, syscall.EVFILT_WRITE)
+	// A hang-up comes with the filter for reading. Edge-triggered, it tells of
+	// bytes that nobody reads once for each that arrive, and not for ever.
+	const reads = readable | hangUp
+	if (want^was)&reads != 0 {
+		if was&reads != 0 {
+			set(syscall.EVFILT_READ, syscall.EV_DELETE)
+		}
+		switch {
+		case want&readable != 0:
+			set(syscall.EVFILT_READ, syscall.EV_ADD)
+		case want&hangUp != 0:
+			set(syscall.EVFILT_READ, syscall.EV_ADD|syscall.EV_CLEAR)
+		}
+	}
+	if (want^was)&writable != 0 {
+		if was&writable != 0 {
+			set(syscall.EVFILT_WRITE, syscall.EV_DELETE)
+		} else {
+			set(syscall.EVFILT_WRITE, syscall.EV_ADD)
+		}
+	}
 	p.wants[fd] = want
 	if len(changes) == 0 {
 		return nil

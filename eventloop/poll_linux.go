@@ -14,6 +14,7 @@ type interest uint32
 const (
 	readable interest = syscall.EPOLLIN
 	writable interest = syscall.EPOLLOUT
+	hangUp   interest = syscall.EPOLLRDHUP // the peer has ended its side, whatever is unread
 )
 
 type event syscall.EpollEvent
@@ -25,13 +26,14 @@ func (e event) readable() bool {
 func (e event) writable() bool {
 	return e.Events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
 }
+func (e event) hangUp() bool { return e.Events&syscall.EPOLLRDHUP != 0 }
 func (e event) broken() bool { return e.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0 }
 
 // poller is an epoll instance, level-triggered, with an eventfd to wake it.
 type poller struct {
 	fd     int
 	wakeFD int
-	events [256]event
+	events [maxEvents]event
 	awake  bool // events come in quick succession
 }
 

@@ -14,26 +14,28 @@ import (
 // Dial connects to addr on a goroutine of its own, resolving names as needed,
 // and calls done on the loop with the descriptor of a non-blocking socket,
 // which the callee then owns, or an error. Network is "tcp" or "unix". With
-// keepAlive the socket gets SO_KEEPALIVE.
+// keepAlive the socket gets SO_KEEPALIVE. Stop ends the attempt, and then done is
+// not called.
 func (l *Loop) Dial(network, addr string, timeout time.Duration, keepAlive bool, done func(fd int, err error)) {
 	l.dialing.Go(func() {
-		fd, err := dial(network, addr, timeout, keepAlive)
+		fd, err := dial(l.running, network, addr, timeout, keepAlive)
 		l.Post(func() {
-			if err == nil && l.stopped.Load() {
+			switch {
+			case !l.stopped.Load():
+				done(fd, err)
+			case err == nil:
 				closeFD(fd)
-				return
 			}
-			done(fd, err)
 		})
 	})
 }
 
-func dial(network, addr string, timeout time.Duration, keepAlive bool) (int, error) {
+func dial(ctx context.Context, network, addr string, timeout time.Duration, keepAlive bool) (int, error) {
 	d := net.Dialer{Timeout: timeout, KeepAlive: -1}
 	if keepAlive {
 		d.KeepAlive = 0 // the system's default interval
 	}
-	conn, err := d.DialContext(context.Background(), network, addr)
+	conn, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return -1, err
 	}
@@ -107,6 +109,27 @@ func (l *Listener) open(backlog int) error {
 	return err
 }
 
+// KeepAlive has TCP ask whether peers are still there from which nothing came for
+// idle, in whole seconds from 1 on, or for the system's time if idle is 0. One that
+// does not answer for as long again is gone, as with Redis's tcp-keepalive. Accepted
+// sockets have it from the listening one. Unix sockets have no use for it.
+func (l *Listener) KeepAlive(idle time.Duration) error {
+	if _, tcp := l.Listener.(*net.TCPListener); !tcp {
+		return nil
+	}
+	var err error
+	cerr := l.raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+		if err == nil && idle > 0 {
+			err = setKeepAliveTimes(int(fd), int(idle/time.Second))
+		}
+	})
+	return os.NewSyscallError("setsockopt", cmp.Or(cerr, err))
+}
+
+// keepAliveProbes is how many questions without an answer mean that a peer is gone.
+const keepAliveProbes = 3
+
 // Close stops listening and ends AcceptFD.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
@@ -117,7 +140,7 @@ func (l *Listener) Close() error {
 // AcceptFD waits for a client and returns the descriptor of its socket,
 // non-blocking, without delay for small writes, and its address. After Close
 // it returns net.ErrClosed.
-func (l *Listener) AcceptFD(keepAlive bool) (fd int, peer string, err error) {
+func (l *Listener) AcceptFD() (fd int, peer string, err error) {
 	var sa syscall.Sockaddr
 	rerr := l.raw.Read(func(s uintptr) bool {
 		fd, sa, err = accept(int(s))
@@ -131,9 +154,6 @@ func (l *Listener) AcceptFD(keepAlive bool) (fd int, peer string, err error) {
 	}
 	if _, unix := sa.(*syscall.SockaddrUnix); !unix {
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-		if keepAlive {
-			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
-		}
 	}
 	return fd, sockaddr(sa), nil
 }

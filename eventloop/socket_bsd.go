@@ -14,6 +14,10 @@ func setReusePort(_, _ string, c syscall.RawConn) (err error) {
 	return err
 }
 
+// setKeepAliveTimes leaves the times to the system: each of these has other names
+// for them, or none.
+func setKeepAliveTimes(int, int) error { return nil }
+
 func accept(fd int) (int, syscall.Sockaddr, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

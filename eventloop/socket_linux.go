@@ -16,6 +16,20 @@ func setReusePort(_, _ string, c syscall.RawConn) (err error) {
 	return err
 }
 
+// setKeepAliveTimes divides the time for an answer among the probes.
+func setKeepAliveTimes(fd, seconds int) error {
+	for option, n := range map[int]int{
+		syscall.TCP_KEEPIDLE:  seconds,
+		syscall.TCP_KEEPINTVL: max(1, seconds/keepAliveProbes),
+		syscall.TCP_KEEPCNT:   keepAliveProbes,
+	} {
+		if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, option, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func accept(fd int) (int, syscall.Sockaddr, error) {
 	return syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
 }

@@ -29,11 +29,13 @@ var ErrTLS = errors.New("eventloop: tls")
 // error rather than the system's.
 func (l *Loop) DialTLS(network, addr string, timeout time.Duration, keepAlive bool, config func() (*tls.Config, error), done func(fd int, err error)) {
 	l.dialing.Go(func() {
-		r, fd, err := dialTLS(network, addr, timeout, keepAlive, config)
+		r, fd, err := dialTLS(l.running, network, addr, timeout, keepAlive, config)
 		l.Post(func() {
 			switch {
-			case err != nil:
+			case err != nil && !l.stopped.Load():
 				done(-1, err)
+				return
+			case err != nil:
 				return
 			case l.stopped.Load():
 				closeFD(fd)
@@ -52,8 +54,8 @@ func (l *Loop) DialTLS(network, addr string, timeout time.Duration, keepAlive bo
 	})
 }
 
-func dialTLS(network, addr string, timeout time.Duration, keepAlive bool, config func() (*tls.Config, error)) (*relay, int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+func dialTLS(ctx context.Context, network, addr string, timeout time.Duration, keepAlive bool, config func() (*tls.Config, error)) (*relay, int, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c, err := config()
 	if err != nil {

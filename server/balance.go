@@ -73,6 +73,7 @@ func (s *session) move() {
 	from.detach(s)
 	to.loop.Post(func() {
 		s.w, s.local, s.settling = to, to.locals[name], false
+		s.lastActive = to.loop.Now()
 		s.merger = to.mergers[name]
 		s.speak(s.protocol)
 		if !s.wantAuth {

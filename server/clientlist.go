@@ -76,7 +76,7 @@ func (s *session) flags() (letters string) {
 }
 
 // isBlocked tells whether the session waits for a request that may block.
-func (s *session) isBlocked() bool { return s.waits && s.window == 0 && s.pin != nil }
+func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.pin != nil }
 
 // gather calls each on every worker's loop, with its sessions that s may see, and
 // answers s's current request with what reply makes of the results.

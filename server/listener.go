@@ -33,6 +33,12 @@ func listen(srv *Server, p *pool.Pool) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if idle := srv.conf.Proxy.ClientKeepAlive; idle > 0 || c.TCPKeepAlive {
+		if err := ln.KeepAlive(idle); err != nil {
+			ln.Close()
+			return nil, err
+		}
+	}
 	if c.Listen.Network == "unix" && c.Listen.Mode != 0 {
 		if err := os.Chmod(c.Listen.Addr, os.FileMode(c.Listen.Mode)); err != nil {
 			ln.Close()
@@ -66,7 +72,7 @@ const (
 func (ln *listener) acceptAll() {
 	pause := time.Duration(0)
 	for {
-		fd, peer, err := ln.AcceptFD(ln.pool.Conf().TCPKeepAlive)
+		fd, peer, err := ln.AcceptFD()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -90,8 +96,7 @@ func (ln *listener) acceptAll() {
 // admit hands a client to a loop, unless there are too many.
 func (ln *listener) admit(fd int, peer string) {
 	srv, c := ln.srv, ln.pool.Conf()
-	all, here := srv.clients.Add(1), ln.clients.Add(1)
-	if int(all) > srv.most || c.MaxClients > 0 && int(here) > c.MaxClients {
+	if !srv.takeSeat(ln) {
 		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
 		srv.left(c.Name)
 		return
@@ -102,16 +107,6 @@ func (ln *listener) admit(fd int, peer string) {
 	}
 	w := srv.pick()
 	w.loop.Post(func() { w.adopt(fd, c.Name, info) })
-}
-
-// left is called when a client of a pool is gone. Any goroutine may call it.
-func (srv *Server) left(name string) {
-	srv.clients.Add(-1)
-	for _, ln := range srv.listeners {
-		if ln.pool.Conf().Name == name {
-			ln.clients.Add(-1)
-		}
-	}
 }
 
 // processorsGiven is how many processors the process may use.

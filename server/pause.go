@@ -39,10 +39,10 @@ func (p *pause) note(cmd *command.Command, args [][]byte) pause {
 // ended. A loop that learns of it late sends what is held back over the shared
 // connection: then others wait behind it, but nothing is lost.
 func (s *session) notePause(p pause) {
-	name, until := s.local.Conf().Name, s.w.loop.Now()+int64(p.lasts)
+	name := s.local.Conf().Name
 	switch {
 	case p.lasts > 0:
-		s.w.upset(name, func(u *unrest) { u.paused = max(u.paused, until) })
+		s.w.upset(name, func(u *unrest) { u.paused = max(u.paused, u.loop.Now()+int64(p.lasts)) })
 	case p.ends && s.w.unrest[name].paused != 0:
 		s.w.endPause(name)
 	}
@@ -100,6 +100,7 @@ func (s *session) runPaused(u *unrest, cmd *command.Command, args [][]byte, raw 
 		a.fresh, a.done = true, func() { s.dropPin(true) }
 	}
 	a.keep(raw)
+	s.waits = s.w.loop.Now()
 	s.noteScripts(cmd, args)
 	a.sent(s.pin.conn.SendPatient(raw, a, a.next()))
 	return true

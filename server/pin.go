@@ -242,7 +242,7 @@ func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
 }
 
 func (a *alone) end() {
-	a.s.waits = false
+	a.s.waits = 0
 	a.s.proceed()
 	if a.done != nil {
 		a.done()

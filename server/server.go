@@ -38,6 +38,7 @@ type Server struct {
 	processors processors
 	panics     panics
 	clients    atomic.Int64 // over all pools
+	seatless   atomic.Int64 // clients at their end that clients does not count
 	nextID     atomic.Uint64
 
 	refusedMerging sync.Map // pools and servers of which it was logged that SETs are not merged

@@ -62,15 +62,16 @@ type session struct {
 	user  *pool.User // the ACL user that the client is; nil for the pool's own
 	db    int        // the database that is selected
 	ran   uint16     // 1 + the command.Command.ID of the last request; 0 before the first
-	waits bool       // what was sent last over the pinned connection may block
+	waits int64      // since when what was sent last over the pinned connection may block, as eventloop.Loop.Now; 0 if it does not
 
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
-	blocked  bool // requests wait in the connection's buffer until there is room
-	awaited  int  // calls of ConnReady that are to come
-	settling bool // RunDeferred will be called
-	closing  bool // no further request is read; close when all is answered
-	eof      bool // the client will send no more
+	blocked  bool     // requests wait in the connection's buffer until there is room
+	awaited  int      // calls of ConnReady that are to come
+	settling bool     // RunDeferred will be called
+	closing  bool     // no further request is read; close when all is answered
+	eof      bool     // the client will send no more, and all was read
+	leaving  *leaving // since the client has ended its side
 	moving   *worker
 }
 
@@ -354,16 +355,6 @@ func (s *session) settleAfterWrite() {
 	}
 }
 
-// EOF is eventloop.Handler's: a client that has said all is still answered.
-func (s *session) EOF() {
-	if s.pin != nil || s.replicaWait != nil {
-		s.close() // as Redis does: nobody is there to take what a blocking command would pop
-		return
-	}
-	s.eof = true
-	s.settle()
-}
-
 // Drained is eventloop.Handler's.
 func (s *session) Drained() {
 	if s.blocked || s.closing || s.eof || s.moving != nil {
@@ -380,6 +371,13 @@ func (s *session) close() {
 	s.gone()
 }
 
+// closeWritten closes the client's connection once the kernel has what it takes of the
+// output.
+func (s *session) closeWritten() {
+	s.conn.CloseWritten()
+	s.gone()
+}
+
 // gone releases what the session holds. Replies that are still to come find
 // the connection closed and are dropped.
 func (s *session) gone() {
@@ -389,6 +387,7 @@ func (s *session) gone() {
 	s.endMonitor()
 	s.unsubscribeAll()
 	s.untrack()
+	delete(s.unrest().waiting, s)
 	s.become(nil)
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()
@@ -399,6 +398,6 @@ func (s *session) gone() {
 
 // quiet tells whether nothing of the session is under way.
 func (s *session) quiet() bool {
-	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && !s.eof && !s.closing && s.parse.Need() == 0 &&
+	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.leaving == nil && !s.closing && s.parse.Need() == 0 &&
 		s.pin == nil && s.sub == nil && s.tracking == nil && s.targets == 0 && s.awaited == 0
 }

@@ -202,6 +202,9 @@ func (s *session) exec() bool {
 		switch {
 		case tx.apart:
 			s.hold()
+			if s.heldBack(tx) {
+				s.waits = s.w.loop.Now()
+			}
 			conn = s.pin.conn
 		case tx.selects >= 0:
 			s.tx = nil
@@ -364,6 +367,7 @@ func (tx *transaction) end(answer func()) {
 			s.speak(s.protocol)
 		}
 	}
+	s.waits = 0
 	if s.pin != nil {
 		s.dropPin(true) // EXEC has ended WATCH, or the connection is lost
 	}

@@ -43,7 +43,7 @@ func (s *session) sendBlocking(raw []byte, a *alone, asking bool) *pipeline.Fail
 			return f
 		}
 	}
-	s.waits = true
+	s.waits = s.w.loop.Now()
 	return conn.SendPatient(raw, a, a.number)
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"ringway/command"
+	"ringway/eventloop"
 	"ringway/pool"
 )
 
@@ -10,6 +11,7 @@ import (
 // sessions have a policy by which every request comes to session.unsettled; in
 // quiet times it costs nothing.
 type unrest struct {
+	loop   *eventloop.Loop
 	busy   map[int][]byte // servers that answer -BUSY, with the reply
 	paused int64          // until when servers hold writes back, as eventloop.Loop.Now; 0 if they don't
 
@@ -22,11 +24,14 @@ type unrest struct {
 	waiting map[*session]bool // sessions that await the end of the pause
 }
 
-func newUnrest() *unrest {
-	return &unrest{busy: map[int][]byte{}, runs: map[*run]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}, monitors: map[*session]bool{}}
+func newUnrest(loop *eventloop.Loop) *unrest {
+	return &unrest{loop: loop, busy: map[int][]byte{}, runs: map[*run]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}, monitors: map[*session]bool{}}
 }
 
 func (u *unrest) any() bool { return len(u.busy) > 0 || u.paused != 0 || u.monitored > 0 }
+
+// unrest is what the session's loop knows of its pool.
+func (s *session) unrest() *unrest { return s.w.unrest[s.local.Conf().Name] }
 
 // policyOf is the policy of a pool's sessions that are not subscribed.
 func (w *worker) policyOf(local *pool.Local) *policy {

@@ -22,6 +22,7 @@ type replicaWait struct {
 	left   int
 	least  []int64 // of each number that the servers give
 	failed []byte  // the first error
+	since  int64   // when it began, as eventloop.Loop.Now
 }
 
 // The tags of the two requests on a connection are twice its index, and one more.
@@ -33,7 +34,7 @@ func (s *session) waitReplicas(cmd *command.Command, raw []byte) bool {
 	if s.head != s.tail {
 		return false
 	}
-	rw := &replicaWait{s: s, cmd: cmd}
+	rw := &replicaWait{s: s, cmd: cmd, since: s.w.loop.Now()}
 	for shard := range s.local.Shards() {
 		if s.local.Absent(shard) {
 			continue

@@ -27,8 +27,9 @@ type worker struct {
 	mergers  map[string]*merger       // by the pool's name; nil where SETs are not merged
 	rights   rights
 	sessions []*session
-	chores   []chore // what is too much for one turn
-	choring  bool    // doChores will be called, or is at work
+	leaving  []*session // at their end; those that are closed are taken out with the next tick
+	chores   []chore    // what is too much for one turn
+	choring  bool       // doChores will be called, or is at work
 
 	// Scratch.
 	parser  resp.RequestParser
@@ -75,7 +76,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 	for _, p := range srv.pools {
 		w.locals[p.Conf().Name] = w.join(p)
 		w.mergers[p.Conf().Name] = newMerger(w.locals[p.Conf().Name])
-		w.unrest[p.Conf().Name] = newUnrest()
+		w.unrest[p.Conf().Name] = newUnrest(loop)
 		w.scripts[p.Conf().Name] = newScriptMemory()
 		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])
 	}
@@ -133,7 +134,11 @@ func (w *worker) detach(s *session) {
 // remove forgets a session whose connection is closed.
 func (w *worker) remove(s *session) {
 	w.detach(s)
-	w.server.left(s.local.Conf().Name)
+	if s.leaving != nil && s.leaving.seatless {
+		w.server.unseated()
+	} else {
+		w.server.left(s.local.Conf().Name)
+	}
 	if w.draining && len(w.sessions) == 0 {
 		w.server.drained()
 	}
@@ -154,6 +159,7 @@ func (w *worker) onTick() {
 	w.parser.Release()
 	w.row = row{}
 	w.closeIdle()
+	w.dismiss()
 	w.calm()
 	w.balance()
 	if w.ticks++; w.ticks%trimTicks == 0 {

@@ -24,6 +24,7 @@ var belongs = map[string][]string{
 	"default_server":       {Static, Replicated, Sentinel},
 	"auto_eject_hosts":     {Static},
 	"eject":                {Static},
+	"restore":              {Static},
 	"merge_sets":           {Static},
 	"server_retry_timeout": {Static},
 	"read_from":            {Replicated, Sentinel, Cluster},
@@ -127,6 +128,9 @@ func (b *builder) checkTogether(p *Pool, n *node, values map[string]any) {
 	if n.table["deny_commands"] != nil && p.RedisUser == "" && deniesLessThanScripts(p.DenyCommands) {
 		b.report.warn(n.table["deny_commands"].start, poolTable(p.Name), "deny_commands does not hold in scripts (EVAL, EVALSHA, FCALL): refused are those that name such a command in quotes, but a script can hide a name. "+
 			"Only the servers' ACL holds there: want redis_user, a user that may not run them (ACL SETUSER ringway on >… ~* &* +@all -flushall), or scripts denied too")
+	}
+	if p.Restore != RestoreKeep && !p.AutoEjectHosts && !b.partial {
+		mistake("restore", "%q: a server keeps its keys while it is down, since none move; want auto_eject_hosts = true, or no such key", p.Restore)
 	}
 	auto, isBool := values["auto_eject_hosts"].(bool)
 	if eject, isWord := values["eject"].(string); isBool && isWord && slices.Contains(ejects, eject) && auto != (eject == ejects[1]) {

@@ -167,6 +167,7 @@ pinned_connections = 22
 default_server = "localhost:6379"
 allow_commands = ["KEYS", "config|get", "keys"]
 deny_commands = ["Script"]
+restore = "flush"
 server_retry_timeout = "20ms"
 server_failure_limit = 21
 servers = ["localhost:6379"]
@@ -188,7 +189,7 @@ servers = ["localhost:6379"]
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
 			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
 			TCPKeepAlive: true, RedisAuth: "secret", Preconnect: true, AutoEjectHosts: true,
-			ServerConnections: 19, PinnedConnections: 22, Databases: 1, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
+			ServerConnections: 19, PinnedConnections: 22, Databases: 1, Restore: RestoreFlush, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
 			DefaultServer: "localhost:6379", AllowCommands: []string{"keys", "config|get"}, DenyCommands: []string{"script"},
 			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},
 		}},

@@ -58,6 +58,7 @@ func DefaultPool(name string) Pool {
 		MergeSets:          true,             // spares servers half of the work, and clients see no difference
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
 		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default
+		Restore:            RestoreKeep,      // what twemproxy does; and nobody loses data who has not asked for it
 		ServerRetryTimeout: 30 * time.Second, // twemproxy's
 		ServerFailureLimit: 2,                // twemproxy's
 

@@ -68,6 +68,7 @@ var poolSettings = []setting[Pool]{
 	{"eject", setEject},
 	{"server_connections", func(v *value, p *Pool) { v.integer(&p.ServerConnections, 1, 1024) }},
 	{"pinned_connections", func(v *value, p *Pool) { v.integer(&p.PinnedConnections, 0, 1<<20) }},
+	{"restore", func(v *value, p *Pool) { v.word(&p.Restore, restores) }},
 	{"server_retry_timeout", func(v *value, p *Pool) { v.duration(&p.ServerRetryTimeout, time.Millisecond) }},
 	{"server_failure_limit", func(v *value, p *Pool) { v.integer(&p.ServerFailureLimit, 1, math.MaxInt32) }},
 	{"default_server", setDefaultServer},
@@ -235,6 +236,14 @@ func setUser(v *value, into *string) {
 		*into = s
 	}
 }
+
+// The values of Pool.Restore.
+const (
+	RestoreKeep  = "keep"  // it comes back with what it had
+	RestoreFlush = "flush" // it is emptied first
+)
+
+var restores = []string{RestoreKeep, RestoreFlush}
 
 // ejects are the values of eject, which says what auto_eject_hosts says.
 var ejects = []string{"fail", "eject"}

@@ -288,3 +288,15 @@ func tablesOf(v any) ([]map[string]any, bool) {
 	}
 	return tables, ok
 }
+
+// ServerAuth is what AUTH is given at the pool's servers: a password, or a user and
+// a password; nil for no AUTH.
+func (p *Pool) ServerAuth() []string {
+	switch {
+	case p.RedisAuth == "":
+		return nil
+	case p.RedisUser != "":
+		return []string{p.RedisUser, p.RedisAuth}
+	}
+	return []string{p.RedisAuth}
+}

@@ -164,6 +164,8 @@ func TestZones(t *testing.T) {
 func TestKeysOfOtherTopologiesAreMistakes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, text, want string }{
+		{"nothing to empty", "servers = [\"h:1\"]\nrestore = \"flush\"",
+			`4:11: pool "a": restore "flush": a server keeps its keys while it is down, since none move; want auto_eject_hosts = true, or no such key`},
 		{"a ring's key for Sentinel", "topology = \"sentinel\"\nsentinels = [\"h:1\"]\nmasters = [\"m\"]\nauto_eject_hosts = true",
 			`6:1: pool "a": auto_eject_hosts belongs to topology "static"; this pool has topology "sentinel"`},
 		{"servers for Sentinel", "topology = \"sentinel\"\nsentinels = [\"h:1\"]\nmasters = [\"m\"]\nservers = [\"h:1\"]",

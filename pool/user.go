@@ -103,20 +103,11 @@ func (us *users) makeRoom(name string, most int) bool {
 
 // auth is what AUTH is given for a user; nil for no AUTH.
 func (p *Pool) auth(u *User) []string {
-	switch {
-	case u != nil:
+	if u != nil {
 		return []string{u.Name, u.Password}
-	case p.conf.RedisAuth == "":
-		return nil
-	case p.conf.RedisUser != "":
-		return []string{p.conf.RedisUser, p.conf.RedisAuth}
 	}
-	return []string{p.conf.RedisAuth}
+	return p.conf.ServerAuth()
 }
-
-// Auth is what AUTH is given on connections that are the pool's own: a password,
-// or a user and a password; nil for no AUTH.
-func (p *Pool) Auth() []string { return p.auth(nil) }
 
 // guest observes connections that are as their client wants them: of an ACL user,
 // whose password may have been changed, in a protocol or database that the server

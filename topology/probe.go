@@ -54,17 +54,44 @@ func firstWait(c *conf.Pool, relapses int) time.Duration {
 // probe asks until the server answers, and restores it.
 func (pr *Prober) probe(p *pool.Pool, server, relapses int) {
 	c := p.Conf()
-	wait := firstWait(c, relapses)
+	wait, told := firstWait(c, relapses), false
 	for pr.sleep(wait) {
-		err := pr.ping(c, p.Auth(), &c.Servers[server])
+		err := pr.revive(c, &c.Servers[server])
 		if err == nil {
 			p.Restore(server)
 			return
+		}
+		if errors.Is(err, errNotEmptied) && !told {
+			told = true
+			pr.log.Warn("server can't be emptied, so it stays off the ring: let FLUSHALL be, or set restore = \"keep\"", "pool", c.Name, "server", c.Servers[server].Name, "err", err)
 		}
 		pr.log.Debug("server still down", "pool", c.Name, "server", c.Servers[server].Name, "err", err)
 		wait = min(max(2*wait, firstProbe), lastProbe)
 		wait -= rand.N(wait/8 + 1)
 	}
+}
+
+var errNotEmptied = errors.New("FLUSHALL")
+
+// flushWithin is how long a server may take to empty itself.
+const flushWithin = 30 * time.Second
+
+// revive asks a server that was down whether it can serve, and has it empty itself
+// if the pool wants that.
+func (pr *Prober) revive(c *conf.Pool, s *conf.Server) error {
+	call, err := dial(pr.ctx, c, c.ServerAuth(), s)
+	if err != nil {
+		return err
+	}
+	defer call.nc.Close()
+	if err := call.ask("PING"); err != nil || c.Restore != conf.RestoreFlush {
+		return err
+	}
+	call.nc.SetDeadline(time.Now().Add(flushWithin))
+	if err := call.ask("FLUSHALL"); err != nil {
+		return fmt.Errorf("%w: %w", errNotEmptied, err)
+	}
+	return nil
 }
 
 // ping asks once, over a connection of its own.
@@ -155,7 +182,7 @@ func (pr *Prober) Suspect(p *pool.Pool, server int, _ string, why pool.Suspicion
 
 func (pr *Prober) ejectIfLoading(p *pool.Pool, server int) {
 	c := p.Conf()
-	err := pr.ping(c, p.Auth(), &c.Servers[server])
+	err := pr.ping(c, c.ServerAuth(), &c.Servers[server])
 	if r, ok := err.(refusal); ok && strings.HasPrefix(string(r), "LOADING") {
 		p.Eject(server, err)
 	}

@@ -34,7 +34,7 @@ func watchLog(t *testing.T, h slog.Handler, adjust func(*conf.Pool), addrs ...st
 	t.Helper()
 	cfg := conf.Default()
 	c := conf.DefaultPool("alpha")
-	c.ConnectTimeout, c.ServerFailureLimit, c.ServerRetryTimeout = 5*time.Second, 1, 10*time.Millisecond
+	c.ConnectTimeout, c.ServerFailureLimit, c.ServerRetryTimeout = 5*time.Second, 1, 50*time.Millisecond
 	for i, addr := range addrs {
 		c.Servers = append(c.Servers, conf.Server{Name: fmt.Sprint("s", i), Network: "tcp", Addr: addr, Weight: 1})
 	}
@@ -277,4 +277,37 @@ func TestStoppedProberLeavesNothing(t *testing.T) {
 	prober.LearnVersions(p)
 	prober.Stop()
 	prober.ServerDown(p, 0, 0) // after Stop: does nothing
+}
+
+// With restore = "flush" a server comes back empty; one that refuses to be emptied
+// stays off the ring.
+func TestServerComesBackEmptyIfThatIsWanted(t *testing.T) {
+	for _, restore := range []string{conf.RestoreKeep, conf.RestoreFlush} {
+		t.Run(restore, func(t *testing.T) {
+			redistest.CheckLeaks(t)
+			s, other := redistest.Start(t), redistest.Start(t)
+			s.Do("SET", "k", "v1")
+			var refused, restored atomic.Int32
+			p, _ := watchLog(t, onMessage("server can't be emptied", &refused, "server restored", &restored), func(c *conf.Pool) { c.AutoEjectHosts, c.Restore = true, restore }, s.Addr(), other.Addr())
+			p.Eject(0, io.EOF)
+			redistest.Eventually(t, patience, "the server is restored", func() bool { return restored.Load() == 1 })
+			if n := s.Client().DBSize(t.Context()).Val(); (n == 0) != (restore == conf.RestoreFlush) {
+				t.Errorf("%d keys", n)
+			}
+			if restore == conf.RestoreKeep {
+				return
+			}
+			s.Do("ACL", "SETUSER", "default", "-flushall")
+			p.Eject(0, io.EOF)
+			redistest.Eventually(t, patience, "the refusal is logged", func() bool { return refused.Load() > 0 })
+			if !p.IsDown(0) {
+				t.Error("restored though it was not emptied")
+			}
+			s.Do("ACL", "SETUSER", "default", "+flushall")
+			redistest.Eventually(t, patience, "the server is restored", func() bool { return !p.IsDown(0) })
+			if refused.Load() != 1 {
+				t.Errorf("%d lines", refused.Load())
+			}
+		})
+	}
 }

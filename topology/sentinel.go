@@ -44,6 +44,10 @@ type sentinelShard struct {
 	replicas  map[string][]string
 	trouble   string // that the log has
 	warned    bool   // that the Sentinels wait longer than requests do
+
+	sign    string    // the replica that may have been promoted; "" if nothing says so
+	signAt  time.Time // when that was seen
+	goOnDue bool      // writes wait for the sign alone
 }
 
 const (
@@ -264,6 +268,7 @@ func (f *sentinelFollower) event(l *sentinelLink, channel, payload string) {
 				sh.log.Info("failover: writes wait for the new primary", "primary", sh.primary, "event", channel)
 			}
 			sh.hold()
+			sh.goOnDue = false
 			sh.pace.urge(f.conf.FailoverWait + suspense)
 			f.pace.urge(f.conf.FailoverWait + suspense)
 			l.look()
@@ -305,6 +310,7 @@ func (f *sentinelFollower) propose(sh *sentinelShard, next said) {
 	sh.log.Debug("the Sentinels name a primary", "addr", addr, "epoch", next.epoch)
 	if sh.primary != "" && sh.primary != addr {
 		sh.hold()
+		sh.goOnDue = false
 	}
 	sh.pace.urge(suspense)
 	f.pace.urge(suspense)
@@ -326,13 +332,79 @@ func (f *sentinelFollower) lookAtAll(sh *sentinelShard) {
 		}
 	}
 	for _, addr := range addrs {
-		sh.at(addr, f.box, &f.wg, func(s *server) { f.seen(sh, s) })
+		if sh.servers[addr] == nil {
+			f.watch(sh, sh.at(addr, f.box, &f.wg, func(s *server) { f.seen(sh, s) }))
+		}
 	}
 	sh.lookAtNoOther(addrs)
 }
 
+// watch keeps a vigil at a server for as long as it is looked at.
+func (f *sentinelFollower) watch(sh *sentinelShard, s *server) {
+	v := &vigil{conf: f.conf, auth: f.conf.ServerAuth(), addr: s.addr}
+	ended := func() {
+		f.box.post(func() {
+			if sh.servers[s.addr] == s {
+				f.noticed(sh, s, "it has ended its connections")
+			}
+		})
+	}
+	f.wg.Go(func() { tend(s.life, f.log, "keeping a vigil at "+s.addr, func() { v.keep(s.life, ended) }) })
+}
+
+// noticed takes a sign that a replica may have been promoted: writes wait until
+// it has said what it is.
+func (f *sentinelFollower) noticed(sh *sentinelShard, s *server, why string) {
+	if sh.primary == "" || s.addr == sh.primary || sh.held || sh.next.addr != "" || sh.votes.left[s.addr] {
+		return
+	}
+	sh.log.Debug("perhaps a failover: writes wait for a moment", "primary", sh.primary, "replica", s.addr, "reason", why)
+	sh.sign, sh.signAt, sh.goOnDue = s.addr, time.Now(), true
+	sh.hold()
+	sh.pace.urge(suspense)
+	f.pace.urge(suspense)
+	s.look()
+}
+
+const (
+	// signLeast is for how long writes wait at least when a replica has ended its
+	// connections, and signMost if it does not answer.
+	signLeast = 50 * time.Millisecond
+	signMost  = 500 * time.Millisecond
+)
+
+// judgeSign decides what a sign has meant: the replica says that it is primary, and
+// the Sentinels will follow; or not, and writes go on.
+func (f *sentinelFollower) judgeSign(sh *sentinelShard) {
+	if sh.sign == "" {
+		return
+	}
+	s := sh.servers[sh.sign]
+	since := time.Since(sh.signAt)
+	heard := s != nil && s.last.asked.After(sh.signAt)
+	switch {
+	case heard && s.last.isPrimary():
+		sh.log.Info("failover: a replica says that it is primary; writes wait for the Sentinels to name it", "primary", sh.primary, "replica", sh.sign)
+		sh.sign, sh.goOnDue = "", false
+		sh.pace.urge(f.conf.FailoverWait + suspense)
+		f.pace.urge(f.conf.FailoverWait + suspense)
+	case heard && since >= signLeast, s == nil, since >= signMost:
+		if sh.goOnDue {
+			sh.unhold()
+		}
+		sh.sign, sh.goOnDue = "", false
+	}
+}
+
 // seen takes a look at a server.
 func (f *sentinelFollower) seen(sh *sentinelShard, s *server) {
+	if s.last.isPrimary() && s.wasReplica == s.last.run && s.last.run != "" {
+		f.noticed(sh, s, "it says that it is primary")
+		s.wasReplica = ""
+	} else if s.last.isReplica() {
+		s.wasReplica = s.last.run
+	}
+	f.judgeSign(sh)
 	switch {
 	case sh.next.addr != "" && f.conf.MapAddr(sh.next.addr) == s.addr && s.last.asked.After(sh.nextSince):
 		if !s.last.isPrimary() {
@@ -355,12 +427,14 @@ func (f *sentinelFollower) adopt(sh *sentinelShard) {
 	sh.log.Info("following the Sentinels", "primary", addr, "epoch", sh.next.epoch, "held_for", took.Round(time.Millisecond))
 	sh.votes.adopt(sh.next)
 	sh.next, sh.trouble = said{}, ""
+	sh.sign, sh.goOnDue = "", false
 	sh.tell(addr, "")
 	f.setPrimary(sh.index, addr)
 }
 
 // watchOver does what is due by the clock.
 func (f *sentinelFollower) watchOver(sh *sentinelShard) {
+	f.judgeSign(sh)
 	if sh.holdOver() {
 		sh.log.Warn("failover takes longer than failover_wait: writes wait no more", "primary", sh.primary)
 		clear(sh.votes.trying)

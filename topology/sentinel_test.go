@@ -178,3 +178,42 @@ func TestFailoverWithoutAGoodReplicaIsCalledOff(t *testing.T) {
 		return strings.Contains(strings.Join(to.log, "\n"), "unhold")
 	})
 }
+
+// A replica that ends its clients' connections may have been promoted, so writes
+// wait for what it says; one that is a replica still, or is gone, costs a moment.
+func TestReplicaThatEndsItsConnectionsHoldsWritesForAMoment(t *testing.T) {
+	g, sentinels := startSentinels(t, 2)
+	to, _ := followSentinels(t, sentinels)
+	to.follows(g.Primary)
+	to.reads(g.Replicas...)
+	told := func(what string) (n int) {
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		for _, line := range to.log {
+			if strings.HasSuffix(line, " "+what) {
+				n++
+			}
+		}
+		return n
+	}
+	for name, end := range map[string]func(){
+		"killed clients": func() { g.Replicas[0].Do("CLIENT", "KILL", "TYPE", "normal") },
+		"killed replica": func() {
+			g.Replicas[1].Kill()
+			g.Replicas[1].Restart()
+		},
+	} {
+		holds, unholds := told("hold"), told("unhold")
+		redistest.Eventually(t, time.Minute, name+": writes are held", func() bool {
+			if told("hold") > holds {
+				return true
+			}
+			end() // again, since the vigil may not have begun yet
+			return false
+		})
+		redistest.Eventually(t, time.Minute, name+": writes go on", func() bool { return told("unhold") > unholds })
+	}
+	if got := to.primaries(); len(got) != 1 {
+		t.Errorf("primaries %v", got)
+	}
+}

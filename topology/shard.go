@@ -60,8 +60,10 @@ type shard struct {
 // A server is one that may be of a shard.
 type server struct {
 	lookout
-	last    observation // the zero value before the first look
-	fitness             // as what the server is: primary or replica
+	life       context.Context // while it is looked at
+	wasReplica string          // the process that was seen as a replica last; "" for none
+	last       observation     // the zero value before the first look
+	fitness                    // as what the server is: primary or replica
 }
 
 func newShard(c *conf.Pool, index int, to sink, log *slog.Logger) *shard {
@@ -79,7 +81,7 @@ func (c *shard) at(addr string, box mailbox, wg *sync.WaitGroup, report func(*se
 		return s
 	}
 	ctx, cancel := context.WithCancel(box.ctx)
-	s := &server{lookout: lookout{conf: c.conf, addr: addr, pace: c.pace, now: make(chan struct{}, 1), cancel: cancel}}
+	s := &server{life: ctx, lookout: lookout{conf: c.conf, addr: addr, pace: c.pace, now: make(chan struct{}, 1), cancel: cancel}}
 	c.servers[addr] = s
 	seen := func(o observation) {
 		box.post(func() {

@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 # With every tool there, a test that would skip for want of one fails; CI takes no less.
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
-.PHONY: help build test race fuzz bench ha check conformance deps
+.PHONY: help build test race fuzz faults bench ha check conformance deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ race: ## run the tests with the race detector (needs a C compiler)
 
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	@scripts/fuzz $(FUZZTIME) $(PKG)
+
+faults: ## every request with every reply, cut at every byte (some minutes)
+	RINGWAY_FAULTS=1 $(GO) test -timeout 2h -v -run 'TestEveryReceiverBearsEveryReply' ./server
 
 bench: ## measure Ringway beside other proxies, under 10 minutes
 	$(GO) run ./cmd/ringway bench

@@ -69,6 +69,7 @@ type guestLogin struct {
 	conn           *pipeline.Conn
 	name, password string
 	then           func() []byte // the reply once the client is known to be that user
+	begun          bool          // a part of a large reply has come
 }
 
 const tooManyUsers = "ERR the pool's clients are too many different users; raise acl_users"
@@ -88,9 +89,17 @@ func (s *session) login(name, password []byte, then func() []byte) []byte {
 	return nil
 }
 
-// Reply is pipeline.Receiver's. The connection is another user's now.
+// Reply is pipeline.Receiver's. The connection is another user's now. A reply that
+// is too large to come whole is none to AUTH.
 func (g *guestLogin) Reply(number uint32, b []byte, last bool) {
+	if !last {
+		g.begun = true
+		return
+	}
 	s := g.s
+	if g.begun {
+		b = []byte("-ERR the server answered AUTH with something unexpected\r\n")
+	}
 	b = append([]byte(nil), b...)
 	s.local.Unpin(g.conn, false)
 	if !s.conn.Open() {

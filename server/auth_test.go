@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
 )
 
@@ -104,5 +105,26 @@ func TestEmptyNamesAndPasswordsGiveNobodyElsesRights(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A server that answers AUTH with something large is answered for once.
+func TestLargeReplyToAuthIsAnError(t *testing.T) {
+	redistest.CheckLeaks(t)
+	var p *proxy
+	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
+		c.Reply("*2\r\n$20000\r\n" + strings.Repeat("v", 20000))
+		p.server.Sessions() // that was read
+		c.Reply("\r\n+OK\r\n")
+	})
+	cfg := config(t, fake.Addr())
+	cfg.Pools[0].ACLUsers = 1
+	var log bugLog
+	p = serveLog(t, cfg, &log)
+	c := p.dial()
+	c.Send(encode("AUTH", "somebody", "secret") + encode("CLIENT", "GETNAME"))
+	c.expect("-ERR the server answered AUTH with something unexpected\r\n", "$-1\r\n")
+	if bugs := log.take(); bugs != nil {
+		t.Error(bugs)
 	}
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -53,7 +54,13 @@ func config(t *testing.T, servers ...string) *conf.Config {
 // serve runs a proxy until the test ends.
 func serve(t *testing.T, cfg *conf.Config) *proxy {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return serveLog(t, cfg, t.Output())
+}
+
+// serveLog is serve with a log of the test's own.
+func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	prober := topology.NewProber(log)
 	srv, err := server.New(cfg, prober, log)
 	if err != nil {

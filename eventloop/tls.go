@@ -16,7 +16,7 @@ import (
 
 // ErrTLS is what errors of TLS itself, such as a certificate that is not trusted,
 // are wrapped with.
-var ErrTLS = errors.New("eventloop: tls")
+var ErrTLS = errors.New("TLS")
 
 // DialTLS is Dial for a peer that speaks TLS. Config is called on the dialing
 // goroutine for each attempt; where what it returns names no server, the name is

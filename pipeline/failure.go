@@ -21,10 +21,10 @@ type Failure struct {
 
 // Causes of failures that are not errors of the operating system.
 var (
-	ErrTimeout   = errors.New("pipeline: no reply within the timeout")
-	ErrProtocol  = errors.New("pipeline: the server broke the protocol")
-	ErrHandshake = errors.New("pipeline: the server refused the handshake")
-	ErrSuspended = errors.New("pipeline: the server is down")
+	ErrTimeout   = errors.New("no reply within the timeout")
+	ErrProtocol  = errors.New("the server broke the protocol")
+	ErrHandshake = errors.New("the server refused the handshake")
+	ErrSuspended = errors.New("the server is down")
 )
 
 // Refusal is a cause of failures whose text, which begins with a word such as

@@ -17,11 +17,11 @@ import (
 
 // ErrFence tells that a server gave more replies than it was sent requests, or
 // fewer. It counts as a breach of the protocol.
-var ErrFence = errors.New("pipeline: what follows a script's reply is not what was asked for next")
+var ErrFence = errors.New("what follows a script's reply is not what was asked for next")
 
 // errFenceState tells the same of a server whose state forbids ECHO, so that
 // nothing is known about it.
-var errFenceState = errors.New("pipeline: the server refuses ECHO for now, so what follows a script's reply can't be trusted")
+var errFenceState = errors.New("the server refuses ECHO for now, so what follows a script's reply can't be trusted")
 
 const (
 	nonceSize  = 16 // bytes

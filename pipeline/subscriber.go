@@ -471,7 +471,7 @@ func (s *Subscriber) answered(frame []byte) error {
 	}
 	switch {
 	case refused && bytes.HasPrefix(frame, []byte("-NOAUTH")):
-		return errors.New("pipeline: the server wants a password")
+		return errors.New("the server wants a password")
 	case refused:
 		s.feed.Refused(q.topic, frame)
 	default:

@@ -9,7 +9,7 @@ import (
 
 // ErrNoPin tells that all connections that clients may have to themselves are
 // in use.
-var ErrNoPin = errors.New("pool: no pinned connection left")
+var ErrNoPin = errors.New("no pinned connection left")
 
 // sparePins is how many pinned connections to one server a loop keeps for the
 // next client.

@@ -29,7 +29,7 @@ type users struct {
 type credentials struct{ name, password string }
 
 // ErrTooManyUsers tells that clients are as many users as the pool allows.
-var ErrTooManyUsers = errors.New("pool: too many users")
+var ErrTooManyUsers = errors.New("too many users")
 
 // maxPasswords is how many passwords of one user clients may have in use: a user
 // whose password is changed keeps its old clients until they leave.

@@ -20,7 +20,7 @@ func (e *ProtocolError) Error() string { return "Protocol error: " + e.Text }
 // ErrHTTP is returned for a request that is a line of HTTP, which is how a web
 // page attacks a Redis it cannot reach otherwise. The connection is to be
 // closed without an answer and without executing anything that follows.
-var ErrHTTP = errors.New("resp: HTTP request on a Redis port")
+var ErrHTTP = errors.New("HTTP request on a Redis port")
 
 // ErrTLS is the *ProtocolError for a client that opens a TLS handshake where
 // plain text is spoken.

@@ -46,9 +46,12 @@ func runDemo(s streams, args []string) int {
 	}
 	// The page that is printed says that it is listening; what goes wrong
 	// later is for the log.
-	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	cfg.Proxy.LogLevel = slog.LevelWarn
+	log := newJournal(s.err, &cfg.Proxy)
+	defer log.close()
+	s.err = log.lines
 	var errPrint error
-	err = serve(ctx, cfg, log, func(addrs map[string]string) {
+	err = serve(ctx, cfg, log.Logger, func(addrs map[string]string) {
 		errPrint = nodes.Describe(s.out, cfg, addrs[demo.PoolName])
 	})
 	if err = errors.Join(errPrint, err); err != nil {

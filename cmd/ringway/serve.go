@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"syscall"
 
@@ -36,15 +35,17 @@ func runServe(s streams, args []string) int {
 	if cfg == nil {
 		return exitUsage
 	}
-	log, level := newLog(s.err, &cfg.Proxy)
-	go asked.answer(log, level)
+	log := newJournal(s.err, &cfg.Proxy)
+	defer log.close()
+	s.err = log.lines // what is said at the end waits for no reader either
+	go asked.answer(log)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
 	ctx, stop := interruptible()
 	defer stop()
 	log.Info("starting", "version", version(), "config", cfg.Path)
-	if err := serve(ctx, cfg, log, nil); err != nil {
+	if err := serve(ctx, cfg, log.Logger, nil); err != nil {
 		return s.fail("", explain(err, "the setting listen"))
 	}
 	return exitOK
@@ -81,18 +82,6 @@ func explain(err error, setting string) error {
 		return fmt.Errorf("%w; this machine has no such address, choose another with %s", err, setting)
 	}
 	return err
-}
-
-// newLog returns a logger as the configuration wants it, and its level, which may
-// be changed.
-func newLog(w io.Writer, p *conf.Proxy) (*slog.Logger, *slog.LevelVar) {
-	level := new(slog.LevelVar)
-	level.Set(p.LogLevel)
-	options := &slog.HandlerOptions{Level: level}
-	if p.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options)), level
-	}
-	return slog.New(slog.NewTextHandler(w, options)), level
 }
 
 // clientLog takes what go-redis, which watches the servers, has to say. The

@@ -45,18 +45,18 @@ func hear() *requests {
 }
 
 // answer does what signals ask for until stop is called.
-func (r *requests) answer(log *slog.Logger, level *slog.LevelVar) {
+func (r *requests) answer(log *journal) {
 	for {
 		select {
 		case s := <-r.signals:
 			switch s {
 			case syscall.SIGHUP:
-				say(log, slog.LevelWarn, "SIGHUP: nothing to reload yet, and no log file to open again: the log goes to standard error; "+
+				say(log.Handler(), slog.LevelWarn, "SIGHUP: nothing to reload yet, and no log file to open again: the log goes to standard error; "+
 					"the configuration is read at start, so restart for a new one")
 			case syscall.SIGTTIN:
-				turn(log, level, "SIGTTIN", -1)
+				turn(log, "SIGTTIN", -1)
 			case syscall.SIGTTOU:
-				turn(log, level, "SIGTTOU", +1)
+				turn(log, "SIGTTOU", +1)
 			}
 		case <-r.done:
 			return
@@ -75,23 +75,23 @@ func (r *requests) stop() {
 var levels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
 // turn changes the log's level to a neighbour in levels, and says what it is now.
-func turn(log *slog.Logger, level *slog.LevelVar, asked string, step int) {
+func turn(log *journal, asked string, step int) {
 	now, most := 0, len(levels)-1
-	for now < most && levels[now] < level.Level() {
+	for now < most && levels[now] < log.level.Level() {
 		now++
 	}
 	to := min(max(now+step, 0), most)
-	level.Set(levels[to])
+	log.level.Set(levels[to])
 	text := "log level changed"
 	if to == now {
 		text = "log level is at its end already"
 	}
-	say(log, slog.LevelInfo, asked+": "+text, "log_level", strings.ToLower(levels[to].String()))
+	say(log.Handler(), slog.LevelInfo, asked+": "+text, "log_level", strings.ToLower(levels[to].String()))
 }
 
-// say logs an answer to whoever sent a signal, whatever the log's level is.
-func say(log *slog.Logger, level slog.Level, text string, args ...any) {
+// say logs a line whatever the log's level is.
+func say(log slog.Handler, level slog.Level, text string, args ...any) {
 	r := slog.NewRecord(time.Now(), level, text, 0)
 	r.Add(args...)
-	_ = log.Handler().Handle(context.Background(), r) // as slog.Logger does
+	_ = log.Handle(context.Background(), r) // as slog.Logger does
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -132,4 +133,33 @@ func TestMakefileFitsAScreen(t *testing.T) {
 			t.Errorf("the Makefile has no target %s with its ## help", target)
 		}
 	}
+}
+
+// Whoever reads an error, in the log or at a terminal, has no use for the name of
+// the package that it came from.
+func TestErrorsDoNotNameTheirPackage(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.isTest() {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if text, ok := errorText(n); ok && strings.HasPrefix(text, s.file.Name.Name+": ") {
+				t.Errorf("%s:%d: the error %q begins with its package's name", s.path, s.line(n.Pos()), text)
+			}
+			return true
+		})
+	}
+}
+
+// errorText returns the literal text of a call that makes an error.
+func errorText(n ast.Node) (string, bool) {
+	if !isCall(n, "errors", "New") && !isCall(n, "fmt", "Errorf") {
+		return "", false
+	}
+	literal, ok := n.(*ast.CallExpr).Args[0].(*ast.BasicLit)
+	if !ok {
+		return "", false
+	}
+	text, err := strconv.Unquote(literal.Value)
+	return text, err == nil
 }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"ringway/conf"
+	"ringway/internal/redistest"
+)
+
+// A log that nobody reads holds up neither requests nor the end of the process.
+func TestStalledStandardErrorStopsNothing(t *testing.T) {
+	t.Parallel()
+	addr := redistest.FreeAddr(t)
+	path, err := exec.LookPath("ringway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, "-c", configFile(t, addr, []string{"127.0.0.1:1 a", "127.0.0.1:2 b"}))
+	cmd.Stderr = fullPipe(t)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	redistest.Eventually(t, patience, "ringway listens", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
+	client := redistest.Dial(t, "tcp", addr)
+	for _, key := range []string{"one", "two", "three", "four"} { // the loop logs that servers are down
+		for range 3 {
+			if got := client.Do("GET", key); !strings.HasPrefix(got, "-ERR ") {
+				t.Errorf("GET %s answered %q", key, got)
+			}
+		}
+	}
+	if got := client.Do("PING"); got != "+PONG\r\n" {
+		t.Errorf("PING answered %q", got)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("the process ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the process does not end")
+	}
+}
+
+// fullPipe returns the end to write to of a pipe that takes nothing more.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	var ends [2]int
+	if err := syscall.Pipe(ends[:]); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(ends[0]) })
+	if err := syscall.SetNonblock(ends[1], true); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for err == nil || err == syscall.EINTR {
+		_, err = syscall.Write(ends[1], make([]byte, 1))
+	}
+	if err != syscall.EAGAIN {
+		t.Fatal(err)
+	}
+	if err := syscall.SetNonblock(ends[1], false); err != nil { // as a program finds it
+		t.Fatal(err)
+	}
+	w := os.NewFile(uintptr(ends[1]), "full pipe")
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// gate is a writer that blocks until it is opened.
+type gate struct {
+	open  chan struct{}
+	lines atomic.Value
+}
+
+func (g *gate) Write(b []byte) (int, error) {
+	<-g.open
+	old, _ := g.lines.Load().(string)
+	g.lines.Store(old + string(b))
+	return len(b), nil
+}
+
+func TestLogSaysHowManyLinesWereDropped(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"text", "json"} {
+		g := &gate{open: make(chan struct{})}
+		p := &conf.Proxy{LogLevel: slog.LevelError, LogFormat: format}
+		log := newJournal(g, p)
+		const most = 2*logQueue/100 + 10 // each line has more than 100 bytes
+		for range most {
+			log.Error(strings.Repeat("x", 100))
+		}
+		close(g.open)
+		if !log.lines.Close(patience) {
+			t.Fatal("the log is not written")
+		}
+		text := g.lines.Load().(string)
+		m := regexp.MustCompile(`WARN.*log lines dropped.*lines\W+(\d+)`).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s: nothing says that lines were dropped: %q", format, text[len(text)-500:])
+		}
+	}
+}
+
+func TestDurationsAreReadable(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	log := newJournal(w, &conf.Proxy{LogFormat: "json"})
+	log.Info("restored", "down_for", 1500*time.Millisecond, "servers", 2)
+	var line struct {
+		DownFor string `json:"down_for"`
+		Servers int
+	}
+	if err := json.NewDecoder(r).Decode(&line); err != nil {
+		t.Fatal(err)
+	}
+	if line.DownFor != "1.5s" || line.Servers != 2 {
+		t.Errorf("the log has %+v", line)
+	}
+	w.Close()
+	log.close()
+}

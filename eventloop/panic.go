@@ -6,7 +6,7 @@ import (
 )
 
 // ErrPanicked is what a connection is Closed with because its handler panicked.
-var ErrPanicked = errors.New("eventloop: the connection's handler panicked")
+var ErrPanicked = errors.New("the connection's handler panicked")
 
 // Panic is what a callback panicked with: a handler, a timer, or what was posted
 // or deferred.

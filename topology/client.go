@@ -82,6 +82,19 @@ func dialer(life context.Context, c *conf.Pool, secure *conf.TLS) func(context.C
 	}
 }
 
+// execute runs a pipeline, of which each request has an error of its own. The
+// error says that none of them was sent, since there is no connection: go-redis
+// does not give them that one where AUTH is refused.
+func execute(ctx context.Context, pipe redis.Pipeliner) error {
+	requests, err := pipe.Exec(ctx)
+	for _, r := range requests {
+		if r.Err() != nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // keepAlive is how often TCP asks whether the other end of a silent connection is
 // there.
 const keepAlive = 15 * time.Second

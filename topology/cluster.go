@@ -264,6 +264,12 @@ func (f *clusterFollower) take(answer clusterAnswer) {
 	a := answer.asker
 	f.busy--
 	a.busy, a.failing, a.last = false, answer.err != nil, answer.observation
+	if h := hint(answer.err, asClusterServer); h != a.hinted && (h != "" || answer.err == nil) {
+		a.hinted = h
+		if h != "" {
+			f.log.Warn("a server can't be asked for the Cluster: "+h, "addr", a.addr, "err", answer.err)
+		}
+	}
 	if answer.err != nil {
 		f.log.Debug("a server of the Cluster does not tell its slots", "addr", a.addr, "err", answer.err)
 		a.last = observation{addr: a.addr, asked: time.Now(), err: answer.err}

@@ -19,6 +19,7 @@ type clusterAsker struct {
 	busy    bool        // a question is under way
 	failing bool        // the last one was not answered
 	last    observation // since the last judgement; the zero value if there is none
+	hinted  string      // what the log has of the configuration being wrong
 	fitness             // as a server that is read
 
 	// These are the question's under way.
@@ -74,7 +75,9 @@ func (a *clusterAsker) look(ctx context.Context, r clusterReader) (*clusterView,
 	pipe := a.client.Pipeline()
 	slots := pipe.Do(ctx, "CLUSTER", how)
 	nodes, info := pipe.Do(ctx, "CLUSTER", "NODES"), pipe.Do(ctx, "CLUSTER", "INFO")
-	pipe.Exec(ctx) // each has its own error
+	if err := execute(ctx, pipe); err != nil {
+		return nil, err
+	}
 	reply, err := slots.Result()
 	if err != nil && !a.before7 && isUnknownCommand(err) {
 		a.before7 = true

@@ -52,7 +52,9 @@ func observe(ctx context.Context, client *redis.Client, addr string) observation
 	ping := pipe.Ping(ctx)
 	info, process := pipe.Info(ctx, "replication"), pipe.Info(ctx, "server")
 	role := pipe.Do(ctx, "ROLE")
-	pipe.Exec(ctx) // each has its own error
+	if o.err = execute(ctx, pipe); o.err != nil {
+		return o
+	}
 	o.took = time.Since(o.asked)
 	// PING tells what INFO does not; its other errors, as MISCONF, mean that the
 	// server is there.

@@ -194,7 +194,11 @@ func (f *sentinelFollower) tellLink(l *sentinelLink, err error) {
 	l.err = err
 	switch {
 	case err != nil && (was == nil || !l.asked):
-		f.log.Warn("a Sentinel does not answer", "sentinel", l.addr, "err", err)
+		message := "a Sentinel does not answer"
+		if h := hint(err, asSentinel); h != "" {
+			message = "a Sentinel can't be asked: " + h
+		}
+		f.log.Warn(message, "sentinel", l.addr, "err", err)
 	case err == nil && was != nil:
 		signal(l.back)
 		f.log.Info("the Sentinel answers again", "sentinel", l.addr)

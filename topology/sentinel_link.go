@@ -117,7 +117,9 @@ func (l *sentinelLink) poll(ctx context.Context, client *redis.Client) (p poll) 
 		}
 		asked[i] = q
 	}
-	pipe.Exec(ctx) // each has its own error
+	if p.err = execute(ctx, pipe); p.err != nil {
+		return p
+	}
 	p.id, _ = id.Text()
 	p.masters = map[int]masterPoll{}
 	for i, q := range asked {

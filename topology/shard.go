@@ -62,6 +62,7 @@ type server struct {
 	lookout
 	life       context.Context // while it is looked at
 	wasReplica string          // the process that was seen as a replica last; "" for none
+	hinted     string          // what the log has of the configuration being wrong
 	last       observation     // the zero value before the first look
 	fitness                    // as what the server is: primary or replica
 }
@@ -108,6 +109,12 @@ func (c *shard) lookAtNoOther(keep []string) {
 // see takes an observation.
 func (c *shard) see(s *server, o observation) {
 	s.last = o
+	if h := hint(o.err, asServer); h != s.hinted && (h != "" || o.err == nil) {
+		s.hinted = h
+		if h != "" {
+			c.log.Warn("a server can't be asked: "+h, "addr", s.addr, "err", o.err)
+		}
+	}
 	if s.addr == c.primary {
 		c.track.note(&o, 2*max(c.conf.MaxReplicaLag, c.conf.ProbeInterval))
 	}

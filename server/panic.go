@@ -30,6 +30,8 @@ func (sc *scan) Abandon()        { sc.s.Abandon() }
 func (f *fanout) Abandon()       { f.s.Abandon() }
 func (r *infoRequest) Abandon()  { r.s.Abandon() }
 func (b *broadcast) Abandon()    { b.s.Abandon() }
+func (c *slotCheck) Abandon()    { c.s.Abandon() }
+func (d *dryRun) Abandon()       { d.unanswered() } // those who wait are refused
 func (r *unblockAsked) Abandon() { r.home.loop.Post(r.u.s.Abandon) }
 func (p *busyProbe) Abandon()    { delete(p.w.unrest[p.local.Conf().Name].asking, p.server) }
 

@@ -598,3 +598,16 @@ func TestBytesStayTheHandlersAfterClose(t *testing.T) {
 		t.Error("the bytes were overwritten")
 	}
 }
+
+// An attempt that is cut short by the loop's end says nothing about the peer.
+func TestDialThatEndsAfterStopTellsNobody(t *testing.T) {
+	l, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Post(func() {
+		l.Stop()
+		l.Dial("unix", "/nonexistent/socket", time.Minute, false, func(int, error) { t.Error("told") })
+	})
+	l.Run()
+}

@@ -65,10 +65,7 @@ func dialTLS(ctx context.Context, network, addr string, timeout time.Duration, k
 		c = c.Clone()
 		c.ServerName = host
 	}
-	d := net.Dialer{KeepAlive: -1}
-	if keepAlive {
-		d.KeepAlive = 0 // the system's default interval
-	}
+	d := net.Dialer{KeepAlive: -1, KeepAliveConfig: keepAliveOf(keepAlive)}
 	raw, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, -1, err

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -85,6 +84,13 @@ type Config struct {
 	// READONLY on every new connection.
 	Replica bool
 
+	// Attempts is what all connections to the server know of attempts that failed;
+	// nil if the connection is the only one.
+	Attempts *Attempts
+	// Cautious has PING go first on a connection that follows one which was lost or
+	// could not be made: no request is written before something has come back.
+	Cautious bool
+
 	// Once makes the connection end for good when it is lost: what a server
 	// knows of a connection, such as WATCH, does not survive it.
 	Once bool
@@ -131,9 +137,6 @@ const (
 )
 
 const (
-	firstBackoff = 50 * time.Millisecond
-	lastBackoff  = time.Second
-
 	// grace is how long a retired connection waits for replies, at least.
 	grace = time.Second
 
@@ -169,10 +172,19 @@ type Conn struct {
 	lastTimeout int64  // when a timeout last counted as a failure
 	lastRead    int64  // when a part of a large reply last arrived
 
-	attempts uint32           // number of the last attempt, to know a late one's result
+	dials    uint32           // number of the last attempt, to know a late one's result
 	attempt  *eventloop.Timer // down: until the next one; greeting: until it has taken too long
-	backoff  time.Duration
-	unmet    int // greeting: replies that are to come
+	attempts *Attempts        // of the server
+	refusals Attempts         // those that AUTH and the like have ended
+	unmet    int              // greeting: replies that are to come
+	wary     bool             // the last connection was lost, or could not be made; see Config.Cautious
+	proven   bool             // the server has answered something on this connection
+
+	look     *eventloop.Timer // see lookAt
+	lookDue  int64            // when it is to fire
+	watched  bool             // it is armed
+	lastData int64            // when anything was last read
+	patient  bool             // what is in flight may take any time
 
 	fences fencing
 
@@ -196,7 +208,11 @@ type Conn struct {
 // New returns a connection that will be made when the first request is sent.
 // The caller keeps cfg as it is.
 func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
-	c := &Conn{loop: loop, cfg: cfg, obs: obs}
+	c := &Conn{loop: loop, cfg: cfg, obs: obs, attempts: cfg.Attempts}
+	if c.attempts == nil {
+		c.attempts = new(Attempts)
+	}
+	c.look = loop.NewTimer(c.lookAt).Of(c)
 	c.deadline = loop.NewTimer(c.expire).Of(c)
 	c.attempt = loop.NewTimer(c.attemptDue).Of(c)
 	return c
@@ -292,6 +308,7 @@ func (c *Conn) SendPatient(request []byte, r Receiver, tag uint32) *Failure {
 	f := c.Send(request, r, tag)
 	if f == nil {
 		c.deadline.Stop()
+		c.patient = true
 	}
 	return f
 }
@@ -340,18 +357,20 @@ func (c *Conn) enqueue(r Receiver, tag uint32, size int) {
 	if c.cfg.Timeout > 0 && !c.deadline.Armed() {
 		c.deadline.After(c.cfg.Timeout)
 	}
+	if !c.watched {
+		c.watch()
+	}
 }
 
 // hold keeps a request until there is a connection, and sees to that.
 func (c *Conn) hold(request []byte) *Failure {
 	switch c.state {
 	case down, suspended:
-		if c.refusal != nil {
-			return &Failure{Cause: c.refusal}
-		}
-		return &Failure{Cause: ErrSuspended}
+		return c.refuse()
 	case idle:
-		c.connect()
+		if c.connect(); c.state >= down {
+			return c.refuse()
+		}
 	}
 	if len(request) > cap(c.held)-len(c.held) {
 		c.held = c.loop.Grow(c.held, len(request))
@@ -360,14 +379,26 @@ func (c *Conn) hold(request []byte) *Failure {
 	return nil
 }
 
-// connect starts an attempt; connected is told of its result.
+// refuse is the failure of requests while none is taken.
+func (c *Conn) refuse() *Failure {
+	if c.refusal != nil {
+		return &Failure{Cause: c.refusal}
+	}
+	return &Failure{Cause: ErrSuspended}
+}
+
+// connect starts an attempt; connected is told of its result. If it is not yet time
+// for one, the connection is down afterwards.
 func (c *Conn) connect() {
+	if !c.mayTry() {
+		return
+	}
 	c.state = dialing
 	c.attempt.Stop()
-	c.attempts++
-	number := c.attempts
+	c.dials++
+	number := c.dials
 	c.cfg.dial(c.loop, func(fd int, err error) {
-		if number == c.attempts && c.state == dialing {
+		if number == c.dials && c.state == dialing {
 			c.connected(fd, err)
 		} else if err == nil {
 			eventloop.CloseFD(fd)
@@ -387,7 +418,8 @@ func (c *Conn) connected(fd int, err error) {
 	}
 	c.conn.Answers()
 	c.scan, c.streaming = resp.ReplyState{}, false
-	if !c.cfg.greets() && c.cfg.TLS == nil {
+	c.proven, c.lastData = false, c.loop.Now()
+	if !c.cfg.greets() && c.cfg.TLS == nil && !(c.wary && c.cfg.Cautious) {
 		c.open()
 		return
 	}
@@ -416,8 +448,9 @@ func (c *Conn) greet() {
 		c.unmet++
 	}
 	if !c.cfg.greets() {
-		// A server may refuse our certificate after TLS's handshake is done: no
-		// request is written before something came back, whatever it is.
+		// A server may refuse our certificate after TLS's handshake is done, and in
+		// front of one that is dead something may accept connections: no request is
+		// written before something came back, whatever it is.
 		b = resp.AppendRequest(b, [][]byte{[]byte("PING")})
 		c.unmet++
 	}
@@ -441,7 +474,9 @@ func (c *Conn) greeted(reply []byte) {
 // open lets the requests that were held go out.
 func (c *Conn) open() {
 	c.state = ready
-	c.backoff = 0
+	c.wary = false
+	c.attempts.Reset()
+	c.refusals.Reset()
 	c.unsent, c.answerable = c.queue.head, c.queue.head
 	if len(c.held) > 0 {
 		c.conn.Append(c.held)
@@ -478,15 +513,17 @@ func (c *Conn) attemptDue() {
 // a server that is down costs a client an error at once, not a timeout.
 func (c *Conn) attemptFailed(err error) {
 	if c.cfg.Once {
+		a := c.failedBy(err)
+		if failing, _ := a.state(); !failing || errors.Is(err, ErrTurnedAway) {
+			a.fail(c.loop.Now(), err)
+		}
 		c.state = suspended
 		c.failHeld(err)
 		c.obs.Failed(err)
 		return
 	}
-	c.state = down
-	c.backoff = min(max(2*c.backoff, firstBackoff), lastBackoff)
-	// Jitter, so that the loops do not all come at one moment.
-	c.attempt.After(c.backoff/2 + rand.N(c.backoff/2))
+	c.state, c.wary = down, true
+	c.attempt.After(c.failedBy(err).fail(c.loop.Now(), err))
 	leaving := !isLocal(err) && c.obs.Failed(err)
 	if c.redirector != nil {
 		c.redirector.Down(c, err)
@@ -518,7 +555,7 @@ func (c *Conn) Suspend() {
 // Restore ends Suspend: the next request makes a connection.
 func (c *Conn) Restore() {
 	if c.state == suspended {
-		c.state, c.backoff = idle, 0
+		c.state = idle
 	}
 }
 
@@ -526,6 +563,8 @@ func (c *Conn) Restore() {
 func (c *Conn) Close() {
 	c.Suspend()
 	c.deadline.Stop()
+	c.look.Stop()
+	c.watched = false
 }
 
 // EOF is eventloop.Handler's.
@@ -554,16 +593,19 @@ func (c *Conn) lost(err error) {
 		c.attempt.Stop()
 	}
 	sent := c.splitSent(unwritten)
+	ours := errors.Is(err, eventloop.ErrPanicked) // and none of the server's fault
+	c.wary = c.wary || (len(sent) > 0 || !c.proven) && !ours
 	defer c.settleAfter(&log)
 	defer c.failSent(sent, err, &log)
+	leaving := false
+	if err != errFenceState && !isStall(err) && !ours && (len(sent) > 0 || !eventloop.IsOrderly(err)) {
+		leaving = c.obs.Failed(err)
+	}
 	switch {
 	case c.state == suspended:
 		c.failHeld(err)
-	case c.queue.len() > 0:
+	case c.queue.len() > 0 && !leaving:
 		c.connect()
-	}
-	if err != errFenceState && !errors.Is(err, eventloop.ErrPanicked) && (len(sent) > 0 || !eventloop.IsOrderly(err)) {
-		c.obs.Failed(err)
 	}
 }
 

@@ -138,12 +138,14 @@ func (c *Conn) firstUnsent(unwritten int) (first uint32, size int) {
 }
 
 // fail tells the receivers of requests that were sent.
-func fail(sent []entry, err error) {
-	f := &Failure{Cause: err, Sent: true}
+func fail(sent []entry, err error) { failWith(sent, &Failure{Cause: err, Sent: true}) }
+
+// failWith tells the receivers of requests whose bytes are gone.
+func failWith(sent []entry, f *Failure) {
 	told := 0
 	defer func() {
 		if told < len(sent) { // this one panicked, the others are to hear of it all the same
-			fail(sent[told+1:], err)
+			failWith(sent[told+1:], f)
 			abandon(sent[told].receiver)
 		}
 	}()

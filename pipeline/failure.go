@@ -85,6 +85,8 @@ func describe(err error) string {
 		return strings.TrimPrefix(string(refusal), "ERR ")
 	case errors.Is(err, ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return "Connection timed out"
+	case errors.Is(err, ErrTurnedAway):
+		return "Server takes no more connections of the proxy"
 	case errors.Is(err, ErrFence):
 		return "Protocol error: the server lost count of its replies"
 	case errors.Is(err, errFenceState):

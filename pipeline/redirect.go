@@ -236,6 +236,11 @@ func (c *Conn) takeBack() {
 	}
 	c.queue.tail = first
 	c.expected.cut(first)
+	for i := range c.marks { // what a mark stood behind is gone
+		if int32(c.marks[i].behind-first) > 0 {
+			c.marks[i].behind = first
+		}
+	}
 	if int32(c.expired-first) > 0 {
 		c.expired = first
 	}

@@ -12,6 +12,10 @@ import (
 // in the queue.
 func (c *Conn) Data(b []byte) (n int) {
 	pos := 0
+	c.lastData = c.loop.Now()
+	if !c.proven && !c.met(b) {
+		return 0
+	}
 	c.answerable = c.queue.tail
 	if c.conn.Waiting() > 0 && !c.conn.Stalled() {
 		c.answerable = c.unsent
@@ -60,8 +64,11 @@ func (c *Conn) Data(b []byte) (n int) {
 		}
 		c.expected.passed(c.queue.head)
 		c.queue.shrink()
-		if c.redirector != nil && c.queue.len() == 0 {
-			c.sent.release(c.loop)
+		if c.queue.len() == 0 {
+			c.patient = false
+			if c.redirector != nil {
+				c.sent.release(c.loop)
+			}
 		}
 		c.wake()
 		if len(c.marks) > 0 {

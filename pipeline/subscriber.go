@@ -435,6 +435,11 @@ func (s *Subscriber) answered(frame []byte) error {
 	if len(s.asked) == 0 {
 		return errUnexpected
 	}
+	if !s.proven {
+		if err := turnsAway(frame); err != nil {
+			return err
+		}
+	}
 	q := s.asked[0]
 	if s.asked = s.asked[1:]; len(s.asked) == 0 {
 		s.asked = nil

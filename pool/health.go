@@ -146,6 +146,7 @@ func (p *Pool) Restore(server int) {
 		return
 	}
 	p.servers[server].restoring = true
+	p.servers[server].attempts.Reset()
 	locals := p.locals
 	p.mu.Unlock()
 

@@ -17,6 +17,7 @@ type server struct {
 	network, addr string
 	failures      atomic.Int32 // consecutive ones, over all loops
 	warned        atomic.Bool  // that it lost count of its replies
+	attempts      pipeline.Attempts
 	counted       atomic.Int64 // when the last one was counted, in nanoseconds since started; 0 for never
 
 	// Guarded by Pool.mu.
@@ -59,10 +60,11 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	c := &pipeline.Config{
 		Network: s.network, Addr: s.addr,
 		TLS: p.tls, Protocol: k.protocol, Auth: p.auth(k.user), DB: k.db,
-		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: p.conf.TCPKeepAlive,
+		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: true,
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes), MaxReplies: int(p.proxy.ServerReplyBytes),
-		Replies: resp.DefaultReplyLimits,
-		Once:    u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
+		Replies:  resp.DefaultReplyLimits,
+		Attempts: &s.attempts, Cautious: true,
+		Once: u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
 	}
 	if s.configs == nil {
 		s.configs = map[configKey]*pipeline.Config{}

@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A connection may go dead without a word: a firewall has forgotten it, its host
+// or the way there is lost. New connections to the server may work all the while.
+// So one on which nothing comes is given up: after twice the timeout, or when the
+// server's system leaves what it was sent unacknowledged. A server that is merely
+// busy acknowledges, and is waited for if there is no timeout.
+
+const (
+	// lookEvery is how often a connection that awaits replies is looked at, at most.
+	lookEvery = time.Second
+
+	// deafAfter is how long a server's system may leave what it was sent without
+	// an acknowledgement, and be silent.
+	deafAfter = 3 * time.Second
+
+	// lateLook is how late a look may be for what it sees to be believed: after a
+	// pause of the whole process what has come in the meantime is read first.
+	lateLook = 500 * time.Millisecond
+)
+
+// errSilent is the loss of a connection on which nothing comes. It is a timeout.
+var errSilent = fmt.Errorf("nothing was received for twice the timeout: %w", ErrTimeout)
+
+// errDeaf is the loss of a connection whose other end is gone.
+var errDeaf = fmt.Errorf("nothing is acknowledged: %w", ErrTimeout)
+
+// lookAfter is how long after the first request, and after that, the connection is
+// looked at.
+func (c *Conn) lookAfter() time.Duration {
+	if c.cfg.Timeout > 0 {
+		return min(c.cfg.Timeout, lookEvery)
+	}
+	return lookEvery
+}
+
+// watch has the connection looked at after a while. It is called when a request is
+// sent and it is not to be looked at already.
+func (c *Conn) watch() {
+	c.watched = true
+	c.lookDue = c.loop.Now() + int64(c.lookAfter())
+	c.look.Reset(c.lookDue)
+}
+
+// lookAt gives up a connection that is dead.
+func (c *Conn) lookAt() {
+	late := c.loop.Now()-c.lookDue > int64(lateLook)
+	if c.queue.len() == 0 {
+		c.watched = false
+		return
+	}
+	c.watch()
+	if c.state != ready || late {
+		return
+	}
+	silent := time.Duration(c.loop.Now() - max(c.lastData, c.queue.at(c.queue.head).at))
+	switch {
+	case c.cfg.Timeout > 0 && !c.patient && silent >= 2*c.cfg.Timeout && !c.conn.Paused():
+		c.lost(errSilent)
+	case silent >= deafAfter && c.conn.Deaf(deafAfter):
+		c.lost(errDeaf)
+	}
+}
+
+// isStall reports whether err is that of a stall which was counted as a failure
+// when its first request had waited for too long.
+func isStall(err error) bool { return errors.Is(err, errSilent) }

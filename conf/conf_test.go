@@ -129,6 +129,7 @@ max_clients = 5
 client_idle_timeout = "1m"
 client_keepalive = "24s"
 drain_timeout = "2m"
+max_memory = "6GB"
 max_request = "7 KB"
 max_bulk = "8KiB"
 max_args = 9
@@ -177,7 +178,7 @@ servers = ["localhost:6379"]
 		Proxy: Proxy{
 			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
 			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainTimeout: 2 * time.Minute,
-			MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
+			MaxMemory: 6 << 30, MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
 			ServerQueue: 13, ServerQueueBytes: 14 << 10, ServerReplyBytes: 15 << 10,
 		},

@@ -35,6 +35,7 @@ type Proxy struct {
 	ClientKeepAlive   time.Duration // a client's host is asked after so long of silence whether it is there; 0 means never; 300 s by default
 	DrainTimeout      time.Duration // time that requests in flight get at shutdown; default 10s
 
+	MaxMemory           int64 // bytes held for clients and servers over all loops, at which the clients with most of it are closed; 0 (default): half of what the machine or the container has
 	MaxRequest          int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit
 	MaxBulk             int64 // bytes of one argument; default 512 MiB, as Redis's proto-max-bulk-len
 	MaxArgs             int   // arguments of one request; default 1048576

@@ -18,6 +18,7 @@ func Default() *Config {
 		ClientIdleTimeout:   0,                 // never, as Redis: pooled clients are silent for hours
 		ClientKeepAlive:     300 * time.Second, // Redis's tcp-keepalive
 		DrainTimeout:        10 * time.Second,  // well within the 30 s that supervisors give before they kill
+		MaxMemory:           0,                 // half of what there is
 		MaxRequest:          1 << 30,           // Redis's client-query-buffer-limit
 		MaxBulk:             512 << 20,         // Redis's proto-max-bulk-len
 		MaxArgs:             1 << 20,           // Redis's own bound before 7.0; nobody sends more on purpose

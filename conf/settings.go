@@ -28,6 +28,7 @@ var proxySettings = []setting[Proxy]{
 	{"client_idle_timeout", func(v *value, p *Proxy) { v.duration(&p.ClientIdleTimeout, 0) }},
 	{"client_keepalive", setClientKeepAlive},
 	{"drain_timeout", func(v *value, p *Proxy) { v.duration(&p.DrainTimeout, 0) }},
+	{"max_memory", func(v *value, p *Proxy) { v.size(&p.MaxMemory, 1<<20, 1<<50) }},
 	{"max_request", func(v *value, p *Proxy) { v.size(&p.MaxRequest, 1<<10, math.MaxInt32+1) }},
 	{"max_bulk", func(v *value, p *Proxy) { v.size(&p.MaxBulk, 1<<10, math.MaxInt32+1) }},
 	{"max_args", func(v *value, p *Proxy) { v.integer(&p.MaxArgs, 1, math.MaxInt32) }},

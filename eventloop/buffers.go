@@ -19,6 +19,12 @@ const (
 type buffers struct {
 	free [classes]freeList
 	trim *Timer
+
+	lent int // bytes of buffers that are lent
+	kept int // bytes of those that are not
+	told int // lent, when onMoved was last called
+
+	onMoved func()
 }
 
 type freeList struct {
@@ -29,13 +35,14 @@ type freeList struct {
 // get returns an empty buffer with room for at least n bytes.
 func (p *buffers) get(n int) []byte {
 	if n > 1<<maxBufferBits {
-		// Half as much again, for a caller that grows by and by.
-		return make([]byte, 0, n+n>>1)
+		p.lent += n
+		return make([]byte, 0, n)
 	}
 	class := 0
 	if n > 1<<minBufferBits {
 		class = bits.Len(uint(n-1)) - minBufferBits
 	}
+	p.lent += 1 << (class + minBufferBits)
 	f := &p.free[class]
 	last := len(f.bufs) - 1
 	if last < 0 {
@@ -45,22 +52,30 @@ func (p *buffers) get(n int) []byte {
 	f.bufs[last] = nil
 	f.bufs = f.bufs[:last]
 	f.low = min(f.low, last)
+	p.kept -= cap(b)
 	return b
 }
 
 // put takes b back; its owner must not touch it again.
 func (p *buffers) put(b []byte) {
 	c := cap(b)
+	p.lent -= c
 	if c < 1<<minBufferBits || c > 1<<maxBufferBits || c&(c-1) != 0 {
 		return
 	}
 	f := &p.free[bits.Len(uint(c))-1-minBufferBits]
 	f.bufs = append(f.bufs, b[:0])
+	p.kept += c
 }
 
-// grow returns a buffer with b's bytes and room for n more; b is taken back.
+// grow returns a buffer with b's bytes and room for n more; b is taken back. It
+// doubles, and when it is large it becomes larger by half.
 func (p *buffers) grow(b []byte, n int) []byte {
-	bigger := append(p.get(max(len(b)+n, min(2*cap(b), 1<<maxBufferBits))), b...)
+	size := 2 * cap(b)
+	if size > 1<<maxBufferBits {
+		size = cap(b) + cap(b)/2
+	}
+	bigger := append(p.get(max(len(b)+n, size)), b...)
 	p.put(b)
 	return bigger
 }
@@ -70,6 +85,7 @@ func (l *Loop) trimBuffers() {
 	for i := range l.bufs.free {
 		f := &l.bufs.free[i]
 		n := len(f.bufs)
+		l.bufs.kept -= f.low << (i + minBufferBits)
 		clear(f.bufs[n-f.low:])
 		f.bufs = f.bufs[:n-f.low]
 		if len(f.bufs) == 0 {
@@ -81,6 +97,29 @@ func (l *Loop) trimBuffers() {
 		l.bufs.trim = l.NewTimer(l.trimBuffers)
 	}
 	l.bufs.trim.After(trimEvery)
+}
+
+// Lent is how many bytes of buffers are lent: to connections, and by Buffer and Grow.
+func (l *Loop) Lent() int { return l.bufs.lent }
+
+// Kept is how many bytes of buffers wait to be lent.
+func (l *Loop) Kept() int { return l.bufs.kept }
+
+// movedStep is how much has to be lent or taken back for OnMoved's fn to be called.
+const movedStep = 256 << 10
+
+// OnMoved has fn called at the end of a turn when what is lent has changed by much
+// since fn was last called. Fn may close connections.
+func (l *Loop) OnMoved(fn func()) { l.bufs.onMoved = fn }
+
+// noteMoved calls OnMoved's fn if it is time, and reports whether it was.
+func (p *buffers) noteMoved() bool {
+	if p.onMoved == nil || max(p.lent, p.told)-min(p.lent, p.told) < movedStep {
+		return false
+	}
+	p.told = p.lent
+	p.onMoved()
+	return true
 }
 
 // Buffer lends an empty buffer with room for at least n bytes, to be given

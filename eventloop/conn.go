@@ -111,7 +111,9 @@ func (c *Conn) forget() (fd int) {
 }
 
 func (c *Conn) releaseBuffers() {
-	if !c.handing {
+	if c.handing {
+		c.loop.bufs.lent -= cap(c.in) // the collector's
+	} else {
 		c.loop.bufs.put(c.in)
 	}
 	c.loop.bufs.put(c.out)
@@ -206,6 +208,7 @@ func (c *Conn) Reserve(n int) []byte {
 // returns how many these are.
 func (c *Conn) Commit(b []byte) (n int) {
 	n = len(b) - len(c.out)
+	c.loop.bufs.lent += cap(b) - cap(c.out) // more than there was room for
 	c.out = b
 	if !c.dirty {
 		c.markDirty()
@@ -378,21 +381,32 @@ func (c *Conn) handOverRead(b []byte) {
 // minRead is the least room that a read into a connection's own buffer gets.
 const minRead = 4 << 10
 
+// muchToRead is room enough for a read, however much is there already.
+const muchToRead = 64 << 10
+
 // roomToRead makes room behind the bytes that were left. The buffer doubles as
 // bytes arrive, so none is reserved for what a peer only announces.
 func (c *Conn) roomToRead() []byte {
-	if cap(c.in)-len(c.in) < max(minRead, c.Unread()/2) {
+	if cap(c.in)-len(c.in) < max(minRead, min(c.Unread()/2, muchToRead)) {
 		if c.inOff > c.Unread() {
 			c.in = c.in[:copy(c.in, c.in[c.inOff:])]
 			c.inOff = 0
 		} else {
 			rest := c.in[c.inOff:]
-			bigger := append(c.loop.bufs.get(max(2*len(rest), 4*minRead)), rest...)
+			bigger := append(c.loop.bufs.get(inSize(len(rest))), rest...)
 			c.loop.bufs.put(c.in)
 			c.in, c.inOff = bigger, 0
 		}
 	}
 	return c.in[len(c.in):cap(c.in)]
+}
+
+// inSize is how large the buffer is that follows one with n bytes.
+func inSize(n int) int {
+	if n > 1<<maxBufferBits {
+		return n + n/2
+	}
+	return max(2*n, 4*minRead)
 }
 
 func (c *Conn) consume(n int) {

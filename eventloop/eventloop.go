@@ -185,6 +185,15 @@ func (l *Loop) work() (done bool) {
 	if len(l.timers) > 0 && l.timers[0].at <= l.now {
 		l.runTimers()
 	}
+	l.finish()
+	if l.bufs.noteMoved() {
+		l.finish()
+	}
+	return true
+}
+
+// finish runs what is deferred and writes what is to be written.
+func (l *Loop) finish() {
 	for again := true; again; again = len(l.deferred)+len(l.dirty)+len(l.last) > 0 {
 		// What is deferred may wait for output to leave, so none is held for longer.
 		l.dirty = append(l.dirty, l.held...)
@@ -193,7 +202,6 @@ func (l *Loop) work() (done bool) {
 		l.runDeferred()
 		l.flushAll()
 	}
-	return true
 }
 
 // longestHold bounds how long output waits for more if nothing happens.

@@ -624,12 +624,17 @@ func (c *Conn) failSent(sent []entry, err error, log *sentLog) {
 	c.giveBack(again, err, requests)
 }
 
-// disconnect closes the socket and returns the bytes it has not taken.
+// disconnect closes the socket and returns the bytes of requests that it has not
+// taken, in a buffer for Loop.Release.
 func (c *Conn) disconnect() (unwritten []byte) {
 	if c.conn == nil {
 		return nil
 	}
 	unwritten = c.conn.TakeUnwritten()
+	if c.state != ready { // it is the handshake's
+		c.loop.Release(unwritten)
+		unwritten = nil
+	}
 	c.conn.Close()
 	c.conn = nil
 	if c.renewing {

@@ -109,6 +109,9 @@ func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
 		sent = append(sent, c.queue.pop())
 	}
 	rest := unwritten[len(unwritten)-size:]
+	if size > 0 && c.held == nil {
+		c.held = c.loop.Buffer(size)
+	}
 	for n := c.queue.len(); n > 0; n-- {
 		e := c.queue.pop()
 		switch {

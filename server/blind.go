@@ -19,8 +19,11 @@ const (
 	// has under way, so that more of them at once gain nothing.
 	largeReply = 64 << 10
 
-	// firstReply is how large the replies of a new client are taken to be.
+	// firstReply is how large the replies of a new client are taken to be,
 	firstReply = 64 << 10
+	// and newcomersReply the same where it counts for a server's connection: many new
+	// clients may come before anything is known of any of them.
+	newcomersReply = 1 << 20
 
 	// notedReply is from which size on the expected replies count for a server's
 	// connection.
@@ -91,6 +94,9 @@ func (s *session) noteLarge(size int) {
 func (s *session) expected() int {
 	if !s.any {
 		return 0
+	}
+	if !s.blind.answered {
+		return newcomersReply
 	}
 	if n := s.blind.largest(); n >= notedReply {
 		return n

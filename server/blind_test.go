@@ -107,11 +107,11 @@ func TestSmallRepliesOpenTheWindow(t *testing.T) {
 // A server holds in memory what it has yet to send, and closes connections for which it
 // holds much. Who has large replies waits, others on the connection do not.
 func TestServerIsNotAskedForMoreThanItsConnectionMayCarry(t *testing.T) {
-	s := startSilent(t, func(c *conf.Config) { c.Proxy.ServerReplyBytes = 256 << 10 })
+	s := startSilent(t, func(c *conf.Config) { c.Proxy.ServerReplyBytes = 4 << 20 })
 	for range 4 {
 		s.dial().Send(strings.Repeat(encode("GET", s.bad), 16))
 	}
-	s.expectOnly("GET", 4) // of 64 KiB, as nothing is known
+	s.expectOnly("GET", 4) // of 1 MiB, as nothing is known
 	small := s.dial()
 	small.Send(strings.Repeat(encode("INCR", s.bad), 100))
 	s.expectOnly("INCR", 100)

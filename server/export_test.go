@@ -100,3 +100,9 @@ func TooManyPanics(n int, interval time.Duration) (tooMany bool) {
 	}
 	return tooMany
 }
+
+// Held is how many bytes the loops hold for clients and servers, by their last word.
+func (srv *Server) Held() int { return int(srv.memory.held.Load()) }
+
+// ClosedForMemory is how many clients were closed at max_memory.
+func (srv *Server) ClosedForMemory() int { return int(srv.memory.closed.Load()) }

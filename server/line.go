@@ -254,6 +254,17 @@ func (s *session) growEarly(n int) {
 	s.early = fresh
 }
 
+// dropEarly gives up the early replies and the line, as the client is gone.
+func (s *session) dropEarly() {
+	for number := s.head; number != s.tail; number++ {
+		if pl := s.place(number); pl.far != nil {
+			s.w.loop.Release(pl.far.buf)
+		}
+	}
+	s.w.loop.Release(s.early)
+	s.early, s.earlyLive, s.line = nil, 0, nil
+}
+
 // advance sends the early replies whose turn has come.
 func (s *session) advance() {
 	for s.head != s.tail {

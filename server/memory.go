@@ -1,45 +1,169 @@
 package server
 
 import (
+	"cmp"
+	"log/slog"
+	"os"
 	"runtime/debug"
-	"runtime/metrics"
-	"time"
+	"slices"
+	"sync/atomic"
+
+	"ringway/conf"
+	"ringway/eventloop"
 )
 
-const (
-	tidyEvery = 2 * time.Second
-	// idleHeap is how much memory may lie idle before it is given back.
-	idleHeap = 16 << 20
-)
+// memory is what the loops hold for clients and servers in buffers, and the bound of
+// it for the process. Each loop tells what it holds when that has changed by much,
+// and on its ticks; any goroutine may read it.
+type memory struct {
+	limit int64 // max_memory
+	log   *slog.Logger
 
-// tidyMemory gives memory that a burst has left idle back to the system. The
-// runtime does so too, but only as fast as the next garbage collections come,
-// and a proxy that allocates nothing hardly has any.
-func tidyMemory(stop <-chan struct{}) {
-	sample := []metrics.Sample{
-		{Name: "/memory/classes/heap/free:bytes"},
-		{Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"},
-		{Name: "/gc/heap/live:bytes"},
+	held    atomic.Int64 // bytes that are in use
+	buffers atomic.Int64 // bytes that loops have for buffers, lent or not
+	dropped atomic.Bool  // something else that may be large was given up
+
+	closed  atomic.Int64 // clients that were closed since the process held too much
+	episode atomic.Bool  // the process holds much since it held too much
+}
+
+func newMemory(c *conf.Proxy, log *slog.Logger) *memory {
+	m := &memory{limit: c.MaxMemory, log: log}
+	if m.limit == 0 {
+		m.limit = availableMemory() / 2
 	}
-	ticker := time.NewTicker(tidyEvery)
-	defer ticker.Stop()
-	var before uint64
+	return m
+}
+
+// LimitHeap has the runtime collect garbage more often rather than let the heap grow
+// far beyond max_memory. It does nothing if GOMEMLIMIT is set.
+func (srv *Server) LimitHeap() {
+	if limit := srv.memory.limit; limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit + limit/4 + fixedHeap)
+	}
+}
+
+// fixedHeap is what a proxy has that does nothing.
+const fixedHeap = 32 << 20
+
+// much reports whether so much is held that clients with anything waiting are not
+// read: above three quarters of the bound.
+func (m *memory) much(held int64) bool { return m.limit > 0 && held > m.limit/4*3 }
+
+// tooMuch reports whether the bound is reached.
+func (m *memory) tooMuch() bool { return m.limit > 0 && m.held.Load() >= m.limit }
+
+// told is what a worker has told of its loop.
+type told struct {
+	held    int64
+	buffers int64
+	apart   int64        // of held, what is in no buffer of the loop
+	most    atomic.Int64 // held for one client, when that was last looked at
+}
+
+func (t *told) tell(m *memory, loop *eventloop.Loop) {
+	held, buffers := int64(loop.Lent())+t.apart, int64(loop.Lent()+loop.Kept())
+	m.held.Add(held - t.held)
+	m.buffers.Add(buffers - t.buffers)
+	t.held, t.buffers = held, buffers
+}
+
+// tellMemory tells what the loop holds and does what is to be done about it.
+func (w *worker) tellMemory() {
+	m := w.server.memory
+	w.told.tell(m, w.loop)
+	w.tight = m.much(m.held.Load())
+	switch {
+	case m.tooMuch():
+		w.relieve()
+	case !w.tight && m.episode.Load() && m.episode.CompareAndSwap(true, false):
+		m.log.Info("memory is below three quarters of max_memory again", "closed", m.closed.Load())
+	}
+}
+
+// weighTicks is how often what is in no buffer of the loop is counted, in ticks.
+const weighTicks = 10
+
+// weigh counts what is held for clients in no buffer of the loop: transactions, and
+// what the kernel has for those that do not read.
+func (w *worker) weigh() {
+	w.told.apart = 0
+	for _, s := range w.sessions {
+		if s.conn.Stalled() {
+			s.inKernel = s.conn.InKernel()
+		} else {
+			s.inKernel = 0
+		}
+		w.told.apart += int64(s.apart())
+	}
+}
+
+// apart is how many bytes are held for a client in no buffer of the loop.
+func (s *session) apart() (n int) {
+	n = s.inKernel + cap(s.interjections)
+	if s.tx != nil {
+		n += cap(s.tx.unit)
+	}
+	if s.sub != nil {
+		n += cap(s.sub.backlog)
+	}
+	return n
+}
+
+// holds is how many bytes are held for a client.
+func (s *session) holds() int { return s.waiting() + s.conn.Unread() + s.apart() }
+
+// worthClosing is from which size on it is of use to close a client.
+const worthClosing = 64 << 10
+
+// relieve closes those clients of all loops that hold most, until the process holds less
+// than it may. A loop closes its own while they are the largest; else it has the loop
+// with the largest go on.
+func (w *worker) relieve() {
+	m := w.server.memory
+	var largest []*session
+	for _, s := range w.sessions {
+		if s.holds() >= worthClosing {
+			largest = append(largest, s)
+		}
+	}
+	slices.SortFunc(largest, func(a, b *session) int { return cmp.Compare(b.holds(), a.holds()) })
 	for {
-		select {
-		case <-stop:
+		most := 0
+		if len(largest) > 0 {
+			most = largest[0].holds()
+		}
+		w.told.most.Store(int64(most))
+		if !m.tooMuch() {
 			return
-		case <-ticker.C:
 		}
-		metrics.Read(sample)
-		objects := sample[1].Value.Uint64()
-		idle := sample[0].Value.Uint64() + sample[2].Value.Uint64()
-		// Objects that the last collection did not see as live may be garbage;
-		// and while the heap still moves, it is in use.
-		garbage := objects - min(objects, sample[3].Value.Uint64())
-		if moved := max(objects, before) - min(objects, before); idle+garbage > idleHeap && moved < idleHeap/4 {
-			debug.FreeOSMemory()
+		if other := w.server.largest(); other != w && other.told.most.Load() > int64(most) {
+			other.loop.Post(other.tellMemory)
+			return
 		}
-		before = objects
+		if most == 0 {
+			return
+		}
+		w.closeLargest(largest[0], most)
+		largest = largest[1:]
 	}
+}
+
+// largest is the worker that has the client for which most is held.
+func (srv *Server) largest() *worker {
+	return slices.MaxFunc(srv.workers, func(a, b *worker) int { return cmp.Compare(a.told.most.Load(), b.told.most.Load()) })
+}
+
+// closeLargest closes a client for which so much is held that it is the largest.
+func (w *worker) closeLargest(s *session, holds int) {
+	m := w.server.memory
+	m.closed.Add(1)
+	if m.episode.CompareAndSwap(false, true) {
+		m.log.Warn("max_memory reached: the clients that hold most are closed, largest first",
+			"max_memory", m.limit, "held", m.held.Load(), "pool", s.local.Conf().Name, "client", s.info.addr, "holds", holds)
+	}
+	apart := int64(s.apart())
+	s.close()
+	w.told.apart -= apart
+	w.told.tell(m, w.loop)
 }

@@ -37,6 +37,7 @@ type Server struct {
 
 	processors processors
 	panics     panics
+	memory     *memory
 	clients    atomic.Int64 // over all pools
 	seatless   atomic.Int64 // clients at their end that clients does not count
 	nextID     atomic.Uint64
@@ -53,7 +54,7 @@ type Server struct {
 // leaves nothing open. cfg must come from conf.Load and not be changed; w is
 // told of servers that fail, and may be nil.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
-	srv := &Server{conf: cfg, log: log, policies: map[string]*policy{}, started: time.Now()}
+	srv := &Server{conf: cfg, log: log, policies: map[string]*policy{}, started: time.Now(), memory: newMemory(&cfg.Proxy, log)}
 	threads, limit := threads(&cfg.Proxy), openFiles()
 	var err error
 	if srv.most, err = fitClients(cfg, threads, limit); err != nil {
@@ -140,7 +141,7 @@ func (srv *Server) Run(ctx context.Context) error {
 		srv.log.Info("listening", "pool", ln.pool.Conf().Name, "addr", ln.Addr().String(), "servers", len(ln.pool.Conf().Servers))
 	}
 	stopTidying := make(chan struct{})
-	srv.loops.Go(func() { tidyMemory(stopTidying) })
+	srv.loops.Go(func() { tidyMemory(srv.memory, stopTidying) })
 	srv.loops.Go(func() { srv.processors.watch(stopTidying) })
 
 	<-ctx.Done()

@@ -64,6 +64,8 @@ type session struct {
 	ran   uint16     // 1 + the command.Command.ID of the last request; 0 before the first
 	waits int64      // since when what was sent last over the pinned connection may block, as eventloop.Loop.Now; 0 if it does not
 
+	inKernel int // bytes that the kernel held for the client when that was last looked at
+
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
 	blocked  bool     // requests wait in the connection's buffer until there is room
@@ -154,13 +156,16 @@ func (s *session) hasRoom() bool {
 		return false
 	}
 	waiting := s.waiting()
+	if s.w.tight && unanswered+waiting > 0 {
+		return false
+	}
 	return unanswered < 2 && waiting == 0 || s.mayAsk(1) && int64(waiting+s.blind.expected()) < s.w.conf.ClientOutput
 }
 
 // hasRoomFor reports whether so many requests may be taken at once, some of which
 // may have replies of any size.
 func (s *session) hasRoomFor(n, blind int) bool {
-	return int(s.tail-s.head)+n <= s.window && s.mayAsk(blind) &&
+	return int(s.tail-s.head)+n <= s.window && !s.w.tight && s.mayAsk(blind) &&
 		int64(s.waiting()+s.blind.expected()+blind*s.blind.largest()) < s.w.conf.ClientOutput
 }
 
@@ -383,6 +388,9 @@ func (s *session) closeWritten() {
 func (s *session) gone() {
 	defer s.w.remove(s) // even if something here panics: its place is another client's
 	s.closing = true
+	if s.sub != nil || s.tracking != nil || s.tx != nil {
+		s.w.server.memory.dropped.Store(true)
+	}
 	s.dropPin(false)
 	s.endMonitor()
 	s.unsubscribeAll()
@@ -392,8 +400,7 @@ func (s *session) gone() {
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()
 	}
-	s.w.loop.Release(s.early)
-	s.early, s.earlyLive, s.line = nil, 0, nil
+	s.dropEarly()
 }
 
 // quiet tells whether nothing of the session is under way.

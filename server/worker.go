@@ -45,6 +45,8 @@ type worker struct {
 	rings   spareLines         // given back, for reuse
 	stalled []int              // servers that let this loop wait
 
+	tight     bool // the process holds much: clients with anything waiting are not read
+	told      told
 	lastLarge int64 // when a large reply last came, as eventloop.Loop.Now
 
 	tick      *eventloop.Timer
@@ -80,6 +82,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		w.scripts[p.Conf().Name] = newScriptMemory()
 		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])
 	}
+	loop.OnMoved(w.tellMemory)
 	w.tick = loop.NewTimer(w.onTick)
 	w.tick.After(tickEvery)
 	return w
@@ -162,6 +165,10 @@ func (w *worker) onTick() {
 	w.dismiss()
 	w.calm()
 	w.balance()
+	if w.ticks%weighTicks == 0 {
+		w.weigh()
+	}
+	w.tellMemory()
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.rings.trim()
 		w.trimFanouts()

@@ -63,6 +63,7 @@ func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(a
 	if err != nil {
 		return err
 	}
+	srv.LimitHeap()
 	for _, p := range srv.Pools() {
 		watcher.Watch(p)
 	}

@@ -1,0 +1,16 @@
+package eventloop
+
+import "golang.org/x/sys/unix"
+
+// InKernel is how many bytes that were written the peer has not yet acknowledged, and
+// so the kernel holds. It costs a system call.
+func (c *Conn) InKernel() int {
+	if c.fd < 0 {
+		return 0
+	}
+	n, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}

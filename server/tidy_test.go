@@ -1,0 +1,53 @@
+package server
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+)
+
+const mib = 1 << 20
+
+// looks has a heap be looked at for so long, and collected when that is wanted, after
+// which it is as collect says. It returns when that was.
+func looks(t *tidying, h *heap, during time.Duration, collect func(h *heap)) (at []time.Duration) {
+	for now := time.Duration(0); now < during; now += tidyEvery {
+		if before := *h; t.wants(before) {
+			collect(h)
+			t.tidied(before, *h)
+			at = append(at, now)
+		}
+	}
+	return at
+}
+
+func TestGarbageThatWasInUseAtTheLastCollectionIsCollected(t *testing.T) {
+	tidy := &tidying{others: math.MaxUint64, fewest: math.MaxUint64}
+	h := &heap{objects: 10 * mib, free: mib}
+	clean := func(h *heap) { h.objects = h.buffers + 10*mib }
+	if at := looks(tidy, h, time.Minute, clean); at != nil {
+		t.Fatalf("a small heap was collected at %v", at)
+	}
+	h.objects, h.buffers = 210*mib, 200*mib
+	if at := looks(tidy, h, time.Minute, clean); at != nil {
+		t.Fatalf("buffers in use were collected at %v", at)
+	}
+	h.buffers = 0
+	if at := looks(tidy, h, time.Minute, clean); len(at) != 1 || at[0] > 2*time.Second {
+		t.Fatalf("garbage was collected at %v", at)
+	}
+}
+
+func TestWhatCannotBeGivenBackIsLeftAlone(t *testing.T) {
+	for name, h := range map[string]*heap{
+		"fragments": {objects: 10 * mib, free: 50 * mib},
+		"in use":    {objects: 100 * mib},
+	} {
+		tidy := &tidying{others: 10 * mib, fewest: 10 * mib}
+		at := looks(tidy, h, 10*time.Minute, func(*heap) {})
+		if len(at) > 14 || !slices.IsSorted(at) {
+			t.Errorf("%s: collected at %v", name, at)
+		}
+	}
+}

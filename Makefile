@@ -30,8 +30,8 @@ race: ## run the tests with the race detector (needs a C compiler)
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	@scripts/fuzz $(FUZZTIME) $(PKG)
 
-faults: ## every request with every reply, cut at every byte (some minutes)
-	RINGWAY_FAULTS=1 $(GO) test -timeout 2h -v -run 'TestEveryReceiverBearsEveryReply' ./server
+faults: ## every request with every reply cut at every byte, and random states (20 minutes)
+	RINGWAY_FAULTS=1 RINGWAY_LONG=1 $(GO) test -timeout 2h -v -run 'EveryReceiver|RandomStates' ./server
 
 bench: ## measure Ringway beside other proxies, under 10 minutes
 	$(GO) run ./cmd/ringway bench

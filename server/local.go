@@ -99,6 +99,7 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.endMonitor()
 	s.unsubscribeAll()
 	s.untrack()
+	s.silent, s.muting = false, s.skip > 0 // CLIENT REPLY OFF ends, its own reply included; SKIP has it
 	s.changed()
 	s.deauthenticate()
 	return append(dst, "+RESET\r\n"...)

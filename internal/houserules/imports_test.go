@@ -24,13 +24,14 @@ var arrows = map[string][]string{
 	"server":    {"pool", "pipeline", "command", "resp", "eventloop", "conf", "hashring"},
 	"topology":  {"pool", "conf", "resp"},
 
-	"internal/fakeredis": {"internal/redistest"},
-	"internal/hatest":    {"server", "topology", "pool", "conf", "internal/redistest"},
-	"internal/redistest": {},
+	"internal/fakeredis":  {"internal/redistest"},
+	"internal/faultyconn": {"internal/redistest"},
+	"internal/hatest":     {"server", "topology", "pool", "conf", "internal/redistest"},
+	"internal/redistest":  {},
 }
 
 // testOnly are packages that only tests import.
-var testOnly = []string{"internal/redistest", "internal/fakeredis", "internal/hatest"}
+var testOnly = []string{"internal/redistest", "internal/fakeredis", "internal/faultyconn", "internal/hatest"}
 
 // homes says in which packages each dependency earns its place, by the longest
 // prefix of its import path; the command may use them all, and tests whatever

@@ -2,13 +2,14 @@ package pool
 
 import (
 	"slices"
+	"time"
 
 	"ringway/hashring"
 )
 
 // In a Cluster the shards are its primaries, numbered as they were met: an index
-// is never given to another. A loop that meets -MOVED changes the pool's Map at
-// once; what the control plane finds out completes it.
+// is never given to another. A loop that meets -MOVED has the pool's Map changed;
+// what the control plane finds out completes it.
 
 // newCluster makes the seeds the first shards. The first one is asked for all
 // slots, and tells where they are.
@@ -16,6 +17,7 @@ func (p *Pool) newCluster() {
 	for _, s := range p.conf.Servers {
 		p.addShard("", s.Addr)
 	}
+	p.moves = map[int]uint16{}
 	p.swapSlots(new([hashring.Slots]uint16))
 }
 
@@ -35,6 +37,7 @@ func (p *Pool) addShard(id, addr string) *shard {
 func (p *Pool) SetCluster(primaries []ClusterShard) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	clear(p.moves) // they are older
 	slots := *p.m.Load().slots
 	listed := make([]bool, len(p.shards), len(p.shards)+len(primaries))
 	for _, c := range primaries {
@@ -168,15 +171,61 @@ func (l *Local) learn(r redirection) *localShard {
 		sh.told.primary = p.serverAt(r.addr, sh.index)
 		p.tellLoops(sh)
 	}
-	if r.kind == Moved && int(p.m.Load().slots[r.slot]) != sh.index {
-		slots := *p.m.Load().slots
-		slots[r.slot] = uint16(sh.index)
-		p.swapSlots(&slots)
-		p.followMap()
+	if r.kind == Moved {
+		p.noteMove(r.slot, sh.index)
 	}
 	p.mu.Unlock()
-	l.takeMap()
-	return l.shards[sh.index]
+	return l.shardAt(sh.index)
+}
+
+// noteMove has a slot belong to a shard from the next Map on. The caller holds
+// p.mu.
+//
+// A Map is 32 KiB, and each loop looks for what has changed in it, so a failover
+// that traffic meets first, of thousands of slots, must not make one for each. It
+// is made on a goroutine of its own, and not more often than every movesApart. Until then requests go where they went, are
+// told -MOVED too, and go on from there in their order.
+func (p *Pool) noteMove(slot, shard int) {
+	if int(p.m.Load().slots[slot]) == shard {
+		delete(p.moves, slot)
+		return
+	}
+	p.moves[slot] = uint16(shard)
+	if !p.moving {
+		p.moving = true
+		go p.installMoves()
+	}
+}
+
+// movesApart is the least time between two Maps that follow -MOVED.
+const movesApart = 5 * time.Millisecond
+
+// installMoves installs the next Map, and comes again while there are moves.
+func (p *Pool) installMoves() {
+	if p.installOnce() {
+		time.AfterFunc(movesApart, p.installMoves)
+	}
+}
+
+// installOnce makes and installs one Map. It reports false if there was nothing to
+// do.
+func (p *Pool) installOnce() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.moves) == 0 {
+		p.moving = false
+		return false
+	}
+	was := p.m.Load()
+	slots := *was.slots
+	for slot, shard := range p.moves {
+		slots[slot] = shard
+	}
+	clear(p.moves)
+	if p.swapSlots(&slots) != was {
+		p.followMap()
+	}
+	return true
 }
 
 // shardAt returns this loop's part of a shard that a Map names: the Map may be

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"runtime"
 	"testing"
 
 	"ringway/conf"
@@ -39,4 +40,41 @@ func TestALoopTakesAMapWithShardsItHasNotHeardOf(t *testing.T) {
 	l.Close()
 	loop.Stop()
 	loop.Run()
+}
+
+// Thousands of -MOVED, as a failover brings that traffic meets first, make a few
+// Maps, and all of them are followed.
+func TestManyMovedSlotsMakeFewMaps(t *testing.T) {
+	p := followingPool(t, conf.Cluster, "127.0.0.1:1")
+	l := runLocal(t, p)
+	const slots = 5000
+	var before, after runtime.MemStats
+	done := make(chan bool)
+	runtime.ReadMemStats(&before)
+	l.loop.Post(func() {
+		for slot := range slots {
+			if to := l.learn(redirection{kind: Moved, slot: slot, addr: "127.0.0.1:2"}); to.index != 1 {
+				t.Errorf("slot %d is of shard %d", slot, to.index)
+			}
+		}
+		close(done)
+	})
+	<-done
+	eventually(t, func() bool {
+		for slot := range slots {
+			if p.Map().ShardAt(slot) != 1 {
+				return false
+			}
+		}
+		return p.Map().ShardAt(slots) == 0
+	})
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > slots*(32<<10)/4 {
+		t.Errorf("%d MiB were allocated", got>>20)
+	}
+	eventually(t, func() bool {
+		follows := make(chan bool)
+		l.loop.Post(func() { follows <- l.Map() == p.Map() })
+		return <-follows
+	})
 }

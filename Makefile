@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 # With every tool there, a test that would skip for want of one fails; CI takes no less.
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
-.PHONY: help build test race fuzz faults bench ha check conformance deps
+.PHONY: help build test race fuzz faults soak bench ha check conformance deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ fuzz: ## run every fuzz target for FUZZTIME (30s) each
 faults: ## every request with every reply cut at every byte, and random states (20 minutes)
 	RINGWAY_FAULTS=1 RINGWAY_LONG=1 $(GO) test -timeout 2h -v -run 'EveryReceiver|RandomStates' ./server
 
+soak: ## all kinds of load and faults at once for SOAKTIME (10m), with the race detector
+	@$(tools); RINGWAY_SOAK=$(or $(SOAKTIME),10m) CGO_ENABLED=1 $(GO) test -race -timeout 3h -v -run TestSoak ./internal/hatest
+
 bench: ## measure Ringway beside other proxies, under 10 minutes
 	$(GO) run ./cmd/ringway bench
 
@@ -42,6 +45,7 @@ ha: ## run the long tests of high availability, each load for HATIME (1m)
 check: ## all that must hold before a commit: format, vet, staticcheck, go.mod, tests
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on: $$files"; exit 1; }
 	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory test

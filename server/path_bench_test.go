@@ -149,9 +149,12 @@ func (p *path) run(depth int, request func() []string, reply string) {
 // sessions returns sessions whose clients neither send nor read.
 func (p *path) sessions(local *pool.Local) (sessions []*session) {
 	for i := range pathClients {
-		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 		if err != nil {
 			panic(err)
+		}
+		for _, fd := range fds {
+			syscall.SetNonblock(fd, true)
 		}
 		p.b.Cleanup(func() { syscall.Close(fds[1]) })
 		s := newSession(p.w, local, &clientInfo{id: uint64(i)})

@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 
 	"internal/fakeredis":  {"internal/redistest"},
 	"internal/faultyconn": {"internal/redistest"},
-	"internal/hatest":     {"server", "topology", "pool", "conf", "internal/redistest"},
+	"internal/hatest":     {"server", "topology", "pool", "conf", "internal/redistest", "internal/faultyconn"},
 	"internal/redistest":  {},
 }
 

@@ -39,9 +39,12 @@ type Conn struct {
 	in     []byte // bytes the handler left, from inOff; nil when there are none
 	inOff  int
 	out    []byte // bytes to write, from outOff; nil when there are none
-	outOff int
-	outCap int // size of the last output buffer, to start the next one with
-	wrote  uint64
+	outOff int    // in the first of before, if there are any
+	outCap int    // size of the last output buffer, to start the next one with
+
+	before     [][]byte // blocks of output before out, which is not nil then
+	beforeSize int      // bytes of them
+	wrote      uint64
 
 	handing   bool     // the handler is looking at in
 	dirty     bool     // in loop.dirty or loop.last
@@ -116,8 +119,8 @@ func (c *Conn) releaseBuffers() {
 	} else {
 		c.loop.bufs.put(c.in)
 	}
-	c.loop.bufs.put(c.out)
-	c.in, c.inOff, c.out, c.outOff = nil, 0, nil, 0
+	c.in, c.inOff = nil, 0
+	c.dropOut()
 }
 
 // Answers tells that the peer answers what is written to it: its output is
@@ -172,7 +175,7 @@ func (c *Conn) Peer() netip.Addr {
 }
 
 // Waiting is how many bytes wait to be written.
-func (c *Conn) Waiting() int { return len(c.out) - c.outOff }
+func (c *Conn) Waiting() int { return c.beforeSize + len(c.out) - c.outOff }
 
 // Written is how many bytes the kernel has taken so far.
 func (c *Conn) Written() uint64 { return c.wrote }
@@ -185,10 +188,15 @@ func (c *Conn) Unread() int { return len(c.in) - c.inOff }
 
 // Append copies b to the output, which is written at the end of the turn.
 func (c *Conn) Append(b []byte) {
-	if len(b) > cap(c.out)-len(c.out) {
+	switch {
+	case len(b) <= cap(c.out)-len(c.out):
+		c.out = append(c.out, b...)
+	case len(c.out)+len(b) > blockSize:
+		c.appendBlocks(b)
+	default:
 		c.growOut(len(b))
+		c.out = append(c.out, b...)
 	}
-	c.out = append(c.out, b...)
 	if !c.dirty {
 		c.markDirty()
 	}
@@ -198,7 +206,13 @@ func (c *Conn) Append(b []byte) {
 // the caller to append to and hand back with Commit before anything else is
 // done with the connection.
 func (c *Conn) Reserve(n int) []byte {
-	if n > cap(c.out)-len(c.out) {
+	switch {
+	case n <= cap(c.out)-len(c.out):
+	case len(c.out)+n > blockSize:
+		c.noteFull(n)
+		c.pushOut()
+		c.out = c.loop.bufs.get(max(n, blockSize))
+	default:
 		c.growOut(n)
 	}
 	return c.out
@@ -233,16 +247,14 @@ func (c *Conn) growOut(n int) {
 		c.out = c.loop.bufs.get(max(n, c.outCap))
 		return
 	}
-	if c.outOff > 0 && c.outOff >= len(c.out)/2 {
+	if len(c.before) == 0 && c.outOff > 0 && c.outOff >= len(c.out)/2 {
 		c.out = c.out[:copy(c.out, c.out[c.outOff:])]
 		c.outOff = 0
 		if n <= cap(c.out)-len(c.out) {
 			return
 		}
 	}
-	if c.answers && c.Waiting()+n > fullOutput {
-		c.loop.full = append(c.loop.full, c)
-	}
+	c.noteFull(n)
 	c.out = c.loop.bufs.grow(c.out, n)
 }
 
@@ -282,6 +294,9 @@ func (c *Conn) Write(b []byte) {
 func (c *Conn) TakeUnwritten() []byte {
 	if c.out == nil {
 		return nil
+	}
+	if len(c.before) > 0 {
+		return c.takeBlocks()
 	}
 	out := c.out[:copy(c.out, c.out[c.outOff:])]
 	c.out, c.outOff = nil, 0
@@ -464,7 +479,7 @@ func (c *Conn) resumeWriting() {
 
 // writeOut tells whether all output was written.
 func (c *Conn) writeOut() bool {
-	n, err := write(c.fd, c.out[c.outOff:])
+	n, err := c.writeSome()
 	if err != nil && !transient(err) {
 		c.fail(err)
 		return false
@@ -476,7 +491,10 @@ func (c *Conn) writeOut() bool {
 func (c *Conn) noteWritten(n int) bool {
 	c.outOff += n
 	c.wrote += uint64(n)
-	if c.outOff < len(c.out) {
+	if len(c.before) > 0 {
+		c.took()
+	}
+	if c.Waiting() > 0 {
 		if !c.stalled {
 			c.stalled = true
 			c.arm()

@@ -20,6 +20,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -54,6 +55,7 @@ type Loop struct {
 	deferred []Deferred
 	timers   timerHeap
 	bufs     buffers
+	vectors  []syscall.Iovec // scratch of writeBlocks
 	together together
 	turns    progress
 	busyFrom int64 // start of the window that Busy reports on
@@ -85,7 +87,7 @@ type Deferred interface {
 // New returns a loop that has not started. The caller must Run it, which also
 // releases its descriptors.
 func New() (*Loop, error) {
-	l := &Loop{readBuf: make([]byte, readBufferSize)}
+	l := &Loop{readBuf: make([]byte, readBufferSize), vectors: make([]syscall.Iovec, 0, maxBlocks)}
 	if err := l.poll.open(); err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (c *Conn) CloseWritten() {
 		return
 	}
 	if c.Waiting() > 0 && !c.stalled {
-		write(c.fd, c.out[c.outOff:])
+		c.writeSome()
 	}
 	var scrap [4 << 10]byte
 	for range maxScraps {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // interest is what a connection waits for.
@@ -143,3 +144,19 @@ func read(fd int, b []byte) (int, error)  { return syscall.Read(fd, b) }
 func write(fd int, b []byte) (int, error) { return syscall.Write(fd, b) }
 
 func closeFD(fd int) { syscall.Close(fd) }
+
+// writev writes one buffer after the other.
+func writev(fd int, iov []syscall.Iovec) (n int, err error) {
+	for _, v := range iov {
+		size := int(v.Len)
+		m, err := write(fd, unsafe.Slice(v.Base, size))
+		if err != nil && n == 0 {
+			return m, err
+		}
+		n += max(m, 0)
+		if m < size {
+			break
+		}
+	}
+	return n, nil
+}

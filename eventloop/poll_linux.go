@@ -159,4 +159,12 @@ func write(fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
+func writev(fd int, iov []syscall.Iovec) (int, error) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(iov))), uintptr(len(iov)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
 func closeFD(fd int) { syscall.Close(fd) }

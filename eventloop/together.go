@@ -212,7 +212,7 @@ func (t *together) write(conns []*Conn) {
 	wrote := conns[:0]
 	for _, c := range conns {
 		if c != nil && c.toBeWritten() {
-			t.uring.write(c.fd, c.out[c.outOff:])
+			t.uring.write(c.fd, c.first())
 			wrote = append(wrote, c)
 		}
 	}

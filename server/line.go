@@ -3,6 +3,7 @@ package server
 import (
 	"math/bits"
 
+	"ringway/eventloop"
 	"ringway/pipeline"
 )
 
@@ -35,8 +36,8 @@ const (
 
 // farReply is a large reply that came before its turn.
 type farReply struct {
-	buf  []byte // lent by the loop
-	done bool
+	bytes eventloop.Chain
+	done  bool
 }
 
 // keptPlaces is the largest ring of places that a session without requests
@@ -201,7 +202,7 @@ func (s *session) keep(number uint32, b []byte, last bool) {
 	if pl.blind {
 		size := len(b)
 		if pl.far != nil {
-			size += len(pl.far.buf)
+			size += pl.far.bytes.Len()
 		}
 		s.measure(pl, size, last)
 	}
@@ -219,12 +220,9 @@ func (s *session) keep(number uint32, b []byte, last bool) {
 		return
 	}
 	if pl.state == waiting {
-		pl.state, pl.far = apart, &farReply{buf: s.w.loop.Buffer(2 * len(b))}
+		pl.state, pl.far = apart, &farReply{}
 	}
-	if len(b) > cap(pl.far.buf)-len(pl.far.buf) {
-		pl.far.buf = s.w.loop.Grow(pl.far.buf, len(b))
-	}
-	pl.far.buf = append(pl.far.buf, b...)
+	s.w.loop.Append(&pl.far.bytes, b)
 	pl.far.done = last
 	s.far += len(b)
 	s.checkOutput()
@@ -258,7 +256,7 @@ func (s *session) growEarly(n int) {
 func (s *session) dropEarly() {
 	for number := s.head; number != s.tail; number++ {
 		if pl := s.place(number); pl.far != nil {
-			s.w.loop.Release(pl.far.buf)
+			s.w.loop.Drop(&pl.far.bytes)
 		}
 	}
 	s.w.loop.Release(s.early)
@@ -274,15 +272,14 @@ func (s *session) advance() {
 			s.conn.Append(s.early[pl.off:][:pl.size])
 			s.earlyLive -= int(pl.size)
 		case apart:
-			s.conn.Write(pl.far.buf)
-			s.far -= len(pl.far.buf)
-			s.w.loop.Release(pl.far.buf)
+			far, size := pl.far, pl.far.bytes.Len()
+			pl.far = nil
+			s.far -= size
+			s.conn.WriteChain(&far.bytes)
 			if !s.conn.Open() {
 				return
 			}
-			done, size := pl.far.done, len(pl.far.buf)
-			pl.far = nil
-			if !done {
+			if !far.done {
 				s.blind.part = size
 				pl.state = passing
 				s.checkOutput()
@@ -353,8 +350,8 @@ func (s *session) Fail(number uint32, f *pipeline.Failure, request []byte) {
 		s.close()
 		return
 	case pl.state == apart:
-		s.far -= len(pl.far.buf)
-		s.w.loop.Release(pl.far.buf)
+		s.far -= pl.far.bytes.Len()
+		s.w.loop.Drop(&pl.far.bytes)
 		*pl = place{muted: pl.muted, blind: pl.blind}
 	}
 	if request != nil && s.resend(number, f, request) {

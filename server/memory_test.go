@@ -26,7 +26,7 @@ func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
 	server.Do("SET", "k6", strings.Repeat("v", 6<<20))
 	server.Do("SET", "k16", strings.Repeat("v", 16<<20))
 	cfg := config(t, server.Addr())
-	cfg.Proxy.MaxMemory, cfg.Proxy.Threads = 46<<20, 2
+	cfg.Proxy.MaxMemory, cfg.Proxy.Threads = 20<<20, 2
 	p := serve(t, cfg)
 	c := p.dial()
 	medium := p.unread(encode("GET", "k6"))

@@ -1,0 +1,187 @@
+package eventloop
+
+import "syscall"
+
+// blockSize is the size of the blocks that much output is in. A buffer that grew with
+// it would be copied again and again, and be there twice while it is.
+const blockSize = 64 << 10
+
+// Chain is bytes that may become many, in blocks lent by a loop. The zero value holds
+// none. It belongs to the loop's goroutine.
+type Chain struct {
+	blocks [][]byte // oldest first
+	size   int      // bytes in them
+}
+
+// Len is how many bytes there are.
+func (ch *Chain) Len() int { return ch.size }
+
+// Append copies b to the end of ch, in blocks that l lends.
+func (l *Loop) Append(ch *Chain, b []byte) {
+	ch.size += len(b)
+	if last := len(ch.blocks) - 1; last >= 0 {
+		block := ch.blocks[last]
+		n := min(len(b), cap(block)-len(block))
+		ch.blocks[last] = append(block, b[:n]...)
+		b = b[n:]
+	}
+	for len(b) > 0 {
+		size := blockSize
+		if len(ch.blocks) == 0 {
+			size = min(len(b), blockSize)
+		}
+		n := min(len(b), blockSize)
+		ch.blocks = append(ch.blocks, append(l.bufs.get(size), b[:n]...))
+		b = b[n:]
+	}
+}
+
+// Drop gives the blocks of ch back, which is empty then.
+func (l *Loop) Drop(ch *Chain) {
+	for _, block := range ch.blocks {
+		l.bufs.put(block)
+	}
+	*ch = Chain{}
+}
+
+// WriteChain is Write for the bytes of ch, which are not copied: the connection takes
+// its blocks, and ch is empty then.
+func (c *Conn) WriteChain(ch *Chain) {
+	if ch.size == 0 || c.fd < 0 {
+		c.loop.Drop(ch)
+		return
+	}
+	c.pushOut()
+	last := len(ch.blocks) - 1
+	for _, block := range ch.blocks[:last] {
+		c.before = append(c.before, block)
+		c.beforeSize += len(block)
+	}
+	c.out = ch.blocks[last]
+	*ch = Chain{}
+	if c.stalled || c.Waiting() < directWrite {
+		if !c.dirty {
+			c.markDirty()
+		}
+		return
+	}
+	c.writeOut()
+}
+
+// pushOut puts the block that was written to last behind those before it.
+func (c *Conn) pushOut() {
+	if len(c.out) == c.outOff && len(c.before) == 0 { // nothing waits
+		c.loop.bufs.put(c.out)
+		c.out, c.outOff = nil, 0
+		return
+	}
+	if len(c.out) > 0 {
+		c.before = append(c.before, c.out)
+		c.beforeSize += len(c.out)
+	} else {
+		c.loop.bufs.put(c.out)
+	}
+	c.out = nil
+}
+
+// appendBlocks appends b to output that is too much for one block.
+func (c *Conn) appendBlocks(b []byte) {
+	c.noteFull(len(b))
+	for len(b) > 0 {
+		n := min(len(b), cap(c.out)-len(c.out))
+		if n == 0 {
+			c.pushOut()
+			c.out = c.loop.bufs.get(blockSize)
+			continue
+		}
+		c.out = append(c.out, b[:n]...)
+		b = b[n:]
+	}
+}
+
+// noteFull has a connection that is answered be written soon if there will be enough
+// for that with n more bytes.
+func (c *Conn) noteFull(n int) {
+	if c.answers && c.Waiting()+n > fullOutput {
+		c.loop.full = append(c.loop.full, c)
+	}
+}
+
+// first is the oldest block of the output, from the first byte that waits.
+func (c *Conn) first() []byte {
+	if len(c.before) > 0 {
+		return c.before[0][c.outOff:]
+	}
+	return c.out[c.outOff:]
+}
+
+// writeSome writes what the kernel takes of the output in one system call.
+func (c *Conn) writeSome() (n int, err error) {
+	if len(c.before) > 0 {
+		return c.writeBlocks()
+	}
+	return write(c.fd, c.out[c.outOff:])
+}
+
+// maxBlocks is how many blocks are written in one system call: about what a socket
+// takes at once.
+const maxBlocks = 64
+
+// writeBlocks writes what the kernel takes of the first blocks.
+func (c *Conn) writeBlocks() (n int, err error) {
+	iov := c.loop.vectors[:0]
+	add := func(b []byte) {
+		if len(b) > 0 && len(iov) < maxBlocks {
+			v := syscall.Iovec{Base: &b[0]}
+			v.SetLen(len(b))
+			iov = append(iov, v)
+		}
+	}
+	add(c.first())
+	for _, block := range c.before[1:min(len(c.before), maxBlocks)] {
+		add(block)
+	}
+	add(c.out)
+	n, err = writev(c.fd, iov)
+	clear(iov)
+	return n, err
+}
+
+// took gives back the blocks of which all was written.
+func (c *Conn) took() {
+	for len(c.before) > 0 && c.outOff >= len(c.before[0]) {
+		block := c.before[0]
+		c.before[0] = nil
+		c.before = c.before[1:]
+		c.outOff -= len(block)
+		c.beforeSize -= len(block)
+		c.loop.bufs.put(block)
+	}
+	if len(c.before) == 0 {
+		c.before = nil
+	}
+}
+
+// takeBlocks returns all that waits in one buffer.
+func (c *Conn) takeBlocks() []byte {
+	all := c.loop.bufs.get(c.Waiting())
+	off := c.outOff
+	for _, block := range c.before {
+		all = append(all, block[off:]...)
+		off = 0
+		c.loop.bufs.put(block)
+	}
+	all = append(all, c.out...)
+	c.loop.bufs.put(c.out)
+	c.out, c.outOff, c.before, c.beforeSize = nil, 0, nil, 0
+	return all
+}
+
+// dropOut gives the output up.
+func (c *Conn) dropOut() {
+	for _, block := range c.before {
+		c.loop.bufs.put(block)
+	}
+	c.loop.bufs.put(c.out)
+	c.out, c.outOff, c.before, c.beforeSize = nil, 0, nil, 0
+}

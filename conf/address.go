@@ -19,7 +19,8 @@ var (
 )
 
 // parseListen reads the value of `listen`: "host:port" split at the last
-// colon, with or without brackets around an IPv6 address, or an absolute path,
+// colon, with or without brackets around an IPv6 address, "*:port" for all
+// addresses of IPv4 and IPv6, or an absolute path,
 // perhaps with permissions in octal. Port 0 lets the system choose one.
 func parseListen(s string) (Listen, error) {
 	if strings.HasPrefix(s, "/") {
@@ -29,11 +30,14 @@ func parseListen(s string) (Listen, error) {
 	if colon < 0 || strings.ContainsAny(s, " \t") {
 		return Listen{}, errListenForm
 	}
-	host, err := parseHost(s[:colon])
+	host, err := "", error(nil)
+	if s[:colon] != "*" {
+		host, err = parseHost(s[:colon])
+	}
+	if port := s[colon+1:]; colon == 0 {
+		return Listen{}, fmt.Errorf("want a host; %q listens on all addresses, %q on those of IPv4, %q on this machine only", "*:"+port, "0.0.0.0:"+port, "127.0.0.1:"+port)
+	}
 	if err != nil {
-		if host, port := s[:colon], s[colon+1:]; host == "" || host == "*" {
-			return Listen{}, fmt.Errorf("want a host; %q listens on all addresses, %q on this machine only", "0.0.0.0:"+port, "127.0.0.1:"+port)
-		}
 		return Listen{}, err
 	}
 	port, err := parsePort(s[colon+1:], 0)

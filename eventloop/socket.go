@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -72,19 +73,22 @@ type Listener struct {
 	net.Listener
 	file *os.File // a second descriptor: net hands out no accepted socket that it does not watch itself
 	raw  syscall.RawConn
+	path string      // of a unix socket
+	made os.FileInfo // what it was when it was made
 
 	closed atomic.Bool
 }
 
 // Listen opens a listening socket. Network is "tcp" or "unix"; backlog is that
-// of listen(2); reusePort sets SO_REUSEPORT.
+// of listen(2); reusePort sets SO_REUSEPORT. An IPv4 address, 0.0.0.0 too, is listened
+// on for IPv4 alone, and an IPv6 address, :: too, for IPv6; without a host it is both.
 func Listen(network, addr string, backlog int, reusePort bool) (*Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false) // its sockets cost more
 	if reusePort {
 		lc.Control = setReusePort
 	}
-	ln, err := lc.Listen(context.Background(), network, addr)
+	ln, err := lc.Listen(context.Background(), familyOf(network, addr), addr)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +97,24 @@ func Listen(network, addr string, backlog int, reusePort bool) (*Listener, error
 		ln.Close()
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
+	if unix, ok := ln.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(false) // it may be another's by then
+		l.path = addr
+		l.made, _ = os.Lstat(addr)
+	}
 	return l, nil
+}
+
+// familyOf narrows "tcp" to the family of an address that is no name.
+func familyOf(network, addr string) string {
+	ap, err := netip.ParseAddrPort(addr)
+	switch {
+	case network != "tcp" || err != nil:
+		return network
+	case ap.Addr().Is4():
+		return "tcp4"
+	}
+	return "tcp6"
 }
 
 func (l *Listener) open(backlog int) error {
@@ -134,9 +155,14 @@ func (l *Listener) KeepAlive(idle time.Duration) error {
 // keepAliveProbes is how many questions without an answer mean that a peer is gone.
 const keepAliveProbes = 3
 
-// Close stops listening and ends AcceptFD.
+// Close stops listening, removes the file of a unix socket, and ends AcceptFD.
 func (l *Listener) Close() error {
-	l.closed.Store(true)
+	if l.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	if now, err := os.Lstat(l.path); err == nil && l.made != nil && os.SameFile(l.made, now) {
+		os.Remove(l.path)
+	}
 	l.file.Close()
 	return l.Listener.Close()
 }

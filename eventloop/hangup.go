@@ -38,14 +38,20 @@ func (c *Conn) CloseWritten() {
 	if c.Waiting() > 0 && !c.stalled {
 		c.writeSome()
 	}
-	var scrap [4 << 10]byte
-	for range maxScraps {
-		if n, err := read(c.fd, scrap[:]); n <= 0 || err != nil {
-			break
-		}
+	if !c.eof {
+		c.dropInput()
 	}
 	c.Close()
 }
 
-// maxScraps bounds how often CloseWritten reads: a peer may send without end.
+func (c *Conn) dropInput() {
+	var scrap [4 << 10]byte
+	for range maxScraps {
+		if n, err := read(c.fd, scrap[:]); n <= 0 || err != nil {
+			return
+		}
+	}
+}
+
+// maxScraps bounds how often dropInput reads: a peer may send without end.
 const maxScraps = 64

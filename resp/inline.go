@@ -21,6 +21,9 @@ func (p *RequestParser) line(b []byte, st *RequestState, lim *Limits) (int, erro
 	end := from + i
 	*st = RequestState{}
 	words := bytes.TrimSuffix(b[:end], []byte{'\r'})
+	if isPROXY(words) {
+		return 0, ErrPROXY
+	}
 	// Redis stops reading such a connection, for good. A word with a NUL in it
 	// is possible in quotes, as \x00.
 	if bytes.IndexByte(words, 0) >= 0 {
@@ -151,6 +154,12 @@ func isAttack(name []byte) bool {
 
 func isPostOrHost(name []byte) bool {
 	return equalFold(name, "post") || equalFold(name, "host:")
+}
+
+// isPROXY reports whether a line is a PROXY protocol header: that of version 1, or the
+// third line of version 2's, "\r\n\r\n\x00\r\nQUIT\n", whose first two are empty.
+func isPROXY(line []byte) bool {
+	return len(line) == 1 && line[0] == 0 || bytes.HasPrefix(line, []byte("PROXY TCP")) || bytes.HasPrefix(line, []byte("PROXY UNKNOWN"))
 }
 
 // isHTTP reports whether an inline request is a line such as "GET / HTTP/1.1".

@@ -198,6 +198,10 @@ func TestOtherProtocolsAreRefusedWithoutExecuting(t *testing.T) {
 		{"Host: localhost:6379\r\n", ErrHTTP},
 		{"*2\r\n$5\r\nhOST:\r\n$1\r\nx\r\n", ErrHTTP},
 		{"GET / HTTP/1.1\r\n", ErrHTTP},
+		{"PROXY TCP4 10.0.0.1 10.0.0.2 4711 6379\r\n", ErrPROXY},
+		{"PROXY TCP6 ::1 ::1 4711 6379\r\n", ErrPROXY},
+		{"PROXY UNKNOWN\r\n", ErrPROXY},
+		{"\x00\r\nQUIT\n!", ErrPROXY}, // behind two empty lines
 		{"get /a b HTTP/1.0\n", ErrHTTP},
 		{"PUT /x HTTP/1.1\r\n", ErrHTTP},
 		{"HEAD /x HTTP/1.1\r\n", ErrHTTP},

@@ -36,3 +36,28 @@ func TestSessionsMoveBetweenLoopsUnderLoad(t *testing.T) {
 		})
 	}
 }
+
+// A session stays where it is inside MULTI: what it has queued is noted there.
+func TestSessionDoesNotMoveInsideMULTI(t *testing.T) {
+	cfg := config(t, addrs(redistest.StartN(t, 2))...)
+	cfg.Proxy.Threads = 2
+	p := serve(t, cfg)
+	c, other := p.dial(), p.dial()
+	for i := range rounds(10) {
+		eval := encode("EVAL", fmt.Sprint("return ", i), "1", "k")
+		other.Do("PING")
+		c.Send(encode("MULTI") + eval)
+		c.expect("+OK\r\n", "+QUEUED\r\n")
+		target := (i + 1) % 2
+		p.server.Herd(target)
+		eventually(t, "the other has moved", func() bool { return p.server.Sessions()[target] >= 1 })
+		other.Send(encode("MULTI") + eval + encode("EXEC"))
+		other.expect("+OK\r\n", "+QUEUED\r\n", fmt.Sprintf("*1\r\n:%d\r\n", i))
+		if n := p.server.Sessions()[target]; n != 1 {
+			t.Fatalf("%d sessions have moved, want one", n)
+		}
+		c.Send(encode("EXEC"))
+		c.expect(fmt.Sprintf("*1\r\n:%d\r\n", i))
+		eventually(t, "both have moved", func() bool { return p.server.Sessions()[target] == 2 })
+	}
+}

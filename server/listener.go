@@ -2,15 +2,18 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/pool"
+	"ringway/resp"
 )
 
 // listener accepts the clients of one pool, on a goroutine of its own, and
@@ -48,7 +51,9 @@ func listen(srv *Server, p *pool.Pool) (*listener, error) {
 	return &listener{Listener: ln, srv: srv, pool: p}, nil
 }
 
-// removeStale removes the socket file of a process that is gone.
+// removeStale removes the socket file of a process that is gone. Only a refused
+// connection shows that: one that can't be made for want of room or rights is refused
+// by somebody.
 func removeStale(path string) error {
 	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
 		return nil // nothing there, or something that listen(2) will complain about
@@ -58,7 +63,27 @@ func removeStale(path string) error {
 		conn.Close()
 		return errors.New("listen unix " + path + ": another process is listening on this socket")
 	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("listen unix %s: another process may be listening on this socket; remove it if not: %w", path, err)
+	}
 	return os.Remove(path)
+}
+
+// hint logs, once for each pool, what to set when clients speak something else than
+// Redis's protocol because somebody has set it so. Any goroutine may call it.
+func (srv *Server) hint(pool string, err error) {
+	var message string
+	switch err {
+	case resp.ErrPROXY:
+		message = "clients closed: what is in front speaks the PROXY protocol, which is not understood here; turn it off there (send-proxy, send-proxy-v2, proxy_protocol)"
+	case resp.ErrTLS:
+		message = "clients closed: they speak TLS, which is not understood here; have them speak plain text, or end TLS in front"
+	default:
+		return
+	}
+	if _, told := srv.hinted.LoadOrStore(pool+" "+err.Error(), true); !told {
+		srv.log.Warn(message, "pool", pool)
+	}
 }
 
 // After a failed accept(2), such as for want of descriptors, the listener

@@ -42,9 +42,10 @@ type Server struct {
 	seatless   atomic.Int64 // clients at their end that clients does not count
 	nextID     atomic.Uint64
 
+	hinted         sync.Map // pools and errors of which it was logged what to set
 	refusedMerging sync.Map // pools and servers of which it was logged that SETs are not merged
 
-	idleWorkers chan struct{} // draining: one for each worker that has no session left; never closed
+	idleWorkers chan struct{} // draining: one from each worker when it has no session left; never closed
 	accepting   sync.WaitGroup
 	loops       sync.WaitGroup
 }
@@ -187,12 +188,4 @@ func (srv *Server) drain() error {
 		}
 	}
 	return nil
-}
-
-// drained is called by a worker that has no session left.
-func (srv *Server) drained() {
-	select {
-	case srv.idleWorkers <- struct{}{}:
-	default: // it had none before, and has lost one more that came late
-	}
 }

@@ -176,7 +176,8 @@ func (s *session) waiting() int { return s.conn.Waiting() + s.earlyLive + s.far 
 // still answered; then the connection is closed.
 func (s *session) refuse(err error) {
 	s.closing = true
-	if perr := (*resp.ProtocolError)(nil); errors.As(err, &perr) && err != resp.ErrHTTP {
+	s.w.server.hint(s.local.Conf().Name, err)
+	if perr := (*resp.ProtocolError)(nil); errors.As(err, &perr) {
 		s.reply(resp.AppendError(s.w.scratch[:0], "ERR "+perr.Error()))
 	}
 	s.settle()
@@ -342,7 +343,7 @@ func (s *session) RunDeferred() {
 	}
 	switch {
 	case s.closing && s.conn.Waiting() == 0:
-		s.close()
+		s.closeWritten()
 	case s.closing:
 		s.settleAfterWrite()
 	case s.moving != nil && s.conn.Waiting() > 0:
@@ -406,5 +407,5 @@ func (s *session) gone() {
 // quiet tells whether nothing of the session is under way.
 func (s *session) quiet() bool {
 	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.leaving == nil && !s.closing && s.parse.Need() == 0 &&
-		s.pin == nil && s.sub == nil && s.tracking == nil && s.targets == 0 && s.awaited == 0
+		s.pin == nil && s.tx == nil && s.sub == nil && s.tracking == nil && s.targets == 0 && s.awaited == 0
 }

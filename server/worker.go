@@ -53,6 +53,8 @@ type worker struct {
 	ticks     int
 	busyTicks int // in a row, so far, in which the loop was too busy
 	draining  bool
+	drained   bool
+	unblocked map[*session]int64 // draining: since when servers are asked to unblock sessions
 }
 
 const (
@@ -142,9 +144,7 @@ func (w *worker) remove(s *session) {
 	} else {
 		w.server.left(s.local.Conf().Name)
 	}
-	if w.draining && len(w.sessions) == 0 {
-		w.server.drained()
-	}
+	w.checkDrained()
 }
 
 // sessionsOf returns the worker's sessions of a pool.
@@ -163,6 +163,9 @@ func (w *worker) onTick() {
 	w.row = row{}
 	w.closeIdle()
 	w.dismiss()
+	if w.draining {
+		w.endWaits()
+	}
 	w.calm()
 	w.balance()
 	if w.ticks%weighTicks == 0 {
@@ -188,19 +191,5 @@ func (w *worker) closeIdle() {
 		if s := w.sessions[i]; s.lastActive < oldest && s.head == s.tail && s.sub == nil {
 			s.close()
 		}
-	}
-}
-
-// drain closes the sessions as soon as they have no request under way, and
-// takes no further requests.
-func (w *worker) drain() {
-	w.draining = true
-	for i := len(w.sessions) - 1; i >= 0; i-- {
-		s := w.sessions[i]
-		s.closing = true
-		s.settle()
-	}
-	if len(w.sessions) == 0 {
-		w.server.drained()
 	}
 }

@@ -89,6 +89,7 @@ type nobody struct{}
 
 func (nobody) Reply(uint32, []byte, bool)             {}
 func (nobody) Fail(uint32, *pipeline.Failure, []byte) {}
+func (nobody) Abandon()                               {}
 
 // cutWait answers the only request under way, and closes the client.
 func (s *session) cutWait(reply []byte) {

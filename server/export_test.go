@@ -106,3 +106,18 @@ func (srv *Server) Held() int { return int(srv.memory.held.Load()) }
 
 // ClosedForMemory is how many clients were closed at max_memory.
 func (srv *Server) ClosedForMemory() int { return int(srv.memory.closed.Load()) }
+
+// Stall has no loop run for a while, as if the process had been stopped. It returns when
+// all of them stand.
+func (srv *Server) Stall(until <-chan struct{}) {
+	standing := make(chan struct{})
+	for _, w := range srv.workers {
+		w.loop.Post(func() {
+			standing <- struct{}{}
+			<-until
+		})
+	}
+	for range srv.workers {
+		<-standing
+	}
+}

@@ -70,6 +70,7 @@ type session struct {
 
 	blocked  bool     // requests wait in the connection's buffer until there is room
 	awaited  int      // calls of ConnReady that are to come
+	queued   *inQueue // who waits for them; nil if nothing ever did
 	settling bool     // RunDeferred will be called
 	closing  bool     // no further request is read; close when all is answered
 	eof      bool     // the client will send no more, and all was read
@@ -295,14 +296,23 @@ func (s *session) settle() {
 // await has the session go on when a server connection has room. Until then it
 // can't move to another loop, since it is this one that tells it.
 func (s *session) await(conn *pipeline.Conn) {
-	conn.Wait(s)
+	if s.queued == nil {
+		s.queued = &inQueue{s}
+	}
+	conn.Wait(s.queued)
 	s.awaited++
 }
 
+// inQueue waits for a server connection in its session's place: a server that hangs
+// keeps who waits for it, and need not keep the sessions of clients that are gone.
+type inQueue struct{ s *session }
+
 // ConnReady is pipeline.Waiter's.
-func (s *session) ConnReady() {
-	s.awaited--
-	s.settle()
+func (q *inQueue) ConnReady() {
+	if s := q.s; s != nil {
+		s.awaited--
+		s.settle()
+	}
 }
 
 // RunDeferred is eventloop.Deferred's: it goes on with what could not be done
@@ -397,6 +407,9 @@ func (s *session) gone() {
 	s.unsubscribeAll()
 	s.untrack()
 	delete(s.unrest().waiting, s)
+	if s.queued != nil {
+		s.queued.s = nil
+	}
 	s.become(nil)
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()

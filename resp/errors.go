@@ -25,7 +25,7 @@ var ErrHTTP = errors.New("HTTP request on a Redis port")
 // ErrPROXY is returned for the first line of the PROXY protocol (HAProxy's send-proxy),
 // version 1 or 2. The connection is to be closed without an answer: what stands
 // behind whoever sent that line would take it for the reply to its first request.
-var ErrPROXY = errors.New("resp: PROXY protocol on a Redis port")
+var ErrPROXY = errors.New("PROXY protocol on a Redis port")
 
 // ErrTLS is the *ProtocolError for a client that opens a TLS handshake where
 // plain text is spoken.

@@ -139,6 +139,11 @@ client_subscriptions = 23
 gather_limit = "22KiB"
 client_output = "11mb"
 client_output_limit = "12GiB"
+pubsub_output_limit = "24mb"
+pubsub_output_soft_limit = "25mb"
+pubsub_output_soft_time = "26s"
+subscriber_connections = 27
+on_lost_subscription = "close"
 server_queue = 13
 server_queue_bytes = "14336b"
 server_reply_bytes = "15KB"
@@ -180,6 +185,7 @@ servers = ["localhost:6379"]
 			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainTimeout: 2 * time.Minute,
 			MaxMemory: 6 << 30, MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
+			PubSubOutputLimit: 24 << 20, PubSubOutputSoft: 25 << 20, PubSubOutputTime: 26 * time.Second, SubscriberConnections: 27, OnLostSubscription: "close",
 			ServerQueue: 13, ServerQueueBytes: 14 << 10, ServerReplyBytes: 15 << 10,
 		},
 		Pools: []Pool{{

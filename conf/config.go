@@ -48,6 +48,12 @@ type Proxy struct {
 	ServerQueue         int   // requests awaiting replies on one connection to a server; at the bound its clients are not read; default 65536
 	ServerQueueBytes    int64 // unwritten request bytes for one connection to a server, same; default 64 MiB
 	ServerReplyBytes    int64 // bytes of replies expected on one connection to a server; at the bound clients with large replies wait; default 32 MiB
+
+	PubSubOutputLimit     int64         // bytes waiting for a client that is subscribed at which it is closed; default 32 MiB
+	PubSubOutputSoft      int64         // key pubsub_output_soft_limit: the same if that many wait for PubSubOutputTime; default 8 MiB
+	PubSubOutputTime      time.Duration // key pubsub_output_soft_time; default 60s
+	SubscriberConnections int           // connections of a loop to each server for subscriptions, at most; clients are spread over them; default 8
+	OnLostSubscription    string        // what becomes of clients when such a connection is lost: "keep" (default) or "close"
 }
 
 // Pool is one [pools.NAME] table: servers that look like one Redis behind one

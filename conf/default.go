@@ -31,6 +31,12 @@ func Default() *Config {
 		ServerQueue:         65536,             // 64 clients at their client_pipeline
 		ServerQueueBytes:    64 << 20,          // a second's worth for a slow network
 		ServerReplyBytes:    32 << 20,          // below the output limits that servers are given
+
+		PubSubOutputLimit:     32 << 20, // Redis's client-output-buffer-limit pubsub 32mb 8mb 60
+		PubSubOutputSoft:      8 << 20,
+		PubSubOutputTime:      time.Minute,
+		SubscriberConnections: 8,      // a server gives up each at its limit: eight times as much in a burst
+		OnLostSubscription:    "keep", // subscriptions come back by themselves
 	}}
 }
 

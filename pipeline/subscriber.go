@@ -58,8 +58,8 @@ type Feed interface {
 	// Left tells that what is published from now on will not be sent, after Leave
 	// has promised it.
 	Left(t *Topic)
-	// Lost tells that nothing is heard until topics are Confirmed again.
-	Lost()
+	// Lost tells that nothing is heard until topics are Confirmed again, and why.
+	Lost(err error)
 	// Unreachable tells that an attempt to connect has failed. Others follow.
 	Unreachable(f *Failure)
 	// Message is given a message as the server framed it, a RESP2 array, with the
@@ -329,7 +329,7 @@ func (s *Subscriber) lost(err error) {
 	}
 	left := s.disconnect()
 	s.state = idle
-	s.feed.Lost()
+	s.feed.Lost(err)
 	for _, t := range left {
 		s.feed.Left(t)
 	}

@@ -24,7 +24,7 @@ type listening struct {
 func (l *listening) tell(words ...string)          { l.told <- strings.Join(words, " ") }
 func (l *listening) Confirmed(t *pipeline.Topic)   { l.tell("confirmed", t.Name) }
 func (l *listening) Left(t *pipeline.Topic)        { l.tell("left", t.Name) }
-func (l *listening) Lost()                         { l.tell("lost") }
+func (l *listening) Lost(error)                    { l.tell("lost") }
 func (l *listening) Unreachable(*pipeline.Failure) { l.tell("unreachable") }
 
 func (l *listening) Refused(t *pipeline.Topic, reply []byte) {

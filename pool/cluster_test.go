@@ -13,6 +13,7 @@ type nobody struct{}
 
 func (nobody) Joined(*Subscription, []byte)  {}
 func (nobody) Message(*Subscription, []byte) {}
+func (nobody) Missed()                       {}
 
 // Another loop, or the control plane, may have put a shard on the Map of which
 // this loop has not heard: it goes on with its own until it takes the other.

@@ -33,6 +33,8 @@ type Pool struct {
 
 	m atomic.Pointer[Map]
 	Audience
+	joins joining
+	losses
 	met      atomic.Int32                  // how many shards there are; see Local.grow
 	pinned   atomic.Int64                  // pinned connections over all loops, spare ones included
 	commands atomic.Pointer[[]CommandFact] // of the servers
@@ -140,15 +142,17 @@ type Local struct {
 	placing *Map  // of a Cluster: what this loop places keys by
 	tornAt  int64 // when a slot was last met whose keys are on two servers; 0 for never
 
-	shards []*localShard
-	shared []*Lanes
-	pins   map[pinKey][]*pipeline.Conn // pinned connections that no client has
-	lent   map[*pipeline.Conn]pinKey   // and those that clients have
-	hub    *hub                        // of subscriptions; nil until the first
-	ears   *ears                       // that listen for changes; nil while nobody tracks
-	hedges hedges
-	reads  func(request []byte) bool // whether a request only reads; nil if nobody knows
-	onLate func()                    // see SetOnLate
+	shards   []*localShard
+	shared   []*Lanes
+	pins     map[pinKey][]*pipeline.Conn // pinned connections that no client has
+	lent     map[*pipeline.Conn]pinKey   // and those that clients have
+	hubs     []*hub                      // of subscriptions
+	seats    map[Listener]*seat          // which of them each listener has
+	ears     *ears                       // that listen for changes; nil while nobody tracks
+	hedges   hedges
+	reads    func(request []byte) bool // whether a request only reads; nil if nobody knows
+	onLate   func()                    // see SetOnLate
+	onJoined func()                    // see SetOnJoined
 }
 
 // SetReads says how to find out whether a request only reads, so that it may be
@@ -171,7 +175,7 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // Where slots may move, owner is asked who is to get a request that was refused;
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, onJoined: func() {}, seats: map[Listener]*seat{}, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}

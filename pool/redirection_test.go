@@ -18,6 +18,7 @@ type outcomes chan string
 
 func (o outcomes) Joined(_ *Subscription, reply []byte) { o <- string(reply) }
 func (outcomes) Message(*Subscription, []byte)          {}
+func (outcomes) Missed()                                {}
 
 // runLocal runs the loop of a new Local until the test ends.
 func runLocal(t *testing.T, p *Pool) *Local {

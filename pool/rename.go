@@ -57,8 +57,8 @@ func (l *Local) resolved(addr string, at []netip.Addr) {
 		}
 		l.pins[key] = kept
 	}
-	if l.hub != nil {
-		l.hub.resolved(addr, at)
+	for _, h := range l.hubs {
+		h.resolved(addr, at)
 	}
 }
 

@@ -220,8 +220,8 @@ func (l *Local) leave(old *server, sh *localShard) {
 			delete(l.pins, k)
 		}
 	}
-	if l.hub != nil {
-		l.hub.retarget(sh)
+	for _, h := range l.hubs {
+		h.retarget(sh)
 	}
 	if l.ears != nil && sh.index < len(l.ears.all) {
 		l.ears.all[sh.index].aim(sh.primary)

@@ -3,7 +3,9 @@ package pool
 import (
 	"slices"
 	"strings"
+	"time"
 
+	"ringway/eventloop"
 	"ringway/pipeline"
 	"ringway/resp"
 )
@@ -19,6 +21,10 @@ type Listener interface {
 	// the subscription that it comes of. That may be one for which Joined has yet to
 	// be called.
 	Message(sub *Subscription, frame []byte)
+
+	// Missed tells that messages of one of the listener's topics may have been lost:
+	// the connection that they come over was, or its server is another one now.
+	Missed()
 }
 
 // Subscription is one listener's share in a topic.
@@ -35,37 +41,51 @@ type Subscription struct {
 // Name returns the channel's name, or the pattern.
 func (s *Subscription) Name() string { return s.topic.Name }
 
-// hub is one loop's subscriptions in a pool: one connection per server,
-// whatever the number of listeners.
+// hub is what some of one loop's listeners are subscribed to in a pool: one connection
+// per server, whatever their number. A listener has all its subscriptions in one, so
+// that it gets messages in the order in which a server sent them.
 type hub struct {
-	l       *Local
-	feeds   []*feed // for each shard; nil where there was no need
-	topics  [pipeline.TopicKinds]map[string]*topic
-	leaving map[*pipeline.Topic]*leaving
+	l         *Local
+	listeners int
+	feeds     []*feed // for each shard; nil where there was no need
+	topics    [pipeline.TopicKinds]map[string]*topic
+	leaving   map[*pipeline.Topic]*leaving
+	young     []*topic         // that may wait for servers which only scripts publish at, oldest first
+	hurry     *eventloop.Timer // looks at young
+}
+
+// seat is a listener's place in a hub.
+type seat struct {
+	hub  *hub
+	subs int
 }
 
 // leaving is a topic that has no listeners any more, while servers have yet to
 // confirm that they know.
 type leaving struct {
-	left int // servers
-	done func()
+	feeds []*feed // theirs
+	done  func()
 }
 
 // topic is what all listeners to one name share.
 type topic struct {
 	pipeline.Topic
+	hub     *hub
+	since   int64 // when it was first asked for, or is waited for since, as eventloop.Loop.Now
+	hasty   bool  // servers at which only scripts publish are not waited for
 	parts   []part
 	subs    []*Subscription
 	waiting int // subscriptions that await the outcome
 	hops    int // how often servers have sent it on, since one confirmed it
 }
 
-// part is a topic at one server that it is subscribed to: the channel's owner,
-// or for a pattern each of them.
+// part is a topic at one server that it is subscribed to.
 type part struct {
-	server int
-	state  partState
-	reply  []byte // failed: the error
+	server   int
+	state    partState
+	extra    bool   // the channel has another owner: here only scripts publish on it
+	expected bool   // who publishes waits for it
+	reply    []byte // failed: the error
 }
 
 type partState uint8
@@ -81,30 +101,67 @@ type feed struct {
 	hub        *hub
 	server     int
 	subscriber *pipeline.Subscriber
+	progress   int64 // when it last confirmed or refused something, as eventloop.Loop.Now
+	late       bool  // somebody waited for it in vain
 }
 
-func (l *Local) subscriptions() *hub {
-	if l.hub == nil {
-		h := &hub{l: l, leaving: map[*pipeline.Topic]*leaving{}}
-		for kind := range h.topics {
-			h.topics[kind] = map[string]*topic{}
+// hubFor returns the hub of a listener: of those that there may be, the one with the
+// fewest.
+func (l *Local) hubFor(to Listener) *hub {
+	s := l.seats[to]
+	if s == nil {
+		var best *hub
+		for _, h := range l.hubs {
+			if best == nil || h.listeners < best.listeners {
+				best = h
+			}
 		}
-		l.hub = h
+		if best == nil || best.listeners > 0 && len(l.hubs) < l.proxy.SubscriberConnections {
+			best = newHub(l)
+			l.hubs = append(l.hubs, best)
+		}
+		best.listeners++
+		s = &seat{hub: best}
+		l.seats[to] = s
 	}
-	return l.hub
+	s.subs++
+	return s.hub
 }
 
-// Join subscribes a listener to a channel, at the server that the ring names for
-// it, or to a pattern, at all servers. If wait is true, Joined will be called; if
+// unseat ends hubFor.
+func (l *Local) unseat(from Listener) {
+	s := l.seats[from]
+	if s.subs--; s.subs == 0 {
+		s.hub.listeners--
+		delete(l.seats, from)
+	}
+}
+
+func newHub(l *Local) *hub {
+	h := &hub{l: l, leaving: map[*pipeline.Topic]*leaving{}}
+	for kind := range h.topics {
+		h.topics[kind] = map[string]*topic{}
+	}
+	h.hurry = l.loop.NewTimer(h.hasten)
+	return h
+}
+
+// Join subscribes a listener to a channel or a pattern, at all servers at which
+// messages for it may be published. If wait is true, Joined will be called; if
 // not, the subscription is in force, or has failed if there is a reply.
 func (l *Local) Join(kind pipeline.TopicKind, name string, to Listener) (sub *Subscription, wait bool, reply []byte) {
-	h := l.subscriptions()
+	h := l.hubFor(to)
 	t := h.topics[kind][name]
 	if t == nil {
-		t = &topic{Topic: pipeline.Topic{Kind: kind, Name: name}}
+		t = &topic{Topic: pipeline.Topic{Kind: kind, Name: name}, hub: h, since: l.loop.Now()}
 		h.topics[kind][name] = t
-		for _, shard := range l.listenAt(kind, name) {
-			h.ask(t, shard)
+		shards, owner := l.listenAt(kind, name)
+		t.parts = make([]part, 0, len(shards))
+		for _, shard := range shards {
+			h.ask(t, shard, owner)
+		}
+		if len(t.parts) > 1 && owner >= 0 {
+			h.mayWait(t)
 		}
 	}
 	sub = &Subscription{topic: t, index: len(t.subs), l: to}
@@ -119,22 +176,25 @@ func (l *Local) Join(kind pipeline.TopicKind, name string, to Listener) (sub *Su
 	return sub, !settled, reply
 }
 
-// listenAt lists the shards at which a topic is to be subscribed to: the channel's
-// owner, and for a pattern all of them. A Cluster passes messages on to all of
-// its servers, so one is enough for a pattern there, and more would double them.
-// But what a server says of its own keys it says to nobody else.
-func (l *Local) listenAt(kind pipeline.TopicKind, name string) (shards []int) {
+// listenAt lists the shards at which a topic is to be subscribed to: all, since scripts
+// publish where they run. A Cluster passes messages on to all of its servers, so one is
+// enough there, and more would double them. But what a server says of its own keys it
+// says to nobody else. If there is an owner, not -1, PUBLISH goes to it alone.
+func (l *Local) listenAt(kind pipeline.TopicKind, name string) (shards []int, owner int) {
 	m := l.Map()
 	ofKeys := kind != pipeline.ShardChannel && strings.HasPrefix(name, "__key") // "__keyspace@0__:", "__keyevent@0__:"
-	if !ofKeys && (kind != pipeline.Pattern || m.Slotted()) {
-		return []int{m.Index([]byte(name))}
+	if kind == pipeline.ShardChannel || m.Slotted() && !ofKeys {
+		return []int{m.Index([]byte(name))}, -1
 	}
 	for shard := range l.Shards() {
 		if !m.Slotted() || m.Serves(shard) {
 			shards = append(shards, shard)
 		}
 	}
-	return shards
+	if ofKeys || kind == pipeline.Pattern {
+		return shards, -1
+	}
+	return shards, m.Index([]byte(name))
 }
 
 // feedOf returns the feed of a shard's primary.
@@ -170,37 +230,73 @@ func (h *hub) retarget(sh *localShard) {
 	f.aim(sh.primary)
 	f.each(func(t *topic, p *part) {
 		p.state = pending
+		h.noted(t, p)
 		if sh.primary != nil {
 			f.join(t, p)
 			t.settle()
 		}
 	})
+	f.missed("its primary is another one now")
 }
 
 // join asks for a topic.
 func (f *feed) join(t *topic, p *part) {
 	if failure := f.subscriber.Join(&t.Topic); failure != nil {
 		p.state, p.reply = failed, failure.AppendReply(nil)
+		return
 	}
+	f.hub.expect(t, p)
 }
 
 // ask has a topic subscribed to at one more server.
-func (h *hub) ask(t *topic, server int) {
-	p := part{server: server}
-	if h.l.shardAt(server).primary == nil {
-		t.parts = append(t.parts, p) // pending until there is one
-		return
+func (h *hub) ask(t *topic, server, owner int) {
+	t.parts = append(t.parts, part{server: server, extra: owner >= 0 && owner != server})
+	if h.l.shardAt(server).primary != nil { // else it is pending until there is one
+		h.feedOf(server).join(t, &t.parts[len(t.parts)-1])
 	}
-	if f := h.feedOf(server).subscriber.Join(&t.Topic); f != nil {
-		p.state, p.reply = failed, f.AppendReply(nil)
+}
+
+// extraPatience is how long a subscription waits for a server that says nothing, and at
+// which only scripts could publish on the channel.
+const extraPatience = 100 * time.Millisecond
+
+// mayWait has hasten look at a topic later.
+func (h *hub) mayWait(t *topic) {
+	if h.young = append(h.young, t); len(h.young) == 1 {
+		h.hurry.After(extraPatience)
 	}
-	t.parts = append(t.parts, p)
+}
+
+// hasten settles topics that wait only for servers that are late.
+func (h *hub) hasten() {
+	now := h.l.loop.Now()
+	for len(h.young) > 0 && h.young[0].since <= now-int64(extraPatience) {
+		t := h.young[0]
+		h.young[0] = nil
+		h.young = h.young[1:]
+		if t.waiting == 0 {
+			continue
+		}
+		for i := range t.parts {
+			f := h.feedOf(t.parts[i].server)
+			f.late = f.late || t.parts[i].state == pending && f.progress <= now-int64(extraPatience)
+		}
+		if t.settle(); t.waiting > 0 {
+			t.since = now
+			h.young = append(h.young, t)
+		}
+	}
+	if len(h.young) > 0 {
+		h.hurry.After(time.Duration(h.young[0].since - now + int64(extraPatience)))
+	}
 }
 
 // Leave ends a subscription. The last one of a topic ends that: if servers must
 // confirm it, wait is true and done, if not nil, will be called.
 func (l *Local) Leave(sub *Subscription, done func()) (wait bool) {
 	t := sub.topic
+	h := t.hub
+	l.unseat(sub.l)
 	if sub.waiting {
 		sub.waiting = false
 		t.waiting--
@@ -214,17 +310,19 @@ func (l *Local) Leave(sub *Subscription, done func()) (wait bool) {
 		l.Audience.add(&t.Topic, -1)
 		return false
 	}
-	delete(l.hub.topics[t.Kind], t.Name)
+	delete(h.topics[t.Kind], t.Name)
 	leaves := &leaving{done: done}
-	for _, p := range t.parts {
-		if l.hub.feedOf(p.server).subscriber.Leave(&t.Topic) {
-			leaves.left++
+	for i := range t.parts {
+		p := &t.parts[i]
+		h.noted(t, p)
+		if f := h.feedOf(p.server); f.subscriber.Leave(&t.Topic) && !p.extra {
+			leaves.feeds = append(leaves.feeds, f)
 		}
 	}
-	if leaves.left == 0 || done == nil {
+	if len(leaves.feeds) == 0 || done == nil {
 		return false
 	}
-	l.hub.leaving[&t.Topic] = leaves
+	h.leaving[&t.Topic] = leaves
 	return true
 }
 
@@ -234,30 +332,37 @@ func (f *feed) Left(pt *pipeline.Topic) {
 	if leaves == nil {
 		return
 	}
-	if leaves.left--; leaves.left == 0 {
+	i := slices.Index(leaves.feeds, f)
+	if i < 0 {
+		return // it is not waited for
+	}
+	if leaves.feeds = slices.Delete(leaves.feeds, i, i+1); len(leaves.feeds) == 0 {
 		delete(f.hub.leaving, pt)
 		leaves.done()
 	}
 }
 
-// outcome tells whether nothing about the topic is open, and if so the error if
-// no server has confirmed it.
+// outcome reports whether nothing about the topic is open, and if so the error if
+// no server has confirmed it, or not the one that PUBLISH goes to.
 func (t *topic) outcome() (settled bool, reply []byte) {
-	listens := false
+	listens, waits := false, false
 	for i := range t.parts {
-		switch p := &t.parts[i]; p.state {
-		case pending:
+		p := &t.parts[i]
+		switch {
+		case p.extra:
+			waits = waits || p.state == pending && t.hub.l.shardAt(p.server).primary != nil && !t.hub.feedOf(p.server).late
+		case p.state == pending:
 			return false, nil
-		case confirmed:
+		case p.state == confirmed:
 			listens = true
-		case failed:
+		case p.state == failed:
 			reply = p.reply
 		}
 	}
-	if listens {
-		reply = nil
+	if !listens {
+		return true, reply
 	}
-	return true, reply
+	return !waits, nil
 }
 
 // settle tells who waits for the outcome, if there is one. They may leave.
@@ -295,8 +400,10 @@ func (f *feed) part(pt *pipeline.Topic) (*topic, *part) {
 
 // Confirmed is pipeline.Feed's.
 func (f *feed) Confirmed(pt *pipeline.Topic) {
+	f.progress, f.late = f.hub.l.loop.Now(), false
 	if t, p := f.part(pt); t != nil {
 		p.state, p.reply = confirmed, nil
+		f.hub.noted(t, p)
 		t.hops = 0
 		t.settle()
 	}
@@ -309,6 +416,7 @@ func (f *feed) Refused(pt *pipeline.Topic, reply []byte) {
 		return
 	}
 	l := f.hub.l
+	f.progress, f.late = l.loop.Now(), false
 	if r, ok := l.redirection(l.shards[f.server], reply); ok && r.kind == Moved && t.hops < maxHops {
 		t.hops++
 		if l.learn(r).index != f.server {
@@ -317,11 +425,35 @@ func (f *feed) Refused(pt *pipeline.Topic, reply []byte) {
 		}
 	}
 	p.state, p.reply = failed, append([]byte(nil), reply...)
+	f.hub.noted(t, p)
 	t.settle()
 }
 
 // Lost is pipeline.Feed's.
-func (f *feed) Lost() { f.each(func(_ *topic, p *part) { p.state = pending }) }
+func (f *feed) Lost(err error) {
+	f.each(func(_ *topic, p *part) { p.state = pending })
+	f.missed(err.Error())
+}
+
+// missed counts that messages may have been lost, says so, and tells the listeners. What
+// only scripts publish at the server is not worth that.
+func (f *feed) missed(why string) {
+	listeners := map[Listener]struct{}{}
+	f.each(func(t *topic, p *part) {
+		if !p.extra {
+			for _, sub := range t.subs {
+				listeners[sub.l] = struct{}{}
+			}
+		}
+	})
+	if len(listeners) == 0 {
+		return
+	}
+	f.hub.l.missed(f.hub.l.shardAt(f.server).primary, len(listeners), why)
+	for to := range listeners {
+		to.Missed()
+	}
+}
 
 // Unreachable is pipeline.Feed's.
 func (f *feed) Unreachable(failure *pipeline.Failure) {
@@ -329,6 +461,7 @@ func (f *feed) Unreachable(failure *pipeline.Failure) {
 	f.each(func(t *topic, p *part) {
 		if p.state == pending {
 			p.state, p.reply = failed, reply
+			f.hub.noted(t, p)
 			t.settle()
 		}
 	})
@@ -363,33 +496,32 @@ func (f *feed) Message(kind pipeline.TopicKind, name, frame []byte) {
 // rehome moves subscriptions to where they belong, after the Map was swapped.
 func (l *Local) rehome() {
 	l.ears.moved()
-	if l.hub == nil {
-		return
-	}
-	for kind, topics := range l.hub.topics {
-		for name, t := range topics {
-			l.hub.move(t, l.listenAt(pipeline.TopicKind(kind), name))
+	for _, h := range l.hubs {
+		for kind, topics := range h.topics {
+			for name, t := range topics {
+				shards, owner := l.listenAt(pipeline.TopicKind(kind), name)
+				h.move(t, shards, owner)
+			}
 		}
 	}
 }
 
 // move has a topic subscribed to at the given shards and no others.
-func (h *hub) move(t *topic, shards []int) {
+func (h *hub) move(t *topic, shards []int, owner int) {
 	parts := t.parts
 	t.parts = nil
 	for _, p := range parts {
+		h.noted(t, &p)
 		if slices.Contains(shards, p.server) {
+			p.extra = owner >= 0 && owner != p.server
 			t.parts = append(t.parts, p)
 		} else {
 			h.feedOf(p.server).subscriber.Leave(&t.Topic)
 		}
 	}
-	if len(t.parts) == len(parts) && len(parts) == len(shards) {
-		return
-	}
 	for _, shard := range shards {
 		if !slices.ContainsFunc(parts, func(p part) bool { return p.server == shard }) {
-			h.ask(t, shard)
+			h.ask(t, shard, owner)
 		}
 	}
 	t.settle()
@@ -398,8 +530,8 @@ func (h *hub) move(t *topic, shards []int) {
 // closeSubscriptions closes the connections for good.
 func (l *Local) closeSubscriptions() {
 	l.Untrack()
-	if l.hub != nil {
-		for _, f := range l.hub.feeds {
+	for _, h := range l.hubs {
+		for _, f := range h.feeds {
 			if f != nil {
 				f.subscriber.Close()
 			}

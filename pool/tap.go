@@ -74,7 +74,7 @@ func (f *tapFeed) Unreachable(*pipeline.Failure) { f.settle() }
 func (f *tapFeed) Left(*pipeline.Topic) {}
 
 // Lost is pipeline.Feed's: the subscriber comes back by itself.
-func (f *tapFeed) Lost() {}
+func (f *tapFeed) Lost(error) {}
 
 // Message is pipeline.Feed's.
 func (f *tapFeed) Message(_ pipeline.TopicKind, _, frame []byte) {

@@ -95,7 +95,7 @@ func (l *Local) HearsOrNever() (settled bool, reply []byte) {
 func (e *ear) aim(s *server) {
 	if e.tracker != nil {
 		e.tracker.Close()
-		e.Lost()
+		e.Lost(nil)
 	}
 	cfg, obs := nowhere, pipeline.Observer(ignored{})
 	if s != nil {
@@ -121,7 +121,7 @@ func (e *ear) Refused(_ *pipeline.Topic, reply []byte) {
 }
 
 // Lost is pipeline.Feed's.
-func (e *ear) Lost() {
+func (e *ear) Lost(error) {
 	heard := e.partState == confirmed
 	e.partState = pending
 	if heard {

@@ -180,6 +180,9 @@ func (b *broadcast) answer() {
 			return
 		}
 	}
+	if b.cmd.Name == "pubsub|channels" {
+		b.keepOwned()
+	}
 	if b.cmd.Join == command.JoinConcat {
 		b.concat()
 		return

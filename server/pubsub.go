@@ -22,6 +22,7 @@ type subscriber struct {
 	push    []byte       // scratch: a message as RESP3 wants it
 	backlog []byte       // messages that came while a reply was passed on in parts
 	asking  *subscribing // the request that waits for servers, if there is one
+	behind  int64        // since when more waits for the client than pubsub_output_soft_limit, as eventloop.Loop.Now; 0 if it does not
 	over    bool         // the session has left everything, or will have in some turns
 }
 
@@ -39,6 +40,7 @@ type subscribing struct {
 	count  int               // subscriptions that the client was told of
 	failed map[string][]byte // errors, by name
 	early  []byte            // messages
+	asks   func()            // ends JoinsMany; nil if the names are few
 }
 
 func newSubscriber(s *session) *subscriber {
@@ -89,6 +91,9 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	l, a := s.sub, &subscribing{number: s.push(), kind: kind, names: copyNames(args[1:]), failed: map[string][]byte{}}
 	l.asking = a
 	s.hold()
+	if len(a.names) > portion {
+		a.asks = s.local.JoinsMany()
+	}
 	s.w.inPortions(func() bool { return l.subscribe(a) })
 	return true
 }
@@ -123,6 +128,10 @@ func copyNames(args [][]byte) []string {
 // when all have an outcome the client is told. It reports true also where it is to
 // go on when servers have answered.
 func (l *subscriber) subscribe(a *subscribing) (done bool) {
+	if a.asks != nil && (l.over || a.asked == len(a.names)) {
+		a.asks()
+		a.asks = nil
+	}
 	if l.over || l.asking != a {
 		return true
 	}
@@ -133,7 +142,7 @@ func (l *subscriber) subscribe(a *subscribing) (done bool) {
 		}
 	}
 	switch {
-	case a.asked < len(a.names):
+	case a.asked < len(a.names), a.asks != nil:
 		return false
 	case a.left > 0:
 		return true
@@ -192,7 +201,7 @@ func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {
 		a.fresh--
 		l.s.local.Leave(sub, nil)
 	}
-	if a.left--; a.left == 0 && a.asked == len(a.names) {
+	if a.left--; a.left == 0 && a.asked == len(a.names) && a.asks == nil {
 		l.s.w.inPortions(func() bool { return l.subscribe(a) })
 	}
 }
@@ -366,7 +375,36 @@ func (l *subscriber) Message(sub *pool.Subscription, frame []byte) {
 	case a != nil:
 		a.early = append(a.early, frame...)
 		l.s.far += len(frame)
-		l.s.checkOutput()
+		l.checkBacklog()
+	}
+}
+
+// Missed is pool.Listener's.
+func (l *subscriber) Missed() {
+	if s := l.s; !l.over && s.conn.Open() && s.w.conf.OnLostSubscription == "close" {
+		s.close()
+	}
+}
+
+// checkBacklog closes a client that does not read its messages, at Redis's limits for
+// clients that are subscribed.
+func (l *subscriber) checkBacklog() {
+	s := l.s
+	s.checkOutput()
+	if !s.conn.Open() || s.monitor != nil {
+		return
+	}
+	waiting, now := s.conn.Waiting()+s.earlyLive+s.far, s.w.loop.Now()
+	switch {
+	case waiting <= int(s.w.conf.PubSubOutputSoft):
+		l.behind = 0
+	case l.behind == 0:
+		l.behind = now
+	}
+	if waiting > int(s.w.conf.PubSubOutputLimit) || l.behind != 0 && now-l.behind > int64(s.w.conf.PubSubOutputTime) {
+		s.w.log.Warn("client closed: it does not read its messages; see pubsub_output_limit",
+			"pool", s.local.Conf().Name, "client", s.info.addr, "waiting", waiting)
+		s.close()
 	}
 }
 
@@ -380,13 +418,13 @@ func (l *subscriber) deliver(frame []byte) {
 	}
 	if !s.midReply() && len(l.backlog) == 0 {
 		s.conn.Write(frame)
-		s.checkOutput()
+		l.checkBacklog()
 		return
 	}
 	l.backlog = append(l.backlog, frame...)
 	s.far += len(frame)
 	s.blocked = true
-	s.checkOutput()
+	l.checkBacklog()
 }
 
 // flushBacklog sends the messages that waited for the end of a reply. It reports

@@ -130,6 +130,30 @@ func (b *broadcast) joinOwners() ([]byte, bool) {
 	return joined, true
 }
 
+// keepOwned leaves each server's reply to PUBSUB CHANNELS with the channels that it owns,
+// for there are subscriptions to each at all of them. In a Cluster there are not.
+func (b *broadcast) keepOwned() {
+	m := b.s.local.Map()
+	if m.Slotted() {
+		return
+	}
+	for i := range b.shares {
+		sh := &b.shares[i]
+		elements, ok := resp.ReadArray(sh.reply)
+		if !ok {
+			continue
+		}
+		kept, count := []byte(nil), 0
+		for elements.Len() > 0 {
+			if name, _ := elements.Next(); m.Index(bulk(name)) == sh.server {
+				kept = append(kept, name...)
+				count++
+			}
+		}
+		sh.reply = append(appendHeader(sh.reply[:0], '*', count), kept...)
+	}
+}
+
 // bulk returns the bytes of a framed bulk string, or nil for anything else.
 func bulk(b []byte) []byte {
 	start := bytes.IndexByte(b, '\n') + 1

@@ -68,6 +68,8 @@ type session struct {
 
 	lastActive int64 // when the client last sent something, as eventloop.Loop.Now
 
+	publishBy int64 // until when a message waits, as eventloop.Loop.Now; 0 if none does
+
 	blocked  bool     // requests wait in the connection's buffer until there is room
 	awaited  int      // calls of ConnReady that are to come
 	queued   *inQueue // who waits for them; nil if nothing ever did
@@ -404,6 +406,7 @@ func (s *session) gone() {
 	}
 	s.dropPin(false)
 	s.endMonitor()
+	delete(s.w.publishers, s)
 	s.unsubscribeAll()
 	s.untrack()
 	delete(s.unrest().waiting, s)

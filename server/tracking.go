@@ -139,16 +139,16 @@ func (tr *tracker) forget(t *tracking, prefixes []string) {
 // the request must wait.
 func (s *session) heed(cmd *command.Command, args [][]byte, raw []byte) bool {
 	t, number := s.tracking, s.tail
-	var unheard []byte
+	var stale staleness
 	reads := s.tx == nil && t.reads(cmd)
 	if reads {
-		unheard = t.note(t.keysOf(cmd, args))
+		stale = t.note(t.keysOf(cmd, args))
 	}
 	if !s.guarded(cmd, args, raw) {
 		return false
 	}
 	if reads && s.tail != number {
-		t.sent(number, unheard)
+		t.sent(number, stale)
 	}
 	if s.tx == nil && !strings.HasPrefix(cmd.Name, "client|") {
 		t.caching = false
@@ -179,16 +179,23 @@ func (t *tracking) keysOf(cmd *command.Command, args [][]byte) (keys [][]byte) {
 	return keys
 }
 
-// note notes keys that are about to be read. It returns those of shards that
-// can't be heard, and those that are too long to be kept, as an array of bulk strings,
-// or nil if there are none.
-func (t *tracking) note(keys [][]byte) []byte {
+// staleness is what of a request's keys can't be noted, and so is invalidated right
+// behind the reply.
+type staleness struct {
+	keys []byte // an array of bulk strings, or nil for none
+	all  bool   // everything is: a key is too long to be kept, or to be told
+}
+
+// note notes keys that are about to be read, but those of shards that can't be heard.
+func (t *tracking) note(keys [][]byte) (stale staleness) {
 	s := t.s
 	m := s.local.Map()
 	var unheard [][]byte
 	for _, key := range keys {
 		switch {
-		case len(key) > maxTopic, !s.local.Hears(m.Index(key)):
+		case len(key) > maxTopic:
+			stale.all = true
+		case !s.local.Hears(m.Index(key)):
 			if !t.bcast || t.prefixOf(key) {
 				unheard = append(unheard, key)
 			}
@@ -196,17 +203,20 @@ func (t *tracking) note(keys [][]byte) []byte {
 			s.tracker().keys.note(t, key)
 		}
 	}
-	if unheard == nil {
-		return nil
+	if unheard != nil {
+		stale.keys = resp.AppendRequest(nil, unheard)
 	}
-	return resp.AppendRequest(nil, unheard)
+	return stale
 }
 
 // sent tells the number of the request whose keys were noted.
-func (t *tracking) sent(number uint32, unheard []byte) {
+func (t *tracking) sent(number uint32, stale staleness) {
 	t.reader, t.lastOne = true, number
-	if unheard != nil {
-		t.wait(number, unheard)
+	switch {
+	case stale.all:
+		t.wait(number, nil)
+	case stale.keys != nil:
+		t.wait(number, stale.keys)
 	}
 	t.s.tracker().trim()
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 
 	"ringway/command"
@@ -22,16 +23,17 @@ type transaction struct {
 	server  int       // of the keys so far; -1 if there were none
 	unit    []byte    // MULTI and the requests
 	queued  int
-	failed  bool     // a request was refused: EXEC aborts
-	writes  bool     // a request may change something, so that CLIENT PAUSE holds it back
-	scripts []*proof // of its scripts, those that have yet to show that they are quick
-	pauses  pause    // what CLIENT PAUSE and UNPAUSE among the requests come to
-	shown   string   // of its requests, what MONITOR shows
-	selects int      // the database that SELECT leaves; -1 if there is none
-	apart   bool     // sent over a connection of its own, though nothing is watched
-	run     *run     // its scripts under way
-	reads   [][]byte // keys that CLIENT TRACKING is to note
-	fenced  bool     // a request's reply may not end where it should
+	failed  bool      // a request was refused: EXEC aborts
+	writes  bool      // a request may change something, so that CLIENT PAUSE holds it back
+	scripts []*proof  // of its scripts, those that have yet to show that they are quick
+	pauses  pause     // what CLIENT PAUSE and UNPAUSE among the requests come to
+	shown   string    // of its requests, what MONITOR shows
+	selects int       // the database that SELECT leaves; -1 if there is none
+	apart   bool      // sent over a connection of its own, though nothing is watched
+	run     *run      // its scripts under way
+	reads   [][]byte  // keys that CLIENT TRACKING is to note
+	fenced  bool      // a request's reply may not end where it should
+	publish []message // that it publishes, without what they say
 
 	// After EXEC.
 	number uint32 // the request in the session
@@ -136,6 +138,9 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 	}
 	tx.unit = append(tx.unit, raw...)
 	tx.fenced = tx.fenced || cmd.NeedsFence()
+	if kind, channel := publishesOn(cmd, args); channel != nil {
+		tx.publish = append(tx.publish, message{kind, string(channel)})
+	}
 	if t := tx.s.tracking; t != nil && t.reads(cmd) {
 		for _, key := range t.keysOf(cmd, args) {
 			tx.reads = append(tx.reads, bytes.Clone(key))
@@ -190,6 +195,9 @@ func (s *session) exec() bool {
 		s.tx = nil
 		s.reply([]byte("*0\r\n"))
 		return true
+	}
+	if (s.local.Joining() || s.publishBy != 0) && slices.ContainsFunc(tx.publish, func(m message) bool { return s.awaitsSubscriber(m.kind, m.channel) }) {
+		return false
 	}
 	tx.followSlots()
 	conn := s.to(max(tx.server, 0))

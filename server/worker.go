@@ -19,17 +19,18 @@ type worker struct {
 	conf   *conf.Proxy
 	limits resp.Limits
 
-	locals   map[string]*pool.Local   // by the pool's name
-	unrest   map[string]*unrest       // by the pool's name
-	scripts  map[string]*scriptMemory // by the pool's name
-	trackers map[string]*tracker      // by the pool's name
-	learnt   map[string]*learnt       // by the pool's name
-	mergers  map[string]*merger       // by the pool's name; nil where SETs are not merged
-	rights   rights
-	sessions []*session
-	leaving  []*session // at their end; those that are closed are taken out with the next tick
-	chores   []chore    // what is too much for one turn
-	choring  bool       // doChores will be called, or is at work
+	locals     map[string]*pool.Local   // by the pool's name
+	unrest     map[string]*unrest       // by the pool's name
+	scripts    map[string]*scriptMemory // by the pool's name
+	trackers   map[string]*tracker      // by the pool's name
+	learnt     map[string]*learnt       // by the pool's name
+	mergers    map[string]*merger       // by the pool's name; nil where SETs are not merged
+	rights     rights
+	sessions   []*session
+	leaving    []*session            // at their end; those that are closed are taken out with the next tick
+	chores     []chore               // what is too much for one turn
+	choring    bool                  // doChores will be called, or is at work
+	publishers map[*session]struct{} // that wait to publish
 
 	// Scratch.
 	parser  resp.RequestParser
@@ -70,9 +71,10 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 			MaxBulk: proxy.MaxBulk, MaxArgs: proxy.MaxArgs, MaxRequest: proxy.MaxRequest,
 			MaxInline: resp.DefaultLimits.MaxInline,
 		},
-		locals:  map[string]*pool.Local{},
-		unrest:  map[string]*unrest{},
-		scripts: map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{}, rights: rights{},
+		publishers: map[*session]struct{}{},
+		locals:     map[string]*pool.Local{},
+		unrest:     map[string]*unrest{},
+		scripts:    map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{}, rights: rights{},
 		scratch:   make([]byte, 0, 1<<10),
 		failure:   make([]byte, 0, 256),
 		lastLarge: -2 * lately, // never
@@ -95,6 +97,7 @@ func (w *worker) join(p *pool.Pool) *pool.Local {
 	var local *pool.Local
 	local = p.NewLocal(w.loop, func(m *pool.Map, requests []byte) (int, bool) { return w.ownerOf(local, m, requests) })
 	local.SetReads(w.onlyReads)
+	local.SetOnJoined(func() { w.joined(true) })
 	local.SetOnLate(func() {
 		for _, s := range w.sessionsOf(p.Conf().Name) {
 			s.beWary()
@@ -167,6 +170,7 @@ func (w *worker) onTick() {
 		w.endWaits()
 	}
 	w.calm()
+	w.joined(false)
 	w.balance()
 	if w.ticks%weighTicks == 0 {
 		w.weigh()

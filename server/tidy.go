@@ -25,6 +25,7 @@ const (
 type tidying struct {
 	others   uint64 // bytes of objects that are no buffers and, as far as is known, no garbage
 	fewest   uint64 // the same, at the best of times
+	free     uint64 // what the last collection left idle
 	before   uint64 // objects, one look before
 	calm     int    // looks in a row at which much could be given back and nothing moved
 	patience time.Duration
@@ -51,7 +52,9 @@ func (t *tidying) wants(h heap) bool {
 		return false
 	}
 	t.calm++
-	return t.calm >= 2 && t.waits == 0
+	// Patience is for what the last collection left. What came since is news.
+	news := h.free - min(h.free, t.free) + others - t.others
+	return t.calm >= 2 && (t.waits == 0 || news >= idleHeap)
 }
 
 // tidied learns from what a collection that was wanted has made of the heap. What it
@@ -59,7 +62,7 @@ func (t *tidying) wants(h heap) bool {
 // fragments say, is not to be followed by others for ever.
 func (t *tidying) tidied(before, after heap) {
 	t.calm, t.before = 0, after.objects
-	t.others = after.objects - min(after.objects, after.buffers)
+	t.others, t.free = after.objects-min(after.objects, after.buffers), after.free
 	if before.objects+before.free < after.objects+after.free+worthTidying {
 		t.patience = min(max(2*t.patience, 2*tidyEvery), longestPatience)
 	} else {
@@ -79,7 +82,7 @@ func tidyMemory(m *memory, stop <-chan struct{}) {
 			return
 		case <-ticker.C:
 		}
-		if m.dropped.Swap(false) {
+		if t.waits == 0 && m.dropped.Swap(false) {
 			t.others = t.fewest
 		}
 		if before := readHeap(m); t.wants(before) {

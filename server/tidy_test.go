@@ -46,6 +46,11 @@ func TestWhatCannotBeGivenBackIsLeftAlone(t *testing.T) {
 	} {
 		tidy := &tidying{others: 10 * mib, fewest: 10 * mib}
 		at := looks(tidy, h, 10*time.Minute, func(*heap) {})
+		h.objects += 200 * mib
+		clean := func(h *heap) { h.objects -= 200 * mib }
+		if at := looks(tidy, h, 2*time.Second, clean); len(at) != 1 {
+			t.Errorf("%s: garbage that came later was collected at %v", name, at)
+		}
 		if len(at) > 14 || !slices.IsSorted(at) {
 			t.Errorf("%s: collected at %v", name, at)
 		}

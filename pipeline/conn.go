@@ -72,6 +72,7 @@ type Config struct {
 	Protocol resp.Protocol // of the replies
 	Auth     []string      // what AUTH is given on every new connection: a password, or a user and a password, of which each may be empty; nil for no AUTH
 	DB       int           // for SELECT on every new connection; 0 for none
+	SelectAs []string      // what AUTH is given first, to SELECT as a user who may, before Auth; nil if that may
 
 	Timeout        time.Duration // from Send to the reply; 0 means none
 	ConnectTimeout time.Duration // for one attempt, handshake included
@@ -117,9 +118,11 @@ func (cfg *Config) greets() bool {
 }
 
 // auth returns the request with the credentials.
-func (cfg *Config) auth() [][]byte {
+func (cfg *Config) auth() [][]byte { return authRequest(cfg.Auth) }
+
+func authRequest(credentials []string) [][]byte {
 	args := [][]byte{[]byte("AUTH")}
-	for _, arg := range cfg.Auth {
+	for _, arg := range credentials {
 		args = append(args, []byte(arg))
 	}
 	return args
@@ -431,6 +434,17 @@ func (c *Conn) connected(fd int, err error) {
 func (c *Conn) greet() {
 	c.state, c.unmet = greeting, 0
 	var b []byte
+	selectDB := func() {
+		if c.cfg.DB != 0 {
+			b = resp.AppendRequest(b, [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, int64(c.cfg.DB), 10)})
+			c.unmet++
+		}
+	}
+	if c.cfg.SelectAs != nil {
+		b = resp.AppendRequest(b, authRequest(c.cfg.SelectAs))
+		c.unmet++
+		selectDB()
+	}
 	if c.cfg.Auth != nil {
 		b = resp.AppendRequest(b, c.cfg.auth())
 		c.unmet++
@@ -439,9 +453,8 @@ func (c *Conn) greet() {
 		b = resp.AppendRequest(b, [][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(c.cfg.Protocol.Version()), 10)})
 		c.unmet++
 	}
-	if c.cfg.DB != 0 {
-		b = resp.AppendRequest(b, [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, int64(c.cfg.DB), 10)})
-		c.unmet++
+	if c.cfg.SelectAs == nil {
+		selectDB()
 	}
 	if c.cfg.Replica {
 		b = resp.AppendRequest(b, [][]byte{[]byte("READONLY")})

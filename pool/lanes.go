@@ -11,11 +11,14 @@ import (
 
 // Lanes are one loop's shared connections to the servers of a pool, in one
 // protocol and database. They belong to the loop's goroutine, and exist for as
-// long as their Local does.
+// long as a session holds them, and a while longer.
 type Lanes struct {
 	l     *Local
 	kind  kind
 	width int // connections for each server
+
+	holders     int   // sessions
+	unusedSince int64 // when the last of them left, as eventloop.Loop.Now
 
 	conns []*pipeline.Conn // those to the primary of shard i from i*width
 
@@ -54,7 +57,7 @@ func (l *Local) LanesAs(user *User, protocol resp.Protocol, db int) *Lanes {
 			return n
 		}
 	}
-	n := &Lanes{l: l, kind: k, width: l.conf.ServerConnections}
+	n := &Lanes{l: l, kind: k, width: l.conf.ServerConnections, unusedSince: l.loop.Now()}
 	if l.follows {
 		n.links = map[link][]*pipeline.Conn{}
 		if l.conf.ReadFrom == conf.ReadReplica {

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"errors"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"ringway/pipeline"
@@ -11,15 +13,31 @@ import (
 // in use.
 var ErrNoPin = errors.New("no pinned connection left")
 
-// sparePins is how many pinned connections to one server a loop keeps for the
-// next client.
-const sparePins = 4
+// A loop keeps up to sparePins pinned connections of one kind to one server for the
+// next client, each for spareFor at most.
+const (
+	sparePins = 4
+	spareFor  = time.Minute
+)
 
 // pinKey is what connections that clients have to themselves differ by.
 type pinKey struct {
 	link
 	kind
 }
+
+// spare is a pinned connection that no client has.
+type spare struct {
+	conn  *pipeline.Conn
+	since int64 // as eventloop.Loop.Now
+}
+
+// pinning counts pinned connections over all loops. Together they keep within
+// pinned_connections, but only those that clients have count when a client wants
+// one: spare ones give way.
+type pinning struct{ lent, spare atomic.Int64 }
+
+func (p *pinning) over(limit int) bool { return p.lent.Load()+p.spare.Load() > int64(limit) }
 
 // Pin lends a connection to a shard's primary to one client alone, until Unpin.
 // Its protocol and database are those of the lanes. It ends for good when it is
@@ -28,35 +46,89 @@ func (n *Lanes) Pin(shard int) (*pipeline.Conn, error) {
 	l := n.l
 	sh := l.shardAt(shard)
 	key := pinKey{link{shard: shard, server: sh.primary}, n.kind}
-	for spare := l.pins[key]; len(spare) > 0; {
-		last := len(spare) - 1
-		c := spare[last]
-		spare = spare[:last]
-		l.pins[key] = spare
-		if c.Up() {
-			l.lent[c] = key
-			return c, nil
-		}
-		l.pinned.Add(-1)
-	}
-	if l.pinned.Add(1) > int64(l.conf.PinnedConnections) {
-		l.pinned.Add(-1)
+	if l.pinning.lent.Add(1) > int64(l.conf.PinnedConnections) {
+		l.pinning.lent.Add(-1)
 		return nil, ErrNoPin
 	}
-	var c *pipeline.Conn
-	switch {
-	case sh.refusal != nil:
-		c = n.refusing(sh.refusal)
-	case sh.primary == nil:
-		c = n.refusing(ErrNoPrimary)
-	default:
-		c = pipeline.New(l.loop, sh.primary.config(n.kind, forOne), n.observer(sh.primary))
-		if l.IsDown(shard) {
-			c.Suspend()
-		}
+	c := l.takeSpare(key)
+	if c == nil {
+		c = n.newPin(sh)
+		l.evictSpare()
 	}
 	l.lent[c] = key
 	return c, nil
+}
+
+func (n *Lanes) newPin(sh *localShard) *pipeline.Conn {
+	switch {
+	case sh.refusal != nil:
+		return n.refusing(sh.refusal)
+	case sh.primary == nil:
+		return n.refusing(ErrNoPrimary)
+	}
+	c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forOne), n.observer(sh.primary))
+	if n.l.IsDown(sh.index) {
+		c.Suspend()
+	}
+	return c
+}
+
+// takeSpare returns the spare connection of a kind that was used last, or nil.
+func (l *Local) takeSpare(key pinKey) *pipeline.Conn {
+	for {
+		spares := l.pins[key]
+		if len(spares) == 0 {
+			return nil
+		}
+		c := spares[len(spares)-1].conn
+		l.setSpares(key, spares[:len(spares)-1])
+		if c.Up() {
+			return c
+		}
+		c.Close()
+	}
+}
+
+// setSpares replaces the spare connections of a kind, and counts them.
+func (l *Local) setSpares(key pinKey, spares []spare) {
+	change := int64(len(spares) - len(l.pins[key]))
+	l.pinning.spare.Add(change)
+	l.spares.Add(change)
+	if len(spares) == 0 {
+		delete(l.pins, key)
+		return
+	}
+	l.pins[key] = spares
+}
+
+// evictSpare has a spare connection of another kind give way, of this loop if there is
+// one, if there are too many connections.
+func (l *Local) evictSpare() {
+	if !l.pinning.over(l.conf.PinnedConnections) {
+		return
+	}
+	for key, spares := range l.pins {
+		spares[0].conn.Close()
+		l.setSpares(key, slices.Delete(spares, 0, 1))
+		return
+	}
+	l.mu.Lock()
+	i := slices.IndexFunc(l.locals, func(other *Local) bool { return other != l && other.spares.Load() > 0 })
+	var other *Local
+	if i >= 0 {
+		other = l.locals[i]
+	}
+	l.mu.Unlock()
+	if other != nil {
+		other.loop.Post(other.evictOwn)
+	}
+}
+
+// evictOwn is evictSpare on behalf of another loop.
+func (l *Local) evictOwn() {
+	if l.spares.Load() > 0 {
+		l.evictSpare()
+	}
 }
 
 // Unpin gives a connection back. If nothing is under way on it and the server
@@ -69,12 +141,14 @@ func (l *Local) Unpin(c *pipeline.Conn, clean bool) {
 	}
 	key := l.lent[c]
 	delete(l.lent, c)
-	if spare := l.pins[key]; clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spare) < sparePins && key.server == l.shards[key.shard].primary {
-		l.pins[key] = append(spare, c)
+	l.pinning.lent.Add(-1)
+	spares := l.pins[key]
+	if clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spares) < sparePins && key.server == l.shards[key.shard].primary &&
+		l.pinning.lent.Load()+l.pinning.spare.Load() < int64(l.conf.PinnedConnections) {
+		l.setSpares(key, append(spares, spare{c, l.loop.Now()}))
 		return
 	}
 	c.Close()
-	l.pinned.Add(-1)
 }
 
 // lastWord is how long a server that has lost its shard may still answer what it
@@ -103,10 +177,20 @@ func (l *Local) endLent(c *pipeline.Conn, key pinKey) {
 	})
 }
 
-// closePins closes connections that no client has.
-func (l *Local) closePins(spare []*pipeline.Conn) {
-	for _, c := range spare {
-		c.Close()
-		l.pinned.Add(-1)
+// closeSpares closes those connections that no client has for which which reports
+// true.
+func (l *Local) closeSpares(which func(key pinKey, s spare) bool) {
+	for key, spares := range l.pins {
+		var kept []spare
+		for _, s := range spares {
+			if which(key, s) {
+				s.conn.Close()
+			} else {
+				kept = append(kept, s)
+			}
+		}
+		if len(kept) < len(spares) {
+			l.setSpares(key, kept)
+		}
 	}
 }

@@ -36,7 +36,7 @@ type Pool struct {
 	joins joining
 	losses
 	met      atomic.Int32                  // how many shards there are; see Local.grow
-	pinned   atomic.Int64                  // pinned connections over all loops, spare ones included
+	pinning  pinning                       // connections that clients have to themselves
 	commands atomic.Pointer[[]CommandFact] // of the servers
 	version  atomic.Pointer[string]        // of the servers, as INFO gives it
 
@@ -144,11 +144,13 @@ type Local struct {
 
 	shards   []*localShard
 	shared   []*Lanes
-	pins     map[pinKey][]*pipeline.Conn // pinned connections that no client has
-	lent     map[*pipeline.Conn]pinKey   // and those that clients have
-	hubs     []*hub                      // of subscriptions
-	seats    map[Listener]*seat          // which of them each listener has
-	ears     *ears                       // that listen for changes; nil while nobody tracks
+	pins     map[pinKey][]spare        // pinned connections that no client has
+	spares   atomic.Int64              // how many these are, for other loops
+	lent     map[*pipeline.Conn]pinKey // and those that clients have
+	hubs     []*hub                    // of subscriptions
+	seats    map[Listener]*seat        // which of them each listener has
+	ears     *ears                     // that listen for changes; nil while nobody tracks
+	login    loginConn                 // that carries AUTH of clients
 	hedges   hedges
 	reads    func(request []byte) bool // whether a request only reads; nil if nobody knows
 	onLate   func()                    // see SetOnLate
@@ -175,7 +177,7 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // Where slots may move, owner is asked who is to get a request that was refused;
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, onJoined: func() {}, seats: map[Listener]*seat{}, pins: map[pinKey][]*pipeline.Conn{}, lent: map[*pipeline.Conn]pinKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, onJoined: func() {}, seats: map[Listener]*seat{}, pins: map[pinKey][]spare{}, lent: map[*pipeline.Conn]pinKey{}}
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}
@@ -230,6 +232,7 @@ func (l *Local) Shards() int {
 // Close closes the connections for good.
 func (l *Local) Close() {
 	l.closeSubscriptions()
+	l.closeLogin()
 	for _, n := range l.shared {
 		for _, c := range n.all() {
 			c.Close()
@@ -238,9 +241,7 @@ func (l *Local) Close() {
 	for c := range l.lent {
 		c.Close()
 	}
-	for _, spare := range l.pins {
-		l.closePins(spare)
-	}
+	l.closeSpares(func(pinKey, spare) bool { return true })
 }
 
 // connsOf returns the connections to a static pool's server that are in use, or

@@ -46,16 +46,9 @@ func (l *Local) resolved(addr string, at []netip.Addr) {
 			c.Renew() // it is closed when its client gives it back
 		}
 	}
-	for key, spare := range l.pins {
-		kept := spare[:0]
-		for _, c := range spare {
-			if elsewhere(c) {
-				l.closePins([]*pipeline.Conn{c})
-			} else {
-				kept = append(kept, c)
-			}
-		}
-		l.pins[key] = kept
+	l.closeSpares(func(_ pinKey, s spare) bool { return elsewhere(s.conn) })
+	if c := l.login.conn; c != nil && elsewhere(c) {
+		c.Renew()
 	}
 	for _, h := range l.hubs {
 		h.resolved(addr, at)

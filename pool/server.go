@@ -46,6 +46,7 @@ const (
 	forAll   use = iota // shared by all clients
 	forOne              // one client has it to itself
 	forReads            // shared by all clients, for reads from a replica
+	forLogin            // credentials of clients are tried over it
 )
 
 // config returns what connections of one kind and use need to know.
@@ -66,10 +67,21 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		Attempts: &s.attempts, Cautious: true,
 		Once: u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
 	}
+	if k.user != nil && k.db != 0 {
+		c.SelectAs = p.Credentials(nil) // the user found the database selected, and may not be allowed to
+	}
+	if u == forLogin {
+		c.Auth = nil
+		if c.Timeout == 0 {
+			c.Timeout = c.ConnectTimeout
+		}
+	}
 	if s.configs == nil {
 		s.configs = map[configKey]*pipeline.Config{}
 	}
-	s.configs[key] = c
+	if k.user == nil { // users come and go
+		s.configs[key] = c
+	}
 	return c
 }
 

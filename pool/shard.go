@@ -214,12 +214,7 @@ func (l *Local) leave(old *server, sh *localShard) {
 			l.endLent(c, k)
 		}
 	}
-	for k, spare := range l.pins {
-		if k.server == old {
-			l.closePins(spare)
-			delete(l.pins, k)
-		}
-	}
+	l.closeSpares(func(k pinKey, _ spare) bool { return k.server == old })
 	for _, h := range l.hubs {
 		h.retarget(sh)
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/tidwall/redcon"
 
 	"ringway/command"
-	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -32,7 +31,7 @@ func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		return s.login(user, args[len(args)-1], func() []byte { return replyOK })
 	}
 	if !s.authenticate(user, args[len(args)-1]) {
-		return appendErr(dst, wrongPass)
+		return s.wrongPassword(dst)
 	}
 	return append(dst, replyOK...)
 }
@@ -62,74 +61,6 @@ func (s *session) isGuest(name []byte) bool {
 	return s.local.Conf().ACLUsers > 0 && string(name) != "default"
 }
 
-// guestLogin is the Receiver of AUTH at a server, for a client that says to be an
-// ACL user.
-type guestLogin struct {
-	alone
-	conn           *pipeline.Conn
-	name, password string
-	then           func() []byte // the reply once the client is known to be that user
-	begun          bool          // a part of a large reply has come
-}
-
-const tooManyUsers = "ERR the pool's clients are too many different users; raise acl_users"
-
-// login asks the default server whether credentials are right. The client is held
-// until it has answered, with its error or with what then returns.
-func (s *session) login(name, password []byte, then func() []byte) []byte {
-	conn, err := s.local.Lanes(resp.RESP2, 0).Pin(s.defaultServer())
-	if err != nil {
-		return appendErr(nil, errNoPin.Error())
-	}
-	g := &guestLogin{alone: alone{s: s}, conn: conn, name: string(name), password: string(password), then: then}
-	number := g.next()
-	if f := conn.Send(resp.AppendRequest(nil, [][]byte{[]byte("AUTH"), name, password}), g, number); f != nil {
-		g.Fail(number, f, nil)
-	}
-	return nil
-}
-
-// Reply is pipeline.Receiver's. The connection is another user's now. A reply that
-// is too large to come whole is none to AUTH.
-func (g *guestLogin) Reply(number uint32, b []byte, last bool) {
-	if !last {
-		g.begun = true
-		return
-	}
-	s := g.s
-	if g.begun {
-		b = []byte("-ERR the server answered AUTH with something unexpected\r\n")
-	}
-	b = append([]byte(nil), b...)
-	s.local.Unpin(g.conn, false)
-	if !s.conn.Open() {
-		return
-	}
-	if string(b) == string(replyOK) {
-		b = s.admit(g.name, g.password, g.then)
-	}
-	g.alone.Reply(number, b, last)
-}
-
-// admit makes the session one of an ACL user who has shown to know a password, and
-// returns the reply: an error, or what then returns.
-func (s *session) admit(name, password string, then func() []byte) []byte {
-	user, err := s.local.Admit(name, password)
-	if err != nil { // pool.ErrTooManyUsers
-		return appendErr(nil, tooManyUsers)
-	}
-	s.become(user)
-	s.wantAuth, s.limits = false, &s.w.limits
-	s.speak(s.protocol)
-	return then()
-}
-
-// Fail is pipeline.Receiver's.
-func (g *guestLogin) Fail(number uint32, f *pipeline.Failure, request []byte) {
-	g.s.local.Unpin(g.conn, false)
-	g.alone.Fail(number, f, nil)
-}
-
 // authenticate reports whether the credentials are right. A wrong attempt does
 // not undo an earlier right one, as in Redis.
 func (s *session) authenticate(user, password []byte) bool {
@@ -142,9 +73,7 @@ func (s *session) authenticate(user, password []byte) bool {
 	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
 		return false
 	}
-	s.become(nil)
-	s.wantAuth, s.limits = false, &s.w.limits
-	s.speak(s.protocol)
+	s.enter(nil)
 	return true
 }
 
@@ -192,7 +121,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		return s.login(user, password, func() []byte { return s.greet(protocol, name, nil) })
 	}
 	if user != nil && !s.authenticate(user, password) {
-		return appendErr(dst, wrongPass)
+		return s.wrongPassword(dst)
 	}
 	if s.wantAuth {
 		return appendErr(dst, helloNoAuth)

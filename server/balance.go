@@ -71,6 +71,7 @@ func (s *session) move() {
 	s.moving = nil
 	fd := s.conn.Detach()
 	from.detach(s)
+	s.takeLanes(nil)
 	to.loop.Post(func() {
 		s.w, s.local, s.settling = to, to.locals[name], false
 		s.lastActive = to.loop.Now()
@@ -83,6 +84,7 @@ func (s *session) move() {
 		if to.draining || !to.attach(s, fd) {
 			eventloop.CloseFD(fd)
 			s.become(nil)
+			s.takeLanes(nil)
 			to.server.left(name)
 		}
 	})

@@ -62,7 +62,9 @@ func (s *session) flags() (letters string) {
 		letter string
 		on     bool
 	}{
-		{"O", s.monitor != nil}, {"P", s.kind() == "pubsub"}, {"x", s.tx != nil}, {"b", s.isBlocked()}, {"c", s.closing},
+		{"O", s.monitor != nil}, {"P", s.kind() == "pubsub"}, {"x", s.tx != nil}, {"b", s.isBlocked()},
+		{"t", s.tracking != nil}, {"R", s.tracking != nil && s.tracking.redirect != nil && s.tracking.redirect.broken}, {"B", s.tracking != nil && s.tracking.bcast},
+		{"c", s.closing},
 		{"U", strings.HasPrefix(s.info.addr, "/")}, {"e", s.info.noEvict}, {"T", s.info.noTouch},
 	} {
 		if f.on {

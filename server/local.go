@@ -50,6 +50,9 @@ func (s *session) answer(cmd *command.Command, args [][]byte) bool {
 		// must be done first.
 		return false
 	}
+	if cmd.Name == "select" && !s.ownPin() {
+		return false // it is told of the database
+	}
 	if reply := localHandlers[cmd.ID](s, cmd, args, s.w.scratch[:0]); reply != nil {
 		s.reply(reply)
 	}
@@ -90,7 +93,9 @@ func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 }
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	s.info.name = ""
+	s.info.name, s.info.noTouch = "", false
+	s.muting = s.muting && !s.silent // CLIENT REPLY SKIP still concerns RESET itself
+	s.silent = false
 	s.db = s.local.Conf().RedisDB
 	s.become(nil)
 	s.speak(resp.RESP2)

@@ -29,6 +29,7 @@ func (x *merged) Abandon()       { x.s.Abandon() }
 func (sc *scan) Abandon()        { sc.s.Abandon() }
 func (f *fanout) Abandon()       { f.s.Abandon() }
 func (r *infoRequest) Abandon()  { r.s.Abandon() }
+func (e *entering) Abandon()     { e.s.Abandon() }
 func (b *broadcast) Abandon()    { b.s.Abandon() }
 func (c *slotCheck) Abandon()    { c.s.Abandon() }
 func (d *dryRun) Abandon()       { d.unanswered() } // those who wait are refused

@@ -80,7 +80,7 @@ func (s *session) heldBack(tx *transaction) bool {
 // runPaused runs a request that is held back. Like handle, it reports false if it
 // must wait: what goes to several servers does so here, until the pause ends.
 func (s *session) runPaused(u *unrest, cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.head != s.tail {
+	if s.head != s.tail || !s.ownPin() {
 		return false
 	}
 	a := &alone{s: s, patient: true}
@@ -112,6 +112,6 @@ func (s *session) takePin(shard int) bool {
 	if err != nil {
 		return false
 	}
-	s.pin = &pin{shard: shard, slot: -1, conn: conn}
+	s.pin = &pin{shard: shard, slot: -1, conn: conn, user: s.user, protocol: s.protocol}
 	return true
 }

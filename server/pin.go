@@ -12,11 +12,14 @@ import (
 
 // pin is a connection that the session has to itself.
 type pin struct {
-	shard  int
-	slot   int // in a Cluster: the hash slot of the keys that it was taken for; -1 elsewhere
-	conn   *pipeline.Conn
-	moved  bool // its database is another one than at first
-	spoilt bool // keys that it watches have gone to another shard
+	shard    int
+	slot     int // in a Cluster: the hash slot of the keys that it was taken for; -1 elsewhere
+	conn     *pipeline.Conn
+	moved    bool       // its database, or its user, is another one than at first
+	user     *pool.User // whose connection it is
+	protocol resp.Protocol
+	enters   bool // it is about to become another user's
+	spoilt   bool // keys that it watches have gone to another shard
 }
 
 // alone is the Receiver of a request that must be answered before the session's
@@ -192,7 +195,7 @@ func (a *alone) send(shard int, asking bool) {
 		return
 	}
 	// What was watched before can't be taken along.
-	s.pin = &pin{shard: shard, slot: a.slot, conn: conn, spoilt: !a.fresh}
+	s.pin = &pin{shard: shard, slot: a.slot, conn: conn, user: s.user, protocol: s.protocol, spoilt: !a.fresh}
 	a.sentAt = s.w.loop.Now()
 	var f *pipeline.Failure
 	switch {
@@ -269,7 +272,7 @@ func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
 	if err != nil { // pool.ErrNoPin
 		return errNoPin
 	}
-	s.pin = &pin{shard: shard, slot: s.slotOf(cmd, args), conn: conn}
+	s.pin = &pin{shard: shard, slot: s.slotOf(cmd, args), conn: conn, user: s.user, protocol: s.protocol}
 	return nil
 }
 
@@ -304,6 +307,9 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.head != s.tail {
 		return false // what came before must be done before
 	}
+	if !s.ownPin() {
+		return false
+	}
 	if s.beingReplaced(cmd, args) {
 		return false
 	}
@@ -324,7 +330,7 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 // watch runs WATCH. Its keys, and those of an earlier WATCH, must be on one
 // shard. Like handle, it reports false if it must wait.
 func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.head != s.tail {
+	if s.head != s.tail || !s.ownPin() {
 		return false
 	}
 	if s.beingReplaced(cmd, args) {

@@ -118,7 +118,7 @@ func (s *session) deny(cmd *command.Command, denial []byte) {
 	case cmd.Name == "exec":
 		s.tx = nil
 		s.unwatch()
-		denial = append([]byte("-EXECABORT Transaction discarded because of: "), denial[1:]...)
+		denial = append([]byte("-EXECABORT Transaction discarded because of: "), bytes.TrimPrefix(denial[1:], []byte("ERR "))...)
 	case s.tx != nil:
 		s.tx.failed = true
 	}

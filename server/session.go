@@ -27,6 +27,7 @@ type session struct {
 	parse    resp.RequestState
 	limits   *resp.Limits
 	wantAuth bool // AUTH has yet to come
+	wrong    int  // wrong credentials in a row
 
 	tx      *transaction // since MULTI
 	pin     *pin         // a connection of its own
@@ -94,7 +95,18 @@ func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
 // speak changes the protocol of the replies.
 func (s *session) speak(protocol resp.Protocol) {
 	s.protocol = protocol
-	s.lanes = s.local.LanesAs(s.user, protocol, s.db)
+	s.takeLanes(s.local.LanesAs(s.user, protocol, s.db))
+}
+
+// takeLanes has the session use other connections, or none from now on.
+func (s *session) takeLanes(lanes *pool.Lanes) {
+	if lanes != nil {
+		lanes.Hold()
+	}
+	if s.lanes != nil {
+		s.lanes.Release()
+	}
+	s.lanes = lanes
 }
 
 // Data is eventloop.Handler's: it runs the requests in b, as far as they are
@@ -284,6 +296,10 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 	default:
 		dst = command.AppendForbidden(dst, cmd)
 	}
+	if problem == command.NoProblem && cmd.ArityOK(len(args)) {
+		s.deny(cmd, dst)
+		return
+	}
 	s.reply(dst)
 }
 
@@ -414,6 +430,9 @@ func (s *session) gone() {
 		s.queued.s = nil
 	}
 	s.become(nil)
+	if s.lanes != nil {
+		s.lanes.Release() // nothing is sent any more
+	}
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()
 	}

@@ -253,6 +253,9 @@ func (s *session) execWatched() bool {
 		s.await(conn) // the primary is being replaced, and what it executes now would be lost
 		return false
 	}
+	if !s.ownPin() {
+		return false
+	}
 	if !s.pin.conn.Up() || s.pin.spoilt || s.slotGone(s.local.Map()) {
 		s.tx = nil
 		s.unwatch()

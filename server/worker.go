@@ -25,6 +25,7 @@ type worker struct {
 	trackers   map[string]*tracker      // by the pool's name
 	learnt     map[string]*learnt       // by the pool's name
 	mergers    map[string]*merger       // by the pool's name; nil where SETs are not merged
+	logins     map[string]*logins       // by the pool's name
 	rights     rights
 	sessions   []*session
 	leaving    []*session            // at their end; those that are closed are taken out with the next tick
@@ -74,7 +75,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		publishers: map[*session]struct{}{},
 		locals:     map[string]*pool.Local{},
 		unrest:     map[string]*unrest{},
-		scripts:    map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{}, rights: rights{},
+		scripts:    map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{}, logins: map[string]*logins{}, rights: rights{},
 		scratch:   make([]byte, 0, 1<<10),
 		failure:   make([]byte, 0, 256),
 		lastLarge: -2 * lately, // never
@@ -83,6 +84,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		w.locals[p.Conf().Name] = w.join(p)
 		w.mergers[p.Conf().Name] = newMerger(w.locals[p.Conf().Name])
 		w.unrest[p.Conf().Name] = newUnrest(loop)
+		w.logins[p.Conf().Name] = newLogins(w.locals[p.Conf().Name])
 		w.scripts[p.Conf().Name] = newScriptMemory()
 		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])
 	}
@@ -112,6 +114,7 @@ func (w *worker) adopt(fd int, name string, info *clientInfo) {
 	s.deauthenticate()
 	if w.draining || !w.attach(s, fd) {
 		eventloop.CloseFD(fd)
+		s.takeLanes(nil)
 		w.server.left(name)
 	}
 }
@@ -179,7 +182,13 @@ func (w *worker) onTick() {
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.rings.trim()
 		w.trimFanouts()
+		for _, local := range w.locals {
+			local.Sweep()
+		}
 		w.rights.forget(w.loop.Now() - int64(verdictKept))
+		for _, l := range w.logins {
+			l.forget(w.loop.Now())
+		}
 	}
 }
 

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"strconv"
+
+	"ringway/pipeline"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// A connection that watches keys stays with its client when that becomes another
+// user, or speaks another protocol: what goes over it then must go as that user.
+
+// ownPin reports whether the pinned connection, if there is one, is that of the
+// session's user and protocol. If not it is made so, and the request must wait.
+func (s *session) ownPin() bool {
+	p := s.pin
+	if p == nil || p.user == s.user && p.protocol == s.protocol {
+		return true
+	}
+	if p.enters {
+		return false
+	}
+	e := &entering{s: s, pin: p, user: s.user, protocol: s.protocol}
+	var unit []byte
+	if p.user != s.user {
+		request := [][]byte{[]byte("AUTH")}
+		for _, arg := range s.local.Credentials(s.user) {
+			request = append(request, []byte(arg))
+		}
+		unit = resp.AppendRequest(unit, request)
+		e.left++
+	}
+	if p.protocol != s.protocol {
+		unit = resp.AppendRequest(unit, [][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(s.protocol.Version()), 10)})
+		e.left++
+	}
+	p.enters, p.moved = true, true
+	s.awaited++
+	if f := p.conn.SendUnit(unit, e.left, e, 0); f != nil {
+		e.left = 1
+		e.Fail(0, f, nil)
+	}
+	return false
+}
+
+// entering is the Receiver of AUTH and HELLO on a pinned connection.
+type entering struct {
+	s        *session
+	pin      *pin
+	user     *pool.User
+	protocol resp.Protocol
+	left     int
+	refused  bool
+}
+
+// Reply is pipeline.Receiver's.
+func (e *entering) Reply(_ uint32, b []byte, last bool) {
+	e.refused = e.refused || len(b) > 0 && b[0] == '-'
+	if last {
+		e.answered()
+	}
+}
+
+// Fail is pipeline.Receiver's.
+func (e *entering) Fail(uint32, *pipeline.Failure, []byte) {
+	e.refused = true
+	e.answered()
+}
+
+// answered has the session go on. A connection that is still somebody else's is ended:
+// then what it watches may have changed.
+func (e *entering) answered() {
+	if e.left--; e.left > 0 {
+		return
+	}
+	e.pin.enters, e.pin.user, e.pin.protocol = false, e.user, e.protocol
+	e.s.awaited--
+	if e.refused {
+		e.pin.conn.Suspend()
+	}
+	e.s.settle()
+}

@@ -75,6 +75,8 @@ func TestRenewGivesUpASilentServer(t *testing.T) {
 	cfg := config(s.Addr())
 	cfg.Timeout = 20 * time.Millisecond
 	r := newRig(t, cfg)
+	r.on(func() { r.conn.Connect() })
+	r.eventually("a connection", func() bool { return r.conn.Peer().IsValid() }) // so that none of the time is spent on it
 	r.send(get("a"))
 	s.WaitRequests(1)
 	r.on(func() { r.conn.Renew() })

@@ -278,7 +278,7 @@ func TestSplitRequestsInventNoResult(t *testing.T) {
 }
 
 // Replies that a Redis gives instead of a result go to the client as they are
-// and are no failure of the server.
+// and are no failure of the server, but for -LOADING in pools that eject.
 func TestErrorsOfAServerPassThrough(t *testing.T) {
 	redistest.CheckLeaks(t)
 	var says atomic.Value
@@ -291,7 +291,6 @@ func TestErrorsOfAServerPassThrough(t *testing.T) {
 	for _, text := range []string{
 		"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
 		"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
-		"-LOADING Redis is loading the dataset in memory\r\n",
 		"-READONLY You can't write against a read only replica.\r\n",
 		"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
 		"-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.\r\n",

@@ -72,12 +72,24 @@ func (t *told) tell(m *memory, loop *eventloop.Loop) {
 func (w *worker) tellMemory() {
 	m := w.server.memory
 	w.told.tell(m, w.loop)
-	w.tight = m.much(m.held.Load())
+	was := w.tight
+	if w.tight = m.much(m.held.Load()); was && !w.tight {
+		w.goOn()
+	}
 	switch {
 	case m.tooMuch():
 		w.relieve()
 	case !w.tight && m.episode.Load() && m.episode.CompareAndSwap(true, false):
 		m.log.Info("memory is below three quarters of max_memory again", "closed", m.closed.Load())
+	}
+}
+
+// goOn has the sessions go on that took no more while much was held.
+func (w *worker) goOn() {
+	for _, s := range w.sessions {
+		if s.blocked {
+			s.settle()
+		}
 	}
 }
 

@@ -128,13 +128,17 @@ func (r *statesRound) exchange(state string, requests [][]string) {
 	}
 	for i := range quietReplies(requests) {
 		got, want := r.viaProxy.Reply(), r.real.Reply()
-		if got != want && !(helloReply(got) && helloReply(want)) {
+		if got != want && !(helloReply(got) && helloReply(want)) && !(len(r.behind) > 1 && got == crossShard) {
 			r.t.Errorf("RINGWAY_SEED=%d, state %q, %d shards, reply %d to %.2000q\nproxy %.600q\nRedis %.600q", r.seed, state, len(r.behind), i, requests, got, want)
 			return
 		}
 		r.requests++
 	}
 }
+
+// crossShard is what a request that may block gets while its client watches a key of
+// another shard: either needs the session's dedicated connection.
+const crossShard = "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag\r\n"
 
 // helloReply reports whether a reply is HELLO's, which tells of the server.
 func helloReply(reply string) bool {

@@ -159,6 +159,7 @@ connect_timeout = "16ms"
 backlog = 17
 client_connections = 18
 tcpkeepalive = true
+reply_check = "3s"
 reuseport = true
 redis = true
 redis_auth = "secret"
@@ -195,7 +196,7 @@ servers = ["localhost:6379"]
 			Backlog: 17, ReusePort: true, MaxClients: 18,
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
 			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
-			TCPKeepAlive: true, RedisAuth: "secret", Preconnect: true, AutoEjectHosts: true,
+			ReplyCheck: 3 * time.Second, TCPKeepAlive: true, RedisAuth: "secret", Preconnect: true, AutoEjectHosts: true,
 			ServerConnections: 19, PinnedConnections: 22, Databases: 1, Restore: RestoreFlush, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
 			DefaultServer: "localhost:6379", AllowCommands: []string{"keys", "config|get"}, DenyCommands: []string{"script"},
 			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},

@@ -102,6 +102,7 @@ type Pool struct {
 
 	ReadFrom        string            // ReadPrimary (default), ReadPreferReplica, ReadReplica, ReadLowestLatency or ReadZone
 	MaxReplicaLag   time.Duration     // a replica further behind its primary is not read; 0 means no bound; default 10s
+	ReplyCheck      time.Duration     // how often a connection in use proves that its replies are in order; 0 for never
 	HedgeAfter      time.Duration     // a read without reply for so long is sent to another server too; 0 (default) means never
 	FailoverWait    time.Duration     // how long requests wait for a new primary; default 5s
 	ProbeInterval   time.Duration     // how often servers, Sentinels and the Cluster are asked; default 1s

@@ -69,12 +69,13 @@ func DefaultPool(name string) Pool {
 		ServerRetryTimeout: 30 * time.Second, // twemproxy's
 		ServerFailureLimit: 2,                // twemproxy's
 
-		Topology:        Static,           // as a text from twemproxy has no such key
-		ReadFrom:        ReadPrimary,      // replicas answer with the past
-		MaxReplicaLag:   10 * time.Second, // what a replica is behind while it is well is far less
-		HedgeAfter:      0,                // never: it costs reads
-		FailoverWait:    5 * time.Second,  // Sentinels need two to four after a primary died
-		ProbeInterval:   time.Second,      // a Sentinel's own rhythm
-		ResolveInterval: 10 * time.Second, // names that move have short lives in DNS
+		Topology:        Static,                 // as a text from twemproxy has no such key
+		ReadFrom:        ReadPrimary,            // replicas answer with the past
+		MaxReplicaLag:   10 * time.Second,       // what a replica is behind while it is well is far less
+		ReplyCheck:      100 * time.Millisecond, // ten ECHOs a second cost next to nothing
+		HedgeAfter:      0,                      // never: it costs reads
+		FailoverWait:    5 * time.Second,        // Sentinels need two to four after a primary died
+		ProbeInterval:   time.Second,            // a Sentinel's own rhythm
+		ResolveInterval: 10 * time.Second,       // names that move have short lives in DNS
 	}
 }

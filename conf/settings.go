@@ -89,6 +89,7 @@ var poolSettings = []setting[Pool]{
 	{"sentinel_auth", func(v *value, p *Pool) { setSecret(v, &p.SentinelAuth) }},
 	{"read_from", func(v *value, p *Pool) { v.word(&p.ReadFrom, readFroms) }},
 	{"max_replica_lag", func(v *value, p *Pool) { v.duration(&p.MaxReplicaLag, 0) }},
+	{"reply_check", func(v *value, p *Pool) { v.duration(&p.ReplyCheck, 0) }},
 	{"hedge_after", func(v *value, p *Pool) { v.duration(&p.HedgeAfter, 0) }},
 	{"failover_wait", func(v *value, p *Pool) { v.duration(&p.FailoverWait, 0) }},
 	{"probe_interval", func(v *value, p *Pool) { v.duration(&p.ProbeInterval, 10*time.Millisecond) }},

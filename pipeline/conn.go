@@ -11,12 +11,10 @@
 package pipeline
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"ringway/eventloop"
@@ -91,6 +89,13 @@ type Config struct {
 	// Cautious has PING go first on a connection that follows one which was lost or
 	// could not be made: no request is written before something has come back.
 	Cautious bool
+
+	// ReplyCheck is how often a connection in use, but for Once, has the server prove
+	// that its replies are in order; 0 for never, and then their kinds do not matter.
+	ReplyCheck time.Duration
+	// Markers is what all connections of the user to the server know of that; nil if
+	// the connection is the only one.
+	Markers *Markers
 
 	// Once makes the connection end for good when it is lost: what a server
 	// knows of a connection, such as WATCH, does not survive it.
@@ -186,8 +191,11 @@ type Conn struct {
 	look     *eventloop.Timer // see lookAt
 	lookDue  int64            // when it is to fire
 	watched  bool             // it is armed
-	lastData int64            // when anything was last read
-	patient  bool             // what is in flight may take any time
+	marked   int64            // when the last marker of lookAt was sent
+	markers  *Markers
+	lenient  Kinds // what replies may be of whatever is known of them
+	lastData int64 // when anything was last read
+	patient  bool  // what is in flight may take any time
 
 	fences fencing
 
@@ -214,6 +222,13 @@ func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
 	c := &Conn{loop: loop, cfg: cfg, obs: obs, attempts: cfg.Attempts}
 	if c.attempts == nil {
 		c.attempts = new(Attempts)
+	}
+	if c.markers = cfg.Markers; c.markers == nil {
+		c.markers = new(Markers)
+		c.markers.works(echoUntried)
+	}
+	if cfg.ReplyCheck == 0 {
+		c.lenient = AnyKind
 	}
 	c.look = loop.NewTimer(c.lookAt).Of(c)
 	c.deadline = loop.NewTimer(c.expire).Of(c)
@@ -264,6 +279,11 @@ func (c *Conn) Wait(w Waiter) { c.waiters = append(c.waiters, w) }
 // of the turn. r is then told of its reply or failure with tag. If it returns
 // a failure, the request was refused and r will hear nothing of it.
 func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
+	return c.SendKind(request, r, tag, AnyKind)
+}
+
+// SendKind is Send for a request whose reply is of known kinds.
+func (c *Conn) SendKind(request []byte, r Receiver, tag uint32, kinds Kinds) *Failure {
 	if c.state == ready {
 		c.noteUnsent()
 		c.conn.Write(request)
@@ -277,7 +297,7 @@ func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
 	} else if c.redirector != nil {
 		c.sent.add(c.loop, request)
 	}
-	c.enqueue(r, tag, len(request))
+	c.enqueue(r, tag, len(request), kinds)
 	return nil
 }
 
@@ -299,9 +319,9 @@ func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *F
 	// The size is that of the last entry, so that splitSent finds all of them
 	// on the same side.
 	for range replies - 1 {
-		c.enqueue(r, tag, 0)
+		c.enqueue(r, tag, 0, AnyKind)
 	}
-	c.enqueue(r, tag, len(requests))
+	c.enqueue(r, tag, len(requests), AnyKind)
 	return nil
 }
 
@@ -331,20 +351,21 @@ func (c *Conn) Reserve(n int) ([]byte, *Failure) {
 	return c.held, nil
 }
 
-// Commit sends the request that was appended to b, which Reserve returned.
-func (c *Conn) Commit(b []byte, r Receiver, tag uint32) {
+// Commit sends the request that was appended to b, which Reserve returned, and whose
+// reply is of the given kinds.
+func (c *Conn) Commit(b []byte, r Receiver, tag uint32, kinds Kinds) {
 	if c.state == ready {
 		c.noteUnsent()
 		size := c.conn.Commit(b)
 		if c.redirector != nil {
 			c.sent.add(c.loop, b[len(b)-size:])
 		}
-		c.enqueue(r, tag, size)
+		c.enqueue(r, tag, size, kinds)
 		return
 	}
 	size := len(b) - len(c.held)
 	c.held = b
-	c.enqueue(r, tag, size)
+	c.enqueue(r, tag, size, kinds)
 }
 
 // noteUnsent remembers which request is the first in the output. It is called
@@ -355,8 +376,8 @@ func (c *Conn) noteUnsent() {
 	}
 }
 
-func (c *Conn) enqueue(r Receiver, tag uint32, size int) {
-	c.queue.push(entry{receiver: r, at: c.loop.Now(), tag: tag, size: uint32(size)})
+func (c *Conn) enqueue(r Receiver, tag uint32, size int, kinds Kinds) {
+	c.queue.push(entry{receiver: r, at: c.loop.Now()&^kindBits | int64(kinds|c.lenient), tag: tag, size: uint32(size)})
 	if c.cfg.Timeout > 0 && !c.deadline.Armed() {
 		c.deadline.After(c.cfg.Timeout)
 	}
@@ -427,61 +448,6 @@ func (c *Conn) connected(fd int, err error) {
 		return
 	}
 	c.greet()
-}
-
-// greet sends AUTH, HELLO and SELECT. Requests are held until both are answered: one
-// that overtook a refused SELECT would go to the wrong database.
-func (c *Conn) greet() {
-	c.state, c.unmet = greeting, 0
-	var b []byte
-	selectDB := func() {
-		if c.cfg.DB != 0 {
-			b = resp.AppendRequest(b, [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, int64(c.cfg.DB), 10)})
-			c.unmet++
-		}
-	}
-	if c.cfg.SelectAs != nil {
-		b = resp.AppendRequest(b, authRequest(c.cfg.SelectAs))
-		c.unmet++
-		selectDB()
-	}
-	if c.cfg.Auth != nil {
-		b = resp.AppendRequest(b, c.cfg.auth())
-		c.unmet++
-	}
-	if c.cfg.Protocol != resp.RESP2 {
-		b = resp.AppendRequest(b, [][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(c.cfg.Protocol.Version()), 10)})
-		c.unmet++
-	}
-	if c.cfg.SelectAs == nil {
-		selectDB()
-	}
-	if c.cfg.Replica {
-		b = resp.AppendRequest(b, [][]byte{[]byte("READONLY")})
-		c.unmet++
-	}
-	if !c.cfg.greets() {
-		// A server may refuse our certificate after TLS's handshake is done, and in
-		// front of one that is dead something may accept connections: no request is
-		// written before something came back, whatever it is.
-		b = resp.AppendRequest(b, [][]byte{[]byte("PING")})
-		c.unmet++
-	}
-	c.conn.Append(b)
-	c.attempt.After(c.cfg.ConnectTimeout)
-}
-
-// greeted handles the reply to AUTH, HELLO or SELECT.
-func (c *Conn) greeted(reply []byte) {
-	if reply[0] == '-' && c.cfg.greets() {
-		c.disconnect()
-		c.attemptFailed(fmt.Errorf("%w: %s", ErrHandshake, bytes.TrimSpace(reply[1:])))
-		return
-	}
-	if c.unmet--; c.unmet == 0 {
-		c.attempt.Stop()
-		c.open()
-	}
 }
 
 // open lets the requests that were held go out.

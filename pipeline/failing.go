@@ -23,9 +23,6 @@ func (c *Conn) expire() {
 	if c.retired && c.state == ready && !c.awaited() {
 		c.Close()
 	}
-	if c.state == ready && c.queue.len() > 0 && c.fences.open == 0 {
-		c.Fence() // under load this comes once in a timeout; see Fence
-	}
 }
 
 // expireSent answers the requests from before limit. Their places in the queue

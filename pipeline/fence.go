@@ -26,6 +26,7 @@ var errFenceState = errors.New("the server refuses ECHO for now, so what follows
 const (
 	nonceSize  = 16 // bytes
 	echoHead   = "*2\r\n$4\r\nECHO\r\n"
+	wordPlace  = len("*2\r\n$4\r\n")
 	echoReply  = "$32\r\n"
 	noncePlace = len(echoHead) + len(echoReply)
 	echoSize   = noncePlace + 2*nonceSize + len("\r\n")
@@ -34,10 +35,12 @@ const (
 // spareFences is how many fences that were answered a connection keeps.
 const spareFences = 64
 
-// fence is the Receiver of an ECHO.
+// fence is the Receiver of an ECHO, or of a PING where ECHO is refused.
 type fence struct {
-	c    *Conn
-	late bool // its time is over; the answer must be right all the same
+	c       *Conn
+	late    bool    // its time is over; the answer must be right all the same
+	trusted bool    // no script is before it whose own fence has not passed
+	way     marking // how it was sent
 	// request is the ECHO, whose last argument is spelt as its reply will be.
 	request [echoSize]byte
 }
@@ -52,6 +55,7 @@ type fencing struct {
 // SendFenced is Send for a request whose reply can't be trusted to end where it
 // should: a script's. The fence takes a place of its own in the queue.
 func (c *Conn) SendFenced(request []byte, r Receiver, tag uint32) *Failure {
+	c.AskMarking()
 	f := c.Send(request, r, tag)
 	if f == nil {
 		c.Fence()
@@ -60,11 +64,31 @@ func (c *Conn) SendFenced(request []byte, r Receiver, tag uint32) *Failure {
 }
 
 // Fence has the server prove, after its reply to the last request that was sent,
-// that it has not lost count. A connection with a timeout does so by itself now
-// and then while it is in use: a server that once leaves a reply out, or gives one
-// twice, would otherwise go on giving each request the reply of another.
+// that it has not lost count. A connection does so by itself now and then while it
+// is in use, see Config.ReplyCheck: a server that once leaves a reply out, or gives
+// one twice, would otherwise go on giving each request the reply of another. At a
+// server that refuses all that could prove it, the connection is made anew when
+// what is in flight was answered, and takes no request until then.
 func (c *Conn) Fence() {
+	if c.markers.way() == unmarked {
+		c.Renew()
+		return
+	}
+	c.sendMarker(false)
+}
+
+// AskMarking finds out what the server permits for markers, if nobody has yet. It is
+// for before a request that Fence is called behind: what comes in the place of that
+// fence's answer need not be the server's.
+func (c *Conn) AskMarking() {
+	if way := c.markers.way(); way == echoUntried || way == pingUntried {
+		c.sendMarker(true)
+	}
+}
+
+func (c *Conn) sendMarker(trusted bool) {
 	f := c.newFence()
+	f.trusted = trusted
 	c.fences.open++
 	if c.Send(f.request[:], f, 0) != nil {
 		f.recycle() // what it was to fence has failed, or will
@@ -94,6 +118,8 @@ func (c *Conn) newFence() *fence {
 	binary.NativeEndian.PutUint64(nonce[8:], fs.random.Uint64())
 	hex.Encode(f.request[noncePlace:], nonce[:])
 	f.late = false
+	f.way = c.markers.way()
+	copy(f.request[wordPlace:], f.way.word())
 	return f
 }
 
@@ -104,11 +130,21 @@ func (f *fence) Reply(_ uint32, b []byte, last bool) {
 		c.inTime = false // nobody was served by this
 	}
 	passed := last && bytes.Equal(b, f.request[len(echoHead):])
+	// Redis quotes the arguments of a command that it does not know, so that the
+	// refusal of one that was renamed proves as much as its answer.
+	quoted := last && bytes.HasPrefix(b, []byte(unknownCommand)) && bytes.Contains(b, f.request[noncePlace:][:2*nonceSize])
+	trusted, way := f.trusted, f.way
 	if last {
 		f.recycle()
 	}
 	switch {
+	case passed && trusted:
+		c.markers.works(way)
 	case passed:
+	case quoted, trusted && last && refusesMarkers(b):
+		if c.markers.refused(way) {
+			c.obs.Failed(&MarkerError{Word: way.word(), Left: c.markers.way().word(), Reply: string(bytes.TrimSpace(b))})
+		}
 	case last && refusesEcho(b):
 		c.lost(errFenceState)
 	default:
@@ -159,7 +195,7 @@ func (f *fence) recycle() {
 // who may not. A
 // script can make it up, so it proves nothing; but it is no breach either.
 func refusesEcho(b []byte) bool {
-	for _, code := range []string{"-BUSY ", "-LOADING ", "-MASTERDOWN ", "-NOPERM "} {
+	for _, code := range []string{"-BUSY ", "-LOADING ", "-MASTERDOWN ", "-NOPERM ", unknownCommand} {
 		if bytes.HasPrefix(b, []byte(code)) {
 			return true
 		}

@@ -176,7 +176,7 @@ func TestServerThatRefusesTheEchoIsNotToBlame(t *testing.T) {
 
 // A server that leaves a reply out, under a load that never lets its queue run
 // empty, gives every request the reply to the next one. That ends within about a
-// timeout.
+// ReplyCheck.
 func TestServerThatLeavesAReplyOutIsFoundOutUnderLoad(t *testing.T) {
 	var left bool
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
@@ -190,7 +190,7 @@ func TestServerThatLeavesAReplyOutIsFoundOutUnderLoad(t *testing.T) {
 		}
 	})
 	cfg := config(s.Addr())
-	cfg.Timeout = 100 * time.Millisecond
+	cfg.ReplyCheck = 100 * time.Millisecond
 	r := newRig(t, cfg)
 	to := r.receiver()
 	ended := make(chan error, 1)

@@ -3,7 +3,7 @@ package pipeline
 // entry is one request on a connection, from Send to its reply.
 type entry struct {
 	receiver Receiver // nil when nobody waits for the reply any more
-	at       int64    // when it was sent, as eventloop.Loop.Now
+	at       int64    // when it was sent, as eventloop.Loop.Now, with its Kinds in kindBits
 	tag      uint32   // the receiver's
 	size     uint32   // bytes of the request, at most 4 GiB (conf bounds it)
 }

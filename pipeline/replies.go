@@ -101,6 +101,10 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		c.broken(ErrFence)
 		return false
 	}
+	if first && kindOf[b[0]]&c.queue.at(c.queue.head).kinds() == 0 {
+		c.broken(fmt.Errorf("%w: %s", ErrKind, strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
+		return false
+	}
 	if !last {
 		if e := c.queue.at(c.queue.head); e.receiver != nil {
 			c.inTime = true

@@ -34,10 +34,14 @@ var errDeaf = fmt.Errorf("nothing is acknowledged: %w", ErrTimeout)
 // lookAfter is how long after the first request, and after that, the connection is
 // looked at.
 func (c *Conn) lookAfter() time.Duration {
+	after := lookEvery
 	if c.cfg.Timeout > 0 {
-		return min(c.cfg.Timeout, lookEvery)
+		after = min(after, c.cfg.Timeout)
 	}
-	return lookEvery
+	if c.cfg.ReplyCheck > 0 {
+		after = min(after, c.cfg.ReplyCheck)
+	}
+	return after
 }
 
 // watch has the connection looked at after a while. It is called when a request is
@@ -48,7 +52,8 @@ func (c *Conn) watch() {
 	c.look.Reset(c.lookDue)
 }
 
-// lookAt gives up a connection that is dead.
+// lookAt gives up a connection that is dead, and has others prove from time to time
+// that their replies are in order.
 func (c *Conn) lookAt() {
 	late := c.loop.Now()-c.lookDue > int64(lateLook)
 	if c.queue.len() == 0 {
@@ -65,7 +70,17 @@ func (c *Conn) lookAt() {
 		c.lost(errSilent)
 	case silent >= deafAfter && c.conn.Deaf(deafAfter):
 		c.lost(errDeaf)
+	case c.marksNow():
+		c.marked = c.loop.Now()
+		c.sendMarker(true)
 	}
+}
+
+// marksNow reports whether it is time for a marker: under load this is so once in a
+// ReplyCheck.
+func (c *Conn) marksNow() bool {
+	return c.cfg.ReplyCheck > 0 && !c.cfg.Once && c.fences.open == 0 && !c.renewing && c.markers.way() != unmarked &&
+		c.loop.Now()-c.marked >= int64(c.cfg.ReplyCheck)
 }
 
 // isStall reports whether err is that of a stall which was counted as a failure

@@ -17,7 +17,7 @@ func TestLateReplyIsDroppedInOrder(t *testing.T) {
 	redistest.CheckLeaks(t)
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
-		fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.Reply("+1\r\n+2\r\n"), fakeredis.AnswerEcho(),
+		fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.Reply("+1\r\n+2\r\n"),
 		fakeredis.ExpectAny(1), fakeredis.Reply("+3\r\n"),
 	})
 	cfg := config(s.Addr())
@@ -132,7 +132,7 @@ func TestRestOfATimedOutLargeReplyIsDropped(t *testing.T) {
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Reply("$200000\r\n" + strings.Repeat("x", 100000)), fakeredis.Wait(release),
-		fakeredis.Reply(strings.Repeat("x", 100000) + "\r\n"), fakeredis.AnswerEcho(), fakeredis.ExpectAny(1), fakeredis.Reply("+2\r\n"),
+		fakeredis.Reply(strings.Repeat("x", 100000) + "\r\n"), fakeredis.ExpectAny(1), fakeredis.Reply("+2\r\n"),
 	})
 	cfg := config(s.Addr())
 	cfg.Timeout = 300 * time.Millisecond

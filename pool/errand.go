@@ -71,6 +71,9 @@ func (e *errand) resend() {
 func (e *errand) send() { e.sendOver(e.lanes.of(e.shard.index)[e.lane]) }
 
 func (e *errand) sendOver(c *pipeline.Conn) {
+	if e.fenced {
+		c.AskMarking()
+	}
 	var f *pipeline.Failure
 	if e.replies == 1 {
 		f = c.Send(e.request, e, e.tag)

@@ -31,6 +31,10 @@ const sameEvent = 20 * time.Millisecond
 // once, and so does what they notice of one stall.
 func (s *server) Failed(err error) (leaving bool) {
 	p := s.pool
+	if m := (*pipeline.MarkerError)(nil); errors.As(err, &m) {
+		s.refusesMarkers(m)
+		return false
+	}
 	if errors.Is(err, pipeline.ErrFence) {
 		s.miscounted(err)
 		return false
@@ -57,6 +61,17 @@ func (s *server) Failed(err error) (leaving bool) {
 		p.takeDown(s, err)
 	}
 	return s.leaving.Load()
+}
+
+// refusesMarkers says what it means that the proxy's user may not ECHO.
+func (s *server) refusesMarkers(m *pipeline.MarkerError) {
+	if m.Left != "" {
+		s.pool.log.Info("server refuses "+m.Word+": "+m.Left+" is used instead to see that its replies are in order; permit it (ACL: +echo) if you can",
+			"server", s.name, "addr", s.addr, "reply", m.Reply)
+		return
+	}
+	s.pool.log.Warn("server refuses ECHO and PING: it can't be seen whether its replies are in order, and a connection is made anew after each script; permit one of them (ACL: +echo)",
+		"server", s.name, "addr", s.addr, "reply", m.Reply)
 }
 
 // miscounted warns, once, of a server whose replies can't be relied on. It is no

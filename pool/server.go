@@ -30,8 +30,23 @@ type server struct {
 	lastCheck atomic.Int64  // when a look was asked for, in nanoseconds since started; 0 for never
 	noted     atomic.Uint32 // the notices that were logged, as bits
 
-	mu      sync.Mutex // guards configs
+	mu      sync.Mutex // guards what follows
 	configs map[configKey]*pipeline.Config
+	markers map[*User]*pipeline.Markers
+}
+
+// markersOf returns what is known of the markers that a user may send. The caller
+// holds s.mu.
+func (s *server) markersOf(user *User) *pipeline.Markers {
+	m := s.markers[user]
+	if m == nil {
+		m = new(pipeline.Markers)
+		if s.markers == nil {
+			s.markers = map[*User]*pipeline.Markers{}
+		}
+		s.markers[user] = m
+	}
+	return m
 }
 
 type configKey struct {
@@ -64,7 +79,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: true,
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes), MaxReplies: int(p.proxy.ServerReplyBytes),
 		Replies:  resp.DefaultReplyLimits,
-		Attempts: &s.attempts, Cautious: true,
+		Attempts: &s.attempts, Cautious: true, ReplyCheck: p.conf.ReplyCheck, Markers: s.markersOf(k.user),
 		Once: u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
 	}
 	if k.user != nil && k.db != 0 {

@@ -53,10 +53,20 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 // the request must wait.
 func (s *session) forwardTo(cmd *command.Command, shard int, raw []byte) bool {
 	if s.mayReadApart(cmd) {
-		return s.sendRead(shard, raw)
+		return s.sendRead(shard, raw, kindsOf(cmd))
 	}
-	return s.send(shard, raw)
+	return s.sendKind(shard, raw, kindsOf(cmd))
 }
+
+// kinds are those of replies by their command.ReplyType.
+var kinds = [command.ReplyTypes]pipeline.Kinds{
+	command.ReplyAny: pipeline.AnyKind, command.ReplyStatus: pipeline.KindStatus, command.ReplyInteger: pipeline.KindInteger,
+	command.ReplyString: pipeline.KindString, command.ReplyAggregate: pipeline.KindAggregate,
+	command.ReplyStatusOrString: pipeline.KindStatus | pipeline.KindString, command.ReplyStringsMaybeMany: pipeline.KindString | pipeline.KindAggregate,
+}
+
+// kindsOf are those of the replies to a command.
+func kindsOf(cmd *command.Command) pipeline.Kinds { return kinds[cmd.ReplyType()] }
 
 // mayReadApart tells whether a request may go to a replica. What a client keeps
 // and tracks must not be older than what it was told of.
@@ -70,25 +80,30 @@ func (s *session) to(shard int) *pipeline.Conn { return s.lanes.Conn(shard, s.in
 // send sends a request to a shard's primary. Like handle, it reports false if
 // the request must wait.
 func (s *session) send(shard int, raw []byte) bool {
+	return s.sendKind(shard, raw, pipeline.AnyKind)
+}
+
+// sendKind is send for a request whose reply is of the given kinds.
+func (s *session) sendKind(shard int, raw []byte, kinds pipeline.Kinds) bool {
 	conn := s.to(shard)
 	if s.full(conn) {
 		s.await(conn)
 		return false
 	}
-	s.sendOver(conn, raw)
+	s.sendAs(s.push(), conn, raw, kinds)
 	return true
 }
 
 // sendRead is send for a request that only reads, which may go to a replica and
 // need not wait while the primary is being replaced.
-func (s *session) sendRead(shard int, raw []byte) bool {
+func (s *session) sendRead(shard int, raw []byte, kinds pipeline.Kinds) bool {
 	conn := s.lanes.ReadConn(shard, s.info.id)
 	if conn.FullForReads() || s.laden(conn) {
 		s.await(conn)
 		return false
 	}
 	if s.local.Conf().HedgeAfter == 0 {
-		s.sendOver(conn, raw)
+		s.sendAs(s.push(), conn, raw, kinds)
 		return true
 	}
 	number := s.push()
@@ -98,13 +113,10 @@ func (s *session) sendRead(shard int, raw []byte) bool {
 	return true
 }
 
-func (s *session) sendOver(conn *pipeline.Conn, raw []byte) {
-	s.sendAs(s.push(), conn, raw)
-}
-
-// sendAs sends the request that has the given number in the line.
-func (s *session) sendAs(number uint32, conn *pipeline.Conn, raw []byte) {
-	if f := conn.Send(raw, s, number); f != nil {
+// sendAs sends the request that has the given number in the line, and whose reply is
+// of the given kinds.
+func (s *session) sendAs(number uint32, conn *pipeline.Conn, raw []byte, kinds pipeline.Kinds) {
+	if f := conn.SendKind(raw, s, number, kinds); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 		return
 	}

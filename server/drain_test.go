@@ -15,7 +15,7 @@ import (
 func TestDrainAnswersWhatIsUnderWay(t *testing.T) {
 	redistest.CheckLeaks(t)
 	answer := make(chan struct{})
-	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Wait(answer), fakeredis.Reply("+1\r\n+2\r\n")})
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Wait(answer), fakeredis.Reply("$1\r\n1\r\n$1\r\n2\r\n")})
 	p := serve(t, config(t, s.Addr()))
 	busy, idle := p.dial(), p.dial()
 	busy.Send(encode("GET", "a") + encode("GET", "b"))
@@ -31,7 +31,7 @@ func TestDrainAnswersWhatIsUnderWay(t *testing.T) {
 		return err != nil
 	})
 	close(answer)
-	busy.expect("+1\r\n", "+2\r\n")
+	busy.expect(bulk("1"), bulk("2"))
 	busy.expectClosed()
 	if err := <-stopped; err != nil {
 		t.Error(err)

@@ -87,7 +87,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 // sendWhole sends a request that needs no cutting.
 func (s *session) sendWhole(shard int, reads bool, raw []byte) bool {
 	if reads {
-		return s.sendRead(shard, raw)
+		return s.sendRead(shard, raw, pipeline.AnyKind)
 	}
 	return s.send(shard, raw)
 }
@@ -190,7 +190,7 @@ func (f *fanout) send(args [][]byte, step int) {
 	}
 	for i := range f.parts {
 		if p := &f.parts[i]; p.out != nil {
-			p.conn.Commit(p.out, f, uint32(i))
+			p.conn.Commit(p.out, f, uint32(i), f.kinds())
 			f.s.expect(p.conn, len(f.parts))
 			p.out = nil
 		} else {
@@ -222,7 +222,7 @@ func (f *fanout) sendApart(args [][]byte, step int) {
 				out = appendBulk(out, arg)
 			}
 		}
-		p.conn.Commit(out, f, uint32(i))
+		p.conn.Commit(out, f, uint32(i), f.kinds())
 		f.s.expect(p.conn, len(f.parts))
 	}
 	if f.left == 0 {
@@ -353,6 +353,19 @@ func (f *fanout) done() {
 		}
 	}
 	f.recycle()
+}
+
+// kinds are those of the replies to the parts.
+func (f *fanout) kinds() pipeline.Kinds {
+	switch f.join {
+	case command.JoinArray:
+		return pipeline.KindAggregate
+	case command.JoinSum:
+		return pipeline.KindInteger
+	case command.JoinOK:
+		return pipeline.KindStatus
+	}
+	return pipeline.AnyKind
 }
 
 // kept tells whether a part of a reply was kept to be joined.

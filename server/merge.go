@@ -94,7 +94,7 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 		switch g := mg.groupOf[i]; {
 		case g == noGroup || mg.groups[g].count == 1:
 			s.any = row.any[i]
-			s.sendAs(first+uint32(i), s.to(m.ShardAt(row.places[i])), request)
+			s.sendAs(first+uint32(i), s.to(m.ShardAt(row.places[i])), request, kindsOf(row.commands[i]))
 		case int(mg.groups[g].first) == i:
 			asks = mg.send(s, &mg.groups[g], first) || asks
 		}
@@ -184,7 +184,7 @@ func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
 		mg.answers[group.shard] = asked
 		x.request = append(x.request, out[before:]...)
 	}
-	conn.Commit(out, x, 0)
+	conn.Commit(out, x, 0, pipeline.KindStatus)
 	return x.request != nil
 }
 
@@ -235,7 +235,7 @@ func (x *merged) Reply(_ uint32, b []byte, last bool) {
 		x.mg.answers[x.shard] = notAsked
 	}
 	if refused && x.request != nil {
-		x.each(x.request, func(number uint32, set []byte) { x.s.sendAs(number, x.s.to(x.shard), set) })
+		x.each(x.request, func(number uint32, set []byte) { x.s.sendAs(number, x.s.to(x.shard), set, kindsOf(setCommand)) })
 	} else {
 		for _, set := range x.sets {
 			x.s.Reply(set.number, b, last)

@@ -48,9 +48,9 @@ func TestPanicInASessionCostsThatClientOnly(t *testing.T) {
 func TestPanicInAReplyCostsItsClientAndWhatIsInFlight(t *testing.T) {
 	redistest.CheckLeaks(t)
 	release := make(chan struct{})
-	answer := fakeredis.Handle(func(c *fakeredis.Conn, args []string) { c.Reply("+" + args[1] + "\r\n") })
+	answer := fakeredis.Handle(func(c *fakeredis.Conn, args []string) { c.Reply(fakeredis.Bulk(args[1])) })
 	fake := fakeredis.Start(t,
-		fakeredis.Script{fakeredis.ExpectAny(3), fakeredis.Wait(release), fakeredis.Reply("+a\r\n+bomb\r\n+b\r\n"), fakeredis.Discard()},
+		fakeredis.Script{fakeredis.ExpectAny(3), fakeredis.Wait(release), fakeredis.Reply(fakeredis.Bulk("a") + fakeredis.Bulk("bomb") + fakeredis.Bulk("b")), fakeredis.Discard()},
 		fakeredis.Script{answer})
 	cfg := config(t, fake.Addr())
 	cfg.Proxy.Threads = 1
@@ -64,10 +64,10 @@ func TestPanicInAReplyCostsItsClientAndWhatIsInFlight(t *testing.T) {
 	b.Send(encode("GET", "b"))
 	fake.WaitRequests(3)
 	close(release)
-	a.expect("+a\r\n")
+	a.expect(bulk("a"))
 	b.expect("-ERR Internal error of the proxy: the request was sent and its outcome is unknown\r\n")
 	victim.expectClosed()
-	if got := a.Do("GET", "x") + b.Do("GET", "y"); got != "+x\r\n+y\r\n" {
+	if got := a.Do("GET", "x") + b.Do("GET", "y"); got != bulk("x")+bulk("y") {
 		t.Errorf("afterwards: %q", got)
 	}
 	if p.server.Pools()[0].CountDown() != 0 {

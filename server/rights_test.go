@@ -123,6 +123,10 @@ func TestWithoutVerdictsNothingHarmfulIsDone(t *testing.T) {
 				c.Reply(answer)
 				return
 			}
+			if args[0] == "GET" {
+				c.Reply("$-1\r\n")
+				return
+			}
 			c.Reply("+OK\r\n")
 		})
 		cfg := config(t, s.Addr())

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ func TestNobodyIsJudgedByTheTimeInWhichTheProcessStoodStill(t *testing.T) {
 		if len(args) == 2 && args[1] == "late" {
 			<-answer
 		}
-		c.Reply("+" + args[len(args)-1] + "\r\n")
+		c.Reply(fakeredis.Bulk(args[len(args)-1]))
 	})
 	cfg := config(t, s.Addr())
 	p := &cfg.Pools[0]
@@ -26,10 +27,10 @@ func TestNobodyIsJudgedByTheTimeInWhichTheProcessStoodStill(t *testing.T) {
 		answer = make(chan struct{})
 		waits, idle := proxy.dial(), proxy.dial()
 		idle.Do("GET", "k")
+		before := len(s.Requests())
 		waits.Send(encode("GET", "late"))
 		eventually(t, "the request is there", func() bool {
-			all := s.Requests()
-			return len(all) > 0 && all[len(all)-1].Args[len(all[len(all)-1].Args)-1] == "late"
+			return slices.ContainsFunc(s.Requests()[before:], func(r fakeredis.Request) bool { return r.Args[len(r.Args)-1] == "late" })
 		})
 		goOn := make(chan struct{})
 		proxy.server.Stall(goOn)
@@ -37,8 +38,8 @@ func TestNobodyIsJudgedByTheTimeInWhichTheProcessStoodStill(t *testing.T) {
 		idle.Send(encode("GET", "a"))
 		time.Sleep(cfg.Proxy.ClientIdleTimeout + p.Timeout) // the process stands still
 		close(goOn)
-		waits.expect("+late\r\n")
-		idle.expect("+a\r\n")
+		waits.expect(bulk("late"))
+		idle.expect(bulk("a"))
 		waits.Close()
 		idle.Close()
 	}

@@ -285,6 +285,9 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	}
 	tx.unit = append(tx.unit, requestExec...)
 	tx.conn = conn
+	if tx.fenced {
+		conn.AskMarking()
+	}
 	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {
 		tx.end(func() { s.finish(tx.number, f.AppendReply(s.w.failure[:0])) })
 	} else if tx.fenced {

@@ -39,7 +39,12 @@ func TestServerThatIsFullIsAskedNowAndThen(t *testing.T) {
 // What was on its way to a server that turns the connection away was not sent, and
 // goes elsewhere where there is an elsewhere.
 func TestTurnedAwayIsNotSent(t *testing.T) {
-	door := fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Reply("-ERR max number of clients reached\r\n"), fakeredis.Close()}
+	door := fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, args []string) {
+		if args[1] == "b" { // both are there
+			c.Reply("-ERR max number of clients reached\r\n")
+			fakeredis.Close()(c)
+		}
+	})}
 	r := newRig(t, config(fakeredis.StartEach(t, door).Addr()))
 	r.send(get("a"), get("b"))
 	r.expectFailure(1, pipeline.ErrTurnedAway, false)

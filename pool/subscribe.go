@@ -72,7 +72,6 @@ type topic struct {
 	pipeline.Topic
 	hub     *hub
 	since   int64 // when it was first asked for, or is waited for since, as eventloop.Loop.Now
-	hasty   bool  // servers at which only scripts publish are not waited for
 	parts   []part
 	subs    []*Subscription
 	waiting int // subscriptions that await the outcome

@@ -117,7 +117,10 @@ func TestStalledServerHoldsItsClientsBack(t *testing.T) {
 		fakeredis.ExpectAny(1), fakeredis.Reply("+OK\r\n"), fakeredis.Wait(goOn),
 		fakeredis.Handle(func(c *fakeredis.Conn, _ []string) { c.Reply("+OK\r\n") }),
 	})
-	m := startMean(t, s, func(c *conf.Config) { c.Proxy.ServerQueue, c.Proxy.ServerQueueBytes = 100, 1<<20 })
+	m := startMean(t, s, func(c *conf.Config) {
+		c.Proxy.ServerQueue, c.Proxy.ServerQueueBytes = 100, 1<<20
+		c.Pools[0].ReplyCheck = 0 // the server has no ECHO
+	})
 	const clients, each = 10, 200
 	value := strings.Repeat("v", 10<<10)
 	results := make(chan error, clients)

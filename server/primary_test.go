@@ -221,7 +221,7 @@ func TestAfterALateAnswerAClientPipelinesAgain(t *testing.T) {
 	next := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.Expect("SET", "other", "1"), fakeredis.Reply("+OK\r\n"), fakeredis.ExpectAny(3), fakeredis.Reply(strings.Repeat("+OK\r\n", 3)),
 	})
-	p, pl := serveGroup(t, redistest.StartGroup(t, 0), func(c *conf.Pool) { c.Timeout = 20 * time.Second })
+	p, pl := serveGroup(t, redistest.StartGroup(t, 0), func(c *conf.Pool) { c.Timeout, c.ReplyCheck = 20*time.Second, 0 })
 	pl.SetView(0, pool.View{Primary: pool.Member{Addr: old.Addr()}})
 	c := p.dial()
 	c.Send(encode("SET", "k", "1"))

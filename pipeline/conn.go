@@ -196,6 +196,7 @@ type Conn struct {
 	lenient  Kinds // what replies may be of whatever is known of them
 	lastData int64 // when anything was last read
 	patient  bool  // what is in flight may take any time
+	leaving  bool  // down: Suspend will follow, until when requests are held
 
 	fences fencing
 
@@ -389,7 +390,11 @@ func (c *Conn) enqueue(r Receiver, tag uint32, size int, kinds Kinds) {
 // hold keeps a request until there is a connection, and sees to that.
 func (c *Conn) hold(request []byte) *Failure {
 	switch c.state {
-	case down, suspended:
+	case down:
+		if !c.leaving {
+			return c.refuse()
+		}
+	case suspended:
 		return c.refuse()
 	case idle:
 		if c.connect(); c.state >= down {
@@ -417,7 +422,7 @@ func (c *Conn) connect() {
 	if !c.mayTry() {
 		return
 	}
-	c.state = dialing
+	c.state, c.leaving = dialing, false
 	c.attempt.Stop()
 	c.dials++
 	number := c.dials
@@ -503,11 +508,11 @@ func (c *Conn) attemptFailed(err error) {
 	}
 	c.state, c.wary = down, true
 	c.attempt.After(c.failedBy(err).fail(c.loop.Now(), err))
-	leaving := !isLocal(err) && c.obs.Failed(err)
+	c.leaving = !isLocal(err) && c.obs.Failed(err)
 	if c.redirector != nil {
 		c.redirector.Down(c, err)
 	}
-	if !leaving {
+	if !c.leaving {
 		c.failHeld(err)
 	}
 }
@@ -522,7 +527,7 @@ func (c *Conn) Suspend() {
 	log := c.sent
 	unwritten := c.disconnect()
 	c.attempt.Stop()
-	c.state = suspended
+	c.state, c.leaving = suspended, false
 	defer c.passMarks()
 	defer c.failHeld(ErrSuspended)
 	if wasReady {

@@ -96,7 +96,7 @@ func (e *errand) fence(c *pipeline.Conn) {
 // refused handles a connection that takes no request.
 func (e *errand) refused(err error) {
 	e.err = err
-	if e.probe || !e.park() {
+	if !e.park() {
 		e.giveUp()
 	}
 }

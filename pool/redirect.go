@@ -70,9 +70,8 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 	e := a.errandOf(r)
 	e.err = err
 	e.skip, e.asked = 0, false
-	e.hops++
-	if e.hops > maxHops {
-		return false
+	if e.shard.l.loop.Now() >= e.until {
+		return false // not by its hops: each refusal while a Cluster is down is one
 	}
 	switch {
 	case a.current():

@@ -196,6 +196,7 @@ type Conn struct {
 	lenient  Kinds // what replies may be of whatever is known of them
 	lastData int64 // when anything was last read
 	patient  bool  // what is in flight may take any time
+	lone     bool  // it carries a script that nothing may follow: full until it is made anew
 	leaving  bool  // down: Suspend will follow, until when requests are held
 
 	fences fencing
@@ -261,7 +262,7 @@ func (c *Conn) Up() bool { return c.state < down }
 
 // Full tells whether the connection has reached one of its bounds. A caller
 // that sends all the same breaks the bound, not the connection.
-func (c *Conn) Full() bool { return c.gate != Open || c.renewing || c.overBound() }
+func (c *Conn) Full() bool { return c.gate != Open || c.renewing || c.lone || c.overBound() }
 
 func (c *Conn) overBound() bool {
 	if c.queue.len() >= c.cfg.MaxRequests {
@@ -470,6 +471,9 @@ func (c *Conn) open() {
 	}
 	c.loop.Release(c.held)
 	c.held = nil
+	if c.lone {
+		c.Renew()
+	}
 	if c.redirector != nil {
 		c.redirector.Opened(c)
 	}
@@ -588,7 +592,9 @@ func (c *Conn) lost(err error) {
 	switch {
 	case c.state == suspended:
 		c.failHeld(err)
-	case c.queue.len() > 0 && !leaving:
+	case c.queue.len() == 0:
+		c.lone = false
+	case !leaving:
 		c.connect()
 	}
 }

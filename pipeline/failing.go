@@ -198,6 +198,7 @@ func (c *Conn) failHeld(err error) {
 		unsent = append(unsent, c.queue.pop())
 	}
 	c.expected.passed(c.queue.head)
+	c.lone = false
 	held := c.held
 	c.held = nil
 	defer func() {

@@ -71,6 +71,7 @@ func (c *Conn) SendFenced(request []byte, r Receiver, tag uint32) *Failure {
 // what is in flight was answered, and takes no request until then.
 func (c *Conn) Fence() {
 	if c.markers.way() == unmarked {
+		c.lone = !c.cfg.Once
 		c.Renew()
 		return
 	}

@@ -166,7 +166,7 @@ func (c *Conn) Refuse(cause error) {
 }
 
 // FullForReads is Full for a request that only reads.
-func (c *Conn) FullForReads() bool { return c.gate == Shut || c.renewing || c.overBound() }
+func (c *Conn) FullForReads() bool { return c.gate == Shut || c.renewing || c.lone || c.overBound() }
 
 // AfterReplies calls fn once everything that is in flight now was answered or
 // has failed; at once if nothing is.

@@ -50,6 +50,7 @@ func (c *Conn) renew() {
 	case c.queue.len() > 0: // sent by who does not ask whether it is Full
 		c.AfterReplies(c.renew)
 	default:
+		c.lone = false
 		c.loop.Release(c.disconnect())
 		c.connect()
 		c.wake()

@@ -43,7 +43,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.sendCounting(cmd, args, raw, server)
 		}
 		if s.local.Unsettled() {
-			return s.sendSeveral(server, s.readsApart && cmd.IsReadonly(), raw)
+			return s.sendSeveral(server, s.readsApart && cmd.IsReadonly(), raw, kindsOf(cmd))
 		}
 	}
 	return s.forwardTo(cmd, server, raw)

@@ -51,7 +51,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	}
 	reads := s.mayReadApart(cmd)
 	if len(args) == 1+step {
-		return s.sendWhole(s.local.Map().Index(args[1]), reads, raw)
+		return s.sendWhole(s.local.Map().Index(args[1]), reads, raw, kindsOf(cmd))
 	}
 	f := s.w.newFanout()
 	m := s.local.Map()
@@ -59,7 +59,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if len(f.parts) == 1 {
 		shard := m.ShardAt(f.parts[0].place)
 		f.recycle()
-		return s.sendSeveral(shard, reads, raw)
+		return s.sendSeveral(shard, reads, raw, kindsOf(cmd))
 	}
 	for i := range f.parts {
 		p := &f.parts[i]
@@ -84,18 +84,19 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	return true
 }
 
-// sendWhole sends a request that needs no cutting.
-func (s *session) sendWhole(shard int, reads bool, raw []byte) bool {
+// sendWhole sends a request that needs no cutting, and whose reply is of the given
+// kinds.
+func (s *session) sendWhole(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
 	if reads {
-		return s.sendRead(shard, raw, pipeline.AnyKind)
+		return s.sendRead(shard, raw, kinds)
 	}
-	return s.send(shard, raw)
+	return s.sendKind(shard, raw, kinds)
 }
 
 // sendSeveral is sendWhole for a request that has several keys.
-func (s *session) sendSeveral(shard int, reads bool, raw []byte) bool {
+func (s *session) sendSeveral(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
 	if !s.local.Unsettled() {
-		return s.sendWhole(shard, reads, raw)
+		return s.sendWhole(shard, reads, raw, kinds)
 	}
 	conn, full := s.connTo(shard, reads)
 	if full {
@@ -103,7 +104,7 @@ func (s *session) sendSeveral(shard int, reads bool, raw []byte) bool {
 		return false
 	}
 	a := &alone{s: s}
-	f := conn.Send(raw, a, a.next())
+	f := conn.SendKind(raw, a, a.next(), kinds)
 	if f == nil {
 		s.expect(conn, 1)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
 )
 
@@ -59,4 +60,21 @@ func connections(s *redistest.Server) (n int) {
 	_, after, _ := strings.Cut(s.Do("INFO", "stats"), "total_connections_received:")
 	fmt.Sscan(after, &n)
 	return n
+}
+
+// A reply of a type that its command never has goes to nobody, also where several
+// keys need no cutting.
+func TestRepliesOfAnotherTypeGoToNobody(t *testing.T) {
+	for _, test := range []struct{ request, says string }{
+		{encode("GET", "a"), ":1\r\n"},
+		{encode("EXISTS", "a", "b"), "$1\r\n1\r\n"},
+		{encode("MGET", "a", "b"), ":1\r\n"},
+		{encode("DEL", "a", "b"), "*0\r\n"},
+		{encode("MSET", "a", "1", "b", "2"), ":1\r\n"},
+	} {
+		fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, _ []string) { c.Reply(test.says) })
+		c := serve(t, config(t, fake.Addr())).dial()
+		c.Send(test.request)
+		c.expect("-ERR Protocol error: the server lost count of its replies: the request was sent and its outcome is unknown\r\n")
+	}
 }

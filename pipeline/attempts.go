@@ -136,13 +136,14 @@ func (c *Conn) turnedAway(err error) {
 		return
 	}
 	sent := c.splitSent(unwritten)
-	defer failWith(sent, &Failure{Cause: err})
+	defer fail(sent, c.failure(err))
 	c.attemptFailed(err)
 }
 
 // putOff refuses requests until it is time for the next attempt, of any connection
 // to the server, after one that has failed because of cause.
 func (c *Conn) putOff(wait time.Duration, cause error) {
+	c.why = c.outage(cause)
 	if c.cfg.Once {
 		c.state = suspended
 		c.failHeld(cause)

@@ -11,6 +11,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -62,6 +63,7 @@ type Observer interface {
 // Config is what a Conn needs to know. It is not changed once in use.
 type Config struct {
 	Network, Addr string // as for net.Dial: "tcp" or "unix"
+	Name          string // for clients, as Failure.Server
 
 	// TLS, if not nil, has the server spoken to in TLS. It is called for each
 	// connection, on a goroutine of its own.
@@ -212,6 +214,7 @@ type Conn struct {
 	sent       sentLog
 	gate       Gate
 	refusal    error // after Refuse
+	why        error // down or suspended: what requests fail with; nil for ErrSuspended
 	retired    bool  // no request is taken any more; closed when all are answered
 	renewing   bool  // the same, but then it is made anew
 	stale      bool  // with Once: the server is to be found at another address
@@ -414,7 +417,7 @@ func (c *Conn) refuse() *Failure {
 	if c.refusal != nil {
 		return &Failure{Cause: c.refusal}
 	}
-	return &Failure{Cause: ErrSuspended}
+	return c.failure(cmp.Or(c.why, ErrSuspended))
 }
 
 // connect starts an attempt; connected is told of its result. If it is not yet time
@@ -462,6 +465,7 @@ func (c *Conn) open() {
 	c.wary = false
 	c.attempts.Reset()
 	c.refusals.Reset()
+	c.why = nil
 	c.unsent, c.answerable = c.queue.head, c.queue.head
 	if len(c.held) > 0 {
 		c.conn.Append(c.held)
@@ -511,6 +515,7 @@ func (c *Conn) attemptFailed(err error) {
 		return
 	}
 	c.state, c.wary = down, true
+	c.why = c.outage(err)
 	c.attempt.After(c.failedBy(err).fail(c.loop.Now(), err))
 	c.leaving = !isLocal(err) && c.obs.Failed(err)
 	if c.redirector != nil {
@@ -521,29 +526,47 @@ func (c *Conn) attemptFailed(err error) {
 	}
 }
 
+// outage returns why requests fail after an attempt that failed, and perhaps others
+// before.
+func (c *Conn) outage(err error) error {
+	var last *Outage
+	switch {
+	case isLocal(err):
+		return err
+	case errors.As(c.why, &last):
+		return &Outage{err, last.Since}
+	}
+	return &Outage{err, time.Now()}
+}
+
 // Suspend closes the connection and refuses requests until Restore. Those in
 // flight fail.
-func (c *Conn) Suspend() {
+func (c *Conn) Suspend() { c.SuspendFor(ErrSuspended) }
+
+// SuspendFor is Suspend with the cause of the failures, which is ErrSuspended to
+// errors.Is.
+func (c *Conn) SuspendFor(why error) {
 	if c.state == suspended {
 		return
 	}
+	c.why = why
 	wasReady := c.state == ready
 	log := c.sent
 	unwritten := c.disconnect()
 	c.attempt.Stop()
 	c.state, c.leaving = suspended, false
 	defer c.passMarks()
-	defer c.failHeld(ErrSuspended)
+	defer c.failHeld(why)
 	if wasReady {
 		defer log.release(c.loop)
-		c.failSent(c.splitSent(unwritten), ErrSuspended, &log)
+		c.failSent(c.splitSent(unwritten), why, &log)
 	}
 }
 
 // Restore ends Suspend: the next request makes a connection.
 func (c *Conn) Restore() {
 	if c.state == suspended {
-		c.state = idle
+		c.state, c.why = idle, nil
 	}
 }
 
@@ -610,7 +633,7 @@ func (c *Conn) settleAfter(log *sentLog) {
 // failSent fails requests that were sent, but for reads that can be sent again.
 func (c *Conn) failSent(sent []entry, err error, log *sentLog) {
 	again, requests := c.resendable(sent, log)
-	fail(sent[:len(sent)-len(again)], err)
+	fail(sent[:len(sent)-len(again)], &Failure{Cause: err, Sent: true, Server: c.cfg.Name})
 	c.giveBack(again, err, requests)
 }
 

@@ -70,7 +70,7 @@ func (c *Conn) expireEntry(e *entry) bool {
 		return false
 	}
 	e.receiver = nil
-	r.Fail(e.tag, &Failure{Cause: ErrTimeout, Sent: true}, nil)
+	r.Fail(e.tag, &Failure{Cause: ErrTimeout, Sent: true, Server: c.cfg.Name}, nil)
 	return true
 }
 
@@ -89,7 +89,7 @@ func (c *Conn) expireHeld(limit int64) (expired bool) {
 	}
 	held := c.held
 	c.held = append(c.loop.Buffer(len(held)-size), held[size:]...)
-	failUnsent(late, ErrTimeout, held)
+	failUnsent(late, c.failure(ErrTimeout), held)
 	c.loop.Release(held)
 	c.wake()
 	return len(late) > 0
@@ -137,15 +137,15 @@ func (c *Conn) firstUnsent(unwritten int) (first uint32, size int) {
 	return first, size
 }
 
-// fail tells the receivers of requests that were sent.
-func fail(sent []entry, err error) { failWith(sent, &Failure{Cause: err, Sent: true}) }
+// failure returns the failure of a request that was not sent.
+func (c *Conn) failure(err error) *Failure { return &Failure{Cause: err, Server: c.cfg.Name} }
 
-// failWith tells the receivers of requests whose bytes are gone.
-func failWith(sent []entry, f *Failure) {
+// fail tells the receivers of requests that were sent.
+func fail(sent []entry, f *Failure) {
 	told := 0
 	defer func() {
 		if told < len(sent) { // this one panicked, the others are to hear of it all the same
-			failWith(sent[told+1:], f)
+			fail(sent[told+1:], f)
 			abandon(sent[told].receiver)
 		}
 	}()
@@ -158,12 +158,11 @@ func failWith(sent []entry, f *Failure) {
 
 // failUnsent tells the receivers of requests that were not sent and whose bytes
 // are at the start of held.
-func failUnsent(unsent []entry, err error, held []byte) {
-	f := &Failure{Cause: err}
+func failUnsent(unsent []entry, f *Failure, held []byte) {
 	told := 0
 	defer func() {
 		if told < len(unsent) {
-			failUnsent(unsent[told+1:], err, held[unsent[told].size:])
+			failUnsent(unsent[told+1:], f, held[unsent[told].size:])
 			abandon(unsent[told].receiver)
 		}
 	}()

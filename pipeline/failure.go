@@ -1,12 +1,16 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
+	"unicode/utf8"
 
 	"ringway/eventloop"
 )
@@ -17,7 +21,23 @@ type Failure struct {
 	// Sent tells that at least one byte of the request was given to the
 	// kernel: the server may have executed it, so it must never be sent again.
 	Sent bool
+	// Server is what clients know the server as, such as "server alpha1"; "" if they
+	// do not. It is never its address, unless that is its name.
+	Server string
 }
+
+// Outage is the cause of failures at a server that has failed before. It is
+// ErrSuspended to errors.Is, and hides why from it: a request that was never sent has
+// not timed out because others have.
+type Outage struct {
+	Why   error // the last failure
+	Since time.Time
+}
+
+func (o *Outage) Error() string { return ErrSuspended.Error() + ": " + o.Why.Error() }
+
+// Is reports whether target is ErrSuspended.
+func (o *Outage) Is(target error) bool { return target == ErrSuspended }
 
 // Causes of failures that are not errors of the operating system.
 var (
@@ -43,16 +63,16 @@ func (f *Failure) Error() string {
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// AppendReply appends the RESP error that a client gets. Its first words are
-// those of twemproxy, which are those of strerror; what follows tells apart
-// what is safe to repeat from what is not. It names no address.
+// AppendReply appends the RESP error that a client gets. Its first words are those
+// of twemproxy, which are those of strerror, where they are true; then come which
+// server it is and since when it is down, and last what tells apart what is safe to
+// repeat from what is not.
 func (f *Failure) AppendReply(dst []byte) []byte {
 	var refusal Refusal
 	if errors.As(f.Cause, &refusal) && !f.Sent {
 		return append(append(append(dst, '-'), refusal...), "\r\n"...)
 	}
-	dst = append(dst, "-ERR "...)
-	dst = append(dst, describe(f.Cause)...)
+	dst = f.appendCause(append(dst, "-ERR "...))
 	if f.Sent {
 		return append(dst, ": the request was sent and its outcome is unknown\r\n"...)
 	}
@@ -61,9 +81,56 @@ func (f *Failure) AppendReply(dst []byte) []byte {
 
 // AppendPartReply is AppendReply for a request of which only a part failed.
 func (f *Failure) AppendPartReply(dst []byte) []byte {
-	dst = append(dst, "-ERR "...)
-	dst = append(dst, describe(f.Cause)...)
+	dst = f.appendCause(append(dst, "-ERR "...))
 	return append(dst, ": a part of the request failed, other parts may have been executed\r\n"...)
+}
+
+// appendCause appends what has happened, at which server.
+func (f *Failure) appendCause(dst []byte) []byte {
+	var o *Outage
+	if !errors.As(f.Cause, &o) {
+		dst = append(dst, describe(f.Cause)...)
+		switch text := detail(f.Cause); {
+		case f.Server != "" && text != "":
+			return append(append(append(append(append(dst, " ("...), f.Server...), ", "...), text...), ')')
+		case f.Server != "":
+			return append(append(append(dst, " ("...), f.Server...), ')')
+		}
+		return dst
+	}
+	words, text := describe(o.Why), detail(o.Why)
+	if f.Sent && !errors.Is(o.Why, ErrTimeout) {
+		// This one was sent: what came of other attempts is not what became of it.
+		words, text = "Connection given up", words
+	}
+	dst = append(append(dst, words...), ": "...)
+	dst = append(append(dst, cmp.Or(f.Server, "the server")...), " is down ("...)
+	if text != "" {
+		dst = append(append(dst, text...), ", "...)
+	}
+	dst = append(dst, "for "...)
+	return append(strconv.AppendFloat(dst, time.Since(o.Since).Seconds(), 'f', 1, 64), " s)"...)
+}
+
+// detail returns what describe leaves out and a client may know, "" for nothing.
+func detail(err error) string {
+	const longest = 100 // bytes of a server's text
+	switch {
+	case errors.Is(err, ErrTimeout):
+		return ErrTimeout.Error()
+	case errors.Is(err, ErrHandshake):
+		_, said, _ := strings.Cut(err.Error(), ErrHandshake.Error()+": ")
+		if len(said) > longest {
+			said = said[:longest] + "..."
+		}
+		return strings.Map(func(c rune) rune {
+			if c < ' ' || c == utf8.RuneError {
+				return '?'
+			}
+			return c
+		}, said)
+	}
+	return ""
 }
 
 // isLocal tells whether a connection attempt failed for want of something on
@@ -95,7 +162,9 @@ func describe(err error) string {
 		return "Protocol error: the server sent an invalid reply"
 	case errors.Is(err, ErrHandshake):
 		return "Server refused the proxy's AUTH or SELECT"
-	case errors.Is(err, ErrSuspended), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
+	case errors.Is(err, ErrSuspended):
+		return "Connection given up"
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "Connection refused"
 	case errors.Is(err, eventloop.ErrTLS):
 		return "TLS with the server failed"

@@ -133,7 +133,7 @@ func (c *Conn) giveBack(entries []entry, err error, held []byte) {
 		case last.receiver == nil: // its client was told that its time is over
 		case c.redirector != nil && c.redirector.Unsent(c, err, Request{request, n, last.receiver, last.tag, fenced}):
 		default:
-			failUnsent(unit, err, request)
+			failUnsent(unit, c.failure(err), request)
 		}
 	}
 	unit = nil

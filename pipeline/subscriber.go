@@ -137,7 +137,7 @@ func (s *Subscriber) Join(t *Topic) *Failure {
 	case ready:
 		s.ask(joins, t)
 	case down:
-		return &Failure{Cause: s.cause}
+		return &Failure{Cause: s.cause, Server: s.cfg.Name}
 	}
 	return nil
 }
@@ -290,7 +290,7 @@ func (s *Subscriber) attemptFailed(err error) {
 	if !isLocal(err) {
 		s.obs.Failed(err)
 	}
-	s.feed.Unreachable(&Failure{Cause: err})
+	s.feed.Unreachable(&Failure{Cause: err, Server: s.cfg.Name})
 }
 
 // Peer is Conn.Peer's.

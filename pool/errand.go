@@ -188,8 +188,12 @@ func (e *errand) giveUp() {
 	if err == nil {
 		err = ErrNoPrimary
 	}
+	f := &pipeline.Failure{Cause: err}
+	if e.shard.primary != nil {
+		f.Server = e.shard.primary.title
+	}
 	for range e.replies {
-		e.to.Fail(e.tag, &pipeline.Failure{Cause: err}, nil)
+		e.to.Fail(e.tag, f, nil)
 	}
 }
 

@@ -97,7 +97,7 @@ func (p *Pool) takeDown(s *server, err error) {
 	now := time.Now()
 	p.down[s.index] = true
 	s.leaving.Store(p.conf.AutoEjectHosts)
-	s.downAt = now
+	s.downAt, s.outage = now, &pipeline.Outage{Why: err, Since: now}
 	if s.restoredAt.IsZero() || now.Sub(s.restoredAt) > steadyAfter {
 		s.relapses = 0
 	} else {
@@ -142,6 +142,16 @@ func (p *Pool) tookDown(s *server, err error, live, relapses int) {
 // Eject takes a static pool's server down, as its failures would: it is for a
 // Watcher that has found it unfit. It does nothing to one that is down.
 func (p *Pool) Eject(server int, err error) { p.takeDown(p.servers[server], err) }
+
+// outage returns why a server's requests fail.
+func (p *Pool) outage(server int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.servers[server].outage; o != nil {
+		return o
+	}
+	return pipeline.ErrSuspended
+}
 
 // IsDown reports whether a server has failed and not been restored. It takes no
 // lock.

@@ -118,7 +118,7 @@ func (n *Lanes) add(sh *localShard) {
 		for range n.width {
 			c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forAll), n.observer(sh.primary))
 			if n.l.IsDown(sh.index) {
-				c.Suspend()
+				c.SuspendFor(n.l.outage(sh.index))
 			}
 			n.conns = append(n.conns, c)
 		}

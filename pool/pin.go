@@ -68,7 +68,7 @@ func (n *Lanes) newPin(sh *localShard) *pipeline.Conn {
 	}
 	c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forOne), n.observer(sh.primary))
 	if n.l.IsDown(sh.index) {
-		c.Suspend()
+		c.SuspendFor(n.l.outage(sh.index))
 	}
 	return c
 }

@@ -89,7 +89,7 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 	if !p.follows {
 		p.down = make([]bool, len(c.Servers))
 		for i, s := range c.Servers {
-			p.servers = append(p.servers, &server{pool: p, index: i, name: s.Name, network: s.Network, addr: s.Addr})
+			p.servers = append(p.servers, &server{pool: p, index: i, name: s.Name, title: "server " + s.Name, network: s.Network, addr: s.Addr})
 		}
 	}
 	p.installMap(full)
@@ -259,8 +259,9 @@ func (l *Local) connsOf(server int) (conns []*pipeline.Conn) {
 }
 
 func (l *Local) suspend(server int) {
+	why := l.outage(server)
 	for _, c := range l.connsOf(server) {
-		c.Suspend()
+		c.SuspendFor(why)
 	}
 }
 

@@ -14,6 +14,7 @@ type server struct {
 	pool          *Pool
 	index         int // of its shard; -1 in a Cluster
 	name          string
+	title         string // for clients: by its name in the configuration, or its shard's; "" for neither
 	network, addr string
 	failures      atomic.Int32 // consecutive ones, over all loops
 	warned        atomic.Bool  // that it lost count of its replies
@@ -22,7 +23,8 @@ type server struct {
 
 	// Guarded by Pool.mu.
 	downAt     time.Time
-	restoring  bool // it is down, and the loops are told to use it again
+	outage     *pipeline.Outage // why it is down
+	restoring  bool             // it is down, and the loops are told to use it again
 	restoredAt time.Time
 	relapses   int // how often in a row it has failed soon after it was restored
 
@@ -74,7 +76,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	}
 	p := s.pool
 	c := &pipeline.Config{
-		Network: s.network, Addr: s.addr,
+		Network: s.network, Addr: s.addr, Name: s.title,
 		TLS: p.tls, Protocol: k.protocol, Auth: p.auth(k.user), DB: k.db,
 		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: true,
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes), MaxReplies: int(p.proxy.ServerReplyBytes),
@@ -112,6 +114,9 @@ func (p *Pool) serverAt(addr string, shard int) *server {
 	s := &server{pool: p, index: p.watched(shard), name: addr, network: "tcp", addr: addr}
 	if addr[0] == '/' {
 		s.network = "unix"
+	}
+	if s.index >= 0 {
+		s.title = "shard " + p.shards[shard].name
 	}
 	p.byAddr[addr] = s
 	return s

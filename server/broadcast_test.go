@@ -141,8 +141,8 @@ func TestEjectedServersKeysAreNotCounted(t *testing.T) {
 	if n := order[0].Client().DBSize(t.Context()).Val() + order[2].Client().DBSize(t.Context()).Val(); n != 300 {
 		t.Errorf("%d keys on the servers that are left", n)
 	}
-	const want = "-ERR 2 of 3 servers executed the request; the first that did not: Connection refused: the request was not sent\r\n"
-	if got := c.Do("FLUSHALL"); got != want {
+	const want = "-ERR 2 of 3 servers executed the request; the first that did not: Connection refused: server s2 is down (for "
+	if got := c.Do("FLUSHALL"); !strings.HasPrefix(got, want) {
 		t.Errorf("FLUSHALL: %q", got)
 	}
 	if got := c.Do("DBSIZE"); got != ":0\r\n" {
@@ -248,7 +248,7 @@ func TestTransactionsHaveNoPlaceForAllServers(t *testing.T) {
 	c := p.dial()
 	for _, args := range [][]string{{"DBSIZE"}, {"FLUSHALL"}, {"SCAN", "0"}, {"SCRIPT", "LOAD", "return 1"}, {"FUNCTION", "LIST"}} {
 		c.Send(encode("MULTI") + encode(args...) + encode("EXEC"))
-		c.expect("+OK\r\n", "-ERR Command not allowed inside a transaction\r\n", "-EXECABORT Transaction discarded because of previous errors.\r\n")
+		c.expect("+OK\r\n", "-ERR Command not allowed inside a transaction\r\n", "-EXECABORT Transaction discarded because of: ERR Command not allowed inside a transaction\r\n")
 	}
 	one, _ := serveAllowing(t, 1, nil)
 	c = one.dial()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"ringway/command"
@@ -151,7 +152,7 @@ func (s *session) sendFenced(shard int, raw []byte) bool {
 
 // Errors that only a proxy gives, in the style of Redis's.
 var (
-	errCrossShard   = errors.New("CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag")
+	errCrossShard   = errors.New("CROSSSLOT Keys in request don't hash to the same server")
 	errCrossSlot    = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
 	errPatterns     = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
 	errGuestListens = errors.New("NOPERM subscriptions are not supported for ACL users other than the pool's own")
@@ -204,7 +205,18 @@ func sameShard(m *pool.Map, args [][]byte, keys []int) (shard int, err error) {
 }
 
 func (s *session) replyError(err error) {
-	s.reply(resp.AppendError(s.w.scratch[:0], err.Error()))
+	s.reply(resp.AppendError(s.w.scratch[:0], s.textOf(err)))
+}
+
+// textOf returns the text of an error, with what to do about it in this pool.
+func (s *session) textOf(err error) string {
+	if err != errCrossShard {
+		return err.Error()
+	}
+	if tag := s.local.Conf().HashTag; tag != "" {
+		return fmt.Sprintf("%s; give them a common hash tag, as in %cuser1%c:name (the pool has hash_tag = %q)", err, tag[0], tag[1], tag)
+	}
+	return err.Error() + `; the pool has no hash_tag: set hash_tag = "{}" in its configuration, and give keys that belong together a common tag, as in {user1}:name`
 }
 
 // resend sends a request that was not sent again, if the ring now names a

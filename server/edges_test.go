@@ -229,7 +229,7 @@ func TestHashTagsKeepKeysTogether(t *testing.T) {
 	cfg := config(t, addrs(redistest.StartN(t, 4))...)
 	cfg.Pools[0].HashTag = "{}"
 	c := serve(t, cfg).dial()
-	cross := "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag\r\n"
+	cross := "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag, as in {user1}:name (the pool has hash_tag = \"{}\")\r\n"
 	for _, args := range [][]string{
 		{"MSETNX", "a{t}1", "1", "b{t}2", "2", "{t}c", "3"},
 		{"RENAME", "a{t}1", "{t}d"},

@@ -152,7 +152,7 @@ func TestOtherRequestsAcrossShardsNameTheHashTag(t *testing.T) {
 		case "LMPOP":
 			args = append(args, "LEFT")
 		}
-		if got := c.Do(args...); !strings.HasPrefix(got, "-CROSSSLOT ") || !strings.Contains(got, "hash tag") {
+		if got := c.Do(args...); !strings.HasPrefix(got, "-CROSSSLOT ") || !strings.Contains(got, "hash_tag") {
 			t.Errorf("%v: %q", args, got)
 		}
 	}

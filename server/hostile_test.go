@@ -55,7 +55,7 @@ func unchanged(*conf.Config) {}
 // Whatever a server says, its request gets an error or the reply, never another's,
 // and the client's other requests get theirs.
 func TestServerThatTalksNonsenseHurtsNobodyElse(t *testing.T) {
-	const protocol = "-ERR Protocol error: the server sent an invalid reply: the request was sent and its outcome is unknown\r\n"
+	const protocol = "-ERR Protocol error: the server sent an invalid reply (server s2): the request was sent and its outcome is unknown\r\n"
 	for _, test := range []struct{ name, says, want string }{
 		{"garbage", "\x16\x03\x01\x00\xff garbage\r\n", protocol},
 		{"HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", protocol},
@@ -258,7 +258,7 @@ func TestSplitRequestsInventNoResult(t *testing.T) {
 	m := startMean(t, fake, unchanged)
 	c := m.dial()
 	const unexpected = "-ERR a server answered a part of the request with something unexpected\r\n"
-	const lost = "-ERR Protocol error: the server lost count of its replies: a part of the request failed, other parts may have been executed\r\n"
+	const lost = "-ERR Protocol error: the server lost count of its replies (server s2): a part of the request failed, other parts may have been executed\r\n"
 	for _, test := range []struct{ says, request, want string }{
 		{"+QUEUED\r\n", encode("MSET", m.good, "1", m.bad, "2"), unexpected},
 		{"-" + strings.Repeat("e", 100<<10) + "\r\n", encode("MSET", m.good, "1", m.bad, "2"), unexpected},

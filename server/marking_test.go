@@ -75,6 +75,6 @@ func TestRepliesOfAnotherTypeGoToNobody(t *testing.T) {
 		fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, _ []string) { c.Reply(test.says) })
 		c := serve(t, config(t, fake.Addr())).dial()
 		c.Send(test.request)
-		c.expect("-ERR Protocol error: the server lost count of its replies: the request was sent and its outcome is unknown\r\n")
+		c.expect("-ERR Protocol error: the server lost count of its replies (server s1): the request was sent and its outcome is unknown\r\n")
 	}
 }

@@ -210,7 +210,7 @@ func TestMergedSetsThatAreLostFailEach(t *testing.T) {
 			for range 3 {
 				want := "+OK\r\n"
 				if round == turn {
-					want = "-ERR Connection closed by the server: the request was sent and its outcome is unknown\r\n"
+					want = "-ERR Connection closed by the server (server s1): the request was sent and its outcome is unknown\r\n"
 				}
 				c.expect(want)
 			}

@@ -65,7 +65,7 @@ func TestPanicInAReplyCostsItsClientAndWhatIsInFlight(t *testing.T) {
 	fake.WaitRequests(3)
 	close(release)
 	a.expect(bulk("a"))
-	b.expect("-ERR Internal error of the proxy: the request was sent and its outcome is unknown\r\n")
+	b.expect("-ERR Internal error of the proxy (server s1): the request was sent and its outcome is unknown\r\n")
 	victim.expectClosed()
 	if got := a.Do("GET", "x") + b.Do("GET", "y"); got != bulk("x")+bulk("y") {
 		t.Errorf("afterwards: %q", got)

@@ -2,7 +2,9 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -24,6 +26,7 @@ type transaction struct {
 	unit    []byte    // MULTI and the requests
 	queued  int
 	failed  bool      // a request was refused: EXEC aborts
+	reason  error     // that the proxy refused it, other than a Redis would; nil for none
 	writes  bool      // a request may change something, so that CLIENT PAUSE holds it back
 	scripts []*proof  // of its scripts, those that have yet to show that they are quick
 	pauses  pause     // what CLIENT PAUSE and UNPAUSE among the requests come to
@@ -101,6 +104,7 @@ func (s *session) transact(cmd *command.Command, args [][]byte, raw []byte) bool
 func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 	if err := s.tx.add(cmd, args, raw); err != nil {
 		s.tx.failed = true
+		s.tx.reason = cmp.Or(s.tx.reason, err) // the first is what the others follow from
 		s.replyError(err)
 		return
 	}
@@ -187,6 +191,11 @@ func (s *session) exec() bool {
 	case tx.failed:
 		s.tx = nil
 		s.unwatch()
+		if tx.reason != nil {
+			// Most client libraries show what EXEC got, and nothing of what came before.
+			s.replyError(fmt.Errorf("EXECABORT Transaction discarded because of: %s", s.textOf(tx.reason)))
+			return true
+		}
 		s.reply(replyAborted)
 		return true
 	case s.pin != nil:

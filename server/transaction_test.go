@@ -22,6 +22,7 @@ func TestTransactionIsExecutedAsOneUnit(t *testing.T) {
 func TestTransactionErrorsAreRedissOwn(t *testing.T) {
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
+	cross := "-CROSSSLOT Keys in request don't hash to the same server; the pool has no hash_tag: set hash_tag = \"{}\" in its configuration, and give keys that belong together a common tag, as in {user1}:name\r\n"
 	abort := "-EXECABORT Transaction discarded because of previous errors.\r\n"
 	f := func(request string, want ...string) {
 		t.Helper()
@@ -38,7 +39,7 @@ func TestTransactionErrorsAreRedissOwn(t *testing.T) {
 	f(encode("MULTI")+encode("GET")+encode("EXEC"), "+OK\r\n", "-ERR wrong number of arguments for 'get' command\r\n", abort)
 	f(encode("MULTI")+encode("SET", "x", "1")+encode("DISCARD")+encode("EXISTS", "x"), "+OK\r\n", "+QUEUED\r\n", "+OK\r\n", ":0\r\n")
 	f(encode("MULTI")+encode("SET", keys[0], "1")+encode("SET", keys[1], "1")+encode("EXEC")+encode("EXISTS", keys[0]),
-		"+OK\r\n", "+QUEUED\r\n", "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag\r\n", abort, ":0\r\n")
+		"+OK\r\n", "+QUEUED\r\n", cross, "-EXECABORT Transaction discarded because of: "+cross[1:], ":0\r\n")
 	f(encode("MULTI")+encode("SET", keys[0], "x")+encode("INCR", keys[0])+encode("GET", keys[0])+encode("EXEC"),
 		"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*3\r\n+OK\r\n-ERR value is not an integer or out of range\r\n$1\r\nx\r\n")
 }

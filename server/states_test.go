@@ -128,7 +128,9 @@ func (r *statesRound) exchange(state string, requests [][]string) {
 	}
 	for i := range quietReplies(requests) {
 		got, want := r.viaProxy.Reply(), r.real.Reply()
-		if got != want && !(helloReply(got) && helloReply(want)) && !(len(r.behind) > 1 && got == crossShard) {
+		if got != want && !(helloReply(got) && helloReply(want)) && !(len(r.behind) > 1 && strings.HasPrefix(got, crossShard)) &&
+			!(strings.HasPrefix(got, "-ERR Can't execute") && strings.HasPrefix(want, "-ERR wrong number of arguments")) { // newer servers take more
+
 			r.t.Errorf("RINGWAY_SEED=%d, state %q, %d shards, reply %d to %.2000q\nproxy %.600q\nRedis %.600q", r.seed, state, len(r.behind), i, requests, got, want)
 			return
 		}
@@ -136,9 +138,9 @@ func (r *statesRound) exchange(state string, requests [][]string) {
 	}
 }
 
-// crossShard is what a request that may block gets while its client watches a key of
-// another shard: either needs the session's dedicated connection.
-const crossShard = "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag\r\n"
+// crossShard begins what a request that may block gets while its client watches a key
+// of another shard: either needs the session's dedicated connection.
+const crossShard = "-CROSSSLOT Keys in request don't hash to the same server; "
 
 // helloReply reports whether a reply is HELLO's, which tells of the server.
 func helloReply(reply string) bool {
@@ -157,8 +159,9 @@ func (r *statesRound) halfClose() {
 }
 
 // TestRandomRequestsInRandomStates opens states first, and then makes up requests in
-// them: what is seen where features meet. One run has a fixed seed, one another each
-// time; RINGWAY_SEED repeats a run, RINGWAY_LONG=1 ("make faults") makes it minutes.
+// them: what is seen where features meet. The short form makes up the same ones each
+// time, so that it fails for a change and not by chance; RINGWAY_LONG=1 ("make faults")
+// makes it minutes of ever other ones, and RINGWAY_SEED repeats a run.
 func TestRandomRequestsInRandomStates(t *testing.T) {
 	f := func(name string, shards int, seed uint64, dribble bool) {
 		t.Run(name, func(t *testing.T) {
@@ -180,11 +183,7 @@ func TestRandomRequestsInRandomStates(t *testing.T) {
 				d.seed = seed
 			}
 			t.Logf("RINGWAY_SEED=%d", d.seed)
-			runFor := time.Second
-			if long() {
-				runFor = 100 * time.Second
-			}
-			for start := time.Now(); time.Since(start) < runFor && !t.Failed(); d.seed++ {
+			for start, n := time.Now(), 0; (n < 3 || long() && time.Since(start) < 100*time.Second) && !t.Failed(); d.seed, n = d.seed+1, n+1 {
 				r := &statesRound{differential: d, rnd: rand.New(rand.NewPCG(d.seed, 3)), threads: threads}
 				r.grammar = newGrammar(r.rnd)
 				for _, relay := range relays {
@@ -198,9 +197,11 @@ func TestRandomRequestsInRandomStates(t *testing.T) {
 			t.Logf("%d replies compared", d.requests)
 		})
 	}
-	fresh := uint64(time.Now().UnixNano())
-	f("1 shard, as ever", 1, 1, false)
-	f("4 shards, as ever", 4, 1, false)
-	f("4 shards", 4, fresh, false)
-	f("2 shards, in pieces", 2, fresh, true)
+	seed := uint64(1)
+	if long() {
+		seed = uint64(time.Now().UnixNano())
+	}
+	f("1 shard", 1, seed, false)
+	f("4 shards", 4, seed+100, false)
+	f("2 shards, in pieces", 2, seed+200, true)
 }

@@ -123,7 +123,6 @@ func (ln *listener) admit(fd int, peer string) {
 	srv, c := ln.srv, ln.pool.Conf()
 	if !srv.takeSeat(ln) {
 		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
-		srv.left(c.Name)
 		return
 	}
 	info := &clientInfo{id: srv.nextID.Add(1), addr: peer, local: ln.Addr().String(), since: time.Now()}

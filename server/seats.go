@@ -18,11 +18,13 @@ func (srv *Server) keptFor(ln *listener) int {
 	return kept
 }
 
-// takeSeat counts a client in, and reports whether there is a seat for it. If not it
-// must be counted out again, with left. Any goroutine may call it.
+// takeSeat counts a client in if there is a seat for it, and reports whether there is.
+// One that is refused is never counted, so that it keeps nobody else out. Any goroutine
+// may call it.
 func (srv *Server) takeSeat(ln *listener) bool {
-	all, here := int(srv.clients.Add(1)), int(ln.clients.Add(1))
-	if limit := ln.pool.Conf().MaxClients; limit > 0 && here > limit {
+	srv.seating.Lock()
+	defer srv.seating.Unlock()
+	if limit := ln.pool.Conf().MaxClients; limit > 0 && int(ln.clients.Load()) >= limit {
 		return false
 	}
 	free := srv.most
@@ -31,7 +33,12 @@ func (srv *Server) takeSeat(ln *listener) bool {
 			free -= max(0, srv.keptFor(other)-int(other.clients.Load()))
 		}
 	}
-	return all <= free
+	if int(srv.clients.Load()) >= free {
+		return false
+	}
+	srv.clients.Add(1)
+	ln.clients.Add(1)
+	return true
 }
 
 // left is called when a client of a pool is gone. Any goroutine may call it.

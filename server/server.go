@@ -38,6 +38,7 @@ type Server struct {
 	processors processors
 	panics     panics
 	memory     *memory
+	seating    sync.Mutex   // held while a client is counted in, by goroutines that accept
 	clients    atomic.Int64 // over all pools
 	seatless   atomic.Int64 // clients at their end that clients does not count
 	nextID     atomic.Uint64

@@ -126,7 +126,7 @@ func (c *raw) expect(want ...string) {
 	c.t.Helper()
 	for _, w := range want {
 		if got := c.Reply(); got != w {
-			c.t.Fatalf("reply %q, want %q", got, w)
+			c.t.Fatalf("reply %.300q, want %.300q", got, w)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (c *raw) expect(want ...string) {
 func (c *raw) expectClosed() {
 	c.t.Helper()
 	if b := c.WaitClosed(); b != "" {
-		c.t.Fatalf("%q before the end", b)
+		c.t.Fatalf("%.300q before the end", b)
 	}
 }
 

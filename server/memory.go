@@ -22,6 +22,7 @@ type memory struct {
 	held    atomic.Int64 // bytes that are in use
 	buffers atomic.Int64 // bytes that loops have for buffers, lent or not
 	dropped atomic.Bool  // something else that may be large was given up
+	search  atomic.Int32 // loops that have yet to look for their largest client; 0 if nobody looks
 
 	closed  atomic.Int64 // clients that were closed since the process held too much
 	episode atomic.Bool  // the process holds much since it held too much
@@ -58,7 +59,7 @@ type told struct {
 	held    int64
 	buffers int64
 	apart   int64        // of held, what is in no buffer of the loop
-	most    atomic.Int64 // held for one client, when that was last looked at
+	most    atomic.Int64 // held for one client, when the loop last looked
 }
 
 func (t *told) tell(m *memory, loop *eventloop.Loop) {
@@ -128,37 +129,73 @@ func (s *session) holds() int { return s.waiting() + s.conn.Unread() + s.apart()
 // worthClosing is from which size on it is of use to close a client.
 const worthClosing = 64 << 10
 
-// relieve closes those clients of all loops that hold most, until the process holds less
-// than it may. A loop closes its own while they are the largest; else it has the loop
-// with the largest go on.
+// relieve has those clients closed for which most is held, whichever loop they are on,
+// until the process holds less than it may. What another loop's clients hold is known
+// for the moment only in which it looks, so all of them look first.
 func (w *worker) relieve() {
-	m := w.server.memory
-	var largest []*session
+	srv := w.server
+	if !srv.memory.search.CompareAndSwap(0, int32(len(srv.workers))) {
+		return // that is under way
+	}
+	for _, other := range srv.workers {
+		other.loop.Post(other.look)
+	}
+}
+
+// look tells how much is held for the loop's largest client. The last loop to do so has
+// the one with the largest of all close it.
+func (w *worker) look() {
+	most := 0
 	for _, s := range w.sessions {
-		if s.holds() >= worthClosing {
-			largest = append(largest, s)
+		most = max(most, s.holds())
+	}
+	w.told.most.Store(int64(most))
+	if w.server.memory.search.Add(-1) == 0 {
+		first := w.server.largest()
+		first.loop.Post(first.closeMost)
+	}
+}
+
+// closeMost closes the loop's largest clients while the process holds too much, down to
+// what is held for the largest one of the other loops.
+func (w *worker) closeMost() {
+	m := w.server.memory
+	var sizes []sized
+	for _, s := range w.sessions {
+		if n := s.holds(); n >= worthClosing {
+			sizes = append(sizes, sized{s, n})
 		}
 	}
-	slices.SortFunc(largest, func(a, b *session) int { return cmp.Compare(b.holds(), a.holds()) })
-	for {
-		most := 0
-		if len(largest) > 0 {
-			most = largest[0].holds()
-		}
-		w.told.most.Store(int64(most))
+	slices.SortFunc(sizes, func(a, b sized) int { return cmp.Compare(b.holds, a.holds) })
+	others := w.mostElsewhere()
+	for i, largest := range sizes {
 		if !m.tooMuch() {
 			return
 		}
-		if other := w.server.largest(); other != w && other.told.most.Load() > int64(most) {
-			other.loop.Post(other.tellMemory)
-			return
+		if i > 0 && int64(largest.holds) < others {
+			break
 		}
-		if most == 0 {
-			return
-		}
-		w.closeLargest(largest[0], most)
-		largest = largest[1:]
+		w.closeLargest(largest.s, largest.holds)
 	}
+	if len(sizes) > 0 && m.tooMuch() {
+		w.relieve()
+	}
+}
+
+// sized is a session and how many bytes are held for it.
+type sized struct {
+	s     *session
+	holds int
+}
+
+// mostElsewhere is what is held for the largest client of all other loops.
+func (w *worker) mostElsewhere() (most int64) {
+	for _, other := range w.server.workers {
+		if other != w {
+			most = max(most, other.told.most.Load())
+		}
+	}
+	return most
 }
 
 // largest is the worker that has the client for which most is held.

@@ -19,16 +19,22 @@ func (p *proxy) unread(request string) *raw {
 	return c
 }
 
-// At the bound of the process those go for whom most is held, and nobody else.
-func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
+// startTight starts a proxy that may hold 20 MiB, before a server with a value of 6 MiB
+// and one of 16.
+func startTight(t *testing.T, loops int) *proxy {
+	t.Helper()
 	redistest.CheckLeaks(t)
 	server := redistest.Start(t)
 	server.Do("SET", "k6", strings.Repeat("v", 6<<20))
 	server.Do("SET", "k16", strings.Repeat("v", 16<<20))
 	cfg := config(t, server.Addr())
-	// One loop: what others have told of their largest client may be of a moment ago.
-	cfg.Proxy.MaxMemory, cfg.Proxy.Threads = 20<<20, 1
-	p := serve(t, cfg)
+	cfg.Proxy.MaxMemory, cfg.Proxy.Threads = 20<<20, loops
+	return serve(t, cfg)
+}
+
+// At the bound of the process those go for whom most is held, and nobody else.
+func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
+	p := startTight(t, 1)
 	c := p.dial()
 	medium := p.unread(encode("GET", "k6"))
 	eventually(t, "a reply is held", func() bool { return p.server.Held() > 1<<20 })
@@ -39,6 +45,20 @@ func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
 		c.Send(encode("STRLEN", "k16"))
 		c.expect(fmt.Sprintf(":%d\r\n", 16<<20))
 	}
+	medium.expect(bulk(strings.Repeat("v", 6<<20)))
+}
+
+// The loop that finds the bound reached may be another than that of the largest client.
+func TestLargestClientOfAnotherLoopIsClosed(t *testing.T) {
+	p := startTight(t, 2)
+	large := p.unread(encode("PING"))
+	large.expect("+PONG\r\n")
+	p.server.Herd(1)
+	eventually(t, "it is on the other loop", func() bool { return p.server.Sessions()[1] == 1 })
+	large.Send(encode("GET", "k16"))
+	eventually(t, "its reply is held", func() bool { return p.server.Held() > 12<<20 })
+	medium := p.unread(encode("GET", "k6"))
+	eventually(t, "a client is closed", func() bool { return p.server.ClosedForMemory() > 0 })
 	medium.expect(bulk(strings.Repeat("v", 6<<20)))
 }
 

@@ -90,7 +90,7 @@ func (c *Conn) Reply() string {
 	c.conn.SetDeadline(time.Now().Add(startTimeout))
 	reply, err := readReply(c.r)
 	if err != nil {
-		c.t.Fatalf("reply from %s: %v after %q", c.conn.RemoteAddr(), err, reply)
+		c.t.Fatalf("reply from %s: %v after %.300q", c.conn.RemoteAddr(), err, reply)
 	}
 	return reply
 }
@@ -102,7 +102,7 @@ func (c *Conn) WaitClosed() string {
 	c.conn.SetDeadline(time.Now().Add(startTimeout))
 	b, err := io.ReadAll(c.r)
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		c.t.Fatalf("%s did not close the connection; it sent %q", c.conn.RemoteAddr(), b)
+		c.t.Fatalf("%s did not close the connection; it sent %.300q", c.conn.RemoteAddr(), b)
 	}
 	return string(b)
 }

@@ -131,17 +131,3 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	t.Parallel()
-	known := []string{"listen", "hash", "hash_tag", "timeout", "warn", "server_retry_timeout"}
-	for word, want := range map[string]string{
-		"lisen": "listen", "Listen": "listen", "lsiten": "listen", "HASH-TAG": "hash_tag", "hahs": "hash",
-		"time-out": "timeout", "warning": "warn", "retry_timeout": "", "x": "", "": "", "colour": "",
-		strings.Repeat("listen", 100): "",
-	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -56,7 +55,7 @@ func mayBeLearnt(name string) bool {
 	notInName := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 	}
-	return slices.Contains(elsewhere, name) || name != "" && !strings.ContainsFunc(name, notInName) && nearest(name, commandNames()) == ""
+	return slices.Contains(elsewhere, name) || name != "" && !strings.ContainsFunc(name, notInName) && Nearest(name, commandNames()) == nil
 }
 
 // elsewhere are commands that the table does not have and that would be taken for
@@ -66,10 +65,10 @@ var elsewhere = []string{"commandlog"}
 // unknownCommand says that there is no command of that name, and which one was
 // probably meant; there are too many to list them all.
 func unknownCommand(name string) string {
-	if n := nearest(name, commandNames()); n != "" {
-		return fmt.Sprintf("is unknown; the nearest is %s", n)
+	if Nearest(name, commandNames()) == nil {
+		return "is unknown; want the name of a command"
 	}
-	return "is unknown; want the name of a command"
+	return unknown(name, commandNames())
 }
 
 func commandNames() (names []string) {

@@ -85,7 +85,7 @@ func (b *builder) file(root *node, values map[string]any) {
 			}
 		default:
 			b.report.mistake(n.key, "", unknownAtTop(name))
-			complete = complete && nearest(name, []string{"pools"}) == ""
+			complete = complete && Nearest(name, []string{"pools"}) == nil
 		}
 	}
 	b.checkZones(root)

@@ -52,10 +52,10 @@ var proxySettings = []setting[Proxy]{
 // has no words for.
 var poolSettings = []setting[Pool]{
 	{"listen", setListen},
-	{"hash", func(v *value, p *Pool) { v.word(&p.Hash, hashring.HashNames()) }},
+	{"hash", func(v *value, p *Pool) { v.placement(&p.Hash, hashring.HashNames()) }},
 	{"hash_tag", setHashTag},
 	{"hash_signed_char", func(v *value, p *Pool) { v.boolean(&p.HashSignedChar) }},
-	{"distribution", func(v *value, p *Pool) { v.word(&p.Distribution, hashring.DistributionNames()) }},
+	{"distribution", func(v *value, p *Pool) { v.placement(&p.Distribution, hashring.DistributionNames()) }},
 	{"timeout", func(v *value, p *Pool) { v.duration(&p.Timeout, 0) }},
 	{"connect_timeout", func(v *value, p *Pool) { v.duration(&p.ConnectTimeout, time.Millisecond) }},
 	{"backlog", func(v *value, p *Pool) { v.integer(&p.Backlog, 1, math.MaxUint16) }},
@@ -141,9 +141,7 @@ func read[T any](in reading, settings []setting[T], into *T) (guessed []string) 
 				message = "belongs in " + in.other
 			}
 			in.report.mistake(at.key, in.table, fmt.Sprintf("key %q %s", in.prefix+name, message))
-			if g := nearest(name, names); g != "" {
-				guessed = append(guessed, g)
-			}
+			guessed = append(guessed, Nearest(name, names)...)
 			continue
 		}
 		if in.misplaced != nil {

@@ -88,7 +88,13 @@ func span(low, high int) string {
 
 // word stores one of the known words, and reports whether it did. What is there
 // before is the example of what would be right.
-func (v *value) word(into *string, known []string) bool {
+func (v *value) word(into *string, known []string) bool { return v.oneOf(into, known, unknown) }
+
+// placement stores one of the known words, which decides where keys are.
+func (v *value) placement(into *string, known []string) { v.oneOf(into, known, unknownPlacement) }
+
+// oneOf stores one of the known words, or reports what other says of it.
+func (v *value) oneOf(into *string, known []string, other func(word string, known []string) string) bool {
 	s, ok := v.text(cmp.Or(*into, known[0]))
 	switch {
 	case !ok:
@@ -96,7 +102,7 @@ func (v *value) word(into *string, known []string) bool {
 		*into = s
 		return true
 	default:
-		v.failAt(v.node, v.rawOf(v.node)+" "+unknown(s, known))
+		v.failAt(v.node, v.rawOf(v.node)+" "+other(s, known))
 	}
 	return false
 }

@@ -84,8 +84,9 @@ func (b *builder) file(root *node, values map[string]any) {
 				b.pools(n, table)
 			}
 		default:
-			b.report.mistake(n.key, "", unknownAtTop(name))
-			complete = complete && Nearest(name, []string{"pools"}) == nil
+			message, pool := unknownAtTop(name, n)
+			b.report.mistake(n.key, "", message)
+			complete = complete && !pool
 		}
 	}
 	b.checkZones(root)
@@ -96,15 +97,33 @@ func (b *builder) file(root *node, values map[string]any) {
 
 const noPool = "no pool; want at least one [pools.NAME] table"
 
-// unknownAtTop says what to do with a key that stands outside of all tables.
-func unknownAtTop(name string) string {
-	switch {
-	case slices.Contains(poolNames, name):
-		return fmt.Sprintf("key %q belongs in a [pools.NAME] table", name)
-	case slices.Contains(proxyNames, name):
-		return fmt.Sprintf("key %q belongs in the [proxy] table", name)
+// unknownAtTop says what to do with a key that stands outside of all tables, or with
+// a table that should not be there, and whether it was meant to be a pool.
+func unknownAtTop(name string, n *node) (message string, pool bool) {
+	const aPool, theProxy = "a [pools.NAME] table", "the [proxy] table"
+	pools := slices.Contains(Nearest(name, []string{"pools", "proxy"}), "pools")
+	header := toml.Key{"pools", name}.String()
+	switch has := func(known string) bool { return n.table[known] != nil }; {
+	case n.table == nil && slices.Contains(poolNames, name):
+		return fmt.Sprintf("key %q belongs in %s", name, aPool), pools
+	case n.table == nil && slices.Contains(proxyNames, name):
+		return fmt.Sprintf("key %q belongs in %s", name, theProxy), pools
+	case !pools && slices.ContainsFunc(poolNames, has):
+		return fmt.Sprintf("table [%s] is unknown; want [%s] for a pool", name, header), true
+	case !pools && slices.ContainsFunc(proxyNames, has):
+		return fmt.Sprintf("table [%s] is unknown; want [proxy]", name), pools
 	}
-	return fmt.Sprintf("key %q %s", name, unknown(name, []string{"pools", "proxy"}))
+	known := foreignName(name, nil, poolNames, aPool)
+	if known == "" {
+		known = foreignName(name, nil, proxyNames, theProxy)
+	}
+	if known == "" {
+		known = unknown(name, []string{"pools", "proxy"})
+	}
+	if n.table != nil && known == unknown(name, []string{"pools", "proxy"}) && Nearest(name, []string{"pools", "proxy"}) == nil {
+		return fmt.Sprintf("table [%s] is unknown; want [%s] for a pool, or [proxy]", name, header), true
+	}
+	return fmt.Sprintf("key %q %s", name, known), pools
 }
 
 // table returns a value as a table, and reports it if it is none.

@@ -136,12 +136,9 @@ func read[T any](in reading, settings []setting[T], into *T) (guessed []string) 
 		at := in.node.table[name]
 		i := slices.Index(names, name)
 		if i < 0 {
-			message := unknown(name, names)
-			if slices.Contains(in.elsewhere, name) {
-				message = "belongs in " + in.other
-			}
+			message := unknownKey(name, names, in.elsewhere, in.other)
 			in.report.mistake(at.key, in.table, fmt.Sprintf("key %q %s", in.prefix+name, message))
-			guessed = append(guessed, Nearest(name, names)...)
+			guessed = append(guessed, meantBy(name, names)...)
 			continue
 		}
 		if in.misplaced != nil {

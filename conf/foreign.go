@@ -1,0 +1,127 @@
+package conf
+
+import (
+	"slices"
+	"strings"
+)
+
+// foreign is what other programs' names for a setting come to here.
+type foreign struct {
+	to   []string // settings that do the same, of pools or of the proxy: the first that fits where the name stands
+	note string   // what else is to be said of it
+}
+
+// foreignNames are names that redis.conf, HAProxy, Envoy, predixy and others have
+// for settings, and what people look for that is not there, as bare makes them.
+var foreignNames = namesFrom([]struct{ names, to, note string }{
+	{"bind port address addr unixsocket listen_address", "listen", `such as listen = "127.0.0.1:22121"`},
+	{"server hosts host nodes backends backend members addresses upstreams endpoints seeds", "servers", ""},
+	{"replicas slaves primary master_slave", "shards", `with topology = "replicated"`},
+	{"mode type kind cluster cluster_mode cluster_server_pool sentinel_server_pool standalone_server_pool", "topology", `"static", "replicated", "sentinel" or "cluster"`},
+	{"group groups master_name master_set service_name", "masters", `with topology = "sentinel"`},
+	{"sentinel_password sentinel_pass", "sentinel_auth", ""},
+
+	{"requirepass masterauth password passwd pass auth auth_password downstream_auth_password redis_password redis_pass", "redis_auth", ""},
+	{"username user masteruser auth_username redis_username", "redis_user", ""},
+	{"db database", "redis_db", ""},
+	{"authority acl users acl_file", "acl_users", "how many ACL users of the servers clients may be"},
+	{"redis_auth_file redis_auth_env password_file password_env", "", "is not there yet: want redis_auth with the password itself, and a file that only Ringway's user may read"},
+
+	{"server_timeout timeout_server op_timeout request_timeout read_timeout command_timeout socket_timeout", "timeout", ""},
+	{"timeout_connect dial_timeout connection_timeout", "connect_timeout", ""},
+	{"client_timeout timeout_client idle_timeout", "client_idle_timeout", ""},
+	{"maxconn max_connections connection_limit", "client_connections max_clients", ""},
+	{"pool_size connections max_idle", "server_connections", ""},
+	{"keepalive option_tcpka", "tcpkeepalive client_keepalive", ""},
+	{"tcp_backlog", "backlog", ""},
+	{"worker_threads workers worker_processes nbthread io_threads cpus", "threads", ""},
+
+	{"hash_function hash_algorithm hash_method", "hash", ""},
+	{"hash_type balance balance_algorithm lb_policy", "distribution", ""},
+	{"hash_tags enable_hashtagging", "hash_tag", `such as hash_tag = "{}"`},
+	{"outlier_detection eject_hosts", "auto_eject_hosts", ""},
+	{"base_ejection_time retry_timeout", "server_retry_timeout", ""},
+	{"fall max_fails failure_limit consecutive_5xx consecutive_gateway_failure", "server_failure_limit", ""},
+	{"read_policy read_preference read_from_replicas master_read_priority static_slave_read_priority dynamic_slave_read_priority", "read_from", ""},
+	{"inter check_interval health_check_interval refresh_interval", "probe_interval", ""},
+	{"dc data_center", "zones", "which servers stand where; and zone in the [proxy] table for where the proxy stands"},
+	{"rename_command disabled_commands blocked_commands", "deny_commands", ""},
+	{"verbose verbosity", "log_level", ""},
+	{"proto_max_bulk_len", "max_bulk", ""},
+	{"client_query_buffer_limit", "max_request", ""},
+	{"client_output_buffer_limit", "client_output_limit", ""},
+
+	{"tls ssl use_tls tls_ca_cert_file ssl_ca", "server_tls", `such as server_tls = { ca = "ca.pem" }, for TLS to the servers; TLS for clients is not there yet`},
+	{"client_tls tls_port tls_cert_file tls_key_file listen_tls", "", "is not there yet: clients are spoken to in clear; want something in front that ends their TLS. server_tls is for TLS to the servers"},
+	{"proxy_protocol send_proxy accept_proxy", "", "is not there yet: turn the PROXY protocol off in what stands in front"},
+	{"stats stats_port stats_addr stats_interval metrics metrics_addr prometheus admin admin_addr latency_monitor", "", "is not there yet: want no such key; INFO, over any client's connection, has what is counted"},
+	{"log log_file log_path log_rotate logging output", "", "is not there: the log goes to standard error; let the shell or the service manager put it into a file, as in 2>>FILE"},
+	{"pid_file daemon daemonize", "", "is not there: Ringway stays in the foreground, for a service manager such as systemd to start and stop"},
+	{"include includes", "", "is not there: all settings are in one file"},
+	{"slowlog slow_log slowlog_log_slower_than", "", "is not there yet: want no such key; the servers have their own SLOWLOG"},
+	{"mbuf_size buf_size", "", "is nothing to set here: want no such key"},
+	{"retries retry retry_on_error", "", "is not there: a request of which a server may have seen a byte is never sent again"},
+	{"rate_limit mirror request_mirror_policy", "", "is not there: want no such key"},
+	{"name", "", "is not needed: the name of a pool is in its header, [pools.NAME]"},
+	{"weight weights", "", `is not there: the weight is in the server's own line, such as "127.0.0.1:6379:1 alpha1"`},
+})
+
+func namesFrom(rows []struct{ names, to, note string }) map[string]foreign {
+	all := map[string]foreign{}
+	for _, row := range rows {
+		for name := range strings.FieldsSeq(row.names) {
+			all[bare(name)] = foreign{strings.Fields(row.to), row.note}
+		}
+	}
+	return all
+}
+
+// foreignName says which setting of a table does what the name means elsewhere, or
+// that there is none; "" if it does not know the name. Names are the table's,
+// elsewhere is what belongs in the other table.
+func foreignName(name string, names, elsewhere []string, other string) string {
+	f, known := foreignNames[bare(name)]
+	if !known {
+		return ""
+	}
+	if len(f.to) == 0 {
+		return f.note
+	}
+	note := ""
+	if f.note != "" {
+		note = ": " + f.note
+	}
+	if i := slices.IndexFunc(f.to, func(to string) bool { return slices.Contains(names, to) }); i >= 0 {
+		return "is unknown; want " + f.to[i] + note
+	}
+	if i := slices.IndexFunc(f.to, func(to string) bool { return slices.Contains(elsewhere, to) }); i >= 0 {
+		return "is unknown; want " + f.to[i] + " in " + other + note
+	}
+	return ""
+}
+
+// unknownKey says what is wrong with a key that none of the names is. Elsewhere are
+// the keys of another kind of table, which other names; none for a table that means
+// the same wherever it is.
+func unknownKey(name string, names, elsewhere []string, other string) string {
+	if elsewhere == nil {
+		return unknown(name, names)
+	}
+	if slices.Contains(elsewhere, name) {
+		return "belongs in " + other
+	}
+	if spelt := Nearest(name, elsewhere); len(spelt) == 1 && bare(spelt[0]) == bare(name) {
+		if here := Nearest(name, names); len(here) == 0 || bare(here[0]) != bare(name) {
+			return "belongs in " + other + ", as " + spelt[0]
+		}
+	}
+	if message := foreignName(name, names, elsewhere, other); message != "" {
+		return message
+	}
+	return unknown(name, names)
+}
+
+// meantBy returns the settings that were probably meant by an unknown name.
+func meantBy(name string, names []string) []string {
+	return append(slices.Clone(Nearest(name, names)), foreignNames[bare(name)].to...)
+}

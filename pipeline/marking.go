@@ -36,6 +36,9 @@ type Markers struct{ state atomic.Uint32 }
 
 func (m *Markers) way() marking { return marking(m.state.Load()) }
 
+// Forget has the server tried again, as one of which nothing is known.
+func (m *Markers) Forget() { m.state.Store(uint32(echoUntried)) }
+
 // works notes that a way is permitted.
 func (m *Markers) works(way marking) {
 	if way == echoUntried || way == pingUntried {

@@ -21,6 +21,25 @@ func (p *Pool) newCluster() {
 	p.swapSlots(new([hashring.Slots]uint16))
 }
 
+// maxShards is how many primaries of a Cluster may be met, some times what Redis
+// recommends as the most (1,000 nodes): a server that redirects to one address after the
+// other shall not take the memory and time of the process.
+const maxShards = 4096
+
+// roomFor reports whether there is a shard for a primary, or may be one. The caller
+// holds p.mu.
+func (p *Pool) roomFor(id, addr string) bool {
+	if len(p.shards) < maxShards || p.findShard(id, addr) != nil {
+		return true
+	}
+	if !p.crowded {
+		p.crowded = true
+		p.log.Error("too many primaries were met: no other is followed; restart, and see whether a server redirects to addresses that are none",
+			"primaries", len(p.shards), "addr", addr)
+	}
+	return false
+}
+
 // addShard makes a primary known. The caller holds p.mu, or has the pool to
 // itself.
 func (p *Pool) addShard(id, addr string) *shard {
@@ -41,6 +60,9 @@ func (p *Pool) SetCluster(primaries []ClusterShard) {
 	slots := *p.m.Load().slots
 	listed := make([]bool, len(p.shards), len(p.shards)+len(primaries))
 	for _, c := range primaries {
+		if !p.roomFor(c.ID, c.Primary.Addr) {
+			continue
+		}
 		sh := p.findShard(c.ID, c.Primary.Addr)
 		if sh == nil {
 			sh = p.addShard(c.ID, c.Primary.Addr)
@@ -158,8 +180,8 @@ func (l *Local) replace() {
 	}
 }
 
-// learn returns the shard of the primary that a redirection names. The slot of
-// -MOVED belongs to it from now on.
+// learn returns the shard of the primary that a redirection names, as Local.redirection
+// has read it. The slot of -MOVED belongs to it from now on.
 func (l *Local) learn(r redirection) *localShard {
 	p := l.Pool
 	p.mu.Lock()

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -78,4 +79,27 @@ func TestManyMovedSlotsMakeFewMaps(t *testing.T) {
 		l.loop.Post(func() { follows <- l.Map() == p.Map() })
 		return <-follows
 	})
+}
+
+// A server that redirects to one address after the other makes no shards without end;
+// those that there are can be reached.
+func TestPrimariesThatAreMetAreBounded(t *testing.T) {
+	p := followingPool(t, conf.Cluster, "127.0.0.1:1")
+	l := runLocal(t, p)
+	p.mu.Lock()
+	for i := len(p.shards); i < maxShards; i++ {
+		p.addShard("", fmt.Sprintf("127.0.0.2:%d", i))
+	}
+	p.mu.Unlock()
+	p.SetCluster([]ClusterShard{{ID: "new", View: View{Primary: Member{Addr: "127.0.0.3:1"}}, Slots: []SlotRange{{0, 16383}}}})
+	if shard := p.Map().ShardAt(0); shard != 0 {
+		t.Errorf("a slot is of shard %d", shard)
+	}
+	for reply, follows := range map[string]bool{
+		"-MOVED 1 127.0.0.3:1\r\n": false, "-ASK 1 127.0.0.3:2\r\n": false, fmt.Sprintf("-MOVED 1 127.0.0.2:%d\r\n", maxShards-1): true,
+	} {
+		if _, ok := l.redirection(l.shards[0], []byte(reply)); ok != follows {
+			t.Errorf("%s is followed: %t", reply[:len(reply)-2], ok)
+		}
+	}
 }

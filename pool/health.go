@@ -172,6 +172,7 @@ func (p *Pool) Restore(server int) {
 	}
 	p.servers[server].restoring = true
 	p.servers[server].attempts.Reset()
+	p.servers[server].markers.Forget() // it may have been restarted with other rules
 	locals := p.locals
 	p.mu.Unlock()
 

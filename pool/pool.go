@@ -45,6 +45,7 @@ type Pool struct {
 	mu      sync.Mutex         // guards what follows; never held while calling out
 	servers []*server          // of a static pool, in the order of the ring
 	down    []bool             // which of them are; the Map follows, with its ring
+	crowded bool               // more primaries than there may be were named
 	moves   map[int]uint16     // slots of a Cluster that -MOVED has given to other shards, for the next Map
 	moving  bool               // installMoves runs
 	changes []func(live int)   // that await a ring

@@ -49,7 +49,7 @@ func readRedirection(reply []byte) (r redirection, ok bool) {
 
 // redirection reads the reply of a shard's server, with the address as the proxy
 // reaches it. It reports false for what can't be followed: in a pool without
-// slots nothing can.
+// slots nothing can, nor can a primary too many.
 func (l *Local) redirection(sh *localShard, reply []byte) (r redirection, ok bool) {
 	r, ok = readRedirection(reply)
 	if !ok || !l.Map().Slotted() {
@@ -65,7 +65,9 @@ func (l *Local) redirection(sh *localShard, reply []byte) (r redirection, ok boo
 		}
 	}
 	r.addr = l.conf.MapAddr(net.JoinHostPort(host, port))
-	return r, true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return r, l.roomFor("", r.addr)
 }
 
 // unbracket puts the host of an IPv6 address in brackets, which Cluster leaves

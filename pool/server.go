@@ -32,23 +32,18 @@ type server struct {
 	lastCheck atomic.Int64  // when a look was asked for, in nanoseconds since started; 0 for never
 	noted     atomic.Uint32 // the notices that were logged, as bits
 
+	markers pipeline.Markers // of the pool's own user
+
 	mu      sync.Mutex // guards what follows
 	configs map[configKey]*pipeline.Config
-	markers map[*User]*pipeline.Markers
 }
 
-// markersOf returns what is known of the markers that a user may send. The caller
-// holds s.mu.
+// markersOf returns what is known of the markers that a user may send.
 func (s *server) markersOf(user *User) *pipeline.Markers {
-	m := s.markers[user]
-	if m == nil {
-		m = new(pipeline.Markers)
-		if s.markers == nil {
-			s.markers = map[*User]*pipeline.Markers{}
-		}
-		s.markers[user] = m
+	if user == nil {
+		return &s.markers
 	}
-	return m
+	return user.markersAt(s)
 }
 
 type configKey struct {

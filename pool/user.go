@@ -18,6 +18,25 @@ type User struct {
 
 	sessions int       // guarded by users.mu, as is
 	since    time.Time // when the last of them left
+
+	mu      sync.Mutex // guards what follows
+	markers map[*server]*pipeline.Markers
+}
+
+// markersAt returns what is known of the markers that the user may send to a server. It
+// is forgotten with the user.
+func (u *User) markersAt(s *server) *pipeline.Markers {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	m := u.markers[s]
+	if m == nil {
+		m = new(pipeline.Markers)
+		if u.markers == nil {
+			u.markers = map[*server]*pipeline.Markers{}
+		}
+		u.markers[s] = m
+	}
+	return m
 }
 
 // users are the ACL users that clients of a pool are, or were until lately.

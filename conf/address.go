@@ -23,6 +23,9 @@ var (
 // addresses of IPv4 and IPv6, or an absolute path,
 // perhaps with permissions in octal. Port 0 lets the system choose one.
 func parseListen(s string) (Listen, error) {
+	if err := refuseURL(s, "22121"); err != nil {
+		return Listen{}, err
+	}
 	if strings.HasPrefix(s, "/") {
 		return parseListenPath(s)
 	}
@@ -88,6 +91,9 @@ func checkPath(path string) error {
 // (memcached's), and for a unix socket the path and a colon. In it the host is
 // as it was written, but without brackets, which twemproxy does not know.
 func parseServer(s string) (Server, error) {
+	if err := refuseURL(s, "6379"); err != nil {
+		return Server{}, err
+	}
 	addr, name, named := s, "", false
 	if space := strings.LastIndexByte(s, ' '); space >= 0 {
 		addr, name, named = s[:space], s[space+1:], true

@@ -3,6 +3,7 @@ package conf
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -96,9 +97,16 @@ func (r *report) diagnostic(offset int, table, message string) Diagnostic {
 		Line:    line,
 		Column:  1 + utf8.RuneCountInString(r.text[r.lines[line-1]:offset]),
 		Table:   table,
-		Message: oneLine(message),
+		Message: oneLine(withoutCredentials(message)),
 	}
 }
+
+// credentials are what a URL has before its host. The password may have any
+// characters in it.
+var credentials = regexp.MustCompile(`(?s)://.*@`)
+
+// withoutCredentials leaves users and passwords of URLs out of a text.
+func withoutCredentials(text string) string { return credentials.ReplaceAllString(text, "://...@") }
 
 // oneLine replaces control characters, which come from the text and might end
 // the line or confuse a terminal.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -26,6 +25,10 @@ func decode(r *report, text string) (map[string]any, string) {
 		_, err := toml.Decode(text, &values)
 		if err == nil {
 			return values, text
+		}
+		if at, what := otherFormat(text); what != "" && before == 0 {
+			r.mistake(at, "", "syntax: "+what)
+			return nil, ""
 		}
 		at, fault := syntaxMistake(r, text, err)
 		if line := r.line(at); line > before && len(r.mistakes) < maxSyntaxMistakes {
@@ -59,13 +62,53 @@ func syntaxMistake(r *report, text string, err error) (int, Diagnostic) {
 	if message == "" {
 		message = err.Error()
 	}
-	content := lineOf(r, text, line)
-	if strings.HasSuffix(message, "already been defined") {
-		message += "; want it once"
-	} else if hint, column := syntaxHint(content); hint != "" {
+	if line > 1 && isOpenHeader(lineOf(r, text, line-1)) {
+		line-- // the library goes on looking for its end
+		at = r.lines[line-1]
+	}
+	inList := listAround(r, text, line)
+	switch hint, column := syntaxHint(lineOf(r, text, line), inList > 0); {
+	case strings.HasSuffix(message, "already been defined"):
+		message += "; want it once" + alreadyIn(r, text[:at], parse.LastKey)
+	case strings.Contains(message, "'0x0d'"):
+		message = "a carriage return within a line; want lines that end in a line feed, with or without a carriage return before it"
+	case hint != "":
 		message, at = hint, r.lines[line-1]+column
+	case inList > 0 && strings.HasPrefix(message, "expected a comma"):
+		message = fmt.Sprintf("want a comma before this, or ] at the end of the list, which begins in line %d", inList)
 	}
 	return at, r.diagnostic(at, tableOf(parse.LastKey), "syntax: "+message)
+}
+
+// isOpenHeader reports whether a line begins a table and lacks its closing bracket.
+func isOpenHeader(line string) bool {
+	line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
+	return strings.HasPrefix(line, "[") && !strings.Contains(line, "]") && repairHeader(line) != line
+}
+
+// listAround returns the line, from 1, with the opening bracket of the list of
+// several lines that a line is in, 0 if it is in none.
+func listAround(r *report, text string, line int) int {
+	for line--; line > 0; line-- {
+		switch above := lineOf(r, text, line); {
+		case listStart.MatchString(above):
+			return line
+		case settingLine.MatchString(above), strings.HasPrefix(strings.TrimSpace(above), "["):
+			return 0
+		}
+	}
+	return 0
+}
+
+// alreadyIn says where a key stands that a text has.
+func alreadyIn(r *report, text, key string) string {
+	path, n := &node{}, scan(text)
+	for (&scanner{text: key}).keyPath(path); len(path.names) > 0; path = path.table[path.names[0]] {
+		if n = n.last().table[path.names[0]]; n == nil {
+			return ""
+		}
+	}
+	return fmt.Sprintf(", it is in line %d already", r.line(n.key))
 }
 
 // tableOf returns the table that a dotted key is in, as diagnostics name it.
@@ -89,25 +132,51 @@ var (
 	// Neither it nor what the library says of it, which quotes it, is shown.
 	secretLine  = regexp.MustCompile(`(?i)^\s*"?([a-z0-9_-]*(?:auth|pass)[a-z0-9_-]*)["\s:=]`)
 	settingLine = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+)\s*=\s*([^\s#].*?)\s*(#.*)?$`)
-	yamlLine    = regexp.MustCompile(`^\s*[A-Za-z0-9_-]+:(\s|$)`)
+	listStart   = regexp.MustCompile(`^\s*[A-Za-z0-9_-]+\s*=\s*\[[^\]]*$`)
+	yamlLine    = regexp.MustCompile(`^\s*[A-Za-z0-9_-]+:(\s|$)|^---|^\s*- `)
+	tomlLine    = regexp.MustCompile(`(?m)^\s*(\[|[A-Za-z0-9_."-]+\s*=)`)
 )
 
-// syntaxHint returns what is probably meant by a line that is not TOML, and
-// the offset in the line of what is wrong; "" if it can't tell.
-func syntaxHint(line string) (hint string, column int) {
-	if m := secretLine.FindStringSubmatchIndex(line); m != nil {
-		name := line[m[2]:m[3]]
-		return fmt.Sprintf(`want the password in one pair of quotes: %s = '...', or "..." with \" and \\ for quotes and backslashes in it`, name), m[2]
+const wantTOML = `want TOML: a [pools.NAME] header, then lines such as hash = "fnv1a_64"`
+
+// otherFormat returns what to say of a text that was not meant to be TOML, and where;
+// "" if it probably was.
+func otherFormat(text string) (at int, what string) {
+	if strings.Contains(text, "\x00") {
+		return 0, "" // of UTF-16 the library says it
 	}
-	if m := settingLine.FindStringSubmatchIndex(line); m != nil {
-		name, written := line[m[2]:m[3]], line[m[4]:m[5]]
-		if strings.ContainsAny(written, `"'[]{}`) {
-			return "", 0
+	line, start := "", 0
+	for all := range strings.Lines(text) {
+		if line = strings.TrimRight(all, " \t\r\n"); line != "" && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			at = start
+			break
 		}
-		return "want quotes around the value: " + name + " = " + strconv.Quote(written), m[4]
+		line, start = "", start+len(all)
+	}
+	switch toml := tomlLine.MatchString(text); {
+	case strings.HasPrefix(strings.TrimSpace(line), "{"):
+		return at, "this looks like JSON; " + wantTOML
+	case !toml && yamlLine.MatchString(line):
+		return at, "this looks like YAML; " + wantTOML + ". docs/migration.md shows how a nutcracker.yml is written here; one without hash means hash = \"fnv1a_64\""
+	case !toml && line != "":
+		return at, "this does not look like TOML; " + wantTOML
+	}
+	return 0, ""
+}
+
+// syntaxHint returns what is probably meant by a line that is not TOML, and
+// the offset in the line of what is wrong; "" if it can't tell. With inList, the
+// line is one of a list.
+func syntaxHint(line string, inList bool) (hint string, column int) {
+	secret := secretLine.FindStringSubmatchIndex(line)
+	if hint, column, ok := repaired(line, secret != nil, inList); ok {
+		return hint, column
+	}
+	if secret != nil {
+		return fmt.Sprintf(`want the password in one pair of quotes: %s = '...', or "..." with \" and \\ for quotes and backslashes in it`, line[secret[2]:secret[3]]), secret[2]
 	}
 	if yamlLine.MatchString(line) {
-		return `this looks like YAML; want TOML: a [pools.NAME] header, then lines such as hash = "fnv1a_64"`, 0
+		return "this looks like YAML; " + wantTOML, 0
 	}
 	return "", 0
 }
@@ -123,7 +192,11 @@ func withoutFault(r *report, text string, line int) string {
 		for last < len(r.lines) && !strings.HasPrefix(strings.TrimSpace(lineOf(r, text, last+1)), "[") {
 			last++
 		}
+	case secretLine.MatchString(content) && (isOdd(content, `"“”„«»`) || isOdd(content, "'‘’‚")):
+		return "" // the password may go on below
 	case settingLine.MatchString(content) && balanced(content):
+	case listAround(r, text, line) > 0:
+	case isRepairable(content):
 	default:
 		return ""
 	}
@@ -132,6 +205,17 @@ func withoutFault(r *report, text string, line int) string {
 		end = r.lines[last] - 1
 	}
 	return text[:start] + blank(text[start:end]) + text[end:]
+}
+
+// isOdd reports whether a line has an odd number of the characters of a set.
+func isOdd(line, set string) bool {
+	n := 0
+	for _, c := range line {
+		if strings.ContainsRune(set, c) {
+			n++
+		}
+	}
+	return n%2 == 1
 }
 
 // balanced reports whether a line opens no array, table or string that might go

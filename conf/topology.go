@@ -84,6 +84,9 @@ var errAddressForm = errors.New(`want "host:port" or "[ipv6]:port"`)
 
 // parseAddress reads "host:port" or "[ipv6]:port".
 func parseAddress(s string) (Address, error) {
+	if err := refuseURL(s, "6379"); err != nil {
+		return Address{}, err
+	}
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 || strings.ContainsAny(s, " /") {
 		return Address{}, errAddressForm

@@ -37,7 +37,7 @@ func (v *value) failAt(n *node, message string) {
 // shortened to fit a line.
 func (v *value) rawOf(n *node) string {
 	const longest = 60
-	raw, _, more := strings.Cut(strings.ToValidUTF8(v.report.text[n.start:n.end], "?"), "\n")
+	raw, _, more := strings.Cut(withoutCredentials(strings.ToValidUTF8(v.report.text[n.start:n.end], "?")), "\n")
 	runes := []rune(strings.TrimRight(raw, "\r"))
 	if len(runes) > longest {
 		runes, more = runes[:longest], true
@@ -59,11 +59,15 @@ func (v *value) text(want string) (string, bool) {
 
 func (v *value) boolean(into *bool) {
 	b, ok := v.v.(bool)
-	if !ok {
+	meant, known := booleanOf(fmt.Sprint(v.v))
+	switch {
+	case !ok && known:
+		v.fail("want %t, without quotes", meant)
+	case !ok:
 		v.fail("want true or false, without quotes")
-		return
+	default:
+		*into = b
 	}
-	*into = b
 }
 
 // integer stores a number from low to high.
@@ -117,6 +121,9 @@ func (v *value) list(example string, set func(at *node, s string) error) {
 		return
 	}
 	if len(list) == 0 {
+		if v.partial {
+			return // what was in it may be what was left out
+		}
 		v.fail("want at least one, in %s", want)
 		return
 	}

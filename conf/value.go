@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // value is one setting as the text has it, on its way into a Config. Its
@@ -149,38 +148,6 @@ func (v *value) entries(example string, set func(at *node, key string, entry any
 	}
 	for _, key := range v.node.names {
 		set(v.node.table[key], key, table[key])
-	}
-}
-
-// longest is the longest duration: deadlines that are later overflow.
-const longest = 10 * 365 * 24 * time.Hour
-
-// duration stores a quoted duration of at least low.
-func (v *value) duration(into *time.Duration, low time.Duration) {
-	s, ok := v.v.(string)
-	if !ok {
-		// twemproxy's durations are numbers of milliseconds.
-		example := "400ms"
-		if n, ok := v.v.(int64); ok && n > 0 && n < int64(longest/time.Millisecond) {
-			example = (time.Duration(n) * time.Millisecond).String()
-		}
-		v.fail("want a quoted duration with a unit, such as %q", example)
-		return
-	}
-	d, err := time.ParseDuration(s)
-	switch {
-	case err != nil && isDigits(s):
-		v.fail("want a unit, such as %q; the units are ms, s, m and h", s+"ms")
-	case err != nil:
-		v.fail(`want a duration with a unit, such as "400ms"; the units are ms, s, m and h`)
-	case d < 0:
-		v.fail("want a duration that is not negative")
-	case d < low:
-		v.fail("want %s or more", low)
-	case d > longest:
-		v.fail("want %s or less", longest)
-	default:
-		*into = d
 	}
 }
 

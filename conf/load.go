@@ -27,7 +27,7 @@ func Load(path string) (*Config, []Diagnostic, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
-	return Parse(text, path)
+	return parse(text, path, isPublic(f))
 }
 
 // Parse returns the configuration that a TOML text describes, and warnings:
@@ -40,7 +40,11 @@ func Load(path string) (*Config, []Diagnostic, error) {
 // Names of settings, and what is said of them, are in lower case as the
 // library's own mapping to structs would not insist on. Durations and sizes
 // are strings with a unit: the library would take a bare 400 for nanoseconds.
-func Parse(text []byte, name string) (*Config, []Diagnostic, error) {
+func Parse(text []byte, name string) (*Config, []Diagnostic, error) { return parse(text, name, "") }
+
+// parse does what Parse does for a file that everybody may read because of its mode,
+// such as "0644"; "" for one that they may not.
+func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
 	r := newReport(name, strings.TrimPrefix(string(text), "\uFEFF"))
 	if len(text) > maxText {
 		r.mistake(0, "", fmt.Sprintf("more than %s of text: this is no configuration", sizeText(maxText)))
@@ -53,7 +57,9 @@ func Parse(text []byte, name string) (*Config, []Diagnostic, error) {
 
 	b := builder{report: r, partial: len(r.mistakes) > 0, conf: Default()}
 	b.conf.Path = name
-	b.file(scan(clean), values)
+	root := scan(clean)
+	b.file(root, values)
+	b.warnFile(root, mode)
 	Sort(r.warnings)
 	if err := r.err(); err != nil {
 		return nil, r.warnings, err
@@ -90,6 +96,7 @@ func (b *builder) file(root *node, values map[string]any) {
 		}
 	}
 	b.checkZones(root)
+	b.warnZones(root)
 	if complete && root.table["pools"] == nil {
 		b.report.mistake(0, "", noPool)
 	}
@@ -202,6 +209,9 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 		}
 	}
 	b.warnPool(&pool, n)
+	if len(b.report.mistakes) == before && !b.partial {
+		b.warnHash(&pool, n, values)
+	}
 	b.conf.Pools = append(b.conf.Pools, pool)
 }
 
@@ -243,23 +253,6 @@ func (b *builder) checkListen(p *Pool, n *node) {
 		return
 	}
 	b.listens[address] = p.Name
-}
-
-// warnPool warns of settings that are right one by one but go badly together.
-func (b *builder) warnPool(p *Pool, n *node) {
-	table := poolTable(p.Name)
-	if warning := hashring.Warn(p.Hash, p.Distribution); warning != "" {
-		b.report.warn(n.table["hash"].start, table, warning) // the default hash goes with everything
-	}
-	with := ""
-	if p.RedisAuth != "" {
-		with = "redis_auth"
-	} else if slices.ContainsFunc(p.Servers, func(s Server) bool { return s.Network == "unix" }) {
-		with = "servers on unix sockets"
-	}
-	if db := n.table["redis_db"]; p.RedisDB > 0 && with != "" {
-		b.report.warn(db.start, table, fmt.Sprintf("redis_db %d with %s: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB, with))
-	}
 }
 
 func poolTable(name string) string { return fmt.Sprintf("pool %q", name) }

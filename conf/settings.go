@@ -149,6 +149,7 @@ func read[T any](in reading, settings []setting[T], into *T) (guessed []string) 
 		}
 		v := value{report: in.report, partial: in.partial, table: in.table, name: in.prefix + name, node: at, v: in.values[name], siblings: names}
 		settings[i].set(&v, into)
+		v.warnLiteral()
 	}
 	return guessed
 }

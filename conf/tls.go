@@ -71,6 +71,12 @@ func (v *value) checkFiles(t *TLS) {
 	if _, err := t.certificate(); err != nil {
 		v.failAt(at("cert"), err.Error())
 	}
+	if f, err := os.Open(t.Key); err == nil {
+		if mode := isPublic(f); mode != "" {
+			v.report.warn(at("key").start, v.table, fmt.Sprintf("%s.key: everybody on this machine may read %s (mode %s); want chmod 640, or 600", v.name, t.Key, mode))
+		}
+		f.Close()
+	}
 }
 
 // file stores the name of a file, which is relative to the text's.

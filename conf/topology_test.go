@@ -14,7 +14,7 @@ import (
 
 func pool(t *testing.T, lines ...string) *Pool {
 	t.Helper()
-	return &mustParse(t, "[proxy]\nzone = \"z\"\n[pools.alpha]\nlisten = \"127.0.0.1:22121\"\n"+strings.Join(lines, "\n")).Pools[0]
+	return &mustParse(t, "[proxy]\nzone = \"wide\"\n[pools.alpha]\nlisten = \"127.0.0.1:22121\"\n"+strings.Join(lines, "\n")).Pools[0]
 }
 
 func basis(topology string) *Pool {
@@ -101,7 +101,7 @@ func TestEjectSaysWhatAutoEjectHostsSays(t *testing.T) {
 		"eject = \"eject\"\nauto_eject_hosts = true": true,
 		"auto_eject_hosts = false\neject = \"fail\"": false,
 	} {
-		if got := mustParse(t, minimal(lines)).Pools[0].AutoEjectHosts; got != want {
+		if got := mustParse(t, minimal(`timeout = "1s"`, lines)).Pools[0].AutoEjectHosts; got != want {
 			t.Errorf("%s: AutoEjectHosts %v", lines, got)
 		}
 	}

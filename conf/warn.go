@@ -1,0 +1,160 @@
+package conf
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ringway/hashring"
+)
+
+// warnPool warns of settings that are right one by one but go badly together.
+func (b *builder) warnPool(p *Pool, n *node) {
+	warn := func(key, format string, args ...any) {
+		b.report.warn(n.table[key].start, poolTable(p.Name), fmt.Sprintf(format, args...))
+	}
+	if warning := hashring.Warn(p.Hash, p.Distribution); warning != "" {
+		warn("hash", "%s", warning) // the default hash goes with everything
+	}
+	with := ""
+	if p.RedisAuth != "" {
+		with = "redis_auth"
+	} else if slices.ContainsFunc(p.Servers, func(s Server) bool { return s.Network == "unix" }) {
+		with = "servers on unix sockets"
+	}
+	if p.RedisDB > 0 && with != "" {
+		warn("redis_db", "redis_db %d with %s: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB, with)
+	}
+	if p.Listen.isEverywhere() && n.table["redis_auth"] == nil && p.ACLUsers == 0 && !b.partial {
+		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, or an address that only clients reach, such as \"127.0.0.1%s\"",
+			p.Listen.Addr, p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
+	}
+	if p.AutoEjectHosts && n.table["timeout"] == nil && !b.partial {
+		key := "auto_eject_hosts"
+		if n.table[key] == nil {
+			key = "eject"
+		}
+		warn(key, `%s without a timeout: a server that hangs is never ejected, and its clients wait; want timeout = "400ms" or what clients would wait, or timeout = "0s" if this is meant`, key)
+	}
+}
+
+// isEverywhere reports whether it is an address that stands for all of the machine's.
+func (l Listen) isEverywhere() bool {
+	host, _, err := net.SplitHostPort(l.Addr)
+	if err != nil || l.Network != "tcp" {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+// weighted matches a server with its weight, which twemproxy insists on.
+var weighted = regexp.MustCompile(`^(/[^:]+|\[[^\]]+\]:\d+|[^\[\]]+:\d+):\d+(\s+\S+)?$`)
+
+// warnHash warns of a pool that seems to come from twemproxy and has not said by which
+// hash its keys are placed: nearly all of them would be looked for elsewhere.
+func (b *builder) warnHash(p *Pool, n *node, values map[string]any) {
+	if p.Topology != Static || n.table["hash"] != nil || len(p.Servers) < 2 {
+		return
+	}
+	entries, _ := values["servers"].([]any)
+	if n.table["redis"] == nil && slices.ContainsFunc(entries, func(e any) bool {
+		entry, _ := e.(string)
+		return !weighted.MatchString(entry)
+	}) {
+		return
+	}
+	b.report.warn(n.table["servers"].key, poolTable(p.Name), fmt.Sprintf("hash is missing and the pool looks like one of twemproxy's, whose default is another than here: it would find nearly none of its keys; "+
+		`want hash = "fnv1a_64" if nutcracker.yml has no hash, or the one that it has; for a new pool hash = %q`, p.Hash))
+}
+
+// warnZones warns of pools that read by zone and know no server in the proxy's.
+func (b *builder) warnZones(root *node) {
+	zone := b.conf.Proxy.Zone
+	for _, p := range b.conf.Pools {
+		if zone == "" || p.ReadFrom != ReadZone || len(p.Zones) == 0 {
+			continue
+		}
+		var names []string
+		for _, z := range p.Zones {
+			names = append(names, z.Name)
+		}
+		if !slices.Contains(names, zone) {
+			b.report.warn(root.table["proxy"].table["zone"].start, "proxy", fmt.Sprintf("zone %q: %s has no such entry in zones, only %s: all of its reads go to the primaries", zone, poolTable(p.Name), listed(names, "and")))
+		}
+	}
+}
+
+// warnFile warns of passwords in a file that everybody may read, which has that mode.
+func (b *builder) warnFile(root *node, mode string) {
+	if mode == "" || root.table["pools"] == nil {
+		return
+	}
+	for _, p := range b.conf.Pools {
+		for _, key := range []string{"redis_auth", "sentinel_auth"} {
+			if at := root.table["pools"].table[p.Name].table[key]; at != nil {
+				b.report.warn(at.key, poolTable(p.Name), fmt.Sprintf("%s: everybody on this machine may read the file with this password (mode %s); want chmod 640 %s, or 600", key, mode, b.report.file))
+				return // it is one file
+			}
+		}
+	}
+}
+
+// isPublic returns the mode of a file that everybody may read, "" for any other.
+func isPublic(f *os.File) string {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o004 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%04o", info.Mode().Perm())
+}
+
+var (
+	// fromEnvironment matches what other programs replace before they use a value.
+	fromEnvironment = regexp.MustCompile(`\$\{[A-Za-z_][^}]*\}|^\$[A-Z][A-Z0-9_]{2,}$|\{\{.*\}\}|^%[A-Z_]{3,}%$|^(env|vault):[A-Za-z]|^file:/`)
+	typographic     = regexp.MustCompile(`^["'“”„‘’«].*["'“”‘’»]$`)
+)
+
+// warnLiteral warns of strings in the value that are taken as they are written and
+// were probably not meant to be.
+func (v *value) warnLiteral() { v.warnLiterals(v.node, v.v) }
+
+func (v *value) warnLiterals(at *node, of any) {
+	switch of := of.(type) {
+	case string:
+		if what := literal(of); what != "" {
+			v.report.warn(at.start, v.table, v.name+" "+what)
+		}
+	case []any:
+		for i, e := range of {
+			if len(of) == len(at.elems) {
+				v.warnLiterals(at.elems[i], e)
+			}
+		}
+	case map[string]any:
+		for _, name := range at.names {
+			if v.name == "address_map" || v.name == "zones" { // others are read as tables
+				v.warnLiterals(at.table[name], of[name])
+			}
+		}
+	}
+}
+
+// literal says of a value that is taken as it is written why that was hardly meant.
+// Nothing of the value is in it, which may be a password.
+func literal(s string) string {
+	switch {
+	case fromEnvironment.MatchString(s):
+		return "is taken as it is written: Ringway replaces no ${NAME} and the like, and does not read the environment; want the value itself, put there before the start, as by envsubst < ringway.toml.in > ringway.toml"
+	case s == "...":
+		return `is "..." as it is written, which the example has in place of a value; want the value`
+	case len(s) > 2 && typographic.MatchString(s):
+		return "has quotes within its quotes, which belong to the value; want one pair, of the plain kind: " + strconv.Quote("...")
+	}
+	return ""
+}

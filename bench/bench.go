@@ -45,12 +45,12 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "null-server" {
 		return serveNull(args[1:], stdout, stderr)
 	}
-	o, err := parseOptions(args, stderr)
+	o, err := parseOptions(args, stdout)
 	if errors.Is(err, errHelp) {
 		return exitOK
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "ringway bench:", err)
+		fmt.Fprintf(stderr, "ringway bench: %v\nTry \"ringway bench --help\".\n", err)
 		return exitUsage
 	}
 	if self, err := os.Executable(); err == nil {

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	o, err := parseOptions(args, &errs)
+	o, err := parseOptions(args, &out)
 	if err != nil {
 		return exitUsage, "", err.Error()
 	}
@@ -185,6 +186,28 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 	f(`"many" is no number`, "--op", "get", "-c", "many")
 	f("--backend", "--backend", "memcached")
 	f("--rounds", "--rounds", "-1")
+	f("--rounds 0: want 1 to 1000", "--rounds", "0")
+	f("--rounds 0: want 1 to 1000", "-P", "2", "--rounds", "0")
+	f("--duration 0", "--duration", "0")
+	f("--settle", "--settle", "-1s")
+	f("--loops 0", "--loops", "0")
+	f("-c \"0\": want 1 or more", "-c", "0")
+	f("-c \"-3\": want 1 or more", "-c", "-3")
+	f("-P \"1,0\": want 1 or more", "-P", "1,0")
+	f("-d \"0\": want 1 or more", "-d", "0")
+	f("is no number", "-P", "x")
+	f("want a number", "-P", ",")
+	f("--keys 0: want 1 or more", "--keys", "0")
+	f("--op: want get, set, mix, mget or mset", "--op", "")
+	f("-P with --quick: a set has loads of its own", "--quick", "-P", "64")
+	f("--op with --set: a set has loads of its own", "--set", "memory", "--op", "get")
+	f("--fanout with --op get", "--fanout", "5")
+	f("--set-percent with --op get,set", "--op", "get,set", "--set-percent", "5")
+	f("--base \"foo\": want one of what is measured: direct, haproxy, nutcracker, ringway, null", "--base", "foo")
+	f("--base \"nutcracker\": want one of what is measured: direct", "--base", "nutcracker", "--targets", "direct")
+	f("--base \"ringway\": want one of what is measured: ringway-1loops, other", "--base", "ringway", "--targets", "ringway", "--loops", "1", "--target", "other=127.0.0.1:1")
+	f("--targets \"redis\": want direct, haproxy, nutcracker, ringway, null, or none", "--targets", "redis")
+	f("no such file", "--ringway", "/no/such/file")
 	f("--threads", "--threads", "0")
 	f("--only", "--only", "(")
 	f("no workload is left", "--only", "nothing")
@@ -193,10 +216,36 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 	f("usage: bench null-server", "null-server", "--port", "1")
 }
 
+// A flag that describes a load runs that load, and not the eight minutes of a set.
+func TestFlagsOfALoadRunThatLoad(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-P", "64"}, "get-c50-p64"},
+		{[]string{"-c", "3"}, "get-c3-p1"},
+		{[]string{"-d", "1024"}, "get-c50-p1-1KiB"},
+		{[]string{"--keys", "10"}, "get-c50-p1"},
+		{[]string{"--zipf", "1.5"}, "get-c50-p1-zipf"},
+		{[]string{"--rate", "1000"}, "get-c50-p1-open1000"},
+		{[]string{"--go-redis"}, "get-c50-p1-goredis"},
+		{[]string{"--op", "mget", "--fanout", "5,6", "--only", "^mget5"}, "mget5-c50-p1"},
+	} {
+		o, err := parseOptions(test.args, io.Discard)
+		if err != nil || len(o.work) != 1 || o.work[0].Name != test.want || o.rounds != 3 {
+			t.Errorf("%v: %+v, %v, want %s", test.args, o, err, test.want)
+		}
+	}
+	o, err := parseOptions([]string{"--warmup", "0", "--rounds", "2"}, io.Discard)
+	if err != nil || o.timing.Warmup != 0 || o.rounds != 2 || len(o.work) < 20 {
+		t.Errorf("the standard set: %+v, %v", o, err)
+	}
+}
+
 func TestHelpAndListNeedNoServers(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := Main([]string{"--help"}, &stdout, &stderr); code != exitOK || !strings.Contains(stderr.String(), "ringway bench --quick") {
-		t.Errorf("exit code %d, %s", code, stderr.String())
+	if code := Main([]string{"--help"}, &stdout, &stderr); code != exitOK || !strings.Contains(stdout.String(), "ringway bench --quick") || stderr.Len() > 0 {
+		t.Errorf("exit code %d, %s, and as errors %s", code, stdout.String(), stderr.String())
 	}
 	if code := Main([]string{"--list"}, &stdout, &stderr); code != exitOK || !strings.Contains(stdout.String(), "mget100-c50-p16") {
 		t.Errorf("exit code %d, %s", code, stdout.String())

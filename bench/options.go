@@ -5,8 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,8 +37,9 @@ type options struct {
 	from                              string
 	json, gobench, html, svg, results string
 
-	command string   // the command line, for the report
-	self    []string // the command that runs Main
+	given   map[string]bool // the flags that are on the command line
+	command string          // the command line, for the report
+	self    []string        // the command that runs Main
 }
 
 const usageText = `ringway bench measures Ringway beside direct Redis, nutcracker and HAProxy, in one run.
@@ -44,16 +47,18 @@ const usageText = `ringway bench measures Ringway beside direct Redis, nutcracke
 usage:
   ringway bench                          the standard set, under 10 minutes
   ringway bench --quick                  a smoke test, under a minute
-  ringway bench --op get,set -c 50 -P 1,16 -d 64,1024     a load of your own
+  ringway bench -P 64                    a load of your own: GETs, 64 in a pipeline
+  ringway bench --op get,set -c 50 -P 1,16 -d 64,1024     loads of your own
   ringway bench --target other=127.0.0.1:7000,1234        also a proxy that is running, with its process id
   ringway bench --from FILE --html FILE  a page from kept results
 
 flags:
 `
 
-// parseOptions reads the arguments. Help and mistakes are printed to stderr.
-func parseOptions(args []string, stderr io.Writer) (*options, error) {
-	o := &options{command: strings.Join(append([]string{"ringway bench"}, args...), " ")}
+// parseOptions reads the arguments. Help, if it is asked for, is printed to stdout;
+// the error is errHelp then. Other errors are mistakes in the arguments.
+func parseOptions(args []string, stdout io.Writer) (*options, error) {
+	o := &options{command: strings.Join(append([]string{"ringway bench"}, args...), " "), given: map[string]bool{}}
 	fs := flag.NewFlagSet("ringway bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // mistakes are returned, and printed once
 	setName := fs.String("set", "standard", "set of workloads: standard, quick, memory or client; several with commas")
@@ -79,8 +84,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	own := ownLoadFlags(fs)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, errHelp) {
-			fs.SetOutput(stderr)
-			fmt.Fprint(stderr, usageText)
+			fs.SetOutput(stdout)
+			fmt.Fprint(stdout, usageText)
 			fs.PrintDefaults()
 		}
 		return nil, err
@@ -88,6 +93,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("argument %q: want flags only", fs.Arg(0))
 	}
+	fs.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
 	if *quick {
 		*setName = "quick"
 	}
@@ -119,6 +125,9 @@ func (o *options) addRingway(s string) error {
 		name = nameRingway + "-" + name
 	}
 	path, err := filepath.Abs(path)
+	if err == nil {
+		_, err = os.Stat(path)
+	}
 	o.ringway = append(o.ringway, ringwayBuild{Name: name, Path: path})
 	return err
 }
@@ -133,17 +142,57 @@ type ownLoad struct {
 
 func ownLoadFlags(fs *flag.FlagSet) *ownLoad {
 	l := new(ownLoad)
-	fs.StringVar(&l.op, "op", "", "a load of your own in place of a set: get, set, mix, mget, mset; lists with commas here and below")
-	fs.StringVar(&l.clients, "c", "50", "its clients, each a connection")
-	fs.StringVar(&l.pipeline, "P", "1", "its requests in a pipeline")
-	fs.StringVar(&l.value, "d", "64", "its value sizes in bytes, 16 to 1048576")
-	fs.StringVar(&l.fanout, "fanout", "10", "its keys in one MGET or MSET")
-	fs.IntVar(&l.keys, "keys", 0, "its distinct keys (default: 64 MiB of values, at most 100000)")
-	fs.IntVar(&l.setPercent, "set-percent", 10, "its part of SETs in a mix")
-	fs.Float64Var(&l.zipf, "zipf", 0, "its Zipf exponent, above 1 (default: keys drawn evenly)")
-	fs.Float64Var(&l.rate, "rate", 0, "its fixed rate in requests per second: an open loop (default: a closed loop)")
-	fs.BoolVar(&l.realClient, "go-redis", false, "through go-redis in place of the generator")
+	own := func(about string) string { return "load of your own: " + about }
+	fs.StringVar(&l.op, "op", string(OpGet), own("get, set, mix, mget or mset; lists with commas here and below"))
+	fs.StringVar(&l.clients, "c", "50", own("client connections"))
+	fs.StringVar(&l.pipeline, "P", "1", own("requests per pipeline"))
+	fs.StringVar(&l.value, "d", "64", own("value sizes in bytes, 16 to 1048576"))
+	fs.StringVar(&l.fanout, "fanout", "10", own("keys in one MGET or MSET"))
+	fs.IntVar(&l.keys, "keys", 0, own("distinct keys (default: 64 MiB of values, at most 100000)"))
+	fs.IntVar(&l.setPercent, "set-percent", 10, own("the part of SETs in a mix, in percent"))
+	fs.Float64Var(&l.zipf, "zipf", 0, own("Zipf exponent, above 1 (default: keys drawn evenly)"))
+	fs.Float64Var(&l.rate, "rate", 0, own("a fixed rate in requests per second: an open loop (default: a closed loop)"))
+	fs.BoolVar(&l.realClient, "go-redis", false, own("through go-redis in place of the generator"))
 	return l
+}
+
+// ownFlags are the flags of ownLoad: any of them asks for a load of the user's own.
+var ownFlags = []string{"op", "c", "P", "d", "fanout", "keys", "set-percent", "zipf", "rate", "go-redis"}
+
+// firstGiven returns the first of the named flags that is on the command line, with
+// its hyphens, "" for none.
+func (o *options) firstGiven(names ...string) string {
+	for _, name := range names {
+		if o.given[name] && len(name) == 1 {
+			return "-" + name
+		}
+		if o.given[name] {
+			return "--" + name
+		}
+	}
+	return ""
+}
+
+// checkOwnLoad returns what is wrong with the flags of a load of the user's own.
+func (o *options) checkOwnLoad(l *ownLoad) error {
+	ops := splitList(l.op)
+	has := func(some ...Op) bool {
+		return slices.ContainsFunc(ops, func(op string) bool { return slices.Contains(some, Op(op)) })
+	}
+	given, set := o.firstGiven(ownFlags...), o.firstGiven("set", "quick")
+	switch {
+	case set != "":
+		return fmt.Errorf("%s with %s: a set has loads of its own; want one of the two", given, set)
+	case len(ops) == 0:
+		return errors.New("--op: want get, set, mix, mget or mset")
+	case o.given["fanout"] && !has(OpMGet, OpMSet):
+		return fmt.Errorf("--fanout with --op %s, whose requests have one key; want --op mget or --op mset", l.op)
+	case o.given["set-percent"] && !has(OpMix):
+		return fmt.Errorf("--set-percent with --op %s; want --op mix", l.op)
+	case o.given["keys"] && l.keys < 1:
+		return fmt.Errorf("--keys %d: want 1 or more", l.keys)
+	}
+	return nil
 }
 
 // workloads returns one workload for every combination of the flags' lists.
@@ -152,6 +201,9 @@ func (l *ownLoad) workloads() (ws []Workload, err error) {
 	for i, f := range []struct{ name, text string }{{"c", l.clients}, {"P", l.pipeline}, {"d", l.value}, {"fanout", l.fanout}} {
 		if lists[i], err = parseInts(f.name, f.text); err != nil {
 			return nil, err
+		}
+		if len(lists[i]) == 0 || slices.Min(lists[i]) < 1 {
+			return nil, fmt.Errorf("-%s %q: want 1 or more", f.name, f.text)
 		}
 	}
 	for _, op := range splitList(l.op) {
@@ -181,11 +233,14 @@ func (o *options) chooseWork(names string, own *ownLoad, only string) error {
 	}
 	var all []Workload
 	o.timing = timing{250 * time.Millisecond, time.Second}
-	if own.op != "" {
+	if o.firstGiven(ownFlags...) != "" {
+		if err := o.checkOwnLoad(own); err != nil {
+			return err
+		}
 		if all, err = own.workloads(); err != nil {
 			return err
 		}
-		o.rounds = orDefault(o.rounds, 3)
+		o.chooseRounds(3)
 	} else {
 		for i, name := range splitList(names) {
 			s, err := findSet(name)
@@ -194,7 +249,8 @@ func (o *options) chooseWork(names string, own *ownLoad, only string) error {
 			}
 			all = append(all, s.work...)
 			if i == 0 {
-				o.rounds, o.timing = orDefault(o.rounds, s.rounds), s.timing
+				o.timing = s.timing
+				o.chooseRounds(s.rounds)
 			}
 		}
 	}
@@ -215,13 +271,23 @@ func (o *options) chooseWork(names string, own *ownLoad, only string) error {
 	return errors.Join(errs...)
 }
 
+// chooseRounds takes the number of rounds that a set has, unless one is given.
+func (o *options) chooseRounds(n int) {
+	if !o.given["rounds"] {
+		o.rounds = n
+	}
+}
+
 // chooseTiming lets the flags override the set's times.
 func (o *options) chooseTiming(duration, warmup time.Duration) error {
-	if duration != 0 {
+	if o.given["duration"] {
 		o.timing.Window = duration
 	}
-	if warmup != 0 {
+	if o.given["warmup"] {
 		o.timing.Warmup = warmup
+	}
+	if o.given["duration"] && duration == 0 {
+		return errors.New("--duration 0: want a time, such as 1s")
 	}
 	if o.timing.Window < 0 || o.timing.Window > maxWindow || o.timing.Warmup < 0 || o.timing.Warmup > maxWindow {
 		return fmt.Errorf("a round of %v after %v: want 0 to %v", o.timing.Window, o.timing.Warmup, maxWindow)
@@ -241,7 +307,53 @@ func (o *options) check() error {
 	if o.threads < 1 || o.threads > 256 {
 		errs = append(errs, fmt.Errorf("--threads %d: want 1 to 256", o.threads))
 	}
-	return errors.Join(errs...)
+	if o.settle < 0 || o.settle > maxWindow {
+		errs = append(errs, fmt.Errorf("--settle %v: want 0 to %v", o.settle, maxWindow))
+	}
+	for _, n := range o.loops {
+		if n < 1 || n > 1024 {
+			errs = append(errs, fmt.Errorf("--loops %d: want 1 to 1024", n))
+		}
+	}
+	return errors.Join(append(errs, o.checkTargets())...)
+}
+
+// startable are the targets that --targets chooses from.
+var startable = []string{nameDirect, nameHAProxy, nameNutcracker, nameRingway, nameNull}
+
+// checkTargets returns what is wrong with the names of targets.
+func (o *options) checkTargets() error {
+	for _, name := range o.targets {
+		if name != "none" && !slices.Contains(startable, name) {
+			return fmt.Errorf("--targets %q: want %s, or none", name, strings.Join(startable, ", "))
+		}
+	}
+	if !o.given["base"] || o.from != "" {
+		return nil
+	}
+	ours := *o
+	if len(ours.ringway) == 0 {
+		ours.ringway = []ringwayBuild{{Name: nameRingway}} // this one
+	}
+	var measured []string
+	for _, name := range startable {
+		switch {
+		case len(o.targets) > 0 && !slices.Contains(o.targets, name):
+		case name == nameRingway:
+			for _, b := range ours.builds() {
+				measured = append(measured, b.Name)
+			}
+		default:
+			measured = append(measured, name)
+		}
+	}
+	for _, t := range o.extra {
+		measured = append(measured, t.Name)
+	}
+	if !slices.Contains(measured, o.base) {
+		return fmt.Errorf("--base %q: want one of what is measured: %s", o.base, strings.Join(measured, ", "))
+	}
+	return nil
 }
 
 // splitList splits at commas and leaves out what is empty.
@@ -256,6 +368,9 @@ func parseInts(name, s string) (ns []int, err error) {
 			return nil, fmt.Errorf("--%s %q: %q is no number", name, s, word)
 		}
 		ns = append(ns, n)
+	}
+	if s != "" && len(ns) == 0 {
+		return nil, fmt.Errorf("--%s %q: want a number", name, s)
 	}
 	return ns, nil
 }

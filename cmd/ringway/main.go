@@ -98,9 +98,6 @@ func runHelp(s streams, args []string) int {
 		if c.name != args[0] || len(args) > 1 {
 			continue
 		}
-		if c.name == "bench" {
-			s.err = s.out // where it prints its help
-		}
 		return c.run(s, []string{"--help"})
 	}
 	return s.usage("", fmt.Errorf("unknown command %q; %s", strings.Join(args, " "), known(commandNames())))

@@ -51,7 +51,7 @@ func (w *worker) balance() {
 	recent := w.loop.Now() - int64(tickEvery)
 	var active []*session
 	for _, s := range w.sessions {
-		if s.lastActive >= recent && s.moving == nil {
+		if s.lastActive >= recent && s.moving == nil && !s.rooted() {
 			active = append(active, s)
 		}
 	}

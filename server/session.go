@@ -439,8 +439,14 @@ func (s *session) gone() {
 	s.dropEarly()
 }
 
-// quiet tells whether nothing of the session is under way.
+// quiet reports whether nothing of the session is under way.
 func (s *session) quiet() bool {
 	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.leaving == nil && !s.closing && s.parse.Need() == 0 &&
-		s.pin == nil && s.tx == nil && s.sub == nil && s.tracking == nil && s.targets == 0 && s.awaited == 0
+		!s.rooted() && s.awaited == 0
+}
+
+// rooted reports whether the session has something of its loop, for as long as its
+// client likes.
+func (s *session) rooted() bool {
+	return s.pin != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.targets != 0
 }

@@ -359,7 +359,7 @@ func (f *sentinelFollower) watch(sh *sentinelShard, s *server) {
 // noticed takes a sign that a replica may have been promoted: writes wait until
 // it has said what it is.
 func (f *sentinelFollower) noticed(sh *sentinelShard, s *server, why string) {
-	if sh.primary == "" || s.addr == sh.primary || sh.held || sh.next.addr != "" || sh.votes.left[s.addr] {
+	if sh.primary == "" || s.addr == sh.primary || sh.held || sh.next.addr != "" || s.wasReplica == "" {
 		return
 	}
 	sh.log.Debug("perhaps a failover: writes wait for a moment", "primary", sh.primary, "replica", s.addr, "reason", why)

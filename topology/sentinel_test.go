@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,16 +187,6 @@ func TestReplicaThatEndsItsConnectionsHoldsWritesForAMoment(t *testing.T) {
 	to, _ := followSentinels(t, sentinels)
 	to.follows(g.Primary)
 	to.reads(g.Replicas...)
-	told := func(what string) (n int) {
-		to.mu.Lock()
-		defer to.mu.Unlock()
-		for _, line := range to.log {
-			if strings.HasSuffix(line, " "+what) {
-				n++
-			}
-		}
-		return n
-	}
 	for name, end := range map[string]func(){
 		"killed clients": func() { g.Replicas[0].Do("CLIENT", "KILL", "TYPE", "normal") },
 		"killed replica": func() {
@@ -203,17 +194,33 @@ func TestReplicaThatEndsItsConnectionsHoldsWritesForAMoment(t *testing.T) {
 			g.Replicas[1].Restart()
 		},
 	} {
-		holds, unholds := told("hold"), told("unhold")
+		holds, unholds := to.times("hold"), to.times("unhold")
 		redistest.Eventually(t, time.Minute, name+": writes are held", func() bool {
-			if told("hold") > holds {
+			if to.times("hold") > holds {
 				return true
 			}
 			end() // again, since the vigil may not have begun yet
 			return false
 		})
-		redistest.Eventually(t, time.Minute, name+": writes go on", func() bool { return told("unhold") > unholds })
+		redistest.Eventually(t, time.Minute, name+": writes go on", func() bool { return to.times("unhold") > unholds })
 	}
 	if got := to.primaries(); len(got) != 1 {
 		t.Errorf("primaries %v", got)
 	}
+}
+
+// A primary that has become a replica may be promoted again.
+func TestReplicaThatWasPrimaryBeforeHoldsWritesToo(t *testing.T) {
+	g, sentinels := startSentinels(t, 1)
+	to, _ := followSentinels(t, sentinels)
+	to.follows(g.Primary)
+	sentinels[0].Do("SENTINEL", "FAILOVER", "s1")
+	to.follows(g.Replicas[0])
+	g.Primary.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(g.Replicas[0].Port())) // Sentinel does so after ten seconds
+	to.reads(g.Primary)
+	holds := to.times("hold")
+	redistest.Eventually(t, time.Minute, "writes are held", func() bool {
+		g.Primary.Do("CLIENT", "KILL", "TYPE", "normal") // again, since the vigil may not have begun yet
+		return to.times("hold") > holds
+	})
 }

@@ -138,3 +138,15 @@ func haPool(topology, shard string) *conf.Pool {
 	c.Shards = []conf.Shard{{Name: shard, Weight: 1}}
 	return &c
 }
+
+// times is how often the pool was told something, as it is in the log.
+func (r *recorder) times(what string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, line := range r.log {
+		if strings.HasSuffix(line, " "+what) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -125,6 +126,12 @@ func TestLogSaysHowManyLinesWereDropped(t *testing.T) {
 
 func TestDurationsAreReadable(t *testing.T) {
 	t.Parallel()
+	var text bytes.Buffer
+	plain := newJournal(&text, &conf.Proxy{LogFormat: "text"})
+	plain.Info("restored", "down_for", 1500*time.Millisecond)
+	if plain.close(); !strings.Contains(text.String(), "down_for=1.5s") {
+		t.Errorf("the log has %q", text.String())
+	}
 	r, w := io.Pipe()
 	log := newJournal(w, &conf.Proxy{LogFormat: "json"})
 	log.Info("restored", "down_for", 1500*time.Millisecond, "servers", 2)

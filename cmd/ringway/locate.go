@@ -51,10 +51,11 @@ func runLocate(s streams, args []string) int {
 	if err := checkKeys(fs, args); err != nil {
 		return s.usage("locate", err)
 	}
-	cfg, _ := s.load("locate", *path)
+	cfg, warnings := s.load("locate", *path)
 	if cfg == nil {
 		return exitUsage
 	}
+	s.diagnose(warnings) // such as of a forgotten hash, by which keys are elsewhere
 	p, err := choosePool(cfg, *poolName)
 	if err != nil {
 		return s.usage("locate", err)

@@ -78,7 +78,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			return c.run(s, args[1:])
 		}
 	}
-	return s.usage("", fmt.Errorf("unknown command %q; %s", args[0], known(commandNames())))
+	return s.usage("", unknownCommand(args[0]))
 }
 
 func commandNames() (names []string) {
@@ -100,7 +100,7 @@ func runHelp(s streams, args []string) int {
 		}
 		return c.run(s, []string{"--help"})
 	}
-	return s.usage("", fmt.Errorf("unknown command %q; %s", strings.Join(args, " "), known(commandNames())))
+	return s.usage("", unknownCommand(strings.Join(args, " ")))
 }
 
 // helpText returns the help of the program as a whole.
@@ -161,7 +161,7 @@ func (s streams) parse(fs *flag.FlagSet, args []string, help string) (code int, 
 		printFlags(s.out, fs)
 		return exitOK, true
 	default:
-		return s.usage(fs.Name(), err), true
+		return s.usage(fs.Name(), explainFlags(fs, err)), true
 	}
 }
 
@@ -181,15 +181,14 @@ func printFlags(w io.Writer, fs *flag.FlagSet) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	heading := "\nflags:\n"
 	fs.VisitAll(func(f *flag.Flag) {
-		hyphens := "--"
-		if len(f.Name) == 1 {
-			hyphens = "-"
+		if f.Usage == "" {
+			return // nutcracker's
 		}
 		value, about := flag.UnquoteUsage(f)
 		if f.DefValue != "" && f.DefValue != "false" {
 			about += fmt.Sprintf(" (default %s)", f.DefValue)
 		}
-		fmt.Fprintf(t, "%s  %s%s %s\t%s\n", heading, hyphens, f.Name, value, about)
+		fmt.Fprintf(t, "%s  %s %s\t%s\n", heading, hyphened(f.Name), value, about)
 		heading = ""
 	})
 	t.Flush()

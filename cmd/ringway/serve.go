@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
@@ -19,21 +20,32 @@ func runServe(s streams, args []string) int {
 	fs := newFlags("")
 	path := fs.String("c", "", "configuration `FILE`")
 	printIt := fs.Bool("version", false, "print the version")
+	var old twemproxyFlags
+	old.register(fs, "c", "version")
 	if code, done := s.parse(fs, args, helpText()); done {
 		return code
 	}
-	if err := noArguments(fs); err != nil {
+	if slices.Contains(commandNames(), fs.Arg(0)) {
+		return s.usage("", fmt.Errorf("argument %q: want the command first: ringway %s and its flags", fs.Arg(0), fs.Arg(0)))
+	}
+	if err := errors.Join(append(old.gone, noArguments(fs))...); err != nil {
 		return s.usage("", err)
 	}
-	if *printIt {
+	switch {
+	case *printIt:
 		printVersion(s)
 		return exitOK
+	case old.test:
+		return runCheck(s, []string{"-c", *path})
 	}
 	asked := hear() // whoever sends a signal at once has a proxy that goes on, too
 	defer asked.stop()
 	cfg, warnings := s.load("", *path)
 	if cfg == nil {
 		return exitUsage
+	}
+	if old.level != nil {
+		cfg.Proxy.LogLevel = *old.level
 	}
 	log := newJournal(s.err, &cfg.Proxy)
 	defer log.close()
@@ -81,6 +93,8 @@ func explain(err error, setting string) error {
 		return fmt.Errorf("%w; stop the process that listens there, or choose another address with %s", err, setting)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w; this machine has no such address, choose another with %s", err, setting)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w; a port below 1024 wants CAP_NET_BIND_SERVICE (AmbientCapabilities of systemd, or setcap), and a unix socket a directory that may be written to; or choose another address with %s", err, setting)
 	}
 	return err
 }

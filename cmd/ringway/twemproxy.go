@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ringway/conf"
+)
+
+// twemproxyFlags are the flags of nutcracker that ringway takes, or says what there
+// is in their place.
+type twemproxyFlags struct {
+	test  bool        // -t: check the configuration, and no more
+	level *slog.Level // -v: the log's level, nil where it is not given
+	gone  []error     // for each flag that there is not
+}
+
+// gone are nutcracker's flags for what is done otherwise here.
+var gone = []struct {
+	short, long string
+	value       bool // one follows
+	instead     string
+}{
+	{"d", "daemonize", false, "Ringway stays in the foreground; let a service manager such as systemd run it, or the shell: ringway -c FILE 2>>LOG &"},
+	{"D", "describe-stats", false, "there are no such statistics yet; INFO, over any client's connection, has what is counted"},
+	{"o", "output", true, "the log goes to standard error; let the service manager or the shell put it into a file: ringway -c FILE 2>>LOG"},
+	{"p", "pid-file", true, "there is no such file; a service manager knows the process, and the shell has its number in $!"},
+	{"s", "stats-port", true, "there are no statistics on a port of their own yet; INFO, over any client's connection, has what is counted"},
+	{"a", "stats-addr", true, "there are no statistics on a port of their own yet; INFO, over any client's connection, has what is counted"},
+	{"i", "stats-interval", true, "there are no statistics on a port of their own yet, and what INFO has is of this moment"},
+	{"m", "mbuf-size", true, "there is nothing to set: buffers grow and shrink by themselves; leave it out"},
+}
+
+// register adds the flags to a set, without usage: the help does not list them.
+func (t *twemproxyFlags) register(fs *flag.FlagSet, path, version string) {
+	for _, name := range []string{"conf-file", "config"} {
+		fs.Func(name, "", func(s string) error { return fs.Set(path, s) })
+	}
+	for _, name := range []string{"t", "test-conf"} {
+		fs.BoolVar(&t.test, name, false, "")
+	}
+	fs.BoolFunc("V", "", func(s string) error { return fs.Set(version, s) })
+	for _, name := range []string{"v", "verbose"} {
+		fs.Func(name, "", t.setLevel)
+	}
+	for _, f := range gone {
+		for _, name := range []string{f.short, f.long} {
+			told := func(string) error {
+				t.gone = append(t.gone, fmt.Errorf("%s: %s", hyphened(name), f.instead))
+				return nil
+			}
+			if f.value {
+				fs.Func(name, "", told)
+			} else {
+				fs.BoolFunc(name, "", told)
+			}
+		}
+	}
+}
+
+// setLevel takes nutcracker's numbers, 0 to 11, or one of our own words.
+func (t *twemproxyFlags) setLevel(s string) error {
+	level := slog.LevelInfo
+	switch n, err := strconv.Atoi(s); {
+	case err != nil:
+		if err := level.UnmarshalText([]byte(s)); err != nil || strings.ContainsAny(s, "+-") {
+			return errors.New("want 0 to 11, as nutcracker has it, or debug, info, warn or error; for the version, ringway version")
+		}
+	case n < 0 || n > 11:
+		return errors.New("want 0 to 11")
+	case n <= 3: // emerg, alert, crit, err
+		level = slog.LevelError
+	case n == 4:
+		level = slog.LevelWarn
+	case n >= 7: // debug, and several that are more so
+		level = slog.LevelDebug
+	}
+	t.level = &level
+	return nil
+}
+
+// hyphened returns a flag as the help writes it.
+func hyphened(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// explainFlags adds to an error of parsing flags what was probably meant.
+func explainFlags(fs *flag.FlagSet, err error) error {
+	text := err.Error()
+	if strings.HasSuffix(text, "needs an argument: -v") {
+		return fmt.Errorf("%w, the log's level: 0 to 11, as nutcracker has it; for the version, ringway version", err)
+	}
+	name, unknown := strings.CutPrefix(text, "flag provided but not defined: -")
+	if !unknown {
+		return err
+	}
+	if fs.Lookup("c") != nil && slices.Contains([]string{"config", "conf", "cfg", "file", "f", "config-file", "conf-file"}, name) {
+		return fmt.Errorf("%w; for a configuration file, -c FILE", err)
+	}
+	var names []string
+	fs.VisitAll(func(f *flag.Flag) {
+		if f.Usage != "" && len(f.Name) > 1 {
+			names = append(names, f.Name)
+		}
+	})
+	if near := conf.Nearest(name, names); len(near) > 0 {
+		return fmt.Errorf("%w; the nearest is %s", err, hyphened(near[0]))
+	}
+	return err
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ringway/conf"
+)
+
+// otherNames are commands as other programs have them, and what they are here.
+var otherNames = []struct{ names, here string }{
+	{"serve server start run proxy daemon", "to serve there is none: ringway -c FILE"},
+	{"test configtest validate verify lint", "to check a configuration, ringway check -c FILE"},
+	{"benchmark perf", "to measure, ringway bench"},
+	{"where hash key lookup", "to find a key's server, ringway locate"},
+	{"convert migrate", "docs/migration.md shows how a nutcracker.yml is written here"},
+	{"reload stop restart", "to stop, send the process SIGTERM; for a new configuration, start it again"},
+	{"status stats info", "INFO, over any client's connection, has what is counted"},
+}
+
+// unknownCommand says that there is no such command, and what was probably meant.
+func unknownCommand(name string) error {
+	text := fmt.Sprintf("unknown command %q; ", name)
+	for _, o := range otherNames {
+		if slices.Contains(strings.Fields(o.names), name) {
+			return fmt.Errorf("%s%s", text, o.here)
+		}
+	}
+	if isFile(name) {
+		return fmt.Errorf("%sfor a configuration file, ringway -c %s", text, name)
+	}
+	if near := conf.Nearest(name, commandNames()); len(near) > 0 {
+		return fmt.Errorf("%sthe nearest is %s", text, strings.Join(near, " or "))
+	}
+	return fmt.Errorf("%s%s", text, known(commandNames()))
+}
+
+// isFile reports whether a word is the name of a file, or meant to be.
+func isFile(word string) bool {
+	if slices.Contains([]string{".toml", ".yml", ".yaml", ".conf", ".json", ".cfg"}, filepath.Ext(word)) {
+		return true
+	}
+	info, err := os.Stat(word)
+	return err == nil && info.Mode().IsRegular()
+}

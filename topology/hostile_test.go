@@ -2,8 +2,12 @@ package topology
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -143,6 +147,40 @@ func TestBoundedReaderLetsThroughWhatIsWell(t *testing.T) {
 	}
 	if got, err := client.Do(t.Context(), "X").Slice(); err != nil || fmt.Sprint(got) != "[<nil> [x]]" {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// A process that was stopped for longer than a server may take finds all its deadlines
+// over, and the answers in its sockets.
+func TestAnswerThatIsThereIsReadThoughTimeIsUp(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	nc, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := bound(t.Context(), nc)
+	defer c.Close()
+	server, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	b := make([]byte, 100)
+	for range 3 {
+		c.SetReadDeadline(time.Now())
+		if n, err := c.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("without an answer: %q, %v", b[:n], err)
+		}
+		io.WriteString(server, "+PONG\r\n")
+		redistest.Eventually(t, time.Minute, "the answer", func() bool {
+			c.SetReadDeadline(time.Now())
+			n, err := c.Read(b)
+			return err == nil && string(b[:n]) == "+PONG\r\n"
+		})
 	}
 }
 

@@ -60,7 +60,13 @@ type pair struct{ client, server *net.TCPConn }
 // Start returns a relay to the target, "host:port", that runs until the test ends.
 func Start(t testing.TB, target string) *Relay {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return StartAt(t, "127.0.0.1", target)
+}
+
+// StartAt is Start with a host, an address of this machine, to listen at.
+func StartAt(t testing.TB, host, target string) *Relay {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -84,36 +87,52 @@ func ServeLog(t testing.TB, log *slog.Logger, lines ...string) *Proxy {
 // ends.
 func ServeProcess(t testing.TB, lines ...string) *Proxy {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ringway.toml")
 	addr := redistest.FreeAddr(t)
-	if err := os.WriteFile(path, []byte(config(addr, lines)), 0o600); err != nil {
+	runProgram(t, config(addr, lines))
+	return &Proxy{Addr: addr, t: t}
+}
+
+// runProgram runs the program with a configuration until the test ends, and returns
+// when it listens. before is what a command line begins with that runs it elsewhere,
+// such as in another network.
+func runProgram(t testing.TB, text string, before ...string) *redistest.Process {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ringway.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := redistest.StartProcess(t, binary, "-c", path)
+	command := append(before[:len(before):len(before)], binary, "-c", path)
+	process := redistest.StartProcess(t, command[0], command[1:]...)
 	redistest.Eventually(t, time.Minute, "the proxy listens", func() bool {
 		return strings.Contains(process.Output(), "listening")
 	})
-	return &Proxy{Addr: addr, t: t}
+	return process
 }
 
-// build compiles the program, once for all tests. The directory is left to the
-// system's own cleaning.
+// build compiles the program, once for all tests, with the race detector if they have
+// it. The directory is left to the system's own cleaning.
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "ringway-hatest")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "ringway")
-	output, err := exec.Command("go", "build", "-o", path, "ringway/cmd/ringway").CombinedOutput()
+	output, err := exec.Command("go", "build", "-pgo=off", "-race="+strconv.FormatBool(raceDetector()), "-o", path, "ringway/cmd/ringway").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build of ringway: %w\n%s", err, output)
 	}
 	return path, nil
 })
+
+// raceDetector reports whether this program was built with it.
+func raceDetector() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
 
 func config(addr string, lines []string) string {
 	return fmt.Sprintf("[pools.alpha]\nlisten = %q\n%s\n", addr, strings.Join(lines, "\n"))

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +28,10 @@ type Load struct {
 	// replica takes its place: such losses are counted, and are no violation. Nor
 	// is it one if a client that was blocked at that server is told UNBLOCKED.
 	Lossy bool
+
+	// Strict says that nothing is wrong with the servers: an error in reply is a
+	// violation.
+	Strict bool
 
 	Plain bool // only SET, GET, MSET, MGET and INCR; else transactions, scripts and blocking requests too
 
@@ -87,18 +93,33 @@ func (r *Running) end() {
 // test if that takes longer than timeout.
 func (r *Running) Progress(n int, timeout time.Duration) {
 	r.t.Helper()
-	goals := make([]int64, len(r.clients))
-	for i, c := range r.clients {
-		goals[i] = c.executed.Load() + int64(n)
-	}
+	before := r.done()
 	redistest.Eventually(r.t, timeout, fmt.Sprintf("%d more requests of each client", n), func() bool {
-		for i, c := range r.clients {
-			if c.executed.Load() < goals[i] && !c.ended.Load() {
-				return false
-			}
-		}
-		return true
+		return further(before, r.done(), int64(n))
 	})
+}
+
+// done returns how many requests of each client were executed; of one that can do no
+// more it is all there are.
+func (r *Running) done() (done []int64) {
+	for _, c := range r.clients {
+		n := c.executed.Load()
+		if c.ended.Load() {
+			n = math.MaxInt64
+		}
+		done = append(done, n)
+	}
+	return done
+}
+
+// further reports whether all numbers have grown by n.
+func further(before, now []int64, n int64) bool {
+	for i := range before {
+		if now[i]-n < before[i] && now[i] < math.MaxInt64 {
+			return false
+		}
+	}
+	return true
 }
 
 // Finish ends the load, reads everything back, checks all histories, and fails
@@ -275,6 +296,9 @@ func (c *client) exchange(batch []question) bool {
 	return true
 }
 
+// span is a time that an error tells, and which differs from one to the next.
+var span = regexp.MustCompile(`\d+(\.\d+)? ?(ms|s)\b`)
+
 // note counts a reply.
 func (c *client) note(q question, got reply, outcome Outcome) {
 	c.counts[outcome]++
@@ -285,7 +309,10 @@ func (c *client) note(q question, got reply, outcome Outcome) {
 		c.lastSuccess = now
 		return
 	}
-	c.errors[got.text+" to "+q.args[0]]++
+	c.errors[span.ReplaceAllString(got.text, "some")+" to "+q.args[0]]++
+	if c.running.load.Strict {
+		c.violation("%v in reply to %q", got, q.args)
+	}
 	if outcome == Leaked && !(c.running.load.Lossy && strings.HasPrefix(got.text, "UNBLOCKED ")) {
 		c.violation("%v in reply to %q", got, q.args)
 	}

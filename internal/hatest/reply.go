@@ -8,7 +8,9 @@ import (
 	"strings"
 )
 
-// reply is one reply in RESP2. kind is its first byte; a null has the kind '_'.
+// reply is one reply, or a message. kind is its first byte, but a null has the kind
+// '_', and everything with elements is an array, '*'; those of a map are its keys and
+// values.
 type reply struct {
 	kind     byte
 	text     string // of a status, an error, a number or a string
@@ -48,9 +50,9 @@ func readReply(r *bufio.Reader) (reply, error) {
 	}
 	kind, text := line[0], line[1:]
 	switch kind {
-	case '+', '-', ':':
+	case '+', '-', ':', '_':
 		return reply{kind: kind, text: text}, nil
-	case '$', '*':
+	case '$', '*', '>', '~', '%':
 	default:
 		return reply{}, fmt.Errorf("line %q is no start of a reply", line)
 	}
@@ -67,6 +69,9 @@ func readReply(r *bufio.Reader) (reply, error) {
 			return reply{}, err
 		}
 		return reply{kind: '$', text: string(b[:n])}, nil
+	}
+	if kind == '%' {
+		n *= 2
 	}
 	elements := make([]reply, n)
 	for i := range elements {

@@ -1,113 +1,203 @@
 package hatest
 
 import (
+	"cmp"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"ringway/internal/faultyconn"
 	"ringway/internal/redistest"
 )
 
-// TestSoak has everything happen at once: clients that check every reply (values,
-// counters, queues, transactions, scripts, what all of them share), clients that
-// leave in the middle, a server that is killed and comes back with what it had, one
-// that hangs, and a network that cuts, goes dark and dribbles. Nothing may be wrong
-// or lost, and no goroutine or descriptor may be left. RINGWAY_SOAK says how long
-// ("make soak": 10m); else it takes a few seconds. RINGWAY_SEED repeats the faults.
+// TestSoak has everything happen at once, to a proxy that is a process of its own:
+// clients of many kinds that check every reply and every message (soakLoads), and
+// faults of the servers, of the network and of the proxy's own time (soakFaults).
+// Nothing may be wrong or lost, a fault may only be felt in its own pool, service
+// comes back by itself, and in the end the process has the memory, descriptors and
+// goroutines that it had. RINGWAY_SOAK says how long ("make soak": 10m); else each
+// fault comes once, for a short time. RINGWAY_SEED repeats the order of the faults.
 func TestSoak(t *testing.T) {
 	redistest.CheckLeaks(t)
-	runFor, between := 6*time.Second, time.Second
-	if d, err := time.ParseDuration(os.Getenv("RINGWAY_SOAK")); err == nil {
-		runFor, between = d, min(30*time.Second, d/10)
-	}
-	seed := uint64(time.Now().UnixNano())
+	s := newSoak(t)
+	goroutines := s.goroutines()
+	s.process.Restart()
+	s.listens(2)
+
+	s.start()
+	s.finish("warm-up")
+	before := s.footprint()
+
+	s.start()
+	s.playAll()
+	s.finish("soak")
+	s.settles(before)
+	s.sameGoroutines(goroutines)
+	s.judgeLog()
+}
+
+// soak is a proxy with its pools, servers and clients.
+type soak struct {
+	t       *testing.T
+	seed    uint64
+	rnd     *rand.Rand
+	long    bool
+	began   time.Time
+	until   time.Time
+	pools   map[string]*soakPool
+	process *redistest.Process
+	running []runningLoad
+}
+
+type runningLoad struct {
+	kind, pool string
+	soakLoad
+}
+
+func newSoak(t *testing.T) *soak {
+	t.Helper()
+	s := &soak{t: t, seed: uint64(time.Now().UnixNano())}
 	if text := os.Getenv("RINGWAY_SEED"); text != "" {
-		fmt.Sscan(text, &seed)
+		fmt.Sscan(text, &s.seed)
 	}
-	t.Logf("RINGWAY_SEED=%d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	servers := redistest.StartN(t, 3, redistest.Args("--appendonly", "yes", "--appendfsync", "always"))
-	var relays []*faultyconn.Relay
-	var quoted []string
-	for _, s := range servers {
-		relay := faultyconn.Start(t, s.Addr())
-		relays, quoted = append(relays, relay), append(quoted, fmt.Sprintf("%q", relay.Addr()))
+	t.Logf("RINGWAY_SEED=%d", s.seed)
+	s.rnd = rand.New(rand.NewPCG(s.seed, 0))
+	d, err := time.ParseDuration(os.Getenv("RINGWAY_SOAK"))
+	s.long, s.began = err == nil, time.Now()
+	s.until = s.began.Add(d)
+	go build() // meanwhile
+	n := newNetwork(t, s.long)
+	s.pools = soakPools(t, n)
+	s.logf("the servers run")
+	text := "[proxy]\nclient_idle_timeout = \"8s\"\non_lost_subscription = \"close\"\n"
+	for _, p := range s.pools {
+		text += p.text
 	}
-	p := Serve(t, `hash_tag = "{}"`, `timeout = "1s"`, `servers = [`+strings.Join(quoted, ", ")+`]`)
-	loads := []*Running{
-		Load{Clients: 6, Pause: 4 * time.Millisecond}.Start(t, p.Addr),
-		Load{Clients: 6, Depth: 16, Pause: 8 * time.Millisecond}.Start(t, p.Addr),
-	}
-	stop, gone := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(gone)
-		comeAndGo(t, p.Addr, seed, stop)
-	}()
-	for end := time.Now().Add(runFor); time.Now().Before(end) && !t.Failed(); {
-		time.Sleep(between/2 + time.Duration(rnd.Int64N(int64(between)))) // how long a fault is away is no condition to wait for
-		i := rnd.IntN(len(servers))
-		switch fault := rnd.IntN(5); fault {
-		case 0:
-			servers[i].Restart()
-		case 1:
-			servers[i].Stop()
-			time.Sleep(min(between, 3*time.Second))
-			servers[i].Cont()
-		case 2:
-			relays[i].Freeze()
-			time.Sleep(min(between, 3*time.Second))
-			relays[i].Thaw()
-		case 3:
-			relays[i].Cut()
-		case 4:
-			relays[i].Set(faultyconn.Faults{Chunk: 1 + rnd.IntN(50), Cut: 0.0001})
-			time.Sleep(between / 2)
-			relays[i].Set(faultyconn.Faults{})
-		}
-		for _, r := range loads {
-			r.Progress(3, patience)
-		}
-	}
-	close(stop)
-	<-gone
-	for _, r := range loads {
-		r.Finish()
+	s.process = runProgram(t, text, n.before...)
+	s.listens(1)
+	s.logf("the proxy serves")
+	return s
+}
+
+// listens waits until all pools serve, in the run of that number.
+func (s *soak) listens(run int) {
+	s.t.Helper()
+	redistest.Eventually(s.t, patience, "the proxy listens", func() bool {
+		return strings.Count(s.process.Output(), "msg=listening") == run*len(s.pools)
+	})
+	for _, p := range s.pools {
+		p.serves(s.t)
 	}
 }
 
-// comeAndGo has clients send something, of any kind, and leave without waiting for
-// all of it, until stop is closed.
-func comeAndGo(t *testing.T, addr string, seed uint64, stop <-chan struct{}) {
-	rnd := rand.New(rand.NewPCG(seed, 1))
-	requests := []string{
-		"GET g\r\n", "SET g 1\r\n", "MGET a b c d e\r\n", "MULTI\r\nSET g 2\r\n", "MULTI\r\nGET g\r\nEXEC\r\n", "WATCH g\r\n", "BLPOP nothing 5\r\n", "SUBSCRIBE ch\r\n",
-		"PUBLISH ch hello\r\n", "HELLO 3\r\nCLIENT TRACKING ON BCAST\r\n", "EVAL \"return 1\" 0\r\n", "SCAN 0\r\n", "INFO\r\n", "CLIENT REPLY OFF\r\n", "RESET\r\n", "*3\r\n$3\r\nSET\r\n$1\r\ng\r\n$1000\r\nhalf", "XREAD BLOCK 1000 STREAMS nothing $\r\n",
+// logf logs something with the time since the beginning.
+func (s *soak) logf(format string, args ...any) {
+	s.t.Helper()
+	s.t.Logf("%6.1fs "+format, append([]any{time.Since(s.began).Seconds()}, args...)...)
+}
+
+func (s *soak) start() {
+	for _, l := range soakLoads {
+		s.running = append(s.running, runningLoad{l.name, l.pool, l.start(s.t, s.pools[l.pool].addr, s.seed)})
 	}
-	for {
-		select {
-		case <-stop:
-			return
-		case <-time.After(time.Duration(rnd.IntN(20)) * time.Millisecond):
+	s.progress("", 3)
+}
+
+// progress waits until the clients of all pools but one have got on.
+func (s *soak) progress(except string, n int64) {
+	s.t.Helper()
+	var before [][]int64
+	for _, r := range s.running {
+		before = append(before, r.done())
+	}
+	redistest.Eventually(s.t, patience, "all clients have got on", func() bool {
+		for i, r := range s.running {
+			if r.pool != except && !further(before[i], r.done(), n) {
+				return s.t.Failed()
+			}
 		}
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Error(err)
-			return
+		return true
+	})
+}
+
+func (s *soak) finish(what string) {
+	s.t.Helper()
+	for _, r := range s.running {
+		checked, failed := r.end()
+		s.logf("%s: pool %-10s %-24s %8d checked, %d errors", what, r.pool, r.kind, checked, failed)
+	}
+	s.running = nil
+}
+
+// holdFor is how long a fault lasts at least, which is given for the short form: longer
+// than the timeout that it is to meet.
+func (s *soak) holdFor(short time.Duration) time.Duration {
+	if s.long {
+		return short + 2*time.Second + time.Duration(s.rnd.Int64N(int64(5*time.Second)))
+	}
+	return short
+}
+
+// hold lets a fault at a pool last, while clients of others go on.
+func (s *soak) hold(p *soakPool) {
+	s.t.Helper()
+	end := time.Now().Add(s.holdFor(time.Second))
+	s.progress(p.name, 3)
+	time.Sleep(time.Until(end)) // how long a fault lasts is no condition to wait for
+}
+
+// playAll plays all faults in an order left to chance, again and again while there is
+// time. The short form has each of them once, at one of the pools that it is for.
+func (s *soak) playAll() {
+	s.t.Helper()
+	for again := true; again; again = s.long && time.Now().Before(s.until) && !s.t.Failed() {
+		played := map[string]bool{}
+		for _, f := range s.shuffled() {
+			if !s.t.Failed() && (s.long || !played[f.name]) {
+				played[f.name] = true
+				s.play(f)
+			}
 		}
-		for range 1 + rnd.IntN(5) {
-			io.WriteString(conn, requests[rnd.IntN(len(requests))]) // it may have been closed
-		}
-		conn.SetReadDeadline(time.Now().Add(time.Duration(rnd.IntN(10)) * time.Millisecond))
-		conn.Read(make([]byte, 100))
-		if rnd.IntN(3) == 0 {
-			conn.(*net.TCPConn).SetLinger(0)
-		}
-		conn.Close()
 	}
 }
+
+// shuffled returns the faults of one round.
+func (s *soak) shuffled() (faults []soakFault) {
+	for _, f := range soakFaults {
+		for range max(1, f.often) {
+			faults = append(faults, f)
+		}
+	}
+	s.rnd.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	return faults
+}
+
+// play has a fault come and go, and waits until all clients have got over it.
+func (s *soak) play(f soakFault) {
+	s.t.Helper()
+	p := s.pools[f.pool]
+	var w *way
+	if p != nil {
+		w = p.ways[s.rnd.IntN(len(p.ways))]
+	}
+	began := time.Now()
+	f.play(s, p, w)
+	lasted := time.Since(began)
+	if p != nil {
+		p.serves(s.t)
+	}
+	served := time.Since(began) - lasted
+	s.progress("", 3)
+	s.logf("%s: %s for %s, served %s later, all got on %s later", cmp.Or(f.pool, "all pools"), f.name, lasted.Round(time.Millisecond), served.Round(time.Millisecond), (time.Since(began) - lasted).Round(time.Millisecond))
+	if s.long {
+		if served > servedWithin {
+			s.t.Errorf("pool %s is served only %s after the fault", f.pool, served)
+		}
+		time.Sleep(time.Duration(s.rnd.Int64N(int64(5 * time.Second)))) // without a fault
+	}
+}
+
+// servedWithin is how long the keys of a server may be gone after its fault has ended.
+const servedWithin = 20 * time.Second

@@ -45,6 +45,7 @@ type Loop struct {
 	now      int64   // at the start of the turn, by a clock that leaves out pauses
 	missed   int64   // how much that clock has left out so far
 	late     bool    // the turn began much too late
+	began    int64   // when the turn began, by a clock that leaves nothing out; 0 before the first
 	conns    []*Conn // by descriptor
 	open     int     // how many of conns are not nil
 	readBuf  []byte  // shared by all connections: an idle one holds no buffer
@@ -60,8 +61,10 @@ type Loop struct {
 	turns    progress
 	busyFrom int64 // start of the window that Busy reports on
 	busyIdle int64 // nanoseconds of that window spent asleep
+	usage    usage // at the start of that window
 
-	onPanic func(Panic) // nil: a panic ends the process
+	onPanic    func(Panic)         // nil: a panic ends the process
+	onLongTurn func(time.Duration) // nil: nobody is told
 
 	arriving   *relay // behind arrivingFD, while DialTLS hands that over
 	arrivingFD int
@@ -102,6 +105,8 @@ func New() (*Loop, error) {
 // their handlers. It belongs on a goroutine of its own and returns when all
 // goroutines that the loop started have ended.
 func (l *Loop) Run() {
+	l.busyFrom = nanotime()
+	l.usage.note()
 	for !l.stopped.Load() {
 		l.turn()
 	}
@@ -212,6 +217,7 @@ const longestHold = time.Millisecond
 // wait sleeps until there are events or a timer is due.
 func (l *Loop) wait() []event {
 	before := nanotime()
+	l.tellLong(before)
 	timeout := l.untilNextTimer(before - l.missed)
 	if len(l.held) > 0 {
 		timeout = min(timeout, longestHold)
@@ -220,6 +226,7 @@ func (l *Loop) wait() []event {
 	after := nanotime()
 	l.countBusy(after, after-before)
 	l.setClock(after)
+	l.began = after
 	return evs
 }
 
@@ -231,6 +238,7 @@ func (l *Loop) countBusy(now, asleep int64) {
 	if window := now - l.busyFrom; window >= busyWindow {
 		l.busy.Store(uint32(1000 - 1000*l.busyIdle/window))
 		l.busyFrom, l.busyIdle = now, 0
+		l.usage.note()
 	}
 }
 

@@ -144,14 +144,16 @@ func (b *broadcast) countDown() {
 
 // done answers the request; all servers have answered or failed.
 func (b *broadcast) done() {
-	s := b.s
+	s, size := b.s, 0
 	for i := range b.shares {
 		sh := &b.shares[i]
 		s.far -= len(sh.reply)
+		size += len(sh.reply)
 		if b.apart && sh.conn != nil {
 			s.local.Unpin(sh.conn, sh.failure == nil)
 		}
 	}
+	s.w.working(s, size)
 	if s.conn.Open() {
 		b.answer()
 	}

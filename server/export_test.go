@@ -121,3 +121,19 @@ func (srv *Server) Stall(until <-chan struct{}) {
 		<-standing
 	}
 }
+
+// Hold has the loops busy for a while in one turn, as if for one of their clients.
+func (srv *Server) Hold(d time.Duration) {
+	for _, w := range srv.workers {
+		done := make(chan struct{})
+		w.loop.Post(func() {
+			defer close(done)
+			if len(w.sessions) > 0 {
+				w.working(w.sessions[0], 1<<20)
+			}
+			for began := time.Now(); time.Since(began) < d; {
+			}
+		})
+		<-done
+	}
+}

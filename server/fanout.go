@@ -392,6 +392,7 @@ func (f *fanout) coalesce() {
 		p.rest = p.reply[header:]
 		total += len(p.rest)
 	}
+	f.w.working(f.s, total)
 	joined := appendHeader(f.w.loop.Buffer(total), '*', len(f.order))
 	for _, i := range f.order {
 		p := &f.parts[i]

@@ -104,6 +104,7 @@ func textOf(reply []byte) (string, bool) {
 func (r *infoRequest) join(t *infoText, answered int) string {
 	s := r.s
 	srv, c := s.w.server, s.local.Conf()
+	turns, longest := srv.longTurns()
 	own := []struct {
 		section string
 		fields  [][2]string
@@ -123,6 +124,7 @@ func (r *infoRequest) join(t *infoText, answered int) string {
 			{"control_plane_panics", fmt.Sprint(pool.ControlPanics.Load())},
 			{"subscriptions_lost", fmt.Sprint(s.local.SubscriptionsLost())},
 			{"panics", fmt.Sprint(srv.panics.count())},
+			{"long_turns", fmt.Sprint(turns)}, {"longest_turn_usec", fmt.Sprint(longest.Microseconds())},
 			{"max_memory", fmt.Sprint(srv.memory.limit)}, {"memory_held", fmt.Sprint(srv.memory.held.Load())}, {"clients_closed_for_memory", fmt.Sprint(srv.memory.closed.Load())},
 		}},
 	}

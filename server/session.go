@@ -119,6 +119,7 @@ func (s *session) Data(b []byte) (n int) {
 		return 0
 	}
 	s.lastActive = s.w.loop.Now()
+	s.w.working(s, len(b))
 	return s.run(b)
 }
 

@@ -50,6 +50,7 @@ type worker struct {
 	tight     bool // the process holds much: clients with anything waiting are not read
 	told      told
 	lastLarge int64 // when a large reply last came, as eventloop.Loop.Now
+	long      longTurns
 
 	tick      *eventloop.Timer
 	ticks     int
@@ -89,6 +90,7 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])
 	}
 	loop.OnMoved(w.tellMemory)
+	loop.OnLongTurn(w.onLongTurn)
 	w.tick = loop.NewTimer(w.onTick)
 	w.tick.After(tickEvery)
 	return w
@@ -167,6 +169,9 @@ func (w *worker) onTick() {
 	w.tick.After(tickEvery)
 	w.parser.Release()
 	w.row = row{}
+	if w.long.at != w.loop.Now() {
+		w.long.of = nil
+	}
 	w.closeIdle()
 	w.dismiss()
 	if w.draining {

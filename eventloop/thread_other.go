@@ -1,0 +1,10 @@
+//go:build !linux
+
+package eventloop
+
+import "syscall"
+
+// ofThread is the process: there is nothing that tells of one thread alone.
+const ofThread = syscall.RUSAGE_SELF
+
+func threadID() int { return 0 }

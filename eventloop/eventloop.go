@@ -199,9 +199,15 @@ func (l *Loop) work() (done bool) {
 	return true
 }
 
-// finish runs what is deferred and writes what is to be written.
+// finishTime is how long a turn may have lasted for what its own end has brought about to
+// be done in it too.
+const finishTime = int64(time.Millisecond)
+
+// finish runs what is deferred and writes what is to be written. Of what that brings about
+// in turn, such as the next requests of a client whose replies have left, the turn does
+// only so much: others wait.
 func (l *Loop) finish() {
-	for again := true; again; again = len(l.deferred)+len(l.dirty)+len(l.last) > 0 {
+	for again := true; again; again = l.unfinished() && nanotime()-l.began < finishTime {
 		// What is deferred may wait for output to leave, so none is held for longer.
 		l.dirty = append(l.dirty, l.held...)
 		clear(l.held)
@@ -211,6 +217,9 @@ func (l *Loop) finish() {
 	}
 }
 
+// unfinished reports whether something is deferred or to be written.
+func (l *Loop) unfinished() bool { return len(l.deferred)+len(l.dirty)+len(l.last) > 0 }
+
 // longestHold bounds how long output waits for more if nothing happens.
 const longestHold = time.Millisecond
 
@@ -219,6 +228,9 @@ func (l *Loop) wait() []event {
 	before := nanotime()
 	l.tellLong(before)
 	timeout := l.untilNextTimer(before - l.missed)
+	if l.unfinished() {
+		timeout = 0
+	}
 	if len(l.held) > 0 {
 		timeout = min(timeout, longestHold)
 	}

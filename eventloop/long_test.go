@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -11,13 +12,26 @@ func spin(d time.Duration) {
 	}
 }
 
+// runOnThread runs a loop on a thread of its own: what other tests use is not to count.
+func runOnThread(t *testing.T, l *Loop) {
+	ended := make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		l.Run()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		l.Stop()
+		<-ended
+	})
+}
+
 // A turn in which the loop runs for long is told of, as that long, once.
 func TestLongTurnIsToldOf(t *testing.T) {
 	l := newLoop(t)
 	var told []time.Duration
 	l.OnLongTurn(func(ran time.Duration) { told = append(told, ran) })
-	go l.Run()
-	defer l.Stop()
+	runOnThread(t, l)
 	onLoop(l, func() {})
 	began := time.Now()
 	onLoop(l, func() { spin(3 * LongTurn) })
@@ -35,8 +49,7 @@ func TestTimeInWhichTheLoopDidNotRunIsNoLongTurn(t *testing.T) {
 	l := newLoop(t)
 	told := 0
 	l.OnLongTurn(func(time.Duration) { told++ })
-	go l.Run()
-	defer l.Stop()
+	runOnThread(t, l)
 	onLoop(l, func() {})
 	for range 3 {
 		onLoop(l, func() { time.Sleep(3 * LongTurn) })
@@ -46,4 +59,28 @@ func TestTimeInWhichTheLoopDidNotRunIsNoLongTurn(t *testing.T) {
 	if got > 0 {
 		t.Errorf("%d long turns", got)
 	}
+}
+
+// insatiable is deferred again and again, and takes its time.
+type insatiable struct {
+	l    *Loop
+	over bool
+}
+
+func (d *insatiable) RunDeferred() {
+	if spin(time.Millisecond); !d.over {
+		d.l.Defer(d)
+	}
+}
+
+// What a turn's end brings about does not keep the loop from the next turn for ever.
+func TestDeferredWorkDoesNotStarveOthers(t *testing.T) {
+	l := startLoop(t)
+	d := &insatiable{l: l}
+	r := newRecorder()
+	peer := attach(t, l, r)
+	onLoop(l, func() { l.Defer(d) })
+	peer.Write([]byte("x"))
+	receive(t, r.data, "what a neighbour sent")
+	onLoop(l, func() { d.over = true })
 }

@@ -35,6 +35,9 @@ type RequestParser struct {
 // a request: 1.5 MiB. A burst of larger ones leaves no memory behind.
 const maxKeptArgs = 64 << 10
 
+// fewArgs is the number up to which the scratch grows by itself.
+const fewArgs = 256
+
 // RequestState is what is known of a request that has not arrived whole. Every
 // client has one. The zero value stands at the start of a request.
 //
@@ -124,6 +127,9 @@ func (p *RequestParser) array(b []byte, st *RequestState, lim *Limits) (int, err
 	args := p.Args[:0]
 	if cap(args) > maxKeptArgs && left <= maxKeptArgs {
 		args = nil
+	}
+	if left > cap(args) && left > fewArgs && left <= (len(b)-pos)/minArg {
+		args = make([][]byte, 0, left+1) // to grow by and by would cost five times as much
 	}
 	if asBefore {
 		args = append(args, b[nameAt:pos-2:pos-2])

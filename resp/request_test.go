@@ -513,3 +513,22 @@ func TestAppendErrorIsOneLine(t *testing.T) {
 		}
 	}
 }
+
+// The room for many arguments is made at once, when they are all there.
+func TestManyArgumentsCostOneAllocation(t *testing.T) {
+	const n = 10 * maxKeptArgs / 2
+	request := []byte(fmt.Sprintf("*%d\r\n%s", n, strings.Repeat("$1\r\na\r\n", n)))
+	if got := testing.AllocsPerRun(3, func() {
+		p, st := RequestParser{}, RequestState{}
+		if size, err := p.Parse(request, &st, &DefaultLimits); size != len(request) || err != nil || len(p.Args) != n {
+			t.Fatal(size, err, len(p.Args))
+		}
+	}); got > 1 {
+		t.Errorf("%v allocations", got)
+	}
+	p, st := RequestParser{}, RequestState{}
+	p.Parse(request[:1000], &st, &DefaultLimits) // only announced
+	if cap(p.Args) > 1000 {
+		t.Errorf("room for %d arguments before they were there", cap(p.Args))
+	}
+}

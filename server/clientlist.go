@@ -80,23 +80,42 @@ func (s *session) flags() (letters string) {
 // isBlocked tells whether the session waits for a request that may block.
 func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.pin != nil }
 
-// gather calls each on every worker's loop, with its sessions that s may see, and
-// answers s's current request with what reply makes of the results.
+// gather calls each, on every worker's loop, with the sessions there that s may see, some at
+// a time, and answers s's current request with what reply makes of all results. The session
+// is held meanwhile.
 func (s *session) gather(each func(peers []*session) string, reply func(results []string) []byte) {
-	number := s.push()
-	workers := s.w.server.workers
-	results := make([]string, 0, len(workers))
+	number, left := s.push(), len(s.w.server.workers)
+	s.hold()
+	var results []string
 	home, name, who := s.w, s.local.Conf().Name, s.onlooker()
-	for _, w := range workers {
+	for _, w := range s.w.server.workers {
 		w.loop.Post(func() {
-			result := each(who.sees(w.sessionsOf(name)))
-			home.loop.Post(func() {
-				if results = append(results, result); len(results) == len(workers) {
-					s.finish(number, reply(results))
-				}
+			w.survey(who.sees(w.sessionsOf(name)), each, func(some []string) {
+				home.loop.Post(func() {
+					results = append(results, some...)
+					if left--; left == 0 {
+						s.answerHeld(number, reply(results))
+					}
+				})
 			})
 		})
 	}
+}
+
+// survey is a chore: each is called with the worker's given sessions, some at a time, but
+// for those that have been closed. Then done is called with the results.
+func (w *worker) survey(peers []*session, each func(peers []*session) string, done func(results []string)) {
+	var results []string
+	w.inPortions(func() bool {
+		n := min(portion, len(peers))
+		some := slices.DeleteFunc(peers[:n:n], func(peer *session) bool { return !peer.conn.Open() })
+		results = append(results, each(some))
+		if peers = peers[n:]; len(peers) > 0 {
+			return false
+		}
+		done(results)
+		return true
+	})
 }
 
 func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {

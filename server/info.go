@@ -33,6 +33,7 @@ type infoRequest struct {
 
 func info(s *session, _ *command.Command, args [][]byte, _ []byte) []byte {
 	r := &infoRequest{s: s, number: s.push()}
+	s.hold() // to join what the servers say is some work, and many INFOs would hold up others
 	for _, arg := range args[1:] {
 		r.wanted = append(r.wanted, strings.ToLower(string(arg)))
 	}
@@ -84,7 +85,7 @@ func (r *infoRequest) countDown() {
 			answered++
 		}
 	}
-	r.s.finish(r.number, r.s.appendText(nil, r.join(&t, answered)))
+	r.s.answerHeld(r.number, r.s.appendText(nil, r.join(&t, answered)))
 }
 
 // textOf returns what a bulk or verbatim string says.

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidwall/redcon"
@@ -54,9 +55,22 @@ func (s *session) answer(cmd *command.Command, args [][]byte) bool {
 		return false // it is told of the database
 	}
 	if reply := localHandlers[cmd.ID](s, cmd, args, s.w.scratch[:0]); reply != nil {
+		s.w.effort += effortOf(cmd, reply)
 		s.reply(reply)
 	}
 	return true
+}
+
+// maxEffort is after how much work for replies of the proxy's own a client's further
+// requests wait, so that others are served meanwhile: some hundreds of microseconds.
+const maxEffort = 64
+
+// effortOf is how much work a reply was: one for each KiB, and for a look at tables.
+func effortOf(cmd *command.Command, reply []byte) (n int) {
+	if strings.HasPrefix(cmd.Name, "command") || cmd.Name == "client|info" {
+		n = 1
+	}
+	return n + len(reply)>>10
 }
 
 func appendErr(dst []byte, text string) []byte { return resp.AppendError(dst, text) }

@@ -124,6 +124,7 @@ func (s *session) Data(b []byte) (n int) {
 }
 
 func (s *session) run(b []byte) (n int) {
+	s.w.effort = 0
 	for n < len(b) && !s.closing {
 		if !s.hasRoom() {
 			s.blocked = true
@@ -157,7 +158,11 @@ func (s *session) run(b []byte) (n int) {
 			s.blocked = true
 			return n
 		}
-		n += size
+		if n += size; s.w.effort >= maxEffort && n < len(b) {
+			s.blocked = true
+			s.settle()
+			return n
+		}
 	}
 	if s.closing {
 		return len(b)
@@ -377,6 +382,8 @@ func (s *session) RunDeferred() {
 		s.settleAfterWrite()
 	case s.moving != nil && s.conn.Waiting() > 0:
 		s.settleAfterWrite()
+	case s.moving != nil && s.w.choring:
+		s.moving = nil // a chore may be about all of the loop's sessions
 	case s.moving != nil:
 		s.move()
 	}

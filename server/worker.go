@@ -31,6 +31,7 @@ type worker struct {
 	leaving    []*session            // at their end; those that are closed are taken out with the next tick
 	chores     []chore               // what is too much for one turn
 	choring    bool                  // doChores will be called, or is at work
+	effort     int                   // what replies of the proxy's own have cost in this run of a session
 	publishers map[*session]struct{} // that wait to publish
 
 	// Scratch.

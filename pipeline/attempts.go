@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +20,13 @@ type Attempts struct {
 	until   int64         // before that nobody is to try, as eventloop.Loop.Now
 	failed  int64         // when the last attempt that counted has failed
 	cause   error         // of that
+
+	ends atomic.Uint32
 }
+
+// Ends is how many connections the server has ended, or not let be made: while it stays
+// the same, the server is the one that it was.
+func (a *Attempts) Ends() uint32 { return a.ends.Load() }
 
 const (
 	firstBackoff = 50 * time.Millisecond
@@ -144,6 +151,7 @@ func (c *Conn) turnedAway(err error) {
 // to the server, after one that has failed because of cause.
 func (c *Conn) putOff(wait time.Duration, cause error) {
 	c.why = c.outage(cause)
+	defer func() { c.tellMeets(c.failure(c.why)) }()
 	if c.cfg.Once {
 		c.state = suspended
 		c.failHeld(cause)

@@ -182,13 +182,14 @@ type Conn struct {
 	lastTimeout int64  // when a timeout last counted as a failure
 	lastRead    int64  // when a part of a large reply last arrived
 
-	dials    uint32           // number of the last attempt, to know a late one's result
-	attempt  *eventloop.Timer // down: until the next one; greeting: until it has taken too long
-	attempts *Attempts        // of the server
-	refusals Attempts         // those that AUTH and the like have ended
-	unmet    int              // greeting: replies that are to come
-	wary     bool             // the last connection was lost, or could not be made; see Config.Cautious
-	proven   bool             // the server has answered something on this connection
+	dials    uint32             // number of the last attempt, to know a late one's result
+	attempt  *eventloop.Timer   // down: until the next one; greeting: until it has taken too long
+	attempts *Attempts          // of the server
+	refusals Attempts           // those that AUTH and the like have ended
+	unmet    int                // greeting: replies that are to come
+	meets    []func(f *Failure) // see Meet
+	wary     bool               // the last connection was lost, or could not be made; see Config.Cautious
+	proven   bool               // the server has answered something on this connection
 
 	look     *eventloop.Timer // see lookAt
 	lookDue  int64            // when it is to fire
@@ -446,6 +447,7 @@ func (c *Conn) connected(fd int, err error) {
 		}
 	}
 	if err != nil {
+		c.attempts.ends.Add(1)
 		c.attemptFailed(err)
 		return
 	}
@@ -466,6 +468,7 @@ func (c *Conn) open() {
 	c.attempts.Reset()
 	c.refusals.Reset()
 	c.why = nil
+	defer c.tellMeets(nil)
 	c.unsent, c.answerable = c.queue.head, c.queue.head
 	if len(c.held) > 0 {
 		c.conn.Append(c.held)
@@ -504,6 +507,7 @@ func (c *Conn) attemptDue() {
 // attemptFailed refuses requests until the next attempt, which comes by itself:
 // a server that is down costs a client an error at once, not a timeout.
 func (c *Conn) attemptFailed(err error) {
+	defer func() { c.tellMeets(c.failure(err)) }()
 	if c.cfg.Once {
 		a := c.failedBy(err)
 		if failing, _ := a.state(); !failing || errors.Is(err, ErrTurnedAway) {
@@ -555,6 +559,7 @@ func (c *Conn) SuspendFor(why error) {
 	unwritten := c.disconnect()
 	c.attempt.Stop()
 	c.state, c.leaving = suspended, false
+	defer func() { c.tellMeets(c.failure(why)) }()
 	defer c.passMarks()
 	defer c.failHeld(why)
 	if wasReady {
@@ -591,6 +596,7 @@ func (c *Conn) Drained() { c.wake() }
 // fail; the others go out over a new connection. A server that closes while
 // nothing is in flight has done no wrong: Redis does so with idle clients.
 func (c *Conn) lost(err error) {
+	c.attempts.ends.Add(1)
 	wasReady := c.state == ready
 	log := c.sent
 	unwritten := c.disconnect()

@@ -147,6 +147,7 @@ func isLocal(err error) bool {
 func describe(err error) string {
 	var dns *net.DNSError
 	var refusal Refusal
+	var handshake *HandshakeError
 	switch {
 	case errors.As(err, &refusal):
 		return strings.TrimPrefix(string(refusal), "ERR ")
@@ -160,6 +161,8 @@ func describe(err error) string {
 		return "Connection given up while the server is busy or loading"
 	case errors.Is(err, ErrProtocol):
 		return "Protocol error: the server sent an invalid reply"
+	case errors.As(err, &handshake) && handshake.Command == "HELLO":
+		return "Server refused the proxy's HELLO"
 	case errors.Is(err, ErrHandshake):
 		return "Server refused the proxy's AUTH or SELECT"
 	case errors.Is(err, ErrSuspended):

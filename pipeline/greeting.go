@@ -2,63 +2,126 @@ package pipeline
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"strconv"
+	"strings"
 
 	"ringway/resp"
 )
 
-// greet sends AUTH, HELLO and SELECT. Requests are held until both are answered: one
-// that overtook a refused SELECT would go to the wrong database.
-func (c *Conn) greet() {
-	c.state, c.unmet = greeting, 0
-	var b []byte
-	selectDB := func() {
-		if c.cfg.DB != 0 {
-			b = resp.AppendRequest(b, [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, int64(c.cfg.DB), 10)})
-			c.unmet++
+// greetings are the requests that go first on a new connection; none if nothing has
+// to.
+func (cfg *Config) greetings() (requests [][][]byte) {
+	number := func(command string, n int) {
+		requests = append(requests, [][]byte{[]byte(command), strconv.AppendInt(nil, int64(n), 10)})
+	}
+	if cfg.SelectAs != nil {
+		requests = append(requests, authRequest(cfg.SelectAs))
+		if cfg.DB != 0 {
+			number("SELECT", cfg.DB)
 		}
 	}
-	if c.cfg.SelectAs != nil {
-		b = resp.AppendRequest(b, authRequest(c.cfg.SelectAs))
-		c.unmet++
-		selectDB()
+	if cfg.Auth != nil {
+		requests = append(requests, cfg.auth())
 	}
-	if c.cfg.Auth != nil {
-		b = resp.AppendRequest(b, c.cfg.auth())
-		c.unmet++
+	if cfg.Protocol != resp.RESP2 {
+		number("HELLO", cfg.Protocol.Version())
 	}
-	if c.cfg.Protocol != resp.RESP2 {
-		b = resp.AppendRequest(b, [][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(c.cfg.Protocol.Version()), 10)})
-		c.unmet++
+	if cfg.SelectAs == nil && cfg.DB != 0 {
+		number("SELECT", cfg.DB)
 	}
-	if c.cfg.SelectAs == nil {
-		selectDB()
+	if cfg.Replica {
+		requests = append(requests, [][]byte{[]byte("READONLY")})
 	}
-	if c.cfg.Replica {
-		b = resp.AppendRequest(b, [][]byte{[]byte("READONLY")})
-		c.unmet++
-	}
-	if !c.cfg.greets() {
+	return requests
+}
+
+// greet sends AUTH, HELLO and SELECT. Requests are held until all are answered: one
+// that overtook a refused SELECT would go to the wrong database.
+func (c *Conn) greet() {
+	c.state = greeting
+	requests := c.cfg.greetings()
+	if len(requests) == 0 {
 		// A server may refuse our certificate after TLS's handshake is done, and in
 		// front of one that is dead something may accept connections: no request is
 		// written before something came back, whatever it is.
-		b = resp.AppendRequest(b, [][]byte{[]byte("PING")})
-		c.unmet++
+		requests = [][][]byte{{[]byte("PING")}}
 	}
+	var b []byte
+	for _, request := range requests {
+		b = resp.AppendRequest(b, request)
+	}
+	c.unmet = len(requests)
 	c.conn.Append(b)
 	c.attempt.After(c.cfg.ConnectTimeout)
 }
 
 // greeted handles the reply to AUTH, HELLO or SELECT.
 func (c *Conn) greeted(reply []byte) {
-	if reply[0] == '-' && c.cfg.greets() {
+	if requests := c.cfg.greetings(); reply[0] == '-' && len(requests) > 0 {
+		refused := requests[len(requests)-c.unmet]
 		c.disconnect()
-		c.attemptFailed(fmt.Errorf("%w: %s", ErrHandshake, bytes.TrimSpace(reply[1:])))
+		c.attemptFailed(&HandshakeError{Command: string(refused[0]), Reply: string(bytes.TrimRight(reply[1:], "\r\n"))})
 		return
 	}
 	if c.unmet--; c.unmet == 0 {
 		c.attempt.Stop()
 		c.open()
+	}
+}
+
+// HandshakeError tells that a server has refused the handshake of a connection. It is
+// ErrHandshake to errors.Is.
+type HandshakeError struct {
+	Command string // that was refused: AUTH, HELLO, SELECT or READONLY
+	Reply   string // the server's error, as it comes behind the "-"
+}
+
+func (e *HandshakeError) Error() string { return ErrHandshake.Error() + ": " + e.Reply }
+
+// Is reports whether target is ErrHandshake.
+func (e *HandshakeError) Is(target error) bool { return target == ErrHandshake }
+
+// Lasting reports whether the server does not have the protocol or the database that
+// the connection is for, or not for its user. Else it may take the same handshake in a
+// moment, as when it is busy with a script, or says nothing of these.
+func (e *HandshakeError) Lasting() bool {
+	word, _, _ := strings.Cut(e.Reply, " ")
+	return (e.Command == "HELLO" || e.Command == "SELECT") && (word == "ERR" || word == "NOPROTO" || word == "NOPERM")
+}
+
+// HandshakeRefusal returns the refused handshake that a failure comes from, nil if none
+// was: its own, or the last one before, because of which no attempt is made for now.
+func HandshakeRefusal(err error) *HandshakeError {
+	if o := (*Outage)(nil); errors.As(err, &o) {
+		err = o.Why
+	}
+	if e := (*HandshakeError)(nil); errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+// Meet makes the connection if there is none, and has told called once with what came
+// of that, on the loop: nil if the server has taken the handshake. It is called at once
+// if that is known, or if no attempt may be made now.
+func (c *Conn) Meet(told func(f *Failure)) {
+	c.Connect()
+	switch c.state {
+	case ready:
+		told(nil)
+	case down, suspended:
+		told(c.refuse())
+	default:
+		c.meets = append(c.meets, told)
+	}
+}
+
+// tellMeets ends Meet. It is called last, since anything may be done then.
+func (c *Conn) tellMeets(f *Failure) {
+	meets := c.meets
+	c.meets = nil
+	for _, told := range meets {
+		told(f)
 	}
 }

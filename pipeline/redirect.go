@@ -158,6 +158,9 @@ func (c *Conn) SetGate(g Gate) {
 	}
 }
 
+// IsShut reports whether the connection takes nothing for now.
+func (c *Conn) IsShut() bool { return c.gate == Shut }
+
 // Refuse has the connection, which is not made, answer every request with a
 // failure of the given cause.
 func (c *Conn) Refuse(cause error) {

@@ -96,7 +96,8 @@ func (e *errand) fence(c *pipeline.Conn) {
 // refused handles a connection that takes no request.
 func (e *errand) refused(err error) {
 	e.err = err
-	if !e.park() {
+	refusal := pipeline.HandshakeRefusal(err)
+	if refusal != nil && refusal.Lasting() || !e.park() {
 		e.giveUp()
 	}
 }

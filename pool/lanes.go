@@ -27,6 +27,9 @@ type Lanes struct {
 	fallback []*pipeline.Conn          // those that they take else, ordered as conns
 	links    map[link][]*pipeline.Conn // all that are in use
 
+	taken bool   // servers have taken the handshake, and none has refused it since
+	trial *trial // under way; nil if none is
+
 	noReplica *pipeline.Conn // refuses reads that must not go to a primary; nil if they may
 }
 
@@ -52,10 +55,8 @@ func (l *Local) Lanes(protocol resp.Protocol, db int) *Lanes { return l.LanesAs(
 // LanesAs is Lanes for an ACL user, nil for the pool's own.
 func (l *Local) LanesAs(user *User, protocol resp.Protocol, db int) *Lanes {
 	k := kind{protocol, db, user}
-	for _, n := range l.shared {
-		if n.kind == k {
-			return n
-		}
+	if n := l.findLanes(k); n != nil {
+		return n
 	}
 	n := &Lanes{l: l, kind: k, width: l.conf.ServerConnections, unusedSince: l.loop.Now()}
 	if l.follows {

@@ -145,6 +145,7 @@ type Local struct {
 
 	shards   []*localShard
 	shared   []*Lanes
+	declined map[kind]*declined        // connections that servers do not take
 	pins     map[pinKey][]spare        // pinned connections that no client has
 	spares   atomic.Int64              // how many these are, for other loops
 	lent     map[*pipeline.Conn]pinKey // and those that clients have
@@ -178,7 +179,7 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // Where slots may move, owner is asked who is to get a request that was refused;
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, onJoined: func() {}, seats: map[Listener]*seat{}, pins: map[pinKey][]spare{}, lent: map[*pipeline.Conn]pinKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, onJoined: func() {}, seats: map[Listener]*seat{}, declined: map[kind]*declined{}, pins: map[pinKey][]spare{}, lent: map[*pipeline.Conn]pinKey{}}
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}

@@ -67,6 +67,9 @@ func (a *route) Doubtful(_ *pipeline.Conn, r pipeline.Request) bool {
 // Unsent is pipeline.Redirector's. What a server was not sent that has lost its
 // shard goes behind what it was sent, which may still come back.
 func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
+	if e := pipeline.HandshakeRefusal(err); e != nil && e.Lasting() {
+		return false // nothing is to be waited for
+	}
 	e := a.errandOf(r)
 	e.err = err
 	e.skip, e.asked = 0, false

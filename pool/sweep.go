@@ -33,6 +33,7 @@ func (l *Local) sweep(before int64, idleUsers time.Time) {
 		l.evictOwn()
 	}
 	l.users.forget(idleUsers)
+	l.forgetDeclined(before)
 	kept := l.shared[:0]
 	for _, n := range l.shared {
 		if n.isUnused(before) {

@@ -131,13 +131,17 @@ func (p *Pool) auth(u *User) []string {
 // guest observes connections that are as their client wants them: of an ACL user,
 // whose password may have been changed, in a protocol or database that the server
 // may not have. One that refuses these has not failed.
-type guest struct{ *server }
+type guest struct {
+	*server
+	lanes *Lanes // that the connection is one of
+}
 
 // Failed is pipeline.Observer's.
 func (g guest) Failed(err error) bool {
 	if !errors.Is(err, pipeline.ErrHandshake) {
 		return g.server.Failed(err)
 	}
+	g.lanes.taken = false // it is another server than before
 	if strings.Contains(err.Error(), "LOADING ") {
 		g.loads()
 	}
@@ -147,7 +151,7 @@ func (g guest) Failed(err error) bool {
 // observer is who is told how a connection of the lanes fares.
 func (n *Lanes) observer(s *server) pipeline.Observer {
 	if n.kind != (kind{protocol: resp.RESP2, db: s.pool.conf.RedisDB}) {
-		return guest{s}
+		return guest{s, n}
 	}
 	return s
 }

@@ -28,11 +28,12 @@ func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		user = args[1]
 	}
 	if s.isGuest(user) {
-		return s.login(user, args[len(args)-1], func() []byte { return replyOK })
+		return s.login(user, args[len(args)-1], s.protocol, func() []byte { return replyOK })
 	}
-	if !s.authenticate(user, args[len(args)-1]) {
+	if !s.isPassword(user, args[len(args)-1]) {
 		return s.wrongPassword(dst)
 	}
+	s.enter(nil)
 	return append(dst, replyOK...)
 }
 
@@ -61,20 +62,16 @@ func (s *session) isGuest(name []byte) bool {
 	return s.local.Conf().ACLUsers > 0 && string(name) != "default"
 }
 
-// authenticate reports whether the credentials are right. A wrong attempt does
+// isPassword reports whether the credentials are the pool's own. A wrong attempt does
 // not undo an earlier right one, as in Redis.
-func (s *session) authenticate(user, password []byte) bool {
+func (s *session) isPassword(user, password []byte) bool {
 	if string(user) != "default" {
 		return false
 	}
 	want := s.local.Conf().RedisAuth
 	// Digests have one length, so that the time tells nothing.
 	a, b := sha256.Sum256(password), sha256.Sum256([]byte(want))
-	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
-		return false
-	}
-	s.enter(nil)
-	return true
+	return want == "" || subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 func (s *session) deauthenticate() {
@@ -118,15 +115,30 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		name = append([]byte(nil), name...)
 	}
 	if user != nil && s.isGuest(user) {
-		return s.login(user, password, func() []byte { return s.greet(protocol, name, nil) })
+		return s.login(user, password, protocol, func() []byte { return s.greet(protocol, name, nil) })
 	}
-	if user != nil && !s.authenticate(user, password) {
+	who, enters := s.user, user != nil
+	switch {
+	case enters && !s.isPassword(user, password):
 		return s.wrongPassword(dst)
-	}
-	if s.wantAuth {
+	case enters:
+		who = nil
+	case s.wantAuth:
 		return appendErr(dst, helloNoAuth)
 	}
-	return s.greet(protocol, name, dst)
+	then := func(t pool.Trial) []byte {
+		if s.barred(protocol, t) {
+			return appendTrial(nil, t)
+		}
+		if enters {
+			s.enter(nil)
+		}
+		return s.greet(protocol, name, nil)
+	}
+	if protocol == resp.RESP2 {
+		return then(pool.Trial{})
+	}
+	return s.try(who, protocol, s.db, then)
 }
 
 // greet changes the protocol, and the client's name if there is one, and appends the

@@ -5,6 +5,7 @@ import (
 
 	"ringway/command"
 	"ringway/conf"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -28,22 +29,54 @@ func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte 
 		return appendErr(dst, "ERR value is out of range, value must between -2147483648 and 2147483647")
 	case n == 0 && c.Databases == 1:
 		n = int64(c.RedisDB)
+	case c.Topology == conf.Cluster:
+		return appendErr(dst, "ERR SELECT is not allowed in cluster mode")
 	case !hasDatabase(c, args[1]):
 		return appendErr(dst, errDatabase.Error())
 	}
-	if s.db = int(n); s.db == s.lanes.DB() {
+	db := int(n)
+	if db == s.db {
 		return append(dst, replyOK...)
 	}
-	s.speak(s.protocol)
-	if s.pin == nil {
-		return append(dst, replyOK...)
+	return s.try(s.user, s.protocol, db, func(t pool.Trial) []byte {
+		if reply := appendTrial(nil, t); reply != nil && db != c.RedisDB { // all servers have that, or serve nobody
+			return reply
+		}
+		// What a client watches stays so, in the database in which that was asked for:
+		// see ownPin.
+		s.db = db
+		s.speak(s.protocol)
+		return replyOK
+	})
+}
+
+// queueSelect takes SELECT into the transaction. One that can't succeed is sent as
+// another which fails in the same way, whatever the server of the transaction has that
+// others do not.
+func (s *session) queueSelect(cmd *command.Command, args [][]byte, raw []byte) (reply []byte) {
+	tx, c := s.tx, s.local.Conf()
+	n, ok := resp.ParseInt(args[1])
+	switch {
+	case c.Databases == 1: // refused
+		return tx.take(cmd, args, raw)
+	case !ok:
+		return tx.take(cmd, args, resp.AppendRequest(nil, [][]byte{[]byte("SELECT"), []byte("x")}))
+	case !hasDatabase(c, args[1]):
+		return tx.take(cmd, args, requestSelect(-1))
 	}
-	// What is watched stays so, in the database in which that was asked for.
-	s.pin.moved = true
-	a := &alone{s: s}
-	number := a.next()
-	a.sent(s.pin.conn.Send(requestSelect(s.db), a, number))
-	return nil
+	db := int(n)
+	request := requestSelect(db)
+	args = [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, n, 10)} // the others are the parser's
+	return s.try(s.user, s.protocol, db, func(t pool.Trial) []byte {
+		if t.Refusal != "" && db != c.RedisDB {
+			return tx.take(cmd, args, requestSelect(-1))
+		}
+		reply := tx.take(cmd, args, request)
+		if !tx.failed {
+			tx.selects = db
+		}
+		return reply
+	})
 }
 
 func requestSelect(db int) []byte {

@@ -80,6 +80,7 @@ func (l *logins) forget(now int64) {
 type guestLogin struct {
 	alone
 	name, password string
+	protocol       resp.Protocol // that the client will speak
 	then           func() []byte // the reply once the client is known to be that user
 	begun          bool          // a part of a large reply has come
 }
@@ -88,14 +89,16 @@ const tooManyUsers = "ERR the pool's clients are too many different users, or ha
 
 // login asks the default server whether credentials are right. The client is held
 // until it has answered, with its error or with what then returns.
-func (s *session) login(name, password []byte, then func() []byte) []byte {
+func (s *session) login(name, password []byte, protocol resp.Protocol, then func() []byte) []byte {
 	if len(name) > maxCredential || len(password) > maxCredential {
 		return s.wrongPassword(nil)
 	}
 	l := s.w.logins[s.local.Conf().Name]
-	g := &guestLogin{alone: alone{s: s}, name: string(name), password: string(password), then: then}
+	g := &guestLogin{alone: alone{s: s}, name: string(name), password: string(password), protocol: protocol, then: then}
 	if l.areRight(g.name, g.password, s.w.loop.Now()) {
-		return s.admit(g)
+		a := &asking{alone: alone{s: s}}
+		s.admit(g, a)
+		return a.hear()
 	}
 	g.next()
 	l.waiting = append(l.waiting, g)
@@ -146,7 +149,7 @@ func (g *guestLogin) Reply(number uint32, b []byte, last bool) {
 	}
 	if string(b) == string(replyOK) {
 		s.w.logins[s.local.Conf().Name].noteRight(g.name, g.password, s.w.loop.Now())
-		g.alone.Reply(number, s.admit(g), true)
+		s.admit(g, &asking{alone: g.alone, later: true})
 		return
 	}
 	if !bytes.HasPrefix(b, []byte("-WRONGPASS ")) {
@@ -163,15 +166,27 @@ func (g *guestLogin) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	g.alone.Fail(number, f, nil)
 }
 
-// admit makes the session one of the ACL user that it has shown to be, and returns
-// the reply.
-func (s *session) admit(g *guestLogin) []byte {
+// admit makes the session one of the ACL user that it has shown to be, and answers its
+// request.
+func (s *session) admit(g *guestLogin, a *asking) {
 	user, err := s.local.Admit(g.name, g.password)
 	if err != nil { // pool.ErrTooManyUsers
-		return appendErr(nil, tooManyUsers)
+		a.answer(appendErr(nil, tooManyUsers))
+		return
 	}
-	s.enter(user)
-	return g.then()
+	then := func(t pool.Trial) []byte {
+		if s.barred(g.protocol, t) {
+			s.local.Dismiss(user)
+			return appendTrial(nil, t)
+		}
+		s.enter(user)
+		return g.then()
+	}
+	if g.protocol == resp.RESP2 {
+		a.answer(then(pool.Trial{}))
+		return
+	}
+	s.local.Try(user, g.protocol, s.db, trial{a, then, user})
 }
 
 // enter makes the session one of a user's, nil for the pool's own, that it has shown

@@ -9,28 +9,40 @@ import (
 )
 
 // A connection that watches keys stays with its client when that becomes another
-// user, or speaks another protocol: what goes over it then must go as that user.
+// user, speaks another protocol or selects another database: what goes over it then must
+// go as that user, and there.
 
 // ownPin reports whether the pinned connection, if there is one, is that of the
-// session's user and protocol. If not it is made so, and the request must wait.
+// session's user, protocol and database. If not it is made so, and the request must wait.
 func (s *session) ownPin() bool {
 	p := s.pin
-	if p == nil || p.user == s.user && p.protocol == s.protocol {
+	if p == nil || p.user == s.user && p.protocol == s.protocol && p.db == s.db {
 		return true
 	}
 	if p.enters {
 		return false
 	}
-	e := &entering{s: s, pin: p, user: s.user, protocol: s.protocol}
+	e := &entering{s: s, pin: p, user: s.user, protocol: s.protocol, db: s.db}
 	var unit []byte
-	if p.user != s.user {
+	user := p.user
+	become := func(to *pool.User) {
+		if user == to {
+			return
+		}
 		request := [][]byte{[]byte("AUTH")}
-		for _, arg := range s.local.Credentials(s.user) {
+		for _, arg := range s.local.Credentials(to) {
 			request = append(request, []byte(arg))
 		}
 		unit = resp.AppendRequest(unit, request)
 		e.left++
+		user = to
 	}
+	if p.db != s.db {
+		become(nil) // the client may be another user by now than the one who was allowed to
+		unit = append(unit, requestSelect(s.db)...)
+		e.left++
+	}
+	become(s.user)
 	if p.protocol != s.protocol {
 		unit = resp.AppendRequest(unit, [][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(s.protocol.Version()), 10)})
 		e.left++
@@ -44,12 +56,13 @@ func (s *session) ownPin() bool {
 	return false
 }
 
-// entering is the Receiver of AUTH and HELLO on a pinned connection.
+// entering is the Receiver of AUTH, HELLO and SELECT on a pinned connection.
 type entering struct {
 	s        *session
 	pin      *pin
 	user     *pool.User
 	protocol resp.Protocol
+	db       int
 	left     int
 	refused  bool
 }
@@ -74,7 +87,7 @@ func (e *entering) answered() {
 	if e.left--; e.left > 0 {
 		return
 	}
-	e.pin.enters, e.pin.user, e.pin.protocol = false, e.user, e.protocol
+	e.pin.enters, e.pin.user, e.pin.protocol, e.pin.db = false, e.user, e.protocol, e.db
 	e.s.awaited--
 	if e.refused {
 		e.pin.conn.Suspend()

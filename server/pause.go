@@ -112,6 +112,6 @@ func (s *session) takePin(shard int) bool {
 	if err != nil {
 		return false
 	}
-	s.pin = &pin{shard: shard, slot: -1, conn: conn, user: s.user, protocol: s.protocol}
+	s.pin = s.newPin(shard, -1, conn)
 	return true
 }

@@ -18,6 +18,7 @@ type pin struct {
 	moved    bool       // its database, or its user, is another one than at first
 	user     *pool.User // whose connection it is
 	protocol resp.Protocol
+	db       int
 	enters   bool // it is about to become another user's
 	spoilt   bool // keys that it watches have gone to another shard
 }
@@ -113,6 +114,9 @@ func (a *alone) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	}
 	// A shard of a Cluster without a primary has lost its slots to another.
 	again := errors.Is(f, pool.ErrNoPrimary) || !errors.As(f, new(pipeline.Refusal))
+	if e := pipeline.HandshakeRefusal(f); e != nil && e.Lasting() {
+		again = false
+	}
 	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && again {
 		a.retry()
 		return
@@ -195,7 +199,8 @@ func (a *alone) send(shard int, asking bool) {
 		return
 	}
 	// What was watched before can't be taken along.
-	s.pin = &pin{shard: shard, slot: a.slot, conn: conn, user: s.user, protocol: s.protocol, spoilt: !a.fresh}
+	s.pin = s.newPin(shard, a.slot, conn)
+	s.pin.spoilt = !a.fresh
 	a.sentAt = s.w.loop.Now()
 	var f *pipeline.Failure
 	switch {
@@ -272,8 +277,13 @@ func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
 	if err != nil { // pool.ErrNoPin
 		return errNoPin
 	}
-	s.pin = &pin{shard: shard, slot: s.slotOf(cmd, args), conn: conn, user: s.user, protocol: s.protocol}
+	s.pin = s.newPin(shard, s.slotOf(cmd, args), conn)
 	return nil
+}
+
+// newPin is a pin that has been taken just now.
+func (s *session) newPin(shard, slot int, conn *pipeline.Conn) *pin {
+	return &pin{shard: shard, slot: slot, conn: conn, user: s.user, protocol: s.protocol, db: s.db}
 }
 
 // slotOf returns the hash slot of a request's first key in a Cluster, else -1.

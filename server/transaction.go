@@ -39,11 +39,12 @@ type transaction struct {
 	publish []message // that it publishes, without what they say
 
 	// After EXEC.
-	number uint32 // the request in the session
-	left   int    // replies to come
-	ended  bool   // EXEC was answered
-	partly bool   // the reply that comes now is a large one, of which a part has been seen
-	broken []byte // the error that MULTI got
+	number   uint32 // the request in the session
+	left     int    // replies to come
+	ended    bool   // EXEC was answered
+	executed bool   // EXEC was, and its reply is the requests'
+	partly   bool   // the reply that comes now is a large one, of which a part has been seen
+	broken   []byte // the error that MULTI got
 
 	// Where a server may refuse requests that another executes.
 	conn    *pipeline.Conn
@@ -102,13 +103,23 @@ func (s *session) transact(cmd *command.Command, args [][]byte, raw []byte) bool
 
 // queue takes a request into the transaction.
 func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
-	if err := s.tx.add(cmd, args, raw); err != nil {
-		s.tx.failed = true
-		s.tx.reason = cmp.Or(s.tx.reason, err) // the first is what the others follow from
-		s.replyError(err)
+	if cmd.Name == "select" {
+		if reply := s.queueSelect(cmd, args, raw); reply != nil {
+			s.reply(reply)
+		}
 		return
 	}
-	s.reply(replyQueued)
+	s.reply(s.tx.take(cmd, args, raw))
+}
+
+// take takes a request into the transaction, and returns what the client is told.
+func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (reply []byte) {
+	if err := tx.add(cmd, args, raw); err != nil {
+		tx.failed = true
+		tx.reason = cmp.Or(tx.reason, err) // the first is what the others follow from
+		return appendErr(nil, tx.s.textOf(err))
+	}
+	return replyQueued
 }
 
 // add appends a request to the unit, if it belongs to the same shard as the
@@ -119,13 +130,6 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 	}
 	if len(tx.unit)+len(raw) > int(tx.s.w.conf.MaxRequest) {
 		return errTooLong
-	}
-	if cmd.Name == "select" {
-		if n, ok := resp.ParseInt(args[1]); ok && hasDatabase(tx.s.local.Conf(), args[1]) {
-			tx.selects = int(n)
-		} else {
-			return errDatabase
-		}
 	}
 	if cmd.Route != command.Local && cmd.Route != command.Transaction {
 		if tx.m == nil {
@@ -310,7 +314,8 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 // Reply is pipeline.Receiver's: the reply to MULTI, to a queued request, or to
 // EXEC, of which only the last one is for the client.
 func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
-	isError := b[0] == '-' && !tx.partly
+	begins := !tx.partly
+	isError := b[0] == '-' && begins
 	tx.partly = !last
 	if tx.left > 1 {
 		if last {
@@ -326,6 +331,9 @@ func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
 	}
 	if isError && tx.s.local.Follows() && tx.again(b) {
 		return
+	}
+	if begins {
+		tx.executed = tx.broken == nil && b[0] == '*' && !bytes.HasPrefix(b, []byte("*-1"))
 	}
 	if tx.broken != nil {
 		b, last = tx.broken, true
@@ -385,7 +393,7 @@ func (tx *transaction) end(answer func()) {
 	tx.ended = true
 	if tx.selects >= 0 {
 		s.pin.moved = true
-		if tx.left == 1 && tx.broken == nil { // it was executed
+		if tx.executed {
 			s.db = tx.selects
 			s.speak(s.protocol)
 		}

@@ -157,6 +157,15 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // refused.
 func (s *Server) Refuse() { s.listener.Close() }
 
+// CloseConns closes the connections that there are.
+func (s *Server) CloseConns() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		c.Close()
+	}
+}
+
 // Conns returns how many connections were accepted so far.
 func (s *Server) Conns() int {
 	s.mu.Lock()

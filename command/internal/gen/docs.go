@@ -58,7 +58,8 @@ not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO an
 
 A script or function runs over a connection of its own until it has shown to be quick. While a server is busy with one that takes long, others are
 told so at once, with its own ` + "`-BUSY`" + ` ([ADR 0010](adr/0010-scripts-that-take-long.md)). SELECT, MOVE and COPY DB know the databases that the pool's ` + "`databases`" + ` allows, each over
-connections of its own; SELECT inside MULTI makes the transaction take one, too. CLIENT PAUSE WRITE is the servers': what they hold back goes over connections of its own, so that
+connections of its own; SELECT inside MULTI makes the transaction take one, too. The servers are asked once
+whether they have a database, and for HELLO 3 whether they have that: where one of them has not, the client gets its error and goes on as before ([clients.md](clients.md#servers-without-hello)). CLIENT PAUSE WRITE is the servers': what they hold back goes over connections of its own, so that
 reads go on, and waits here if it concerns several shards. MONITOR shows what clients have sent to this Ringway, with their own addresses, and what scripts call at the servers.
 AUTH takes the pool's password and, with ` + "`acl_users`" + `, the users that the servers know; what Ringway answers by
 itself is then refused where the server would refuse it ([operations.md](operations.md#who-may-what)).

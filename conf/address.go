@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -98,6 +99,9 @@ func parseServer(s string) (Server, error) {
 	if space := strings.LastIndexByte(s, ' '); space >= 0 {
 		addr, name, named = s[:space], s[space+1:], true
 	}
+	if err := refuseOrder(s); err != nil {
+		return Server{}, err
+	}
 	if addr == "" || named && name == "" || hasControl(s) || !strings.HasPrefix(addr, "/") && strings.Contains(addr, " ") {
 		return Server{}, errServerForm
 	}
@@ -119,6 +123,26 @@ func parseServer(s string) (Server, error) {
 		server.Name = name
 	}
 	return server, nil
+}
+
+var (
+	nameAfterColon = regexp.MustCompile(`^([^\s:]+:\d+:\d+):([A-Za-z][^\s:]*)$`)
+	nameFirst      = regexp.MustCompile(`^([^\s:]+)\s+([^\s:,]+:\d+(?::\d+)?)$`)
+)
+
+// refuseOrder returns an error for a server whose parts stand in another order or are
+// put together in another way, as they should be; nil for any other.
+func refuseOrder(s string) error {
+	if m := nameAfterColon.FindStringSubmatch(s); m != nil {
+		return fmt.Errorf("want a space before the name: %q", m[1]+" "+m[2])
+	}
+	if m := nameFirst.FindStringSubmatch(s); m != nil {
+		return fmt.Errorf("want the name behind the address: %q", m[2]+" "+m[1])
+	}
+	if strings.Contains(s, ",") && !strings.HasPrefix(s, "/") {
+		return errors.New(`want each server in quotes of its own, and no comma within: "host:port:weight name"`)
+	}
+	return nil
 }
 
 // parseServerPath reads "/path" or "/path:weight".

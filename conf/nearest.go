@@ -46,9 +46,9 @@ func Nearest(word string, known []string) []string {
 
 // bare returns a word without what is easily mistaken in it: case, and what stands
 // between its parts.
-func bare(word string) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(word))
-}
+func bare(word string) string { return betweenParts.Replace(strings.ToLower(word)) }
+
+var betweenParts = strings.NewReplacer("_", "", "-", "", " ", "")
 
 // related returns the known words that have parts in common with word, most of
 // them first, at most five: timeout_server has two with server_retry_timeout.

@@ -31,7 +31,9 @@ var repairs = []repair{
 	{"the header in brackets", plain | secret, repairHeader},
 	{"no comma or semicolon at the end", plain | secret, func(line string) string { return trailing.ReplaceAllString(line, "$1$2") }},
 	{"= between key and value", plain | secret, func(line string) string { return separator.ReplaceAllString(line, "$1 = $2") }},
+	{"= between key and value within braces", plain, repairBraces},
 	{"true or false", plain, repairBoolean},
+	{"a whole number, of digits alone", plain, repairNumber},
 	{"a list in brackets, with quotes and commas", plain, repairList},
 	{"quotes around the value", plain, repairQuotes},
 	{"a closing quote", plain | element, closeQuote},
@@ -43,12 +45,15 @@ var (
 	trailing    = regexp.MustCompile(`^(.*\S)\s*[,;](\s*(?:#.*)?)$`)
 	separator   = regexp.MustCompile(`^(\s*[A-Za-z0-9_-]+)\s*(?:==|:=|=>|=:|:|\s)\s*([^=\s].*)$`)
 	booleanLine = regexp.MustCompile(`^(\s*([A-Za-z0-9_-]+)\s*=\s*)([A-Za-z]+)(\s*(?:#.*)?)$`)
-	listLine    = regexp.MustCompile(`^(\s*[A-Za-z0-9_-]+\s*=\s*)(\[[^\[\]#]*\]|"[^\[\]#]*"\s*,[^\[\]#]*)(\s*(?:#.*)?)$`)
+	listLine    = regexp.MustCompile(`^(\s*[A-Za-z0-9_-]+\s*=\s*)(\[[^\[\]#]*\]|\([^()#]*\)|\{[^{}=#]*\}|"[^\[\]#]*"\s*,[^\[\]#]*)(\s*(?:#.*)?)$`)
+	bareList    = regexp.MustCompile(`^(\s*(?:servers|sentinels|masters|allow_commands|deny_commands)\s*=\s*)([^"'\s\[({#][^"'\[\](){}#]*?)(\s*(?:#.*)?)$`)
+	numberLine  = regexp.MustCompile(`^(\s*([A-Za-z0-9_-]+)\s*=\s*)(\d[\d,_.' ]*?)([kKmM]?)(\s*(?:#.*)?)$`)
+	bracedColon = regexp.MustCompile(`([{,]\s*[A-Za-z0-9_-]+)\s*:\s*(["'\[{\dtf])`)
 	headerLine  = regexp.MustCompile(`^\s*(\[\[?)\s*([^\[\]#]*?)[:,\s]*(\]*)[:,;\s]*(#.*)?$`)
 	poolWords   = regexp.MustCompile(`^pools?[\s:/]+"?([A-Za-z0-9_-]+)"?$`)
 	bareWords   = regexp.MustCompile(`^[A-Za-z0-9_-]+(\s*\.\s*[A-Za-z0-9_-]+)*$`)
 	elementLine = regexp.MustCompile(`^(\s*)(-\s+)?([^\s"'\[\]{}#=-][^"'\[\]{}#=]*?),?\s*(#.*)?$`)
-	quotedParts = regexp.MustCompile(`"[^"]*"|'[^']*'|[^,"'\s](?:[^,"']*[^,"'\s])?`)
+	quotedParts = regexp.MustCompile(`"[^"]*"|'[^']*'|[^,;"'\s](?:[^,;"']*[^,;"'\s])?`)
 )
 
 // repaired returns what is wrong with a line of a text and how it should be, and the
@@ -75,7 +80,7 @@ func repaired(line string, withPassword, inList bool) (what string, column int, 
 		fixed = next
 		if wants = append(wants, r.want); isTOML(fixed, kind) {
 			what = "want " + listed(wants, "and")
-			if form := strings.TrimSpace(fixed); kind != secret && !strings.HasPrefix(form, "#") {
+			if form := strings.TrimSpace(fixed); kind != secret && !strings.HasPrefix(form, "#") && len(form) <= longestForm {
 				what += ": " + form
 			}
 			return what, firstDifference(line, fixed), true
@@ -100,6 +105,9 @@ func isTOML(line string, kind int) bool {
 	return err == nil
 }
 
+// longestForm is the longest line that an error shows as it should be, in bytes.
+const longestForm = 400
+
 // firstDifference returns the offset in a of where b differs, at the start of a
 // character.
 func firstDifference(a, b string) int {
@@ -111,6 +119,14 @@ func firstDifference(a, b string) int {
 		i--
 	}
 	return i
+}
+
+// repairBraces gives a table of one line its equals signs.
+func repairBraces(line string) string {
+	if !strings.Contains(line, "{") {
+		return line
+	}
+	return bracedColon.ReplaceAllString(line, "$1 = $2")
 }
 
 func repairHeader(line string) string {
@@ -179,9 +195,12 @@ func takes[T any](settings []setting[T], name string, with any) bool {
 func repairList(line string) string {
 	m := listLine.FindStringSubmatch(line)
 	if m == nil {
+		m = bareList.FindStringSubmatch(line)
+	}
+	if m == nil {
 		return line
 	}
-	parts := quotedParts.FindAllString(strings.Trim(m[2], "[]"), -1)
+	parts := quotedParts.FindAllString(strings.Trim(m[2], "[](){}"), -1)
 	for i, part := range parts {
 		if part[0] != '"' && part[0] != '\'' {
 			parts[i] = strconv.Quote(part)
@@ -190,9 +209,25 @@ func repairList(line string) string {
 	return m[1] + "[" + strings.Join(parts, ", ") + "]" + m[3]
 }
 
+// repairNumber writes a whole number without what divides its digits, and without a
+// letter for thousands or millions.
+func repairNumber(line string) string {
+	m := numberLine.FindStringSubmatch(line)
+	if m == nil || !takesNumber(m[2]) {
+		return line
+	}
+	digits := strings.Trim(strings.NewReplacer(",", "", "_", "", "'", "", ".", "", " ", "").Replace(m[3])+map[string]string{"k": "000", "m": "000000"}[strings.ToLower(m[4])], " ")
+	return m[1] + digits + m[5]
+}
+
+// takesNumber reports whether a setting of the two tables is a whole number.
+func takesNumber(name string) bool {
+	return takes(proxySettings, name, int64(1)) || takes(poolSettings, name, int64(1))
+}
+
 func repairQuotes(line string) string {
 	m := settingLine.FindStringSubmatchIndex(line)
-	if m == nil {
+	if m == nil || takesNumber(line[m[2]:m[3]]) {
 		return line
 	}
 	written := strings.Trim(line[m[4]:m[5]], "`")
@@ -212,8 +247,10 @@ func closeQuote(line string) string {
 		end = ","
 	}
 	line = strings.TrimRight(strings.TrimSuffix(line, ","), " \t")
-	if strings.Count(line, `"`) == 1 {
-		return line + `"` + end
+	for _, quote := range []string{`"`, "'"} {
+		if strings.Count(line, quote) == 1 {
+			return line + quote + end
+		}
 	}
 	return line + end
 }

@@ -69,13 +69,19 @@ func syntaxMistake(r *report, text string, err error) (int, Diagnostic) {
 	inList := listAround(r, text, line)
 	switch hint, column := syntaxHint(lineOf(r, text, line), inList > 0); {
 	case strings.HasSuffix(message, "already been defined"):
-		message += "; want it once" + alreadyIn(r, text[:at], parse.LastKey)
+		message += "; want it once" + alreadyIn(r, text[:r.lines[line-1]], message)
 	case strings.Contains(message, "'0x0d'"):
 		message = "a carriage return within a line; want lines that end in a line feed, with or without a carriage return before it"
 	case hint != "":
 		message, at = hint, r.lines[line-1]+column
+	case inList > 0 && strings.Contains(message, "EOF"):
+		message = fmt.Sprintf("want ] at the end of the list, which begins in line %d", inList)
 	case inList > 0 && strings.HasPrefix(message, "expected a comma"):
 		message = fmt.Sprintf("want a comma before this, or ] at the end of the list, which begins in line %d", inList)
+	case strings.Contains(message, "EOF") && listStart.MatchString(lineOf(r, text, line)):
+		message = "want ] at the end of the list"
+	default:
+		message = ourWords(message)
 	}
 	return at, r.diagnostic(at, tableOf(parse.LastKey), "syntax: "+message)
 }
@@ -100,8 +106,33 @@ func listAround(r *report, text string, line int) int {
 	return 0
 }
 
-// alreadyIn says where a key stands that a text has.
-func alreadyIn(r *report, text, key string) string {
+// libraryWords are beginnings of the library's messages, and what is said instead.
+var libraryWords = []struct{ theirs, ours string }{
+	{"expected a comma (',') or array terminator (']'), but got end of file", "want ] at the end of the list"},
+	{"expected a comma", "want a comma before this, or ] at the end of the list"},
+	{"expected a top-level item to end with", "want the end of the line here: one setting a line, and # before a comment"},
+	{"expected '.' or '='", `want = after the name of the setting, as in timeout = "400ms"`},
+	{"unexpected EOF; expected value", "want a value here: text in quotes, a number, true or false, or a list in brackets"},
+	{"expected value but found", "want a value here: text in quotes, a number, true or false, or a list in brackets"},
+	{"strings cannot contain newlines", "want a closing quote in this line"},
+}
+
+// ourWords returns the library's message in words for people who do not know TOML, or
+// as it is.
+func ourWords(message string) string {
+	for _, w := range libraryWords {
+		if strings.HasPrefix(message, w.theirs) {
+			return w.ours
+		}
+	}
+	return message
+}
+
+// alreadyIn says where in a text the key stands that the library's message names in
+// single quotes.
+func alreadyIn(r *report, text, message string) string {
+	_, key, _ := strings.Cut(message, "'")
+	key = key[:max(strings.LastIndex(key, "'"), 0)]
 	path, n := &node{}, scan(text)
 	for (&scanner{text: key}).keyPath(path); len(path.names) > 0; path = path.table[path.names[0]] {
 		if n = n.last().table[path.names[0]]; n == nil {
@@ -174,6 +205,9 @@ func syntaxHint(line string, inList bool) (hint string, column int) {
 	}
 	if secret != nil {
 		return fmt.Sprintf(`want the password in one pair of quotes: %s = '...', or "..." with \" and \\ for quotes and backslashes in it`, line[secret[2]:secret[3]]), secret[2]
+	}
+	if m := settingLine.FindStringSubmatchIndex(line); m != nil && takesNumber(line[m[2]:m[3]]) && !strings.ContainsAny(line[m[4]:m[5]], `"'`) {
+		return "want a whole number, of digits alone", m[4]
 	}
 	if yamlLine.MatchString(line) {
 		return "this looks like YAML; " + wantTOML, 0

@@ -115,6 +115,9 @@ func (v *value) oneOf(into *string, known []string, other func(word string, know
 func (v *value) list(example string, set func(at *node, s string) error) {
 	want := fmt.Sprintf(`a list of quoted strings, such as [%q]`, example)
 	list, ok := v.v.([]any)
+	if s, text := v.v.(string); text && strings.TrimSpace(s) != "" && !strings.ContainsAny(s, "\"'[]{}") && !strings.Contains(s, "://") && len(s) <= longestForm {
+		want = "a list of quoted strings: " + strings.TrimSpace(repairList("x = [" + s + "]")[len("x ="):])
+	}
 	if !ok || len(list) != len(v.node.elems) {
 		v.fail("want %s", want)
 		return
@@ -165,13 +168,17 @@ var sizeUnits = []struct {
 // size stores a quoted number of bytes from low to high.
 func (v *value) size(into *int64, low, high int64) {
 	const want = `want a quoted size with a unit, such as "64KB"; the units are B, KB, MB and GB, in powers of 1024`
-	s, ok := v.v.(string)
-	if !ok {
-		v.fail(want)
-		return
+	s, quoted := v.v.(string)
+	if number, ok := v.v.(int64); ok {
+		s = strconv.FormatInt(number, 10)
 	}
 	n, ok := parseSize(s)
+	meant, known := parseSize(strings.TrimSpace(s) + "B") // a number of bytes, or 2G
 	switch {
+	case !ok && known && meant > 0:
+		v.fail("want %q; the units are B, KB, MB and GB, in powers of 1024", sizeText(meant))
+	case !quoted:
+		v.fail(want)
 	case !ok:
 		v.fail(want)
 	case n < low || n > high:

@@ -310,3 +310,54 @@ func TestClientsLeaveWhileServersAreAsked(t *testing.T) {
 		t.Errorf("AUTH: %q", got)
 	}
 }
+
+func TestHelloWaitsForAPrimaryLikeARequest(t *testing.T) {
+	g := redistest.StartGroup(t, 0)
+	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Databases = 16 })
+	c := p.dial()
+	c.Send(encode("SELECT", "3") + encode("SET", "k", "v") + encode("HELLO", "3"))
+	c.quiet()
+	pl.SetView(0, view(g.Primary))
+	c.expect("+OK\r\n", "+OK\r\n")
+	if got := c.Reply(); !strings.HasPrefix(got, "%7\r\n") {
+		t.Errorf("HELLO 3: %q", got)
+	}
+	const none = "-ERR no primary is known: the request was not sent\r\n"
+	p, _ = serveGroup(t, g, func(c *conf.Pool) { c.Databases, c.FailoverWait = 16, 50*time.Millisecond })
+	c = p.dial()
+	c.Send(encode("HELLO", "3") + encode("SELECT", "3") + encode("GET", "k"))
+	c.expect(none, none, none)
+}
+
+// Where primaries are followed, a server that does not have what one client uses is none
+// that others would wait for.
+func TestARefusedDatabaseHoldsNobodyElseUp(t *testing.T) {
+	g := redistest.StartGroup(t, 0)
+	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Databases = 16 })
+	pl.SetView(0, view(g.Primary))
+	c, other := p.dial(), p.dial()
+	c.Send(encode("SELECT", "3") + encode("GET", "k"))
+	c.expect("+OK\r\n", "$-1\r\n")
+	g.Primary.Do("ACL", "SETUSER", "default", "-select")
+	g.Primary.Do("CLIENT", "KILL", "TYPE", "normal")
+	began := time.Now()
+	redistest.Eventually(t, time.Minute, "the refusal is met", func() bool {
+		return strings.HasPrefix(c.Do("GET", "k"), "-ERR Server refused the proxy's AUTH or SELECT (shard s1, NOPERM ")
+	})
+	const noPerm = "-NOPERM this user has no permissions to run the 'select' command\r\n"
+	for range 5 {
+		c.Send(encode("GET", "k") + encode("BLPOP", "q", "0") + encode("MULTI") + encode("GET", "k") + encode("EXEC"))
+		for _, want := range []string{"-ERR Server refused", "-ERR Server refused", "+OK", "+QUEUED", "-ERR Server refused"} {
+			if got := c.Reply(); !strings.HasPrefix(got, want) {
+				t.Errorf("reply %q, want %q", got, want)
+			}
+		}
+		other.Send(encode("GET", "k") + encode("BLPOP", "q", "0.01") + encode("SELECT", "3") + encode("GET", "k"))
+		other.expect("$-1\r\n", "*-1\r\n", noPerm, "$-1\r\n")
+	}
+	if took := time.Since(began); took > 10*time.Second { // failover_wait is 20 s
+		t.Errorf("somebody waited: %v", took)
+	}
+	c.Send(encode("SELECT", "0") + encode("GET", "k"))
+	c.expect("+OK\r\n", "$-1\r\n")
+}

@@ -38,6 +38,7 @@ type Conn struct {
 
 	in     []byte // bytes the handler left, from inOff; nil when there are none
 	inOff  int
+	empty  int    // bytes of in that were never written to, and do not count as lent
 	out    []byte // bytes to write, from outOff; nil when there are none
 	outOff int    // in the first of before, if there are any
 	outCap int    // size of the last output buffer, to start the next one with
@@ -47,6 +48,7 @@ type Conn struct {
 	wrote      uint64
 
 	handing   bool     // the handler is looking at in
+	given     bool     // an output has taken the buffer of in
 	dirty     bool     // in loop.dirty or loop.last
 	answers   bool     // the peer answers what it is sent; see Answers
 	more      bool     // the handler will add to the output soon
@@ -114,12 +116,7 @@ func (c *Conn) forget() (fd int) {
 }
 
 func (c *Conn) releaseBuffers() {
-	if c.handing {
-		c.loop.bufs.lent -= cap(c.in) // the collector's
-	} else {
-		c.loop.bufs.put(c.in)
-	}
-	c.in, c.inOff = nil, 0
+	c.dropIn(c.handing)
 	c.dropOut()
 }
 
@@ -264,15 +261,16 @@ const directWrite = 16 << 10
 
 // Write is Append for bytes that may be many: those are given to the kernel
 // right away, after what waits already, and only what it does not take is
-// copied.
+// copied, unless it is large and what the handler of another connection was given
+// to look at.
 func (c *Conn) Write(b []byte) {
-	if len(b) < directWrite || c.stalled {
+	if len(b) < directWrite {
 		c.Append(b)
 		return
 	}
-	if c.Waiting() > 0 && !c.writeOut() {
+	if c.stalled || c.Waiting() > 0 && !c.writeOut() {
 		if c.fd >= 0 {
-			c.Append(b)
+			c.keep(b)
 		}
 		return
 	}
@@ -283,7 +281,7 @@ func (c *Conn) Write(b []byte) {
 	}
 	c.wrote += uint64(max(n, 0))
 	if n < len(b) {
-		c.Append(b[max(n, 0):])
+		c.keep(b[max(n, 0):])
 		c.stalled = true // another write this turn would be in vain
 		c.arm()
 	}
@@ -330,10 +328,14 @@ func (c *Conn) Redeliver() {
 // the connection end meanwhile, the buffer is not lent to others: the handler
 // may be deep in what it does with the bytes.
 func (c *Conn) handOver() {
-	c.handing = true
+	before := c.loop.handing
+	c.handing, c.loop.handing = true, c
 	n := c.h.Data(c.in[c.inOff:])
-	c.handing = false
+	c.handing, c.loop.handing = false, before
 	c.consume(n)
+	if c.given {
+		c.leaveInput()
+	}
 }
 
 // ready handles what the poller reported.
@@ -376,6 +378,7 @@ func (c *Conn) read() {
 	n, err := read(c.fd, c.roomToRead())
 	if n > 0 {
 		c.in = c.in[:len(c.in)+n]
+		c.noteFilled(n)
 		c.handOver()
 		return
 	}
@@ -399,29 +402,23 @@ const minRead = 4 << 10
 // muchToRead is room enough for a read, however much is there already.
 const muchToRead = 64 << 10
 
-// roomToRead makes room behind the bytes that were left. The buffer doubles as
-// bytes arrive, so none is reserved for what a peer only announces.
+// roomToRead makes room behind the bytes that were left, unless there is room for all
+// that was announced. The buffer grows as bytes arrive.
 func (c *Conn) roomToRead() []byte {
-	if cap(c.in)-len(c.in) < max(minRead, min(c.Unread()/2, muchToRead)) {
-		if c.inOff > c.Unread() {
-			c.in = c.in[:copy(c.in, c.in[c.inOff:])]
-			c.inOff = 0
-		} else {
-			rest := c.in[c.inOff:]
-			bigger := append(c.loop.bufs.get(inSize(len(rest))), rest...)
-			c.loop.bufs.put(c.in)
-			c.in, c.inOff = bigger, 0
-		}
+	room := cap(c.in) - len(c.in)
+	if room >= max(minRead, min(c.Unread()/2, muchToRead)) {
+		return c.in[len(c.in):cap(c.in)]
+	}
+	need := c.need()
+	switch {
+	case room > 0 && need <= cap(c.in)-c.inOff && need > c.Unread():
+	case c.inOff > c.Unread():
+		c.in = c.in[:copy(c.in, c.in[c.inOff:])]
+		c.inOff = 0
+	default:
+		c.growIn(inSize(c.Unread(), need))
 	}
 	return c.in[len(c.in):cap(c.in)]
-}
-
-// inSize is how large the buffer is that follows one with n bytes.
-func inSize(n int) int {
-	if n > 1<<maxBufferBits {
-		return n + n/2
-	}
-	return max(2*n, 4*minRead)
 }
 
 func (c *Conn) consume(n int) {
@@ -430,8 +427,7 @@ func (c *Conn) consume(n int) {
 	}
 	c.inOff += n
 	if c.inOff == len(c.in) {
-		c.loop.bufs.put(c.in)
-		c.in, c.inOff = nil, 0
+		c.dropIn(false)
 	}
 }
 

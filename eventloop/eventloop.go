@@ -56,6 +56,7 @@ type Loop struct {
 	deferred []Deferred
 	timers   timerHeap
 	bufs     buffers
+	handing  *Conn           // whose handler looks at bytes in its own buffer; nil if none does
 	vectors  []syscall.Iovec // scratch of writeBlocks
 	together together
 	turns    progress

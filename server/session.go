@@ -123,6 +123,9 @@ func (s *session) Data(b []byte) (n int) {
 	return s.run(b)
 }
 
+// Need is eventloop.Expecter's.
+func (s *session) Need() int { return s.parse.Need() }
+
 func (s *session) run(b []byte) (n int) {
 	s.w.effort = 0
 	for n < len(b) && !s.closing {

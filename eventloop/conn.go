@@ -51,6 +51,7 @@ type Conn struct {
 	given     bool     // an output has taken the buffer of in
 	dirty     bool     // in loop.dirty or loop.last
 	answers   bool     // the peer answers what it is sent; see Answers
+	urgent    bool     // see Urgent
 	more      bool     // the handler will add to the output soon
 	held      bool     // output was held back at the end of the last turn
 	readsMuch bool     // the last read would have filled a part of the loop's read buffer
@@ -109,6 +110,9 @@ func (c *Conn) forget() (fd int) {
 	c.fd = -1
 	c.loop.conns[fd] = nil
 	c.loop.open--
+	if c.urgent {
+		c.loop.urgent--
+	}
 	if c.relay != nil {
 		c.relay.loopClosed()
 	}
@@ -127,6 +131,15 @@ func (c *Conn) releaseBuffers() {
 // own is no loss leaves after the event that brought it, for the peer to begin
 // while the loop is at the next.
 func (c *Conn) Answers() { c.answers = true }
+
+// Urgent has what the connection brings handled before what others do that are ready at
+// the same time, and much of it be read at once: its peer does not wait until it is read.
+func (c *Conn) Urgent() {
+	if !c.urgent && c.fd >= 0 {
+		c.urgent = true
+		c.loop.urgent++
+	}
+}
 
 // fullOutput is that much: what Redis reads at most before it answers
 // (PROTO_IOBUF_LEN), so that a larger write saves neither side a system call.
@@ -363,7 +376,7 @@ func (c *Conn) ready(ev event) {
 func (c *Conn) read() {
 	if c.Unread() == 0 {
 		b := c.loop.readBuf
-		if !c.answers {
+		if !c.answers && !c.urgent {
 			b = b[:requestsSize]
 		}
 		n, err := read(c.fd, b)

@@ -48,6 +48,7 @@ type Loop struct {
 	began    int64   // when the turn began, by a clock that leaves nothing out; 0 before the first
 	conns    []*Conn // by descriptor
 	open     int     // how many of conns are not nil
+	urgent   int     // how many of them are urgent
 	readBuf  []byte  // shared by all connections: an idle one holds no buffer
 	dirty    []*Conn // have output to write at the end of the turn
 	last     []*Conn // the same, after those in dirty
@@ -240,7 +241,25 @@ func (l *Loop) wait() []event {
 	l.countBusy(after, after-before)
 	l.setClock(after)
 	l.began = after
+	l.urgentFirst(evs)
 	return evs
+}
+
+// urgentFirst puts the events of urgent connections before the others, and leaves these in
+// the order in which they became ready.
+func (l *Loop) urgentFirst(evs []event) {
+	if l.urgent == 0 {
+		return
+	}
+	first := 0
+	for i := range evs {
+		if c := l.connAt(evs[i].fd()); c != nil && c.urgent {
+			ev := evs[i]
+			copy(evs[first+1:i+1], evs[first:i])
+			evs[first] = ev
+			first++
+		}
+	}
 }
 
 // busyWindow is the time over which Busy averages.

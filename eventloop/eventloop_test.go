@@ -611,3 +611,62 @@ func TestDialThatEndsAfterStopTellsNobody(t *testing.T) {
 	})
 	l.Run()
 }
+
+// peek waits until there is something to read.
+func peek(fd int) {
+	for b := []byte{0}; ; {
+		if n, _, _ := syscall.Recvfrom(fd, b, syscall.MSG_PEEK); n > 0 {
+			return
+		}
+	}
+}
+
+// What an urgent connection brings is handled before what others do.
+func TestUrgentConnectionsComeFirst(t *testing.T) {
+	l := startLoop(t)
+	const n = 20
+	var order []int
+	var peers []net.Conn
+	for i := range n {
+		r := newRecorder()
+		r.consume = func(b []byte) int {
+			order = append(order, i)
+			return len(b)
+		}
+		peers = append(peers, attach(t, l, r))
+		if i >= n-2 {
+			onLoop(l, func() { r.conn.Urgent() })
+		}
+	}
+	onLoop(l, func() {
+		for _, peer := range peers {
+			peer.Write([]byte("x"))
+		}
+		for _, c := range l.conns {
+			if c != nil {
+				peek(c.fd)
+			}
+		}
+	})
+	handled := func() (seen []int) {
+		onLoop(l, func() { seen = slices.Clone(order) })
+		return seen
+	}
+	seen := handled()
+	for len(seen) < n {
+		seen = handled()
+	}
+	if min(seen[0], seen[1]) < n-2 {
+		t.Errorf("handled in the order %v", seen)
+	}
+	onLoop(l, func() {
+		for _, c := range l.conns {
+			if c != nil {
+				c.Close()
+			}
+		}
+	})
+	if onLoop(l, func() {}); l.urgent != 0 {
+		t.Errorf("%d urgent connections are left", l.urgent)
+	}
+}

@@ -36,6 +36,7 @@ func (l *Loop) catchUp() {
 	for l.turns.looks > 0 {
 		l.turns.looks--
 		l.turns.events = l.poll.wait(0)
+		l.urgentFirst(l.turns.events)
 		if len(l.turns.events) < maxEvents-1 { // the event that wakes the loop may have been taken out
 			l.turns.looks = 0
 		}

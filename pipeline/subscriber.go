@@ -198,6 +198,7 @@ func (s *Subscriber) connected(fd int, err error) {
 		s.attemptFailed(err)
 		return
 	}
+	s.conn.Urgent() // what the server can't get rid of in time it drops, with the connection
 	s.state, s.scan, s.proven, s.lastRead = ready, resp.ReplyState{}, false, s.loop.Now()
 	if s.cfg.Auth != nil {
 		s.ask(greets, nil)

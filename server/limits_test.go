@@ -65,6 +65,30 @@ func TestSilentClientsAreClosed(t *testing.T) {
 	waits.expect(bulk("late"))
 }
 
+// A client that has waited for its reply for longer than idle clients may be silent
+// has that time left when it has come.
+func TestClientIsNotIdleAsSoonAsItsReplyHasCome(t *testing.T) {
+	redistest.CheckLeaks(t)
+	hold := make(chan struct{})
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(hold), fakeredis.Reply(fakeredis.Bulk("late"))})
+	cfg := config(t, s.Addr())
+	limit := 500 * time.Millisecond
+	cfg.Proxy.ClientIdleTimeout = limit
+	cfg.Pools[0].ReplyCheck = 0
+	p := serve(t, cfg)
+	waits := p.dial()
+	waits.Send(encode("GET", "k"))
+	s.WaitRequests(1)
+	p.dial().expectClosed() // so much time has passed
+	released := time.Now()
+	close(hold)
+	waits.expect(bulk("late"))
+	waits.expectClosed()
+	if after := time.Since(released); after < limit {
+		t.Errorf("closed as idle %s after the reply", after)
+	}
+}
+
 // A client that does not read its replies is not read either, and does not make
 // the proxy keep more of them than it may.
 func TestSlowReaderIsHeldBackAndThenAnswered(t *testing.T) {

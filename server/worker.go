@@ -198,16 +198,22 @@ func (w *worker) onTick() {
 	}
 }
 
-// closeIdle closes clients that have been silent for too long. A client that
-// waits for a reply, or for messages, is not silent.
+// closeIdle closes clients to and from which nothing has gone for too long. A client
+// that waits for a reply, or for messages, is not idle, nor is one that has just got
+// what it has waited for, or that takes a large reply slowly.
 func (w *worker) closeIdle() {
 	limit := w.conf.ClientIdleTimeout
 	if limit == 0 {
 		return
 	}
-	oldest := w.loop.Now() - int64(limit)
+	now := w.loop.Now()
+	oldest := now - int64(limit)
 	for i := len(w.sessions) - 1; i >= 0; i-- {
-		if s := w.sessions[i]; s.lastActive < oldest && s.head == s.tail && s.sub == nil {
+		s := w.sessions[i]
+		if wrote := s.conn.Written(); wrote != s.wrote {
+			s.wrote, s.lastWrote = wrote, now
+		}
+		if max(s.lastActive, s.lastWrote) < oldest && s.head == s.tail && s.sub == nil {
 			s.close()
 		}
 	}

@@ -22,13 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime/debug"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -43,7 +37,7 @@ type Proxy struct {
 	Addr string // that clients connect to
 
 	t      testing.TB
-	server *server.Server // nil if it is a process of its own
+	server *server.Server
 }
 
 // Serve runs a proxy in the test's process until the test ends. The lines are the
@@ -81,57 +75,6 @@ func ServeLog(t testing.TB, log *slog.Logger, lines ...string) *Proxy {
 		watcher.Stop()
 	})
 	return &Proxy{Addr: srv.Addrs()["alpha"], t: t, server: srv}
-}
-
-// ServeProcess runs the program itself, built from this source, until the test
-// ends.
-func ServeProcess(t testing.TB, lines ...string) *Proxy {
-	t.Helper()
-	addr := redistest.FreeAddr(t)
-	runProgram(t, config(addr, lines))
-	return &Proxy{Addr: addr, t: t}
-}
-
-// runProgram runs the program with a configuration until the test ends, and returns
-// when it listens. before is what a command line begins with that runs it elsewhere,
-// such as in another network.
-func runProgram(t testing.TB, text string, before ...string) *redistest.Process {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "ringway.toml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	binary, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := append(before[:len(before):len(before)], binary, "-c", path)
-	process := redistest.StartProcess(t, command[0], command[1:]...)
-	redistest.Eventually(t, time.Minute, "the proxy listens", func() bool {
-		return strings.Contains(process.Output(), "listening")
-	})
-	return process
-}
-
-// build compiles the program, once for all tests, with the race detector if they have
-// it. The directory is left to the system's own cleaning.
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "ringway-hatest")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "ringway")
-	output, err := exec.Command("go", "build", "-pgo=off", "-race="+strconv.FormatBool(raceDetector()), "-o", path, "ringway/cmd/ringway").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build of ringway: %w\n%s", err, output)
-	}
-	return path, nil
-})
-
-// raceDetector reports whether this program was built with it.
-func raceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func config(addr string, lines []string) string {

@@ -71,7 +71,11 @@ func newSoak(t *testing.T) *soak {
 	n := newNetwork(t, s.long)
 	s.pools = soakPools(t, n)
 	s.logf("the servers run")
-	text := "[proxy]\nclient_idle_timeout = \"8s\"\non_lost_subscription = \"close\"\n"
+	idle := "20s"
+	if s.long {
+		idle = "6s" // faults may last longer, and nobody was idle for that
+	}
+	text := "[proxy]\nclient_idle_timeout = \"" + idle + "\"\non_lost_subscription = \"close\"\n"
 	for _, p := range s.pools {
 		text += p.text
 	}
@@ -135,7 +139,7 @@ func (s *soak) finish(what string) {
 // than the timeout that it is to meet.
 func (s *soak) holdFor(short time.Duration) time.Duration {
 	if s.long {
-		return short + 2*time.Second + time.Duration(s.rnd.Int64N(int64(5*time.Second)))
+		return short + 2*time.Second + time.Duration(s.rnd.Int64N(int64(6*time.Second)))
 	}
 	return short
 }

@@ -89,6 +89,31 @@ func TestClientIsNotIdleAsSoonAsItsReplyHasCome(t *testing.T) {
 	}
 }
 
+// A client whose request waits for room in a server's queue is not idle, though it has
+// nothing under way.
+func TestClientThatWaitsForRoomIsNotIdle(t *testing.T) {
+	redistest.CheckLeaks(t)
+	hold := make(chan struct{})
+	s := fakeredis.Start(t, fakeredis.Script{
+		fakeredis.ExpectAny(1), fakeredis.Wait(hold), fakeredis.Reply(fakeredis.Bulk("a")),
+		fakeredis.ExpectAny(1), fakeredis.Reply(fakeredis.Bulk("b")),
+	})
+	cfg := config(t, s.Addr())
+	cfg.Proxy.ClientIdleTimeout, cfg.Proxy.ServerQueue = 200*time.Millisecond, 1
+	cfg.Pools[0].ReplyCheck = 0
+	p := serve(t, cfg)
+	first, second := p.dial(), p.dial()
+	first.Send(encode("GET", "a"))
+	s.WaitRequests(1)
+	second.Send(encode("GET", "b"))
+	for range 3 {
+		p.dial().expectClosed() // so much time has passed
+	}
+	close(hold)
+	first.expect(bulk("a"))
+	second.expect(bulk("b"))
+}
+
 // A client that does not read its replies is not read either, and does not make
 // the proxy keep more of them than it may.
 func TestSlowReaderIsHeldBackAndThenAnswered(t *testing.T) {

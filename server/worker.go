@@ -199,7 +199,7 @@ func (w *worker) onTick() {
 }
 
 // closeIdle closes clients to and from which nothing has gone for too long. A client
-// that waits for a reply, or for messages, is not idle, nor is one that has just got
+// that waits for a reply, for room or for messages, is not idle, nor is one that has just got
 // what it has waited for, or that takes a large reply slowly.
 func (w *worker) closeIdle() {
 	limit := w.conf.ClientIdleTimeout
@@ -213,7 +213,7 @@ func (w *worker) closeIdle() {
 		if wrote := s.conn.Written(); wrote != s.wrote {
 			s.wrote, s.lastWrote = wrote, now
 		}
-		if max(s.lastActive, s.lastWrote) < oldest && s.head == s.tail && s.sub == nil {
+		if max(s.lastActive, s.lastWrote) < oldest && s.head == s.tail && !s.blocked && s.sub == nil {
 			s.close()
 		}
 	}

@@ -191,16 +191,18 @@ type Conn struct {
 	wary     bool               // the last connection was lost, or could not be made; see Config.Cautious
 	proven   bool               // the server has answered something on this connection
 
-	look     *eventloop.Timer // see lookAt
-	lookDue  int64            // when it is to fire
-	watched  bool             // it is armed
-	marked   int64            // when the last marker of lookAt was sent
-	markers  *Markers
-	lenient  Kinds // what replies may be of whatever is known of them
-	lastData int64 // when anything was last read
-	patient  bool  // what is in flight may take any time
-	lone     bool  // it carries a script that nothing may follow: full until it is made anew
-	leaving  bool  // down: Suspend will follow, until when requests are held
+	look        *eventloop.Timer // see lookAt
+	lookDue     int64            // when it is to fire
+	watched     bool             // it is armed
+	marked      int64            // when the last marker of lookAt was sent
+	markers     *Markers
+	lenient     Kinds // what replies may be of whatever is known of them
+	lastData    int64 // when anything was last read
+	patient     bool  // what is in flight may take any time
+	repliesHeld bool  // see HoldReplies
+	timersFrom  int64 // no request times out before that
+	lone        bool  // it carries a script that nothing may follow: full until it is made anew
+	leaving     bool  // down: Suspend will follow, until when requests are held
 
 	fences fencing
 
@@ -472,6 +474,9 @@ func (c *Conn) open() {
 	c.unsent, c.answerable = c.queue.head, c.queue.head
 	if len(c.held) > 0 {
 		c.conn.Append(c.held)
+	}
+	if c.repliesHeld {
+		c.conn.Pause()
 	}
 	if c.redirector != nil {
 		c.sent.add(c.loop, c.held)

@@ -8,6 +8,10 @@ import (
 
 // expire is called when the oldest request may have waited for too long.
 func (c *Conn) expire() {
+	if c.loop.Now() < c.timersFrom {
+		c.deadline.After(caughtUp)
+		return
+	}
 	limit := c.loop.Now() - int64(c.cfg.Timeout)
 	var expired bool
 	if c.state == ready {

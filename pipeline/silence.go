@@ -55,7 +55,7 @@ func (c *Conn) watch() {
 // lookAt gives up a connection that is dead, and has others prove from time to time
 // that their replies are in order.
 func (c *Conn) lookAt() {
-	late := c.loop.Now()-c.lookDue > int64(lateLook)
+	late := c.loop.Now()-c.lookDue > int64(lateLook) || c.loop.Now() < c.timersFrom
 	if c.queue.len() == 0 {
 		c.watched = false
 		return

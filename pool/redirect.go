@@ -77,6 +77,8 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 		return false // not by its hops: each refusal while a Cluster is down is one
 	}
 	switch {
+	case a.current() && e.shard.held:
+		return e.parkBehind() // it was given up, see localShard.overtaken
 	case a.current():
 		return e.park()
 	case e.shard.waiting:

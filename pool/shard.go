@@ -31,9 +31,10 @@ type localShard struct {
 	index int
 	told
 
-	held    bool // writes wait, since the primary is about to change
-	waiting bool // everything waits, since the primary can't serve now, or while passing
-	passing bool // new requests let those pass that an earlier server has yet to answer
+	held    bool             // writes wait, since the primary is about to change
+	muted   []*pipeline.Conn // connections to the primary whose replies are held, too
+	waiting bool             // everything waits, since the primary can't serve now, or while passing
+	passing bool             // new requests let those pass that an earlier server has yet to answer
 	until   int64
 	spent   bool // it has waited in vain: until something changes, requests fail at once
 	parked  []*errand
@@ -119,7 +120,10 @@ func (p *Pool) SetReplicas(shard int, replicas []Member) {
 // the time in which a primary is about to be replaced and still takes writes
 // that will be lost.
 func (p *Pool) Hold(shard int) {
-	p.eachLocal(func(l *Local) { l.shards[shard].hold() })
+	p.eachLocal(func(l *Local) {
+		l.shards[shard].release()
+		l.shards[shard].hold()
+	})
 }
 
 // Unhold ends Hold and leaves everything as it was: the failover was called off.
@@ -171,9 +175,12 @@ func nearest(members []Member) []Member {
 // follow takes what the control plane has told.
 func (sh *localShard) follow(t told) {
 	old := sh.told
+	news := old.primary != t.primary || old.refusal != t.refusal || t.primary == nil
+	if news {
+		sh.overtaken()
+	}
 	sh.told = t
-	if old.primary == t.primary && old.refusal == t.refusal && t.primary != nil {
-		// No news, but that it stays so.
+	if !news {
 		sh.unhold()
 		for _, n := range sh.l.shared {
 			n.aimReads(sh)
@@ -236,9 +243,16 @@ func (sh *localShard) hold() {
 
 // unhold ends hold.
 func (sh *localShard) unhold() {
-	if sh.held {
-		sh.held = false
-		sh.timer.Stop()
+	if !sh.held {
+		return
+	}
+	sh.release()
+	sh.held = false
+	sh.timer.Stop()
+	for _, e := range sh.takeParked() { // what overtaken has left
+		e.resend()
+	}
+	if !sh.waiting {
 		sh.setGates()
 	}
 }
@@ -273,6 +287,7 @@ func (sh *localShard) wait() {
 	if sh.waiting || sh.spent {
 		return
 	}
+	sh.overtaken()
 	sh.waiting, sh.held = true, false
 	sh.until = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
 	sh.timer.After(min(retryEvery, sh.l.conf.FailoverWait))

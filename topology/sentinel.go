@@ -356,50 +356,6 @@ func (f *sentinelFollower) watch(sh *sentinelShard, s *server) {
 	f.wg.Go(func() { tend(s.life, f.log, "keeping a vigil at "+s.addr, func() { v.keep(s.life, ended) }) })
 }
 
-// noticed takes a sign that a replica may have been promoted: writes wait until
-// it has said what it is.
-func (f *sentinelFollower) noticed(sh *sentinelShard, s *server, why string) {
-	if sh.primary == "" || s.addr == sh.primary || sh.held || sh.next.addr != "" || s.wasReplica == "" {
-		return
-	}
-	sh.log.Debug("perhaps a failover: writes wait for a moment", "primary", sh.primary, "replica", s.addr, "reason", why)
-	sh.sign, sh.signAt, sh.goOnDue = s.addr, time.Now(), true
-	sh.hold()
-	sh.pace.urge(suspense)
-	f.pace.urge(suspense)
-	s.look()
-}
-
-const (
-	// signLeast is for how long writes wait at least when a replica has ended its
-	// connections, and signMost if it does not answer.
-	signLeast = 50 * time.Millisecond
-	signMost  = 500 * time.Millisecond
-)
-
-// judgeSign decides what a sign has meant: the replica says that it is primary, and
-// the Sentinels will follow; or not, and writes go on.
-func (f *sentinelFollower) judgeSign(sh *sentinelShard) {
-	if sh.sign == "" {
-		return
-	}
-	s := sh.servers[sh.sign]
-	since := time.Since(sh.signAt)
-	heard := s != nil && s.last.asked.After(sh.signAt)
-	switch {
-	case heard && s.last.isPrimary():
-		sh.log.Info("failover: a replica says that it is primary; writes wait for the Sentinels to name it", "primary", sh.primary, "replica", sh.sign)
-		sh.sign, sh.goOnDue = "", false
-		sh.pace.urge(f.conf.FailoverWait + suspense)
-		f.pace.urge(f.conf.FailoverWait + suspense)
-	case heard && since >= signLeast, s == nil, since >= signMost:
-		if sh.goOnDue {
-			sh.unhold()
-		}
-		sh.sign, sh.goOnDue = "", false
-	}
-}
-
 // seen takes a look at a server.
 func (f *sentinelFollower) seen(sh *sentinelShard, s *server) {
 	if s.last.isPrimary() && s.wasReplica == s.last.run && s.last.run != "" {
@@ -408,7 +364,6 @@ func (f *sentinelFollower) seen(sh *sentinelShard, s *server) {
 	} else if s.last.isReplica() {
 		s.wasReplica = s.last.run
 	}
-	f.judgeSign(sh)
 	switch {
 	case sh.next.addr != "" && f.conf.MapAddr(sh.next.addr) == s.addr && s.last.asked.After(sh.nextSince):
 		if !s.last.isPrimary() {
@@ -438,7 +393,7 @@ func (f *sentinelFollower) adopt(sh *sentinelShard) {
 
 // watchOver does what is due by the clock.
 func (f *sentinelFollower) watchOver(sh *sentinelShard) {
-	f.judgeSign(sh)
+	f.forgetSign(sh)
 	if sh.holdOver() {
 		sh.log.Warn("failover takes longer than failover_wait: writes wait no more", "primary", sh.primary)
 		clear(sh.votes.trying)

@@ -194,9 +194,9 @@ func TestReplicaThatEndsItsConnectionsHoldsWritesForAMoment(t *testing.T) {
 			g.Replicas[1].Restart()
 		},
 	} {
-		holds, unholds := to.times("hold"), to.times("unhold")
+		holds, unholds := to.times("hold replies"), to.times("unhold")
 		redistest.Eventually(t, time.Minute, name+": writes are held", func() bool {
-			if to.times("hold") > holds {
+			if to.times("hold replies") > holds {
 				return true
 			}
 			end() // again, since the vigil may not have begun yet
@@ -218,9 +218,9 @@ func TestReplicaThatWasPrimaryBeforeHoldsWritesToo(t *testing.T) {
 	to.follows(g.Replicas[0])
 	g.Primary.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(g.Replicas[0].Port())) // Sentinel does so after ten seconds
 	to.reads(g.Primary)
-	holds := to.times("hold")
+	holds := to.times("hold replies")
 	redistest.Eventually(t, time.Minute, "writes are held", func() bool {
 		g.Primary.Do("CLIENT", "KILL", "TYPE", "normal") // again, since the vigil may not have begun yet
-		return to.times("hold") > holds
+		return to.times("hold replies") > holds
 	})
 }

@@ -17,6 +17,8 @@ type sink interface {
 	SetView(shard int, v pool.View)
 	SetReplicas(shard int, replicas []pool.Member)
 	Hold(shard int)
+	HoldReplies(shard int)
+	Overtaken(shard int)
 	Unhold(shard int)
 }
 
@@ -233,6 +235,14 @@ func (c *shard) hold() {
 	if !c.held && c.primary != "" {
 		c.held, c.heldAt = true, time.Now()
 		c.to.Hold(c.index)
+	}
+}
+
+// holdReplies has writes wait, and what the primary answers, if writes don't.
+func (c *shard) holdReplies() {
+	if !c.held && c.primary != "" {
+		c.held, c.heldAt = true, time.Now()
+		c.to.HoldReplies(c.index)
 	}
 }
 

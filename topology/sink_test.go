@@ -67,6 +67,19 @@ func (r *recorder) Hold(int) {
 	r.note("hold")
 }
 
+func (r *recorder) HoldReplies(int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = true
+	r.note("hold replies")
+}
+
+func (r *recorder) Overtaken(int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.note("overtaken")
+}
+
 func (r *recorder) Unhold(int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -25,6 +25,8 @@ type buffers struct {
 	told int // lent, when onMoved was last called
 
 	onMoved func()
+
+	mapped mapped
 }
 
 type freeList struct {
@@ -59,8 +61,12 @@ func (p *buffers) get(n int) []byte {
 // put takes b back; its owner must not touch it again.
 func (p *buffers) put(b []byte) {
 	c := cap(b)
+	if c > 1<<maxBufferBits {
+		p.putLarge(b)
+		return
+	}
 	p.lent -= c
-	if c < 1<<minBufferBits || c > 1<<maxBufferBits || c&(c-1) != 0 {
+	if c < 1<<minBufferBits || c&(c-1) != 0 {
 		return
 	}
 	f := &p.free[bits.Len(uint(c))-1-minBufferBits]

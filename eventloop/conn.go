@@ -38,7 +38,6 @@ type Conn struct {
 
 	in     []byte // bytes the handler left, from inOff; nil when there are none
 	inOff  int
-	empty  int    // bytes of in that were never written to, and do not count as lent
 	out    []byte // bytes to write, from outOff; nil when there are none
 	outOff int    // in the first of before, if there are any
 	outCap int    // size of the last output buffer, to start the next one with
@@ -391,7 +390,7 @@ func (c *Conn) read() {
 	n, err := read(c.fd, c.roomToRead())
 	if n > 0 {
 		c.in = c.in[:len(c.in)+n]
-		c.noteFilled(n)
+		c.noteFilled()
 		c.handOver()
 		return
 	}
@@ -420,7 +419,7 @@ const muchToRead = 64 << 10
 func (c *Conn) roomToRead() []byte {
 	room := cap(c.in) - len(c.in)
 	if room >= max(minRead, min(c.Unread()/2, muchToRead)) {
-		return c.in[len(c.in):cap(c.in)]
+		return c.room()
 	}
 	need := c.need()
 	switch {
@@ -431,8 +430,14 @@ func (c *Conn) roomToRead() []byte {
 	default:
 		c.growIn(inSize(c.Unread(), need))
 	}
-	return c.in[len(c.in):cap(c.in)]
+	return c.room()
 }
+
+// mostRead is how much is read at once into a connection's own buffer: more would make the
+// turn a long one.
+const mostRead = 1 << 20
+
+func (c *Conn) room() []byte { return c.in[len(c.in):min(cap(c.in), len(c.in)+mostRead)] }
 
 func (c *Conn) consume(n int) {
 	if c.fd < 0 {

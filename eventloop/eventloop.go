@@ -18,6 +18,7 @@ import (
 	"container/heap"
 	"context"
 	"math"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -107,6 +108,7 @@ func New() (*Loop, error) {
 // their handlers. It belongs on a goroutine of its own and returns when all
 // goroutines that the loop started have ended.
 func (l *Loop) Run() {
+	debug.SetPanicOnFault(true) // a look at what is not mapped any more costs one connection, not the process
 	l.busyFrom = nanotime()
 	l.usage.note()
 	for !l.stopped.Load() {
@@ -175,6 +177,7 @@ func (l *Loop) Busy() float64 { return float64(l.busy.Load()) / 1000 }
 
 func (l *Loop) turn() {
 	l.turns.events = l.wait()
+	l.bufs.putLeft()
 	if l.late {
 		l.turns.looks = 1 + l.open/maxEvents
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -13,11 +14,15 @@ type forwarder struct {
 	*recorder
 	to   *Conn
 	size int
+	look func(b []byte)
 }
 
 func (f *forwarder) Need() int { return f.size }
 
 func (f *forwarder) Data(b []byte) (n int) {
+	if f.look != nil {
+		f.look(b)
+	}
 	for len(b)-n >= f.size {
 		f.to.Write(b[n : n+f.size])
 		n += f.size
@@ -39,7 +44,7 @@ func TestLargeInputIsPassedOnWithoutACopy(t *testing.T) {
 	go writer.Write(sent)
 	onceOnLoop(t, l, func() bool { return in.conn.Unread() == len(sent)-3*in.size })
 	onLoop(l, func() {
-		if waiting := out.conn.Waiting(); waiting < in.size || l.Lent() > waiting+1<<20 {
+		if waiting := out.conn.Waiting(); waiting < in.size || l.Lent() > waiting+in.size+1<<20 {
 			t.Errorf("%d bytes are lent for %d", l.Lent(), waiting)
 		}
 		in.conn.Close()
@@ -69,20 +74,55 @@ func onceOnLoop(t *testing.T, l *Loop, holds func() bool) {
 	}
 }
 
-// A buffer is copied a few times on its way to a large size that is announced, and little
-// is reserved for what is not there.
-func TestInputGrowsInFewSteps(t *testing.T) {
-	const announced = 100 << 20
-	size, copied := 16<<10, 0
-	for size < announced {
-		next := inSize(size, announced)
-		if next > 8*size {
-			t.Errorf("%d bytes are reserved for %d", next, size)
-		}
-		copied += size
-		size = next
+// What is announced and does not come takes no memory, and a connection that ends gives
+// back what it had, also while its handler looks at it.
+func TestAnnouncedInputTakesNoMemory(t *testing.T) {
+	for _, within := range []bool{false, true} {
+		l := startLoop(t)
+		in := &forwarder{recorder: newRecorder(), size: 1 << 40}
+		writer := attach(t, l, in.recorder)
+		closing := false
+		onLoop(l, func() {
+			in.conn.h = in
+			in.look = func(b []byte) {
+				if closing {
+					in.conn.Close()
+					if b[0] != 1 || b[len(b)-1] != 2 {
+						t.Error("what the handler looks at has changed")
+					}
+				}
+			}
+		})
+		sent := make([]byte, 3<<20)
+		sent[0], sent[len(sent)-1] = 1, 2
+		writer.Write(sent[:len(sent)-1])
+		onceOnLoop(t, l, func() bool { return in.conn.Unread() == len(sent)-1 })
+		onLoop(l, func() {
+			if lent := l.Lent(); lent > 4<<20 {
+				t.Errorf("%d bytes are lent", lent)
+			}
+			closing = within
+			if !within {
+				in.conn.Close()
+			}
+		})
+		writer.Write(sent[len(sent)-1:])
+		onceOnLoop(t, l, func() bool { return l.Lent() == 0 })
 	}
-	if size != announced || copied > announced/2 {
-		t.Errorf("grew to %d bytes; %d were copied", size, copied)
+}
+
+// A look at memory that is not mapped any more is a panic like others.
+func TestFaultsArePanicsOnALoop(t *testing.T) {
+	l := newLoop(t)
+	survived := make(chan Panic, 1)
+	l.OnPanic(func(p Panic) { survived <- p })
+	mem, err := syscall.Mmap(-1, 0, 1<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
 	}
+	syscall.Munmap(mem)
+	l.Post(func() { mem[5]++ })
+	go l.Run()
+	<-survived
+	onLoop(l, l.Stop)
 }

@@ -1,0 +1,88 @@
+package eventloop
+
+import "syscall"
+
+// mapped are the buffers of large input, in memory that is mapped for each of them. What
+// is reserved there is no memory before it is written to, so that a buffer can have the
+// size that is announced from the beginning, and need not be copied as it fills; and all
+// of it is the system's again when it is given back.
+type mapped struct {
+	byEnd   map[*byte]*mapping // by the last byte
+	leaving [][]byte           // given back while a handler may look at them: until the next turn
+}
+
+// mapping is one of them. Slices of it that reach to its end are told by that.
+type mapping struct {
+	mem    []byte
+	filled int // bytes from the start on that were written to; these count as lent
+	users  int
+}
+
+// getMapped returns an empty buffer with room for n bytes, which must be many. Where
+// nothing can be mapped it is one as get returns.
+func (p *buffers) getMapped(n int) []byte {
+	mem, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+	if err != nil {
+		return p.get(n)
+	}
+	useHugePages(mem)
+	if p.mapped.byEnd == nil {
+		p.mapped.byEnd = map[*byte]*mapping{}
+	}
+	p.mapped.byEnd[end(mem)] = &mapping{mem: mem, users: 1}
+	return mem[:0]
+}
+
+// noteFilled notes that a buffer from getMapped has been written to as far as b reaches.
+func (p *buffers) noteFilled(b []byte) {
+	m := p.mapped.byEnd[end(b)]
+	if m == nil {
+		return
+	}
+	if filled := len(m.mem) - (cap(b) - len(b)); filled > m.filled {
+		p.lent += filled - m.filled
+		m.filled = filled
+	}
+}
+
+// share has one more user of a buffer that is larger than those that are used again, of
+// which b is a part that reaches to its end. Each user puts its part.
+func (p *buffers) share(b []byte) {
+	if m := p.mapped.byEnd[end(b)]; m != nil {
+		m.users++
+		return
+	}
+	p.lent += cap(b) // the collector knows who uses it
+}
+
+// putLarge takes back a buffer that is larger than those that are used again.
+func (p *buffers) putLarge(b []byte) {
+	m := p.mapped.byEnd[end(b)]
+	if m == nil {
+		p.lent -= cap(b)
+		return
+	}
+	if m.users--; m.users > 0 {
+		return
+	}
+	delete(p.mapped.byEnd, end(b))
+	p.lent -= m.filled
+	go syscall.Munmap(m.mem) // of many pages this takes a while
+}
+
+// putLater takes b back as put does, when nobody looks at it any more: with the next turn.
+func (p *buffers) putLater(b []byte) { p.mapped.leaving = append(p.mapped.leaving, b) }
+
+// putLeft takes back what putLater was given in turns before.
+func (p *buffers) putLeft() {
+	for _, b := range p.mapped.leaving {
+		p.put(b)
+	}
+	p.mapped.leaving = nil
+}
+
+// end is the last byte that a slice can have.
+func end(b []byte) *byte { return &b[:cap(b)][cap(b)-1] }
+
+// sameArray reports whether two slices end, to their capacity, with the same byte.
+func sameArray(a, b []byte) bool { return cap(a) > 0 && cap(b) > 0 && end(a) == end(b) }

@@ -22,12 +22,16 @@ func (c *Conn) need() int {
 }
 
 // inSize is how large the buffer is that follows one with n bytes, of which need were
-// announced. A large one is mapped, and what it has too much costs nothing.
+// announced: as large as that, so that nothing of what follows comes into it, or else much
+// larger than now. A large one is mapped, and what it has too much costs nothing.
 func inSize(n, need int) int {
-	if 2*n <= largeInput {
+	switch {
+	case 2*n <= largeInput:
 		return max(2*n, 4*minRead)
+	case need >= 2*n:
+		return need
 	}
-	return max(8*n, need)
+	return 8 * n
 }
 
 // growIn has the input go on in a buffer of a size.

@@ -26,21 +26,28 @@ func runOnThread(t *testing.T, l *Loop) {
 	})
 }
 
-// A turn in which the loop runs for long is told of, as that long, once.
+// A turn in which the loop runs for long is told of, as that long, once. On a busy machine
+// it may be that so little of it is known to be the loop's that it is not.
 func TestLongTurnIsToldOf(t *testing.T) {
 	l := newLoop(t)
 	var told []time.Duration
 	l.OnLongTurn(func(ran time.Duration) { told = append(told, ran) })
 	runOnThread(t, l)
-	onLoop(l, func() {})
-	began := time.Now()
-	onLoop(l, func() { spin(3 * LongTurn) })
-	took := time.Since(began)
-	var got []time.Duration
-	onLoop(l, func() { got = told })
-	if len(got) != 1 || got[0] < LongTurn || got[0] > took {
-		t.Errorf("a turn of %v was told of as %v", took, got)
+	for range 100 {
+		onLoop(l, func() { told = nil })
+		began := time.Now()
+		onLoop(l, func() { spin(3 * LongTurn) })
+		took := time.Since(began)
+		var got []time.Duration
+		onLoop(l, func() { got = told })
+		if len(got) > 1 || len(got) == 1 && (got[0] < LongTurn || got[0] > took) {
+			t.Fatalf("a turn of %v was told of as %v", took, got)
+		}
+		if len(got) == 1 {
+			return
+		}
 	}
+	t.Error("a long turn was never told of")
 }
 
 // Time in which the loop did not run is not held against anybody: the process may have

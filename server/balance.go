@@ -74,7 +74,7 @@ func (s *session) move() {
 	s.takeLanes(nil)
 	to.loop.Post(func() {
 		s.w, s.local, s.settling = to, to.locals[name], false
-		s.lastActive, s.lastWrote = to.loop.Now(), 0 // clocks of two loops can't be compared
+		s.lastActive, s.lastBusy = to.loop.Now(), 0 // clocks of two loops can't be compared
 		s.merger = to.mergers[name]
 		s.speak(s.protocol)
 		if !s.wantAuth {

@@ -89,6 +89,36 @@ func TestClientIsNotIdleAsSoonAsItsReplyHasCome(t *testing.T) {
 	}
 }
 
+// The same where the reply comes in the very turn in which idle clients are looked for,
+// and has not been written yet.
+func TestClientIsNotIdleWithItsReplyInTheOutput(t *testing.T) {
+	redistest.CheckLeaks(t)
+	var hold chan struct{}
+	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
+		<-hold
+		c.Reply(fakeredis.Bulk("late"))
+	})
+	cfg := config(t, s.Addr())
+	cfg.Proxy.ClientIdleTimeout = 200 * time.Millisecond
+	cfg.Pools[0].ReplyCheck = 0
+	p := serve(t, cfg)
+	for range rounds(4) {
+		hold = make(chan struct{})
+		before := len(s.Requests())
+		waits := p.dial()
+		waits.Send(encode("GET", "k"))
+		s.WaitRequests(before + 1)
+		p.dial().expectClosed() // so much time has passed
+		goOn := make(chan struct{})
+		p.server.Stall(goOn)
+		close(hold)
+		time.Sleep(100 * time.Millisecond) // now it is time to look, and the reply is there
+		close(goOn)
+		waits.expect(bulk("late"))
+		waits.Close()
+	}
+}
+
 // A client whose request waits for room in a server's queue is not idle, though it has
 // nothing under way.
 func TestClientThatWaitsForRoomIsNotIdle(t *testing.T) {

@@ -68,7 +68,7 @@ type session struct {
 	inKernel int // bytes that the kernel held for the client when that was last looked at
 
 	lastActive int64  // when the client last sent something, as eventloop.Loop.Now
-	lastWrote  int64  // when it was last seen that it had been sent something, likewise; only if idle clients are closed
+	lastBusy   int64  // when it was last seen waiting, or sent something, likewise; only if idle clients are closed
 	wrote      uint64 // what it had been sent then
 
 	publishBy int64 // until when a message waits, as eventloop.Loop.Now; 0 if none does

@@ -199,8 +199,9 @@ func (w *worker) onTick() {
 }
 
 // closeIdle closes clients to and from which nothing has gone for too long. A client
-// that waits for a reply, for room or for messages, is not idle, nor is one that has just got
-// what it has waited for, or that takes a large reply slowly.
+// that waits for a reply, for room or for messages, is not idle, nor is one that has
+// waited a moment ago, whose reply may still be in the output, or that takes a large
+// reply slowly.
 func (w *worker) closeIdle() {
 	limit := w.conf.ClientIdleTimeout
 	if limit == 0 {
@@ -210,10 +211,11 @@ func (w *worker) closeIdle() {
 	oldest := now - int64(limit)
 	for i := len(w.sessions) - 1; i >= 0; i-- {
 		s := w.sessions[i]
-		if wrote := s.conn.Written(); wrote != s.wrote {
-			s.wrote, s.lastWrote = wrote, now
-		}
-		if max(s.lastActive, s.lastWrote) < oldest && s.head == s.tail && !s.blocked && s.sub == nil {
+		wrote := s.conn.Written()
+		switch {
+		case wrote != s.wrote, s.head != s.tail, s.blocked, s.sub != nil:
+			s.wrote, s.lastBusy = wrote, now
+		case max(s.lastActive, s.lastBusy) < oldest:
 			s.close()
 		}
 	}

@@ -54,7 +54,7 @@ func TestRefusedHandshakeFailsWhatIsHeld(t *testing.T) {
 func TestSlowHandshakeIsGivenUp(t *testing.T) {
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
-	cfg.DB, cfg.ConnectTimeout = 1, 20*time.Millisecond
+	cfg.DB, cfg.ConnectTimeout = 1, 300*time.Millisecond
 	r := newRig(t, cfg)
 	r.send(get("a"))
 	r.expectFailure(1, pipeline.ErrTimeout, false)
@@ -79,7 +79,7 @@ func TestTimedOutRequestsAreNotSentAfterTheHandshake(t *testing.T) {
 		fakeredis.Expect("GET", "b"), fakeredis.Reply("+2\r\n"),
 	})
 	cfg := config(s.Addr())
-	cfg.DB, cfg.Timeout = 1, 200*time.Millisecond
+	cfg.DB, cfg.Timeout = 1, time.Second
 	r := newRig(t, cfg)
 	r.send(get("a"))
 	r.expectFailure(1, pipeline.ErrTimeout, false)

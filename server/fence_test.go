@@ -146,7 +146,9 @@ func TestNoClientReadsWhatAnothersScriptAdds(t *testing.T) {
 // not.
 func TestOnlyScriptsAreFenced(t *testing.T) {
 	s := startVulnerable(t)
-	p := serve(t, config(t, s.Addr()))
+	cfg := config(t, s.Addr())
+	cfg.Pools[0].ReplyCheck = 0 // which sends some of its own
+	p := serve(t, cfg)
 	c := p.dial()
 	for i := range 2 {
 		c.Do("EVAL", "body", "1", "k")
@@ -158,13 +160,16 @@ func TestOnlyScriptsAreFenced(t *testing.T) {
 	c.expect("+OK\r\n", "+QUEUED\r\n", "*1\r\n$1\r\nk\r\n")
 	c.Send(encode("MULTI") + encode("EVAL", "body", "1", "k") + encode("EXEC"))
 	c.expect("+OK\r\n", "+QUEUED\r\n", "*1\r\n:1\r\n")
-	var names []string
-	for _, r := range s.WaitRequests(14) {
-		names = append(names, r.Args[0])
-	}
-	want := "EVAL ECHO EVAL ECHO GET EVALSHA ECHO MULTI GET EXEC MULTI EVAL EXEC ECHO"
-	if got := strings.Join(names, " "); !strings.HasSuffix(got, want) {
-		t.Errorf("the server was sent %s", got)
+	const want = "EVAL ECHO EVAL ECHO GET EVALSHA ECHO MULTI GET EXEC MULTI EVAL EXEC ECHO"
+	var got string
+	for n := 14; !strings.HasSuffix(got, want); n++ { // what the server permits may have been asked with an ECHO more
+		var names []string
+		for _, r := range s.WaitRequests(n) {
+			names = append(names, r.Args[0])
+		}
+		if got = strings.Join(names, " "); n > 16 {
+			t.Fatalf("the server was sent %s", got)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ type question struct {
 	user    *pool.User
 	command int    // command.Command.ID
 	args    int    // how many of them are told
-	first   string // SELECT's database: rules may name it
+	first   string // the first of them, if rules or the verdict may name it
 }
 
 // rights is a loop's verdicts about what ACL users may do.
@@ -74,10 +74,7 @@ func unchecked(cmd *command.Command) bool {
 // that the client gets if not; with wait, the request must wait for the verdict.
 func (s *session) mayRun(cmd *command.Command, args [][]byte) (denial []byte, wait bool) {
 	args = args[:min(len(args), maxVerdictArgs)]
-	q := question{user: s.user, command: cmd.ID, args: len(args)}
-	if cmd.Name == "select" {
-		q.first = string(args[1][:min(len(args[1]), maxVerdictText)])
-	}
+	q := question{user: s.user, command: cmd.ID, args: len(args), first: toldApart(cmd, args)}
 	now := s.w.loop.Now()
 	r := s.w.rights[q]
 	if r != nil && r.known && now < r.until {
@@ -109,6 +106,19 @@ func (s *session) mayRun(cmd *command.Command, args [][]byte) (denial []byte, wa
 	s.awaited++
 	r.waiting = append(r.waiting, s)
 	return nil, true
+}
+
+// toldApart returns the first argument of a command if a verdict holds for that alone:
+// rules may name it, as +info|server does, and a refusal names a channel. Of PING and
+// ECHO it is a text of the client's, which nothing hangs on.
+func toldApart(cmd *command.Command, args [][]byte) string {
+	switch cmd.Name {
+	case "select", "info", "subscribe", "psubscribe", "ssubscribe":
+		if len(args) > 1 {
+			return string(args[1][:min(len(args[1]), maxVerdictText)])
+		}
+	}
+	return ""
 }
 
 // deny answers a request that the client's user may not run. It fails the transaction

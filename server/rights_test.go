@@ -146,3 +146,25 @@ func TestWithoutVerdictsNothingHarmfulIsDone(t *testing.T) {
 		}
 	}
 }
+
+// A rule may name a command's first argument: what it permits of one says nothing of
+// another, in either order.
+func TestAVerdictHoldsForTheArgumentThatRulesName(t *testing.T) {
+	s := redistest.Start(t)
+	s.Do("ACL", "SETUSER", "bob", "on", ">pw", "-@all", "resetchannels", "+info|server", "+psubscribe")
+	cfg := config(t, s.Addr())
+	cfg.Pools[0].ACLUsers = 4
+	c := serve(t, cfg).dial()
+	c.Send(encode("AUTH", "bob", "pw"))
+	c.expect("+OK\r\n")
+	for _, section := range []string{"ringway", "server", "clients", "SERVER"} {
+		if got := c.Do("INFO", section); strings.HasPrefix(got, "-NOPERM ") == strings.EqualFold(section, "server") {
+			t.Errorf("INFO %s is answered with %q", section, got)
+		}
+	}
+	for _, channel := range []string{"fish", "bird"} {
+		if got := c.Do("PSUBSCRIBE", channel); !strings.HasPrefix(got, "-NOPERM ") || !strings.Contains(got, channel) {
+			t.Errorf("PSUBSCRIBE %s is answered with %q", channel, got)
+		}
+	}
+}

@@ -21,25 +21,33 @@ func (c *Conn) need() int {
 	return 0
 }
 
+// fewMore is how much more of a request may come than it has announced with its largest
+// argument, such as the options of a SET, without all of it being copied.
+const fewMore = 4 << 10
+
 // inSize is how large the buffer is that follows one with n bytes, of which need were
-// announced: as large as that, so that nothing of what follows comes into it, or else much
-// larger than now. A large one is mapped, and what it has too much costs nothing.
+// announced: as large as that and a little more, so that little of what follows comes into
+// it, or else much larger than now. A large one is mapped, and what it has too much costs
+// nothing.
 func inSize(n, need int) int {
 	switch {
 	case 2*n <= largeInput:
 		return max(2*n, 4*minRead)
 	case need >= 2*n:
-		return need
+		return max(need, need+fewMore)
 	}
 	return 8 * n
 }
 
-// growIn has the input go on in a buffer of a size.
+// growIn has the input go on in a buffer of a size, if that can be had: where nothing can
+// be mapped, what is announced is no reason to take memory.
 func (c *Conn) growIn(size int) {
 	var bigger []byte
 	if size > largeInput {
 		bigger = c.loop.bufs.getMapped(size)
-	} else {
+		size = min(size, 2*c.Unread())
+	}
+	if bigger == nil {
 		bigger = c.loop.bufs.get(size)
 	}
 	bigger = append(bigger, c.in[c.inOff:]...)

@@ -111,6 +111,55 @@ func TestAnnouncedInputTakesNoMemory(t *testing.T) {
 	}
 }
 
+// Where so much can't be mapped, a buffer grows with what comes.
+func TestInputThatCanNotBeMapped(t *testing.T) {
+	l := startLoop(t)
+	in := &forwarder{recorder: newRecorder(), size: 1 << 60}
+	writer := attach(t, l, in.recorder)
+	onLoop(l, func() { in.conn.h = in })
+	sent := make([]byte, 3<<20)
+	writer.Write(sent)
+	onceOnLoop(t, l, func() bool { return in.conn.Unread() == len(sent) })
+	onLoop(l, func() {
+		if lent := l.Lent(); lent > 3*len(sent) {
+			t.Errorf("%d bytes are lent", lent)
+		}
+		in.conn.Close()
+	})
+	onceOnLoop(t, l, func() bool { return l.Lent() == 0 })
+}
+
+// A large request that turns out to be a little longer than was announced, as SET with
+// options behind its value, is not copied for that.
+func TestALittleMoreThanAnnouncedIsNoCopy(t *testing.T) {
+	const announced, more = 5 << 20, 28
+	l := startLoop(t)
+	in := &forwarder{recorder: newRecorder(), size: announced}
+	writer := attach(t, l, in.recorder)
+	var at *byte
+	onLoop(l, func() {
+		in.to, in.conn.h = in.conn, in
+		in.look = func(b []byte) {
+			if len(b) <= announced/2 {
+				return
+			}
+			if at != nil && at != &b[0] {
+				t.Errorf("%d bytes were copied", len(b))
+			}
+			at = &b[0]
+			if len(b) >= announced {
+				in.size = announced + more
+			}
+		}
+	})
+	writer.Write(make([]byte, announced))
+	onceOnLoop(t, l, func() bool { return in.size > announced && in.conn.Unread() == announced })
+	go writer.Write(make([]byte, more))
+	if _, err := io.ReadFull(writer, make([]byte, announced+more)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A look at memory that is not mapped any more is a panic like others.
 func TestFaultsArePanicsOnALoop(t *testing.T) {
 	l := newLoop(t)

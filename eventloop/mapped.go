@@ -18,12 +18,12 @@ type mapping struct {
 	users  int
 }
 
-// getMapped returns an empty buffer with room for n bytes, which must be many. Where
-// nothing can be mapped it is one as get returns.
+// getMapped returns an empty buffer with room for n bytes, which must be many, or nil if
+// so much can't be mapped.
 func (p *buffers) getMapped(n int) []byte {
 	mem, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
 	if err != nil {
-		return p.get(n)
+		return nil
 	}
 	useHugePages(mem)
 	if p.mapped.byEnd == nil {

@@ -72,7 +72,6 @@ type builder struct {
 	report  *report
 	partial bool // part of the text was left out for its syntax, so that what is missing may have been there
 	conf    *Config
-	listens map[string]string // pools by the address they listen on
 }
 
 // file reads the text's outermost table.
@@ -159,7 +158,6 @@ func (b *builder) pools(n *node, values map[string]any) {
 	if len(n.names) == 0 && !b.partial {
 		b.report.mistake(n.key, "", noPool)
 	}
-	b.listens = map[string]string{}
 	for _, name := range n.names {
 		at := n.table[name]
 		_, isTable := values[name].(map[string]any)
@@ -175,6 +173,7 @@ func (b *builder) pools(n *node, values map[string]any) {
 			b.pool(name, at, table)
 		}
 	}
+	b.checkCircles(n)
 }
 
 func (b *builder) pool(name string, n *node, values map[string]any) {
@@ -243,16 +242,6 @@ func (b *builder) require(p *Pool, n *node, guessed []string) {
 			b.report.mistake(n.key, poolTable(p.Name), r.key+" is missing; want "+r.example)
 		}
 	}
-}
-
-// checkListen reports an address that another pool listens on already.
-func (b *builder) checkListen(p *Pool, n *node) {
-	address := p.Listen.Network + " " + p.Listen.Addr
-	if other, ok := b.listens[address]; ok && !strings.HasSuffix(address, ":0") {
-		b.report.mistake(n.start, poolTable(p.Name), fmt.Sprintf("listen %q: pool %q listens there already; want an address of its own", p.Listen.Addr, other))
-		return
-	}
-	b.listens[address] = p.Name
 }
 
 func poolTable(name string) string { return fmt.Sprintf("pool %q", name) }

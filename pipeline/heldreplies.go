@@ -51,6 +51,7 @@ func (c *Conn) GiveUp() {
 	unwritten := c.disconnect()
 	c.attempt.Stop()
 	c.state, c.leaving = idle, false
+	defer func() { c.tellMeets(c.failure(ErrSuspended)) }()
 	defer c.passMarks()
 	defer c.failHeld(ErrSuspended)
 	if wasReady {

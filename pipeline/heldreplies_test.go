@@ -86,3 +86,23 @@ func TestRepliesThatMayTakeAnyTimeAreNotHeld(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for a connection to be made that is given up meanwhile is told so.
+func TestGivingUpTellsWhoWaitsForTheHandshake(t *testing.T) {
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
+	cfg := config(s.Addr())
+	cfg.DB = 1
+	r := newRig(t, cfg)
+	r.send(get("a"))
+	s.WaitRequests(1)
+	var met *pipeline.Failure
+	r.on(func() {
+		r.conn.Meet(func(f *pipeline.Failure) { met = f })
+		r.conn.HoldReplies()
+		r.conn.GiveUp()
+	})
+	if met == nil {
+		t.Error("nobody was told")
+	}
+	r.expectFailure(1, pipeline.ErrSuspended, false)
+}

@@ -71,7 +71,9 @@ type leaving struct {
 type topic struct {
 	pipeline.Topic
 	hub     *hub
-	since   int64 // when it was first asked for, or is waited for since, as eventloop.Loop.Now
+	since   int64 // young: when hasten last looked at it, as eventloop.Loop.Now
+	asked   int64 // since when somebody waits for it, the same
+	young   bool  // it is in hub.young
 	parts   []part
 	subs    []*Subscription
 	waiting int // subscriptions that await the outcome
@@ -152,7 +154,7 @@ func (l *Local) Join(kind pipeline.TopicKind, name string, to Listener) (sub *Su
 	h := l.hubFor(to)
 	t := h.topics[kind][name]
 	if t == nil {
-		t = &topic{Topic: pipeline.Topic{Kind: kind, Name: name}, hub: h, since: l.loop.Now()}
+		t = &topic{Topic: pipeline.Topic{Kind: kind, Name: name}, hub: h}
 		h.topics[kind][name] = t
 		shards, owner := l.listenAt(kind, name)
 		t.parts = make([]part, 0, len(shards))
@@ -170,9 +172,24 @@ func (l *Local) Join(kind pipeline.TopicKind, name string, to Listener) (sub *Su
 	settled, reply := t.outcome()
 	if !settled {
 		sub.waiting = true
-		t.waiting++
+		t.await()
 	}
 	return sub, !settled, reply
+}
+
+// await notes that one more subscription waits for the outcome.
+func (t *topic) await() {
+	if t.waiting++; t.waiting == 1 {
+		t.asked = t.hub.l.loop.Now()
+	}
+	if slices.ContainsFunc(t.parts, t.hub.isHomeless) {
+		t.hub.mayWait(t)
+	}
+}
+
+// isHomeless reports whether a part waits for its shard to have a primary.
+func (h *hub) isHomeless(p part) bool {
+	return p.state == pending && h.l.shardAt(p.server).primary == nil
 }
 
 // listenAt lists the shards at which a topic is to be subscribed to: all, since scripts
@@ -230,9 +247,12 @@ func (h *hub) retarget(sh *localShard) {
 	f.each(func(t *topic, p *part) {
 		p.state = pending
 		h.noted(t, p)
-		if sh.primary != nil {
+		switch {
+		case sh.primary != nil:
 			f.join(t, p)
 			t.settle()
+		case t.waiting > 0:
+			h.mayWait(t)
 		}
 	})
 	f.missed("its primary is another one now")
@@ -250,8 +270,8 @@ func (f *feed) join(t *topic, p *part) {
 // ask has a topic subscribed to at one more server.
 func (h *hub) ask(t *topic, server, owner int) {
 	t.parts = append(t.parts, part{server: server, extra: owner >= 0 && owner != server})
-	if h.l.shardAt(server).primary != nil { // else it is pending until there is one
-		h.feedOf(server).join(t, &t.parts[len(t.parts)-1])
+	if f := h.feedOf(server); h.l.shardAt(server).primary != nil { // else it is pending until there is one
+		f.join(t, &t.parts[len(t.parts)-1])
 	}
 }
 
@@ -261,32 +281,47 @@ const extraPatience = 100 * time.Millisecond
 
 // mayWait has hasten look at a topic later.
 func (h *hub) mayWait(t *topic) {
+	if t.young {
+		return
+	}
+	t.young, t.since = true, h.l.loop.Now()
 	if h.young = append(h.young, t); len(h.young) == 1 {
 		h.hurry.After(extraPatience)
 	}
 }
 
-// hasten settles topics that wait only for servers that are late.
+// hasten settles topics that wait only for servers that are late, and those that have
+// waited for a primary for failover_wait.
 func (h *hub) hasten() {
 	now := h.l.loop.Now()
 	for len(h.young) > 0 && h.young[0].since <= now-int64(extraPatience) {
 		t := h.young[0]
 		h.young[0] = nil
 		h.young = h.young[1:]
-		if t.waiting == 0 {
+		if t.young = false; t.waiting == 0 {
 			continue
 		}
 		for i := range t.parts {
-			f := h.feedOf(t.parts[i].server)
-			f.late = f.late || t.parts[i].state == pending && f.progress <= now-int64(extraPatience)
+			h.lookAt(t, &t.parts[i], now)
 		}
 		if t.settle(); t.waiting > 0 {
-			t.since = now
-			h.young = append(h.young, t)
+			h.mayWait(t)
 		}
 	}
 	if len(h.young) > 0 {
 		h.hurry.After(time.Duration(h.young[0].since - now + int64(extraPatience)))
+	}
+}
+
+// lookAt finds out whether a part of a topic has waited for long enough.
+func (h *hub) lookAt(t *topic, p *part, now int64) {
+	if !h.isHomeless(*p) {
+		f := h.feedOf(p.server)
+		f.late = f.late || p.state == pending && f.progress <= now-int64(extraPatience)
+		return
+	}
+	if now-t.asked >= int64(h.l.conf.FailoverWait) {
+		p.state, p.reply = failed, (&pipeline.Failure{Cause: ErrNoPrimary}).AppendReply(nil)
 	}
 }
 

@@ -450,3 +450,35 @@ func TestBlockingRequestGoesToAPrimaryThatIsOneAgain(t *testing.T) {
 	c.Send(encode("BLPOP", "queue", "20"))
 	c.expect("*2\r\n$5\r\nqueue\r\n$1\r\nx\r\n")
 }
+
+// Who subscribes while no primary is known waits for one as long as other requests do, is
+// told then, and no drain waits for it.
+func TestSubscribingWithoutAPrimary(t *testing.T) {
+	for _, command := range []string{"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"} {
+		t.Run(command, func(t *testing.T) {
+			server := redistest.Start(t)
+			cfg := replicatedConfig(t, server.Addr())
+			cfg.Pools[0].FailoverWait = 150 * time.Millisecond
+			p := serve(t, cfg)
+			pl := p.server.Pools()[0]
+			c := p.dial()
+			for range 2 {
+				c.Send(encode(command, "news"))
+				c.expect("-ERR no primary is known: the request was not sent\r\n")
+			}
+			pl.SetView(0, view(server))
+			confirmed := fmt.Sprintf("*3\r\n$%d\r\n%s\r\n$4\r\nnews\r\n:1\r\n", len(command), strings.ToLower(command))
+			eventually(t, "it can be subscribed to", func() bool {
+				c.Send(encode(command, "news"))
+				return c.Reply() == confirmed
+			})
+			other := p.dial()
+			pl.SetView(0, pool.View{})
+			other.Send(encode(command, "news"))
+			other.expect("-ERR no primary is known: the request was not sent\r\n")
+			other.Send(encode(command, "sport"))
+			pl.SetView(0, view(server))
+			other.expect(strings.Replace(confirmed, "$4\r\nnews", "$5\r\nsport", 1))
+		})
+	}
+}

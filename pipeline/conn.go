@@ -404,9 +404,11 @@ func (c *Conn) hold(request []byte) *Failure {
 	case suspended:
 		return c.refuse()
 	case idle:
-		if c.connect(); c.state >= down {
+		c.connect()
+		if c.state == suspended || c.state == down && c.redirector == nil {
 			return c.refuse()
 		}
+		// Where it was put off, who has sent this could not know: it waits for the attempt.
 	}
 	if len(request) > cap(c.held)-len(c.held) {
 		c.held = c.loop.Grow(c.held, len(request))

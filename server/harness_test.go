@@ -38,7 +38,7 @@ func config(t *testing.T, servers ...string) *conf.Config {
 	}
 	text := fmt.Sprintf(`
 		[pools.alpha]
-		listen = "127.0.0.1:1"
+		listen = "127.0.0.1:2"
 		hash = "fnv1a_64"
 		timeout = "30s"
 		servers = [%s]`, strings.Join(quoted, ", "))

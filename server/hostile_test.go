@@ -128,7 +128,7 @@ func TestPiecesOfALargeReplyToExec(t *testing.T) {
 		}
 	})
 	for _, servers := range []string{"servers = [%q]\n", "topology = \"replicated\"\n[[pools.alpha.shards]]\nname = \"s1\"\nservers = [%q]\n"} {
-		cfg, _, err := conf.Parse(fmt.Appendf(nil, "[proxy]\nthreads = 1\n[pools.alpha]\nlisten = \"127.0.0.1:1\"\n"+servers, fake.Addr()), "test.toml")
+		cfg, _, err := conf.Parse(fmt.Appendf(nil, "[proxy]\nthreads = 1\n[pools.alpha]\nlisten = \"127.0.0.1:2\"\n"+servers, fake.Addr()), "test.toml")
 		if err != nil {
 			t.Fatal(err)
 		}

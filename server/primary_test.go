@@ -31,7 +31,7 @@ func serveGroup(t *testing.T, g *redistest.Group, change func(*conf.Pool)) (*pro
 // the test names.
 func replicatedConfig(t *testing.T, server string) *conf.Config {
 	t.Helper()
-	text := fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:1\"\ntopology = \"replicated\"\nfailover_wait = \"20s\"\n"+
+	text := fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:2\"\ntopology = \"replicated\"\nfailover_wait = \"20s\"\n"+
 		"[[pools.alpha.shards]]\nname = \"s1\"\nservers = [%q]\n", server)
 	cfg, _, err := conf.Parse([]byte(text), "test.toml")
 	if err != nil {

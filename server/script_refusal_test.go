@@ -31,7 +31,7 @@ func TestAScriptThatClaimsToBeRefusedHurtsNobody(t *testing.T) {
 	pl.SetView(0, view(g.Primary))
 
 	cluster := redistest.StartCluster(t, 1, 0)[0].Primary
-	cfg, _, err := conf.Parse([]byte(fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:1\"\ntopology = \"cluster\"\nfailover_wait = \"300ms\"\nservers = [%q]\n", cluster.Addr())), "test.toml")
+	cfg, _, err := conf.Parse([]byte(fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:2\"\ntopology = \"cluster\"\nfailover_wait = \"300ms\"\nservers = [%q]\n", cluster.Addr())), "test.toml")
 	if err != nil {
 		t.Fatal(err)
 	}

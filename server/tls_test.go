@@ -20,7 +20,7 @@ func configTLS(t *testing.T, servers []*redistest.Server, lines ...string) *conf
 	for _, s := range servers {
 		quoted = append(quoted, fmt.Sprintf("%q", s.TLSAddr()))
 	}
-	cfg, _, err := conf.Parse([]byte(fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:1\"\nservers = [%s]\n%s",
+	cfg, _, err := conf.Parse([]byte(fmt.Sprintf("[pools.alpha]\nlisten = \"127.0.0.1:2\"\nservers = [%s]\n%s",
 		strings.Join(quoted, ", "), strings.Join(lines, "\n"))), "test.toml")
 	if err != nil {
 		t.Fatal(err)

@@ -78,6 +78,28 @@ func (r *taker) Unsent(_ *pipeline.Conn, _ error, req pipeline.Request) bool {
 	return true
 }
 
+// Another connection may have failed to reach the server a moment ago, so that no attempt
+// begins now. Who sends could not know: the request waits for the attempt that is due,
+// and goes elsewhere if that fails.
+func TestRequestOnAConnectionThatIsPutOffWaits(t *testing.T) {
+	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Reply("-ERR max number of clients reached\r\n"), fakeredis.Close()})
+	cfg := config(s.Addr())
+	cfg.Attempts, cfg.Cautious = new(pipeline.Attempts), true
+	first := newRig(t, cfg)
+	first.send(get("a"))
+	first.obs.failed(t, 1)
+	r := newRig(t, cfg)
+	took := &taker{}
+	r.on(func() { r.conn.SetRedirector(took) })
+	to := r.receiver()
+	r.on(func() {
+		if f := r.conn.Send([]byte(get("b")), to, 1); f != nil {
+			t.Errorf("refused: %v", f.Cause)
+		}
+	})
+	r.eventually("it was given back", func() bool { return len(took.unsent) == 1 && took.unsent[0] == get("b") })
+}
+
 // Something may accept connections in front of a server that is dead: once bitten,
 // nothing is written before something has come back.
 func TestNothingIsSentToWhatOnlyAccepts(t *testing.T) {

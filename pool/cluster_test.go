@@ -95,11 +95,16 @@ func TestPrimariesThatAreMetAreBounded(t *testing.T) {
 	if shard := p.Map().ShardAt(0); shard != 0 {
 		t.Errorf("a slot is of shard %d", shard)
 	}
-	for reply, follows := range map[string]bool{
-		"-MOVED 1 127.0.0.3:1\r\n": false, "-ASK 1 127.0.0.3:2\r\n": false, fmt.Sprintf("-MOVED 1 127.0.0.2:%d\r\n", maxShards-1): true,
-	} {
-		if _, ok := l.redirection(l.shards[0], []byte(reply)); ok != follows {
-			t.Errorf("%s is followed: %t", reply[:len(reply)-2], ok)
+	done := make(chan struct{})
+	l.loop.Post(func() {
+		defer close(done)
+		for reply, follows := range map[string]bool{
+			"-MOVED 1 127.0.0.3:1\r\n": false, "-ASK 1 127.0.0.3:2\r\n": false, fmt.Sprintf("-MOVED 1 127.0.0.2:%d\r\n", maxShards-1): true,
+		} {
+			if _, ok := l.redirection(l.shards[0], []byte(reply)); ok != follows {
+				t.Errorf("%s is followed: %t", reply[:len(reply)-2], ok)
+			}
 		}
-	}
+	})
+	<-done
 }

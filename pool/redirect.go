@@ -72,11 +72,21 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 	}
 	e := a.errandOf(r)
 	e.err = err
+	skip, asked := e.skip, e.asked
 	e.skip, e.asked = 0, false
-	if e.shard.l.loop.Now() >= e.until {
-		return false // not by its hops: each refusal while a Cluster is down is one
+	if !a.again(e) {
+		e.skip, e.asked = skip, asked // each reply that was due fails, ASKING's too
+		return false
 	}
+	return true
+}
+
+// again has a request that was not sent wait, or sends it to the primary that there is
+// now. It reports false if its time is over.
+func (a *route) again(e *errand) bool {
 	switch {
+	case e.shard.l.loop.Now() >= e.until:
+		return false // not by its hops: each refusal while a Cluster is down is one
 	case a.current() && e.shard.held:
 		return e.parkBehind() // it was given up, see localShard.overtaken
 	case a.current():

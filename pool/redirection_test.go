@@ -11,6 +11,7 @@ import (
 	"ringway/hashring"
 	"ringway/internal/fakeredis"
 	"ringway/pipeline"
+	"ringway/resp"
 )
 
 // outcomes is a Listener that tells what became of its subscriptions.
@@ -137,4 +138,34 @@ func (o outcomes) next(t *testing.T) string {
 		t.Fatal("the subscription came to nothing")
 		return ""
 	}
+}
+
+// failures counts how often a request is told that it has failed.
+type failures int
+
+func (*failures) Reply(uint32, []byte, bool)               {}
+func (n *failures) Fail(uint32, *pipeline.Failure, []byte) { *n++ }
+
+// ASKING goes with the request behind it, and what both are told is told once.
+func TestRequestBehindASKINGThatWasNotSentFailsOnce(t *testing.T) {
+	p := followingPool(t, conf.Cluster, "127.0.0.1:1")
+	l := runLocal(t, p)
+	done := make(chan struct{})
+	l.loop.Post(func() {
+		defer close(done)
+		lanes := l.LanesAs(nil, resp.RESP2, 0)
+		a := &route{lanes: lanes, shard: 0, server: l.shards[0].primary}
+		told := new(failures)
+		e := &errand{shard: l.shards[0], lanes: lanes, to: told, replies: 1, skip: 1, asked: true, until: l.loop.Now() - 1}
+		if a.Unsent(nil, ErrNoPrimary, pipeline.Request{Receiver: e, Replies: 2}) {
+			t.Error("it was taken, though its time is over")
+		}
+		for range 2 {
+			e.Fail(0, &pipeline.Failure{Cause: ErrNoPrimary}, nil)
+		}
+		if *told != 1 {
+			t.Errorf("told %d times", *told)
+		}
+	})
+	<-done
 }

@@ -32,7 +32,7 @@ func (b *builder) warnPool(p *Pool, n *node) {
 	}
 	if p.Listen.isEverywhere() && n.table["redis_auth"] == nil && p.ACLUsers == 0 && !b.partial {
 		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, or an address that only clients reach, such as \"127.0.0.1%s\"",
-			p.Listen.Addr, p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
+			p.Listen.text(), p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
 	}
 	if p.AutoEjectHosts && n.table["timeout"] == nil && !b.partial {
 		key := "auto_eject_hosts"
@@ -41,6 +41,14 @@ func (b *builder) warnPool(p *Pool, n *node) {
 		}
 		warn(key, `%s without a timeout: a server that hangs is never ejected, and its clients wait; want timeout = "400ms" or what clients would wait, or timeout = "0s" if this is meant`, key)
 	}
+}
+
+// text is the address as a configuration has it.
+func (l Listen) text() string {
+	if strings.HasPrefix(l.Addr, ":") {
+		return "*" + l.Addr
+	}
+	return l.Addr
 }
 
 // isEverywhere reports whether it is an address that stands for all of the machine's.

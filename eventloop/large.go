@@ -34,7 +34,7 @@ func inSize(n, need int) int {
 	case 2*n <= largeInput:
 		return max(2*n, 4*minRead)
 	case need >= 2*n:
-		return max(need, need+fewMore)
+		return max(need, need+fewMore) // the sum may be too large for an int
 	}
 	return 8 * n
 }
@@ -45,10 +45,9 @@ func (c *Conn) growIn(size int) {
 	var bigger []byte
 	if size > largeInput {
 		bigger = c.loop.bufs.getMapped(size)
-		size = min(size, 2*c.Unread())
 	}
 	if bigger == nil {
-		bigger = c.loop.bufs.get(size)
+		bigger = c.loop.bufs.get(min(size, max(2*c.Unread(), 4*minRead)))
 	}
 	bigger = append(bigger, c.in[c.inOff:]...)
 	c.dropIn(false)
@@ -99,13 +98,10 @@ func (c *Conn) keep(b []byte) {
 // its buffer: nothing is written to that any more.
 func (c *Conn) leaveInput() {
 	c.given = false
-	if c.in == nil {
+	if c.in == nil { // all was passed on, or the connection is closed
 		return
 	}
 	rest := append(c.loop.bufs.get(c.Unread()), c.in[c.inOff:]...)
 	c.dropIn(false)
 	c.in = rest
-	if len(rest) == 0 {
-		c.dropIn(false)
-	}
 }

@@ -75,6 +75,9 @@ func (p *buffers) putLater(b []byte) { p.mapped.leaving = append(p.mapped.leavin
 
 // putLeft takes back what putLater was given in turns before.
 func (p *buffers) putLeft() {
+	if len(p.mapped.leaving) == 0 {
+		return
+	}
 	for _, b := range p.mapped.leaving {
 		p.put(b)
 	}

@@ -73,7 +73,7 @@ func (l *Loop) abandonCurrent() {
 			conn = l.connOf(h)
 		}
 	}
-	t.conn, t.timer, t.deferring = nil, nil, false
+	t.conn, t.timer, t.deferring, l.handing = nil, nil, false, nil
 	if l.arriving != nil {
 		l.arriving.loopClosed()
 		l.arriving = nil

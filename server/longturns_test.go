@@ -2,8 +2,6 @@ package server_test
 
 import (
 	"fmt"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -11,31 +9,13 @@ import (
 	"ringway/internal/redistest"
 )
 
-// notes is a log that a test looks into while it is written.
-type notes struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (n *notes) Write(b []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.Write(b)
-}
-
-func (n *notes) count(what string) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return strings.Count(n.text.String(), what)
-}
-
 // Turns that hold up a loop are counted and shown; the first is logged, with who was at
 // work, and further ones within a minute are not.
 func TestLongTurnsAreCountedAndLogged(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
 	cfg.Proxy.Threads = 1
-	log := &notes{}
+	log := &lockedBuffer{}
 	p := serveLog(t, cfg, log)
 	c := p.dial()
 	if f := fieldsOf(c.Do("INFO", "ringway")); f["long_turns"] == "" || f["longest_turn_usec"] == "" {
@@ -58,6 +38,6 @@ func TestLongTurnsAreCountedAndLogged(t *testing.T) {
 		t.Errorf("%d lines in the log", got)
 	}
 	if log.count("command=info bytes=1048576") != 1 {
-		t.Errorf("the log does not say whose work it was: %s", log.text.String())
+		t.Errorf("the log does not say whose work it was: %s", log.b.String())
 	}
 }

@@ -23,7 +23,8 @@ type audience struct {
 	addr    string
 	strict  bool // nobody may be closed or get an error
 	channel string
-	stop    chan struct{} // the publisher's
+	stopped chan struct{} // the publisher is to end
+	stop    func()        // closes stopped; may be called again
 	ending  atomic.Bool   // the subscribers are closed by the test
 	running sync.WaitGroup
 	quiet   chan struct{} // closed when the publisher has ended
@@ -53,7 +54,8 @@ type stay struct {
 // request and their version of the protocol.
 func subscribers(strict bool, members ...string) func(*testing.T, string, uint64) soakLoad {
 	return func(t *testing.T, addr string, _ uint64) soakLoad {
-		a := &audience{t: t, addr: addr, strict: strict, channel: fmt.Sprintf("news%d", loads.Add(1)), stop: make(chan struct{}), quiet: make(chan struct{})}
+		a := &audience{t: t, addr: addr, strict: strict, channel: fmt.Sprintf("news%d", loads.Add(1)), stopped: make(chan struct{}), quiet: make(chan struct{})}
+		a.stop = sync.OnceFunc(func() { close(a.stopped) })
 		for _, m := range members {
 			kind, proto, _ := strings.Cut(m, " ")
 			a.members = append(a.members, &member{kind: kind, proto: proto})
@@ -82,7 +84,7 @@ func (a *audience) publish(command string) {
 	in := bufio.NewReader(conn)
 	for {
 		select {
-		case <-a.stop:
+		case <-a.stopped:
 			return
 		case <-time.After(5 * time.Millisecond):
 		}
@@ -211,11 +213,7 @@ func (a *audience) done() (done []int64) {
 }
 
 func (a *audience) leave() {
-	select {
-	case <-a.stop:
-	default:
-		close(a.stop)
-	}
+	a.stop()
 	a.ending.Store(true)
 	for _, m := range a.members {
 		m.mu.Lock()
@@ -229,7 +227,7 @@ func (a *audience) leave() {
 
 func (a *audience) end() (checked, failed int) {
 	a.t.Helper()
-	close(a.stop)
+	a.stop()
 	<-a.quiet
 	for _, m := range a.members {
 		redistest.Eventually(a.t, patience, "a subscriber has the last message", func() bool {

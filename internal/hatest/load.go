@@ -29,6 +29,10 @@ type Load struct {
 	// is it one if a client that was blocked at that server is told UNBLOCKED.
 	Lossy bool
 
+	// Loading says that a server which starts may say so to clients, as in a static
+	// pool, where there is no other that could answer.
+	Loading bool
+
 	// Strict says that nothing is wrong with the servers: an error in reply is a
 	// violation.
 	Strict bool
@@ -313,7 +317,13 @@ func (c *client) note(q question, got reply, outcome Outcome) {
 	if c.running.load.Strict {
 		c.violation("%v in reply to %q", got, q.args)
 	}
-	if outcome == Leaked && !(c.running.load.Lossy && strings.HasPrefix(got.text, "UNBLOCKED ")) {
+	if outcome == Leaked && !c.mayLeak(got) {
 		c.violation("%v in reply to %q", got, q.args)
 	}
+}
+
+// mayLeak reports whether the load's clients may see an error of that kind.
+func (c *client) mayLeak(got reply) bool {
+	load := &c.running.load
+	return load.Lossy && strings.HasPrefix(got.text, "UNBLOCKED ") || load.Loading && strings.HasPrefix(got.text, "LOADING ")
 }

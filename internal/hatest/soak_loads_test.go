@@ -38,8 +38,8 @@ var soakLoads = []struct {
 	{"subscribers", "calm", subscribers(true, "SUBSCRIBE 2", "SUBSCRIBE 3", "PSUBSCRIBE 2", "PSUBSCRIBE 3")},
 	{"shard subscribers", "calm", subscribers(true, "SSUBSCRIBE 2", "SSUBSCRIBE 3")},
 
-	{"one request at a time", "static", requests(Load{Clients: 6, Pause: 8 * time.Millisecond})},
-	{"pipelined requests", "static", requests(Load{Clients: 6, Depth: 16, Pause: 16 * time.Millisecond})},
+	{"one request at a time", "static", requests(Load{Clients: 6, Loading: true, Pause: 8 * time.Millisecond})},
+	{"pipelined requests", "static", requests(Load{Clients: 6, Loading: true, Depth: 16, Pause: 16 * time.Millisecond})},
 	{"subscribers", "static", subscribers(false, "SUBSCRIBE 2", "SUBSCRIBE 3", "PSUBSCRIBE 3")},
 	{"shard subscribers", "static", subscribers(false, "SSUBSCRIBE 2", "SSUBSCRIBE 3")},
 	{"clients that come and go", "static", startTransient},

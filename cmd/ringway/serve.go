@@ -8,8 +8,6 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/redis/go-redis/v9"
-
 	"ringway/conf"
 	"ringway/server"
 	"ringway/topology"
@@ -68,7 +66,6 @@ func runServe(s streams, args []string) int {
 // of each pool by name. The error says what kept it from starting, or what was
 // cut off at the end.
 func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(addrs map[string]string)) error {
-	redis.SetLogger(clientLog{log})
 	watcher := topology.New(log)
 	defer watcher.Stop()
 	srv, err := server.New(cfg, watcher, log)
@@ -97,15 +94,4 @@ func explain(err error, setting string) error {
 		return fmt.Errorf("%w; a port below 1024 wants CAP_NET_BIND_SERVICE (AmbientCapabilities of systemd, or setcap), and a unix socket a directory that may be written to; or choose another address with %s", err, setting)
 	}
 	return err
-}
-
-// clientLog takes what go-redis, which watches the servers, has to say. The
-// pools report what matters of it by themselves.
-type clientLog struct{ log *slog.Logger }
-
-// Printf logs at debug level. It is go-redis's interface for loggers.
-func (l clientLog) Printf(ctx context.Context, format string, args ...any) {
-	if l.log.Enabled(ctx, slog.LevelDebug) {
-		l.log.DebugContext(ctx, "go-redis", "message", fmt.Sprintf(format, args...))
-	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Report is everything that one call of the harness found. Its JSON form is
-// what --json writes and what bench/results keeps.
+// what --json and --results write.
 type Report struct {
 	Machine Machine   `json:"machine"`
 	Command string    `json:"command"`

@@ -25,6 +25,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -96,7 +97,7 @@ func (o *options) report(ctx context.Context, stderr io.Writer) (*Report, error)
 		return nil, errNested
 	}
 	raiseFileLimit()
-	f, err := startFleet(fleetOptions{Self: o.self, Null: o.backend == "null", Only: o.targets, Extra: o.extra, Ringway: o.builds()})
+	f, err := startFleet(fleetOptions{Self: o.self, Null: o.backend == "null", Only: o.targets, Extra: o.extra, Ringway: o.builds(), Merging: o.merging()})
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +135,11 @@ func (o *options) builds() []ringwayBuild {
 		}
 	}
 	return all
+}
+
+// merging reports whether a workload wants a Ringway that merges SETs.
+func (o *options) merging() bool {
+	return slices.ContainsFunc(o.work, func(w Workload) bool { return w.MergeSets })
 }
 
 // write puts the report everywhere that the options name.

@@ -125,6 +125,37 @@ func standIn(t *testing.T) string {
 	return path
 }
 
+// SETs that are merged are a row of their own.
+func TestMergedSetsAreMeasuredThroughAnotherRingway(t *testing.T) {
+	var texts []string
+	for _, only := range []string{"^set-c50-p64$", "^set-c50-p64-merged$"} {
+		o, err := parseOptions([]string{"--only", only, "--backend", "null", "--targets", "ringway", "--ringway", standIn(t)}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(asMain, "1")
+		f, err := startFleet(fleetOptions{Self: []string{self, "bench"}, Null: true, Only: o.targets, Ringway: o.builds(), Merging: o.merging()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.close()
+		if reason := skipReason(o.work[0], f.Targets[0]); reason != "" {
+			t.Errorf("%s is left out: %s", only, reason)
+		}
+		texts = append(texts, f.Targets[0].running(o.work[0]).Config)
+	}
+	if !strings.Contains(texts[0], "merge_sets = false\n") || !strings.Contains(texts[1], "merge_sets = true\n") {
+		t.Errorf("plain:\n%s\nmerged:\n%s", texts[0], texts[1])
+	}
+	if reason := skipReason(Workload{MergeSets: true}, &Target{Name: "ringway-running"}); reason == "" {
+		t.Error("a Ringway that runs already is measured, whatever it does with SETs")
+	}
+}
+
 func TestRingwayIsStartedOncePerBuildAndNumberOfLoops(t *testing.T) {
 	path, file := standIn(t), filepath.Join(t.TempDir(), "r.json")
 	code, stdout, stderr := run(t, append([]string{"--op", "get", "-c", "2", "--keys", "50", "--backend", "null", "--targets", "ringway",

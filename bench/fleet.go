@@ -40,6 +40,7 @@ type fleetOptions struct {
 	Only    []string       // names of targets; empty means all
 	Extra   []*Target      // targets that are running already
 	Ringway []ringwayBuild // what to start as Ringway; empty skips it
+	Merging bool           // start each Ringway once more, with merge_sets
 }
 
 // ringwayBuild is one Ringway to measure: a binary and how many loops it gets.
@@ -73,7 +74,7 @@ func startFleet(o fleetOptions) (f *fleet, err error) {
 	f.try(o, nameNutcracker, f.startNutcracker)
 	for _, b := range o.Ringway {
 		// Every build is asked for by the one name, whatever it is called in the table.
-		f.try(o, nameRingway, func() (*Target, error) { return f.startRingway(b) })
+		f.try(o, nameRingway, func() (*Target, error) { return f.startRingways(b, o.Merging) })
 	}
 	if len(o.Ringway) == 0 {
 		f.try(o, nameRingway, func() (*Target, error) { return nil, errNoBinary })
@@ -210,19 +211,32 @@ func (f *fleet) startNutcracker() (*Target, error) {
 	}, func(file string) []string { return []string{"-c", file, "-s", statsPort, "-a", "127.0.0.1"} })
 }
 
+// startRingways starts one Ringway, and, if merging is asked for, another one with
+// merge_sets, which does nothing while the first is measured.
+func (f *fleet) startRingways(b ringwayBuild, merging bool) (*Target, error) {
+	t, err := f.startRingway(b.Name, b, false)
+	if err != nil || !merging {
+		return t, err
+	}
+	if t.merging, err = f.startRingway(b.Name+"-merging", b, true); err != nil {
+		f.skip(b.Name+" with merge_sets", err)
+	}
+	return t, nil
+}
+
 // startRingway starts one Ringway in front of all servers, placing keys as
 // nutcracker does.
-func (f *fleet) startRingway(b ringwayBuild) (*Target, error) {
+func (f *fleet) startRingway(name string, b ringwayBuild, merging bool) (*Target, error) {
 	if len(f.Servers) == 0 {
 		return nil, errNoServers
 	}
-	return f.configured(b.Name, b.Path, func(addr string) string {
+	return f.configured(name, b.Path, func(addr string) string {
 		text := ""
 		if b.Loops > 0 {
 			text = fmt.Sprintf("[proxy]\nthreads = %d\n\n", b.Loops)
 		}
 		text += fmt.Sprintf("[pools.bench]\nlisten = %q\nhash = \"fnv1a_64\"\ndistribution = \"ketama\"\n"+
-			"auto_eject_hosts = false\npreconnect = true\nbacklog = 1024\nservers = [\n", addr)
+			"auto_eject_hosts = false\npreconnect = true\nbacklog = 1024\nmerge_sets = %v\nservers = [\n", addr, merging)
 		for _, s := range f.Servers {
 			text += fmt.Sprintf("  %q,\n", s.Addr+":1 "+s.Name)
 		}

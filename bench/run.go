@@ -125,6 +125,8 @@ func skipReason(w Workload, t *Target) string {
 	switch {
 	case t.null && t.Name == nameNull && !w.Null:
 		return notAsked
+	case w.MergeSets && isRingway(t.Name) && t.merging == nil:
+		return "its merge_sets can't be chosen"
 	case w.Scenario != "" && len(t.PIDs) == 0:
 		return "its process id is not known"
 	}
@@ -134,6 +136,7 @@ func skipReason(w Workload, t *Target) string {
 // once is one round of one workload against one target.
 func (r *runner) once(ctx context.Context, w Workload, t *Target) (*outcome, Sample, error) {
 	r.seed++
+	t = t.running(w)
 	if w.Scenario != "" {
 		return runScenario(ctx, w, t)
 	}

@@ -33,7 +33,7 @@ func standardSet() []Workload {
 			ws = append(ws, Workload{Op: op, Pipeline: p, Null: op == OpGet})
 		}
 	}
-	ws = append(ws, Workload{Op: OpGet, Pipeline: 32}, Workload{Op: OpGet, Clients: 1000})
+	ws = append(ws, Workload{Op: OpSet, Pipeline: 64, MergeSets: true}, Workload{Op: OpGet, Pipeline: 32}, Workload{Op: OpGet, Clients: 1000})
 	for _, n := range []int{10, 100} {
 		for _, p := range []int{1, 16} {
 			ws = append(ws, Workload{Op: OpMGet, Fanout: n, Pipeline: p})

@@ -99,6 +99,7 @@ func (r *runner) addSyscalls(ctx context.Context, w Workload, t *Target, res *Re
 	if !r.syscalls || res.Skipped != "" || len(t.PIDs) == 0 || round >= len(res.Rounds) || w.RealClient || w.Scenario != "" {
 		return
 	}
+	t = t.running(w)
 	var replies uint64
 	calls, err := countSyscalls(ctx, t.PIDs, func() error {
 		out, err := runLoad(ctx, w, t, r.threads, r.timing, r.seed)

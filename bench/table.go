@@ -73,6 +73,9 @@ func (w Workload) title() string {
 	if w.RealClient {
 		s += ", through go-redis"
 	}
+	if w.MergeSets {
+		s += ", Ringway with merge_sets"
+	}
 	if w.Windows > 1 {
 		s += fmt.Sprintf(", measured %d times as long", w.Windows)
 	}

@@ -17,7 +17,16 @@ type Target struct {
 	Config  string `json:"config,omitempty"`  // the configuration it was given
 	Command string `json:"command,omitempty"` // how it was started; "" for one that was running
 
-	null bool // answers from no memory: only workloads marked Null go there
+	null    bool    // answers from no memory: only workloads marked Null go there
+	merging *Target // of a Ringway: another process of it with merge_sets, for workloads marked MergeSets; nil without
+}
+
+// running returns the process of the target that w is run against.
+func (t *Target) running(w Workload) *Target {
+	if w.MergeSets && t.merging != nil {
+		return t.merging
+	}
+	return t
 }
 
 // parseTarget reads NAME=ADDR or NAME=ADDR,PID. ADDR is host:port or unix:/path.

@@ -65,6 +65,8 @@ type Workload struct {
 	// milliseconds is a large part of one window, and all that p99 would tell.
 	Windows int `json:"windows,omitempty"`
 
+	// MergeSets runs the load through a Ringway with merge_sets; other targets are what they always are.
+	MergeSets bool `json:"merge_sets,omitempty"`
 	// RealClient runs the load through go-redis instead of the generator.
 	RealClient bool `json:"real_client,omitempty"`
 	// Null also runs the workload against the null server, to see what the generator itself can do.
@@ -118,6 +120,9 @@ func (w Workload) derivedName() string {
 	}
 	if w.RealClient {
 		name += "-goredis"
+	}
+	if w.MergeSets {
+		name += "-merged"
 	}
 	return name
 }

@@ -81,7 +81,7 @@ type Pool struct {
 	Preconnect         bool          // connect at start instead of at the first request
 	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too
 	ServerConnections  int           // connections of each loop to each server; default 1
-	MergeSets          bool          // SETs that a client sends behind each other go to a server as one MSET; default true
+	MergeSets          bool          // SETs that a client sends behind each other go to a server as one MSET; default false
 	PinnedConnections  int           // connections, over all loops and servers, that clients may have to themselves; default 1024
 	Restore            string        // what becomes of an ejected server's data before its keys come home: RestoreKeep or RestoreFlush
 	ServerRetryTimeout time.Duration // an ejected server is not probed earlier; default 30s

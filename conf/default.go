@@ -62,7 +62,7 @@ func DefaultPool(name string) Pool {
 		Databases:          1,                // each costs connections
 		Preconnect:         false,            // twemproxy's
 		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches
-		MergeSets:          true,             // spares servers half of the work, and clients see no difference
+		MergeSets:          false,            // a server is asked what the client has asked
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
 		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default
 		Restore:            RestoreKeep,      // what twemproxy does; and nobody loses data who has not asked for it

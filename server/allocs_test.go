@@ -5,13 +5,15 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"ringway/internal/redistest"
 )
 
 // TestNothingIsAllocatedPerRequest counts the allocations of the whole process
 // while requests go through the proxy. The servers are real, so they are not
 // in this process.
 func TestNothingIsAllocatedPerRequest(t *testing.T) {
-	p, _ := serveShards(t, 4)
+	p := serve(t, merging(t, addrs(redistest.StartN(t, 4))...))
 	c := p.dial()
 	value := strings.Repeat("v", 64)
 	for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {

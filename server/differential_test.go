@@ -36,6 +36,7 @@ type differential struct {
 func newDifferential(t *testing.T, shards int, adjust func(*conf.Config)) *differential {
 	d := &differential{t: t, plain: redistest.Start(t, inOrder), behind: redistest.StartN(t, shards, inOrder)}
 	cfg := config(t, addrs(d.behind)...)
+	cfg.Pools[0].MergeSets = shards > 1 // and with an only one SETs go as they are
 	adjust(cfg)
 	d.proxy = serve(t, cfg)
 	d.send = func(args []string) bool { return comparable(args, shards) }

@@ -134,6 +134,7 @@ func newEveryReply(t *testing.T) *everyReply {
 		[pools.alpha]
 		listen = "127.0.0.1:1"
 		%[1]sserver_failure_limit = 100000
+		merge_sets = true
 		hash = "fnv1a_64"
 		servers = ["%[2]s s1", "%[3]s s2"]
 		[pools.beta]

@@ -7,9 +7,18 @@ import (
 	"testing"
 	"time"
 
+	"ringway/conf"
 	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
 )
+
+// merging returns config's configuration with merge_sets on.
+func merging(t *testing.T, servers ...string) *conf.Config {
+	t.Helper()
+	cfg := config(t, servers...)
+	cfg.Pools[0].MergeSets = true
+	return cfg
+}
 
 // sets are SETs of so many keys, each with a value of its own.
 func sets(n int, value string) (requests string) {
@@ -28,7 +37,7 @@ func calls(s *redistest.Server, command string) (n int) {
 
 func TestSetsBehindEachOtherReachAServerAsOneRequest(t *testing.T) {
 	s := redistest.Start(t)
-	c := serve(t, config(t, s.Addr())).dial()
+	c := serve(t, merging(t, s.Addr())).dial()
 	for round := range 3 {
 		c.Send(sets(10, fmt.Sprint(round, ":")))
 		for range 10 {
@@ -52,7 +61,7 @@ func TestSetsBehindEachOtherReachAServerAsOneRequest(t *testing.T) {
 
 func TestMergedSetsKeepTheirPlaceAmongOtherRequests(t *testing.T) {
 	s := redistest.Start(t)
-	c := serve(t, config(t, s.Addr())).dial()
+	c := serve(t, merging(t, s.Addr())).dial()
 	c.Send(sets(2, "")) // which shows that the server takes MSET
 	c.expect("+OK\r\n", "+OK\r\n")
 	for range 3 {
@@ -70,7 +79,7 @@ func TestMergedSetsKeepTheirPlaceAmongOtherRequests(t *testing.T) {
 func TestMergedSetsAreAnnouncedAsSets(t *testing.T) {
 	s := redistest.Start(t)
 	s.Do("CONFIG", "SET", "notify-keyspace-events", "KA")
-	c := serve(t, config(t, s.Addr())).dial()
+	c := serve(t, merging(t, s.Addr())).dial()
 	c.Send(sets(4, "")) // which shows that the server takes MSET
 	c.expect("+OK\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n")
 	listener := redistest.Dial(t, "tcp", s.Addr())
@@ -97,7 +106,7 @@ func TestServersThatRefuseMSETGetSETs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := redistest.Start(t)
 			s.Do(append([]string{"ACL", "SETUSER", "default"}, tt.rules...)...)
-			c := serve(t, config(t, s.Addr())).dial()
+			c := serve(t, merging(t, s.Addr())).dial()
 			for range 3 {
 				c.Send(encode("SET", "k1", "1") + encode("SET", "k2", "1") + encode("SET", "other", "1") + encode("SET", "k1", "2") + encode("SET", "k2", "2"))
 				c.Send(encode("GET", "k1") + encode("INCR", "k2"))
@@ -121,7 +130,7 @@ func TestNothingOvertakesSetsThatAreSentAgain(t *testing.T) {
 		}
 		c.Reply("+OK\r\n")
 	})
-	cfg := config(t, s.Addr())
+	cfg := merging(t, s.Addr())
 	cfg.Pools[0].ReplyCheck = 0 // what the server was sent is compared
 	c := serve(t, cfg).dial()
 	c.Send(sets(2, "a"))
@@ -144,7 +153,7 @@ func TestNothingOvertakesSetsThatAreSentAgain(t *testing.T) {
 // are sent one by one.
 func TestMSETThatIsForbiddenLaterIsNoLongerSent(t *testing.T) {
 	s := redistest.Start(t)
-	c := serve(t, config(t, s.Addr())).dial()
+	c := serve(t, merging(t, s.Addr())).dial()
 	c.Send(sets(2, ""))
 	c.expect("+OK\r\n", "+OK\r\n")
 	s.Do("ACL", "SETUSER", "default", "-mset")
@@ -160,7 +169,7 @@ func TestMSETThatIsForbiddenLaterIsNoLongerSent(t *testing.T) {
 
 func TestMergedSetsGetTheirServersErrors(t *testing.T) {
 	s := redistest.Start(t)
-	c := serve(t, config(t, s.Addr())).dial()
+	c := serve(t, merging(t, s.Addr())).dial()
 	c.Send(sets(2, ""))
 	c.expect("+OK\r\n", "+OK\r\n")
 	s.Do("CONFIG", "SET", "maxmemory", "1")
@@ -204,7 +213,7 @@ func startSetter(t *testing.T, turn int, then func(c *fakeredis.Conn)) *fakeredi
 func TestMergedSetsThatAreLostFailEach(t *testing.T) {
 	for turn := 1; turn <= 2; turn++ { // the first of all, and another
 		s := startSetter(t, turn, (*fakeredis.Conn).Close)
-		c := serve(t, config(t, s.Addr())).dial()
+		c := serve(t, merging(t, s.Addr())).dial()
 		for round := 1; round <= 3; round++ {
 			c.Send(sets(3, ""))
 			for range 3 {
@@ -233,7 +242,7 @@ func named(s *fakeredis.Server, name string) (requests []fakeredis.Request) {
 
 func TestLargeSetsAreNotMerged(t *testing.T) {
 	s := startSetter(t, 0, nil)
-	c := serve(t, config(t, s.Addr())).dial()
+	c := serve(t, merging(t, s.Addr())).dial()
 	for _, value := range []string{"", strings.Repeat("v", 3<<10)} {
 		const n = 20
 		c.Send(sets(n, value))
@@ -256,11 +265,10 @@ func TestLargeSetsAreNotMerged(t *testing.T) {
 	}
 }
 
-func TestSetsAreSentAsTheyAreIfThePoolSaysSo(t *testing.T) {
+// A drop-in batches bytes and does not change commands, unless it is told to.
+func TestSetsAreSentAsTheyAreUnlessThePoolSaysOtherwise(t *testing.T) {
 	s := redistest.Start(t)
-	cfg := config(t, s.Addr())
-	cfg.Pools[0].MergeSets = false
-	c := serve(t, cfg).dial()
+	c := serve(t, config(t, s.Addr())).dial()
 	c.Send(sets(10, "") + sets(10, ""))
 	for range 20 {
 		c.expect("+OK\r\n")
@@ -268,13 +276,23 @@ func TestSetsAreSentAsTheyAreIfThePoolSaysSo(t *testing.T) {
 	if n := calls(s, "set"); n != 20 {
 		t.Errorf("20 SETs reached the server as %d", n)
 	}
+	// The default user may set some keys only: nobody else's SET is refused with one that is.
+	s.Do("ACL", "SETUSER", "default", "resetkeys", "~k*")
+	for range 3 {
+		c.Send(encode("SET", "k1", "1") + encode("SET", "other", "1") + encode("SET", "k2", "1"))
+		c.expect("+OK\r\n")
+		if got := c.Reply(); !strings.HasPrefix(got, "-NOPERM ") {
+			t.Errorf("SET of a key that is not allowed: %q", got)
+		}
+		c.expect("+OK\r\n")
+	}
 }
 
 // A server that was given up before it was sent anything: its SETs go to whoever
 // owns their keys now.
 func TestMergedSetsThatWereNotSentGoToTheNextOwner(t *testing.T) {
 	s := redistest.Start(t)
-	cfg := config(t, s.Addr(), "127.0.0.1:1")
+	cfg := merging(t, s.Addr(), "127.0.0.1:1")
 	cfg.Pools[0].AutoEjectHosts, cfg.Pools[0].ServerFailureLimit = true, 1
 	p := serve(t, cfg)
 	key := keyOf(p.server.Pools()[0].Map().Ring(), 1)
@@ -291,7 +309,7 @@ func TestMergedSetsThatWereNotSentGoToTheNextOwner(t *testing.T) {
 func TestSetsOfAnACLUserAreNotMerged(t *testing.T) {
 	s := redistest.Start(t)
 	s.Do("ACL", "SETUSER", "other", "on", ">secret", "~k*", "+@all")
-	cfg := config(t, s.Addr())
+	cfg := merging(t, s.Addr())
 	cfg.Pools[0].RedisUser, cfg.Pools[0].RedisAuth = "other", "secret"
 	c := serve(t, cfg).dial()
 	c.Do("AUTH", "secret")
@@ -307,7 +325,7 @@ func TestSetsOfAnACLUserAreNotMerged(t *testing.T) {
 
 func TestMergedSetsThatTimeOutFailEach(t *testing.T) {
 	s := redistest.Start(t)
-	cfg := config(t, s.Addr())
+	cfg := merging(t, s.Addr())
 	cfg.Proxy.Threads = 1
 	cfg.Pools[0].Timeout = 300 * time.Millisecond
 	c := serve(t, cfg).dial()

@@ -38,7 +38,7 @@ func TestRowsStopWhereTheClientsBoundIs(t *testing.T) {
 // TestRowsEndWhereARequestIsNotPlain puts one request of each kind at each place
 // of a row, and compares with one Redis.
 func TestRowsEndWhereARequestIsNotPlain(t *testing.T) {
-	p, _ := serveShards(t, 4)
+	p := serve(t, merging(t, addrs(redistest.StartN(t, 4))...))
 	direct := redistest.Start(t)
 	for _, other := range []string{
 		encode("MULTI") + encode("SET", "a", "m") + encode("GET", "a") + encode("EXEC"),

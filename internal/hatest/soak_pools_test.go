@@ -45,10 +45,10 @@ func soakPools(t *testing.T, n *network) map[string]*soakPool {
 	}
 
 	calm := ways(redistest.StartN(t, 2)...)
-	add("calm", calm, listed("servers", calm), `hash_tag = "{}"`, fmt.Sprintf("timeout = %q", calmTimeout), `auto_eject_hosts = true`, `server_failure_limit = 1`)
+	add("calm", calm, listed("servers", calm), `hash_tag = "{}"`, fmt.Sprintf("timeout = %q", calmTimeout), `auto_eject_hosts = true`, `server_failure_limit = 1`, `merge_sets = true`)
 
 	static := ways(redistest.StartN(t, 3, redistest.Args("--appendonly", "yes", "--appendfsync", "always"))...)
-	add("static", static, listed("servers", static), `hash_tag = "{}"`, timeout)
+	add("static", static, listed("servers", static), `hash_tag = "{}"`, timeout, `merge_sets = true`)
 
 	hung := ways(redistest.Start(t))
 	add("hung", hung, listed("servers", hung), `timeout = "0s"`)

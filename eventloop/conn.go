@@ -60,7 +60,7 @@ type Conn struct {
 	hup       bool     // the peer was seen to end its side while the connection was paused
 	armed     interest // what the poller reports
 
-	relay *relay // who encrypts at the other end of fd; nil if nobody does
+	relay Relay // stands between fd and the peer; nil if nothing does
 }
 
 // Attach makes a connection of fd, a non-blocking connected socket which the
@@ -73,9 +73,6 @@ func (l *Loop) Attach(fd int, h Handler) (*Conn, error) {
 	for fd >= len(l.conns) {
 		l.conns = append(l.conns, nil)
 	}
-	if l.arriving != nil && l.arrivingFD == fd {
-		c.relay, l.arriving = l.arriving, nil
-	}
 	l.conns[fd] = c
 	l.open++
 	return c, nil
@@ -83,7 +80,7 @@ func (l *Loop) Attach(fd int, h Handler) (*Conn, error) {
 
 // Detach takes the connection, which must have no input or output waiting,
 // away from the loop and returns its descriptor, for another loop to Attach. It
-// is not for connections of DialTLS.
+// is not for connections with a Relay.
 func (c *Conn) Detach() (fd int) {
 	if c.Waiting() > 0 || c.Unread() > 0 {
 		panic("bug: detaching a connection with bytes in its buffers")
@@ -113,7 +110,7 @@ func (c *Conn) forget() (fd int) {
 		c.loop.urgent--
 	}
 	if c.relay != nil {
-		c.relay.loopClosed()
+		c.relay.LoopClosed()
 	}
 	return fd
 }
@@ -164,11 +161,11 @@ func (c *Conn) Open() bool { return c.fd >= 0 }
 // FD is the connection's descriptor, for socket options; -1 when closed.
 func (c *Conn) FD() int { return c.fd }
 
-// Peer is the IP address at the other end, or of the server behind the relay of
-// DialTLS; the zero Addr if there is none.
+// Peer is the IP address at the other end, or of the peer behind a Relay; the zero
+// Addr if there is none.
 func (c *Conn) Peer() netip.Addr {
 	if c.relay != nil {
-		ap, _ := netip.ParseAddrPort(c.relay.raw.RemoteAddr().String())
+		ap, _ := netip.ParseAddrPort(c.relay.Conn().RemoteAddr().String())
 		return ap.Addr().Unmap()
 	}
 	if c.fd < 0 {
@@ -452,7 +449,7 @@ func (c *Conn) consume(n int) {
 // ended handles a read that brought nothing.
 func (c *Conn) ended(n int, err error) {
 	switch {
-	case n == 0 && err == nil && c.relay.cause(nil) != nil:
+	case n == 0 && err == nil && c.cause(nil) != nil:
 		c.fail(nil)
 	case n == 0 && err == nil:
 		c.eof = true
@@ -555,7 +552,7 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	closeFD(c.forget())
-	c.h.Closed(c.relay.cause(err))
+	c.h.Closed(c.cause(err))
 	c.releaseBuffers()
 }
 

@@ -14,7 +14,7 @@ import (
 func (c *Conn) Deaf(d time.Duration) bool {
 	if c.relay != nil {
 		deaf := false
-		if raw, ok := c.relay.raw.(syscall.Conn); ok {
+		if raw, ok := c.relay.Conn().(syscall.Conn); ok {
 			if control, err := raw.SyscallConn(); err == nil {
 				control.Control(func(fd uintptr) { deaf = isDeaf(int(fd), d) })
 			}

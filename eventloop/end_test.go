@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"syscall"
@@ -36,21 +35,15 @@ func TestEndedLoopTouchesNoDescriptor(t *testing.T) {
 
 // An end does not wait for connections that are being made, and nobody hears of them.
 func TestStopEndsAttemptsToConnect(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // shakes no hands
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
 	l := newLoop(t)
 	ended := make(chan struct{})
 	go func() {
 		l.Run()
 		close(ended)
 	}()
-	done := func(int, error) { t.Error("told of an attempt after the end") }
+	done := func(Socket, error) { t.Error("told of an attempt after the end") }
 	onLoop(l, func() {
-		l.DialTLS("tcp", silent.Addr().String(), time.Hour, false, func() (*tls.Config, error) { return &tls.Config{}, nil }, done)
-		l.Dial("tcp", full(t), time.Hour, false, done)
+		l.Dial(Target{Network: "tcp", Addr: full(t), Timeout: time.Hour}, done)
 	})
 	l.Stop()
 	select {

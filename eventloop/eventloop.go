@@ -69,9 +69,6 @@ type Loop struct {
 	onPanic    func(Panic)         // nil: a panic ends the process
 	onLongTurn func(time.Duration) // nil: nobody is told
 
-	arriving   *relay // behind arrivingFD, while DialTLS hands that over
-	arrivingFD int
-
 	busy    atomic.Uint32 // per mille of the last window that was not sleep
 	stopped atomic.Bool
 

@@ -477,18 +477,18 @@ func TestDialTellsWhatHappened(t *testing.T) {
 		t.Fatal(err)
 	}
 	result := make(chan error, 1)
-	done := func(fd int, err error) {
+	done := func(s Socket, err error) {
 		if err == nil {
-			CloseFD(fd)
+			s.Close()
 		}
 		result <- err
 	}
-	onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
+	onLoop(l, func() { l.Dial(Target{Network: "unix", Addr: path, Timeout: time.Second}, done) })
 	if err := receive(t, result, "result"); err != nil {
 		t.Fatal(err)
 	}
 	ln.Close()
-	onLoop(l, func() { l.Dial("unix", path, time.Second, false, done) })
+	onLoop(l, func() { l.Dial(Target{Network: "unix", Addr: path, Timeout: time.Second}, done) })
 	if err := receive(t, result, "result"); err == nil {
 		t.Fatal("connected to a closed listener")
 	}
@@ -607,7 +607,7 @@ func TestDialThatEndsAfterStopTellsNobody(t *testing.T) {
 	}
 	l.Post(func() {
 		l.Stop()
-		l.Dial("unix", "/nonexistent/socket", time.Minute, false, func(int, error) { t.Error("told") })
+		l.Dial(Target{Network: "unix", Addr: "/nonexistent/socket", Timeout: time.Minute}, func(Socket, error) { t.Error("told") })
 	})
 	l.Run()
 }

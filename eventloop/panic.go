@@ -74,10 +74,6 @@ func (l *Loop) abandonCurrent() {
 		}
 	}
 	t.conn, t.timer, t.deferring, l.handing = nil, nil, false, nil
-	if l.arriving != nil {
-		l.arriving.loopClosed()
-		l.arriving = nil
-	}
 	if conn != nil {
 		l.guarded(func() { conn.fail(ErrPanicked) })
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -75,6 +77,26 @@ func newPanicBench(t *testing.T, conns int) *panicBench {
 		b.conns, b.peers = append(b.conns, f), append(b.peers, peer)
 	}
 	return b
+}
+
+// pair returns two connected sockets: a test's own, and the descriptor of one for a
+// loop.
+func pair() (*net.UnixConn, int, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, -1, err
+	}
+	file := os.NewFile(uintptr(fds[0]), "peer")
+	defer file.Close()
+	conn, err := net.FileConn(file)
+	if err == nil {
+		err = syscall.SetNonblock(fds[1], true)
+	}
+	if err != nil {
+		closeFD(fds[1])
+		return nil, -1, err
+	}
+	return conn.(*net.UnixConn), fds[1], nil
 }
 
 // say has the peers of all connections but one write their number.

@@ -12,33 +12,53 @@ import (
 	"time"
 )
 
-// Dial connects to addr on a goroutine of its own, resolving names as needed,
-// and calls done on the loop with the descriptor of a non-blocking socket,
-// which the callee then owns, or an error. Network is "tcp" or "unix". With
-// keepAlive a connection whose other end is gone ends within 8 seconds though
-// nothing is sent. Stop ends the attempt, and then done is not called.
-func (l *Loop) Dial(network, addr string, timeout time.Duration, keepAlive bool, done func(fd int, err error)) {
+// Target is what a connection is made to, and how.
+type Target struct {
+	Network, Addr string // "tcp" or "unix"; names are resolved
+	Timeout       time.Duration
+	KeepAlive     bool // a connection whose other end is gone ends within 8 seconds though nothing is sent
+
+	// Wrap, if not nil, puts a Relay before the connection that was made, to speak TLS,
+	// say. It is called on the goroutine that dials; ctx ends with the timeout. If it
+	// fails, the connection is still the caller's.
+	Wrap func(ctx context.Context, conn net.Conn) (Socket, error)
+}
+
+// Dial makes a connection on a goroutine of its own and calls done on the loop with its
+// socket, which the callee then owns, or an error. Stop ends the attempt, and then done
+// is not called.
+func (l *Loop) Dial(t Target, done func(s Socket, err error)) {
 	l.dialing.Go(func() {
-		fd, err := dial(l.running, network, addr, timeout, keepAlive)
+		s, err := t.connect(l.running)
 		l.Post(func() {
 			switch {
 			case !l.stopped.Load():
-				done(fd, err)
+				done(s, err)
 			case err == nil:
-				closeFD(fd)
+				s.Close()
 			}
 		})
 	})
 }
 
-func dial(ctx context.Context, network, addr string, timeout time.Duration, keepAlive bool) (int, error) {
-	d := net.Dialer{Timeout: timeout, KeepAlive: -1, KeepAliveConfig: keepAliveOf(keepAlive)}
-	conn, err := d.DialContext(ctx, network, addr)
+func (t *Target) connect(ctx context.Context) (Socket, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	d := net.Dialer{KeepAlive: -1, KeepAliveConfig: keepAliveOf(t.KeepAlive)}
+	conn, err := d.DialContext(ctx, t.Network, t.Addr)
 	if err != nil {
-		return -1, err
+		return Socket{}, err
+	}
+	if t.Wrap != nil {
+		s, err := t.Wrap(ctx, conn)
+		if err != nil {
+			conn.Close()
+		}
+		return s, err
 	}
 	defer conn.Close()
-	return duplicate(conn.(syscall.Conn))
+	fd, err := duplicate(conn.(syscall.Conn))
+	return Socket{FD: fd}, err
 }
 
 // keepAliveOf is how it is found out that a server's machine is gone while nothing
@@ -198,7 +218,7 @@ func sockaddr(sa syscall.Sockaddr) string {
 	return "unix"
 }
 
-// CloseFD closes a descriptor from AcceptFD, Detach or Dial that no loop owns.
+// CloseFD closes a descriptor from AcceptFD or Detach that no loop owns.
 func CloseFD(fd int) { closeFD(fd) }
 
 // SendAndClose gives b to the kernel, as far as it takes it, and closes fd.

@@ -20,6 +20,7 @@ import (
 
 	"ringway/eventloop"
 	"ringway/resp"
+	"ringway/tlsrelay"
 )
 
 // Receiver is who sent a request. Both methods are called on the loop, and
@@ -110,13 +111,13 @@ type Config struct {
 	Replies resp.ReplyLimits
 }
 
-// dial connects to the server; see eventloop.Loop.Dial.
-func (cfg *Config) dial(l *eventloop.Loop, done func(fd int, err error)) {
+// target is what connections to the server are made to.
+func (cfg *Config) target() eventloop.Target {
+	t := eventloop.Target{Network: cfg.Network, Addr: cfg.Addr, Timeout: cfg.ConnectTimeout, KeepAlive: cfg.KeepAlive}
 	if cfg.TLS != nil {
-		l.DialTLS(cfg.Network, cfg.Addr, cfg.ConnectTimeout, cfg.KeepAlive, cfg.TLS, done)
-		return
+		t.Wrap = tlsrelay.Wrap(cfg.Addr, cfg.TLS)
 	}
-	l.Dial(cfg.Network, cfg.Addr, cfg.ConnectTimeout, cfg.KeepAlive, done)
+	return t
 }
 
 // greets tells whether the server is told something before the first request.
@@ -435,19 +436,19 @@ func (c *Conn) connect() {
 	c.attempt.Stop()
 	c.dials++
 	number := c.dials
-	c.cfg.dial(c.loop, func(fd int, err error) {
+	c.loop.Dial(c.cfg.target(), func(s eventloop.Socket, err error) {
 		if number == c.dials && c.state == dialing {
-			c.connected(fd, err)
+			c.connected(s, err)
 		} else if err == nil {
-			eventloop.CloseFD(fd)
+			s.Close()
 		}
 	})
 }
 
-func (c *Conn) connected(fd int, err error) {
+func (c *Conn) connected(s eventloop.Socket, err error) {
 	if err == nil {
-		if c.conn, err = c.loop.Attach(fd, c); err != nil {
-			eventloop.CloseFD(fd)
+		if c.conn, err = c.loop.AttachSocket(s, c); err != nil {
+			s.Close()
 		}
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"ringway/eventloop"
+	"ringway/tlsrelay"
 )
 
 // Failure tells why a request got no reply from its server.
@@ -169,7 +170,7 @@ func describe(err error) string {
 		return "Connection given up"
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "Connection refused"
-	case errors.Is(err, eventloop.ErrTLS):
+	case errors.Is(err, tlsrelay.ErrTLS):
 		return "TLS with the server failed"
 	case errors.Is(err, io.EOF):
 		return "Connection closed by the server"

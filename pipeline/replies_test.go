@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"ringway/eventloop"
 	"ringway/internal/fakeredis"
 	"ringway/pipeline"
 )
@@ -145,9 +146,9 @@ func (r *rig) attachClient(onData func()) net.Conn {
 	}
 	defer l.Close()
 	attached := make(chan error, 1)
-	r.loop.Dial("tcp", l.Addr().String(), patience, false, func(fd int, err error) {
+	r.loop.Dial(eventloop.Target{Network: "tcp", Addr: l.Addr().String(), Timeout: patience}, func(s eventloop.Socket, err error) {
 		if err == nil {
-			_, err = r.loop.Attach(fd, handler{onData})
+			_, err = r.loop.AttachSocket(s, handler{onData})
 		}
 		attached <- err
 	})

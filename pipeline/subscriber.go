@@ -176,22 +176,22 @@ func (s *Subscriber) connect() {
 	s.state = dialing
 	s.attempts++
 	number := s.attempts
-	s.cfg.dial(s.loop, func(fd int, err error) {
+	s.loop.Dial(s.cfg.target(), func(sock eventloop.Socket, err error) {
 		switch {
 		case number == s.attempts && s.state == dialing:
-			s.connected(fd, err)
+			s.connected(sock, err)
 		case err == nil:
-			eventloop.CloseFD(fd)
+			sock.Close()
 		}
 	})
 }
 
 // connected authenticates and subscribes to everything, without waiting for
 // answers: nothing here does harm if AUTH is refused.
-func (s *Subscriber) connected(fd int, err error) {
+func (s *Subscriber) connected(sock eventloop.Socket, err error) {
 	if err == nil {
-		if s.conn, err = s.loop.Attach(fd, s); err != nil {
-			eventloop.CloseFD(fd)
+		if s.conn, err = s.loop.AttachSocket(sock, s); err != nil {
+			sock.Close()
 		}
 	}
 	if err != nil {

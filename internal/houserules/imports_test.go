@@ -19,10 +19,11 @@ var arrows = map[string][]string{
 	"conf":      {"hashring", "command"}, // whose names it checks
 	"eventloop": {},
 	"hashring":  {},
-	"pipeline":  {"resp", "eventloop"},
+	"pipeline":  {"resp", "eventloop", "tlsrelay"},
 	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf"},
 	"resp":      {},
 	"server":    {"pool", "pipeline", "command", "resp", "eventloop", "conf", "hashring"},
+	"tlsrelay":  {"eventloop"},
 	"topology":  {"pool", "conf", "resp"},
 
 	"internal/fakeredis":  {"internal/redistest"},

@@ -1,4 +1,4 @@
-package eventloop
+package tlsrelay
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ringway/eventloop"
 	"ringway/internal/redistest"
 )
 
@@ -47,14 +48,18 @@ func trusting(a *redistest.Authority) func() (*tls.Config, error) {
 	return func() (*tls.Config, error) { return &tls.Config{RootCAs: a.Pool(), ServerName: "here"}, nil }
 }
 
-// dialTLSFor attaches a recorder to a TLS connection.
-func dialTLSFor(t *testing.T, l *Loop, addr string, config func() (*tls.Config, error)) (*recorder, error) {
+func target(addr string, config func() (*tls.Config, error)) eventloop.Target {
+	return eventloop.Target{Network: "tcp", Addr: addr, Timeout: time.Minute, Wrap: Wrap(addr, config)}
+}
+
+// dialFor attaches a recorder to a TLS connection.
+func dialFor(t *testing.T, l *eventloop.Loop, addr string, config func() (*tls.Config, error)) (*recorder, error) {
 	t.Helper()
 	r, result := newRecorder(), make(chan error, 1)
 	onLoop(l, func() {
-		l.DialTLS("tcp", addr, 10*time.Second, true, config, func(fd int, err error) {
+		l.Dial(target(addr, config), func(s eventloop.Socket, err error) {
 			if err == nil {
-				r.conn, err = l.Attach(fd, r)
+				r.conn, err = l.AttachSocket(s, r)
 			}
 			result <- err
 		})
@@ -67,7 +72,7 @@ func echoAll(c *tls.Conn) { io.Copy(c, c) }
 func TestTLSCarriesBytesBothWays(t *testing.T) {
 	l := startLoop(t)
 	a := redistest.NewAuthority(t)
-	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, echoAll), trusting(a))
+	r, err := dialFor(t, l, tlsServer(t, a, nil, echoAll), trusting(a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +96,7 @@ func TestTLSCarriesTheEndOfInput(t *testing.T) {
 	l := startLoop(t)
 	a := redistest.NewAuthority(t)
 	rest := make(chan string, 1)
-	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+	r, err := dialFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
 		io.WriteString(c, "last words")
 		c.CloseWrite()
 		b := make([]byte, 4)
@@ -117,7 +122,7 @@ func TestTLSConnectionClosedByTheLoopEndsAtThePeer(t *testing.T) {
 	l := startLoop(t)
 	a := redistest.NewAuthority(t)
 	all := make(chan string, 1)
-	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+	r, err := dialFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
 		b, _ := io.ReadAll(c)
 		all <- string(b)
 	}), trusting(a))
@@ -138,7 +143,7 @@ func TestTLSConnectionToAStuckPeerCanBeClosed(t *testing.T) {
 	a := redistest.NewAuthority(t)
 	stuck := make(chan struct{})
 	defer close(stuck)
-	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+	r, err := dialFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
 		c.Handshake()
 		<-stuck
 	}), trusting(a))
@@ -174,7 +179,7 @@ func TestTLSRefusalsNameTheirCause(t *testing.T) {
 		{"no TLS there", plain.Addr().String(), trusting(a), "tls: first record does not look like a TLS handshake"},
 		{"files that can't be read", addr, func() (*tls.Config, error) { return nil, os.ErrNotExist }, os.ErrNotExist.Error()},
 	} {
-		if _, err := dialTLSFor(t, l, test.addr, test.config); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := dialFor(t, l, test.addr, test.config); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}
 	}
@@ -186,7 +191,7 @@ func TestTLSErrorAfterTheHandshakeIsToldToTheHandler(t *testing.T) {
 	l := startLoop(t)
 	a := redistest.NewAuthority(t)
 	addr := tlsServer(t, a, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, func(c *tls.Conn) { c.Handshake() })
-	r, err := dialTLSFor(t, l, addr, trusting(a))
+	r, err := dialFor(t, l, addr, trusting(a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +204,7 @@ func TestTLSPeerThatDisappearsIsToldAsSuch(t *testing.T) {
 	l := startLoop(t)
 	a := redistest.NewAuthority(t)
 	reset := make(chan struct{})
-	r, err := dialTLSFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
+	r, err := dialFor(t, l, tlsServer(t, a, nil, func(c *tls.Conn) {
 		c.Handshake()
 		<-reset
 		c.NetConn().(*net.TCPConn).SetLinger(0)
@@ -225,14 +230,41 @@ func TestTLSConnectionThatNobodyWantsIsClosed(t *testing.T) {
 	})
 	l := startLoop(t)
 	onLoop(l, func() {
-		l.DialTLS("tcp", addr, 10*time.Second, false, trusting(a), func(fd int, err error) { CloseFD(fd) })
+		l.Dial(target(addr, trusting(a)), func(s eventloop.Socket, err error) { s.Close() })
 	})
 	receive(t, ended, "end")
-	l, err := New()
+	l, err := eventloop.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.Stop()
-	l.DialTLS("tcp", addr, 10*time.Second, false, trusting(a), func(int, error) { t.Error("told a stopped loop") })
+	l.Dial(target(addr, trusting(a)), func(eventloop.Socket, error) { t.Error("told a stopped loop") })
 	l.Run() // with which the attempt ends
+}
+
+// An end does not wait for a handshake that is under way, and nobody hears of it.
+func TestStopEndsTheHandshake(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // shakes no hands
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	l, err := eventloop.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := func() (*tls.Config, error) { return &tls.Config{}, nil }
+	l.Dial(target(silent.Addr().String(), config), func(eventloop.Socket, error) { t.Error("told of an attempt after the end") })
+	conn, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ended := make(chan struct{})
+	go func() {
+		l.Run()
+		close(ended)
+	}()
+	l.Stop()
+	receive(t, ended, "end of the loop")
 }

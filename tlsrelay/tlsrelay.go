@@ -1,4 +1,19 @@
-package eventloop
+// Package tlsrelay connects an event loop to peers that speak TLS.
+//
+// A loop reads and writes descriptors without blocking, and crypto/tls wants a
+// connection that blocks. So two goroutines stand at the other end of a pair of
+// sockets, one that encrypts and one that decrypts: to the loop it is a connection
+// like any other. ADR 0013 says why, and what it costs.
+//
+//	config := func() (*tls.Config, error) { return &tls.Config{RootCAs: pool}, nil }
+//	loop.Dial(eventloop.Target{
+//		Network: "tcp", Addr: addr, Timeout: time.Second, Wrap: tlsrelay.Wrap(addr, config),
+//	}, func(s eventloop.Socket, err error) {
+//		if err == nil {
+//			conn, err = loop.AttachSocket(s, handler)
+//		}
+//	})
+package tlsrelay
 
 import (
 	"context"
@@ -12,75 +27,41 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"ringway/eventloop"
 )
 
 // ErrTLS is what errors of TLS itself, such as a certificate that is not trusted,
 // are wrapped with.
 var ErrTLS = errors.New("TLS")
 
-// DialTLS is Dial for a peer that speaks TLS. Config is called on the dialing
-// goroutine for each attempt; where what it returns names no server, the name is
-// the host of addr. The timeout is for the handshake too.
+// Wrap returns an eventloop.Target's Wrap for a peer at addr that speaks TLS. Config is
+// called on the dialing goroutine for each attempt; where what it returns names no
+// server, the name is the host of addr.
 //
-// The descriptor is one end of a pair of sockets, at whose other end two
-// goroutines encrypt and decrypt: to the loop it is a connection like any other.
-// What the loop wrote counts as written when they have it, so it may be lost
+// What the loop wrote counts as written when the relay has it, so it may be lost
 // without having left the machine. An error of TLS ends the connection with that
 // error rather than the system's.
-func (l *Loop) DialTLS(network, addr string, timeout time.Duration, keepAlive bool, config func() (*tls.Config, error), done func(fd int, err error)) {
-	l.dialing.Go(func() {
-		r, fd, err := dialTLS(l.running, network, addr, timeout, keepAlive, config)
-		l.Post(func() {
-			switch {
-			case err != nil && !l.stopped.Load():
-				done(-1, err)
-				return
-			case err != nil:
-				return
-			case l.stopped.Load():
-				closeFD(fd)
-				r.close()
-				return
-			}
-			l.dialing.Go(r.encrypt)
-			l.dialing.Go(r.decrypt)
-			l.arriving, l.arrivingFD = r, fd
-			done(fd, nil)
-			if l.arriving != nil { // nobody wanted it
-				l.arriving = nil
-				r.loopClosed()
-			}
-		})
-	})
-}
-
-func dialTLS(ctx context.Context, network, addr string, timeout time.Duration, keepAlive bool, config func() (*tls.Config, error)) (*relay, int, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	c, err := config()
-	if err != nil {
-		return nil, -1, err
+func Wrap(addr string, config func() (*tls.Config, error)) func(ctx context.Context, raw net.Conn) (eventloop.Socket, error) {
+	return func(ctx context.Context, raw net.Conn) (eventloop.Socket, error) {
+		c, err := config()
+		if err != nil {
+			return eventloop.Socket{}, err
+		}
+		if host, _, err := net.SplitHostPort(addr); err == nil && c.ServerName == "" {
+			c = c.Clone()
+			c.ServerName = host
+		}
+		conn := tls.Client(raw, c)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return eventloop.Socket{}, ofTLS(err)
+		}
+		local, fd, err := pair()
+		if err != nil {
+			return eventloop.Socket{}, err
+		}
+		return eventloop.Socket{FD: fd, Relay: &relay{raw: raw, tls: conn, local: local}}, nil
 	}
-	if host, _, err := net.SplitHostPort(addr); err == nil && c.ServerName == "" {
-		c = c.Clone()
-		c.ServerName = host
-	}
-	d := net.Dialer{KeepAlive: -1, KeepAliveConfig: keepAliveOf(keepAlive)}
-	raw, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, -1, err
-	}
-	conn := tls.Client(raw, c)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
-		return nil, -1, ofTLS(err)
-	}
-	local, fd, err := pair()
-	if err != nil {
-		raw.Close()
-		return nil, -1, err
-	}
-	return &relay{raw: raw, tls: conn, local: local}, fd, nil
 }
 
 // pair returns two connected sockets: one for goroutines, and the descriptor of
@@ -105,13 +86,13 @@ func pair() (*net.UnixConn, int, error) {
 		}
 	}
 	if err != nil {
-		closeFD(fds[1])
+		eventloop.CloseFD(fds[1])
 		return nil, -1, err
 	}
 	return conn.(*net.UnixConn), fds[1], nil
 }
 
-// relay carries bytes between a TLS connection and a loop's descriptor. It ends
+// relay is the eventloop.Relay between a TLS connection and a loop's descriptor. It ends
 // when the loop closes that, or when the peer or the network does; either way
 // both its goroutines end and all its descriptors are closed.
 type relay struct {
@@ -121,7 +102,15 @@ type relay struct {
 
 	unwritable atomic.Pointer[error] // why the peer can't be written to any more
 	failure    atomic.Pointer[error] // what ended it, if that was neither side's will
-	ended      atomic.Int32          // how many of the two goroutines have
+}
+
+// Run is eventloop.Relay's.
+func (r *relay) Run() {
+	var encrypting sync.WaitGroup
+	encrypting.Go(r.encrypt)
+	r.decrypt()
+	encrypting.Wait()
+	r.Close()
 }
 
 // linger is how long what was written before a Close has to leave.
@@ -133,16 +122,15 @@ type relayBuffer [64 << 10]byte
 
 var relayBuffers = sync.Pool{New: func() any { return new(relayBuffer) }}
 
-// smallRead is the buffer that a decrypt which waits does hold.
+// smallRead is the size of the buffer that decrypt holds while it waits.
 const smallRead = 4 << 10
 
 // encrypt carries what the loop writes until it closes its end.
 func (r *relay) encrypt() {
-	defer r.end()
 	for {
 		b, n := r.readLocal()
 		if n == 0 {
-			r.close()
+			r.Close()
 			return
 		}
 		_, err := r.tls.Write(b[:n])
@@ -167,7 +155,7 @@ func (r *relay) readLocal() (b *relayBuffer, n int) {
 	// What Read returns is that its end is closed: then n is 0.
 	raw.Read(func(fd uintptr) bool {
 		b = relayBuffers.Get().(*relayBuffer)
-		if n, err = read(int(fd), b[:]); n > 0 {
+		if n, err = syscall.Read(int(fd), b[:]); n > 0 {
 			return true
 		}
 		relayBuffers.Put(b)
@@ -180,14 +168,13 @@ func (r *relay) readLocal() (b *relayBuffer, n int) {
 // decrypt carries what the peer writes. When the peer ends its side, so does the
 // loop's connection read its end, and what the loop writes is still carried.
 func (r *relay) decrypt() {
-	defer r.end()
 	small := make([]byte, smallRead)
 	b, large := small, (*relayBuffer)(nil)
 	for {
 		n, err := r.tls.Read(b)
 		if n > 0 {
 			if _, err := r.local.Write(b[:n]); err != nil {
-				r.close()
+				r.Close()
 				return
 			}
 		}
@@ -197,7 +184,7 @@ func (r *relay) decrypt() {
 		}
 		if err != nil {
 			r.fail(err)
-			r.close()
+			r.Close()
 			return
 		}
 		switch {
@@ -208,13 +195,6 @@ func (r *relay) decrypt() {
 			relayBuffers.Put(large)
 			b, large = small, nil
 		}
-	}
-}
-
-// end is called by both goroutines when they end.
-func (r *relay) end() {
-	if r.ended.Add(1) == 2 {
-		r.close()
 	}
 }
 
@@ -241,23 +221,24 @@ func (r *relay) fail(err error) {
 	}
 }
 
-// close ends both directions. TLS's own farewell is left out: writing it could
-// wait, and no peer cares for it here.
-func (r *relay) close() {
+// Close is eventloop.Relay's, and ends both directions. TLS's own farewell is left
+// out: writing it could wait, and no peer cares for it here.
+func (r *relay) Close() {
 	r.raw.Close()
 	r.local.Close()
 }
 
-// loopClosed tells that the loop has closed its end, which encrypt does not see
-// while the peer reads nothing.
-func (r *relay) loopClosed() { r.raw.SetDeadline(time.Now().Add(linger)) }
+// LoopClosed is eventloop.Relay's: encrypt does not see the loop's end while the peer
+// reads nothing.
+func (r *relay) LoopClosed() { r.raw.SetDeadline(time.Now().Add(linger)) }
 
-// cause returns what ended the relay rather than err, if that is known.
-func (r *relay) cause(err error) error {
-	if r != nil {
-		if p := r.failure.Load(); p != nil {
-			return *p
-		}
+// Err is eventloop.Relay's.
+func (r *relay) Err() error {
+	if p := r.failure.Load(); p != nil {
+		return *p
 	}
-	return err
+	return nil
 }
+
+// Conn is eventloop.Relay's.
+func (r *relay) Conn() net.Conn { return r.raw }

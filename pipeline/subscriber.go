@@ -401,7 +401,8 @@ func (s *Subscriber) handle(frame []byte) error {
 	}
 	first, _ := elements.Next()
 	second, _ := elements.Next()
-	word, name := bulkOf(first), bulkOf(second)
+	word, _ := resp.Bulk(first)
+	name, _ := resp.Bulk(second)
 	switch string(word) {
 	case "message":
 		s.feed.Message(Channel, name, frame)
@@ -484,16 +485,4 @@ func (s *Subscriber) answered(frame []byte) error {
 		s.feed.Confirmed(q.topic)
 	}
 	return nil
-}
-
-// bulkOf returns the bytes of a framed bulk string, and nil of anything else.
-func bulkOf(b []byte) []byte {
-	if len(b) == 0 || b[0] != '$' {
-		return nil
-	}
-	start := bytes.IndexByte(b, '\n') + 1
-	if start > len(b)-2 {
-		return nil // null
-	}
-	return b[start : len(b)-2]
 }

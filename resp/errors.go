@@ -1,9 +1,6 @@
 package resp
 
-import (
-	"errors"
-	"strings"
-)
+import "errors"
 
 // ProtocolError says how a peer broke the protocol. The connection it came
 // from cannot be framed any more and is to be closed; a client is first told
@@ -34,34 +31,20 @@ var ErrTLS error = &ProtocolError{"TLS handshake on a plain-text port"}
 // What a client can do wrong, in Redis's words (networking.c) where Redis has
 // any. They are made once, because hostile input should not cost allocations.
 var (
-	errBigInline      = &ProtocolError{"too big inline request"}
-	errBigCountLine   = &ProtocolError{"too big mbulk count string"}
-	errBigBulkLine    = &ProtocolError{"too big bulk count string"}
-	errBigRequest     = &ProtocolError{"too big request"}
-	errCount          = &ProtocolError{"invalid multibulk length"}
-	errBulk           = &ProtocolError{"invalid bulk length"}
-	errBulkEnd        = &ProtocolError{"expected CRLF after bulk"}
-	errQuotes         = &ProtocolError{"unbalanced quotes in request"}
-	errInlineNUL      = &ProtocolError{"invalid inline request"}
-	errUnauthCount    = &ProtocolError{"unauthenticated multibulk length"}
-	errUnauthBulk     = &ProtocolError{"unauthenticated bulk length"}
-	lineBreakToSpaces = strings.NewReplacer("\r", " ", "\n", " ")
+	errBigInline    = &ProtocolError{"too big inline request"}
+	errBigCountLine = &ProtocolError{"too big mbulk count string"}
+	errBigBulkLine  = &ProtocolError{"too big bulk count string"}
+	errBigRequest   = &ProtocolError{"too big request"}
+	errCount        = &ProtocolError{"invalid multibulk length"}
+	errBulk         = &ProtocolError{"invalid bulk length"}
+	errBulkEnd      = &ProtocolError{"expected CRLF after bulk"}
+	errQuotes       = &ProtocolError{"unbalanced quotes in request"}
+	errInlineNUL    = &ProtocolError{"invalid inline request"}
+	errUnauthCount  = &ProtocolError{"unauthenticated multibulk length"}
+	errUnauthBulk   = &ProtocolError{"unauthenticated bulk length"}
 )
 
 // errNoDollar is the error for a request's argument that begins with got.
 func errNoDollar(got byte) error {
 	return &ProtocolError{"expected '$', got '" + string([]byte{got}) + "'"}
-}
-
-// AppendError appends an error reply to dst and returns the longer slice. The
-// text starts with the error's code, as in "ERR no such key", and has neither
-// the leading '-' nor the line end. Line breaks in it become spaces, so that a
-// text which quotes a client cannot forge a second reply.
-func AppendError(dst []byte, text string) []byte {
-	dst = append(dst, '-')
-	if strings.ContainsAny(text, "\r\n") {
-		text = lineBreakToSpaces.Replace(text)
-	}
-	dst = append(dst, text...)
-	return append(dst, '\r', '\n')
 }

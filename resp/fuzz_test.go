@@ -134,7 +134,11 @@ func checkReply(t *testing.T, reply []byte) {
 	if n, ok := Int(reply); ok != (reply[0] == ':') {
 		t.Fatalf("%q: Int %d, %v", reply, n, ok)
 	}
+	checkString(t, reply)
 	r, ok := ReadArray(reply)
+	if set, isSet := ReadSet(reply); isSet != (ok || reply[0] == '~' && reply[1] != '?') || ok && set.Len() != r.Len() {
+		t.Fatalf("%q: as a set %d elements, %v", reply, set.Len(), isSet)
+	}
 	if !ok {
 		return
 	}
@@ -146,4 +150,54 @@ func checkReply(t *testing.T, reply []byte) {
 	if length != len(reply) || count > 0 {
 		t.Fatalf("%q: its elements are %d bytes, and %d are missing", reply, length, count)
 	}
+}
+
+// checkString checks that the payload of a string is what the writers make the very
+// reply of again, and that nothing else has one.
+func checkString(t *testing.T, reply []byte) {
+	streamed := len(reply) > 1 && reply[1] == '?'
+	payload, ok := Bulk(reply)
+	if ok != (reply[0] == '$' && !streamed && !IsNull(reply)) || ok && !bytes.Equal(AppendBulk(nil, payload), reply) {
+		t.Fatalf("%q: Bulk %q, %v", reply, payload, ok)
+	}
+	text, isText := Text(reply)
+	if isText != (ok || reply[0] == '=') || ok && !bytes.Equal(text, payload) {
+		t.Fatalf("%q: Text %q, %v", reply, text, isText)
+	}
+	if made := RESP3.AppendText(nil, string(text)); isText && !ok && !bytes.Equal(made[len(made)-len(text)-2:], reply[len(reply)-len(text)-2:]) {
+		t.Fatalf("%q: Text %q becomes %q", reply, text, made)
+	}
+}
+
+// FuzzRead gives the readers bytes that nobody has scanned.
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{
+		"$3\r\nabc\r\n", "$3\r\nabc", "=7\r\ntxt:abc\r\n", "$-1\r\n", "$9223372036854775807\r\n", "$4294967297\r\nab\r\n", "*2\r\n:1\r\n", "*2147483647\r\n$1\r\na\r\n",
+		"~2\r\n$1\r\na\r\n$1\r\nb\r\n", "|1\r\n_\r\n", "*1\r\n*1\r\n*1\r\n", "$?\r\n;1\r\na\r\n;0\r\n", ":1\r\n", "_\r\n", "",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		payload, ok := Bulk(in)
+		if ok && !bytes.Equal(AppendBulk(nil, payload), in) {
+			t.Fatalf("%q: Bulk %q", in, payload)
+		}
+		if text, ok := Text(in); ok && len(text) > len(in) {
+			t.Fatalf("%q: Text %q", in, text)
+		}
+		if n, header, ok := BulkLen(in); ok && (n < -1 || header < len("$0\r\n") || header > len(in)) {
+			t.Fatalf("%q: BulkLen %d, %d", in, n, header)
+		}
+		IsNull(in)
+		Int(in)
+		r, _ := ReadSet(in)
+		length, count := 0, r.Len()
+		for e, ok := r.Next(); ok; e, ok = r.Next() {
+			length += len(e)
+			count--
+		}
+		if length > len(in) || count != r.Len() {
+			t.Fatalf("%q: elements of %d bytes, %d left of which the reader has %d", in, length, count, r.Len())
+		}
+	})
 }

@@ -1,9 +1,6 @@
 package resp
 
-import (
-	"math"
-	"strconv"
-)
+import "math"
 
 // maxDigits is the number of digits of the largest int64. As many nines still
 // fit a uint64, so a number of at most maxDigits digits can be added up first
@@ -69,26 +66,3 @@ func shortLength(x uint64) (n, header uint) {
 
 // crlf is a line end as the low 16 bits of a little-endian word.
 const crlf = '\r' | '\n'<<8
-
-// AppendRequest appends args to dst as one request, a RESP array of bulks, and
-// returns the longer slice. It copies the arguments. No arguments append
-// nothing, because an empty request has no reply.
-func AppendRequest(dst []byte, args [][]byte) []byte {
-	if len(args) == 0 {
-		return dst
-	}
-	dst = appendLength(dst, '*', len(args))
-	for _, a := range args {
-		dst = appendLength(dst, '$', len(a))
-		dst = append(dst, a...)
-		dst = append(dst, '\r', '\n')
-	}
-	return dst
-}
-
-// appendLength appends a line that announces a length n.
-func appendLength(dst []byte, lead byte, n int) []byte {
-	dst = append(dst, lead)
-	dst = strconv.AppendInt(dst, int64(n), 10)
-	return append(dst, '\r', '\n')
-}

@@ -30,6 +30,75 @@ func TestIntReadsExactlyOneInteger(t *testing.T) {
 	}
 }
 
+func TestBulkReadsExactlyOneString(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in         string
+		bulk, text string // "-" for none
+	}{
+		{"$3\r\nabc\r\n", "abc", "abc"},
+		{"$0\r\n\r\n", "", ""},
+		{"$2\r\n\r\n\r\n", "\r\n", "\r\n"},
+		{"=7\r\ntxt:abc\r\n", "-", "abc"},
+		{"=4\r\ntxt:\r\n", "-", ""},
+		{"=3\r\ntxt\r\n", "-", "-"},
+		{"=-1\r\n", "-", "-"},
+		{"$-1\r\n", "-", "-"},
+		{"_\r\n", "-", "-"},
+		{"$?\r\n;1\r\na\r\n;0\r\n", "-", "-"},
+		{"$3\r\nabc\r\n:1\r\n", "-", "-"},
+		{"$3\r\nabcd\r\n", "-", "-"},
+		{"$3\r\nabc", "-", "-"},
+		{"$3\r\nabcxx", "-", "-"},
+		{"$9223372036854775807\r\nabc\r\n", "-", "-"},
+		{"$03\r\nabc\r\n", "-", "-"},
+		{"$\r\n", "-", "-"},
+		{"$", "-", "-"},
+		{"+abc\r\n", "-", "-"},
+		{":1\r\n", "-", "-"},
+		{"", "-", "-"},
+	} {
+		bulk, ok := Bulk([]byte(c.in))
+		if ok != (c.bulk != "-") || ok && (string(bulk) != c.bulk || cap(bulk) != len(bulk)) {
+			t.Errorf("%q: Bulk %q, %v", c.in, bulk, ok)
+		}
+		if text, ok := Text([]byte(c.in)); ok != (c.text != "-") || ok && string(text) != c.text {
+			t.Errorf("%q: Text %q, %v", c.in, text, ok)
+		}
+	}
+}
+
+func TestBulkLenReadsTheHeaderAlone(t *testing.T) {
+	t.Parallel()
+	f := func(in string, n, header int, ok bool) {
+		t.Helper()
+		if gotN, gotHeader, gotOK := BulkLen([]byte(in)); gotN != n || gotHeader != header || gotOK != ok {
+			t.Errorf("%q: %d, %d, %v", in, gotN, gotHeader, gotOK)
+		}
+	}
+	f("$1000\r\nabc", 1000, 7, true)
+	f("=14\r\n", 14, 5, true)
+	f("$-1\r\n", -1, 5, true)
+	f("$-2\r\n", 0, 0, false)
+	f("$1", 0, 0, false)
+	f("*1\r\n", 0, 0, false)
+	f("", 0, 0, false)
+}
+
+func TestNullsOfBothProtocols(t *testing.T) {
+	t.Parallel()
+	for _, null := range []string{"$-1\r\n", "*-1\r\n", "_\r\n"} {
+		if !IsNull([]byte(null)) {
+			t.Errorf("%q is a null", null)
+		}
+	}
+	for _, other := range []string{"", "$0\r\n\r\n", "*0\r\n", "$-1\r\n$-1\r\n", "+\r\n", "_"} {
+		if IsNull([]byte(other)) {
+			t.Errorf("%q is no null", other)
+		}
+	}
+}
+
 func TestArrayLenReadsTheHeader(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -96,6 +165,14 @@ func TestArrayReaderTakesAReplyApart(t *testing.T) {
 	}
 	if _, ok := ReadArray([]byte("$1\r\na\r\n")); ok {
 		t.Error("a bulk is no array")
+	}
+	if _, ok := ReadArray([]byte("~1\r\n:1\r\n")); ok {
+		t.Error("a set is no array")
+	}
+	for in, want := range map[string]int{"~2\r\n:1\r\n:2\r\n": 2, "*1\r\n:1\r\n": 1, "*-1\r\n": 0, "~0\r\n": 0, "~-1\r\n": -1, "%1\r\n:1\r\n:2\r\n": -1, "": -1} {
+		if r, ok := ReadSet([]byte(in)); ok != (want >= 0) || ok && r.Len() != want {
+			t.Errorf("%q as a set: %d elements, %v", in, r.Len(), ok)
+		}
 	}
 	if r, _ := ReadArray([]byte("*2\r\n:1\r\n")); r.Len() == 2 {
 		r.Next()

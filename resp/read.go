@@ -1,7 +1,7 @@
 package resp
 
-// What a proxy needs to take whole replies apart and join their parts. All of
-// it works on replies that Scan has found complete, and allocates nothing.
+// What a proxy needs to read whole replies. All of it is meant for replies that
+// Scan has found complete, reports false for anything else, and allocates nothing.
 
 // Int returns the value of an integer reply, and false if reply is not exactly
 // one.
@@ -13,6 +13,54 @@ func Int(reply []byte) (int64, bool) {
 	return ParseInt(reply[1:last])
 }
 
+// Bulk returns the payload of a bulk string, as a slice of reply. It reports false
+// if reply is not exactly one: for a null, for a string that was streamed in
+// chunks, and for every other type.
+func Bulk(reply []byte) (payload []byte, ok bool) {
+	if len(reply) == 0 || reply[0] != '$' {
+		return nil, false
+	}
+	return wholePayload(reply)
+}
+
+// Text returns what a reply for people to read says, as a slice of reply: the
+// payload of a bulk string, or in RESP3 that of a verbatim string without its
+// format ("txt:"). It reports false if reply is not exactly one of these.
+func Text(reply []byte) (text []byte, ok bool) {
+	if len(reply) == 0 || reply[0] != '=' {
+		return Bulk(reply)
+	}
+	if text, ok = wholePayload(reply); !ok || len(text) < len("txt:") {
+		return nil, false
+	}
+	return text[len("txt:"):], true
+}
+
+// wholePayload returns what stands between a header with a length and the line end
+// behind it, if that is all of reply.
+func wholePayload(reply []byte) ([]byte, bool) {
+	n, header, ok := lengthHeader(reply)
+	if !ok || n < 0 || n != len(reply)-header-len("\r\n") || string(reply[header+n:]) != "\r\n" {
+		return nil, false
+	}
+	return reply[header : header+n : header+n], true
+}
+
+// IsNull reports whether reply is a null, of either protocol.
+func IsNull(reply []byte) bool {
+	return string(reply) == "$-1\r\n" || string(reply) == "*-1\r\n" || string(reply) == "_\r\n"
+}
+
+// BulkLen reads the header of a bulk or verbatim string: the length of its payload
+// in bytes, -1 for a null, and the length of the header. ok is false if b does not
+// start with a string of known length. The payload need not be there.
+func BulkLen(b []byte) (n, headerLen int, ok bool) {
+	if len(b) == 0 || b[0] != '$' && b[0] != '=' {
+		return 0, 0, false
+	}
+	return lengthHeader(b)
+}
+
 // ArrayLen reads the header of an array reply: the number of its elements, -1
 // for a null array, and the length of the header in bytes. ok is false if b
 // does not start with an array of known length.
@@ -20,15 +68,20 @@ func ArrayLen(b []byte) (count, headerLen int, ok bool) {
 	if len(b) == 0 || b[0] != '*' {
 		return 0, 0, false
 	}
+	return lengthHeader(b)
+}
+
+// lengthHeader reads the line at the start of b: a type and a length.
+func lengthHeader(b []byte) (n, headerLen int, ok bool) {
 	eol, err := headerEnd(b)
 	if err != nil || eol == 0 {
 		return 0, 0, false
 	}
-	n, ok := ParseInt(b[1:eol])
-	if !ok || n < -1 || int64(int(n)) != n {
+	length, ok := ParseInt(b[1:eol])
+	if !ok || length < -1 || int64(int(length)) != length {
 		return 0, 0, false
 	}
-	return int(n), eol + 2, true
+	return int(length), eol + 2, true
 }
 
 // ElementLen returns the length of the reply or element at the start of b, with
@@ -98,6 +151,19 @@ func ReadArray(reply []byte) (ArrayReader, bool) {
 		return ArrayReader{}, false
 	}
 	return ArrayReader{rest: reply[n:], left: max(count, 0)}, true
+}
+
+// ReadSet is ReadArray for a reply that is an array in RESP2 and a set in RESP3;
+// it takes either.
+func ReadSet(reply []byte) (ArrayReader, bool) {
+	if len(reply) == 0 || reply[0] != '~' {
+		return ReadArray(reply)
+	}
+	count, n, ok := lengthHeader(reply)
+	if !ok || count < 0 {
+		return ArrayReader{}, false
+	}
+	return ArrayReader{rest: reply[n:], left: count}, true
 }
 
 // Len returns how many elements Next has not returned yet.

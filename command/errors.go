@@ -1,6 +1,10 @@
 package command
 
-import "strings"
+import (
+	"strings"
+
+	"ringway/resp"
+)
 
 // ReplyError is an error in Redis's own words, without the leading "-" and the
 // trailing CRLF: "ERR syntax error". It may be shown to a client as it is.
@@ -10,11 +14,7 @@ type ReplyError string
 func (e ReplyError) Error() string { return string(e) }
 
 // AppendError appends the words as an error reply.
-func (e ReplyError) AppendError(dst []byte) []byte {
-	dst = append(dst, '-')
-	dst = append(dst, e...)
-	return append(dst, "\r\n"...)
-}
+func (e ReplyError) AppendError(dst []byte) []byte { return resp.AppendError(dst, string(e)) }
 
 // The errors that Keys returns, as variables so that returning one costs no
 // allocation. Those of Redis are word for word; 7.0.15 where versions differ.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ringway/resp"
 )
 
 // keysOf returns the keys of a request by Keys, or its error.
@@ -283,8 +285,8 @@ func FuzzKeys(f *testing.F) {
 		if !c.ArityOK(len(args)) {
 			return
 		}
-		for _, resp3 := range []bool{false, true} {
-			if b, ok := AppendTableReply(nil, c, args, resp3, unguarded); ok {
+		for protocol := range resp.Protocols {
+			if b, ok := AppendTableReply(nil, c, args, protocol, unguarded); ok {
 				parseReply(t, b)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ringway/resp"
 )
 
 // newer lists what the table has from newer servers although 7.0.15 knows the
@@ -27,7 +29,7 @@ func TestTableAgreesWithTheServersCommandReply(t *testing.T) {
 			t.Errorf("%s is not in the table", name)
 			return
 		}
-		r := &reply{permitted: unguarded, resp3: true}
+		r := &reply{permitted: unguarded, protocol: resp.RESP3}
 		r.infoOf(c)
 		ours := parseReply(t, r.b).([]any)
 		for i := range 9 {

@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"ringway/resp"
 )
 
 // The errors of COMMAND, in Redis's words.
@@ -23,13 +25,13 @@ const (
 // AppendTableReply appends the reply to a request of c that the table alone can
 // answer: COMMAND with its subcommands, and the HELP of a container. It reports
 // whether c is such a command; if not, dst comes back as it was. The request
-// must have passed Lookup and ArityOK. resp3 chooses the protocol of the reply.
+// must have passed Lookup and ArityOK.
 //
 // COMMAND, COUNT, LIST, INFO and DOCS know only commands that are permitted, and
 // containers of such, so that a client which asks first sees what it can use.
 // GETKEYS and GETKEYSANDFLAGS know every command of the table.
-func AppendTableReply(dst []byte, c *Command, args [][]byte, resp3 bool, permitted func(*Command) bool) ([]byte, bool) {
-	r := &reply{b: dst, resp3: resp3, permitted: permitted}
+func AppendTableReply(dst []byte, c *Command, args [][]byte, protocol resp.Protocol, permitted func(*Command) bool) ([]byte, bool) {
+	r := &reply{b: dst, protocol: protocol, permitted: permitted}
 	switch c.Name {
 	case "command":
 		r.infoOfAll()

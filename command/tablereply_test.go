@@ -6,17 +6,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ringway/resp"
 )
 
 // ask returns the table's reply to a request, checked to be one reply.
-func ask(t *testing.T, resp3 bool, args ...string) any {
+func ask(t *testing.T, protocol resp.Protocol, args ...string) any {
 	t.Helper()
 	request := byteArgs(args...)
 	c, problem := Lookup(request)
 	if problem != NoProblem || !c.ArityOK(len(request)) {
 		t.Fatalf("%q: problem %v or arity", args, problem)
 	}
-	b, ok := AppendTableReply([]byte("+before\r\n"), c, request, resp3, unguarded)
+	b, ok := AppendTableReply([]byte("+before\r\n"), c, request, protocol, unguarded)
 	if !ok || !strings.HasPrefix(string(b), "+before\r\n") {
 		t.Fatalf("%q: answered %v: %.100q", args, ok, b)
 	}
@@ -24,15 +26,15 @@ func ask(t *testing.T, resp3 bool, args ...string) any {
 }
 
 func TestCommandShowsOnlyWhatIsServed(t *testing.T) {
-	all := ask(t, false, "COMMAND").([]any)
-	if got := ask(t, false, "COMMAND", "COUNT"); got != len(all) {
+	all := ask(t, resp.RESP2, "COMMAND").([]any)
+	if got := ask(t, resp.RESP2, "COMMAND", "COUNT"); got != len(all) {
 		t.Errorf("COUNT is %v, COMMAND lists %d", got, len(all))
 	}
-	if got := ask(t, false, "command", "info").([]any); len(got) != len(all) {
+	if got := ask(t, resp.RESP2, "command", "info").([]any); len(got) != len(all) {
 		t.Errorf("INFO lists %d, COMMAND %d", len(got), len(all))
 	}
 	listed := map[string]bool{}
-	for _, name := range ask(t, false, "COMMAND", "LIST").([]any) {
+	for _, name := range ask(t, resp.RESP2, "COMMAND", "LIST").([]any) {
 		listed[name.(string)] = true
 	}
 	for _, name := range []string{"get", "mget", "ping", "client", "client|setname", "eval", "object|encoding", "memory|usage"} {
@@ -56,7 +58,7 @@ func TestCommandShowsOnlyWhatIsServed(t *testing.T) {
 func TestCommandListFilters(t *testing.T) {
 	f := func(want string, filter ...string) {
 		t.Helper()
-		got := ask(t, false, append([]string{"COMMAND", "LIST"}, filter...)...)
+		got := ask(t, resp.RESP2, append([]string{"COMMAND", "LIST"}, filter...)...)
 		if fmt.Sprint(got) != want {
 			t.Errorf("%q: %v, want %s", filter, got, want)
 		}
@@ -73,14 +75,14 @@ func TestCommandListFilters(t *testing.T) {
 }
 
 func TestCommandInfoAndDocsOfNames(t *testing.T) {
-	info := ask(t, false, "COMMAND", "INFO", "GET", "nope", "shutdown", "client|ID").([]any)
+	info := ask(t, resp.RESP2, "COMMAND", "INFO", "GET", "nope", "shutdown", "client|ID").([]any)
 	if len(info) != 4 || info[0].([]any)[0] != "get" || info[1] != nil || info[2] != nil || info[3].([]any)[0] != "client|id" {
 		t.Errorf("INFO: %v", info)
 	}
-	if got := ask(t, true, "COMMAND", "INFO", "nope"); got.([]any)[0] != nil {
+	if got := ask(t, resp.RESP3, "COMMAND", "INFO", "nope"); got.([]any)[0] != nil {
 		t.Errorf("INFO of an unknown command in RESP3: %v", got)
 	}
-	docs := ask(t, true, "COMMAND", "DOCS", "mget", "nope", "client").(pairs)
+	docs := ask(t, resp.RESP3, "COMMAND", "DOCS", "mget", "nope", "client").(pairs)
 	if len(docs) != 4 || docs[0] != "mget" || docs[2] != "client" {
 		t.Fatalf("DOCS: %v", docs)
 	}
@@ -105,7 +107,7 @@ func TestManyNamesDoNotMakeAHugeReply(t *testing.T) {
 	args := append([]string{"COMMAND", "INFO"}, slices.Repeat([]string{"client"}, Count()+1)...)
 	for _, sub := range []string{"INFO", "DOCS"} {
 		args[1] = sub
-		if got := ask(t, false, args...); got != errTooManyNames {
+		if got := ask(t, resp.RESP2, args...); got != errTooManyNames {
 			t.Errorf("%s: %.100v", sub, got)
 		}
 	}
@@ -114,20 +116,20 @@ func TestManyNamesDoNotMakeAHugeReply(t *testing.T) {
 func TestRESP2RepliesAreRESP3RepliesAsARedisDowngradesThem(t *testing.T) {
 	for _, request := range []string{"COMMAND", "COMMAND INFO get nope", "COMMAND DOCS", "COMMAND LIST", "COMMAND GETKEYSANDFLAGS SET a b", "OBJECT HELP"} {
 		args := strings.Fields(request)
-		if got, want := canonical(ask(t, false, args...)), canonical(downgraded(ask(t, true, args...))); got != want {
+		if got, want := canonical(ask(t, resp.RESP2, args...)), canonical(downgraded(ask(t, resp.RESP3, args...))); got != want {
 			t.Errorf("%s: RESP2 is not RESP3 downgraded", request)
 		}
 	}
 }
 
 func TestHelp(t *testing.T) {
-	got := fmt.Sprint(ask(t, false, "object", "help"))
+	got := fmt.Sprint(ask(t, resp.RESP2, "object", "help"))
 	if want := "[This proxy serves these subcommands of OBJECT: ENCODING FREQ HELP IDLETIME REFCOUNT]"; got != want {
 		t.Errorf("%s", got)
 	}
 	for i := range table {
 		if c := &table[i]; c.Route == Local && strings.HasSuffix(c.Name, "|help") {
-			ask(t, false, strings.Split(c.Name, "|")...)
+			ask(t, resp.RESP2, strings.Split(c.Name, "|")...)
 		}
 	}
 }
@@ -136,7 +138,7 @@ func TestOtherLocalCommandsAreNotTheTables(t *testing.T) {
 	for _, request := range []string{"PING", "CLIENT ID", "GET a"} {
 		args := byteArgs(strings.Fields(request)...)
 		c, _ := Lookup(args)
-		if b, ok := AppendTableReply([]byte("x"), c, args, false, unguarded); ok || string(b) != "x" {
+		if b, ok := AppendTableReply([]byte("x"), c, args, resp.RESP2, unguarded); ok || string(b) != "x" {
 			t.Errorf("%s: %q, %v", request, b, ok)
 		}
 	}
@@ -146,7 +148,7 @@ func TestGetkeysErrors(t *testing.T) {
 	conn := liveServer(t)
 	for _, request := range []string{"FOO BAR", "OBJECT FOO", "PUBLISH a b", "SPUBLISH a b", "GET a b", "OBJECT ENCODING", "ZUNION x a"} {
 		args := append([]string{"COMMAND", "GETKEYS"}, strings.Fields(request)...)
-		if got, want := ask(t, false, args...), conn.do(args...); got != want {
+		if got, want := ask(t, resp.RESP2, args...), conn.do(args...); got != want {
 			t.Errorf("%s: %v, want %v", request, got, want)
 		}
 	}
@@ -166,7 +168,7 @@ func TestGetkeysandflagsAgreesWithTheServer(t *testing.T) {
 		if _, ok := theirs.(ReplyError); ok {
 			return
 		}
-		if got, want := canonical(ask(t, true, args...)), canonical(theirs); got != want {
+		if got, want := canonical(ask(t, resp.RESP3, args...)), canonical(theirs); got != want {
 			t.Errorf("%q: %s, want %s", request, got, want)
 		}
 	}
@@ -203,7 +205,7 @@ func TestCommandShowsWhatThePoolPermits(t *testing.T) {
 	for _, name := range []string{"config", "config|get", "get"} {
 		c, _ := Lookup(byteArgs("command", "list"))
 		list := func(permitted func(*Command) bool) string {
-			b, _ := AppendTableReply(nil, c, byteArgs("command", "list", "filterby", "pattern", name), false, permitted)
+			b, _ := AppendTableReply(nil, c, byteArgs("command", "list", "filterby", "pattern", name), resp.RESP2, permitted)
 			return string(b)
 		}
 		if got := list(func(*Command) bool { return true }); !strings.HasPrefix(got, "*1\r\n") {

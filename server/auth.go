@@ -5,8 +5,6 @@ import (
 	"crypto/subtle"
 	"strings"
 
-	"github.com/tidwall/redcon"
-
 	"ringway/command"
 	"ringway/pool"
 	"ringway/resp"
@@ -19,9 +17,9 @@ const wrongPass = "WRONGPASS invalid username-password pair or user is disabled.
 func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	switch {
 	case len(args) > 3:
-		return appendErr(dst, "ERR syntax error")
+		return resp.AppendError(dst, "ERR syntax error")
 	case len(args) == 2 && s.local.Conf().RedisAuth == "":
-		return appendErr(dst, "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+		return resp.AppendError(dst, "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 	}
 	user := []byte("default")
 	if len(args) == 3 {
@@ -38,7 +36,7 @@ func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 }
 
 func whoAmI(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	return redcon.AppendBulkString(dst, s.userName())
+	return resp.AppendBulkString(dst, s.userName())
 }
 
 func (s *session) userName() string {
@@ -89,9 +87,9 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		v, ok := resp.ParseInt(args[1])
 		switch {
 		case !ok:
-			return appendErr(dst, "ERR Protocol version is not an integer or out of range")
+			return resp.AppendError(dst, "ERR Protocol version is not an integer or out of range")
 		case v != int64(resp.RESP2.Version()) && v != int64(resp.RESP3.Version()):
-			return appendErr(dst, "NOPROTO unsupported protocol version")
+			return resp.AppendError(dst, "NOPROTO unsupported protocol version")
 		}
 		protocol = resp.Protocol(int(v) - resp.RESP2.Version())
 	}
@@ -104,11 +102,11 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		case strings.EqualFold(string(args[i]), "setname") && left >= 1:
 			name = args[i+1]
 			if problem := nameProblem("Client names", name); problem != "" {
-				return appendErr(dst, problem)
+				return resp.AppendError(dst, problem)
 			}
 			i++
 		default:
-			return appendErr(dst, "ERR Syntax error in HELLO option '"+string(args[i])+"'")
+			return resp.AppendError(dst, "ERR Syntax error in HELLO option '"+string(args[i])+"'")
 		}
 	}
 	if name != nil {
@@ -124,7 +122,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	case enters:
 		who = nil
 	case s.wantAuth:
-		return appendErr(dst, helloNoAuth)
+		return resp.AppendError(dst, helloNoAuth)
 	}
 	then := func(t pool.Trial) []byte {
 		if s.barred(protocol, t) {
@@ -149,14 +147,14 @@ func (s *session) greet(protocol resp.Protocol, name, dst []byte) []byte {
 	}
 	s.speak(protocol)
 	s.changed()
-	dst = s.appendMap(dst, 7)
+	dst = s.protocol.AppendMap(dst, 7)
 	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
-		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])
+		dst = resp.AppendBulkString(resp.AppendBulkString(dst, pair[0]), pair[1])
 	}
-	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "proto"), int64(protocol.Version()))
-	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "id"), int64(s.info.id))
+	dst = resp.AppendInt(resp.AppendBulkString(dst, "proto"), int64(protocol.Version()))
+	dst = resp.AppendInt(resp.AppendBulkString(dst, "id"), int64(s.info.id))
 	for _, pair := range [][2]string{{"mode", "standalone"}, {"role", "master"}} {
-		dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, pair[0]), pair[1])
+		dst = resp.AppendBulkString(resp.AppendBulkString(dst, pair[0]), pair[1])
 	}
-	return redcon.AppendArray(redcon.AppendBulkString(dst, "modules"), 0)
+	return resp.AppendArray(resp.AppendBulkString(dst, "modules"), 0)
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"ringway/command"
+	"ringway/join"
 	"ringway/pipeline"
 	"ringway/resp"
 )
@@ -49,7 +50,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		}
 		return s.send(0, raw)
 	}
-	b := &broadcast{s: s, cmd: cmd, apart: apart, limit: slowlogCount(args)}
+	b := &broadcast{s: s, cmd: cmd, apart: apart, limit: join.SlowlogCount(args)}
 	for _, server := range s.audience(cmd) {
 		share := share{server: server}
 		if !apart {
@@ -238,111 +239,64 @@ func (b *broadcast) anySuccess() []byte {
 	return worst
 }
 
+// replies returns those of all servers.
+func (b *broadcast) replies() [][]byte {
+	replies := make([][]byte, len(b.shares))
+	for i := range b.shares {
+		replies[i] = b.shares[i].reply
+	}
+	return replies
+}
+
 // joined returns one reply for those of all servers, none of which is an error.
 // It reports false if one is not what it should be.
 func (b *broadcast) joined() (reply []byte, ok bool) {
+	replies := b.replies()
 	switch b.cmd.Join {
-	case command.JoinSum, command.JoinMin:
-		return b.joinIntegers()
+	case command.JoinSum:
+		return join.Sum(nil, replies)
+	case command.JoinMin:
+		return join.Least(nil, replies)
 	case command.JoinAnd:
-		return b.joinEach()
+		return join.LeastOfEach(nil, replies)
 	case command.JoinOK:
-		for i := range b.shares {
-			if !bytes.Equal(b.shares[i].reply, replyOK) {
+		for _, reply := range replies {
+			if !bytes.Equal(reply, replyOK) {
 				return nil, false
 			}
 		}
 	case command.JoinRandom:
-		return b.draw(), true
+		return b.draw(replies), true
 	case command.JoinNewest:
-		return b.joinNewest()
+		return join.Newest(nil, replies, b.limit)
 	case command.JoinOwner:
-		return b.joinOwners()
+		return b.joinOwners(replies)
 	}
-	return b.shares[0].reply, true
+	return replies[0], true
 }
 
-func (b *broadcast) joinIntegers() ([]byte, bool) {
-	sum, least := int64(0), int64(0)
+// draw returns the reply of a server that is drawn by how many keys it has.
+func (b *broadcast) draw(replies [][]byte) []byte {
+	weights := make([]int64, len(b.shares))
 	for i := range b.shares {
-		n, ok := resp.Int(b.shares[i].reply)
-		if !ok {
-			return nil, false
-		}
-		sum += n
-		if i == 0 || n < least {
-			least = n
-		}
+		weights[i] = b.shares[i].weight
 	}
-	if b.cmd.Join == command.JoinMin {
-		sum = least
-	}
-	return appendHeader(nil, ':', int(sum)), true
-}
-
-// joinEach joins arrays of integers of the same length.
-func (b *broadcast) joinEach() ([]byte, bool) {
-	var least []int64
-	for i := range b.shares {
-		r, ok := resp.ReadArray(b.shares[i].reply)
-		if !ok || i > 0 && r.Len() != len(least) {
-			return nil, false
-		}
-		for at := 0; r.Len() > 0; at++ {
-			element, _ := r.Next()
-			n, ok := resp.Int(element)
-			switch {
-			case !ok:
-				return nil, false
-			case i == 0:
-				least = append(least, n)
-			default:
-				least[at] = min(least[at], n)
-			}
-		}
-	}
-	joined := appendHeader(nil, '*', len(least))
-	for _, n := range least {
-		joined = appendHeader(joined, ':', int(n))
-	}
-	return joined, true
-}
-
-// draw picks a reply that is not null, if there is one, from servers as often as
-// they have keys.
-func (b *broadcast) draw() []byte {
-	drawn, total := b.shares[0].reply, int64(0)
-	for i := range b.shares {
-		sh := &b.shares[i]
-		if sh.reply[0] != '$' || sh.reply[1] == '-' {
-			continue
-		}
-		weight := max(sh.weight, 1)
-		if total += weight; rand.Int64N(total) < weight {
-			drawn = sh.reply
-		}
-	}
-	return drawn
+	return join.Random(replies, weights, rand.Int64N)
 }
 
 // concat answers with the elements of all arrays. They may be many, so they are
 // not gathered in another buffer, and each server's is given back when sent.
 func (b *broadcast) concat() {
-	total, heads := 0, make([]int, len(b.shares))
-	for i := range b.shares {
-		count, head, ok := resp.ArrayLen(b.shares[i].reply)
-		if !ok || count < 0 {
-			b.s.finish(b.number, replyUnexpected)
-			return
-		}
-		total += count
-		heads[i] = head
+	s, elements := b.s, b.replies()
+	head, ok := join.Concat(s.w.failure[:0], elements)
+	if !ok {
+		s.finish(b.number, replyUnexpected)
+		return
 	}
-	s := b.s
-	s.Reply(b.number, appendHeader(s.w.failure[:0], '*', total), false)
+	s.Reply(b.number, head, false)
 	for i := range b.shares {
 		sh := &b.shares[i]
-		s.Reply(b.number, sh.reply[heads[i]:], i == len(b.shares)-1)
+		s.Reply(b.number, elements[i], i == len(b.shares)-1)
 		s.w.loop.Release(sh.reply)
 		sh.reply = nil
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/redcon"
-
 	"ringway/command"
 	"ringway/pipeline"
 	"ringway/resp"
@@ -127,7 +125,7 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 		for _, arg := range args[3:] {
 			id, ok := resp.ParseInt(arg)
 			if !ok {
-				return appendErr(dst, "ERR Invalid client ID")
+				return resp.AppendError(dst, "ERR Invalid client ID")
 			}
 			ids[uint64(id)] = true
 		}
@@ -135,11 +133,11 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 	case len(args) == 4 && strings.EqualFold(string(args[2]), "type"):
 		kind := strings.ToLower(string(args[3]))
 		if !isClientKind(kind) {
-			return appendErr(dst, "ERR Unknown client type '"+string(args[3])+"'")
+			return resp.AppendError(dst, "ERR Unknown client type '"+string(args[3])+"'")
 		}
 		wanted = func(peer *session) bool { return peer.kind() == kind }
 	default:
-		return appendErr(dst, "ERR syntax error")
+		return resp.AppendError(dst, "ERR syntax error")
 	}
 	me, size := s.info.id, requestSize(args)
 	s.gather(func(peers []*session) string {
@@ -155,7 +153,7 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 		}
 		return lines.String()
 	}, func(results []string) []byte {
-		return s.appendText(nil, strings.Join(results, ""))
+		return s.protocol.AppendText(nil, strings.Join(results, ""))
 	})
 	return nil
 }
@@ -230,7 +228,7 @@ func (k *killFilter) matches(s *session) bool {
 func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	k, problem := parseKill(args[2:], s.local.Conf().ACLUsers > 0)
 	if problem != "" {
-		return appendErr(dst, problem)
+		return resp.AppendError(dst, problem)
 	}
 	me := s.info.id
 	s.gather(func(peers []*session) string {
@@ -256,11 +254,11 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 		}
 		switch {
 		case total == 0 && k.user != "" && k.user != "default":
-			return appendErr(nil, "ERR No such user '"+k.user+"'") // or none that is here
+			return resp.AppendError(nil, "ERR No such user '"+k.user+"'") // or none that is here
 		case !k.plain:
-			return redcon.AppendInt(nil, int64(total))
+			return resp.AppendInt(nil, int64(total))
 		case total == 0:
-			return appendErr(nil, "ERR No such client")
+			return resp.AppendError(nil, "ERR No such client")
 		}
 		return replyOK
 	})

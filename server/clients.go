@@ -5,9 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/redcon"
-
 	"ringway/command"
+	"ringway/resp"
 )
 
 // clientInfo is what CLIENT INFO tells of a session. It belongs to the
@@ -44,14 +43,14 @@ func validName(name []byte) bool {
 
 func clientGetName(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	if s.info.name == "" {
-		return s.appendNull(dst)
+		return s.protocol.AppendNull(dst)
 	}
-	return redcon.AppendBulkString(dst, s.info.name)
+	return resp.AppendBulkString(dst, s.info.name)
 }
 
 func clientSetName(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if problem := nameProblem("Client names", args[2]); problem != "" {
-		return appendErr(dst, problem)
+		return resp.AppendError(dst, problem)
 	}
 	s.info.name = string(args[2])
 	return append(dst, replyOK...)
@@ -61,10 +60,10 @@ func clientSetInfo(s *session, _ *command.Command, args [][]byte, dst []byte) []
 	option := strings.ToLower(string(args[2]))
 	field := map[string]*string{"lib-name": &s.info.lib, "lib-ver": &s.info.ver}[option]
 	if field == nil {
-		return appendErr(dst, "ERR Unrecognized option '"+string(args[2])+"'")
+		return resp.AppendError(dst, "ERR Unrecognized option '"+string(args[2])+"'")
 	}
 	if problem := nameProblem(option, args[3]); problem != "" {
-		return appendErr(dst, problem)
+		return resp.AppendError(dst, problem)
 	}
 	*field = string(args[3])
 	return append(dst, replyOK...)
@@ -75,7 +74,7 @@ func clientSetInfo(s *session, _ *command.Command, args [][]byte, dst []byte) []
 func clientSwitch(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
 	v := strings.ToLower(string(args[2]))
 	if v != "on" && v != "off" {
-		return appendErr(dst, "ERR syntax error")
+		return resp.AppendError(dst, "ERR syntax error")
 	}
 	if cmd.Name == "client|no-evict" {
 		s.info.noEvict = v == "on"
@@ -102,13 +101,13 @@ func clientReply(s *session, _ *command.Command, args [][]byte, dst []byte) []by
 		}
 		return nil
 	}
-	return appendErr(dst, "ERR syntax error")
+	return resp.AppendError(dst, "ERR syntax error")
 }
 
 func clientID(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	return redcon.AppendInt(dst, int64(s.info.id))
+	return resp.AppendInt(dst, int64(s.info.id))
 }
 
 func clientInfoLine(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	return s.appendText(dst, s.describe(requestSize(args)))
+	return s.protocol.AppendText(dst, s.describe(requestSize(args)))
 }

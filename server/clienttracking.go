@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidwall/redcon"
-
 	"ringway/command"
 	"ringway/resp"
 )
@@ -16,16 +14,16 @@ func clientTracking(s *session, _ *command.Command, args [][]byte, dst []byte) [
 	on := strings.ToLower(string(args[2]))
 	switch {
 	case problem != "":
-		return appendErr(dst, problem)
+		return resp.AppendError(dst, problem)
 	case on == "off":
 		s.untrack()
 		return append(dst, replyOK...)
 	case on != "on":
-		return appendErr(dst, "ERR syntax error")
+		return resp.AppendError(dst, "ERR syntax error")
 	}
 	if id == 0 {
 		if problem := s.mayTrack(t); problem != "" {
-			return appendErr(dst, problem)
+			return resp.AppendError(dst, problem)
 		}
 	}
 	t.number = s.push()
@@ -49,7 +47,7 @@ func (s *session) foundTarget(t *tracking, id uint64, w *worker, to *session) {
 		if t.redirect != nil {
 			t.redirect.end()
 		}
-		s.answerHeld(t.number, appendErr(nil, problem))
+		s.answerHeld(t.number, resp.AppendError(nil, problem))
 		return
 	}
 	s.track(t)
@@ -207,19 +205,19 @@ func (s *session) answerHeld(number uint32, reply []byte) {
 func clientCaching(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	t := s.tracking
 	if t == nil || !t.optin && !t.optout {
-		return appendErr(dst, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+		return resp.AppendError(dst, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
 	}
 	switch strings.ToLower(string(args[2])) {
 	case "yes":
 		if !t.optin {
-			return appendErr(dst, "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
+			return resp.AppendError(dst, "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
 		}
 	case "no":
 		if !t.optout {
-			return appendErr(dst, "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
+			return resp.AppendError(dst, "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
 		}
 	default:
-		return appendErr(dst, "ERR syntax error")
+		return resp.AppendError(dst, "ERR syntax error")
 	}
 	t.caching = true
 	return append(dst, replyOK...)
@@ -239,7 +237,7 @@ func (s *session) redirection() int64 {
 }
 
 func clientGetRedir(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	return redcon.AppendInt(dst, s.redirection())
+	return resp.AppendInt(dst, s.redirection())
 }
 
 func clientTrackingInfo(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
@@ -260,20 +258,16 @@ func clientTrackingInfo(s *session, _ *command.Command, _ [][]byte, dst []byte) 
 		}
 		prefixes = slices.Clone(t.prefixes)
 	}
-	dst = s.appendMap(dst, 3)
-	dst = redcon.AppendBulkString(dst, "flags")
-	lead := byte('*')
-	if s.protocol == resp.RESP3 {
-		lead = '~'
-	}
-	dst = appendHeader(dst, lead, len(flags))
+	dst = s.protocol.AppendMap(dst, 3)
+	dst = resp.AppendBulkString(dst, "flags")
+	dst = s.protocol.AppendSet(dst, len(flags))
 	for _, f := range flags {
-		dst = redcon.AppendBulkString(dst, f)
+		dst = resp.AppendBulkString(dst, f)
 	}
-	dst = redcon.AppendInt(redcon.AppendBulkString(dst, "redirect"), s.redirection())
-	dst = redcon.AppendArray(redcon.AppendBulkString(dst, "prefixes"), len(prefixes))
+	dst = resp.AppendInt(resp.AppendBulkString(dst, "redirect"), s.redirection())
+	dst = resp.AppendArray(resp.AppendBulkString(dst, "prefixes"), len(prefixes))
 	for _, p := range prefixes {
-		dst = redcon.AppendBulkString(dst, p)
+		dst = resp.AppendBulkString(dst, p)
 	}
 	return dst
 }

@@ -24,15 +24,15 @@ func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte 
 	c := s.local.Conf()
 	switch {
 	case !ok:
-		return appendErr(dst, "ERR value is not an integer or out of range")
+		return resp.AppendError(dst, "ERR value is not an integer or out of range")
 	case n != int64(int32(n)):
-		return appendErr(dst, "ERR value is out of range, value must between -2147483648 and 2147483647")
+		return resp.AppendError(dst, "ERR value is out of range, value must between -2147483648 and 2147483647")
 	case n == 0 && c.Databases == 1:
 		n = int64(c.RedisDB)
 	case c.Topology == conf.Cluster:
-		return appendErr(dst, "ERR SELECT is not allowed in cluster mode")
+		return resp.AppendError(dst, "ERR SELECT is not allowed in cluster mode")
 	case !hasDatabase(c, args[1]):
-		return appendErr(dst, errDatabase.Error())
+		return resp.AppendError(dst, errDatabase.Error())
 	}
 	db := int(n)
 	if db == s.db {

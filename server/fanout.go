@@ -2,10 +2,10 @@ package server
 
 import (
 	"bytes"
-	"strconv"
 
 	"ringway/command"
 	"ringway/hashring"
+	"ringway/join"
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
@@ -38,7 +38,6 @@ type part struct {
 	size  int    // bytes of its arguments, framing included
 	out   []byte // while it is written: the connection's buffer
 	reply []byte // JoinArray: what came so far, in a buffer of the loop
-	rest  []byte // JoinArray: elements of reply that were not taken yet
 }
 
 // split cuts a request by the servers that own its keys. Like handle, it
@@ -178,13 +177,13 @@ func (f *fanout) send(args [][]byte, step int) {
 			f.fail(failure)
 			continue
 		}
-		p.out = appendHeader(p.out, '*', 1+p.keys*step)
-		p.out = appendBulk(p.out, args[0])
+		p.out = resp.AppendArray(p.out, 1+p.keys*step)
+		p.out = resp.AppendBulk(p.out, args[0])
 	}
 	for i, p := range f.order {
 		if out := f.parts[p].out; out != nil {
 			for _, arg := range args[1+i*step:][:step] {
-				out = appendBulk(out, arg)
+				out = resp.AppendBulk(out, arg)
 			}
 			f.parts[p].out = out
 		}
@@ -216,11 +215,11 @@ func (f *fanout) sendApart(args [][]byte, step int) {
 			f.left--
 			continue
 		}
-		out = appendHeader(out, '*', 1+p.keys*step)
-		out = appendBulk(out, args[0])
+		out = resp.AppendArray(out, 1+p.keys*step)
+		out = resp.AppendBulk(out, args[0])
 		for key := first[i]; key >= 0; key = next[key] {
 			for _, arg := range args[1+int(key)*step:][:step] {
-				out = appendBulk(out, arg)
+				out = resp.AppendBulk(out, arg)
 			}
 		}
 		p.conn.Commit(out, f, uint32(i), f.kinds())
@@ -247,18 +246,6 @@ func (f *fanout) chains() (first, next []int32) {
 	}
 	f.first, f.next = first, next
 	return first, next
-}
-
-func appendHeader(dst []byte, lead byte, n int) []byte {
-	dst = append(dst, lead)
-	dst = strconv.AppendInt(dst, int64(n), 10)
-	return append(dst, '\r', '\n')
-}
-
-func appendBulk(dst, arg []byte) []byte {
-	dst = appendHeader(dst, '$', len(arg))
-	dst = append(dst, arg...)
-	return append(dst, '\r', '\n')
 }
 
 // Reply is pipeline.Receiver's; the tag is the part's index.
@@ -346,7 +333,7 @@ func (f *fanout) done() {
 		case f.failed != nil:
 			s.finish(f.number, f.failed)
 		case f.join == command.JoinSum:
-			s.finish(f.number, appendHeader(f.w.failure[:0], ':', int(f.sum)))
+			s.finish(f.number, resp.AppendInt(f.w.failure[:0], f.sum))
 		case f.join == command.JoinOK:
 			s.finish(f.number, replyOK)
 		default:
@@ -379,28 +366,27 @@ func (f *fanout) kept() bool {
 	return false
 }
 
-// coalesce builds one array from the parts', in the order of the keys.
+// coalesce answers with one array of the parts', in the order of the keys.
 func (f *fanout) coalesce() {
-	total := bulkFraming
+	total, fit := bulkFraming, true
+	parts := f.w.joining[:0]
 	for i := range f.parts {
 		p := &f.parts[i]
-		count, header, ok := resp.ArrayLen(p.reply)
-		if !ok || count != p.keys {
-			f.s.finish(f.number, replyUnexpected)
-			return
-		}
-		p.rest = p.reply[header:]
-		total += len(p.rest)
+		elements, ok := join.Elements(p.reply, p.keys)
+		parts, total, fit = append(parts, elements), total+len(elements), fit && ok
 	}
 	f.w.working(f.s, total)
-	joined := appendHeader(f.w.loop.Buffer(total), '*', len(f.order))
-	for _, i := range f.order {
-		p := &f.parts[i]
-		n := resp.ElementLen(p.rest)
-		joined = append(joined, p.rest[:n]...)
-		p.rest = p.rest[n:]
+	joined := f.w.loop.Buffer(total)
+	if fit {
+		joined, fit = join.InOrder(joined, parts, f.order)
 	}
-	f.s.finish(f.number, joined)
+	clear(parts)
+	f.w.joining = parts[:0]
+	if fit {
+		f.s.finish(f.number, joined)
+	} else {
+		f.s.finish(f.number, replyUnexpected)
+	}
 	f.w.loop.Release(joined)
 }
 

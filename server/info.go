@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"ringway/command"
+	"ringway/join"
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
@@ -77,32 +77,18 @@ func (r *infoRequest) countDown() {
 	if r.left--; r.left > 0 || !r.s.conn.Open() {
 		return
 	}
-	var t infoText
+	var t join.Info
 	answered := 0
 	for _, reply := range r.replies {
-		if text, ok := textOf(reply); ok {
-			t.add(text)
+		if t.Add(reply) {
 			answered++
 		}
 	}
-	r.s.answerHeld(r.number, r.s.appendText(nil, r.join(&t, answered)))
-}
-
-// textOf returns what a bulk or verbatim string says.
-func textOf(reply []byte) (string, bool) {
-	i := bytes.IndexByte(reply, '\n')
-	if i < 0 || i > len(reply)-3 || reply[0] != '$' && reply[0] != '=' {
-		return "", false
-	}
-	text := string(reply[i+1 : len(reply)-2])
-	if reply[0] == '=' {
-		text = strings.TrimPrefix(text, "txt:")
-	}
-	return text, true
+	r.s.answerHeld(r.number, r.s.protocol.AppendText(nil, r.join(&t, answered)))
 }
 
 // join adds what the proxy knows of itself.
-func (r *infoRequest) join(t *infoText, answered int) string {
+func (r *infoRequest) join(t *join.Info, answered int) string {
 	s := r.s
 	srv, c := s.w.server, s.local.Conf()
 	turns, longest := srv.longTurns()
@@ -111,7 +97,7 @@ func (r *infoRequest) join(t *infoText, answered int) string {
 		fields  [][2]string
 	}{
 		{"Server", [][2]string{
-			{"redis_version", cmp.Or(t.first("Server", "redis_version"), s.local.Version())}, {"redis_mode", "standalone"}, {"os", runtime.GOOS + " " + runtime.GOARCH}, {"arch_bits", strconv.Itoa(strconv.IntSize)},
+			{"redis_version", cmp.Or(t.Field("Server", "redis_version"), s.local.Version())}, {"redis_mode", "standalone"}, {"os", runtime.GOOS + " " + runtime.GOARCH}, {"arch_bits", strconv.Itoa(strconv.IntSize)},
 			{"multiplexing_api", "epoll"}, {"process_id", strconv.Itoa(os.Getpid())}, {"tcp_port", port(c.Listen.Addr)},
 			{"uptime_in_seconds", fmt.Sprint(int(time.Since(srv.started).Seconds()))}, {"uptime_in_days", fmt.Sprint(int(time.Since(srv.started).Hours() / 24))},
 			{"proxy", "ringway"},
@@ -133,22 +119,15 @@ func (r *infoRequest) join(t *infoText, answered int) string {
 		if !r.wants(o.section) {
 			continue
 		}
-		if o.section == "Persistence" && len(t.section(o.section).fields) == 0 {
+		if o.section == "Persistence" && !t.HasSection(o.section) {
 			o.fields = [][2]string{{"loading", "0"}, {"async_loading", "0"}}
 		}
-		if o.section == "Replication" && len(t.section(o.section).fields) == 0 {
+		if o.section == "Replication" && !t.HasSection(o.section) {
 			o.fields = append(o.fields, [2]string{"connected_slaves", "0"})
 		}
-		t.set(o.section, o.fields)
+		t.Set(o.section, o.fields)
 	}
-	t.leave("Server", func(name string) bool {
-		return slices.Contains([]string{"run_id", "executable", "config_file", "redis_build_id", "process_supervised", "server_time_usec", "lru_clock"}, name) || strings.HasPrefix(name, "listener")
-	})
-	if s.local.Shards() > 1 {
-		t.leave("Replication", func(name string) bool {
-			return strings.HasPrefix(name, "slave") || strings.HasPrefix(name, "master_repl") || strings.Contains(name, "repl_offset") || strings.Contains(name, "byte_offset")
-		})
-	}
+	t.HideServers(s.local.Shards() > 1)
 	return t.String()
 }
 

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/redcon"
-
 	"ringway/command"
 	"ringway/resp"
 )
@@ -70,24 +68,22 @@ func effortOf(cmd *command.Command, reply []byte) (n int) {
 	return n + len(reply)>>10
 }
 
-func appendErr(dst []byte, text string) []byte { return resp.AppendError(dst, text) }
-
 func ping(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
 	if len(args) <= 2 && s.listening() {
-		dst = redcon.AppendBulkString(redcon.AppendArray(dst, 2), "pong")
-		return redcon.AppendBulkString(dst, string(bytes.Join(args[1:], nil)))
+		dst = resp.AppendBulkString(resp.AppendArray(dst, 2), "pong")
+		return resp.AppendBulkString(dst, string(bytes.Join(args[1:], nil)))
 	}
 	switch len(args) {
 	case 1:
 		return append(dst, "+PONG\r\n"...)
 	case 2:
-		return redcon.AppendBulk(dst, args[1])
+		return resp.AppendBulk(dst, args[1])
 	}
 	return command.AppendArity(dst, cmd)
 }
 
 func echo(_ *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	return redcon.AppendBulk(dst, args[1])
+	return resp.AppendBulk(dst, args[1])
 }
 
 func quit(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
@@ -98,9 +94,9 @@ func quit(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	now := time.Now().UnixMicro()
-	dst = redcon.AppendArray(dst, 2)
-	dst = redcon.AppendBulkString(dst, strconv.FormatInt(now/1e6, 10))
-	return redcon.AppendBulkString(dst, strconv.FormatInt(now%1e6, 10))
+	dst = resp.AppendArray(dst, 2)
+	dst = resp.AppendBulkString(dst, strconv.FormatInt(now/1e6, 10))
+	return resp.AppendBulkString(dst, strconv.FormatInt(now%1e6, 10))
 }
 
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
@@ -124,7 +120,7 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 // tableReply answers what the table of commands knows: COMMAND, and the HELP of
 // a container.
 func tableReply(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
-	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol == resp.RESP3, s.policy.permits)
+	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol, s.policy.permits)
 	if !ok {
 		panic("bug: no handler for " + cmd.Name)
 	}

@@ -171,7 +171,7 @@ func (g *guestLogin) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 func (s *session) admit(g *guestLogin, a *asking) {
 	user, err := s.local.Admit(g.name, g.password)
 	if err != nil { // pool.ErrTooManyUsers
-		a.answer(appendErr(nil, tooManyUsers))
+		a.answer(resp.AppendError(nil, tooManyUsers))
 		return
 	}
 	then := func(t pool.Trial) []byte {
@@ -201,11 +201,11 @@ func (s *session) enter(user *pool.User) {
 func (s *session) wrongPassword(dst []byte) []byte {
 	if s.wrong < freeAttempts {
 		s.wrong++
-		return appendErr(dst, wrongPass)
+		return resp.AppendError(dst, wrongPass)
 	}
 	a := &alone{s: s}
 	number := a.next()
-	s.punish(func() { a.Reply(number, appendErr(nil, wrongPass), true) })
+	s.punish(func() { a.Reply(number, resp.AppendError(nil, wrongPass), true) })
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"ringway/command"
 	"ringway/pipeline"
 	"ringway/pool"
+	"ringway/resp"
 )
 
 // SETs that one client sends behind each other reach a server as one MSET, which
@@ -169,7 +170,7 @@ func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
 	out, failure := conn.Reserve(group.size + 2*bulkFraming)
 	before := len(out)
 	x := mg.newMerged(s, group.shard)
-	out = appendHeader(out, '*', 1+2*group.count)
+	out = resp.AppendArray(out, 1+2*group.count)
 	out = append(out, msetName...)
 	for i, left := group.first, group.count; left > 0; i, left = mg.next[i], left-1 {
 		pair := s.w.row.requests[i][len(setHead):]

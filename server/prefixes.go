@@ -103,7 +103,8 @@ func (ps *prefixes) invalidated(keys []byte) {
 	}
 	for r, _ := resp.ReadArray(keys); r.Len() > 0; {
 		element, _ := r.Next()
-		ps.each(bulkBytes(element), func(p *prefix) {
+		key, _ := resp.Bulk(element)
+		ps.each(key, func(p *prefix) {
 			if p.count == 0 {
 				ps.touched = append(ps.touched, p)
 			}
@@ -112,7 +113,7 @@ func (ps *prefixes) invalidated(keys []byte) {
 		})
 	}
 	for _, p := range ps.touched {
-		payload := append(appendHeader(nil, '*', p.count), p.keys...)
+		payload := append(resp.AppendArray(nil, p.count), p.keys...)
 		p.keys, p.count = nil, 0
 		for t := range p.clients {
 			t.push(payload)

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidwall/redcon"
-
 	"ringway/command"
 	"ringway/pipeline"
 	"ringway/pool"
@@ -266,9 +264,9 @@ func (s *session) unsubscribe(kind pipeline.TopicKind, names []string) {
 	}
 	u := &unsubscribing{l: l, number: s.push(), kind: kind, names: names}
 	if len(names) == 0 {
-		u.reply = s.appendPushHead(u.reply, 3)
-		u.reply = s.appendNull(redcon.AppendBulkString(u.reply, kind.String()+"unsubscribe"))
-		u.reply = redcon.AppendInt(u.reply, int64(l.count(kind)))
+		u.reply = s.protocol.AppendPush(u.reply, 3)
+		u.reply = s.protocol.AppendNull(resp.AppendBulkString(u.reply, kind.String()+"unsubscribe"))
+		u.reply = resp.AppendInt(u.reply, int64(l.count(kind)))
 	}
 	s.hold()
 	s.w.inPortions(u.leave)
@@ -444,17 +442,10 @@ func (s *session) flushBacklog() bool {
 	return true
 }
 
-func (s *session) appendPushHead(dst []byte, n int) []byte {
-	if s.protocol == resp.RESP3 {
-		return appendHeader(dst, '>', n)
-	}
-	return appendHeader(dst, '*', n)
-}
-
 func (s *session) appendSubscribed(dst []byte, word, name string, count int) []byte {
-	dst = s.appendPushHead(dst, 3)
-	dst = redcon.AppendBulkString(redcon.AppendBulkString(dst, word), name)
-	return redcon.AppendInt(dst, int64(count))
+	dst = s.protocol.AppendPush(dst, 3)
+	dst = resp.AppendBulkString(resp.AppendBulkString(dst, word), name)
+	return resp.AppendInt(dst, int64(count))
 }
 
 // listeningPolicy derives what a subscriber may do from what the pool permits.

@@ -1,9 +1,8 @@
 package server
 
 import (
-	"bytes"
-
 	"ringway/command"
+	"ringway/join"
 	"ringway/pipeline"
 	"ringway/resp"
 )
@@ -55,33 +54,20 @@ func (r *receivers) Reply(number uint32, b []byte, last bool) {
 	if last {
 		if n, ok := resp.Int(b); ok && r.publish {
 			n += int64(r.s.local.ExtraReceivers(r.kind, r.channels[0]))
-			b = appendHeader(nil, ':', int(n))
-		} else if counted := r.subscribers(b); counted != nil {
+			b = resp.AppendInt(nil, n)
+		} else if counted, ok := r.subscribers(b); ok {
 			b = counted
 		}
 	}
 	r.s.Reply(number, b, last)
 }
 
-// subscribers corrects the reply to PUBSUB NUMSUB: channels, each followed by a
-// number. It returns nil for anything else.
-func (r *receivers) subscribers(b []byte) []byte {
-	elements, ok := resp.ReadArray(b)
-	if !ok || elements.Len() != 2*len(r.channels) {
-		return nil
+// subscribers corrects the reply to PUBSUB NUMSUB. It reports false for anything else.
+func (r *receivers) subscribers(b []byte) ([]byte, bool) {
+	if n, _, _ := resp.ArrayLen(b); n != 2*len(r.channels) {
+		return nil, false
 	}
-	counted := appendHeader(nil, '*', elements.Len())
-	for _, channel := range r.channels {
-		name, _ := elements.Next()
-		count, _ := elements.Next()
-		n, ok := resp.Int(count)
-		if !ok {
-			return nil
-		}
-		counted = append(counted, name...)
-		counted = appendHeader(counted, ':', int(n)+r.s.local.Extra(r.kind, channel))
-	}
-	return counted
+	return join.NumSub(nil, b, func(i int) int { return r.s.local.Extra(r.kind, r.channels[i]) })
 }
 
 // Fail is pipeline.Receiver's.
@@ -91,43 +77,13 @@ func (r *receivers) Fail(number uint32, f *pipeline.Failure, request []byte) {
 
 // joinOwners joins the replies to PUBSUB NUMSUB: of each channel, what the shard
 // says on which it lives, and those whom that can't see.
-func (b *broadcast) joinOwners() ([]byte, bool) {
+func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
 	m, kind := b.s.local.Map(), pipeline.Channel
 	if b.cmd.Name == "pubsub|shardnumsub" {
 		kind = pipeline.ShardChannel
 	}
-	var joined []byte
-	counts := map[int][]byte{} // of the joined reply's elements, by their position
-	for i := range b.shares {
-		elements, ok := resp.ReadArray(b.shares[i].reply)
-		if !ok {
-			return nil, false
-		}
-		if i == 0 {
-			joined = appendHeader(nil, '*', elements.Len())
-		}
-		for at := 0; elements.Len() > 1; at++ {
-			name, _ := elements.Next()
-			count, _ := elements.Next()
-			n, ok := resp.Int(count)
-			channel := bulk(name)
-			if !ok || channel == nil {
-				return nil, false
-			}
-			if m.Index(channel) == b.shares[i].server {
-				n += int64(b.s.local.Extra(kind, string(channel)))
-				counts[at] = appendHeader(append([]byte(nil), name...), ':', int(n))
-			}
-		}
-	}
-	count, _, _ := resp.ArrayLen(joined)
-	if 2*len(counts) != count {
-		return nil, false
-	}
-	for at := range len(counts) {
-		joined = append(joined, counts[at]...)
-	}
-	return joined, true
+	owns := func(i int, channel []byte) bool { return m.Index(channel) == b.shares[i].server }
+	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.local.Extra(kind, string(channel)) })
 }
 
 // keepOwned leaves each server's reply to PUBSUB CHANNELS with the channels that it owns,
@@ -139,26 +95,8 @@ func (b *broadcast) keepOwned() {
 	}
 	for i := range b.shares {
 		sh := &b.shares[i]
-		elements, ok := resp.ReadArray(sh.reply)
-		if !ok {
-			continue
+		if kept, ok := join.Keep(nil, sh.reply, func(channel []byte) bool { return m.Index(channel) == sh.server }); ok {
+			sh.reply = append(sh.reply[:0], kept...)
 		}
-		kept, count := []byte(nil), 0
-		for elements.Len() > 0 {
-			if name, _ := elements.Next(); m.Index(bulk(name)) == sh.server {
-				kept = append(kept, name...)
-				count++
-			}
-		}
-		sh.reply = append(appendHeader(sh.reply[:0], '*', count), kept...)
 	}
-}
-
-// bulk returns the bytes of a framed bulk string, or nil for anything else.
-func bulk(b []byte) []byte {
-	start := bytes.IndexByte(b, '\n') + 1
-	if len(b) == 0 || b[0] != '$' || start > len(b)-2 {
-		return nil
-	}
-	return b[start : len(b)-2]
 }

@@ -1,10 +1,6 @@
 package server
 
-import (
-	"strconv"
-
-	"ringway/resp"
-)
+import "ringway/resp"
 
 // redirect is where invalidations of one client go that has named another one for
 // them. It belongs to the loop of the first; the other client stays on its loop
@@ -79,15 +75,15 @@ func (r *redirect) breaks() {
 	if s.protocol != resp.RESP3 || !s.conn.Open() {
 		return
 	}
-	frame := append([]byte(">2\r\n$21\r\ntracking-redir-broken\r\n:"), strconv.FormatUint(r.id, 10)...)
-	s.interject(append(frame, '\r', '\n'))
+	frame := resp.AppendBulkString(s.protocol.AppendPush(nil, 2), "tracking-redir-broken")
+	s.interject(resp.AppendInt(frame, int64(r.id)))
 }
 
 // pushed gives the client another one's invalidation. In RESP2 only who has
 // subscribed to something can be told.
 func (s *session) pushed(payload []byte) {
 	if s.protocol == resp.RESP3 || s.sub != nil && s.sub.total() > 0 {
-		s.interject(appendInvalidation(nil, payload, s.protocol == resp.RESP3))
+		s.interject(appendInvalidation(nil, payload, s.protocol))
 	}
 }
 

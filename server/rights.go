@@ -167,17 +167,18 @@ func (d *dryRun) Reply(_ uint32, b []byte, last bool) {
 	if d.reply = append(d.reply, b[:min(len(b), maxInfo)]...); !last {
 		return
 	}
-	text, said := textOf(d.reply)
+	words, said := resp.Text(d.reply)
 	d.ruling.unknown = false
 	switch {
 	case string(d.reply) == string(replyOK):
 		d.decide(nil, verdictFor)
 	case said:
 		// 7.0 begins with "This user", and so does its error but for the capital.
+		text := string(words)
 		if rest, ok := strings.CutPrefix(text, "This user"); ok {
 			text = "this user" + rest
 		}
-		d.decide(appendErr(nil, "NOPERM "+text), verdictFor)
+		d.decide(resp.AppendError(nil, "NOPERM "+text), verdictFor)
 	case bytes.HasPrefix(d.reply, []byte("-ERR Command '")):
 		d.ruling.unknown = true
 		d.decide(nil, verdictFor)
@@ -210,7 +211,7 @@ func (d *dryRun) unanswered() {
 }
 
 func (d *dryRun) noPermission() []byte {
-	return appendErr(nil, "NOPERM User "+d.user.Name+" has no permissions to run the '"+d.cmd.Name+"' command")
+	return resp.AppendError(nil, "NOPERM User "+d.user.Name+" has no permissions to run the '"+d.cmd.Name+"' command")
 }
 
 func (d *dryRun) decide(denial []byte, holds time.Duration) {

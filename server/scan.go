@@ -1,27 +1,17 @@
 package server
 
 import (
-	"bytes"
 	"errors"
-	"math"
-	"math/bits"
 	"strconv"
 
+	"ringway/join"
 	"ringway/pipeline"
 	"ringway/resp"
 )
 
 // SCAN goes from server to server. The cursor that a client sees holds both the
-// server's index and the server's own cursor:
-//
-//	client's = server's * servers + index
-//
-// That of a Cluster is another; see clusterCursor.
-//
-// 0 begins with the first server and, as the last one is done, ends the scan.
-// The index is that in the configuration, so that ejection renumbers nothing,
-// and no state of a scan is kept here: it may go on over another connection or
-// another proxy of the same configuration.
+// server's index, which is that in the configuration so that ejection renumbers
+// nothing, and the server's own cursor; see join.NextCursor and join.ClusterCursor.
 
 // scan is the Receiver of one SCAN to one server.
 type scan struct {
@@ -42,8 +32,8 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 	if s.local.Shards() == 1 && !slotted {
 		return s.send(0, raw)
 	}
-	servers := uint64(s.local.Shards())
-	cursor, ok := parseCursor(args[1])
+	servers := s.local.Shards()
+	cursor, ok := join.ParseCursor(args[1])
 	if !ok {
 		s.replyError(errCursor)
 		return true
@@ -51,27 +41,31 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 	if slotted {
 		return s.scanCluster(args, cursor)
 	}
-	server, cursor := cursor%servers, cursor/servers
-	for server < servers && s.local.Absent(int(server)) {
+	server, own := join.CutCursor(cursor, servers)
+	for server < servers && s.local.Absent(server) {
 		// Nobody reaches the keys that are left there.
-		server, cursor = server+1, 0
+		server, own = server+1, 0
 	}
 	if server >= servers {
-		s.reply([]byte("*2\r\n$1\r\n0\r\n*0\r\n"))
+		s.reply(join.AppendScanned(s.w.scratch[:0], 0))
 		return true
 	}
-	conn := s.to(int(server))
+	conn := s.to(server)
 	if conn.Full() {
 		s.await(conn)
 		return false
 	}
-	own := append([][]byte{args[0], strconv.AppendUint(nil, cursor, 10)}, args[2:]...)
-	number := s.push()
-	sc := &scan{s: s, next: func(own uint64) (uint64, bool) { return nextCursor(own, int(server), int(servers)) }}
-	if f := conn.Send(resp.AppendRequest(nil, own), sc, number); f != nil {
+	s.sendScan(conn, args, own, s.push(), func(own uint64) (uint64, bool) { return join.NextCursor(own, server, servers) })
+	return true
+}
+
+// sendScan sends SCAN to one server, with its own cursor. next makes the client's
+// cursor of the server's next one.
+func (s *session) sendScan(conn *pipeline.Conn, args [][]byte, own uint64, number uint32, next func(own uint64) (cursor uint64, ok bool)) {
+	request := append([][]byte{args[0], strconv.AppendUint(nil, own, 10)}, args[2:]...)
+	if f := conn.Send(resp.AppendRequest(nil, request), &scan{s: s, next: next}, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
-	return true
 }
 
 // Reply is pipeline.Receiver's. The cursor is at a reply's very beginning, so
@@ -83,7 +77,7 @@ func (sc *scan) Reply(number uint32, b []byte, last bool) {
 		return
 	case sc.begun || b[0] == '-':
 	default:
-		cursor, rest, ok := cutScanReply(b)
+		cursor, rest, ok := join.CutScan(b)
 		if ok {
 			if cursor, ok = sc.next(cursor); !ok {
 				sc.fail(number, errScanRange)
@@ -95,8 +89,7 @@ func (sc *scan) Reply(number uint32, b []byte, last bool) {
 			s.finish(number, replyUnexpected)
 			return
 		}
-		text := strconv.AppendUint(nil, cursor, 10)
-		s.Reply(number, appendBulk(append(s.w.failure[:0], "*2\r\n"...), text), false)
+		s.Reply(number, join.AppendScan(s.w.failure[:0], cursor), false)
 		b = rest
 	}
 	sc.begun = true
@@ -113,55 +106,4 @@ func (sc *scan) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	if !sc.broken {
 		sc.s.Fail(number, f, nil)
 	}
-}
-
-// parseCursor reads a cursor as Redis does, with strtoul: digits, perhaps signed
-// and then taken modulo 2^64, up to the first NUL; nothing at all is 0.
-func parseCursor(b []byte) (uint64, bool) {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		b = b[:i]
-	}
-	if len(b) == 0 {
-		return 0, true
-	}
-	negative := b[0] == '-'
-	if negative || b[0] == '+' {
-		b = b[1:]
-	}
-	n, err := strconv.ParseUint(string(b), 10, 64)
-	if err != nil {
-		return 0, false
-	}
-	if negative {
-		n = -n
-	}
-	return n, true
-}
-
-// nextCursor returns the cursor for the client that goes on where the server's
-// says. It reports false if there is no room for both.
-func nextCursor(own uint64, server, servers int) (uint64, bool) {
-	if own == 0 {
-		return uint64((server + 1) % servers), true
-	}
-	high, low := bits.Mul64(own, uint64(servers))
-	return low + uint64(server), high == 0 && low <= math.MaxUint64-uint64(server)
-}
-
-// cutScanReply reads the cursor of a reply to SCAN and returns what follows it.
-func cutScanReply(b []byte) (cursor uint64, rest []byte, ok bool) {
-	count, head, ok := resp.ArrayLen(b)
-	if !ok || count != 2 {
-		return 0, nil, false
-	}
-	n := resp.ElementLen(b[head:])
-	if n == 0 || b[head] != '$' {
-		return 0, nil, false
-	}
-	lines := bytes.SplitN(b[head:head+n], []byte("\r\n"), 3)
-	if len(lines) != 3 {
-		return 0, nil, false
-	}
-	cursor, err := strconv.ParseUint(string(lines[1]), 10, 64)
-	return cursor, b[head+n:], err == nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ringway/command"
+	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -242,7 +243,7 @@ func (tr *tracker) invalidate(key []byte) {
 	if readers == nil {
 		return
 	}
-	payload := appendBulk([]byte("*1\r\n"), key)
+	payload := resp.AppendBulk(resp.AppendArray(nil, 1), key)
 	for _, t := range readers {
 		t.push(payload)
 	}
@@ -263,7 +264,8 @@ func (tr *tracker) Invalidated(keys []byte) {
 	}
 	for r, _ := resp.ReadArray(keys); r.Len() > 0; {
 		element, _ := r.Next()
-		tr.invalidate(bulkBytes(element))
+		key, _ := resp.Bulk(element)
+		tr.invalidate(key)
 	}
 }
 
@@ -333,33 +335,22 @@ func (t *tracking) tell(payload []byte) {
 	case t.redirect != nil:
 		t.redirect.tell(payload)
 	case s.protocol == resp.RESP3:
-		s.conn.Append(appendInvalidation(nil, payload, true))
+		s.conn.Append(appendInvalidation(nil, payload, resp.RESP3))
 		s.checkOutput()
 	}
 }
 
 // appendInvalidation appends a message as a client gets it: a push of its own in
 // RESP3, and a published message in RESP2.
-func appendInvalidation(dst, payload []byte, push bool) []byte {
-	if push {
-		dst = append(dst, ">2\r\n$10\r\ninvalidate\r\n"...)
-		if payload == nil {
-			return append(dst, "_\r\n"...)
-		}
-		return append(dst, payload...)
+func appendInvalidation(dst, payload []byte, protocol resp.Protocol) []byte {
+	if protocol == resp.RESP3 {
+		dst = resp.AppendBulkString(protocol.AppendPush(dst, 2), "invalidate")
+	} else {
+		dst = resp.AppendBulkString(protocol.AppendPush(dst, 3), "message")
+		dst = resp.AppendBulkString(dst, pipeline.TrackingTopic)
 	}
-	dst = append(dst, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"...)
 	if payload == nil {
-		return append(dst, "$-1\r\n"...)
+		return protocol.AppendNull(dst)
 	}
 	return append(dst, payload...)
-}
-
-// bulkBytes returns what a framed bulk string holds.
-func bulkBytes(b []byte) []byte {
-	i := slices.Index(b, '\n')
-	if len(b) == 0 || b[0] != '$' || i+1 > len(b)-2 {
-		return nil
-	}
-	return b[i+1 : len(b)-2]
 }

@@ -117,7 +117,7 @@ func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (re
 	if err := tx.add(cmd, args, raw); err != nil {
 		tx.failed = true
 		tx.reason = cmp.Or(tx.reason, err) // the first is what the others follow from
-		return appendErr(nil, tx.s.textOf(err))
+		return resp.AppendError(nil, tx.s.textOf(err))
 	}
 	return replyQueued
 }
@@ -272,7 +272,7 @@ func (s *session) execWatched() bool {
 	if !s.pin.conn.Up() || s.pin.spoilt || s.slotGone(s.local.Map()) {
 		s.tx = nil
 		s.unwatch()
-		s.reply(s.appendNullArray(nil))
+		s.reply(s.protocol.AppendNullArray(nil))
 		return true
 	}
 	s.hold()
@@ -360,7 +360,7 @@ func (tx *transaction) again(reply []byte) bool {
 	}
 	if s.pin != nil && s.pin.conn == tx.conn && !tx.apart {
 		// The keys that were watched are elsewhere, and may have changed there.
-		tx.end(func() { s.finish(tx.number, s.appendNullArray(nil)) })
+		tx.end(func() { s.finish(tx.number, s.protocol.AppendNullArray(nil)) })
 		return true
 	}
 	if tx.resent {

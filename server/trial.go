@@ -70,12 +70,12 @@ func (s *session) barred(protocol resp.Protocol, t pool.Trial) bool {
 func appendTrial(dst []byte, t pool.Trial) []byte {
 	switch {
 	case t.Refusal != "":
-		return appendErr(dst, t.Refusal)
+		return resp.AppendError(dst, t.Refusal)
 	case t.Failure == nil:
 		return dst
 	}
 	if e := pipeline.HandshakeRefusal(t.Failure); e != nil && e.Command != "AUTH" {
-		return appendErr(dst, e.Reply)
+		return resp.AppendError(dst, e.Reply)
 	}
 	return t.Failure.AppendReply(dst)
 }

@@ -58,12 +58,12 @@ type unblocking struct {
 func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	id, ok := resp.ParseInt(args[2])
 	if !ok {
-		return appendErr(dst, "ERR value is not an integer or out of range")
+		return resp.AppendError(dst, "ERR value is not an integer or out of range")
 	}
 	mode := "TIMEOUT"
 	if len(args) > 3 {
 		if mode = strings.ToUpper(string(args[3])); mode != "TIMEOUT" && mode != "ERROR" || len(args) > 4 {
-			return appendErr(dst, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+			return resp.AppendError(dst, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 		}
 	}
 	u := &unblocking{s: s, number: s.push(), left: len(s.w.server.workers)}

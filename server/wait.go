@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
+
 	"ringway/command"
+	"ringway/join"
 	"ringway/pipeline"
-	"ringway/resp"
 )
 
 // WAIT and WAITAOF ask whether replicas have what this client has written. To a
@@ -20,9 +22,9 @@ type replicaWait struct {
 	cmd    *command.Command
 	conns  []*pipeline.Conn // for each shard; nil when it has answered
 	left   int
-	least  []int64 // of each number that the servers give
-	failed []byte  // the first error
-	since  int64   // when it began, as eventloop.Loop.Now
+	said   [][]byte // what the shards have answered
+	failed []byte   // the first error
+	since  int64    // when it began, as eventloop.Loop.Now
 }
 
 // The tags of the two requests on a connection are twice its index, and one more.
@@ -68,10 +70,10 @@ func (rw *replicaWait) Reply(tag uint32, b []byte, last bool) {
 	if tag&waitsTag == 0 || !last || !rw.pending(tag) {
 		return
 	}
-	if n := integersOf(b); n == nil {
+	if b[0] == '-' {
 		rw.fail(b)
 	} else {
-		rw.join(n)
+		rw.said = append(rw.said, bytes.Clone(b))
 	}
 	rw.answered(tag, true)
 }
@@ -87,21 +89,8 @@ func (rw *replicaWait) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
 func (rw *replicaWait) pending(tag uint32) bool { return rw.left > 0 && rw.conns[tag/2] != nil }
 
 func (rw *replicaWait) fail(reply []byte) {
-	switch {
-	case rw.failed != nil:
-	case reply[0] == '-':
-		rw.failed = append([]byte(nil), reply...)
-	default:
-		rw.failed = replyUnexpected
-	}
-}
-
-func (rw *replicaWait) join(n []int64) {
-	for i := range n {
-		if i == len(rw.least) {
-			rw.least = append(rw.least, n[i])
-		}
-		rw.least[i] = min(rw.least[i], n[i])
+	if rw.failed == nil {
+		rw.failed = bytes.Clone(reply)
 	}
 }
 
@@ -115,16 +104,22 @@ func (rw *replicaWait) answered(tag uint32, clean bool) {
 		return
 	}
 	s.replicaWait = nil
-	reply := rw.failed
-	if reply == nil && rw.cmd.Join == command.JoinAnd {
-		reply = appendHeader(nil, '*', len(rw.least))
+	s.answerHeld(rw.number, rw.reply())
+}
+
+// reply is the answer: of each number the servers' least, or the first error.
+func (rw *replicaWait) reply() []byte {
+	if rw.failed != nil {
+		return rw.failed
 	}
-	if rw.failed == nil {
-		for _, n := range rw.least {
-			reply = appendHeader(reply, ':', int(n))
-		}
+	least := join.Least
+	if rw.cmd.Join == command.JoinAnd {
+		least = join.LeastOfEach
 	}
-	s.answerHeld(rw.number, reply)
+	if reply, ok := least(nil, rw.said); ok {
+		return reply
+	}
+	return replyUnexpected
 }
 
 // abandon closes what is waited for: the client is gone.
@@ -136,22 +131,4 @@ func (rw *replicaWait) abandon() {
 			rw.s.local.Unpin(conn, false)
 		}
 	}
-}
-
-// integersOf reads an integer reply, or an array of them. It returns nil for
-// anything else.
-func integersOf(reply []byte) (list []int64) {
-	if n, ok := resp.Int(reply); ok {
-		return []int64{n}
-	}
-	r, _ := resp.ReadArray(reply)
-	for r.Len() > 0 {
-		element, _ := r.Next()
-		n, ok := resp.Int(element)
-		if !ok {
-			return nil
-		}
-		list = append(list, n)
-	}
-	return list
 }

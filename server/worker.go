@@ -43,6 +43,7 @@ type worker struct {
 	inline  []byte             // inline requests, encoded as servers like them
 	keys    []int              // positions of a request's keys
 	partOf  []int16            // for each place, its part of the request that is being split, else -1
+	joining [][]byte           // scratch of fanout.coalesce
 	fanouts []*fanout          // finished, for reuse
 	hashed  []*hashed          // finished, for reuse
 	rings   spareLines         // given back, for reuse

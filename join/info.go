@@ -1,21 +1,27 @@
-package server
+package join
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ringway/resp"
 )
 
-// infoText is what INFO says: sections of fields, in order.
-type infoText struct {
-	sections []*infoSection
+// Info joins replies to INFO, field by field: most are sums. The zero value is ready.
+type Info struct {
+	sections []*infoSection // in the order in which they came
+	byName   map[string]*infoSection
 }
 
 type infoSection struct {
 	name   string
-	fields []*infoField
+	fields []*infoField          // in the order in which they came
+	byName map[string]*infoField // the same
 }
 
 type infoField struct {
@@ -23,10 +29,22 @@ type infoField struct {
 	values []string // one of each server that has the field
 }
 
-// add takes what one server says.
-func (t *infoText) add(text string) {
+// Add takes what one server says: a bulk or a verbatim string. Of one that was cut
+// short, its lines that are whole count. It reports false for any other reply.
+func (t *Info) Add(reply []byte) bool {
+	text, ok := resp.Text(reply)
+	if !ok {
+		n, header, isString := resp.BulkLen(reply)
+		if !isString || n < len(reply)-header {
+			return false
+		}
+		text = reply[header : bytes.LastIndexByte(reply, '\n')+1]
+		if reply[0] == '=' {
+			text = bytes.TrimPrefix(text, []byte("txt:"))
+		}
+	}
 	var section *infoSection
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(string(text)) {
 		line = strings.TrimRight(line, "\r\n")
 		if name, ok := strings.CutPrefix(line, "# "); ok {
 			section = t.section(name)
@@ -37,43 +55,48 @@ func (t *infoText) add(text string) {
 			f.values = append(f.values, value)
 		}
 	}
+	return true
 }
 
-func (t *infoText) section(name string) *infoSection {
-	for _, s := range t.sections {
-		if s.name == name {
-			return s
+func (t *Info) section(name string) *infoSection {
+	s := t.byName[name]
+	if s == nil {
+		if t.byName == nil {
+			t.byName = map[string]*infoSection{}
 		}
+		s = &infoSection{name: name, byName: map[string]*infoField{}}
+		t.byName[name] = s
+		t.sections = append(t.sections, s)
 	}
-	s := &infoSection{name: name}
-	t.sections = append(t.sections, s)
 	return s
 }
 
 func (s *infoSection) field(name string) *infoField {
-	for _, f := range s.fields {
-		if f.name == name {
-			return f
-		}
+	f := s.byName[name]
+	if f == nil {
+		f = &infoField{name: name}
+		s.byName[name] = f
+		s.fields = append(s.fields, f)
 	}
-	f := &infoField{name: name}
-	s.fields = append(s.fields, f)
 	return f
 }
 
-// first returns what the servers' joined value of a field is, or "".
-func (t *infoText) first(section, name string) string {
+// Field returns what the servers' joined value of a field is, or "" if none has it.
+func (t *Info) Field(section, name string) string {
 	s := t.section(section)
-	f := s.field(name)
-	if f.values == nil {
+	f := s.byName[name]
+	if f == nil {
 		return ""
 	}
 	return s.join(f)
 }
 
-// set has a section begin with fields of the proxy's own, in place of those of the
-// same names.
-func (t *infoText) set(section string, own [][2]string) {
+// HasSection reports whether a server, or Set, has given a section fields.
+func (t *Info) HasSection(name string) bool { return len(t.section(name).fields) > 0 }
+
+// Set has a section begin with fields of the proxy's own, pairs of name and value, in
+// place of those of the same names.
+func (t *Info) Set(section string, own [][2]string) {
 	s := t.section(section)
 	for i, pair := range own {
 		f := s.field(pair[0])
@@ -83,17 +106,28 @@ func (t *infoText) set(section string, own [][2]string) {
 	}
 }
 
-// leave drops the fields of a section that mean nothing for several servers.
-func (t *infoText) leave(section string, drop func(name string) bool) {
-	s := t.section(section)
-	s.fields = slices.DeleteFunc(s.fields, func(f *infoField) bool { return drop(f.name) })
+// HideServers drops fields that are about single servers: which process and which
+// configuration it is, and where several servers were joined, how each replicates.
+func (t *Info) HideServers(several bool) {
+	t.drop("Server", func(name string) bool { return infoOfProcess[name] || strings.HasPrefix(name, "listener") })
+	if several {
+		t.drop("Replication", func(name string) bool {
+			return strings.HasPrefix(name, "slave") || strings.HasPrefix(name, "master_repl") || strings.Contains(name, "repl_offset") || strings.Contains(name, "byte_offset")
+		})
+	}
 }
 
-// String joins what the servers have said.
-func (t *infoText) String() string {
+func (t *Info) drop(section string, drops func(name string) bool) {
+	s := t.section(section)
+	s.fields = slices.DeleteFunc(s.fields, func(f *infoField) bool { return drops(f.name) })
+	maps.DeleteFunc(s.byName, func(name string, _ *infoField) bool { return drops(name) })
+}
+
+// String returns the joined text of INFO. Sections without fields are left out.
+func (t *Info) String() string {
 	var b strings.Builder
 	for _, s := range t.sections {
-		if !slices.ContainsFunc(s.fields, func(f *infoField) bool { return f.values != nil }) {
+		if len(s.fields) == 0 {
 			continue
 		}
 		if b.Len() > 0 {
@@ -101,9 +135,6 @@ func (t *infoText) String() string {
 		}
 		fmt.Fprintf(&b, "# %s\r\n", s.name)
 		for _, f := range s.fields {
-			if f.values == nil {
-				continue
-			}
 			fmt.Fprintf(&b, "%s:%s\r\n", f.name, s.join(f))
 		}
 	}
@@ -135,8 +166,11 @@ func (s *infoSection) join(f *infoField) string {
 	return f.values[0]
 }
 
-// Fields that are not sums.
+// Fields that are not sums, and those of Server that are one process's.
 var (
+	infoOfProcess = map[string]bool{
+		"run_id": true, "executable": true, "config_file": true, "redis_build_id": true, "process_supervised": true, "server_time_usec": true, "lru_clock": true,
+	}
 	infoLeast    = map[string]bool{"redis_version": true, "rdb_last_save_time": true, "connected_slaves": true, "uptime_in_seconds": true, "uptime_in_days": true}
 	infoGreatest = map[string]bool{
 		"arch_bits": true, "hz": true, "configured_hz": true, "io_threads_active": true, "loading": true, "async_loading": true, "aof_enabled": true,
@@ -202,8 +236,12 @@ func sumOf(values []string) (string, bool) {
 
 // sum is the total of a field of the section, or 0.
 func (s *infoSection) sum(name string) int64 {
+	f := s.byName[name]
+	if f == nil {
+		return 0
+	}
 	var total int64
-	for _, v := range s.field(name).values {
+	for _, v := range f.values {
 		n, _ := strconv.ParseInt(v, 10, 64)
 		total += n
 	}
@@ -232,8 +270,8 @@ func joinPairs(values []string) string {
 		for _, pair := range strings.Split(v, ",") {
 			name, number, _ := strings.Cut(pair, "=")
 			numbers[name], _ = strconv.ParseFloat(number, 64)
-			if !slices.Contains(names, name) {
-				names = append(names, name)
+			if _, known := sums[name]; !known {
+				names, sums[name] = append(names, name), 0
 			}
 		}
 		for name, n := range numbers {

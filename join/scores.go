@@ -1,4 +1,4 @@
-package server
+package join
 
 import (
 	"bytes"
@@ -10,97 +10,28 @@ import (
 	"ringway/resp"
 )
 
-// member is an element of a sorted set with its score.
+// member is one of a sorted set's, with its score.
 type member struct {
 	name  string
 	score float64
 	text  []byte // the score as its server wrote it; nil if it was computed here
 }
 
-// result returns the reply that the operation comes to. It reports false if a
-// part is not what it should be.
-func (op *setOperation) result(parts []gathered, protocol resp.Protocol) (reply []byte, ok bool) {
-	if op.sorted {
-		return op.sortedResult(parts, protocol)
+// appendSorted is AppendReply for sorted sets.
+func (op *SetOperation) appendSorted(dst []byte, parts [][]byte, protocol resp.Protocol) ([]byte, bool) {
+	if len(parts) != len(op.weights) {
+		return dst, false
 	}
-	var names []string
-	seen := map[string]int{} // in how many parts
-	for i := range parts {
-		r, ok := readSet(parts[i].reply)
-		if !ok {
-			return nil, false
-		}
-		for r.Len() > 0 {
-			element, _ := r.Next()
-			if element[0] != '$' {
-				return nil, false
-			}
-			name := string(bulkBytes(element))
-			if seen[name] == 0 {
-				if i > 0 && op.kind != union {
-					if op.kind == difference {
-						seen[name] = -1
-					}
-					continue
-				}
-				names = append(names, name)
-			}
-			seen[name]++
-		}
-	}
-	wanted := len(parts) // of the parts, an intersection is in all
-	switch op.kind {
-	case union:
-		wanted = 0
-	case difference:
-		wanted = 1
-	}
-	if op.kind != union {
-		names = slices.DeleteFunc(names, func(n string) bool { return seen[n] != wanted })
-	}
-	if op.counts {
-		return appendHeader(nil, ':', op.limited(len(names))), true
-	}
-	lead := byte('*')
-	if protocol == resp.RESP3 {
-		lead = '~'
-	}
-	reply = appendHeader(nil, lead, len(names))
-	for _, n := range names {
-		reply = appendBulk(reply, []byte(n))
-	}
-	return reply, true
-}
-
-func (op *setOperation) limited(n int) int {
-	if op.limit > 0 {
-		return min(n, op.limit)
-	}
-	return n
-}
-
-// readSet reads an array or a set of RESP3.
-func readSet(reply []byte) (resp.ArrayReader, bool) {
-	if len(reply) > 0 && reply[0] == '~' {
-		reply = append([]byte{'*'}, reply[1:]...)
-	}
-	return resp.ReadArray(reply)
-}
-
-// sortedResult is result for sorted sets. The scores of an element are joined in
-// the order in which Redis does that, the smallest set first: sums of floating
-// point numbers depend on it.
-func (op *setOperation) sortedResult(parts []gathered, protocol resp.Protocol) ([]byte, bool) {
 	sets := make([][]member, len(parts))
-	for i := range parts {
+	for i, part := range parts {
 		var ok bool
-		if sets[i], ok = readScores(parts[i].reply); !ok {
-			return nil, false
+		if sets[i], ok = readScores(part, protocol); !ok {
+			return dst, false
 		}
 	}
-	joined := op.join(sets)
+	joined := op.joinSorted(sets)
 	if op.counts {
-		return appendHeader(nil, ':', op.limited(len(joined))), true
+		return resp.AppendInt(dst, op.limited(len(joined))), true
 	}
 	slices.SortFunc(joined, func(a, b member) int {
 		if c := cmp.Compare(a.score, b.score); c != 0 {
@@ -112,29 +43,29 @@ func (op *setOperation) sortedResult(parts []gathered, protocol resp.Protocol) (
 	if op.withScores && protocol == resp.RESP2 {
 		n *= 2
 	}
-	reply := appendHeader(nil, '*', n)
+	dst = resp.AppendArray(dst, n)
 	for i := range joined {
 		m := &joined[i]
 		if !op.withScores {
-			reply = appendBulk(reply, []byte(m.name))
+			dst = resp.AppendBulkString(dst, m.name)
 			continue
 		}
 		text := m.text
 		if text == nil {
-			text = appendScore(nil, m.score, op.modern)
+			text = appendScore(nil, m.score, op.shortest)
 		}
-		if protocol == resp.RESP2 {
-			reply = appendBulk(appendBulk(reply, []byte(m.name)), text)
-			continue
+		if protocol == resp.RESP3 {
+			dst = resp.AppendArray(dst, 2)
 		}
-		reply = appendBulk(append(reply, "*2\r\n"...), []byte(m.name))
-		reply = append(append(append(reply, ','), text...), "\r\n"...)
+		dst = protocol.AppendDouble(resp.AppendBulkString(dst, m.name), text)
 	}
-	return reply, true
+	return dst, true
 }
 
-// join does the operation on sets.
-func (op *setOperation) join(sets [][]member) (joined []member) {
+// joinSorted does the operation on sorted sets. The scores of a member are joined in the
+// order in which Redis does that, the smallest set first: sums of floating point
+// numbers depend on it.
+func (op *SetOperation) joinSorted(sets [][]member) (joined []member) {
 	order := make([]int, len(sets))
 	for i := range order {
 		order[i] = i
@@ -176,8 +107,8 @@ func (op *setOperation) join(sets [][]member) (joined []member) {
 	return kept
 }
 
-// combine joins two scores of an element.
-func (op *setOperation) combine(to, m *member) {
+// combine joins two scores of a member.
+func (op *SetOperation) combine(to, m *member) {
 	switch op.aggregate {
 	case aggregateSum:
 		if to.score, to.text = to.score+m.score, nil; math.IsNaN(to.score) {
@@ -194,36 +125,44 @@ func (op *setOperation) combine(to, m *member) {
 	}
 }
 
-// readScores reads a reply WITHSCORES in either protocol.
-func readScores(reply []byte) (set []member, ok bool) {
+// readScores reads a reply WITHSCORES: members each followed by its score, in RESP3
+// pairs of them.
+func readScores(reply []byte, protocol resp.Protocol) (set []member, ok bool) {
 	r, ok := resp.ReadArray(reply)
 	if !ok {
 		return nil, false
 	}
 	for r.Len() > 0 {
-		name, _ := r.Next()
-		var score []byte
-		if len(name) > 0 && name[0] == '*' {
-			pair, _ := resp.ReadArray(name)
+		var name, score []byte
+		if protocol == resp.RESP3 {
+			element, _ := r.Next()
+			pair, _ := resp.ReadArray(element)
 			name, _ = pair.Next()
 			score, _ = pair.Next()
 		} else {
+			name, _ = r.Next()
 			score, _ = r.Next()
 		}
-		if len(name) == 0 || name[0] != '$' || len(score) == 0 {
+		of, named := resp.Bulk(name)
+		text, ok := readDouble(score, protocol)
+		value, isNumber := parseScore(text)
+		if !named || !ok || !isNumber {
 			return nil, false
 		}
-		text := bulkBytes(score)
-		if score[0] == ',' {
-			text = bytes.TrimSpace(score[1:])
-		}
-		value, ok := parseScore(text)
-		if !ok {
-			return nil, false
-		}
-		set = append(set, member{name: string(bulkBytes(name)), score: value, text: text})
+		set = append(set, member{name: string(of), score: value, text: text})
 	}
 	return set, true
+}
+
+// readDouble returns how a server has spelled a number.
+func readDouble(reply []byte, protocol resp.Protocol) (spelled []byte, ok bool) {
+	if protocol != resp.RESP3 {
+		return resp.Bulk(reply)
+	}
+	if len(reply) == 0 || reply[0] != ',' {
+		return nil, false
+	}
+	return bytes.TrimSpace(reply[1:]), true
 }
 
 // parseScore reads a number as servers read and write scores.
@@ -237,13 +176,13 @@ func parseScore(b []byte) (float64, bool) {
 
 // appendScore appends a score as Redis writes it: with 17 digits, or since 7.2
 // with as few as tell it from others.
-func appendScore(dst []byte, f float64, modern bool) []byte {
+func appendScore(dst []byte, f float64, shortest bool) []byte {
 	switch {
 	case math.IsInf(f, 1):
 		return append(dst, "inf"...)
 	case math.IsInf(f, -1):
 		return append(dst, "-inf"...)
-	case !modern:
+	case !shortest:
 		return strconv.AppendFloat(dst, f, 'g', 17, 64)
 	case f == math.Trunc(f) && math.Abs(f) < 1<<62 && (f != 0 || !math.Signbit(f)):
 		return strconv.AppendInt(dst, int64(f), 10)

@@ -1,0 +1,70 @@
+package join
+
+import "ringway/resp"
+
+// Elements returns what stands behind the header of an array of exactly count
+// elements, as a slice of reply. It does not look at the elements themselves.
+func Elements(reply []byte, count int) (elements []byte, ok bool) {
+	n, header, ok := resp.ArrayLen(reply)
+	if !ok || n != count {
+		return nil, false
+	}
+	return reply[header:], true
+}
+
+// InOrder appends one array of the elements of several: that of MGET, whose keys are
+// on several servers. parts are what Elements returns for each server, and order says
+// for each element of the result which part it is the next one of. It cuts what it has
+// taken off parts. It allocates nothing while dst has room.
+func InOrder(dst []byte, parts [][]byte, order []uint16) ([]byte, bool) {
+	dst = resp.AppendArray(dst, len(order))
+	for _, i := range order {
+		part := parts[i]
+		n := resp.ElementLen(part)
+		if n == 0 {
+			return dst, false
+		}
+		dst = append(dst, part[:n]...)
+		parts[i] = part[n:]
+	}
+	return dst, true
+}
+
+// Concat puts arrays one behind the other, such as the replies to KEYS. It appends the
+// head of the joined array alone, and cuts the heads off replies: the elements, which
+// may be many, need not be copied.
+func Concat(dst []byte, replies [][]byte) ([]byte, bool) {
+	total := 0
+	for i, reply := range replies {
+		n, header, ok := resp.ArrayLen(reply)
+		if !ok || n < 0 || total+n < total {
+			return dst, false
+		}
+		total += n
+		replies[i] = reply[header:]
+	}
+	return resp.AppendArray(dst, total), true
+}
+
+// Keep appends an array of those strings of another one that keep reports true for,
+// such as the channels that a server owns in its reply to PUBSUB CHANNELS.
+func Keep(dst, reply []byte, keep func(s []byte) bool) ([]byte, bool) {
+	elements, ok := resp.ReadArray(reply)
+	if !ok {
+		return dst, false
+	}
+	var kept []byte
+	count := 0
+	for elements.Len() > 0 {
+		element, whole := elements.Next()
+		s, _ := resp.Bulk(element)
+		if !whole {
+			return dst, false
+		}
+		if keep(s) {
+			kept = append(kept, element...)
+			count++
+		}
+	}
+	return append(resp.AppendArray(dst, count), kept...), true
+}

@@ -1,0 +1,126 @@
+package join
+
+import (
+	"bytes"
+	"hash/crc32"
+	"slices"
+
+	"ringway/resp"
+)
+
+// ClusterCursor is the cursor of a SCAN in a Cluster.
+//
+// SCAN promises every key that is there from its beginning to its end. In a
+// Cluster a slot may move, while a scan goes on, from a shard that is yet to be
+// scanned to one that was, and its keys would be missed. So the primaries say
+// before and after a pass over all shards which slots they serve and whether one
+// is on its way. If that has changed, another pass follows: a key that was missed
+// by the first one, since it moved, is found by the second. A key that moves once
+// more in every pass is found by none; that is what scanPasses leaves open.
+//
+// The number that a client sees holds all of it, so that a scan may go on over
+// another connection or another proxy:
+//
+//	bits 0-9    the shard, or AllScanned
+//	bits 10-11  the pass
+//	bits 12-23  a checksum of who served what as the pass began
+//	bits 24-63  the shard's own cursor
+type ClusterCursor struct {
+	Shard int    // where the scan goes on, or AllScanned
+	Pass  int    // from 0
+	Sum   uint32 // SlotSum as the pass began
+	Own   uint64 // the shard's own cursor
+}
+
+// AllScanned stands for a shard: the pass is over, and it is to be seen whether slots
+// have moved meanwhile.
+const AllScanned = 1<<scanShardBits - 1
+
+const (
+	scanShardBits = 10
+	scanPassBits  = 2
+	scanSumBits   = 12
+	scanOwnShift  = scanShardBits + scanPassBits + scanSumBits
+
+	scanPasses = 3
+)
+
+// Checksums with a meaning of their own.
+const (
+	// SumMoving says that slots were moving, or that a primary did not say.
+	SumMoving = 0
+	// sumUnknown says that the primaries are not allowed to say: slots are taken to stay.
+	sumUnknown = 1<<scanSumBits - 1
+)
+
+// ParseClusterCursor reads a client's cursor. 0 begins a scan.
+func ParseClusterCursor(n uint64) ClusterCursor {
+	return ClusterCursor{
+		Shard: int(n & (1<<scanShardBits - 1)),
+		Pass:  int(n >> scanShardBits & (1<<scanPassBits - 1)),
+		Sum:   uint32(n >> (scanShardBits + scanPassBits) & (1<<scanSumBits - 1)),
+		Own:   n >> scanOwnShift,
+	}
+}
+
+// Encode returns the number for the client. It reports false if the shard's own
+// cursor is too large.
+func (c ClusterCursor) Encode() (uint64, bool) {
+	n := c.Own<<scanOwnShift | uint64(c.Sum)<<(scanShardBits+scanPassBits) | uint64(c.Pass)<<scanShardBits | uint64(c.Shard)
+	return n, c.Own < 1<<(64-scanOwnShift)
+}
+
+// Next returns where the scan goes on once a shard has answered with its own cursor.
+func (c ClusterCursor) Next(own uint64, shards int) ClusterCursor {
+	if c.Own = own; own == 0 {
+		if c.Shard++; c.Shard >= shards {
+			c.Shard = AllScanned
+		}
+	}
+	return c
+}
+
+// NextPass returns where another pass begins, which is at no shard yet, if one has to
+// follow: slots have moved during this one. sum is SlotSum now.
+func (c ClusterCursor) NextPass(sum uint32) (next ClusterCursor, follows bool) {
+	moved := sum == SumMoving || c.Sum == SumMoving || sum != c.Sum && sum != sumUnknown && c.Sum != sumUnknown
+	next = ClusterCursor{Pass: c.Pass + 1, Sum: sum}
+	return next, moved && next.Pass < scanPasses
+}
+
+// SlotSum returns a checksum of what the primaries say of themselves in their
+// replies to CLUSTER NODES: which slots they serve, and since which epoch.
+func SlotSum(replies [][]byte) uint32 {
+	var own []string
+	for _, reply := range replies {
+		line, ok := ownLine(reply)
+		if !ok {
+			return sumUnknown
+		}
+		f := bytes.Fields(line)
+		for _, slots := range f[8:] {
+			if slots[0] == '[' {
+				return SumMoving // to another, or from it
+			}
+		}
+		own = append(own, string(f[0])+string(bytes.Join(f[6:7], nil))+string(bytes.Join(f[8:], []byte(" "))))
+	}
+	slices.Sort(own)
+	h := crc32.NewIEEE()
+	for _, line := range own {
+		h.Write([]byte(line))
+	}
+	return 1 + h.Sum32()%(sumUnknown-1)
+}
+
+// ownLine returns the line of a reply to CLUSTER NODES that is about the server
+// itself.
+func ownLine(reply []byte) ([]byte, bool) {
+	text, _ := resp.Text(reply)
+	for line := range bytes.Lines(text) {
+		if f := bytes.Fields(line); len(f) >= 8 && bytes.Contains(f[2], []byte("myself")) {
+			return line, true
+		}
+	}
+	return nil, false
+}

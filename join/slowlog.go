@@ -1,0 +1,61 @@
+package join
+
+import (
+	"cmp"
+	"slices"
+
+	"ringway/resp"
+)
+
+// SlowlogCount returns how many entries a SLOWLOG GET asks for; -1 for all. args are
+// all its arguments.
+func SlowlogCount(args [][]byte) int {
+	if len(args) < 3 {
+		return 10
+	}
+	n, ok := resp.ParseInt(args[2])
+	if !ok || n < 0 {
+		return -1
+	}
+	return int(min(n, 1<<31))
+}
+
+// Newest appends an array of entries whose second element is a time, the newest first,
+// of arrays of such: SLOWLOG GET. It has at most limit of them if that is not negative.
+// The numbers of entries, their first elements, stay those of their servers.
+func Newest(dst []byte, replies [][]byte, limit int) ([]byte, bool) {
+	type entry struct {
+		at    int64
+		frame []byte
+	}
+	var all []entry
+	for _, reply := range replies {
+		r, ok := resp.ReadArray(reply)
+		if !ok {
+			return dst, false
+		}
+		for r.Len() > 0 {
+			frame, _ := r.Next()
+			fields, ok := resp.ReadArray(frame)
+			if !ok || fields.Len() < 2 {
+				return dst, false
+			}
+			fields.Next()
+			second, _ := fields.Next()
+			at, ok := resp.Int(second)
+			if !ok {
+				return dst, false
+			}
+			all = append(all, entry{at, frame})
+		}
+	}
+	slices.SortStableFunc(all, func(x, y entry) int { return cmp.Compare(y.at, x.at) })
+	if limit >= 0 && len(all) > limit {
+		all = all[:limit]
+	}
+	dst = resp.AppendArray(dst, len(all))
+	for _, e := range all {
+		dst = append(dst, e.frame...)
+	}
+	return dst, true
+}

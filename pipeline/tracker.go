@@ -66,10 +66,10 @@ func InvalidatedKeys(frame []byte) (keys []byte, ok bool) {
 	elements.Next()
 	third, _ := elements.Next()
 	switch {
-	case len(third) > 0 && third[0] == '*' && !bytes.HasPrefix(third, []byte("*-1")):
-		return third, true
-	case bytes.Equal(third, []byte("$-1\r\n")), bytes.Equal(third, []byte("*-1\r\n")):
+	case resp.IsNull(third):
 		return nil, true
+	case len(third) > 0 && third[0] == '*':
+		return third, true
 	}
 	return nil, false
 }

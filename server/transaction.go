@@ -333,7 +333,7 @@ func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
 		return
 	}
 	if begins {
-		tx.executed = tx.broken == nil && b[0] == '*' && !bytes.HasPrefix(b, []byte("*-1"))
+		tx.executed = tx.broken == nil && b[0] == '*' && !resp.IsNull(b)
 	}
 	if tx.broken != nil {
 		b, last = tx.broken, true

@@ -67,15 +67,14 @@ func (s *session) move() {
 	if !s.quiet() {
 		return
 	}
-	from, to, name := s.w, s.moving, s.local.Conf().Name
+	from, to, sh := s.w, s.moving, s.moving.pools[s.poolIndex]
 	s.moving = nil
 	fd := s.conn.Detach()
 	from.detach(s)
 	s.takeLanes(nil)
 	to.loop.Post(func() {
-		s.w, s.local, s.settling = to, to.locals[name], false
+		s.shared, s.replies.w, s.settling = sh, to, false
 		s.lastActive, s.lastBusy = to.loop.Now(), 0 // clocks of two loops can't be compared
-		s.merger = to.mergers[name]
 		s.speak(s.protocol)
 		if !s.wantAuth {
 			s.limits = &to.limits
@@ -85,7 +84,7 @@ func (s *session) move() {
 			eventloop.CloseFD(fd)
 			s.become(nil)
 			s.takeLanes(nil)
-			to.server.left(name)
+			to.server.left(sh.poolName)
 		}
 	})
 }

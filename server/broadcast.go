@@ -118,7 +118,7 @@ func (b *broadcast) Reply(tag uint32, reply []byte, last bool) {
 			sh.reply = s.w.loop.Grow(sh.reply, len(reply))
 		}
 		sh.reply = append(sh.reply, reply...)
-		s.far += len(reply)
+		s.replies.charge(len(reply))
 		s.checkOutput()
 	}
 	if last {
@@ -148,7 +148,7 @@ func (b *broadcast) done() {
 	s, size := b.s, 0
 	for i := range b.shares {
 		sh := &b.shares[i]
-		s.far -= len(sh.reply)
+		s.replies.refund(len(sh.reply))
 		size += len(sh.reply)
 		if b.apart && sh.conn != nil {
 			s.local.Unpin(sh.conn, sh.failure == nil)

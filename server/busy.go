@@ -6,7 +6,6 @@ import (
 
 	"ringway/command"
 	"ringway/pipeline"
-	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -26,20 +25,19 @@ var requestPing = resp.AppendRequest(nil, [][]byte{[]byte("PING")})
 
 // busyProbe is a PING to a server that may be busy, over a connection of its own.
 type busyProbe struct {
-	w      *worker
-	local  *pool.Local
+	*shared
 	server int
 	conn   *pipeline.Conn
 }
 
 // askStalled asks the servers that let this loop wait, and those that are known
 // to be busy.
-func (w *worker) askStalled(name string, local *pool.Local) {
-	u := w.unrest[name]
+func (sh *shared) askStalled() {
+	u, w := sh.conditions, sh.w
 	if !u.scripted {
 		return
 	}
-	w.stalled = local.Stalled(w.loop.Now()-int64(stallAfter), w.stalled[:0])
+	w.stalled = sh.local.Stalled(w.loop.Now()-int64(stallAfter), w.stalled[:0])
 	for server := range u.busy {
 		w.stalled = append(w.stalled, server)
 	}
@@ -52,12 +50,12 @@ func (w *worker) askStalled(name string, local *pool.Local) {
 		if u.asking[server] {
 			continue
 		}
-		conn, err := local.Lanes(resp.RESP2, 0).Pin(server)
+		conn, err := sh.local.Lanes(resp.RESP2, 0).Pin(server)
 		if err != nil {
 			continue
 		}
 		u.asking[server] = true
-		p := &busyProbe{w: w, local: local, server: server, conn: conn}
+		p := &busyProbe{shared: sh, server: server, conn: conn}
 		if f := conn.Send(requestPing, p, 0); f != nil {
 			p.answered(nil, false)
 		}
@@ -80,26 +78,25 @@ func (p *busyProbe) Fail(uint32, *pipeline.Failure, []byte) { p.answered(nil, fa
 
 // answered tells all loops what became of the server, if that is news.
 func (p *busyProbe) answered(busy []byte, clean bool) {
-	name := p.local.Conf().Name
-	u := p.w.unrest[name]
+	u := p.conditions
 	delete(u.asking, p.server)
 	p.local.Unpin(p.conn, clean)
 	if (busy != nil) == (u.busy[p.server] != nil) {
 		return
 	}
-	p.w.upset(name, func(u *unrest) {
+	p.change(func(peer *shared) {
 		if busy != nil {
-			u.busy[p.server] = busy
+			peer.conditions.busy[p.server] = busy
 		} else {
-			delete(u.busy, p.server)
+			delete(peer.conditions.busy, p.server)
 		}
 	})
 }
 
 // refuseBusy answers a request that a busy server would refuse. A session with
 // requests under way goes on as usual: what comes behind them can't overtake them.
-func (s *session) refuseBusy(u *unrest, cmd *command.Command, args [][]byte) bool {
-	if len(u.busy) == 0 || s.head != s.tail || cmd.Flags&command.FlagAllowBusy != 0 {
+func (s *session) refuseBusy(u *conditions, cmd *command.Command, args [][]byte) bool {
+	if len(u.busy) == 0 || !s.replies.idle() || cmd.Flags&command.FlagAllowBusy != 0 {
 		return false
 	}
 	if cmd.Name == "exec" {
@@ -117,7 +114,7 @@ func (s *session) refuseBusy(u *unrest, cmd *command.Command, args [][]byte) boo
 }
 
 // abortBusy is refuseBusy for EXEC.
-func (s *session) abortBusy(u *unrest) bool {
+func (s *session) abortBusy(u *conditions) bool {
 	if s.tx == nil {
 		return false
 	}
@@ -136,7 +133,7 @@ func (s *session) abortBusy(u *unrest) bool {
 }
 
 // busyReply returns the error of a busy server that a request concerns, or nil.
-func (s *session) busyReply(u *unrest, cmd *command.Command, args [][]byte) []byte {
+func (s *session) busyReply(u *conditions, cmd *command.Command, args [][]byte) []byte {
 	switch {
 	case cmd.Route == command.Local && !aboutServer(cmd), cmd.Route == command.Transaction, cmd.Route == command.PubSub:
 		return nil

@@ -78,26 +78,17 @@ func (s *session) flags() (letters string) {
 // isBlocked tells whether the session waits for a request that may block.
 func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.pin != nil }
 
-// gather calls each, on every worker's loop, with the sessions there that s may see, some at
+// survey calls each, on every worker's loop, with the sessions there that s may see, some at
 // a time, and answers s's current request with what reply makes of all results. The session
 // is held meanwhile.
-func (s *session) gather(each func(peers []*session) string, reply func(results []string) []byte) {
-	number, left := s.push(), len(s.w.server.workers)
+func (s *session) survey(each func(peers []*session) string, reply func(results []string) []byte) {
+	number, who := s.push(), s.onlooker()
 	s.hold()
-	var results []string
-	home, name, who := s.w, s.local.Conf().Name, s.onlooker()
-	for _, w := range s.w.server.workers {
-		w.loop.Post(func() {
-			w.survey(who.sees(w.sessionsOf(name)), each, func(some []string) {
-				home.loop.Post(func() {
-					results = append(results, some...)
-					if left--; left == 0 {
-						s.answerHeld(number, reply(results))
-					}
-				})
-			})
-		})
-	}
+	gather(s.shared, func(peer *shared, tell func([]string)) {
+		peer.w.survey(who.sees(peer.sessions()), each, tell)
+	}, func(told [][]string) {
+		s.answerHeld(number, reply(slices.Concat(told...)))
+	})
 }
 
 // survey is a chore: each is called with the worker's given sessions, some at a time, but
@@ -140,7 +131,7 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 		return resp.AppendError(dst, "ERR syntax error")
 	}
 	me, size := s.info.id, requestSize(args)
-	s.gather(func(peers []*session) string {
+	s.survey(func(peers []*session) string {
 		var lines strings.Builder
 		for _, peer := range peers {
 			switch {
@@ -231,7 +222,7 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 		return resp.AppendError(dst, problem)
 	}
 	me := s.info.id
-	s.gather(func(peers []*session) string {
+	s.survey(func(peers []*session) string {
 		killed := 0
 		for _, peer := range peers {
 			if !k.matches(peer) || k.skipMe && peer.info.id == me {

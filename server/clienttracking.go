@@ -146,7 +146,7 @@ func overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPr
 // track has the client track. What it has read before it still tracks.
 func (s *session) track(t *tracking) {
 	t.s = s
-	tr, was := s.tracker(), s.tracking
+	tr, was := s.tracker, s.tracking
 	if t.bcast && len(t.prefixes) == 0 && (was == nil || len(was.prefixes) == 0) {
 		t.prefixes = []string{""}
 	}

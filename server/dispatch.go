@@ -161,19 +161,19 @@ var (
 
 // owner returns the server that owns all keys of a request.
 func (s *session) owner(cmd *command.Command, args [][]byte) (server int, err error) {
-	return s.w.ownerOn(s.local, s.local.Map(), s.policy, cmd, args)
+	return s.ownerOn(s.local.Map(), s.policy, cmd, args)
 }
 
 // ownerOn returns the shard that owns all keys of a request, by a Map that the
 // caller has taken before.
-func (w *worker) ownerOn(local *pool.Local, m *pool.Map, policy *policy, cmd *command.Command, args [][]byte) (server int, err error) {
-	keys, err := cmd.Keys(args, w.keys[:0])
-	w.keys = keys[:0]
-	servers := local.Shards()
+func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, args [][]byte) (server int, err error) {
+	keys, err := cmd.Keys(args, sh.w.keys[:0])
+	sh.w.keys = keys[:0]
+	servers := sh.local.Shards()
 	switch reach := cmd.Reach(args); {
 	case err != nil && servers > 1:
 		return 0, err
-	case reach == command.ReachDatabase && !hasDatabase(local.Conf(), cmd.Database(args)):
+	case reach == command.ReachDatabase && !hasDatabase(sh.local.Conf(), cmd.Database(args)):
 		return 0, errDatabase
 	case reach == command.ReachPatterns && servers > 1:
 		return 0, errPatterns
@@ -184,7 +184,7 @@ func (w *worker) ownerOn(local *pool.Local, m *pool.Map, policy *policy, cmd *co
 	case cmd.Flags&command.FlagPubSub != 0:
 		return m.Index(args[1]), nil // the channel of PUBLISH or SPUBLISH
 	case len(keys) == 0:
-		return policy.defaultShard(local), nil
+		return policy.defaultShard(sh.local), nil
 	}
 	return sameShard(m, args, keys)
 }
@@ -225,7 +225,7 @@ func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) boo
 	if errors.Is(f, pipeline.ErrTimeout) {
 		return false // its time is over wherever it goes
 	}
-	shard, ok := s.w.ownerOf(s.local, s.local.Map(), request)
+	shard, ok := s.ownerOf(s.local.Map(), request)
 	if !ok {
 		return false
 	}
@@ -246,7 +246,8 @@ func (w *worker) onlyReads(request []byte) bool {
 
 // ownerOf returns the shard that owns the keys of a request, or of the first of
 // several that has keys.
-func (w *worker) ownerOf(local *pool.Local, m *pool.Map, requests []byte) (shard int, ok bool) {
+func (sh *shared) ownerOf(m *pool.Map, requests []byte) (shard int, ok bool) {
+	w := sh.w
 	defer w.again.Release()
 	for len(requests) > 0 {
 		var state resp.RequestState
@@ -263,7 +264,7 @@ func (w *worker) ownerOf(local *pool.Local, m *pool.Map, requests []byte) (shard
 		if keys, err := cmd.Keys(args, w.keys[:0]); err != nil || len(keys) == 0 && cmd.Flags&command.FlagPubSub == 0 {
 			continue
 		}
-		shard, err := w.ownerOn(local, m, w.server.policies[local.Conf().Name], cmd, args)
+		shard, err := sh.ownerOn(m, sh.poolPolicy, cmd, args)
 		return shard, err == nil
 	}
 	return 0, false

@@ -57,7 +57,7 @@ func (s *session) endWait() {
 		return
 	case s.waits == 0 || s.window != 0:
 		return
-	case s.unrest().paused != 0:
+	case s.conditions.paused != 0:
 		s.cutWait(replyHeld)
 		return
 	}
@@ -93,7 +93,7 @@ func (nobody) Abandon()                               {}
 
 // cutWait answers the only request under way, and closes the client.
 func (s *session) cutWait(reply []byte) {
-	if !s.midReply() {
+	if !s.replies.midReply() {
 		s.conn.Append(reply)
 	}
 	s.closeWritten()

@@ -124,14 +124,14 @@ func (s *session) connTo(shard int, reads bool) (conn *pipeline.Conn, full bool)
 // assign finds the part of each key: one for each shard, or in a Cluster for
 // each hash slot, since a server refuses keys of several.
 func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
-	partOf, row := s.w.partsOf(m, s.local), &s.w.row
+	partOf, batch := s.w.partsOf(m, s.local), &s.w.batch
 	for rest := args[1:]; len(rest) > 0; {
-		n := min(len(rest)/step, maxRow)
+		n := min(len(rest)/step, maxBatch)
 		for i := range n {
-			row.keys[i] = rest[i*step]
+			batch.keys[i] = rest[i*step]
 		}
-		m.Places(row.keys[:n], row.places[:n])
-		for i, place := range row.places[:n] {
+		m.Places(batch.keys[:n], batch.places[:n])
+		for i, place := range batch.places[:n] {
 			p := partOf[place]
 			if p < 0 {
 				p = int16(len(f.parts))
@@ -290,7 +290,7 @@ func (f *fanout) take(p *part, b []byte, last bool) {
 		p.reply = f.w.loop.Grow(p.reply, len(b))
 	}
 	p.reply = append(p.reply, b...)
-	f.s.far += len(b)
+	f.s.replies.charge(len(b))
 	f.s.checkOutput()
 }
 
@@ -318,7 +318,7 @@ func (f *fanout) failWith(reply []byte) {
 func (f *fanout) done() {
 	s := f.s
 	for i := range f.parts {
-		s.far -= len(f.parts[i].reply)
+		s.replies.refund(len(f.parts[i].reply))
 	}
 	if f.holds {
 		s.release()

@@ -111,7 +111,7 @@ func (g *gathering) take(p *gathered, b []byte) {
 		p.reply = loop.Grow(p.reply, len(b))
 	}
 	p.reply = append(p.reply, b...)
-	g.s.far += len(b)
+	g.s.replies.charge(len(b))
 	g.s.checkOutput()
 }
 
@@ -135,7 +135,7 @@ func (g *gathering) countDown() {
 	replies := make([][]byte, len(g.parts))
 	for i := range g.parts {
 		replies[i] = g.parts[i].reply
-		s.far -= len(replies[i])
+		s.replies.refund(len(replies[i]))
 	}
 	if s.conn.Open() {
 		reply := g.failed

@@ -21,7 +21,7 @@ func (s *session) learntCommand(name []byte) *command.Command {
 	if facts == nil {
 		return nil
 	}
-	l := s.w.learnt[s.local.Conf().Name]
+	l := s.learnt
 	if l == nil || l.facts != facts {
 		l = &learnt{facts: facts, byName: map[string]*command.Command{}}
 		for _, f := range *facts {
@@ -29,7 +29,7 @@ func (s *session) learntCommand(name []byte) *command.Command {
 				l.byName[c.Name] = c
 			}
 		}
-		s.w.learnt[s.local.Conf().Name] = l
+		s.learnt = l
 	}
 	return l.byName[strings.ToLower(string(name))]
 }
@@ -66,5 +66,5 @@ func (s *session) runLearnt(args [][]byte, raw []byte) (known, done bool) {
 		s.reply(dst)
 		return true, true
 	}
-	return true, s.unsettled(cmd, args, s.begin(args, raw))
+	return true, s.check(cmd, args, s.begin(args, raw))
 }

@@ -49,7 +49,7 @@ func (s *session) leave() {
 	case s.waitsLong():
 		s.closeWritten() // as Redis does
 	case s.leaving == nil:
-		s.leaving = &leaving{since: s.w.loop.Now(), head: s.head, written: s.conn.Written()}
+		s.leaving = &leaving{since: s.w.loop.Now(), head: s.replies.head, written: s.conn.Written()}
 		s.w.leaving = append(s.w.leaving, s)
 	}
 }
@@ -59,7 +59,7 @@ func (s *session) leave() {
 // have been sent just now, and then its reply can be on its way.
 func (s *session) waitsLong() bool {
 	since := s.w.loop.Now() - int64(answerTime)
-	return s.waits != 0 && s.window == 0 && s.waits <= since || s.replicaWait != nil && s.replicaWait.since <= since || s.unrest().waiting[s]
+	return s.waits != 0 && s.window == 0 && s.waits <= since || s.replicaWait != nil && s.replicaWait.since <= since || s.conditions.waiting[s]
 }
 
 // dismiss closes clients at their end that have waited for too long. Those that wait at
@@ -79,8 +79,8 @@ func (w *worker) dismiss() {
 // did.
 func (s *session) isDismissed() bool {
 	l, now := s.leaving, s.w.loop.Now()
-	if written := s.conn.Written(); s.head != l.head || written != l.written {
-		l.since, l.head, l.written = now, s.head, written
+	if written := s.conn.Written(); s.replies.head != l.head || written != l.written {
+		l.since, l.head, l.written = now, s.replies.head, written
 		return false
 	}
 	if s.waitsLong() || now-l.since >= int64(s.patience()) {
@@ -89,7 +89,7 @@ func (s *session) isDismissed() bool {
 	}
 	if !l.seatless {
 		l.seatless = true
-		s.w.server.giveSeat(s.local.Conf().Name)
+		s.w.server.giveSeat(s.poolName)
 	}
 	return false
 }

@@ -22,10 +22,12 @@ type listener struct {
 	*eventloop.Listener
 	srv     *Server
 	pool    *pool.Pool
+	index   int // of the pool
 	clients atomic.Int64
 }
 
-func listen(srv *Server, p *pool.Pool) (*listener, error) {
+func listen(srv *Server, index int) (*listener, error) {
+	p := srv.pools[index]
 	c := p.Conf()
 	if c.Listen.Network == "unix" {
 		if err := removeStale(c.Listen.Addr); err != nil {
@@ -48,7 +50,7 @@ func listen(srv *Server, p *pool.Pool) (*listener, error) {
 			return nil, err
 		}
 	}
-	return &listener{Listener: ln, srv: srv, pool: p}, nil
+	return &listener{Listener: ln, srv: srv, pool: p, index: index}, nil
 }
 
 // removeStale removes the socket file of a process that is gone. Only a refused
@@ -130,7 +132,7 @@ func (ln *listener) admit(fd int, peer string) {
 		info.addr = c.Listen.Addr + ":0" // as Redis shows it
 	}
 	w := srv.pick()
-	w.loop.Post(func() { w.adopt(fd, c.Name, info) })
+	w.loop.Post(func() { w.adopt(fd, ln.index, info) })
 }
 
 // processorsGiven is how many processors the process may use.

@@ -44,7 +44,7 @@ func handlersByID(byName map[string]localHandler) []localHandler {
 // answer runs a command that the proxy answers. Like handle, it reports false if
 // the request must wait.
 func (s *session) answer(cmd *command.Command, args [][]byte) bool {
-	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select" || cmd.Name == "auth") && s.head != s.tail {
+	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select" || cmd.Name == "auth") && !s.replies.idle() {
 		// They may change the connections to servers: what went over the old ones
 		// must be done first.
 		return false

@@ -93,7 +93,7 @@ func (s *session) login(name, password []byte, protocol resp.Protocol, then func
 	if len(name) > maxCredential || len(password) > maxCredential {
 		return s.wrongPassword(nil)
 	}
-	l := s.w.logins[s.local.Conf().Name]
+	l := s.logins
 	g := &guestLogin{alone: alone{s: s}, name: string(name), password: string(password), protocol: protocol, then: then}
 	if l.areRight(g.name, g.password, s.w.loop.Now()) {
 		a := &asking{alone: alone{s: s}}
@@ -128,7 +128,7 @@ func (l *logins) ask() {
 
 // answered lets the next one ask.
 func (g *guestLogin) answered() {
-	l := g.s.w.logins[g.s.local.Conf().Name]
+	l := g.s.logins
 	l.underWay--
 	l.ask()
 }
@@ -148,7 +148,7 @@ func (g *guestLogin) Reply(number uint32, b []byte, last bool) {
 		b = []byte("-ERR the server answered AUTH with something unexpected\r\n")
 	}
 	if string(b) == string(replyOK) {
-		s.w.logins[s.local.Conf().Name].noteRight(g.name, g.password, s.w.loop.Now())
+		s.logins.noteRight(g.name, g.password, s.w.loop.Now())
 		s.admit(g, &asking{alone: g.alone, later: true})
 		return
 	}

@@ -58,7 +58,7 @@ type run struct {
 
 // begin notes that scripts run on a server, so that it can be asked whether it is
 // busy.
-func (u *unrest) begin(server int, now int64, proofs ...*proof) *run {
+func (u *conditions) begin(server int, now int64, proofs ...*proof) *run {
 	r := &run{server: server, since: now, proofs: proofs}
 	u.runs[r], u.scripted = true, true
 	return r
@@ -66,16 +66,16 @@ func (u *unrest) begin(server int, now int64, proofs ...*proof) *run {
 
 // endRun ends begin. The scripts are proven if they have run and were quick. A
 // server that has answered is not busy any more.
-func (w *worker) endRun(name string, r *run, ran bool) {
-	u := w.unrest[name]
+func (sh *shared) endRun(r *run, ran bool) {
+	u := sh.conditions
 	delete(u.runs, r)
-	if ran && w.loop.Now()-r.since <= int64(quickScript) {
+	if ran && sh.w.loop.Now()-r.since <= int64(quickScript) {
 		for _, p := range r.proofs {
 			p.quick = true
 		}
 	}
 	if u.busy[r.server] != nil {
-		w.upset(name, func(u *unrest) { delete(u.busy, r.server) })
+		sh.change(func(peer *shared) { delete(peer.conditions.busy, r.server) })
 	}
 }
 
@@ -88,7 +88,7 @@ type lonely struct {
 // Reply is pipeline.Receiver's.
 func (a *lonely) Reply(number uint32, b []byte, last bool) {
 	if last {
-		a.s.w.endRun(a.s.local.Conf().Name, a.run, b[0] != '-')
+		a.s.endRun(a.run, b[0] != '-')
 	}
 	a.alone.Reply(number, b, last)
 }
@@ -99,7 +99,7 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 	if s.pin != nil {
 		return false, false
 	}
-	if s.head != s.tail {
+	if !s.replies.idle() {
 		return true, false
 	}
 	if s.beingReplaced(cmd, args) {
@@ -108,12 +108,12 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 	if !s.takePin(server) {
 		return false, false
 	}
-	if sc := s.scripts().find(args[1]); sc != nil {
+	if sc := s.scripts.find(args[1]); sc != nil {
 		raw = sc.eval(cmd, args) // the server may not know it
 	}
 	a := &lonely{alone: alone{s: s, fresh: true, fenced: true, done: func() { s.dropPin(true) }}}
 	a.keep(raw)
-	a.run = s.w.unrest[s.local.Conf().Name].begin(server, s.w.loop.Now(), p)
+	a.run = s.conditions.begin(server, s.w.loop.Now(), p)
 	number := a.next()
 	if f := s.pin.conn.SendFenced(raw, a, number); f != nil {
 		a.Fail(number, f, nil)
@@ -123,7 +123,7 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 
 // Fail is pipeline.Receiver's.
 func (a *lonely) Fail(number uint32, f *pipeline.Failure, request []byte) {
-	a.s.w.endRun(a.s.local.Conf().Name, a.run, false)
+	a.s.endRun(a.run, false)
 	a.alone.Fail(number, f, request)
 }
 

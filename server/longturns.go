@@ -46,7 +46,7 @@ func (w *worker) onLongTurn(ran time.Duration) {
 		if s.ran > 0 {
 			cmd = command.ByID(int(s.ran) - 1).Name
 		}
-		attrs = append(attrs, "pool", s.local.Conf().Name, "client", s.info.addr, "command", cmd, "bytes", t.largest)
+		attrs = append(attrs, "pool", s.poolName, "client", s.info.addr, "command", cmd, "bytes", t.largest)
 	}
 	w.log.Warn("an event loop was held up, and its other clients waited; named is the largest piece of work in that time; others are counted for a minute (long_turns in INFO)", attrs...)
 	t.logged, t.unlogged = now, 0

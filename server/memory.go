@@ -209,7 +209,7 @@ func (w *worker) closeLargest(s *session, holds int) {
 	m.closed.Add(1)
 	if m.episode.CompareAndSwap(false, true) {
 		m.log.Warn("max_memory reached: the clients that hold most are closed, largest first",
-			"max_memory", m.limit, "held", m.held.Load(), "pool", s.local.Conf().Name, "client", s.info.addr, "holds", holds)
+			"max_memory", m.limit, "held", m.held.Load(), "pool", s.poolName, "client", s.info.addr, "holds", holds)
 	}
 	apart := int64(s.apart())
 	s.close()

@@ -43,10 +43,10 @@ type merger struct {
 	answers []mergeAnswer // of each shard
 	spare   []*merged
 
-	// Of the row that is being run.
+	// Of the batch that is being run.
 	groups  []setGroup
-	groupOf [maxRow]int16 // of each request; noGroup for those that are sent as they are
-	next    [maxRow]uint8 // for each request, the next of its group
+	groupOf [maxBatch]int16 // of each request; noGroup for those that are sent as they are
+	next    [maxBatch]uint8 // for each request, the next of its group
 }
 
 // mergeAnswer is what a shard's server has said to MSET.
@@ -61,10 +61,10 @@ const (
 
 const noGroup = -1
 
-// setGroup is SETs of a row for one server.
+// setGroup is SETs of a batch for one server.
 type setGroup struct {
 	shard, count, size int
-	first, last        uint8 // in the row
+	first, last        uint8 // in the batch
 }
 
 // newMerger returns what a loop needs to merge the SETs of a pool, or nil if that
@@ -77,63 +77,63 @@ func newMerger(local *pool.Local) *merger {
 	return &merger{answers: make([]mergeAnswer, local.Shards())}
 }
 
-// runMerging runs the worker's row, whose keys are placed, and returns the bytes of
+// runMerging runs the worker's batch, whose keys are placed, and returns the bytes of
 // its requests. It reports false if nothing is to be merged, or not all of it
 // can be sent now: then nothing was done.
 func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
-	row, mg := &s.w.row, s.merger
-	if !s.hasRoomFor(count, row.blind) || s.user != nil || !mg.group(s, m, count) {
+	batch, mg := &s.w.batch, s.merger
+	if !s.hasRoomFor(count, batch.unsizedOnes) || s.user != nil || !mg.group(s, m, count) {
 		return 0, false
 	}
-	first, asks := s.tail, false
+	first, asks := s.replies.tail, false
 	for i := range count {
-		s.any = row.any[i]
+		s.unsized = batch.unsized[i]
 		s.push()
 	}
-	for i, request := range row.requests[:count] {
+	for i, request := range batch.requests[:count] {
 		n += len(request)
 		switch g := mg.groupOf[i]; {
 		case g == noGroup || mg.groups[g].count == 1:
-			s.any = row.any[i]
-			s.sendAs(first+uint32(i), s.to(m.ShardAt(row.places[i])), request, kindsOf(row.commands[i]))
+			s.unsized = batch.unsized[i]
+			s.sendAs(first+uint32(i), s.to(m.ShardAt(batch.places[i])), request, kindsOf(batch.commands[i]))
 		case int(mg.groups[g].first) == i:
 			asks = mg.send(s, &mg.groups[g], first) || asks
 		}
 	}
-	s.ran = uint16(row.commands[count-1].ID) + 1
+	s.ran = uint16(batch.commands[count-1].ID) + 1
 	if asks {
 		s.beWary()
 	}
 	return n, true
 }
 
-// group finds the groups of a row. A request of another kind ends the group of its
+// group finds the groups of a batch. A request of another kind ends the group of its
 // server, so that their order stays. It reports false if none has two, or if a
 // connection is full.
 func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
-	row, open := &s.w.row, s.w.partsOf(m, s.local)
+	batch, open := &s.w.batch, s.w.partsOf(m, s.local)
 	mg.groups = mg.groups[:0]
-	mayAsk, full := row.mayAsk(count), false
-	for i, place := range row.places[:count] {
+	mayAsk, full := batch.mayAsk(count), false
+	for i, place := range batch.places[:count] {
 		g := int16(noGroup)
-		if row.plainSet[i] && mg.may(place, mayAsk) {
-			g = mg.join(open[place], i, place, len(row.requests[i]))
+		if batch.plainSet[i] && mg.may(place, mayAsk) {
+			g = mg.join(open[place], i, place, len(batch.requests[i]))
 		}
 		if g == noGroup || mg.groups[g].count == 1 {
-			s.any = row.any[i]
+			s.unsized = batch.unsized[i]
 			full = full || s.full(s.to(place))
 		} else {
 			found = true
 		}
 		open[place], mg.groupOf[i] = g, g
 	}
-	for _, place := range row.places[:count] {
+	for _, place := range batch.places[:count] {
 		open[place] = noGroup
 	}
 	return found && !full
 }
 
-// join adds a request of the row to a group, or to a new one if there is none or it
+// join adds a request of the batch to a group, or to a new one if there is none or it
 // is full, and returns which it is.
 func (mg *merger) join(g int16, request, shard, size int) int16 {
 	i := uint8(request)
@@ -153,17 +153,17 @@ func (mg *merger) may(shard int, mayAsk bool) bool {
 	return answer == takesMSET || answer == notAsked && mayAsk
 }
 
-// mayAsk tells whether a row may show whether a server takes MSET: nothing in it
+// mayAsk tells whether a batch may show whether a server takes MSET: nothing in it
 // may overtake what is refused and sent again.
-func (r *row) mayAsk(count int) bool {
+func (r *batch) mayAsk(count int) bool {
 	size := 0
 	for _, request := range r.requests[:count] {
 		size += len(request)
 	}
-	return r.sets == count && size <= mergedBytes
+	return r.plainSets == count && size <= mergedBytes
 }
 
-// send sends a group of the row's requests, of which the row's first has the given
+// send sends a group of the batch's requests, of which the batch's first has the given
 // number. It reports whether it is the first MSET for its server.
 func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
 	conn := s.to(group.shard)
@@ -173,7 +173,7 @@ func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
 	out = resp.AppendArray(out, 1+2*group.count)
 	out = append(out, msetName...)
 	for i, left := group.first, group.count; left > 0; i, left = mg.next[i], left-1 {
-		pair := s.w.row.requests[i][len(setHead):]
+		pair := s.w.batch.requests[i][len(setHead):]
 		out = append(out, pair...)
 		x.sets = append(x.sets, mergedSet{number + uint32(i), uint32(len(pair))})
 	}
@@ -229,7 +229,7 @@ func (x *merged) Reply(_ uint32, b []byte, last bool) {
 	switch {
 	case refused:
 		x.mg.answers[x.shard] = refusesMSET
-		x.s.w.server.noteRefusedMerging(x.s.local, x.shard, b)
+		x.s.noteRefusedMerging(x.shard, b)
 	case last && x.request != nil && bytes.Equal(b, replyOK):
 		x.mg.answers[x.shard] = takesMSET
 	case last && x.request != nil:
@@ -286,11 +286,11 @@ func refusesMerging(reply []byte) bool {
 }
 
 // noteRefusedMerging logs, once for each server, that its SETs stay apart.
-func (srv *Server) noteRefusedMerging(local *pool.Local, shard int, reply []byte) {
-	server := local.Conf().Servers[shard]
-	if _, noted := srv.refusedMerging.LoadOrStore(local.Conf().Name+" "+server.Name, true); noted {
+func (sh *shared) noteRefusedMerging(shard int, reply []byte) {
+	server := sh.local.Conf().Servers[shard]
+	if _, noted := sh.w.server.refusedMerging.LoadOrStore(sh.poolName+" "+server.Name, true); noted {
 		return
 	}
-	srv.log.Info("server takes no MSET: SETs are sent to it one by one; see merge_sets",
-		"pool", local.Conf().Name, "server", server.Name, "reply", string(bytes.TrimSpace(reply)))
+	sh.w.log.Info("server takes no MSET: SETs are sent to it one by one; see merge_sets",
+		"pool", sh.poolName, "server", server.Name, "reply", string(bytes.TrimSpace(reply)))
 }

@@ -27,18 +27,18 @@ func monitor(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	if s.sub == nil {
 		s.sub = newSubscriber(s)
 	}
-	name, number := s.local.Conf().Name, s.push()
-	left := len(s.w.server.workers) + 1
+	number := s.push()
+	left := len(s.peers) + 1
 	done := func() {
 		if left--; left == 0 {
 			s.finish(number, replyOK)
 		}
 	}
 	s.monitor = &monitoring{}
-	s.w.unrest[name].monitors[s] = true
+	s.conditions.monitors[s] = true
 	home := s.w
-	home.upset(name, func(u *unrest) {
-		u.monitored++
+	s.change(func(peer *shared) {
+		peer.conditions.monitored++
 		home.loop.Post(done)
 	})
 	s.monitor.tap = s.local.OpenTap(s.showScripts, done)
@@ -52,9 +52,8 @@ func (s *session) endMonitor() {
 	}
 	s.monitor.tap.Close()
 	s.monitor = nil
-	name := s.local.Conf().Name
-	delete(s.w.unrest[name].monitors, s)
-	s.w.upset(name, func(u *unrest) { u.monitored-- })
+	delete(s.conditions.monitors, s)
+	s.change(func(peer *shared) { peer.conditions.monitored-- })
 }
 
 // showScripts passes on what a server says that a script has called.
@@ -66,21 +65,13 @@ func (s *session) showScripts(line []byte) {
 
 // show tells all monitors of requests, each a line of its own.
 func (s *session) show(lines string) {
-	name := s.local.Conf().Name
-	for _, w := range s.w.server.workers {
-		tell := func() {
-			for peer := range w.unrest[name].monitors {
-				if peer.conn.Open() {
-					peer.sub.deliver([]byte(lines))
-				}
+	s.each(func(peer *shared) {
+		for m := range peer.conditions.monitors {
+			if m.conn.Open() {
+				m.sub.deliver([]byte(lines))
 			}
 		}
-		if w == s.w {
-			tell()
-		} else {
-			w.loop.Post(tell)
-		}
-	}
+	})
 }
 
 // runShown runs a request and shows it to the monitors, once it is sure that it runs.

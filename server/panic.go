@@ -33,8 +33,8 @@ func (e *entering) Abandon()     { e.s.Abandon() }
 func (b *broadcast) Abandon()    { b.s.Abandon() }
 func (c *slotCheck) Abandon()    { c.s.Abandon() }
 func (d *dryRun) Abandon()       { d.unanswered() } // those who wait are refused
-func (r *unblockAsked) Abandon() { r.home.loop.Post(r.u.s.Abandon) }
-func (p *busyProbe) Abandon()    { delete(p.w.unrest[p.local.Conf().Name].asking, p.server) }
+func (r *unblockAsked) Abandon() { r.home.loop.Post(r.s.Abandon) }
+func (p *busyProbe) Abandon()    { delete(p.conditions.asking, p.server) }
 
 // More panics than this within panicWindow end the process: something is wrong
 // with all of it, and its supervisor starts it afresh.

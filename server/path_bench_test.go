@@ -19,7 +19,6 @@ import (
 	"ringway/eventloop"
 	"ringway/internal/fakeredis"
 	"ringway/pipeline"
-	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -118,8 +117,7 @@ func (p *path) run(depth int, request func() []string, reply string) {
 	done := make(chan struct{})
 	p.w.loop.Post(func() {
 		defer close(done)
-		local := p.w.locals["a"]
-		sessions := p.sessions(local)
+		sessions := p.sessions()
 		conns := make([]*pipeline.Conn, pathServers)
 		for i := range conns {
 			conns[i] = sessions[0].lanes.Conn(i, 0)
@@ -147,7 +145,7 @@ func (p *path) run(depth int, request func() []string, reply string) {
 }
 
 // sessions returns sessions whose clients neither send nor read.
-func (p *path) sessions(local *pool.Local) (sessions []*session) {
+func (p *path) sessions() (sessions []*session) {
 	for i := range pathClients {
 		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 		if err != nil {
@@ -157,7 +155,7 @@ func (p *path) sessions(local *pool.Local) (sessions []*session) {
 			syscall.SetNonblock(fd, true)
 		}
 		p.b.Cleanup(func() { syscall.Close(fds[1]) })
-		s := newSession(p.w, local, &clientInfo{id: uint64(i)})
+		s := newSession(p.w.pools[0], &clientInfo{id: uint64(i)})
 		p.w.attach(s, fds[0])
 		sessions = append(sessions, s)
 	}

@@ -39,18 +39,20 @@ func (p *pause) note(cmd *command.Command, args [][]byte) pause {
 // ended. A loop that learns of it late sends what is held back over the shared
 // connection: then others wait behind it, but nothing is lost.
 func (s *session) notePause(p pause) {
-	name := s.local.Conf().Name
 	switch {
 	case p.lasts > 0:
-		s.w.upset(name, func(u *unrest) { u.paused = max(u.paused, u.loop.Now()+int64(p.lasts)) })
-	case p.ends && s.w.unrest[name].paused != 0:
-		s.w.endPause(name)
+		s.change(func(peer *shared) {
+			peer.conditions.paused = max(peer.conditions.paused, peer.w.loop.Now()+int64(p.lasts))
+		})
+	case p.ends && s.conditions.paused != 0:
+		s.endPause()
 	}
 }
 
 // endPause has all loops go on as usual.
-func (w *worker) endPause(name string) {
-	w.upset(name, func(u *unrest) {
+func (sh *shared) endPause() {
+	sh.change(func(peer *shared) {
+		u := peer.conditions
 		u.paused = 0
 		for s := range u.waiting {
 			s.settle()
@@ -74,13 +76,13 @@ func pausable(cmd *command.Command) bool {
 
 // heldBack tells whether a pause holds a transaction back.
 func (s *session) heldBack(tx *transaction) bool {
-	return tx.writes && !tx.failed && s.w.unrest[s.local.Conf().Name].paused != 0
+	return tx.writes && !tx.failed && s.conditions.paused != 0
 }
 
 // runPaused runs a request that is held back. Like handle, it reports false if it
 // must wait: what goes to several servers does so here, until the pause ends.
-func (s *session) runPaused(u *unrest, cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.head != s.tail || !s.ownPin() {
+func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, raw []byte) bool {
+	if !s.replies.idle() || !s.ownPin() {
 		return false
 	}
 	a := &alone{s: s, patient: true}

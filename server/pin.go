@@ -57,7 +57,7 @@ func (s *session) release() {
 // are answered: a server may yet refuse them, and then they are sent otherwise, or
 // elsewhere.
 func (s *session) beWary() {
-	if s.head != s.tail {
+	if !s.replies.idle() {
 		s.wary = true
 		s.window = min(s.window, 1)
 	}
@@ -179,7 +179,7 @@ func (a *alone) retry() {
 	a.slot = s.pin.slot
 	s.dropPin(false)
 	s.w.loop.NewTimer(func() {
-		if owner, ok := s.w.ownerOf(s.local, s.local.Map(), a.raw); ok {
+		if owner, ok := s.ownerOf(s.local.Map(), a.raw); ok {
 			shard = owner
 		}
 		a.send(shard, false)
@@ -314,7 +314,7 @@ func (s *session) dropPin(clean bool) {
 // block runs a request that may block, over a connection of its own. Like
 // handle, it reports false if the request must wait.
 func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.head != s.tail {
+	if !s.replies.idle() {
 		return false // what came before must be done before
 	}
 	if !s.ownPin() {
@@ -340,7 +340,7 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 // watch runs WATCH. Its keys, and those of an earlier WATCH, must be on one
 // shard. Like handle, it reports false if it must wait.
 func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.head != s.tail || !s.ownPin() {
+	if !s.replies.idle() || !s.ownPin() {
 		return false
 	}
 	if s.beingReplaced(cmd, args) {

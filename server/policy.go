@@ -16,7 +16,7 @@ type policy struct {
 	defaultServer int       // for what concerns no server in particular
 	inScripts     deniedInScripts
 	listening     *policy // the same for clients in subscriber mode; nil in itself
-	unsettled     *policy // the same while there is unrest; nil in itself
+	checking      *policy // the same, with session.check for all that is permitted; nil in itself
 	restricted    *policy // the same for clients that are ACL users; nil in itself
 }
 
@@ -24,7 +24,7 @@ type verdict uint8
 
 const (
 	permitted  verdict = iota
-	unsettled          // permitted, but session.unsettled looks at it first
+	checked            // permitted, but session.check looks at it first
 	guarded            // the pool does not allow it
 	forbidden          // the pool denies it
 	outOfPlace         // not while the client is subscribed
@@ -40,29 +40,29 @@ func newPolicy(c *conf.Pool) *policy {
 		case cmd.Guarded && !names(c.AllowCommands, cmd):
 			p.verdicts[id] = guarded
 		case len(p.inScripts) > 0 && bringsScript(cmd):
-			p.verdicts[id] = unsettled
+			p.verdicts[id] = checked
 		}
 	}
 	p.defaultServer = max(0, slices.IndexFunc(c.Servers, func(s conf.Server) bool { return s.Name == c.DefaultServer }))
 	p.listening = listeningPolicy(p)
-	p.unsettled = unsettledPolicy(p)
+	p.checking = checkingPolicy(p)
 	p.restricted = restrictedPolicy(p)
 	return p
 }
 
-// unsettledPolicy has session.unsettled look at everything that is permitted.
-func unsettledPolicy(p *policy) *policy {
+// checkingPolicy has session.check look at everything that is permitted.
+func checkingPolicy(p *policy) *policy {
 	u := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, listening: p.listening}
 	for id, v := range u.verdicts {
 		if v == permitted {
-			u.verdicts[id] = unsettled
+			u.verdicts[id] = checked
 		}
 	}
 	return u
 }
 
-// permits tells whether a command may be used.
-func (p *policy) permits(cmd *command.Command) bool { return p.verdicts[cmd.ID] <= unsettled }
+// permits reports whether a command may be used.
+func (p *policy) permits(cmd *command.Command) bool { return p.verdicts[cmd.ID] <= checked }
 
 // names tells whether a list has a command or its container.
 func names(list []string, cmd *command.Command) bool {

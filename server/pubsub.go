@@ -80,7 +80,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 		s.unsubscribe(kind, copyNames(args[1:]))
 		return true
 	}
-	if s.head != s.tail {
+	if !s.replies.idle() {
 		return false
 	}
 	if s.sub == nil {
@@ -317,7 +317,7 @@ func (s *session) unsubscribeAll() {
 		return
 	}
 	l.over, s.sub = true, nil
-	if s.far -= len(l.backlog); len(l.backlog) > 0 && s.conn.Open() {
+	if s.replies.refund(len(l.backlog)); len(l.backlog) > 0 && s.conn.Open() {
 		s.conn.Append(l.backlog)
 	}
 	w, local := s.w, s.local
@@ -343,10 +343,10 @@ func (s *session) changed() {
 	if s.sub != nil && s.monitor == nil && s.sub.total() == 0 && s.sub.asking == nil && len(s.sub.backlog) == 0 {
 		s.sub = nil
 	}
-	s.policy = s.w.policyOf(s.local)
+	s.policy = s.shared.policy()
 	switch {
-	case s.tracking != nil && s.policy.unsettled != nil:
-		s.policy = s.policy.unsettled
+	case s.tracking != nil && s.policy.checking != nil:
+		s.policy = s.policy.checking
 	case s.user != nil && s.policy.restricted != nil:
 		s.policy = s.policy.restricted
 	}
@@ -372,7 +372,7 @@ func (l *subscriber) Message(sub *pool.Subscription, frame []byte) {
 		l.deliver(frame)
 	case a != nil:
 		a.early = append(a.early, frame...)
-		l.s.far += len(frame)
+		l.s.replies.charge(len(frame))
 		l.checkBacklog()
 	}
 }
@@ -392,7 +392,7 @@ func (l *subscriber) checkBacklog() {
 	if !s.conn.Open() || s.monitor != nil {
 		return
 	}
-	waiting, now := s.conn.Waiting()+s.earlyLive+s.far, s.w.loop.Now()
+	waiting, now := s.waiting(), s.w.loop.Now()
 	switch {
 	case waiting <= int(s.w.conf.PubSubOutputSoft):
 		l.behind = 0
@@ -401,7 +401,7 @@ func (l *subscriber) checkBacklog() {
 	}
 	if waiting > int(s.w.conf.PubSubOutputLimit) || l.behind != 0 && now-l.behind > int64(s.w.conf.PubSubOutputTime) {
 		s.w.log.Warn("client closed: it does not read its messages; see pubsub_output_limit",
-			"pool", s.local.Conf().Name, "client", s.info.addr, "waiting", waiting)
+			"pool", s.poolName, "client", s.info.addr, "waiting", waiting)
 		s.close()
 	}
 }
@@ -414,13 +414,13 @@ func (l *subscriber) deliver(frame []byte) {
 	if !s.conn.Open() {
 		return
 	}
-	if !s.midReply() && len(l.backlog) == 0 {
+	if !s.replies.midReply() && len(l.backlog) == 0 {
 		s.conn.Write(frame)
 		l.checkBacklog()
 		return
 	}
 	l.backlog = append(l.backlog, frame...)
-	s.far += len(frame)
+	s.replies.charge(len(frame))
 	s.blocked = true
 	l.checkBacklog()
 }
@@ -432,10 +432,10 @@ func (s *session) flushBacklog() bool {
 	if len(l.backlog) == 0 {
 		return true
 	}
-	if s.midReply() {
+	if s.replies.midReply() {
 		return false
 	}
-	s.far -= len(l.backlog)
+	s.replies.refund(len(l.backlog))
 	s.conn.Append(l.backlog)
 	l.backlog = nil
 	s.changed()
@@ -453,7 +453,7 @@ func listeningPolicy(p *policy) *policy {
 	l := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer}
 	for id, v := range l.verdicts {
 		cmd := command.ByID(id)
-		if v <= unsettled && cmd.Route != command.PubSub && !slices.Contains([]string{"ping", "quit", "reset"}, cmd.Name) {
+		if v <= checked && cmd.Route != command.PubSub && !slices.Contains([]string{"ping", "quit", "reset"}, cmd.Name) {
 			l.verdicts[id] = outOfPlace
 		}
 	}

@@ -16,29 +16,29 @@ type redirect struct {
 // findClient looks for a client of the pool on all loops, has it stay on its own,
 // and calls found with it, or with nil if there is none.
 func (s *session) findClient(id uint64, found func(w *worker, to *session)) {
-	workers, home, name, who := s.w.server.workers, s.w, s.local.Conf().Name, s.onlooker()
-	left := len(workers)
-	var where *worker
-	var which *session
-	for _, w := range workers {
-		w.loop.Post(func() {
-			var it *session
-			for _, peer := range who.sees(w.sessionsOf(name)) {
-				if peer.info.id == id {
-					it = peer
-					it.targets++
-				}
-			}
-			home.loop.Post(func() {
-				if it != nil {
-					where, which = w, it
-				}
-				if left--; left == 0 {
-					found(where, which)
-				}
-			})
-		})
+	type client struct {
+		w *worker
+		s *session
 	}
+	who := s.onlooker()
+	gather(s.shared, func(peer *shared, tell func(client)) {
+		var it client
+		for _, other := range who.sees(peer.sessions()) {
+			if other.info.id == id {
+				it = client{peer.w, other}
+				other.targets++
+			}
+		}
+		tell(it)
+	}, func(told []client) {
+		it := client{}
+		for _, c := range told {
+			if c.s != nil {
+				it = c
+			}
+		}
+		found(it.w, it.s)
+	})
 }
 
 // end gives the other client free.
@@ -89,7 +89,7 @@ func (s *session) pushed(payload []byte) {
 
 // interject sends what is no reply: at once, but not into the middle of a reply.
 func (s *session) interject(frame []byte) {
-	if !s.midReply() {
+	if !s.replies.midReply() {
 		s.conn.Append(frame)
 	} else {
 		s.interjections = append(s.interjections, frame...)
@@ -101,7 +101,7 @@ func (s *session) interject(frame []byte) {
 // flushInterjections sends what has waited for a reply's end. It reports false if
 // that has not come.
 func (s *session) flushInterjections() bool {
-	if s.midReply() {
+	if s.replies.midReply() {
 		return false
 	}
 	s.conn.Append(s.interjections)

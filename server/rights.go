@@ -15,7 +15,7 @@ import (
 // What the proxy answers by itself, or has an effect in it, no server checks. For a
 // client that is an ACL user of the servers, the default server is asked with ACL
 // DRYRUN whether that user may run it, and its verdict is kept for a while. All such
-// commands come to session.unsettled for that (see restrictedPolicy).
+// commands come to session.check for that (see restrictedPolicy).
 
 const (
 	verdictFor     = 5 * time.Second // how long a verdict holds
@@ -48,12 +48,12 @@ type ruling struct {
 	waiting []*session
 }
 
-// restrictedPolicy has session.unsettled look at all that no server checks.
+// restrictedPolicy has session.check look at all that no server checks.
 func restrictedPolicy(p *policy) *policy {
 	r := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, listening: p.listening}
 	for id, v := range r.verdicts {
 		if v == permitted && unchecked(command.ByID(id)) {
-			r.verdicts[id] = unsettled
+			r.verdicts[id] = checked
 		}
 	}
 	return r

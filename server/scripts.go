@@ -96,9 +96,6 @@ func (m *scriptMemory) find(name []byte) *script {
 	return e.Value.(*script)
 }
 
-// scripts is the memory of the session's pool.
-func (s *session) scripts() *scriptMemory { return s.w.scripts[s.local.Conf().Name] }
-
 // noteScripts keeps the memories of all loops up with SCRIPT LOAD and FLUSH.
 func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 	var note func(m *scriptMemory)
@@ -113,25 +110,19 @@ func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 	default:
 		return
 	}
-	note(s.scripts())
-	name := s.local.Conf().Name
-	for _, w := range s.w.server.workers {
-		if w != s.w {
-			w.loop.Post(func() { note(w.scripts[name]) })
-		}
-	}
+	s.each(func(peer *shared) { note(peer.scripts) })
 }
 
 // runScript sends a script or function to its server. Like handle, it reports
 // false if the request must wait.
 func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
-	if p := s.scripts().proof(cmd, args); !p.quick {
+	if p := s.scripts.proof(cmd, args); !p.quick {
 		if done, took := s.runApart(cmd, args, raw, server, p); done {
 			return took
 		}
 	}
 	if cmd.Name == "evalsha" || cmd.Name == "evalsha_ro" {
-		if sc := s.scripts().find(args[1]); sc != nil {
+		if sc := s.scripts.find(args[1]); sc != nil {
 			return s.evalKnown(server, raw, sc.body)
 		}
 	}

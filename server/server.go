@@ -31,8 +31,8 @@ type Server struct {
 	pools     []*pool.Pool
 	workers   []*worker
 	listeners []*listener
-	policies  map[string]*policy // by the pool's name
-	most      int                // clients at once: max_clients, if that many files may be open
+	policies  []*policy // of the pools
+	most      int       // clients at once: max_clients, if that many files may be open
 	started   time.Time
 
 	processors processors
@@ -56,7 +56,7 @@ type Server struct {
 // leaves nothing open. cfg must come from conf.Load and not be changed; w is
 // told of servers that fail, and may be nil.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
-	srv := &Server{conf: cfg, log: log, policies: map[string]*policy{}, started: time.Now(), memory: newMemory(&cfg.Proxy, log)}
+	srv := &Server{conf: cfg, log: log, started: time.Now(), memory: newMemory(&cfg.Proxy, log)}
 	threads, limit := threads(&cfg.Proxy), openFiles()
 	var err error
 	if srv.most, err = fitClients(cfg, threads, limit); err != nil {
@@ -72,10 +72,10 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
 		}
 		srv.pools = append(srv.pools, p)
-		srv.policies[cfg.Pools[i].Name] = newPolicy(&cfg.Pools[i])
+		srv.policies = append(srv.policies, newPolicy(&cfg.Pools[i]))
 	}
-	for _, p := range srv.pools {
-		ln, err := listen(srv, p)
+	for i, p := range srv.pools {
+		ln, err := listen(srv, i)
 		if err != nil {
 			srv.closeListeners()
 			return nil, fmt.Errorf("pool %q: %w", p.Conf().Name, err)
@@ -92,6 +92,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 		loop.OnPanic(srv.panicked)
 		srv.workers = append(srv.workers, newWorker(srv, loop))
 	}
+	introduce(srv.workers)
 	if cfg.Proxy.IOUring {
 		srv.useIOUring()
 	}

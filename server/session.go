@@ -12,11 +12,11 @@ import (
 
 // session is one client. It belongs to the event loop of its worker.
 //
-// Requests are numbered from the session's first on; those not yet answered
-// have a place each in a line, from head to tail. Replies leave in that order.
+// Its requests are numbered from the first on, and their replies leave in that order
+// (replies).
 type session struct {
-	w     *worker
-	local *pool.Local
+	*shared // with the other sessions of its loop and pool
+
 	conn  *eventloop.Conn
 	index int // in worker.sessions
 	info  *clientInfo
@@ -27,7 +27,7 @@ type session struct {
 	parse    resp.RequestState
 	limits   *resp.Limits
 	wantAuth bool // AUTH has yet to come
-	wrong    int  // wrong credentials in a row
+	wrong    int  // wrong credentials one after the other
 
 	tx      *transaction // since MULTI
 	pin     *pin         // a connection of its own
@@ -42,21 +42,14 @@ type session struct {
 	window int  // requests that may be without reply at once; 0 while the session is held
 	wary   bool // nothing may overtake what is under way: window is 1 until it is answered
 
-	line       []place // a ring, its size a power of two
-	head, tail uint32  // numbers of the oldest request without a reply and of the next one
-	blind      blind   // what of it may bring replies of any size
-	any        bool    // the reply to the current request may be of any size
-
-	early     []byte // replies that came before their turn, in a buffer of the loop
-	earlyLive int    // bytes of early that are still to be sent
-	far       int    // bytes of early replies in buffers of their own
+	replies replies
+	sizes   sizes // of the replies, as far as they are known
+	unsized bool  // the reply to the current request may be of any size
 
 	mutes  bool // CLIENT REPLY has been used: some requests get no reply
 	muting bool // the current one gets none
 	silent bool // none does: CLIENT REPLY OFF
 	skip   int  // CLIENT REPLY SKIP: requests, the current one included, until muting ends
-
-	merger *merger // nil if SETs are not merged
 
 	readsApart bool // reads may take other connections than writes
 
@@ -83,13 +76,13 @@ type session struct {
 	moving   *worker
 }
 
-func newSession(w *worker, local *pool.Local, info *clientInfo) *session {
+func newSession(sh *shared, info *clientInfo) *session {
 	s := &session{
-		w: w, local: local, info: info, policy: w.policyOf(local), blind: newBlind(w.conf.ClientPipeline),
-		limits: &w.limits, lastActive: w.loop.Now(), window: w.conf.ClientPipeline, readsApart: local.Follows(),
-		merger: w.mergers[local.Conf().Name],
+		shared: sh, info: info, policy: sh.policy(), sizes: newSizes(sh.w.conf.ClientPipeline),
+		limits: &sh.w.limits, lastActive: sh.w.loop.Now(), window: sh.w.conf.ClientPipeline, readsApart: sh.local.Follows(),
 	}
-	s.db = local.Conf().RedisDB
+	s.replies.w = sh.w
+	s.db = sh.local.Conf().RedisDB
 	s.speak(resp.RESP2)
 	return s
 }
@@ -133,7 +126,7 @@ func (s *session) run(b []byte) (n int) {
 	for n < len(b) && !s.closing {
 		if !s.hasRoom() {
 			s.blocked = true
-			if s.head == s.tail {
+			if s.replies.idle() {
 				s.settle() // no reply is going to come and unblock it
 			}
 			return n
@@ -148,7 +141,7 @@ func (s *session) run(b []byte) (n int) {
 		}
 		if n+size < len(b) {
 			if cmd := s.plain(); cmd != nil {
-				ran, ok := s.runRow(b[n:], size, cmd)
+				ran, ok := s.runBatch(b[n:], size, cmd)
 				n += ran
 				if !ok {
 					s.blocked = true
@@ -177,7 +170,7 @@ func (s *session) run(b []byte) (n int) {
 
 // hasRoom reports whether one more request may be taken.
 func (s *session) hasRoom() bool {
-	unanswered := int(s.tail - s.head)
+	unanswered := s.replies.awaited()
 	if unanswered >= s.window {
 		return false
 	}
@@ -185,24 +178,24 @@ func (s *session) hasRoom() bool {
 	if s.w.tight && unanswered+waiting > 0 {
 		return false
 	}
-	return unanswered < 2 && waiting == 0 || s.mayAsk(1) && int64(waiting+s.blind.expected()) < s.w.conf.ClientOutput
+	return unanswered < 2 && waiting == 0 || s.mayAsk(1) && int64(waiting+s.sizes.expected()) < s.w.conf.ClientOutput
 }
 
 // hasRoomFor reports whether so many requests may be taken at once, some of which
 // may have replies of any size.
-func (s *session) hasRoomFor(n, blind int) bool {
-	return int(s.tail-s.head)+n <= s.window && !s.w.tight && s.mayAsk(blind) &&
-		int64(s.waiting()+s.blind.expected()+blind*s.blind.largest()) < s.w.conf.ClientOutput
+func (s *session) hasRoomFor(n, unsized int) bool {
+	return s.replies.awaited()+n <= s.window && !s.w.tight && s.mayAsk(unsized) &&
+		int64(s.waiting()+s.sizes.expected()+unsized*s.sizes.largest()) < s.w.conf.ClientOutput
 }
 
 // waiting is how many bytes of replies wait for the client to take them.
-func (s *session) waiting() int { return s.conn.Waiting() + s.earlyLive + s.far }
+func (s *session) waiting() int { return s.conn.Waiting() + s.replies.bytes() }
 
 // refuse answers a request that broke the protocol. Everything before it is
 // still answered; then the connection is closed.
 func (s *session) refuse(err error) {
 	s.closing = true
-	s.w.server.hint(s.local.Conf().Name, err)
+	s.w.server.hint(s.poolName, err)
 	if perr := (*resp.ProtocolError)(nil); errors.As(err, &perr) {
 		s.reply(resp.AppendError(s.w.scratch[:0], "ERR "+perr.Error()))
 	}
@@ -214,9 +207,9 @@ func (s *session) refuse(err error) {
 // it was done.
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
-	s.any = true
+	s.unsized = true
 	cmd, problem := s.w.lookUp()
-	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > unsettled || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
+	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > checked || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
 		if problem == command.UnknownCommand {
 			if known, done := s.runLearnt(args, raw); known {
 				return done
@@ -226,9 +219,9 @@ func (s *session) handle(raw []byte) bool {
 		return true
 	}
 	raw = s.begin(args, raw)
-	s.ran, s.any = uint16(cmd.ID)+1, !cmd.ReplyIsSmall(args)
-	if s.policy.verdicts[cmd.ID] == unsettled {
-		return s.unsettled(cmd, args, raw)
+	s.ran, s.unsized = uint16(cmd.ID)+1, !cmd.ReplyIsSmall(args)
+	if s.policy.verdicts[cmd.ID] == checked {
+		return s.check(cmd, args, raw)
 	}
 	return s.route(cmd, args, raw)
 }
@@ -354,7 +347,7 @@ func (s *session) RunDeferred() {
 	if s.tracking != nil && !s.tracking.flush() || s.interjections != nil && !s.flushInterjections() || s.sub != nil && !s.flushBacklog() {
 		return // the rest of the reply is to come, and will settle again
 	}
-	if s.wary && s.head == s.tail {
+	if s.wary && s.replies.idle() {
 		s.wary = false
 		if s.window > 0 {
 			s.release()
@@ -377,7 +370,7 @@ func (s *session) RunDeferred() {
 	if s.eof && !s.closing {
 		s.closing = true // what is left is no complete request
 	}
-	if s.head != s.tail {
+	if !s.replies.idle() {
 		return
 	}
 	switch {
@@ -438,7 +431,7 @@ func (s *session) gone() {
 	delete(s.w.publishers, s)
 	s.unsubscribeAll()
 	s.untrack()
-	delete(s.unrest().waiting, s)
+	delete(s.conditions.waiting, s)
 	if s.queued != nil {
 		s.queued.s = nil
 	}
@@ -449,12 +442,12 @@ func (s *session) gone() {
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()
 	}
-	s.dropEarly()
+	s.replies.drop()
 }
 
 // quiet reports whether nothing of the session is under way.
 func (s *session) quiet() bool {
-	return s.head == s.tail && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.leaving == nil && !s.closing && s.parse.Need() == 0 &&
+	return s.replies.idle() && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.leaving == nil && !s.closing && s.parse.Need() == 0 &&
 		!s.rooted() && s.awaited == 0
 }
 

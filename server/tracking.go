@@ -59,8 +59,6 @@ func newTracker(w *worker, local *pool.Local) *tracker {
 	return &tracker{w: w, local: local, clients: map[*tracking]struct{}{}, keys: newTrackedKeys(), prefixes: newPrefixes()}
 }
 
-func (s *session) tracker() *tracker { return s.w.trackers[s.local.Conf().Name] }
-
 // start has a client track, and answers it when all shards are heard, or can't be.
 func (tr *tracker) start(t *tracking) {
 	s := t.s
@@ -108,7 +106,7 @@ func (s *session) untrack() {
 	s.changed()
 	t.s = nil
 	for _, p := range t.backlog {
-		s.far -= len(p.payload)
+		s.replies.refund(len(p.payload))
 	}
 	if t.backlog != nil {
 		s.settle()
@@ -116,7 +114,7 @@ func (s *session) untrack() {
 	if t.redirect != nil {
 		t.redirect.end()
 	}
-	tr := s.tracker()
+	tr := s.tracker
 	delete(tr.clients, t)
 	if len(tr.clients) == 0 {
 		tr.local.Untrack()
@@ -139,16 +137,16 @@ func (tr *tracker) forget(t *tracking, prefixes []string) {
 // heed runs a request of a client that tracks. Like handle, it reports false if
 // the request must wait.
 func (s *session) heed(cmd *command.Command, args [][]byte, raw []byte) bool {
-	t, number := s.tracking, s.tail
+	t, number := s.tracking, s.replies.tail
 	var stale staleness
 	reads := s.tx == nil && t.reads(cmd)
 	if reads {
 		stale = t.note(t.keysOf(cmd, args))
 	}
-	if !s.guarded(cmd, args, raw) {
+	if !s.runUnusual(cmd, args, raw) {
 		return false
 	}
-	if reads && s.tail != number {
+	if reads && s.replies.tail != number {
 		t.sent(number, stale)
 	}
 	if s.tx == nil && !strings.HasPrefix(cmd.Name, "client|") {
@@ -201,7 +199,7 @@ func (t *tracking) note(keys [][]byte) (stale staleness) {
 				unheard = append(unheard, key)
 			}
 		case !t.bcast:
-			s.tracker().keys.note(t, key)
+			s.tracker.keys.note(t, key)
 		}
 	}
 	if unheard != nil {
@@ -219,7 +217,7 @@ func (t *tracking) sent(number uint32, stale staleness) {
 	case stale.keys != nil:
 		t.wait(number, stale.keys)
 	}
-	t.s.tracker().trim()
+	t.s.tracker.trim()
 }
 
 // prefixOf reports whether a key begins with one of the prefixes. Of those that sort
@@ -276,18 +274,18 @@ func (t *tracking) push(payload []byte) {
 	if s == nil || !t.live || !s.conn.Open() {
 		return
 	}
-	if s.head == s.tail && len(t.backlog) == 0 {
+	if s.replies.idle() && len(t.backlog) == 0 {
 		t.tell(payload)
 		return
 	}
-	t.wait(s.tail-1, slices.Clone(payload))
+	t.wait(s.replies.latest(), slices.Clone(payload))
 }
 
 // wait has an invalidation told behind the reply to a request. The client's
 // further requests wait, too, so that this is soon.
 func (t *tracking) wait(behind uint32, payload []byte) {
 	s := t.s
-	if int32(s.head-behind) > 0 {
+	if s.replies.answered(behind) {
 		t.tell(payload)
 		return
 	}
@@ -295,7 +293,7 @@ func (t *tracking) wait(behind uint32, payload []byte) {
 		return
 	}
 	t.backlog = append(t.backlog, push{behind, payload})
-	s.far += len(payload)
+	s.replies.charge(len(payload))
 	s.blocked = true
 	s.checkOutput()
 }
@@ -304,10 +302,10 @@ func (t *tracking) wait(behind uint32, payload []byte) {
 // end first.
 func (t *tracking) flush() bool {
 	s := t.s
-	for len(t.backlog) > 0 && int32(s.head-t.backlog[0].behind) > 0 {
+	for len(t.backlog) > 0 && s.replies.answered(t.backlog[0].behind) {
 		p := t.backlog[0]
 		t.backlog = t.backlog[1:]
-		s.far -= len(p.payload)
+		s.replies.refund(len(p.payload))
 		t.tell(p.payload)
 	}
 	if len(t.backlog) == 0 {
@@ -320,11 +318,11 @@ func (t *tracking) flush() bool {
 // that reads. It is called now and then.
 func (t *tracking) hurry() {
 	s := t.s
-	if len(t.backlog) == 0 || s.pin == nil || t.reader && int32(t.lastOne-s.head) >= 0 || s.midReply() {
+	if len(t.backlog) == 0 || s.pin == nil || t.reader && !s.replies.answered(t.lastOne) || s.replies.midReply() {
 		return
 	}
 	for i := range t.backlog {
-		t.backlog[i].behind = s.head - 1
+		t.backlog[i].behind = s.replies.head - 1
 	}
 	t.flush()
 }

@@ -135,7 +135,7 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 		if tx.m == nil {
 			tx.m = tx.s.local.Map()
 		}
-		server, err := tx.s.w.ownerOn(tx.s.local, tx.m, tx.s.policy, cmd, args)
+		server, err := tx.s.ownerOn(tx.m, tx.s.policy, cmd, args)
 		switch {
 		case err != nil:
 			return err
@@ -158,7 +158,7 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 	tx.writes = tx.writes || pausable(cmd)
 	tx.pauses.note(cmd, args)
 	if cmd.IsScript() {
-		if p := tx.s.scripts().proof(cmd, args); !p.quick {
+		if p := tx.s.scripts.proof(cmd, args); !p.quick {
 			tx.scripts = append(tx.scripts, p)
 		}
 	}
@@ -190,7 +190,7 @@ func (s *session) exec() bool {
 	case tx == nil:
 		s.replyError(errors.New("ERR EXEC without MULTI"))
 		return true
-	case (s.pin != nil || s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0) && s.head != s.tail:
+	case (s.pin != nil || s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0) && !s.replies.idle():
 		return false // the other connection must be done first
 	case tx.failed:
 		s.tx = nil
@@ -232,7 +232,7 @@ func (s *session) exec() bool {
 			s.replyError(errNoPin)
 			return true
 		case s.heldBack(tx):
-			s.w.unrest[s.local.Conf().Name].waiting[s] = true
+			s.conditions.waiting[s] = true
 			return false
 		}
 	}
@@ -247,7 +247,7 @@ func (tx *transaction) followSlots() {
 	if tx.server < 0 || !m.Slotted() || m == tx.m {
 		return
 	}
-	if shard, ok := tx.s.w.ownerOf(tx.s.local, m, tx.unit); ok {
+	if shard, ok := tx.s.ownerOf(m, tx.unit); ok {
 		tx.server, tx.m = shard, m
 	}
 }
@@ -286,7 +286,7 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	s.tx = nil
 	s.notePause(tx.pauses)
 	if len(tx.scripts) > 0 {
-		tx.run = s.w.unrest[s.local.Conf().Name].begin(max(tx.server, 0), s.w.loop.Now(), tx.scripts...)
+		tx.run = s.conditions.begin(max(tx.server, 0), s.w.loop.Now(), tx.scripts...)
 	}
 	tx.number = s.push()
 	if t := s.tracking; t != nil && tx.reads != nil {
@@ -385,7 +385,7 @@ func (tx *transaction) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
 func (tx *transaction) end(answer func()) {
 	s := tx.s
 	if tx.run != nil {
-		s.w.endRun(s.local.Conf().Name, tx.run, tx.left == 1 && tx.broken == nil)
+		s.endRun(tx.run, tx.left == 1 && tx.broken == nil)
 	}
 	if tx.ended || !s.conn.Open() {
 		return

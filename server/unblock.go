@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,14 +48,6 @@ func (s *session) sendBlocking(raw []byte, a *alone, asking bool) *pipeline.Fail
 	return conn.SendPatient(raw, a, a.number)
 }
 
-// unblocking is CLIENT UNBLOCK under way.
-type unblocking struct {
-	s      *session
-	number uint32
-	left   int  // loops that have yet to tell whether they have the client
-	found  bool // one has asked its server
-}
-
 func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	id, ok := resp.ParseInt(args[2])
 	if !ok {
@@ -66,51 +59,47 @@ func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []
 			return resp.AppendError(dst, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 		}
 	}
-	u := &unblocking{s: s, number: s.push(), left: len(s.w.server.workers)}
-	name, home, who := s.local.Conf().Name, s.w, s.onlooker()
-	for _, w := range s.w.server.workers {
-		w.loop.Post(func() {
-			asked := false
-			for _, peer := range who.sees(w.sessionsOf(name)) {
-				if peer.info.id == uint64(id) && peer.isBlocked() && peer.pin.conn.ServerID != 0 {
-					asked = w.askToUnblock(u, home, peer, mode)
-				}
+	number, who, home := s.push(), s.onlooker(), s.w
+	gather(s.shared, func(peer *shared, tell func(asked bool)) {
+		asked := false
+		for _, other := range who.sees(peer.sessions()) {
+			if other.info.id == uint64(id) && other.isBlocked() && other.pin.conn.ServerID != 0 {
+				asked = other.askToUnblock(&unblockAsked{s: s, number: number, home: home}, mode)
 			}
-			home.loop.Post(func() { u.told(asked) })
-		})
-	}
+		}
+		tell(asked)
+	}, func(asked []bool) {
+		if !slices.Contains(asked, true) {
+			s.finish(number, []byte(":0\r\n"))
+		}
+	})
 	return nil
 }
 
-// told notes that a loop has looked for the client.
-func (u *unblocking) told(asked bool) {
-	u.left--
-	u.found = u.found || asked
-	if u.left == 0 && !u.found {
-		u.s.finish(u.number, []byte(":0\r\n"))
-	}
-}
-
-// unblockAsked is the Receiver of CLIENT UNBLOCK at a server.
+// unblockAsked is the Receiver of CLIENT UNBLOCK at a server, on the loop of the client
+// that is blocked.
 type unblockAsked struct {
-	u     *unblocking
-	home  *worker
+	s      *session // whose CLIENT UNBLOCK it is
+	number uint32   // of that request
+	home   *worker  // of s
+
 	local *pool.Local
 	conn  *pipeline.Conn
 }
 
-// askToUnblock has a server unblock a session's connection.
-func (w *worker) askToUnblock(u *unblocking, home *worker, peer *session, mode string) bool {
-	conn, err := peer.local.Lanes(resp.RESP2, 0).Pin(peer.pin.shard)
+// askToUnblock has a server unblock the session's connection. It reports whether the
+// server was asked; if so, r answers.
+func (s *session) askToUnblock(r *unblockAsked, mode string) bool {
+	conn, err := s.local.Lanes(resp.RESP2, 0).Pin(s.pin.shard)
 	if err != nil {
 		return false
 	}
 	request := resp.AppendRequest(nil, [][]byte{
-		[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, peer.pin.conn.ServerID, 10), []byte(mode),
+		[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.pin.conn.ServerID, 10), []byte(mode),
 	})
-	r := &unblockAsked{u, home, peer.local, conn}
+	r.local, r.conn = s.local, conn
 	if f := conn.Send(request, r, 0); f != nil {
-		peer.local.Unpin(conn, false)
+		s.local.Unpin(conn, false)
 		return false
 	}
 	return true
@@ -126,6 +115,5 @@ func (r *unblockAsked) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
 
 func (r *unblockAsked) answered(reply []byte, clean bool) {
 	r.local.Unpin(r.conn, clean)
-	u := r.u
-	r.home.loop.Post(func() { u.s.finish(u.number, reply) })
+	r.home.loop.Post(func() { r.s.finish(r.number, reply) })
 }

@@ -33,7 +33,7 @@ const waitsTag = 1
 // waitReplicas runs WAIT and WAITAOF. Like handle, it reports false if the
 // request must wait.
 func (s *session) waitReplicas(cmd *command.Command, raw []byte) bool {
-	if s.head != s.tail {
+	if !s.replies.idle() {
 		return false
 	}
 	rw := &replicaWait{s: s, cmd: cmd, since: s.w.loop.Now()}

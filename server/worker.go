@@ -6,7 +6,6 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
-	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -19,13 +18,7 @@ type worker struct {
 	conf   *conf.Proxy
 	limits resp.Limits
 
-	locals     map[string]*pool.Local   // by the pool's name
-	unrest     map[string]*unrest       // by the pool's name
-	scripts    map[string]*scriptMemory // by the pool's name
-	trackers   map[string]*tracker      // by the pool's name
-	learnt     map[string]*learnt       // by the pool's name
-	mergers    map[string]*merger       // by the pool's name; nil where SETs are not merged
-	logins     map[string]*logins       // by the pool's name
+	pools      []*shared // in the order of the configuration
 	rights     rights
 	sessions   []*session
 	leaving    []*session            // at their end; those that are closed are taken out with the next tick
@@ -36,7 +29,7 @@ type worker struct {
 
 	// Scratch.
 	parser  resp.RequestParser
-	row     row                // of the requests, or of the keys of one, that are being placed
+	batch   batch              // of the requests, or of the keys of one, that are being placed
 	again   resp.RequestParser // for requests that are sent again
 	scratch []byte             // replies made by the proxy
 	failure []byte             // replies to failed requests, made while scratch may be in use
@@ -46,7 +39,7 @@ type worker struct {
 	joining [][]byte           // scratch of fanout.coalesce
 	fanouts []*fanout          // finished, for reuse
 	hashed  []*hashed          // finished, for reuse
-	rings   spareLines         // given back, for reuse
+	rings   spareRings         // given back, for reuse
 	stalled []int              // servers that let this loop wait
 
 	tight     bool // the process holds much: clients with anything waiting are not read
@@ -56,7 +49,7 @@ type worker struct {
 
 	tick      *eventloop.Timer
 	ticks     int
-	busyTicks int // in a row, so far, in which the loop was too busy
+	busyTicks int // one after the other, so far, in which the loop was too busy
 	draining  bool
 	drained   bool
 	unblocked map[*session]int64 // draining: since when servers are asked to unblock sessions
@@ -76,20 +69,13 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 			MaxInline: resp.DefaultLimits.MaxInline,
 		},
 		publishers: map[*session]struct{}{},
-		locals:     map[string]*pool.Local{},
-		unrest:     map[string]*unrest{},
-		scripts:    map[string]*scriptMemory{}, trackers: map[string]*tracker{}, learnt: map[string]*learnt{}, mergers: map[string]*merger{}, logins: map[string]*logins{}, rights: rights{},
-		scratch:   make([]byte, 0, 1<<10),
-		failure:   make([]byte, 0, 256),
-		lastLarge: -2 * lately, // never
+		rights:     rights{},
+		scratch:    make([]byte, 0, 1<<10),
+		failure:    make([]byte, 0, 256),
+		lastLarge:  -2 * lately, // never
 	}
-	for _, p := range srv.pools {
-		w.locals[p.Conf().Name] = w.join(p)
-		w.mergers[p.Conf().Name] = newMerger(w.locals[p.Conf().Name])
-		w.unrest[p.Conf().Name] = newUnrest(loop)
-		w.logins[p.Conf().Name] = newLogins(w.locals[p.Conf().Name])
-		w.scripts[p.Conf().Name] = newScriptMemory()
-		w.trackers[p.Conf().Name] = newTracker(w, w.locals[p.Conf().Name])
+	for i, p := range srv.pools {
+		w.pools = append(w.pools, newShared(w, p, srv.policies[i], i))
 	}
 	loop.OnMoved(w.tellMemory)
 	loop.OnLongTurn(w.onLongTurn)
@@ -98,28 +84,14 @@ func newWorker(srv *Server, loop *eventloop.Loop) *worker {
 	return w
 }
 
-// join makes the worker's part of a pool.
-func (w *worker) join(p *pool.Pool) *pool.Local {
-	var local *pool.Local
-	local = p.NewLocal(w.loop, func(m *pool.Map, requests []byte) (int, bool) { return w.ownerOf(local, m, requests) })
-	local.SetReads(w.onlyReads)
-	local.SetOnJoined(func() { w.joined(true) })
-	local.SetOnLate(func() {
-		for _, s := range w.sessionsOf(p.Conf().Name) {
-			s.beWary()
-		}
-	})
-	return local
-}
-
 // adopt starts a session for a client whose socket was accepted.
-func (w *worker) adopt(fd int, name string, info *clientInfo) {
-	s := newSession(w, w.locals[name], info)
+func (w *worker) adopt(fd int, pool int, info *clientInfo) {
+	s := newSession(w.pools[pool], info)
 	s.deauthenticate()
 	if w.draining || !w.attach(s, fd) {
 		eventloop.CloseFD(fd)
 		s.takeLanes(nil)
-		w.server.left(name)
+		w.server.left(s.poolName)
 	}
 }
 
@@ -131,7 +103,7 @@ func (w *worker) attach(s *session, fd int) bool {
 		w.log.Error("client refused", "client", s.info.addr, "err", err)
 		return false
 	}
-	s.conn = conn
+	s.conn, s.replies.conn = conn, conn
 	s.index = len(w.sessions)
 	w.sessions = append(w.sessions, s)
 	return true
@@ -152,25 +124,15 @@ func (w *worker) remove(s *session) {
 	if s.leaving != nil && s.leaving.seatless {
 		w.server.unseated()
 	} else {
-		w.server.left(s.local.Conf().Name)
+		w.server.left(s.poolName)
 	}
 	w.checkDrained()
-}
-
-// sessionsOf returns the worker's sessions of a pool.
-func (w *worker) sessionsOf(name string) (peers []*session) {
-	for _, s := range w.sessions {
-		if s.local.Conf().Name == name {
-			peers = append(peers, s)
-		}
-	}
-	return peers
 }
 
 func (w *worker) onTick() {
 	w.tick.After(tickEvery)
 	w.parser.Release()
-	w.row = row{}
+	w.batch = batch{}
 	if w.long.at != w.loop.Now() {
 		w.long.of = nil
 	}
@@ -179,7 +141,9 @@ func (w *worker) onTick() {
 	if w.draining {
 		w.endWaits()
 	}
-	w.calm()
+	for _, sh := range w.pools {
+		sh.look()
+	}
 	w.joined(false)
 	w.balance()
 	if w.ticks%weighTicks == 0 {
@@ -189,13 +153,11 @@ func (w *worker) onTick() {
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.rings.trim()
 		w.trimFanouts()
-		for _, local := range w.locals {
-			local.Sweep()
+		for _, sh := range w.pools {
+			sh.local.Sweep()
+			sh.logins.forget(w.loop.Now())
 		}
 		w.rights.forget(w.loop.Now() - int64(verdictKept))
-		for _, l := range w.logins {
-			l.forget(w.loop.Now())
-		}
 	}
 }
 
@@ -214,7 +176,7 @@ func (w *worker) closeIdle() {
 		s := w.sessions[i]
 		wrote := s.conn.Written()
 		switch {
-		case wrote != s.wrote, s.head != s.tail, s.blocked, s.sub != nil:
+		case wrote != s.wrote, !s.replies.idle(), s.blocked, s.sub != nil:
 			s.wrote, s.lastBusy = wrote, now
 		case max(s.lastActive, s.lastBusy) < oldest:
 			s.close()

@@ -11,9 +11,9 @@ import (
 // whose reply may be of any size are under way for a client of which nothing is
 // known; with each reply there may be more, and after a large one few again.
 const (
-	firstBlind = 16 // requests that a new client may have under way
-	moreBlind  = 2  // with each reply
-	fewBlind   = 2  // after a large reply
+	firstUnsized = 16 // requests that a new client may have under way
+	moreUnsized  = 2  // with each reply
+	fewUnsized   = 2  // after a large reply
 
 	// largeReply is what a reply is large above: two of them are more than a network
 	// has under way, so that more of them at once gain nothing.
@@ -38,67 +38,65 @@ const (
 	lately = int64(time.Second)
 )
 
-// blind is what a session knows of the sizes of its replies, and how many
+// sizes is what a session knows of the sizes of its replies, and how many
 // requests it has under way whose replies may be of any size.
-type blind struct {
+type sizes struct {
 	underWay int
 	most     int  // how many there may be
 	answered bool // one at least was
 
 	recent, before int   // the largest of the last replies, and of those before them
 	count          uint8 // of replies in recent
-
-	part int // bytes that came so far of the reply that is being passed on
 }
 
-func newBlind(most int) blind { return blind{most: min(firstBlind, most), before: firstReply} }
+func newSizes(most int) sizes { return sizes{most: min(firstUnsized, most), before: firstReply} }
 
 // largest is the size of the largest of the last replies.
-func (b *blind) largest() int { return max(b.recent, b.before) }
+func (z *sizes) largest() int { return max(z.recent, z.before) }
 
 // expected is how many bytes are under way, if the replies are as large as the
 // largest of the last ones were.
-func (b *blind) expected() int { return b.underWay * b.largest() }
+func (z *sizes) expected() int { return z.underWay * z.largest() }
 
 // sawReply learns from the size of a whole reply.
-func (b *blind) sawReply(size, most int) {
-	b.underWay--
-	b.answered = true
+func (z *sizes) sawReply(size, most int) {
+	z.underWay--
+	z.answered = true
 	if size <= largeReply {
-		b.most = min(b.most+moreBlind, most)
+		z.most = min(z.most+moreUnsized, most)
 	}
-	b.recent = max(b.recent, size)
-	if b.count++; b.count == recentReplies {
-		b.before, b.recent, b.count = b.recent, 0, 0
+	z.recent = max(z.recent, size)
+	if z.count++; z.count == recentReplies {
+		z.before, z.recent, z.count = z.recent, 0, 0
 	}
 }
 
 // mayAsk reports whether n more requests whose replies may be of any size may be
 // under way.
 func (s *session) mayAsk(n int) bool {
-	b := &s.blind
-	n += b.underWay
-	return n <= b.most && (b.answered || n <= fewBlind || s.w.loop.Now()-s.w.lastLarge > lately)
+	z := &s.sizes
+	n += z.underWay
+	return n <= z.most && (z.answered || n <= fewUnsized || s.w.loop.Now()-s.w.lastLarge > lately)
 }
 
 // noteLarge is called when a reply has turned out to be large.
 func (s *session) noteLarge(size int) {
-	s.blind.most = min(s.blind.most, fewBlind)
-	s.blind.answered = true
-	s.blind.recent = max(s.blind.recent, size)
+	s.sizes.most = min(s.sizes.most, fewUnsized)
+	s.sizes.answered = true
+	s.sizes.recent = max(s.sizes.recent, size)
 	s.w.lastLarge = s.w.loop.Now()
 }
 
 // expected is how large the reply to the current request is expected to be if that
 // is worth noting, else 0.
 func (s *session) expected() int {
-	if !s.any {
+	if !s.unsized {
 		return 0
 	}
-	if !s.blind.answered {
+	if !s.sizes.answered {
 		return newcomersReply
 	}
-	if n := s.blind.largest(); n >= notedReply {
+	if n := s.sizes.largest(); n >= notedReply {
 		return n
 	}
 	return 0

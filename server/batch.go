@@ -5,24 +5,25 @@ import (
 	"ringway/resp"
 )
 
-// maxRow is how many keys are placed together.
-const maxRow = 64
+// maxBatch is how many keys are placed together.
+const maxBatch = 64
 
-// row is plain requests that stand one behind the other in what a client sent.
+// batch is plain requests that stand one behind the other in what a client sent.
 // All their keys are placed before the first of them is sent: the hash of a key
 // is a chain of steps that wait for each other, and so does all that is done
 // with a request whose server is not known yet, while the hashes of several keys
 // can be computed at once (docs/adr/0015). The keys of a request that is cut by its
 // keys' places are placed together too.
-type row struct {
-	requests [maxRow][]byte
-	commands [maxRow]*command.Command
-	keys     [maxRow][]byte
-	places   [maxRow]int
-	plainSet [maxRow]bool
-	any      [maxRow]bool // the reply may be of any size
-	sets     int          // plain ones
-	blind    int          // those with any
+type batch struct {
+	requests  [maxBatch][]byte
+	commands  [maxBatch]*command.Command
+	keys      [maxBatch][]byte
+	places    [maxBatch]int
+	plainSet  [maxBatch]bool
+	plainSets int
+
+	unsized     [maxBatch]bool // the reply may be of any size
+	unsizedOnes int
 }
 
 // lookUp finds the command of the parser's request, as command.Lookup does. One
@@ -53,22 +54,22 @@ func (s *session) plain() *command.Command {
 	return cmd
 }
 
-// runRow runs the plain requests at the start of b, at most maxRow of them. The
+// runBatch runs the plain requests at the start of b, at most maxBatch of them. The
 // first is the parser's, of the given size and command. It returns the bytes of
 // those that it has run, and false if the next must wait for room in its
 // server's queue.
-func (s *session) runRow(b []byte, size int, cmd *command.Command) (n int, ok bool) {
-	row, m := &s.w.row, s.local.Map()
-	count := s.fillRow(b, size, cmd)
-	m.Places(row.keys[:count], row.places[:count])
-	if row.sets > 1 && s.merger != nil {
+func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok bool) {
+	batch, m := &s.w.batch, s.local.Map()
+	count := s.collect(b, size, cmd)
+	m.Places(batch.keys[:count], batch.places[:count])
+	if batch.plainSets > 1 && s.merger != nil {
 		if n, ok := s.runMerging(m, count); ok {
 			return n, true
 		}
 	}
-	for i, request := range row.requests[:count] {
-		s.ran, s.any = uint16(row.commands[i].ID)+1, row.any[i]
-		if !s.forwardTo(row.commands[i], m.ShardAt(row.places[i]), request) {
+	for i, request := range batch.requests[:count] {
+		s.ran, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
+		if !s.forwardTo(batch.commands[i], m.ShardAt(batch.places[i]), request) {
 			return n, false
 		}
 		n += len(request)
@@ -79,21 +80,21 @@ func (s *session) runRow(b []byte, size int, cmd *command.Command) (n int, ok bo
 	return n, true
 }
 
-// fillRow puts the plain requests at the start of b into the worker's row and
+// collect puts the plain requests at the start of b into the loop's batch and
 // returns how many there are.
-func (s *session) fillRow(b []byte, size int, cmd *command.Command) (count int) {
-	row, parser := &s.w.row, &s.w.parser
-	row.sets, row.blind = 0, 0
+func (s *session) collect(b []byte, size int, cmd *command.Command) (count int) {
+	batch, parser := &s.w.batch, &s.w.parser
+	batch.plainSets, batch.unsizedOnes = 0, 0
 	for cmd != nil {
-		row.requests[count], row.commands[count], row.keys[count] = b[:size], cmd, parser.Args[cmd.SoleKey]
-		if row.plainSet[count] = isPlainSet(cmd, row.requests[count]); row.plainSet[count] {
-			row.sets++
+		batch.requests[count], batch.commands[count], batch.keys[count] = b[:size], cmd, parser.Args[cmd.SoleKey]
+		if batch.plainSet[count] = isPlainSet(cmd, batch.requests[count]); batch.plainSet[count] {
+			batch.plainSets++
 		}
-		if row.any[count] = !cmd.ReplyIsSmall(parser.Args); row.any[count] {
-			row.blind++
+		if batch.unsized[count] = !cmd.ReplyIsSmall(parser.Args); batch.unsized[count] {
+			batch.unsizedOnes++
 		}
 		count++
-		if b = b[size:]; count == maxRow || len(b) == 0 {
+		if b = b[size:]; count == maxBatch || len(b) == 0 {
 			break
 		}
 		// What follows may have to wait, in part or with a fault in it, and what is

@@ -1,7 +1,5 @@
 package server
 
-import "ringway/eventloop"
-
 // Clients are placed so that few loops are busy rather than all a little: a
 // loop with much to do makes large batches, which cost less for each request.
 // But a loop that is too busy is given no more, and one that stays so hands
@@ -14,20 +12,20 @@ const (
 	tooLong   = 5    // ticks that a loop must have been too busy: longer than it takes to know what is unused
 )
 
-// pick returns the worker for a new client: the first that is not full, or
+// pick returns the loop for a new client: the first that is not full, or
 // the one with the most to spare. Any goroutine may call it.
-func (srv *Server) pick() *worker {
-	best := srv.workers[0]
-	for i, w := range srv.workers {
-		busy := w.loop.Busy()
+func (srv *Server) pick() *loop {
+	best := srv.loops[0]
+	for i, l := range srv.loops {
+		busy := l.Busy()
 		if i > 0 && busy < unused && srv.processors.Spare() < spareTime {
 			continue
 		}
 		if busy < fullBusy {
-			return w
+			return l
 		}
-		if busy < best.loop.Busy() {
-			best = w
+		if busy < best.Busy() {
+			best = l
 		}
 	}
 	return best
@@ -35,56 +33,16 @@ func (srv *Server) pick() *worker {
 
 // balance hands half of the clients that are active over to a loop that has
 // time for them, if this one has none.
-func (w *worker) balance() {
-	if w.loop.Busy() < tooBusy || len(w.sessions) < 2 || len(w.server.workers) < 2 {
-		w.busyTicks = 0
+func (l *loop) balance() {
+	if l.Busy() < tooBusy || l.sessions.Len() < 2 || len(l.srv.loops) < 2 {
+		l.busyTicks = 0
 		return
 	}
-	if w.busyTicks++; w.busyTicks < tooLong {
+	if l.busyTicks++; l.busyTicks < tooLong {
 		return
 	}
-	w.busyTicks = 0
-	target := w.server.pick()
-	if target == w || target.loop.Busy() >= fullBusy {
-		return
+	l.busyTicks = 0
+	if to := l.srv.pick(); to != l && to.Busy() < fullBusy {
+		l.sessions.HandOver(to.sessions)
 	}
-	recent := w.loop.Now() - int64(tickEvery)
-	var active []*session
-	for _, s := range w.sessions {
-		if s.lastActive >= recent && s.moving == nil && !s.rooted() {
-			active = append(active, s)
-		}
-	}
-	for _, s := range active[:len(active)/2] {
-		s.moving = target
-		s.settle()
-	}
-}
-
-// move hands the session over to another loop, if nothing of it is under way.
-// Otherwise it is called again when that may be so.
-func (s *session) move() {
-	if !s.quiet() {
-		return
-	}
-	from, to, sh := s.w, s.moving, s.moving.pools[s.poolIndex]
-	s.moving = nil
-	fd := s.conn.Detach()
-	from.detach(s)
-	s.takeLanes(nil)
-	to.loop.Post(func() {
-		s.shared, s.replies.w, s.settling = sh, to, false
-		s.lastActive, s.lastBusy = to.loop.Now(), 0 // clocks of two loops can't be compared
-		s.speak(s.protocol)
-		if !s.wantAuth {
-			s.limits = &to.limits
-		}
-		s.changed()
-		if to.draining || !to.attach(s, fd) {
-			eventloop.CloseFD(fd)
-			s.become(nil)
-			s.takeLanes(nil)
-			to.server.left(sh.poolName)
-		}
-	})
 }

@@ -13,7 +13,6 @@ import (
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/pool"
-	"ringway/resp"
 )
 
 // listener accepts the clients of one pool, on a goroutine of its own, and
@@ -71,23 +70,6 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// hint logs, once for each pool, what to set when clients speak something else than
-// Redis's protocol because somebody has set it so. Any goroutine may call it.
-func (srv *Server) hint(pool string, err error) {
-	var message string
-	switch err {
-	case resp.ErrPROXY:
-		message = "clients closed: what is in front speaks the PROXY protocol, which is not understood here; turn it off there (send-proxy, send-proxy-v2, proxy_protocol)"
-	case resp.ErrTLS:
-		message = "clients closed: they speak TLS, which is not understood here; have them speak plain text, or end TLS in front"
-	default:
-		return
-	}
-	if _, told := srv.hinted.LoadOrStore(pool+" "+err.Error(), true); !told {
-		srv.log.Warn(message, "pool", pool)
-	}
-}
-
 // After a failed accept(2), such as for want of descriptors, the listener
 // waits, longer each time.
 const (
@@ -127,12 +109,12 @@ func (ln *listener) admit(fd int, peer string) {
 		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
 		return
 	}
-	info := &clientInfo{id: srv.nextID.Add(1), addr: peer, local: ln.Addr().String(), since: time.Now()}
+	id, local := srv.nextID.Add(1), ln.Addr().String()
 	if c.Listen.Network == "unix" {
-		info.addr = c.Listen.Addr + ":0" // as Redis shows it
+		peer = c.Listen.Addr + ":0" // as Redis shows it
 	}
-	w := srv.pick()
-	w.loop.Post(func() { w.adopt(fd, ln.index, info) })
+	l := srv.pick()
+	l.Post(func() { l.sessions.Adopt(fd, ln.index, id, peer, local) })
 }
 
 // processorsGiven is how many processors the process may use.

@@ -41,26 +41,20 @@ func (srv *Server) takeSeat(ln *listener) bool {
 	return true
 }
 
-// left is called when a client of a pool is gone. Any goroutine may call it.
-func (srv *Server) left(name string) {
+// Left is session.Host's.
+func (srv *Server) Left(pool int) {
 	srv.clients.Add(-1)
-	for _, ln := range srv.listeners {
-		if ln.pool.Conf().Name == name {
-			ln.clients.Add(-1)
-		}
-	}
+	srv.listeners[pool].clients.Add(-1)
 }
 
-// giveSeat counts a client out that is at its end and waits for a server. It goes on
-// to have a descriptor, until unseated is called.
-func (srv *Server) giveSeat(name string) {
+// GiveSeat is session.Host's.
+func (srv *Server) GiveSeat(pool int) {
 	srv.seatless.Add(1)
-	srv.left(name)
+	srv.Left(pool)
 }
 
-// unseated is called instead of left for a client that gave its seat.
-func (srv *Server) unseated() { srv.seatless.Add(-1) }
+// Unseated is session.Host's.
+func (srv *Server) Unseated() { srv.seatless.Add(-1) }
 
-// crowded reports whether clients without a seat have descriptors that others could
-// need. Any goroutine may call it.
-func (srv *Server) crowded() bool { return int(srv.clients.Load()+srv.seatless.Load()) > srv.most }
+// Crowded is session.Host's.
+func (srv *Server) Crowded() bool { return int(srv.clients.Load()+srv.seatless.Load()) > srv.most }

@@ -1,11 +1,6 @@
-// Package server is the side that clients see: listeners, sessions, and a
-// request's way from the first byte to the last byte of its reply.
-//
-// A session reads requests, finds out what each needs (package command), sends
-// them to the servers that own their keys (package pool) or answers by itself,
-// and puts the replies back into the order of the requests. All of that happens
-// on the event loop that the session belongs to, without a lock and without a
-// word to another goroutine.
+// Package server is the process's front door: it listens for clients, runs the event
+// loops and places clients on them, bounds how many there are and what memory they take,
+// and drains. What is said over a client's connection is package session's.
 package server
 
 import (
@@ -21,6 +16,7 @@ import (
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/pool"
+	"ringway/session"
 )
 
 // Server is a running proxy: its pools, their listeners and the event loops.
@@ -29,10 +25,9 @@ type Server struct {
 	conf      *conf.Config
 	log       *slog.Logger
 	pools     []*pool.Pool
-	workers   []*worker
+	loops     []*loop
 	listeners []*listener
-	policies  []*policy // of the pools
-	most      int       // clients at once: max_clients, if that many files may be open
+	most      int // clients at once: max_clients, if that many files may be open
 	started   time.Time
 
 	processors processors
@@ -43,12 +38,9 @@ type Server struct {
 	seatless   atomic.Int64 // clients at their end that clients does not count
 	nextID     atomic.Uint64
 
-	hinted         sync.Map // pools and errors of which it was logged what to set
-	refusedMerging sync.Map // pools and servers of which it was logged that SETs are not merged
-
-	idleWorkers chan struct{} // draining: one from each worker when it has no session left; never closed
-	accepting   sync.WaitGroup
-	loops       sync.WaitGroup
+	drained   chan struct{} // draining: one from each loop when it has no session left; never closed
+	accepting sync.WaitGroup
+	running   sync.WaitGroup
 }
 
 // New opens the listeners of all pools and makes everything ready to Run; it
@@ -72,7 +64,6 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
 		}
 		srv.pools = append(srv.pools, p)
-		srv.policies = append(srv.policies, newPolicy(&cfg.Pools[i]))
 	}
 	for i, p := range srv.pools {
 		ln, err := listen(srv, i)
@@ -82,28 +73,46 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 		}
 		srv.listeners = append(srv.listeners, ln)
 	}
-	for range threads {
-		loop, err := eventloop.New()
-		if err != nil {
-			srv.closeListeners()
-			srv.closeLoops()
-			return nil, fmt.Errorf("event loop: %w", err)
-		}
-		loop.OnPanic(srv.panicked)
-		srv.workers = append(srv.workers, newWorker(srv, loop))
+	if err := srv.makeLoops(threads); err != nil {
+		srv.closeListeners()
+		return nil, err
 	}
-	introduce(srv.workers)
 	if cfg.Proxy.IOUring {
 		srv.useIOUring()
 	}
-	srv.idleWorkers = make(chan struct{}, threads)
+	srv.drained = make(chan struct{}, threads)
 	return srv, nil
+}
+
+// makeLoops makes n event loops, or none and an error.
+func (srv *Server) makeLoops(n int) error {
+	var loops []*eventloop.Loop
+	for range n {
+		l, err := eventloop.New()
+		if err != nil {
+			closeLoops(loops)
+			return fmt.Errorf("event loop: %w", err)
+		}
+		loops = append(loops, l)
+	}
+	for i, w := range session.NewWorkers(loops, srv.pools, &srv.conf.Proxy, srv, srv.log) {
+		srv.loops = append(srv.loops, newLoop(srv, loops[i], w))
+	}
+	return nil
+}
+
+// closeLoops ends loops that have not run.
+func closeLoops(loops []*eventloop.Loop) {
+	for _, l := range loops {
+		l.Stop()
+		l.Run()
+	}
 }
 
 // useIOUring has the loops use it, where it can be had.
 func (srv *Server) useIOUring() {
-	for _, w := range srv.workers {
-		err := w.loop.UseIOURing()
+	for _, l := range srv.loops {
+		err := l.UseIOURing()
 		if errors.Is(err, errors.ErrUnsupported) {
 			return
 		}
@@ -116,6 +125,17 @@ func (srv *Server) useIOUring() {
 
 // Pools returns the pools, in the order of the configuration.
 func (srv *Server) Pools() []*pool.Pool { return srv.pools }
+
+// Clients is how many clients there are, over all pools. Any goroutine may call it.
+func (srv *Server) Clients() int { return int(srv.clients.Load()) }
+
+// Workers returns the sessions of each event loop.
+func (srv *Server) Workers() (workers []*session.Worker) {
+	for _, l := range srv.loops {
+		workers = append(workers, l.sessions)
+	}
+	return workers
+}
 
 // Addrs returns the address that each pool listens on, by the pool's name; a
 // port that was 0 in the configuration is the real one.
@@ -133,19 +153,19 @@ func (srv *Server) Addrs() map[string]string {
 func (srv *Server) Run(ctx context.Context) error {
 	// A loop does not tell the scheduler of its short waits. What else there is
 	// to run, such as accepting and TLS, must not wait for them.
-	if n := len(srv.workers) + processorsGiven; n > runtime.GOMAXPROCS(0) {
+	if n := len(srv.loops) + processorsGiven; n > runtime.GOMAXPROCS(0) {
 		runtime.GOMAXPROCS(n)
 	}
-	for _, w := range srv.workers {
-		srv.loops.Go(w.loop.Run)
+	for _, l := range srv.loops {
+		srv.running.Go(l.Run)
 	}
 	for _, ln := range srv.listeners {
 		srv.accepting.Go(ln.acceptAll)
 		srv.log.Info("listening", "pool", ln.pool.Conf().Name, "addr", ln.Addr().String(), "servers", len(ln.pool.Conf().Servers))
 	}
 	stopTidying := make(chan struct{})
-	srv.loops.Go(func() { tidyMemory(srv.memory, stopTidying) })
-	srv.loops.Go(func() { srv.processors.watch(stopTidying) })
+	srv.running.Go(func() { tidyMemory(srv.memory, stopTidying) })
+	srv.running.Go(func() { srv.processors.watch(stopTidying) })
 
 	<-ctx.Done()
 	close(stopTidying)
@@ -153,10 +173,10 @@ func (srv *Server) Run(ctx context.Context) error {
 	srv.closeListeners()
 	srv.accepting.Wait()
 	err := srv.drain()
-	for _, w := range srv.workers {
-		w.loop.Stop()
+	for _, l := range srv.loops {
+		l.Stop()
 	}
-	srv.loops.Wait()
+	srv.running.Wait()
 	srv.log.Info("stopped")
 	return err
 }
@@ -167,27 +187,34 @@ func (srv *Server) closeListeners() {
 	}
 }
 
-// closeLoops ends loops that have not run.
-func (srv *Server) closeLoops() {
-	for _, w := range srv.workers {
-		w.loop.Stop()
-		w.loop.Run()
-	}
-}
-
-// drain waits until no worker has a session left.
+// drain waits until no loop has a session left.
 func (srv *Server) drain() error {
-	for _, w := range srv.workers {
-		w.loop.Post(w.drain)
+	for _, l := range srv.loops {
+		l.Post(l.sessions.Drain)
 	}
 	timeout := time.NewTimer(srv.conf.Proxy.DrainTimeout)
 	defer timeout.Stop()
-	for range srv.workers {
+	for range srv.loops {
 		select {
-		case <-srv.idleWorkers:
+		case <-srv.drained:
 		case <-timeout.C:
 			return fmt.Errorf("drain: %d clients still had requests under way after %s", srv.clients.Load(), srv.conf.Proxy.DrainTimeout)
 		}
 	}
 	return nil
+}
+
+// Drained is session.Host's.
+func (srv *Server) Drained() { srv.drained <- struct{}{} }
+
+// Freed is session.Host's.
+func (srv *Server) Freed() { srv.memory.dropped.Store(true) }
+
+// State is session.Host's.
+func (srv *Server) State() session.State {
+	m := srv.memory
+	return session.State{
+		Started: srv.started, Clients: srv.clients.Load(), MaxClients: srv.most, Panics: srv.panics.count(),
+		MaxMemory: m.limit, Held: m.held.Load(), ClosedForMemory: m.closed.Load(),
+	}
 }

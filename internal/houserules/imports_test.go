@@ -23,7 +23,8 @@ var arrows = map[string][]string{
 	"pipeline":  {"resp", "eventloop", "tlsrelay"},
 	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf"},
 	"resp":      {},
-	"server":    {"pool", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring"},
+	"server":    {"session", "pool", "eventloop", "conf"},
+	"session":   {"pool", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring"},
 	"tlsrelay":  {"eventloop"},
 	"topology":  {"pool", "conf", "resp"},
 
@@ -193,6 +194,8 @@ func TestImportRulesTellRightFromWrong(t *testing.T) {
 		want     bool
 	}{
 		{"cmd/ringway", "server", true},
+		{"server", "session", true},
+		{"session", "server", false},
 		{"server", "pool", true},
 		{"pool", "server", false},
 		{"resp", "eventloop", false},

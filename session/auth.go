@@ -1,0 +1,160 @@
+package session
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"strings"
+
+	"ringway/command"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+const wrongPass = "WRONGPASS invalid username-password pair or user is disabled."
+
+// auth takes the pool's password, alone or with the user "default", as a Redis
+// with requirepass does.
+func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	switch {
+	case len(args) > 3:
+		return resp.AppendError(dst, "ERR syntax error")
+	case len(args) == 2 && s.local.Conf().RedisAuth == "":
+		return resp.AppendError(dst, "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+	}
+	user := []byte("default")
+	if len(args) == 3 {
+		user = args[1]
+	}
+	if s.isGuest(user) {
+		return s.login(user, args[len(args)-1], s.protocol, func() []byte { return replyOK })
+	}
+	if !s.isPassword(user, args[len(args)-1]) {
+		return s.wrongPassword(dst)
+	}
+	s.enter(nil)
+	return append(dst, replyOK...)
+}
+
+func whoAmI(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
+	return resp.AppendBulkString(dst, s.userName())
+}
+
+func (s *session) userName() string {
+	if s.user == nil {
+		return "default"
+	}
+	return s.user.Name
+}
+
+// become makes the session one of an ACL user whom the pool has admitted, or of the
+// pool's own, nil. Who calls it sees to the connections.
+func (s *session) become(user *pool.User) {
+	s.local.Dismiss(s.user)
+	s.user = user
+	s.changed()
+}
+
+// isGuest tells whether a name is that of an ACL user who may be known to the
+// servers.
+func (s *session) isGuest(name []byte) bool {
+	return s.local.Conf().ACLUsers > 0 && string(name) != "default"
+}
+
+// isPassword reports whether the credentials are the pool's own. A wrong attempt does
+// not undo an earlier right one, as in Redis.
+func (s *session) isPassword(user, password []byte) bool {
+	if string(user) != "default" {
+		return false
+	}
+	want := s.local.Conf().RedisAuth
+	// Digests have one length, so that the time tells nothing.
+	a, b := sha256.Sum256(password), sha256.Sum256([]byte(want))
+	return want == "" || subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+func (s *session) deauthenticate() {
+	if s.local.Conf().RedisAuth != "" {
+		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
+	}
+}
+
+const helloNoAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> " +
+	"option can be used to authenticate the client and select the RESP protocol version at the same time"
+
+func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	protocol := s.protocol
+	if len(args) > 1 {
+		v, ok := resp.ParseInt(args[1])
+		switch {
+		case !ok:
+			return resp.AppendError(dst, "ERR Protocol version is not an integer or out of range")
+		case v != int64(resp.RESP2.Version()) && v != int64(resp.RESP3.Version()):
+			return resp.AppendError(dst, "NOPROTO unsupported protocol version")
+		}
+		protocol = resp.Protocol(int(v) - resp.RESP2.Version())
+	}
+	var user, password, name []byte
+	for i := 2; i < len(args); i++ {
+		switch left := len(args) - 1 - i; {
+		case strings.EqualFold(string(args[i]), "auth") && left >= 2:
+			user, password = args[i+1], args[i+2]
+			i += 2
+		case strings.EqualFold(string(args[i]), "setname") && left >= 1:
+			name = args[i+1]
+			if problem := nameProblem("Client names", name); problem != "" {
+				return resp.AppendError(dst, problem)
+			}
+			i++
+		default:
+			return resp.AppendError(dst, "ERR Syntax error in HELLO option '"+string(args[i])+"'")
+		}
+	}
+	if name != nil {
+		name = append([]byte(nil), name...)
+	}
+	if user != nil && s.isGuest(user) {
+		return s.login(user, password, protocol, func() []byte { return s.greet(protocol, name, nil) })
+	}
+	who, enters := s.user, user != nil
+	switch {
+	case enters && !s.isPassword(user, password):
+		return s.wrongPassword(dst)
+	case enters:
+		who = nil
+	case s.wantAuth:
+		return resp.AppendError(dst, helloNoAuth)
+	}
+	then := func(t pool.Trial) []byte {
+		if s.barred(protocol, t) {
+			return appendTrial(nil, t)
+		}
+		if enters {
+			s.enter(nil)
+		}
+		return s.greet(protocol, name, nil)
+	}
+	if protocol == resp.RESP2 {
+		return then(pool.Trial{})
+	}
+	return s.try(who, protocol, s.db, then)
+}
+
+// greet changes the protocol, and the client's name if there is one, and appends the
+// reply to HELLO.
+func (s *session) greet(protocol resp.Protocol, name, dst []byte) []byte {
+	if name != nil {
+		s.info.name = string(name)
+	}
+	s.speak(protocol)
+	s.changed()
+	dst = s.protocol.AppendMap(dst, 7)
+	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
+		dst = resp.AppendBulkString(resp.AppendBulkString(dst, pair[0]), pair[1])
+	}
+	dst = resp.AppendInt(resp.AppendBulkString(dst, "proto"), int64(protocol.Version()))
+	dst = resp.AppendInt(resp.AppendBulkString(dst, "id"), int64(s.info.id))
+	for _, pair := range [][2]string{{"mode", "standalone"}, {"role", "master"}} {
+		dst = resp.AppendBulkString(resp.AppendBulkString(dst, pair[0]), pair[1])
+	}
+	return resp.AppendArray(resp.AppendBulkString(dst, "modules"), 0)
+}

@@ -1,0 +1,101 @@
+package session_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"ringway/conf"
+	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
+	"ringway/pool"
+)
+
+// blocked is a proxy in front of a fake primary that answers CLIENT ID and hands
+// every other request over; the reply to it comes over the same way.
+func serveBlocked(t *testing.T, change func(*conf.Pool)) (p *proxy, requests chan []string, replies chan string) {
+	t.Helper()
+	requests, replies = make(chan []string, 16), make(chan string, 16)
+	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
+		switch args[0] {
+		case "CLIENT":
+			c.Reply(":7\r\n")
+		case "BLPOP", "XREAD", "BLMPOP":
+			requests <- args
+			c.Reply(<-replies)
+		default:
+			c.Reply("+OK\r\n")
+		}
+	})
+	cfg := replicatedConfig(t, fake.Addr())
+	if change != nil {
+		change(&cfg.Pools[0])
+	}
+	p = serve(t, cfg)
+	p.server.Pools()[0].SetView(0, pool.View{Primary: pool.Member{Addr: fake.Addr()}})
+	return p, requests, replies
+}
+
+const readonly = "-READONLY You can't write against a read only replica.\r\n"
+
+// A request that is sent again, since its shard has moved meanwhile, has waited for
+// a part of its time.
+func TestBlockingRequestThatIsSentAgainWaitsForTheRestOfItsTime(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		request []string
+		at      int
+		unit    time.Duration
+	}{
+		{"seconds", []string{"BLPOP", "q", "20"}, 2, time.Second},
+		{"parts of a second", []string{"BLMPOP", "20.5", "1", "q", "LEFT"}, 1, time.Second},
+		{"milliseconds", []string{"XREAD", "BLOCK", "20000", "STREAMS", "s", "$"}, 2, time.Millisecond},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			redistest.CheckLeaks(t)
+			p, requests, replies := serveBlocked(t, nil)
+			c := p.dial()
+			began := time.Now()
+			c.Send(encode(test.request...))
+			<-requests
+			replies <- readonly
+			again := <-requests
+			waited := time.Since(began)
+			replies <- "*-1\r\n"
+			c.expect("*-1\r\n")
+			asked, _ := strconv.ParseFloat(test.request[test.at], 64)
+			left, err := strconv.ParseFloat(again[test.at], 64)
+			if gone := time.Duration((asked - left) * float64(test.unit)); err != nil || gone <= 0 || gone > waited {
+				t.Errorf("sent again as %q after %s: %s less", again, waited, gone)
+			}
+		})
+	}
+}
+
+func TestBlockingRequestWithoutEndIsSentAgainAsItIs(t *testing.T) {
+	redistest.CheckLeaks(t)
+	p, requests, replies := serveBlocked(t, nil)
+	c := p.dial()
+	c.Send(encode("BLPOP", "q", "0"))
+	<-requests
+	replies <- readonly
+	if again := <-requests; again[2] != "0" {
+		t.Errorf("sent again as %q", again)
+	}
+	replies <- "*-1\r\n"
+	c.expect("*-1\r\n")
+}
+
+// failover_wait begins when the request is refused, not when it began to wait.
+func TestBlockedRequestOutlivesFailoverWait(t *testing.T) {
+	redistest.CheckLeaks(t)
+	p, requests, replies := serveBlocked(t, func(p *conf.Pool) { p.FailoverWait = 500 * time.Millisecond })
+	c := p.dial()
+	c.Send(encode("BLPOP", "q", "0"))
+	<-requests
+	time.Sleep(1200 * time.Millisecond) // as long as a client that waits: there is no sign to wait for
+	replies <- readonly
+	<-requests
+	replies <- "*2\r\n$1\r\nq\r\n$1\r\nx\r\n"
+	c.expect("*2\r\n$1\r\nq\r\n$1\r\nx\r\n")
+}

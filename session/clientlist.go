@@ -1,0 +1,257 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ringway/command"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// requestSize is how many bytes a client has sent for a request.
+func requestSize(args [][]byte) int { return len(resp.AppendRequest(nil, args)) }
+
+// isClientKind tells whether Redis knows a kind of clients by that name.
+func isClientKind(name string) bool {
+	return slices.Contains([]string{"normal", "pubsub", "master", "replica", "slave"}, name)
+}
+
+// kind is that of the session, as CLIENT LIST TYPE tells clients apart.
+func (s *session) kind() string {
+	if s.sub != nil && s.sub.total() > 0 {
+		return "pubsub"
+	}
+	return "normal"
+}
+
+// describe is the session's line in CLIENT LIST, in Redis's format. current is the
+// size of the request that asks for it.
+func (s *session) describe(current int) string {
+	multi, multiMem := -1, 0
+	if s.tx != nil {
+		multi, multiMem = s.tx.queued, len(s.tx.unit)-len(requestMulti)
+	}
+	var subs [pipeline.TopicKinds]int
+	if s.sub != nil {
+		for kind, names := range s.sub.subs {
+			subs[kind] = len(names)
+		}
+	}
+	cmd := "NULL"
+	if s.ran > 0 {
+		cmd = command.ByID(int(s.ran) - 1).Name
+	}
+	waiting := s.waiting()
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
+		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),
+		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.flags(), s.lanes.DB(),
+		subs[pipeline.Channel], subs[pipeline.Pattern], subs[pipeline.ShardChannel], multi,
+		current+s.conn.Unread(), multiMem, waiting, current+s.conn.Unread()+multiMem+waiting, cmd, s.userName(), s.protocol.Version(), s.info.lib, s.info.ver)
+}
+
+// flags are the letters by which CLIENT LIST tells of a session's state.
+func (s *session) flags() (letters string) {
+	for _, f := range []struct {
+		letter string
+		on     bool
+	}{
+		{"O", s.monitor != nil}, {"P", s.kind() == "pubsub"}, {"x", s.tx != nil}, {"b", s.isBlocked()},
+		{"t", s.tracking != nil}, {"R", s.tracking != nil && s.tracking.redirect != nil && s.tracking.redirect.broken}, {"B", s.tracking != nil && s.tracking.bcast},
+		{"c", s.closing},
+		{"U", strings.HasPrefix(s.info.addr, "/")}, {"e", s.info.noEvict}, {"T", s.info.noTouch},
+	} {
+		if f.on {
+			letters += f.letter
+		}
+	}
+	if letters == "" {
+		return "N"
+	}
+	return letters
+}
+
+// isBlocked tells whether the session waits for a request that may block.
+func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.pin != nil }
+
+// survey calls each, on every worker's loop, with the sessions there that s may see, some at
+// a time, and answers s's current request with what reply makes of all results. The session
+// is held meanwhile.
+func (s *session) survey(each func(peers []*session) string, reply func(results []string) []byte) {
+	number, who := s.push(), s.onlooker()
+	s.hold()
+	gather(s.shared, func(peer *shared, tell func([]string)) {
+		peer.w.survey(who.sees(peer.sessions()), each, tell)
+	}, func(told [][]string) {
+		s.answerHeld(number, reply(slices.Concat(told...)))
+	})
+}
+
+// survey is a chore: each is called with the worker's given sessions, some at a time, but
+// for those that have been closed. Then done is called with the results.
+func (w *Worker) survey(peers []*session, each func(peers []*session) string, done func(results []string)) {
+	var results []string
+	w.inPortions(func() bool {
+		n := min(portion, len(peers))
+		some := slices.DeleteFunc(peers[:n:n], func(peer *session) bool { return !peer.conn.Open() })
+		results = append(results, each(some))
+		if peers = peers[n:]; len(peers) > 0 {
+			return false
+		}
+		done(results)
+		return true
+	})
+}
+
+func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	wanted := func(*session) bool { return true }
+	switch {
+	case len(args) == 2:
+	case len(args) > 3 && strings.EqualFold(string(args[2]), "id"):
+		ids := map[uint64]bool{}
+		for _, arg := range args[3:] {
+			id, ok := resp.ParseInt(arg)
+			if !ok {
+				return resp.AppendError(dst, "ERR Invalid client ID")
+			}
+			ids[uint64(id)] = true
+		}
+		wanted = func(peer *session) bool { return ids[peer.info.id] }
+	case len(args) == 4 && strings.EqualFold(string(args[2]), "type"):
+		kind := strings.ToLower(string(args[3]))
+		if !isClientKind(kind) {
+			return resp.AppendError(dst, "ERR Unknown client type '"+string(args[3])+"'")
+		}
+		wanted = func(peer *session) bool { return peer.kind() == kind }
+	default:
+		return resp.AppendError(dst, "ERR syntax error")
+	}
+	me, size := s.info.id, requestSize(args)
+	s.survey(func(peers []*session) string {
+		var lines strings.Builder
+		for _, peer := range peers {
+			switch {
+			case !wanted(peer):
+			case peer.info.id == me:
+				lines.WriteString(peer.describe(size))
+			default:
+				lines.WriteString(peer.describe(0))
+			}
+		}
+		return lines.String()
+	}, func(results []string) []byte {
+		return s.protocol.AppendText(nil, strings.Join(results, ""))
+	})
+	return nil
+}
+
+// killFilter is what CLIENT KILL tells of its victims.
+type killFilter struct {
+	id          uint64
+	addr, laddr string
+	maxAge      time.Duration
+	kind, user  string // "" for any
+	skipMe      bool
+	plain       bool // the old form, CLIENT KILL addr
+}
+
+func parseKill(args [][]byte, guests bool) (k killFilter, problem string) {
+	if len(args) == 1 {
+		return killFilter{addr: string(args[0]), plain: true}, ""
+	}
+	k.skipMe = true
+	if len(args)%2 != 0 {
+		return k, "ERR syntax error"
+	}
+	for ; len(args) > 0; args = args[2:] {
+		value := string(args[1])
+		switch strings.ToLower(string(args[0])) {
+		case "id":
+			id, ok := resp.ParseInt(args[1])
+			if !ok || id <= 0 {
+				return k, "ERR client-id should be greater than 0"
+			}
+			k.id = uint64(id)
+		case "addr":
+			k.addr = value
+		case "laddr":
+			k.laddr = value
+		case "maxage":
+			seconds, err := strconv.ParseInt(value, 10, 32)
+			if err != nil || seconds <= 0 {
+				return k, "ERR maxage is not an integer or out of range"
+			}
+			k.maxAge = time.Duration(seconds) * time.Second
+		case "type":
+			if k.kind = strings.ToLower(value); !isClientKind(k.kind) {
+				return k, "ERR Unknown client type '" + value + "'"
+			}
+		case "user":
+			if value != "default" && !guests {
+				return k, "ERR No such user '" + value + "'"
+			}
+			k.user = value
+		case "skipme":
+			switch strings.ToLower(value) {
+			case "yes":
+			case "no":
+				k.skipMe = false
+			default:
+				return k, "ERR syntax error"
+			}
+		default:
+			return k, "ERR syntax error"
+		}
+	}
+	return k, ""
+}
+
+func (k *killFilter) matches(s *session) bool {
+	info := s.info
+	return (k.kind == "" || k.kind == s.kind()) && (k.user == "" || k.user == s.userName()) && (k.id == 0 || k.id == info.id) && (k.addr == "" || k.addr == info.addr) &&
+		(k.laddr == "" || k.laddr == info.local) && (k.maxAge == 0 || time.Since(info.since) >= k.maxAge)
+}
+
+func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	k, problem := parseKill(args[2:], s.local.Conf().ACLUsers > 0)
+	if problem != "" {
+		return resp.AppendError(dst, problem)
+	}
+	me := s.info.id
+	s.survey(func(peers []*session) string {
+		killed := 0
+		for _, peer := range peers {
+			if !k.matches(peer) || k.skipMe && peer.info.id == me {
+				continue
+			}
+			killed++
+			if peer.info.id == me {
+				peer.closing = true // once it has its reply
+				peer.settle()
+				continue
+			}
+			peer.close()
+		}
+		return strconv.Itoa(killed)
+	}, func(results []string) []byte {
+		total := 0
+		for _, r := range results {
+			n, _ := strconv.Atoi(r)
+			total += n
+		}
+		switch {
+		case total == 0 && k.user != "" && k.user != "default":
+			return resp.AppendError(nil, "ERR No such user '"+k.user+"'") // or none that is here
+		case !k.plain:
+			return resp.AppendInt(nil, int64(total))
+		case total == 0:
+			return resp.AppendError(nil, "ERR No such client")
+		}
+		return replyOK
+	})
+	return nil
+}

@@ -1,0 +1,28 @@
+package session
+
+import "testing"
+
+// Fifty clients with sixteen requests each that were cut by their keys.
+func TestFinishedFanoutsAreKeptForTheNext(t *testing.T) {
+	w := &Worker{}
+	busy := make([]*fanout, 800)
+	round := func() {
+		for i := range busy {
+			busy[i] = w.newFanout()
+			busy[i].order = append(busy[i].order, 0)
+		}
+		for _, f := range busy {
+			f.recycle()
+		}
+	}
+	round()
+	if n := testing.AllocsPerRun(10, round); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	for range 20 {
+		w.trimFanouts()
+	}
+	if n := len(w.fanouts); n != 0 {
+		t.Errorf("%d are kept though none was needed", n)
+	}
+}

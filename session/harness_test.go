@@ -1,0 +1,221 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"ringway/conf"
+	"ringway/hashring"
+	"ringway/internal/redistest"
+	"ringway/server"
+	"ringway/topology"
+)
+
+// proxy is a Ringway in the test's process.
+type proxy struct {
+	t      *testing.T
+	addr   string
+	server *server.Server
+	stop   func() error // drains, and returns what Run returned; may be called twice
+}
+
+// config returns a configuration with one pool of the given servers. Its
+// address is chosen by the system. RINGWAY_IO_URING=off runs all tests without.
+func config(t *testing.T, servers ...string) *conf.Config {
+	t.Helper()
+	var quoted []string
+	for i, s := range servers {
+		// Ports differ from run to run; with names keys lie where they always do.
+		quoted = append(quoted, fmt.Sprintf("%q", fmt.Sprint(s, " s", i+1)))
+	}
+	text := fmt.Sprintf(`
+		[pools.alpha]
+		listen = "127.0.0.1:2"
+		hash = "fnv1a_64"
+		timeout = "30s"
+		servers = [%s]`, strings.Join(quoted, ", "))
+	cfg, _, err := conf.Parse([]byte(text), "test.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
+	cfg.Proxy.IOUring = os.Getenv("RINGWAY_IO_URING") != "off"
+	return cfg
+}
+
+// serve runs a proxy until the test ends.
+func serve(t *testing.T, cfg *conf.Config) *proxy {
+	t.Helper()
+	return serveLog(t, cfg, t.Output())
+}
+
+// serveLog is serve with a log of the test's own.
+func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	prober := topology.NewProber(log)
+	srv, err := server.New(cfg, prober, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	p := &proxy{t: t, server: srv, addr: srv.Addrs()["alpha"]}
+	var result error
+	stopped := false
+	p.stop = func() error {
+		if !stopped {
+			stopped = true
+			cancel()
+			result = <-ended
+			prober.Stop()
+		}
+		return result
+	}
+	t.Cleanup(func() { p.stop() })
+	return p
+}
+
+// serveShards runs a proxy in front of n real servers.
+func serveShards(t *testing.T, n int) (*proxy, []*redistest.Server) {
+	t.Helper()
+	servers := redistest.StartN(t, n)
+	return serve(t, config(t, addrs(servers)...)), servers
+}
+
+func addrs(servers []*redistest.Server) (list []string) {
+	for _, s := range servers {
+		list = append(list, s.Addr())
+	}
+	return list
+}
+
+// sessions is how many sessions each loop has. When it returns, every loop has done what
+// it was asked for before.
+func (p *proxy) sessions() (counts []int) {
+	for _, w := range p.server.Workers() {
+		w.Do(func() { counts = append(counts, w.Len()) })
+	}
+	return counts
+}
+
+// herd asks all sessions to move to one loop.
+func (p *proxy) herd(target int) {
+	workers := p.server.Workers()
+	for _, w := range workers {
+		w.Herd(workers[target])
+	}
+}
+
+// tick has each loop do in the middle of a turn what it does now and then: after the
+// events were handled, before what they deferred.
+func (p *proxy) tick() {
+	for _, w := range p.server.Workers() {
+		w.Post(w.Tick)
+	}
+}
+
+// stall has no loop run until a channel is closed, as if the process had been stopped.
+// It returns when all of them stand.
+func (p *proxy) stall(until <-chan struct{}) {
+	standing := make(chan struct{})
+	for _, w := range p.server.Workers() {
+		w.Post(func() {
+			standing <- struct{}{}
+			<-until
+		})
+	}
+	for range p.server.Workers() {
+		<-standing
+	}
+}
+
+// busy has the loops busy for a while in one turn each, as if for one of their clients.
+func (p *proxy) busy(d time.Duration) {
+	for _, w := range p.server.Workers() {
+		w.Busy(d)
+	}
+}
+
+// trap is session.Worker.Trap for the loop that the client is on.
+func (p *proxy) trap(addr string, deferred bool) {
+	for _, w := range p.server.Workers() {
+		w.Trap(addr, deferred)
+	}
+}
+
+// bomb is session.Worker.Bomb for the loop that the client is on.
+func (p *proxy) bomb(addr string, shard int, request []byte) {
+	for _, w := range p.server.Workers() {
+		w.Bomb(addr, shard, request)
+	}
+}
+
+// client returns a go-redis client of the proxy.
+func (p *proxy) client() *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: p.addr, Protocol: 2, MaxRetries: -1, ReadTimeout: 60 * time.Second})
+	p.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// raw is a connection of a test that knows what it expects.
+type raw struct {
+	*redistest.Conn
+	t *testing.T
+}
+
+func (p *proxy) dial() *raw {
+	p.t.Helper()
+	network := "tcp"
+	if strings.HasPrefix(p.addr, "/") {
+		network = "unix"
+	}
+	return &raw{redistest.Dial(p.t, network, p.addr), p.t}
+}
+
+// expect reads replies and compares them with what is wanted.
+func (c *raw) expect(want ...string) {
+	c.t.Helper()
+	for _, w := range want {
+		if got := c.Reply(); got != w {
+			c.t.Fatalf("reply %.300q, want %.300q", got, w)
+		}
+	}
+}
+
+// expectClosed reads to the end, of which there must be nothing before.
+func (c *raw) expectClosed() {
+	c.t.Helper()
+	if b := c.WaitClosed(); b != "" {
+		c.t.Fatalf("%.300q before the end", b)
+	}
+}
+
+// keyOf returns a key that a server owns.
+func keyOf(ring *hashring.Ring, server int) string {
+	for i := 0; ; i++ {
+		if key := fmt.Sprint("owned:", i); ring.Index([]byte(key)) == server {
+			return key
+		}
+	}
+}
+
+// rounds is how often a test repeats what it does: n times, and many more when
+// RINGWAY_LONG is set.
+func rounds(n int) int {
+	if os.Getenv("RINGWAY_LONG") != "" {
+		return 20 * n
+	}
+	return n
+}
+
+func encode(args ...string) string { return redistest.Request(args...) }

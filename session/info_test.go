@@ -1,0 +1,87 @@
+package session_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"ringway/internal/redistest"
+)
+
+// fieldsOf returns the fields of a reply to INFO.
+func fieldsOf(reply string) map[string]string {
+	fields := map[string]string{}
+	for _, line := range strings.Split(reply, "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+func TestInfoIsThatOfAllShards(t *testing.T) {
+	p, servers := serveShards(t, 3)
+	c := p.dial()
+	for i := range 100 {
+		c.Do("SET", fmt.Sprint("k", i), "v")
+	}
+	for i := range 20 {
+		c.Do("EXPIRE", fmt.Sprint("k", i), "1000")
+	}
+	var memory, calls, keys int
+	for _, s := range servers {
+		f := fieldsOf(s.Do("INFO", "everything"))
+		n := make([]int, 3)
+		fmt.Sscan(f["used_memory"], &n[0])
+		fmt.Sscanf(f["cmdstat_set"], "calls=%d", &n[1])
+		fmt.Sscanf(f["db0"], "keys=%d", &n[2])
+		memory, calls, keys = memory+n[0], calls+n[1], keys+n[2]
+	}
+	for _, protocol := range []string{"2", "3"} {
+		c.Do("HELLO", protocol)
+		f := fieldsOf(c.Do("INFO", "everything"))
+		var n int
+		if fmt.Sscan(f["used_memory"], &n); n < memory*9/10 || n > memory*11/10 {
+			t.Errorf("used_memory %s, want about %d", f["used_memory"], memory)
+		}
+		if !strings.HasPrefix(f["cmdstat_set"], fmt.Sprintf("calls=%d,usec=", calls)) || !strings.HasPrefix(f["db0"], "keys=100,expires=20,avg_ttl=") || keys != 100 {
+			t.Errorf("cmdstat_set:%s db0:%s", f["cmdstat_set"], f["db0"])
+		}
+		for name, want := range map[string]string{
+			"redis_mode": "standalone", "role": "master", "loading": "0", "cluster_enabled": "0", "connected_clients": "1", "proxy": "ringway", "servers_answered": "3",
+			"rdb_last_bgsave_status": "ok", "maxmemory": "0", "maxmemory_human": "0B", "aof_enabled": "0", "connected_slaves": "0",
+		} {
+			if f[name] != want {
+				t.Errorf("%s:%s, want %s", name, f[name], want)
+			}
+		}
+		if v := f["redis_version"]; !strings.Contains(servers[0].Do("INFO", "server"), "redis_version:"+v+"\r\n") {
+			t.Errorf("redis_version:%s", v)
+		}
+		if _, ok := f["run_id"]; ok {
+			t.Error("a server's run_id is shown")
+		}
+	}
+	c.Do("HELLO", "2")
+	if got := c.Do("INFO", "keyspace"); !strings.HasPrefix(strings.SplitN(got, "\r\n", 2)[1], "# Keyspace\r\ndb0:keys=100,") || strings.Count(got, "#") != 1 {
+		t.Errorf("INFO keyspace: %q", got)
+	}
+	if got := c.Do("INFO", "nosuch"); got != "$0\r\n\r\n" {
+		t.Errorf("INFO of no section: %q", got)
+	}
+}
+
+// Clients look for these fields before they do anything else.
+func TestInfoIsAnsweredWithoutServers(t *testing.T) {
+	servers := redistest.StartN(t, 2)
+	p := serve(t, config(t, addrs(servers)...))
+	servers[0].Kill()
+	c := p.dial()
+	for range 2 {
+		f := fieldsOf(c.Do("INFO"))
+		if f["loading"] != "0" || f["role"] != "master" || f["redis_mode"] != "standalone" || f["redis_version"] == "" {
+			t.Errorf("%v", f)
+		}
+		servers[1].Kill()
+	}
+}

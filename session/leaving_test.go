@@ -1,0 +1,224 @@
+package session_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/conf"
+	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
+)
+
+func (c *raw) closeWrite() { c.NetConn().(interface{ CloseWrite() error }).CloseWrite() }
+
+// sendApart sends requests in packets of their own, each after the proxy has read the
+// one before: so that it has stopped reading when the last ones come.
+func (c *raw) sendApart(p *proxy, requests ...string) {
+	c.t.Helper()
+	for _, r := range requests {
+		c.Send(r)
+		c.settled(p)
+	}
+}
+
+// settled waits until each loop has had a turn with what was sent.
+func (c *raw) settled(p *proxy) {
+	c.t.Helper()
+	for range 2 {
+		p.sessions()
+	}
+}
+
+// A client in a request that waits may have sent more, so that it is not read, and go.
+// It is noticed at once, and nothing waits for it at the servers.
+func TestClientThatGoesWhileItWaitsIsLetGo(t *testing.T) {
+	p, servers := servePausable(t, 2)
+	key := keyOf(p.server.Pools()[0].Map().Ring(), 0)
+	pause := encode("CLIENT", "PAUSE", "60000", "WRITE")
+	for _, test := range []struct {
+		name, prepare, waits string
+		blocked              int
+	}{
+		{"BLPOP", "", encode("BLPOP", key, "0"), 1},
+		{"BLPOP after WATCH", "", encode("WATCH", key) + encode("BLPOP", key, "0"), 1},
+		{"XREAD", "", encode("XREAD", "BLOCK", "0", "STREAMS", key, "$"), 1},
+		{"WAIT", "", encode("WAIT", "1", "0"), 1},
+		{"paused write", pause, encode("RPUSH", key, "x"), 1},
+		{"paused script", pause, encode("EVAL", "return redis.call('RPUSH', KEYS[1], 'x')", "1", key), 1},
+		{"paused transaction", pause, encode("MULTI") + encode("RPUSH", key, "x") + encode("EXEC"), 1},
+		{"paused write of two shards", pause, encode("MSET", key, "x", keyOf(p.server.Pools()[0].Map().Ring(), 1), "x"), 0},
+	} {
+		for _, half := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s half=%v", test.name, half), func(t *testing.T) {
+				other, c := p.dial(), p.dial()
+				defer other.Close()
+				if test.prepare != "" {
+					other.Send(test.prepare)
+					other.expect("+OK\r\n")
+				}
+				c.Send(test.waits)
+				awaitBlocked(t, servers[0], test.blocked)
+				c.sendApart(p, encode("PING"), encode("PING"), encode("SET", "a", "b"))
+				if half {
+					c.closeWrite()
+					c.WaitClosed()
+				} else {
+					c.Close()
+				}
+				eventually(t, "the client is gone", func() bool { return p.server.Clients() == 1 })
+				awaitBlocked(t, servers[0], 0)
+				if test.prepare != "" {
+					other.Do("CLIENT", "UNPAUSE")
+				}
+				other.Send(encode("EXISTS", key) + encode("RPUSH", key, "job") + encode("DEL", key))
+				other.expect(":0\r\n", ":1\r\n", ":1\r\n")
+			})
+		}
+	}
+}
+
+// What a client has sent before it ended its side is answered, whatever connection
+// that takes.
+func TestClientThatEndsItsSideGetsRepliesOfDedicatedConnections(t *testing.T) {
+	p, servers := serveShards(t, 2)
+	for _, addr := range []string{servers[0].Addr(), p.addr} {
+		for _, test := range [][2]string{
+			{encode("EVAL", "return 1", "0"), ":1\r\n"},
+			{encode("EVAL", "return 2", "1", "k") + encode("GET", "k"), ":2\r\n$-1\r\n"},
+			{encode("WATCH", "k"), "+OK\r\n"},
+			{encode("WATCH", "k") + encode("GET", "k"), "+OK\r\n$-1\r\n"},
+			{encode("WATCH", "k") + encode("MULTI") + encode("GET", "k") + encode("EXEC"), "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n"},
+			{encode("MULTI") + encode("EVAL", "return 3", "1", "k") + encode("EXEC") + encode("PING"), "+OK\r\n+QUEUED\r\n*1\r\n:3\r\n+PONG\r\n"},
+			{encode("GET", "k") + encode("BLPOP", "none", "0"), "$-1\r\n"}, // nobody waits for it
+			{encode("RPUSH", "l", "a") + encode("BLPOP", "l", "0"), ":1\r\n*2\r\n$1\r\nl\r\n$1\r\na\r\n"},
+			{encode("BLPOP", "l{full}", "0"), "*2\r\n$7\r\nl{full}\r\n$1\r\na\r\n"},
+			{encode("WAIT", "0", "0"), ":0\r\n"},
+			{encode("SUBSCRIBE", "c"), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"},
+		} {
+			c := &raw{redistest.Dial(t, "tcp", addr), t}
+			c.Do("RPUSH", "l{full}", "a")
+			c.Send(test[0])
+			c.closeWrite()
+			if got := c.WaitClosed(); got != test[1] {
+				t.Errorf("%s: %q to %q, want %q", addr, got, test[0], test[1])
+			}
+		}
+	}
+}
+
+// serveTwo serves pool alpha, of the servers given, and beta, of one that is well.
+func serveTwo(t *testing.T, adjust func(*conf.Config), servers ...string) (p *proxy, beta string) {
+	t.Helper()
+	cfg := config(t, servers...)
+	well := config(t, redistest.Start(t).Addr()).Pools[0]
+	well.Name = "beta"
+	cfg.Pools = append(cfg.Pools, well)
+	adjust(cfg)
+	p = serve(t, cfg)
+	return p, p.server.Addrs()["beta"]
+}
+
+// A server that hangs keeps the seats of clients that have given up for no longer than
+// they need to be given up here, too.
+func TestClientsThatHaveGivenUpKeepNoSeats(t *testing.T) {
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
+	p, beta := serveTwo(t, func(c *conf.Config) {
+		c.Proxy.MaxClients, c.Proxy.Threads = 40, 1
+		c.Pools[0].Timeout = 0
+	}, s.Addr())
+	stays := p.dial()
+	stays.Send(encode("GET", "k"))
+	pipeline := strings.Repeat(encode("GET", "k"), 3000) // more than may be under way
+	for i := range 60 {
+		conn, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			io.WriteString(conn, encode("GET", "k"))
+		} else {
+			io.WriteString(conn, pipeline)
+		}
+		conn.Close()
+	}
+	(&raw{redistest.Dial(t, "tcp", beta), t}).Do("PING")
+	began := time.Now()
+	eventually(t, "only who stays has a seat", func() bool { return p.server.Clients() <= 2 })
+	if d := time.Since(began); d > 20*time.Second {
+		t.Errorf("that took %s", d)
+	}
+	eventually(t, "and is a session", func() bool { return p.sessions()[0] <= 2 })
+	stays.Send(encode("PING"))
+}
+
+// A client that reads slowly makes progress, though it has ended its side.
+func TestSlowReaderThatHasEndedItsSideGetsEverything(t *testing.T) {
+	p, servers := serveShards(t, 1)
+	const size, n = 256 << 10, 24
+	servers[0].Do("SET", "k", strings.Repeat("v", size))
+	c := p.dial()
+	c.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.Send(strings.Repeat(encode("GET", "k"), n))
+	c.closeWrite()
+	got, buf := 0, make([]byte, size)
+	for {
+		m, err := c.NetConn().Read(buf)
+		got += m
+		if err != nil {
+			break
+		}
+		if got%(4*size) < m && got > size {
+			time.Sleep(300 * time.Millisecond) // a slow consumer behind it
+		}
+	}
+	if want := n * len(fakeredis.Bulk(strings.Repeat("v", size))); got != want {
+		t.Errorf("%d bytes, want %d", got, want)
+	}
+}
+
+// One that reads nothing is let go.
+func TestClientThatEndsItsSideAndReadsNothingIsLetGo(t *testing.T) {
+	p, servers := serveShards(t, 1)
+	servers[0].Do("SET", "k", strings.Repeat("v", 1<<20))
+	c := p.dial()
+	c.Send(strings.Repeat(encode("GET", "k"), 64))
+	eventually(t, "replies wait", func() bool { return strings.Contains(p.client().ClientList(t.Context()).Val(), "omem=") })
+	c.sendApart(p, encode("PING"), encode("PING"))
+	c.closeWrite()
+	eventually(t, "the client is gone", func() bool {
+		return !strings.Contains(p.client().ClientList(t.Context()).Val(), "addr="+c.NetConn().LocalAddr().String())
+	})
+}
+
+// One pool's clients can't take all seats of the process.
+func TestSeatsAreKeptForOtherPools(t *testing.T) {
+	p, beta := serveTwo(t, func(c *conf.Config) { c.Proxy.MaxClients = 20 }, redistest.Start(t).Addr())
+	seats := func(addr string, n int) (all []*raw) {
+		for range n {
+			c := &raw{redistest.Dial(t, "tcp", addr), t}
+			c.Send(encode("PING"))
+			c.expect("+PONG\r\n")
+			all = append(all, c)
+		}
+		return all
+	}
+	refused := func(addr string) {
+		t.Helper()
+		c := &raw{redistest.Dial(t, "tcp", addr), t}
+		c.expect(tooMany)
+		c.expectClosed()
+	}
+	first := seats(p.addr, 19)
+	refused(p.addr)
+	seats(beta, 1)
+	refused(beta)
+	refused(p.addr)
+	first[0].Close()
+	eventually(t, "a seat is free", func() bool { return p.server.Clients() < 20 })
+	seats(beta, 1) // none is kept for the first, which has its part
+	refused(beta)
+}

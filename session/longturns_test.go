@@ -1,0 +1,43 @@
+package session_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"ringway/eventloop"
+	"ringway/internal/redistest"
+)
+
+// Turns that hold up a loop are counted and shown; the first is logged, with who was at
+// work, and further ones within a minute are not.
+func TestLongTurnsAreCountedAndLogged(t *testing.T) {
+	s := redistest.Start(t)
+	cfg := config(t, s.Addr())
+	cfg.Proxy.Threads = 1
+	log := &lockedBuffer{}
+	p := serveLog(t, cfg, log)
+	c := p.dial()
+	if f := fieldsOf(c.Do("INFO", "ringway")); f["long_turns"] == "" || f["longest_turn_usec"] == "" {
+		t.Fatalf("INFO: %v", f)
+	}
+	counted := func() (n int) {
+		fmt.Sscan(fieldsOf(c.Do("INFO", "ringway"))["long_turns"], &n)
+		return n
+	}
+	redistest.Eventually(t, 30*time.Second, "long turns are not counted", func() bool {
+		p.busy(2 * eventloop.LongTurn) // the machine may have other things to do
+		return counted() >= 3
+	})
+	var longest int64
+	fmt.Sscan(fieldsOf(c.Do("INFO", "ringway"))["longest_turn_usec"], &longest)
+	if longest < eventloop.LongTurn.Microseconds() {
+		t.Errorf("the longest turn took %d us", longest)
+	}
+	if got := log.count("an event loop was held up"); got != 1 {
+		t.Errorf("%d lines in the log", got)
+	}
+	if log.count("command=info bytes=1048576") != 1 {
+		t.Errorf("the log does not say whose work it was: %s", log.b.String())
+	}
+}

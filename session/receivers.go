@@ -1,0 +1,102 @@
+package session
+
+import (
+	"ringway/command"
+	"ringway/join"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// Clients of a loop share one subscription, and so a server counts fewer receivers
+// than there are. receivers is the Receiver of a request whose reply tells such a
+// number: it adds those that the server can't see.
+type receivers struct {
+	s        *session
+	kind     pipeline.TopicKind
+	publish  bool
+	channels []string
+}
+
+// sendCounting sends PUBLISH, PUBSUB NUMSUB, or their like for shard channels. Like
+// handle, it reports false if the request must wait.
+func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
+	conn := s.to(server)
+	if conn.Full() {
+		s.await(conn)
+		return false
+	}
+	r := &receivers{s: s}
+	switch cmd.Name {
+	case "publish":
+		r.publish = true
+	case "spublish":
+		r.publish, r.kind = true, pipeline.ShardChannel
+	case "pubsub|shardnumsub":
+		r.kind = pipeline.ShardChannel
+	}
+	if r.publish {
+		r.channels = []string{string(args[1])}
+	} else {
+		for _, arg := range args[2:] {
+			r.channels = append(r.channels, string(arg))
+		}
+	}
+	number := s.push()
+	if f := conn.Send(raw, r, number); f != nil {
+		s.finish(number, f.AppendReply(s.w.failure[:0]))
+	}
+	return true
+}
+
+// Reply is pipeline.Receiver's. A reply that is too large to come whole is passed
+// on as it is.
+func (r *receivers) Reply(number uint32, b []byte, last bool) {
+	if last {
+		if n, ok := resp.Int(b); ok && r.publish {
+			n += int64(r.s.local.ExtraReceivers(r.kind, r.channels[0]))
+			b = resp.AppendInt(nil, n)
+		} else if counted, ok := r.subscribers(b); ok {
+			b = counted
+		}
+	}
+	r.s.Reply(number, b, last)
+}
+
+// subscribers corrects the reply to PUBSUB NUMSUB. It reports false for anything else.
+func (r *receivers) subscribers(b []byte) ([]byte, bool) {
+	if n, _, _ := resp.ArrayLen(b); n != 2*len(r.channels) {
+		return nil, false
+	}
+	return join.NumSub(nil, b, func(i int) int { return r.s.local.Extra(r.kind, r.channels[i]) })
+}
+
+// Fail is pipeline.Receiver's.
+func (r *receivers) Fail(number uint32, f *pipeline.Failure, request []byte) {
+	r.s.Fail(number, f, request)
+}
+
+// joinOwners joins the replies to PUBSUB NUMSUB: of each channel, what the shard
+// says on which it lives, and those whom that can't see.
+func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
+	m, kind := b.s.local.Map(), pipeline.Channel
+	if b.cmd.Name == "pubsub|shardnumsub" {
+		kind = pipeline.ShardChannel
+	}
+	owns := func(i int, channel []byte) bool { return m.Index(channel) == b.shares[i].server }
+	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.local.Extra(kind, string(channel)) })
+}
+
+// keepOwned leaves each server's reply to PUBSUB CHANNELS with the channels that it owns,
+// for there are subscriptions to each at all of them. In a Cluster there are not.
+func (b *broadcast) keepOwned() {
+	m := b.s.local.Map()
+	if m.Slotted() {
+		return
+	}
+	for i := range b.shares {
+		sh := &b.shares[i]
+		if kept, ok := join.Keep(nil, sh.reply, func(channel []byte) bool { return m.Index(channel) == sh.server }); ok {
+			sh.reply = append(sh.reply[:0], kept...)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package session
+
+import (
+	"errors"
+	"strconv"
+
+	"ringway/join"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// SCAN goes from server to server. The cursor that a client sees holds both the
+// server's index, which is that in the configuration so that ejection renumbers
+// nothing, and the server's own cursor; see join.NextCursor and join.ClusterCursor.
+
+// scan is the Receiver of one SCAN to one server.
+type scan struct {
+	s      *session
+	next   func(own uint64) (cursor uint64, ok bool) // the client's cursor for the server's
+	begun  bool                                      // a part of a large reply has been passed on
+	broken bool                                      // what came was no reply to SCAN: the rest is dropped
+}
+
+var (
+	errCursor    = errors.New("ERR invalid cursor")
+	errScanRange = errors.New("ERR a server's SCAN cursor is too large to tell the server with it; scan the servers one by one")
+)
+
+// scan runs SCAN. Like handle, it reports false if the request must wait.
+func (s *session) scan(args [][]byte, raw []byte) bool {
+	slotted := s.local.Map().Slotted()
+	if s.local.Shards() == 1 && !slotted {
+		return s.send(0, raw)
+	}
+	servers := s.local.Shards()
+	cursor, ok := join.ParseCursor(args[1])
+	if !ok {
+		s.replyError(errCursor)
+		return true
+	}
+	if slotted {
+		return s.scanCluster(args, cursor)
+	}
+	server, own := join.CutCursor(cursor, servers)
+	for server < servers && s.local.Absent(server) {
+		// Nobody reaches the keys that are left there.
+		server, own = server+1, 0
+	}
+	if server >= servers {
+		s.reply(join.AppendScanned(s.w.scratch[:0], 0))
+		return true
+	}
+	conn := s.to(server)
+	if conn.Full() {
+		s.await(conn)
+		return false
+	}
+	s.sendScan(conn, args, own, s.push(), func(own uint64) (uint64, bool) { return join.NextCursor(own, server, servers) })
+	return true
+}
+
+// sendScan sends SCAN to one server, with its own cursor. next makes the client's
+// cursor of the server's next one.
+func (s *session) sendScan(conn *pipeline.Conn, args [][]byte, own uint64, number uint32, next func(own uint64) (cursor uint64, ok bool)) {
+	request := append([][]byte{args[0], strconv.AppendUint(nil, own, 10)}, args[2:]...)
+	if f := conn.Send(resp.AppendRequest(nil, request), &scan{s: s, next: next}, number); f != nil {
+		s.finish(number, f.AppendReply(s.w.failure[:0]))
+	}
+}
+
+// Reply is pipeline.Receiver's. The cursor is at a reply's very beginning, so
+// it is in the first part of a large one.
+func (sc *scan) Reply(number uint32, b []byte, last bool) {
+	s := sc.s
+	switch {
+	case sc.broken:
+		return
+	case sc.begun || b[0] == '-':
+	default:
+		cursor, rest, ok := join.CutScan(b)
+		if ok {
+			if cursor, ok = sc.next(cursor); !ok {
+				sc.fail(number, errScanRange)
+				return
+			}
+		}
+		if !ok {
+			sc.broken = true
+			s.finish(number, replyUnexpected)
+			return
+		}
+		s.Reply(number, join.AppendScan(s.w.failure[:0], cursor), false)
+		b = rest
+	}
+	sc.begun = true
+	s.Reply(number, b, last)
+}
+
+func (sc *scan) fail(number uint32, err error) {
+	sc.broken = true
+	sc.s.finish(number, resp.AppendError(nil, err.Error()))
+}
+
+// Fail is pipeline.Receiver's. No other server can go on with the scan.
+func (sc *scan) Fail(number uint32, f *pipeline.Failure, _ []byte) {
+	if !sc.broken {
+		sc.s.Fail(number, f, nil)
+	}
+}

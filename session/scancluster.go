@@ -1,0 +1,126 @@
+package session
+
+import (
+	"bytes"
+
+	"ringway/join"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// scanCluster runs SCAN in a Cluster. Like handle, it reports false if the
+// request must wait.
+func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
+	at := join.ParseClusterCursor(cursor)
+	if cursor != 0 && at.Shard != join.AllScanned {
+		return s.scanShard(args, at)
+	}
+	// The first shard follows the check at once.
+	targets := s.shardsToScan()
+	for _, shard := range targets {
+		if conn := s.to(shard); conn.Full() {
+			s.await(conn)
+			return false
+		}
+	}
+	rest := make([][]byte, len(args))
+	for i, arg := range args {
+		rest[i] = bytes.Clone(arg)
+	}
+	check := &slotCheck{s: s, number: s.push(), args: rest, at: at, begins: cursor == 0, left: len(targets), said: make([][]byte, len(targets))}
+	for i, shard := range targets {
+		if f := s.to(shard).Send(requestClusterNodes, check, uint32(i)); f != nil {
+			check.Fail(uint32(i), f, nil)
+		}
+	}
+	return true
+}
+
+var requestClusterNodes = resp.AppendRequest(nil, [][]byte{[]byte("CLUSTER"), []byte("NODES")})
+
+// shardsToScan lists the shards that serve slots, one at least.
+func (s *session) shardsToScan() (shards []int) {
+	for shard := range s.local.Shards() {
+		if !s.local.Absent(shard) {
+			shards = append(shards, shard)
+		}
+	}
+	if len(shards) == 0 {
+		return []int{0}
+	}
+	return shards
+}
+
+// scanShard sends SCAN to the shard where the scan stands. Like handle, it
+// reports false if it must wait.
+func (s *session) scanShard(args [][]byte, at join.ClusterCursor) bool {
+	for at.Shard < s.local.Shards() && s.local.Absent(at.Shard) {
+		at.Shard, at.Own = at.Shard+1, 0 // it has no slots any more
+	}
+	if at.Shard >= s.local.Shards() {
+		at.Shard, at.Own = join.AllScanned, 0
+		n, _ := at.Encode()
+		s.reply(join.AppendScanned(s.w.scratch[:0], n))
+		return true
+	}
+	conn := s.to(at.Shard)
+	if conn.Full() {
+		s.await(conn)
+		return false
+	}
+	s.sendClusterScan(conn, args, at, s.push())
+	return true
+}
+
+func (s *session) sendClusterScan(conn *pipeline.Conn, args [][]byte, at join.ClusterCursor, number uint32) {
+	s.sendScan(conn, args, at.Own, number, func(own uint64) (uint64, bool) { return at.Next(own, s.local.Shards()).Encode() })
+}
+
+// slotCheck is the Receiver of CLUSTER NODES, before and after a pass.
+type slotCheck struct {
+	s      *session
+	number uint32   // of the client's request
+	args   [][]byte // of that
+	at     join.ClusterCursor
+	begins bool
+	left   int      // primaries that have yet to answer
+	said   [][]byte // what each has, so far
+	failed bool     // one did not answer
+}
+
+// Reply is pipeline.Receiver's; the tag is the primary's index in said.
+func (c *slotCheck) Reply(tag uint32, b []byte, last bool) {
+	if c.s.conn.Open() {
+		c.said[tag] = append(c.said[tag], b...)
+	}
+	if last {
+		c.answered()
+	}
+}
+
+// Fail is pipeline.Receiver's.
+func (c *slotCheck) Fail(uint32, *pipeline.Failure, []byte) {
+	c.failed = true
+	c.answered()
+}
+
+func (c *slotCheck) answered() {
+	if c.left--; c.left > 0 || !c.s.conn.Open() {
+		return
+	}
+	s := c.s
+	sum := join.SlotSum(c.said)
+	if c.failed {
+		sum = join.SumMoving
+	}
+	at := join.ClusterCursor{Sum: sum}
+	if !c.begins {
+		var follows bool
+		if at, follows = c.at.NextPass(sum); !follows {
+			s.finish(c.number, join.AppendScanned(s.w.failure[:0], 0))
+			return
+		}
+	}
+	at.Shard = s.shardsToScan()[0]
+	s.sendClusterScan(s.to(at.Shard), c.args, at, c.number)
+}

@@ -1,0 +1,81 @@
+package session
+
+import (
+	"ringway/pipeline"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// A client that asks for another protocol or database is told what the servers say of
+// that: not all of them have HELLO or so many databases. They are asked once on a loop
+// (pool/trial.go), and the client is held until they have answered.
+
+// asking is a request for which the session is held if it can't be answered at once.
+type asking struct {
+	alone
+	reply []byte // that came at once
+	later bool
+}
+
+// answer answers the request.
+func (a *asking) answer(reply []byte) {
+	if !a.later {
+		a.reply = reply
+		return
+	}
+	a.alone.Reply(a.number, reply, true)
+}
+
+// hear returns the reply, or nil after it has held the session until it comes.
+func (a *asking) hear() (reply []byte) {
+	if a.reply == nil {
+		a.later = true
+		a.next()
+	}
+	return a.reply
+}
+
+// trial is a request that the servers may not let a client do.
+type trial struct {
+	*asking
+	then  func(t pool.Trial) (reply []byte)
+	admit *pool.User // to be dismissed if the client is gone
+}
+
+// Tried is pool.Tried's.
+func (t trial) Tried(result pool.Trial) {
+	if t.later && !t.s.conn.Open() {
+		t.s.local.Dismiss(t.admit)
+		return
+	}
+	t.answer(t.then(result))
+}
+
+// try answers a request for a protocol or database with what then returns, which is given
+// what the servers say of it.
+func (s *session) try(user *pool.User, protocol resp.Protocol, db int, then func(t pool.Trial) (reply []byte)) (reply []byte) {
+	a := &asking{alone: alone{s: s}}
+	s.local.Try(user, protocol, db, trial{asking: a, then: then})
+	return a.hear()
+}
+
+// barred reports whether a client can't go on in a protocol after a trial. Where no
+// server has answered it may keep what it has.
+func (s *session) barred(protocol resp.Protocol, t pool.Trial) bool {
+	return t.Refusal != "" || t.Failure != nil && protocol != s.protocol
+}
+
+// appendTrial appends the error that a client gets of servers that refuse it something,
+// or that could not be asked; nothing if they let it.
+func appendTrial(dst []byte, t pool.Trial) []byte {
+	switch {
+	case t.Refusal != "":
+		return resp.AppendError(dst, t.Refusal)
+	case t.Failure == nil:
+		return dst
+	}
+	if e := pipeline.HandshakeRefusal(t.Failure); e != nil && e.Command != "AUTH" {
+		return resp.AppendError(dst, e.Reply)
+	}
+	return t.Failure.AppendReply(dst)
+}

@@ -1,0 +1,62 @@
+package session_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/redistest"
+)
+
+// WAIT is about what a client has written over connections that it shares: a
+// replica that is stopped has not got it, whichever shard it is of.
+func TestWaitTellsWhatReplicasHave(t *testing.T) {
+	servers := redistest.StartN(t, 2)
+	var replicas []*redistest.Server
+	for _, s := range servers {
+		replicas = append(replicas, redistest.Start(t, redistest.ReplicaOf(s)))
+	}
+	for _, s := range servers {
+		redistest.Eventually(t, 30*time.Second, "the replica is connected", func() bool {
+			return strings.Contains(s.Do("INFO", "replication"), "state=online")
+		})
+	}
+	p := serve(t, config(t, addrs(servers)...))
+	keys := keysOnEach(t, p, servers)
+	c := p.dial()
+	c.Send(encode("SET", keys[0], "1") + encode("SET", keys[1], "1") + encode("WAIT", "1", "10000") + encode("PING"))
+	c.expect("+OK\r\n", "+OK\r\n", ":1\r\n", "+PONG\r\n")
+	for i, replica := range replicas {
+		replica.Stop()
+		c.Send(encode("SET", keys[i], "2") + encode("WAIT", "1", "200"))
+		c.expect("+OK\r\n", ":0\r\n")
+		replica.Cont()
+		c.Send(encode("WAIT", "1", "20000"))
+		c.expect(":1\r\n")
+	}
+	c.Send(encode("WAIT", "x", "0") + encode("WAIT", "1", "-1") + encode("WAITAOF", "0", "1", "100"))
+	c.expect("-ERR value is not an integer or out of range\r\n", "-ERR timeout is negative\r\n")
+	c.Reply() // a server of 7.0 does not know it
+
+	// Who leaves while waiting leaves nothing behind.
+	before := strings.Count(servers[0].Do("CLIENT", "LIST", "TYPE", "normal"), "id=")
+	leaver := p.dial()
+	leaver.Send(encode("WAIT", "5", "0"))
+	redistest.Eventually(t, 30*time.Second, "the servers wait", func() bool {
+		return strings.Contains(servers[0].Do("INFO", "clients"), "blocked_clients:1")
+	})
+	leaver.Close()
+	redistest.Eventually(t, 30*time.Second, "nobody waits", func() bool {
+		return strings.Contains(servers[0].Do("INFO", "clients"), "blocked_clients:0")
+	})
+	if after := strings.Count(servers[0].Do("CLIENT", "LIST", "TYPE", "normal"), "id="); after > before {
+		t.Errorf("%d connections, %d before", after, before)
+	}
+}
+
+func TestWaitInATransactionDoesNotBlock(t *testing.T) {
+	p, _ := serveShards(t, 1)
+	c := p.dial()
+	c.Send(encode("MULTI") + encode("SET", "k", "1") + encode("WAIT", "3", "0") + encode("EXEC"))
+	c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n+OK\r\n:0\r\n")
+}

@@ -155,16 +155,13 @@ func (s *session) run(b []byte) (n int) {
 			}
 			return n
 		}
-		if n+size < len(b) {
-			if cmd := s.plain(); cmd != nil {
-				ran, ok := s.runBatch(b[n:], size, cmd)
-				n += ran
-				if !ok {
-					s.blocked = true
-					return n
-				}
-				continue
+		if cmd := s.plain(); cmd != nil {
+			ran, ok := s.runBatch(b[n:], size, cmd)
+			if n += ran; !ok {
+				s.blocked = true
+				return n
 			}
+			continue
 		}
 		skip, muting := s.skip, s.muting
 		if len(s.w.parser.Args) > 0 && !s.handle(b[n:n+size]) {

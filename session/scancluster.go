@@ -16,7 +16,7 @@ func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 		return s.scanShard(args, at)
 	}
 	// The first shard follows the check at once.
-	targets := s.shardsToScan()
+	targets := s.servingShards()
 	for _, shard := range targets {
 		if conn := s.to(shard); conn.Full() {
 			s.await(conn)
@@ -38,8 +38,9 @@ func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 
 var requestClusterNodes = resp.AppendRequest(nil, [][]byte{[]byte("CLUSTER"), []byte("NODES")})
 
-// shardsToScan lists the shards that serve slots, one at least.
-func (s *session) shardsToScan() (shards []int) {
+// servingShards lists the shards from which something is to be had, one at least: if
+// there is none, asking the first gives the client an error.
+func (s *session) servingShards() (shards []int) {
 	for shard := range s.local.Shards() {
 		if !s.local.Absent(shard) {
 			shards = append(shards, shard)
@@ -121,6 +122,6 @@ func (c *slotCheck) answered() {
 			return
 		}
 	}
-	at.Shard = s.shardsToScan()[0]
+	at.Shard = s.servingShards()[0]
 	s.sendClusterScan(s.to(at.Shard), c.args, at, c.number)
 }

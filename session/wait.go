@@ -37,10 +37,7 @@ func (s *session) waitReplicas(cmd *command.Command, raw []byte) bool {
 		return false
 	}
 	rw := &replicaWait{s: s, cmd: cmd, since: s.w.loop.Now()}
-	for shard := range s.local.Shards() {
-		if s.local.Absent(shard) {
-			continue
-		}
+	for _, shard := range s.servingShards() {
 		conn, err := s.lanes.Pin(shard)
 		if err != nil {
 			rw.abandon()

@@ -60,3 +60,15 @@ func TestWaitInATransactionDoesNotBlock(t *testing.T) {
 	c.Send(encode("MULTI") + encode("SET", "k", "1") + encode("WAIT", "3", "0") + encode("EXEC"))
 	c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n+OK\r\n:0\r\n")
 }
+
+// A pool may have no server that it could ask.
+func TestWaitIsAnsweredWhenAllServersAreEjected(t *testing.T) {
+	p, _ := ejectOne(t, 1, 0, true)
+	c := p.dial()
+	c.Send(encode("WAIT", "1", "10") + encode("GET", "k"))
+	for range 2 {
+		if got := c.Reply(); !strings.HasPrefix(got, "-ERR Connection refused: server s1 is down") {
+			t.Errorf("%q", got)
+		}
+	}
+}

@@ -235,11 +235,3 @@ func TestMarkBehindWhatIsTakenBackPasses(t *testing.T) {
 		t.Errorf("taken back: %q", took.unsent)
 	}
 }
-
-// Subscriptions back off, too, and nobody is told that the topic was refused.
-func TestSubscriberAtAServerThatIsFull(t *testing.T) {
-	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("-ERR max number of clients reached\r\n"), fakeredis.Close()})
-	l := listen(t, config(s.Addr()), false)
-	l.join(&pipeline.Topic{Kind: pipeline.Channel, Name: "c"})
-	l.expect("lost", "unreachable", "lost", "unreachable")
-}

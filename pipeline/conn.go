@@ -158,18 +158,12 @@ const (
 
 // Conn is a persistent connection to one server, which comes back by itself.
 type Conn struct {
-	// Static after construction.
-	loop *eventloop.Loop
-	cfg  *Config
-	obs  Observer
+	link // whose attempt also bounds the greeting, Renew and Retire
 
-	conn      *eventloop.Conn // nil unless greeting or ready
-	state     state
 	queue     queue
 	expected  expected
 	held      []byte // bytes of the queued requests while there is no connection
-	scan      resp.ReplyState
-	streaming bool // the head's reply was passed on in part
+	streaming bool   // the head's reply was passed on in part
 
 	unsent     uint32 // position of the first entry of which nothing was written, if output waits and is not stalled
 	answerable uint32 // position behind the last entry that may be answered by what was just read
@@ -183,14 +177,11 @@ type Conn struct {
 	lastTimeout int64  // when a timeout last counted as a failure
 	lastRead    int64  // when a part of a large reply last arrived
 
-	dials    uint32             // number of the last attempt, to know a late one's result
-	attempt  *eventloop.Timer   // down: until the next one; greeting: until it has taken too long
 	attempts *Attempts          // of the server
 	refusals Attempts           // those that AUTH and the like have ended
 	unmet    int                // greeting: replies that are to come
 	meets    []func(f *Failure) // see Meet
 	wary     bool               // the last connection was lost, or could not be made; see Config.Cautious
-	proven   bool               // the server has answered something on this connection
 
 	look        *eventloop.Timer // see lookAt
 	lookDue     int64            // when it is to fire
@@ -198,7 +189,6 @@ type Conn struct {
 	marked      int64            // when the last marker of lookAt was sent
 	markers     *Markers
 	lenient     Kinds // what replies may be of whatever is known of them
-	lastData    int64 // when anything was last read
 	patient     bool  // what is in flight may take any time
 	repliesHeld bool  // see HoldReplies
 	timersFrom  int64 // no request times out before that
@@ -228,7 +218,7 @@ type Conn struct {
 // New returns a connection that will be made when the first request is sent.
 // The caller keeps cfg as it is.
 func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
-	c := &Conn{loop: loop, cfg: cfg, obs: obs, attempts: cfg.Attempts}
+	c := &Conn{link: link{loop: loop, cfg: cfg, obs: obs}, attempts: cfg.Attempts}
 	if c.attempts == nil {
 		c.attempts = new(Attempts)
 	}
@@ -432,33 +422,18 @@ func (c *Conn) connect() {
 	if !c.mayTry() {
 		return
 	}
-	c.state, c.leaving = dialing, false
-	c.attempt.Stop()
-	c.dials++
-	number := c.dials
-	c.loop.Dial(c.cfg.target(), func(s eventloop.Socket, err error) {
-		if number == c.dials && c.state == dialing {
-			c.connected(s, err)
-		} else if err == nil {
-			s.Close()
-		}
-	})
+	c.leaving = false
+	c.dial(c, c.connected)
 }
 
-func (c *Conn) connected(s eventloop.Socket, err error) {
-	if err == nil {
-		if c.conn, err = c.loop.AttachSocket(s, c); err != nil {
-			s.Close()
-		}
-	}
+func (c *Conn) connected(err error) {
 	if err != nil {
 		c.attempts.ends.Add(1)
 		c.attemptFailed(err)
 		return
 	}
 	c.conn.Answers()
-	c.scan, c.streaming = resp.ReplyState{}, false
-	c.proven, c.lastData = false, c.loop.Now()
+	c.streaming = false
 	if !c.cfg.greets() && c.cfg.TLS == nil && !(c.wary && c.cfg.Cautious) {
 		c.open()
 		return
@@ -662,8 +637,7 @@ func (c *Conn) disconnect() (unwritten []byte) {
 		c.loop.Release(unwritten)
 		unwritten = nil
 	}
-	c.conn.Close()
-	c.conn = nil
+	c.hangUp()
 	if c.renewing {
 		c.renewing = false
 		c.attempt.Stop()

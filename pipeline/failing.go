@@ -141,9 +141,6 @@ func (c *Conn) firstUnsent(unwritten int) (first uint32, size int) {
 	return first, size
 }
 
-// failure returns the failure of a request that was not sent.
-func (c *Conn) failure(err error) *Failure { return &Failure{Cause: err, Server: c.cfg.Name} }
-
 // fail tells the receivers of requests that were sent.
 func fail(sent []entry, f *Failure) {
 	told := 0

@@ -1,25 +1,10 @@
 package pipeline
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // renewGrace is how long a connection that is renewed waits for replies if there
 // is no timeout.
 const renewGrace = 10 * time.Second
-
-// Addr is the server's address as it was configured.
-func (c *Conn) Addr() string { return c.cfg.Addr }
-
-// Peer is the IP address that the server is connected to at, the zero Addr while
-// it is not, or not by IP.
-func (c *Conn) Peer() netip.Addr {
-	if c.conn == nil {
-		return netip.Addr{}
-	}
-	return c.conn.Peer()
-}
 
 // Renew makes the connection anew, for a server whose name has come to mean
 // another address. Nothing is cut off: no request is taken until those in flight

@@ -147,7 +147,7 @@ func (l *Local) takeMap() {
 			l.shards[to].letPass(l.shards[from])
 		}
 	}
-	l.rehome()
+	l.follower.MapChanged()
 	l.replace()
 }
 

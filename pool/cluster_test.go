@@ -7,14 +7,8 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
-	"ringway/pipeline"
+	"ringway/pubsub"
 )
-
-type nobody struct{}
-
-func (nobody) Joined(*Subscription, []byte)  {}
-func (nobody) Message(*Subscription, []byte) {}
-func (nobody) Missed()                       {}
 
 // Another loop, or the control plane, may have put a shard on the Map of which
 // this loop has not heard: it goes on with its own until it takes the other.
@@ -34,11 +28,12 @@ func TestALoopTakesAMapWithShardsItHasNotHeardOf(t *testing.T) {
 		t.Errorf("placed on shard %d by a Map that was not taken", shard)
 	}
 	l.takeMap()
-	sub, _, _ := l.Join(pipeline.Channel, "news", nobody{})
+	subs := subscriptions(l)
+	sub, _, _ := subs.Join(pubsub.Channel, "news", make(outcomes, 1))
 	if len(l.shards) != 3 {
 		t.Errorf("the loop knows %d shards, want 3", len(l.shards))
 	}
-	l.Leave(sub, nil)
+	subs.Leave(sub, nil)
 	l.Close()
 	loop.Stop()
 	loop.Run()

@@ -31,10 +31,7 @@ type Pool struct {
 	full    *hashring.Ring              // with all servers; nil for a Cluster
 	tls     func() (*tls.Config, error) // for connections to servers; nil without TLS
 
-	m atomic.Pointer[Map]
-	Audience
-	joins joining
-	losses
+	m        atomic.Pointer[Map]
 	met      atomic.Int32                  // how many shards there are; see Local.grow
 	pinning  pinning                       // connections that clients have to themselves
 	commands atomic.Pointer[[]CommandFact] // of the servers
@@ -149,14 +146,11 @@ type Local struct {
 	pins     map[pinKey][]spare        // pinned connections that no client has
 	spares   atomic.Int64              // how many these are, for other loops
 	lent     map[*pipeline.Conn]pinKey // and those that clients have
-	hubs     []*hub                    // of subscriptions
-	seats    map[Listener]*seat        // which of them each listener has
-	ears     *ears                     // that listen for changes; nil while nobody tracks
+	follower Follower                  // see SetFollower
 	login    loginConn                 // that carries AUTH of clients
 	hedges   hedges
 	reads    func(request []byte) bool // whether a request only reads; nil if nobody knows
 	onLate   func()                    // see SetOnLate
-	onJoined func()                    // see SetOnJoined
 }
 
 // SetReads says how to find out whether a request only reads, so that it may be
@@ -179,7 +173,7 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // Where slots may move, owner is asked who is to get a request that was refused;
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, onJoined: func() {}, seats: map[Listener]*seat{}, declined: map[kind]*declined{}, pins: map[pinKey][]spare{}, lent: map[*pipeline.Conn]pinKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, follower: noFollower{}, declined: map[kind]*declined{}, pins: map[pinKey][]spare{}, lent: map[*pipeline.Conn]pinKey{}}
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}
@@ -233,7 +227,7 @@ func (l *Local) Shards() int {
 
 // Close closes the connections for good.
 func (l *Local) Close() {
-	l.closeSubscriptions()
+	l.follower.Close()
 	l.closeLogin()
 	for _, n := range l.shared {
 		for _, c := range n.all() {

@@ -11,15 +11,16 @@ import (
 	"ringway/hashring"
 	"ringway/internal/fakeredis"
 	"ringway/pipeline"
+	"ringway/pubsub"
 	"ringway/resp"
 )
 
 // outcomes is a Listener that tells what became of its subscriptions.
 type outcomes chan string
 
-func (o outcomes) Joined(_ *Subscription, reply []byte) { o <- string(reply) }
-func (outcomes) Message(*Subscription, []byte)          {}
-func (outcomes) Missed()                                {}
+func (o outcomes) Joined(_ *pubsub.Subscription, reply []byte) { o <- string(reply) }
+func (outcomes) Message(*pubsub.Subscription, []byte)          {}
+func (outcomes) Missed()                                       {}
 
 // runLocal runs the loop of a new Local until the test ends.
 func runLocal(t *testing.T, p *Pool) *Local {
@@ -40,6 +41,24 @@ func runLocal(t *testing.T, p *Pool) *Local {
 		<-done
 	})
 	return l
+}
+
+// subscriptions makes l's part of subscriptions, on its loop.
+func subscriptions(l *Local) *pubsub.Local {
+	subs := pubsub.NewLocal(pubsub.NewPool(l.conf, l.proxy, l.log), l.loop, l)
+	l.SetFollower(subs)
+	return subs
+}
+
+// subscribe subscribes to a shard channel, and returns what comes of it.
+func subscribe(l *Local) outcomes {
+	got := make(outcomes, 1)
+	l.loop.Post(func() {
+		if _, wait, now := subscriptions(l).Join(pubsub.ShardChannel, "c", got); !wait {
+			got <- string(now)
+		}
+	})
+	return got
 }
 
 // followingPool returns a pool of one shard of a topology, whose primary is at
@@ -91,13 +110,7 @@ func TestARedirectionThatNamesNothingIsTheReply(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %.40s", topology, reply), func(t *testing.T) {
 				s := refusing(t, func() string { return reply + "\r\n" })
 				l := runLocal(t, followingPool(t, topology, s.Addr()))
-				got := make(outcomes, 1)
-				l.loop.Post(func() {
-					if _, wait, now := l.Join(pipeline.ShardChannel, "c", got); !wait {
-						got <- string(now)
-					}
-				})
-				if o := got.next(t); o != reply+"\r\n" {
+				if o := subscribe(l).next(t); o != reply+"\r\n" {
 					t.Errorf("got %q, want %q", o, reply)
 				}
 			})
@@ -116,13 +129,7 @@ func TestASubscriptionIsNotSentRoundForEver(t *testing.T) {
 	for name, addr := range map[string]string{"circle": one.Addr(), "self": self.Addr()} {
 		t.Run(name, func(t *testing.T) {
 			l := runLocal(t, followingPool(t, conf.Cluster, addr))
-			got := make(outcomes, 1)
-			l.loop.Post(func() {
-				if _, wait, now := l.Join(pipeline.ShardChannel, "c", got); !wait {
-					got <- string(now)
-				}
-			})
-			if o := got.next(t); !strings.HasPrefix(o, "-MOVED ") {
+			if o := subscribe(l).next(t); !strings.HasPrefix(o, "-MOVED ") {
 				t.Errorf("got %q", o)
 			}
 		})

@@ -50,24 +50,10 @@ func (l *Local) resolved(addr string, at []netip.Addr) {
 	if c := l.login.conn; c != nil && elsewhere(c) {
 		c.Renew()
 	}
-	for _, h := range l.hubs {
-		h.resolved(addr, at)
-	}
+	l.follower.Resolved(addr, at)
 }
 
 // moved tells whether a peer is none of those addresses.
 func moved(peer netip.Addr, at []netip.Addr) bool {
 	return peer.IsValid() && !slices.Contains(at, peer)
-}
-
-// resolved renews subscriptions to the server with the address addr.
-func (h *hub) resolved(addr string, at []netip.Addr) {
-	for i, f := range h.feeds {
-		if f == nil || i >= len(h.l.shards) {
-			continue
-		}
-		if s := h.l.shards[i].primary; s != nil && s.addr == addr && moved(f.subscriber.Peer(), at) {
-			f.subscriber.Renew()
-		}
-	}
 }

@@ -222,12 +222,7 @@ func (l *Local) leave(old *server, sh *localShard) {
 		}
 	}
 	l.closeSpares(func(k pinKey, _ spare) bool { return k.server == old })
-	for _, h := range l.hubs {
-		h.retarget(sh)
-	}
-	if l.ears != nil && sh.index < len(l.ears.all) {
-		l.ears.all[sh.index].aim(sh.primary)
-	}
+	l.follower.PrimaryChanged(sh.index)
 }
 
 // hold has writes wait.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"ringway/command"
-	"ringway/pipeline"
+	"ringway/pubsub"
 	"ringway/resp"
 )
 
@@ -35,7 +35,7 @@ func (s *session) describe(current int) string {
 	if s.tx != nil {
 		multi, multiMem = s.tx.queued, len(s.tx.unit)-len(requestMulti)
 	}
-	var subs [pipeline.TopicKinds]int
+	var subs [pubsub.TopicKinds]int
 	if s.sub != nil {
 		for kind, names := range s.sub.subs {
 			subs[kind] = len(names)
@@ -50,7 +50,7 @@ func (s *session) describe(current int) string {
 		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),
 		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.flags(), s.lanes.DB(),
-		subs[pipeline.Channel], subs[pipeline.Pattern], subs[pipeline.ShardChannel], multi,
+		subs[pubsub.Channel], subs[pubsub.Pattern], subs[pubsub.ShardChannel], multi,
 		current+s.conn.Unread(), multiMem, waiting, current+s.conn.Unread()+multiMem+waiting, cmd, s.userName(), s.protocol.Version(), s.info.lib, s.info.ver)
 }
 

@@ -35,12 +35,12 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		if cmd.NeedsFence() {
 			return s.sendFenced(server, raw)
 		}
-		if cmd.Flags&command.FlagPubSub != 0 && (s.local.Joining() || s.publishBy != 0) {
+		if cmd.Flags&command.FlagPubSub != 0 && (s.subscriptions.Joining() || s.publishBy != 0) {
 			if kind, channel := publishesOn(cmd, args); channel != nil && s.awaitsSubscriber(kind, string(channel)) {
 				return false
 			}
 		}
-		if cmd.Flags&command.FlagPubSub != 0 && s.local.Shared() {
+		if cmd.Flags&command.FlagPubSub != 0 && s.subscriptions.Shared() {
 			return s.sendCounting(cmd, args, raw, server)
 		}
 		if s.local.Unsettled() {

@@ -109,7 +109,7 @@ func (r *infoRequest) join(t *join.Info, answered int) string {
 		{"Ringway", [][2]string{
 			{"pool", c.Name}, {"servers", fmt.Sprint(s.local.Shards())}, {"servers_down", fmt.Sprint(s.local.CountDown())}, {"servers_answered", fmt.Sprint(answered)},
 			{"control_plane_panics", fmt.Sprint(pool.ControlPanics.Load())},
-			{"subscriptions_lost", fmt.Sprint(s.local.SubscriptionsLost())},
+			{"subscriptions_lost", fmt.Sprint(s.subscriptions.Lost())},
 			{"panics", fmt.Sprint(state.Panics)},
 			{"long_turns", fmt.Sprint(turns)}, {"longest_turn_usec", fmt.Sprint(longest.Microseconds())},
 			{"max_memory", fmt.Sprint(state.MaxMemory)}, {"memory_held", fmt.Sprint(state.Held)}, {"clients_closed_for_memory", fmt.Sprint(state.ClosedForMemory)},

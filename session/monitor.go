@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"ringway/command"
-	"ringway/pool"
+	"ringway/pubsub"
 )
 
 // MONITOR shows what the pool's clients ask for, on all loops, as they have sent it
@@ -16,7 +16,7 @@ import (
 
 // monitoring is a session's MONITOR.
 type monitoring struct {
-	tap *pool.Tap
+	feed *pubsub.MonitorFeed
 }
 
 // monitor runs MONITOR. Its reply comes when all loops and servers know.
@@ -41,7 +41,7 @@ func monitor(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 		peer.conditions.monitored++
 		home.loop.Post(done)
 	})
-	s.monitor.tap = s.local.OpenTap(s.showScripts, done)
+	s.monitor.feed = s.subscriptions.Monitor(s.showScripts, done)
 	return nil
 }
 
@@ -50,7 +50,7 @@ func (s *session) endMonitor() {
 	if s.monitor == nil {
 		return
 	}
-	s.monitor.tap.Close()
+	s.monitor.feed.Close()
 	s.monitor = nil
 	delete(s.conditions.monitors, s)
 	s.change(func(peer *shared) { peer.conditions.monitored-- })

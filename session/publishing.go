@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"ringway/command"
-	"ringway/pipeline"
+	"ringway/pubsub"
 )
 
 // Who publishes on a channel that somebody is about to subscribe to waits until the
@@ -15,10 +15,10 @@ import (
 const maxJoinWait = time.Second
 
 // awaitsSubscriber reports whether a request that publishes on a channel must wait. It is
-// to be asked while pool.Joining, and when the session has waited.
-func (s *session) awaitsSubscriber(kind pipeline.TopicKind, channel string) bool {
+// to be asked while pubsub.Pool.Joining, and when the session has waited.
+func (s *session) awaitsSubscriber(kind pubsub.TopicKind, channel string) bool {
 	now := s.w.loop.Now()
-	if s.publishBy != 0 && now >= s.publishBy || !s.local.IsJoining(kind, channel) {
+	if s.publishBy != 0 && now >= s.publishBy || !s.subscriptions.IsJoining(kind, channel) {
 		s.publishBy = 0
 		return false
 	}
@@ -33,12 +33,12 @@ func (s *session) awaitsSubscriber(kind pipeline.TopicKind, channel string) bool
 }
 
 // publishesOn returns the channel that a request publishes on, if it does.
-func publishesOn(cmd *command.Command, args [][]byte) (kind pipeline.TopicKind, channel []byte) {
+func publishesOn(cmd *command.Command, args [][]byte) (kind pubsub.TopicKind, channel []byte) {
 	switch cmd.Name {
 	case "publish":
-		return pipeline.Channel, args[1]
+		return pubsub.Channel, args[1]
 	case "spublish":
-		return pipeline.ShardChannel, args[1]
+		return pubsub.ShardChannel, args[1]
 	}
 	return 0, nil
 }
@@ -56,6 +56,6 @@ func (w *Worker) joined(all bool) {
 
 // message is one that a transaction publishes, without its text.
 type message struct {
-	kind    pipeline.TopicKind
+	kind    pubsub.TopicKind
 	channel string
 }

@@ -7,8 +7,7 @@ import (
 	"strings"
 
 	"ringway/command"
-	"ringway/pipeline"
-	"ringway/pool"
+	"ringway/pubsub"
 	"ringway/resp"
 )
 
@@ -16,7 +15,7 @@ import (
 // subscription to the last.
 type subscriber struct {
 	s       *session
-	subs    [pipeline.TopicKinds]map[string]*pool.Subscription
+	subs    [pubsub.TopicKinds]map[string]*pubsub.Subscription
 	push    []byte       // scratch: a message as RESP3 wants it
 	backlog []byte       // messages that came while a reply was passed on in parts
 	asking  *subscribing // the request that waits for servers, if there is one
@@ -29,7 +28,7 @@ type subscriber struct {
 // confirmed already, while others are not, waits for the answer.
 type subscribing struct {
 	number uint32
-	kind   pipeline.TopicKind
+	kind   pubsub.TopicKind
 	names  []string
 	asked  int               // names, from the first, that were asked for
 	told   int               // names that the client has the outcome of
@@ -44,18 +43,18 @@ type subscribing struct {
 func newSubscriber(s *session) *subscriber {
 	l := &subscriber{s: s}
 	for k := range l.subs {
-		l.subs[k] = map[string]*pool.Subscription{}
+		l.subs[k] = map[string]*pubsub.Subscription{}
 	}
 	return l
 }
 
 // kindOf returns what a command is about, and whether it unsubscribes.
-func kindOf(cmd *command.Command) (kind pipeline.TopicKind, leaves bool) {
+func kindOf(cmd *command.Command) (kind pubsub.TopicKind, leaves bool) {
 	switch cmd.Name {
 	case "psubscribe", "punsubscribe":
-		kind = pipeline.Pattern
+		kind = pubsub.Pattern
 	case "ssubscribe", "sunsubscribe":
-		kind = pipeline.ShardChannel
+		kind = pubsub.ShardChannel
 	}
 	return kind, strings.Contains(cmd.Name, "unsub")
 }
@@ -90,7 +89,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	l.asking = a
 	s.hold()
 	if len(a.names) > portion {
-		a.asks = s.local.JoinsMany()
+		a.asks = s.subscriptions.JoinsMany()
 	}
 	s.w.inPortions(func() bool { return l.subscribe(a) })
 	return true
@@ -174,12 +173,12 @@ func (l *subscriber) join(a *subscribing, name string) {
 		a.failed[name] = replyTooManySubscriptions
 		return
 	}
-	sub, wait, reply := l.s.local.Join(a.kind, name, l)
+	sub, wait, reply := l.s.subscriptions.Join(a.kind, name, l)
 	switch {
 	case wait:
 		a.left++
 	case reply != nil:
-		l.s.local.Leave(sub, nil)
+		l.s.subscriptions.Leave(sub, nil)
 		a.failed[name] = append([]byte(nil), reply...)
 		return
 	}
@@ -187,8 +186,8 @@ func (l *subscriber) join(a *subscribing, name string) {
 	a.fresh++
 }
 
-// Joined is pool.Listener's.
-func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {
+// Joined is pubsub.Listener's.
+func (l *subscriber) Joined(sub *pubsub.Subscription, reply []byte) {
 	a := l.asking
 	if l.over || a == nil {
 		return // it will be left
@@ -197,7 +196,7 @@ func (l *subscriber) Joined(sub *pool.Subscription, reply []byte) {
 		a.failed[sub.Name()] = append([]byte(nil), reply...)
 		delete(l.subs[a.kind], sub.Name())
 		a.fresh--
-		l.s.local.Leave(sub, nil)
+		l.s.subscriptions.Leave(sub, nil)
 	}
 	if a.left--; a.left == 0 && a.asked == len(a.names) && a.asks == nil {
 		l.s.w.inPortions(func() bool { return l.subscribe(a) })
@@ -229,15 +228,15 @@ func (l *subscriber) confirm(a *subscribing) (dst []byte) {
 
 // count is the number that Redis gives with a confirmation: channels and patterns
 // together, and shard channels by themselves.
-func (l *subscriber) count(kind pipeline.TopicKind) int {
-	if kind == pipeline.ShardChannel {
+func (l *subscriber) count(kind pubsub.TopicKind) int {
+	if kind == pubsub.ShardChannel {
 		return len(l.subs[kind])
 	}
-	return len(l.subs[pipeline.Channel]) + len(l.subs[pipeline.Pattern])
+	return len(l.subs[pubsub.Channel]) + len(l.subs[pubsub.Pattern])
 }
 
 func (l *subscriber) total() int {
-	return l.count(pipeline.Channel) + l.count(pipeline.ShardChannel)
+	return l.count(pubsub.Channel) + l.count(pubsub.ShardChannel)
 }
 
 // unsubscribing is a request to unsubscribe until it is answered. The session is held
@@ -245,7 +244,7 @@ func (l *subscriber) total() int {
 type unsubscribing struct {
 	l      *subscriber
 	number uint32
-	kind   pipeline.TopicKind
+	kind   pubsub.TopicKind
 	names  []string // those that are still to be left
 	left   int      // topics that servers have yet to confirm
 	reply  []byte
@@ -254,7 +253,7 @@ type unsubscribing struct {
 // unsubscribe leaves the topics that are named, or all of a kind. When a topic was left
 // nothing is delivered; but the confirmation waits for those of the servers, so
 // that whoever sees it and publishes is told of one receiver less.
-func (s *session) unsubscribe(kind pipeline.TopicKind, names []string) {
+func (s *session) unsubscribe(kind pubsub.TopicKind, names []string) {
 	l := s.sub
 	if l == nil {
 		l = &subscriber{s: s}
@@ -282,7 +281,7 @@ func (u *unsubscribing) leave() (done bool) {
 	for _, name := range u.names[:n] {
 		if sub := l.subs[u.kind][name]; sub != nil {
 			delete(l.subs[u.kind], name)
-			if s.local.Leave(sub, u.confirmed) {
+			if s.subscriptions.Leave(sub, u.confirmed) {
 				u.left++
 			}
 		}
@@ -320,7 +319,7 @@ func (s *session) unsubscribeAll() {
 	if s.replies.refund(len(l.backlog)); len(l.backlog) > 0 && s.conn.Open() {
 		s.conn.Append(l.backlog)
 	}
-	w, local := s.w, s.local
+	w, subscriptions := s.w, s.subscriptions
 	w.inPortions(func() (done bool) {
 		n := 0
 		for _, subs := range l.subs {
@@ -329,7 +328,7 @@ func (s *session) unsubscribeAll() {
 					return false
 				}
 				delete(subs, name)
-				local.Leave(sub, nil)
+				subscriptions.Leave(sub, nil)
 			}
 		}
 		return true
@@ -358,8 +357,8 @@ func (s *session) changed() {
 // listening tells whether the session is in what Redis calls subscriber mode.
 func (s *session) listening() bool { return s.sub != nil && s.policy.listening == nil }
 
-// Message is pool.Listener's.
-func (l *subscriber) Message(sub *pool.Subscription, frame []byte) {
+// Message is pubsub.Listener's.
+func (l *subscriber) Message(sub *pubsub.Subscription, frame []byte) {
 	if l.over {
 		return
 	}
@@ -377,7 +376,7 @@ func (l *subscriber) Message(sub *pool.Subscription, frame []byte) {
 	}
 }
 
-// Missed is pool.Listener's.
+// Missed is pubsub.Listener's.
 func (l *subscriber) Missed() {
 	if s := l.s; !l.over && s.conn.Open() && s.w.conf.OnLostSubscription == "close" {
 		s.close()

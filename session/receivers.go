@@ -4,6 +4,7 @@ import (
 	"ringway/command"
 	"ringway/join"
 	"ringway/pipeline"
+	"ringway/pubsub"
 	"ringway/resp"
 )
 
@@ -12,7 +13,7 @@ import (
 // number: it adds those that the server can't see.
 type receivers struct {
 	s        *session
-	kind     pipeline.TopicKind
+	kind     pubsub.TopicKind
 	publish  bool
 	channels []string
 }
@@ -30,9 +31,9 @@ func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, 
 	case "publish":
 		r.publish = true
 	case "spublish":
-		r.publish, r.kind = true, pipeline.ShardChannel
+		r.publish, r.kind = true, pubsub.ShardChannel
 	case "pubsub|shardnumsub":
-		r.kind = pipeline.ShardChannel
+		r.kind = pubsub.ShardChannel
 	}
 	if r.publish {
 		r.channels = []string{string(args[1])}
@@ -53,7 +54,7 @@ func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, 
 func (r *receivers) Reply(number uint32, b []byte, last bool) {
 	if last {
 		if n, ok := resp.Int(b); ok && r.publish {
-			n += int64(r.s.local.ExtraReceivers(r.kind, r.channels[0]))
+			n += int64(r.s.subscriptions.ExtraReceivers(r.kind, r.channels[0]))
 			b = resp.AppendInt(nil, n)
 		} else if counted, ok := r.subscribers(b); ok {
 			b = counted
@@ -67,7 +68,7 @@ func (r *receivers) subscribers(b []byte) ([]byte, bool) {
 	if n, _, _ := resp.ArrayLen(b); n != 2*len(r.channels) {
 		return nil, false
 	}
-	return join.NumSub(nil, b, func(i int) int { return r.s.local.Extra(r.kind, r.channels[i]) })
+	return join.NumSub(nil, b, func(i int) int { return r.s.subscriptions.Extra(r.kind, r.channels[i]) })
 }
 
 // Fail is pipeline.Receiver's.
@@ -78,12 +79,12 @@ func (r *receivers) Fail(number uint32, f *pipeline.Failure, request []byte) {
 // joinOwners joins the replies to PUBSUB NUMSUB: of each channel, what the shard
 // says on which it lives, and those whom that can't see.
 func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
-	m, kind := b.s.local.Map(), pipeline.Channel
+	m, kind := b.s.local.Map(), pubsub.Channel
 	if b.cmd.Name == "pubsub|shardnumsub" {
-		kind = pipeline.ShardChannel
+		kind = pubsub.ShardChannel
 	}
 	owns := func(i int, channel []byte) bool { return m.Index(channel) == b.shares[i].server }
-	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.local.Extra(kind, string(channel)) })
+	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.subscriptions.Extra(kind, string(channel)) })
 }
 
 // keepOwned leaves each server's reply to PUBSUB CHANNELS with the channels that it owns,

@@ -2,18 +2,20 @@ package session
 
 import (
 	"ringway/pool"
+	"ringway/pubsub"
 )
 
 // shared is what the sessions of one pool on one loop share. It belongs to that loop;
 // other loops reach it through the loop's mailbox, by each and gather.
 type shared struct {
 	// Static after construction.
-	w          *Worker
-	local      *pool.Local
-	poolName   string
-	poolPolicy *policy   // of clients that are not subscribed, while all is as usual
-	poolIndex  int       // in Worker.pools
-	peers      []*shared // of the same pool on all loops, this one included
+	w             *Worker
+	local         *pool.Local
+	subscriptions *pubsub.Local
+	poolName      string
+	poolPolicy    *policy   // of clients that are not subscribed, while all is as usual
+	poolIndex     int       // in Worker.pools
+	peers         []*shared // of the same pool on all loops, this one included
 
 	// Owned by the loop.
 	conditions *conditions
@@ -24,17 +26,19 @@ type shared struct {
 	logins     *logins
 }
 
-func newShared(w *Worker, p *pool.Pool, policy *policy, index int) *shared {
+func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {
 	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, conditions: newConditions(), scripts: newScriptMemory()}
 	sh.local = p.NewLocal(w.loop, sh.ownerOf)
 	sh.local.SetReads(w.onlyReads)
-	sh.local.SetOnJoined(func() { w.joined(true) })
+	sh.subscriptions = pubsub.NewLocal(subscriptions, w.loop, sh.local)
+	sh.subscriptions.SetOnJoined(func() { w.joined(true) })
+	sh.local.SetFollower(sh.subscriptions)
 	sh.local.SetOnLate(func() {
 		for _, s := range sh.sessions() {
 			s.beWary()
 		}
 	})
-	sh.merger, sh.logins, sh.tracker = newMerger(sh.local), newLogins(sh.local), newTracker(w, sh.local)
+	sh.merger, sh.logins, sh.tracker = newMerger(sh.local), newLogins(sh.local), newTracker(w, sh.subscriptions)
 	return sh
 }
 

@@ -5,14 +5,13 @@ import (
 	"strings"
 
 	"ringway/command"
-	"ringway/pipeline"
-	"ringway/pool"
+	"ringway/pubsub"
 	"ringway/resp"
 )
 
 // CLIENT TRACKING is done here rather than by the servers, for connections to
 // them are shared. While a loop has a client that tracks, it listens to all
-// shards: each tells of every key that changes (pool.Local.Track). Which client
+// shards: each tells of every key that changes (pubsub.Local.Track). Which client
 // has read which key is known here.
 //
 // No client may keep a value that has changed since. So a key is noted before the
@@ -22,12 +21,12 @@ import (
 
 // tracker is one loop's clients of a pool that track.
 type tracker struct {
-	w        *Worker
-	local    *pool.Local
-	clients  map[*tracking]struct{}
-	keys     *trackedKeys
-	prefixes *prefixes
-	waiting  []*tracking // are to be told that they track as soon as all shards are heard
+	w             *Worker
+	subscriptions *pubsub.Local
+	clients       map[*tracking]struct{}
+	keys          *trackedKeys
+	prefixes      *prefixes
+	waiting       []*tracking // are to be told that they track as soon as all shards are heard
 }
 
 // tracking is what one client tracks. It is over when s is nil.
@@ -55,8 +54,8 @@ type push struct {
 	payload []byte
 }
 
-func newTracker(w *Worker, local *pool.Local) *tracker {
-	return &tracker{w: w, local: local, clients: map[*tracking]struct{}{}, keys: newTrackedKeys(), prefixes: newPrefixes()}
+func newTracker(w *Worker, subscriptions *pubsub.Local) *tracker {
+	return &tracker{w: w, subscriptions: subscriptions, clients: map[*tracking]struct{}{}, keys: newTrackedKeys(), prefixes: newPrefixes()}
 }
 
 // start has a client track, and answers it when all shards are heard, or can't be.
@@ -66,16 +65,16 @@ func (tr *tracker) start(t *tracking) {
 	s.changed()
 	tr.clients[t] = struct{}{}
 	tr.waiting = append(tr.waiting, t)
-	tr.local.Track(tr)
+	tr.subscriptions.Track(tr)
 	tr.Listening()
 }
 
-// Listening is pool.Invalidations'.
+// Listening is pubsub.Invalidations'.
 func (tr *tracker) Listening() {
 	if len(tr.waiting) == 0 {
 		return
 	}
-	settled, refusal := tr.local.HearsOrNever()
+	settled, refusal := tr.subscriptions.HearsOrNever()
 	if !settled {
 		return
 	}
@@ -117,7 +116,7 @@ func (s *session) untrack() {
 	tr := s.tracker
 	delete(tr.clients, t)
 	if len(tr.clients) == 0 {
-		tr.local.Untrack()
+		tr.subscriptions.Untrack()
 	}
 	tr.forget(t, t.prefixes)
 }
@@ -194,7 +193,7 @@ func (t *tracking) note(keys [][]byte) (stale staleness) {
 		switch {
 		case len(key) > maxTopic:
 			stale.all = true
-		case !s.local.Hears(m.Index(key)):
+		case !s.subscriptions.Hears(m.Index(key)):
 			if !t.bcast || t.prefixOf(key) {
 				unheard = append(unheard, key)
 			}
@@ -247,7 +246,7 @@ func (tr *tracker) invalidate(key []byte) {
 	}
 }
 
-// Invalidated is pool.Invalidations'.
+// Invalidated is pubsub.Invalidations'.
 func (tr *tracker) Invalidated(keys []byte) {
 	if keys == nil {
 		tr.keys.clear()
@@ -345,7 +344,7 @@ func appendInvalidation(dst, payload []byte, protocol resp.Protocol) []byte {
 		dst = resp.AppendBulkString(protocol.AppendPush(dst, 2), "invalidate")
 	} else {
 		dst = resp.AppendBulkString(protocol.AppendPush(dst, 3), "message")
-		dst = resp.AppendBulkString(dst, pipeline.TrackingTopic)
+		dst = resp.AppendBulkString(dst, pubsub.InvalidationChannel)
 	}
 	if payload == nil {
 		return protocol.AppendNull(dst)

@@ -209,7 +209,7 @@ func (s *session) exec() bool {
 		s.reply([]byte("*0\r\n"))
 		return true
 	}
-	if (s.local.Joining() || s.publishBy != 0) && slices.ContainsFunc(tx.publish, func(m message) bool { return s.awaitsSubscriber(m.kind, m.channel) }) {
+	if (s.subscriptions.Joining() || s.publishBy != 0) && slices.ContainsFunc(tx.publish, func(m message) bool { return s.awaitsSubscriber(m.kind, m.channel) }) {
 		return false
 	}
 	tx.followSlots()

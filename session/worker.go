@@ -7,6 +7,7 @@ import (
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/pool"
+	"ringway/pubsub"
 	"ringway/resp"
 )
 
@@ -62,15 +63,17 @@ const trimTicks = 20
 // must not be changed. host is told of what concerns the process.
 func NewWorkers(loops []*eventloop.Loop, pools []*pool.Pool, proxy *conf.Proxy, host Host, log *slog.Logger) (workers []*Worker) {
 	var policies []*policy
+	var subscriptions []*pubsub.Pool
 	for _, p := range pools {
 		policies = append(policies, newPolicy(p.Conf()))
+		subscriptions = append(subscriptions, pubsub.NewPool(p.Conf(), proxy, log))
 	}
 	once := &once{log: log}
 	for _, loop := range loops {
 		w := newWorker(loop, proxy, host, log)
 		w.once = once
 		for i, p := range pools {
-			w.pools = append(w.pools, newShared(w, p, policies[i], i))
+			w.pools = append(w.pools, newShared(w, p, subscriptions[i], policies[i], i))
 		}
 		workers = append(workers, w)
 	}

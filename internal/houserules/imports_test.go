@@ -21,10 +21,11 @@ var arrows = map[string][]string{
 	"hashring":  {},
 	"join":      {"resp"},
 	"pipeline":  {"resp", "eventloop", "tlsrelay"},
+	"pubsub":    {"pipeline", "resp", "eventloop", "conf"},
 	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf"},
 	"resp":      {},
 	"server":    {"session", "pool", "eventloop", "conf"},
-	"session":   {"pool", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring"},
+	"session":   {"pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring"},
 	"tlsrelay":  {"eventloop"},
 	"topology":  {"pool", "conf", "resp"},
 

@@ -1,4 +1,4 @@
-package pipeline_test
+package pubsub
 
 import (
 	"strings"
@@ -9,29 +9,40 @@ import (
 	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
 	"ringway/pipeline"
+	"ringway/resp"
 )
 
-// listening is a Subscriber on a loop of its own, and what its feed is told, as
+// observer is told of the server's health and keeps it for himself.
+type observer struct{}
+
+func (observer) Succeeded()        {}
+func (observer) Failed(error) bool { return false }
+func (observer) Complained([]byte) {}
+
+func config(addr string) *pipeline.Config {
+	return &pipeline.Config{Network: "tcp", Addr: addr, ConnectTimeout: 10 * time.Second, Replies: resp.DefaultReplyLimits}
+}
+
+// listening is a connection on a loop of its own, and what its events are, as
 // text. Its methods are for the test's goroutine.
 type listening struct {
 	t    *testing.T
 	loop *eventloop.Loop
-	sub  *pipeline.Subscriber
-	obs  *observer
+	conn *connection
 	told chan string
 }
 
 func (l *listening) tell(words ...string)          { l.told <- strings.Join(words, " ") }
-func (l *listening) Confirmed(t *pipeline.Topic)   { l.tell("confirmed", t.Name) }
-func (l *listening) Left(t *pipeline.Topic)        { l.tell("left", t.Name) }
-func (l *listening) Lost(error)                    { l.tell("lost") }
-func (l *listening) Unreachable(*pipeline.Failure) { l.tell("unreachable") }
+func (l *listening) confirmed(t *Topic)            { l.tell("confirmed", t.Name) }
+func (l *listening) left(t *Topic)                 { l.tell("left", t.Name) }
+func (l *listening) lost(error)                    { l.tell("lost") }
+func (l *listening) unreachable(*pipeline.Failure) { l.tell("unreachable") }
 
-func (l *listening) Refused(t *pipeline.Topic, reply []byte) {
+func (l *listening) refused(t *Topic, reply []byte) {
 	l.tell("refused", t.Name, strings.TrimSpace(string(reply)))
 }
 
-func (l *listening) Message(kind pipeline.TopicKind, name, frame []byte) {
+func (l *listening) message(kind TopicKind, name, frame []byte) {
 	l.tell("message", kind.String()+string(name))
 }
 
@@ -41,10 +52,10 @@ func listen(t *testing.T, cfg *pipeline.Config, tracks bool) *listening {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &listening{t: t, loop: loop, obs: &observer{changed: make(chan struct{})}, told: make(chan string, 1000)}
-	l.sub = pipeline.NewSubscriber(loop, cfg, l.obs, l)
+	l := &listening{t: t, loop: loop, told: make(chan string, 1000)}
+	l.conn = newConnection(loop, cfg, observer{}, l)
 	if tracks {
-		l.sub = pipeline.NewTracker(loop, cfg, l.obs, l)
+		l.conn = newInvalidations(loop, cfg, observer{}, l)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -67,10 +78,10 @@ func (l *listening) on(fn func()) {
 	<-done
 }
 
-func (l *listening) join(topics ...*pipeline.Topic) {
+func (l *listening) join(topics ...*Topic) {
 	l.on(func() {
 		for _, t := range topics {
-			l.sub.Join(t)
+			l.conn.join(t)
 		}
 	})
 }
@@ -83,7 +94,7 @@ func (l *listening) expect(want ...string) {
 			if got != w {
 				l.t.Fatalf("told %q, want %q", got, w)
 			}
-		case <-time.After(patience):
+		case <-time.After(30 * time.Second):
 			l.t.Fatalf("not told %q", w)
 		}
 	}
@@ -104,26 +115,26 @@ func TestSubscriptionsComeBackAfterALoss(t *testing.T) {
 		fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a")),
 			fakeredis.Expect("unsubscribe", "a"), fakeredis.Reply(published("a") + strings.Replace(subscribed("a"), "$9\r\n", "$11\r\nun", 1))})
 	l := listen(t, config(s.Addr()), false)
-	topic := &pipeline.Topic{Kind: pipeline.Channel, Name: "a"}
+	topic := &Topic{Kind: Channel, Name: "a"}
 	l.join(topic)
 	l.expect("confirmed a", "message a", "lost", "confirmed a")
-	l.on(func() { l.sub.Leave(topic) })
+	l.on(func() { l.conn.leave(topic) })
 	l.expect("message a", "left a")
 }
 
 // A server that says what it can't mean is left, and asked again after a while.
-func TestSubscriberLeavesAServerThatBreaksTheProtocol(t *testing.T) {
+func TestConnectionLeavesAServerThatBreaksTheProtocol(t *testing.T) {
 	for _, broken := range []string{"+OK\r\n", subscribed("other"), "\x00garbage\r\n", "$3\r\nabcdef", "*3\r\n:1\r\n:2\r\n:3\r\n"} {
 		s := fakeredis.Start(t,
 			fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a") + broken), fakeredis.Discard()},
 			fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a")), fakeredis.Discard()})
 		l := listen(t, config(s.Addr()), false)
-		l.join(&pipeline.Topic{Name: "a"})
+		l.join(&Topic{Name: "a"})
 		l.expect("confirmed a", "lost", "confirmed a")
 	}
 }
 
-func TestSubscriberIsToldWhyATopicIsRefused(t *testing.T) {
+func TestConnectionIsToldWhyATopicIsRefused(t *testing.T) {
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) { // they come in any order
 		if args[0] == "subscribe" {
 			c.Reply("-NOPERM no\r\n")
@@ -133,9 +144,9 @@ func TestSubscriberIsToldWhyATopicIsRefused(t *testing.T) {
 	})
 	l := listen(t, config(s.Addr()), false)
 	l.on(func() {
-		l.sub.Join(&pipeline.Topic{Name: "a"})
+		l.conn.join(&Topic{Name: "a"})
 	})
-	l.on(func() { l.sub.Join(&pipeline.Topic{Kind: pipeline.Pattern, Name: "b*"}) })
+	l.on(func() { l.conn.join(&Topic{Kind: Pattern, Name: "b*"}) })
 	for range 2 {
 		switch got := <-l.told; got {
 		case "refused a -NOPERM no", "confirmed b*":
@@ -146,41 +157,58 @@ func TestSubscriberIsToldWhyATopicIsRefused(t *testing.T) {
 }
 
 // A server that takes requests and answers none is noticed.
-func TestSubscriberGivesUpASilentServer(t *testing.T) {
+func TestConnectionGivesUpASilentServer(t *testing.T) {
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.Timeout = 50 * time.Millisecond
 	l := listen(t, cfg, false)
-	l.join(&pipeline.Topic{Name: "a"})
+	l.join(&Topic{Name: "a"})
 	l.expect("lost", "unreachable", "lost", "unreachable")
 }
 
-func TestTrackerHearsOfAllKeysOfARealServer(t *testing.T) {
+func TestInvalidationsComeOfAllKeysOfARealServer(t *testing.T) {
 	s := redistest.Start(t)
 	l := listen(t, config(s.Addr()), true)
-	l.join(&pipeline.Topic{Name: pipeline.TrackingTopic})
-	l.expect("confirmed " + pipeline.TrackingTopic)
+	l.join(&Topic{Name: InvalidationChannel})
+	l.expect("confirmed " + InvalidationChannel)
 	s.Do("MSET", "a", "1", "b", "2")
-	l.expect("message " + pipeline.TrackingTopic)
+	l.expect("message " + InvalidationChannel)
 	s.Do("CLIENT", "KILL", "TYPE", "pubsub")
-	l.expect("lost", "confirmed "+pipeline.TrackingTopic)
+	l.expect("lost", "confirmed "+InvalidationChannel)
 	s.Do("FLUSHALL")
-	l.expect("message " + pipeline.TrackingTopic)
+	l.expect("message " + InvalidationChannel)
 }
 
 func TestInvalidatedKeysAreReadFromMessagesOfServersAlone(t *testing.T) {
 	message := func(payload string) []byte {
 		return []byte("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n" + payload)
 	}
-	if keys, ok := pipeline.InvalidatedKeys(message("*1\r\n$1\r\na\r\n")); !ok || string(keys) != "*1\r\n$1\r\na\r\n" {
+	if keys, ok := invalidatedKeys(message("*1\r\n$1\r\na\r\n")); !ok || string(keys) != "*1\r\n$1\r\na\r\n" {
 		t.Errorf("%q, %v", keys, ok)
 	}
-	if keys, ok := pipeline.InvalidatedKeys(message("$-1\r\n")); !ok || keys != nil {
+	if keys, ok := invalidatedKeys(message("$-1\r\n")); !ok || keys != nil {
 		t.Errorf("%q, %v", keys, ok)
 	}
 	for _, payload := range []string{"$5\r\nhello\r\n", ":1\r\n", "$0\r\n\r\n"} {
-		if _, ok := pipeline.InvalidatedKeys(message(payload)); ok {
+		if _, ok := invalidatedKeys(message(payload)); ok {
 			t.Errorf("%q is taken for the server's", payload)
 		}
 	}
+}
+
+// Subscriptions back off, too, and nobody is told that the topic was refused.
+func TestConnectionToAServerThatIsFull(t *testing.T) {
+	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("-ERR max number of clients reached\r\n"), fakeredis.Close()})
+	l := listen(t, config(s.Addr()), false)
+	l.join(&Topic{Kind: Channel, Name: "c"})
+	l.expect("lost", "unreachable", "lost", "unreachable")
+}
+
+// A server that wants a password which the proxy does not have is not asked again at
+// once, over and over.
+func TestConnectionToAServerThatWantsAPasswordBacksOff(t *testing.T) {
+	s := redistest.Start(t, redistest.Password("secret"))
+	l := listen(t, config(s.Addr()), false)
+	l.join(&Topic{Kind: Channel, Name: "c"})
+	l.expect("lost", "unreachable", "lost", "unreachable")
 }

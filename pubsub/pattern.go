@@ -1,4 +1,4 @@
-package pool
+package pubsub
 
 // matcher matches names with patterns until its work is done: a pattern and a name can
 // be such that it takes as many steps as the product of their lengths.

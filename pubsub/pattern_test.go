@@ -1,11 +1,9 @@
-package pool
+package pubsub
 
 import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"ringway/pipeline"
 )
 
 func TestPatternsMatchAsInRedis(t *testing.T) {
@@ -64,24 +62,24 @@ func TestExtraReceiversOfPatterns(t *testing.T) {
 	var a Audience
 	for range 2 {
 		for i := range 1000 {
-			a.add(&pipeline.Topic{Kind: pipeline.Pattern, Name: fmt.Sprint("p", i, ".*")}, 1)
+			a.add(&Topic{Kind: Pattern, Name: fmt.Sprint("p", i, ".*")}, 1)
 		}
 	}
-	if n := a.ExtraReceivers(pipeline.Channel, "p1.x"); n != 0 {
+	if n := a.ExtraReceivers(Channel, "p1.x"); n != 0 {
 		t.Errorf("%d among so many patterns", n) // more than are looked at
 	}
 	for i := range 900 {
-		a.add(&pipeline.Topic{Kind: pipeline.Pattern, Name: fmt.Sprint("p", 100+i, ".*")}, -2)
+		a.add(&Topic{Kind: Pattern, Name: fmt.Sprint("p", 100+i, ".*")}, -2)
 	}
-	a.add(&pipeline.Topic{Kind: pipeline.Channel, Name: "p1.x"}, 3)
-	if n := a.ExtraReceivers(pipeline.Channel, "p1.x"); n != 5 || !a.Shared() || a.Extra(pipeline.Channel, "p1.x") != 3 {
+	a.add(&Topic{Kind: Channel, Name: "p1.x"}, 3)
+	if n := a.ExtraReceivers(Channel, "p1.x"); n != 5 || !a.Shared() || a.Extra(Channel, "p1.x") != 3 {
 		t.Errorf("%d receivers", n)
 	}
-	a.add(&pipeline.Topic{Kind: pipeline.Channel, Name: "p1.x"}, -3)
+	a.add(&Topic{Kind: Channel, Name: "p1.x"}, -3)
 	for i := range 100 {
-		a.add(&pipeline.Topic{Kind: pipeline.Pattern, Name: fmt.Sprint("p", i, ".*")}, -2)
+		a.add(&Topic{Kind: Pattern, Name: fmt.Sprint("p", i, ".*")}, -2)
 	}
-	if n := a.ExtraReceivers(pipeline.Channel, "p1.x"); n != 0 || a.Shared() {
+	if n := a.ExtraReceivers(Channel, "p1.x"); n != 0 || a.Shared() {
 		t.Errorf("%d receivers when all have left", n)
 	}
 }

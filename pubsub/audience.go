@@ -1,18 +1,18 @@
-package pool
+package pubsub
 
 import (
 	"sync"
 	"sync/atomic"
-
-	"ringway/pipeline"
 )
 
-// Audience knows how many more clients listen to a topic than connections of this
-// proxy do, since those of a loop share some: so many does a server's count of
-// receivers lack. It is shared by all loops. Who publishes takes no lock.
+// Audience is the listeners that servers can't count. The clients of a loop share
+// connections, so a server counts one receiver where there may be many: for each topic
+// the Audience knows how many more clients listen to it than connections of this proxy
+// do. It is added to what PUBLISH and PUBSUB NUMSUB return. All loops share it; who
+// publishes takes no lock.
 type Audience struct {
 	shared   atomic.Int64 // topics with more listeners than connections
-	extra    [pipeline.TopicKinds]sync.Map
+	extra    [TopicKinds]sync.Map
 	patterns atomic.Pointer[[]sharedPattern] // the same as extra's; nil if there are too many to look at
 
 	mu sync.Mutex // taken to change any of these
@@ -37,7 +37,7 @@ const (
 func (a *Audience) Shared() bool { return a.shared.Load() > 0 }
 
 // add counts listeners beyond the first one of their connection.
-func (a *Audience) add(t *pipeline.Topic, n int) {
+func (a *Audience) add(t *Topic, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	topics := &a.extra[t.Kind]
@@ -52,7 +52,7 @@ func (a *Audience) add(t *pipeline.Topic, n int) {
 	default:
 		topics.Store(t.Name, was+n)
 	}
-	if t.Kind == pipeline.Pattern {
+	if t.Kind == Pattern {
 		a.listPatterns()
 	}
 }
@@ -60,7 +60,7 @@ func (a *Audience) add(t *pipeline.Topic, n int) {
 // listPatterns lists the patterns anew for those who publish.
 func (a *Audience) listPatterns() {
 	list := []sharedPattern{}
-	a.extra[pipeline.Pattern].Range(func(text, extra any) bool {
+	a.extra[Pattern].Range(func(text, extra any) bool {
 		list = append(list, sharedPattern{text: text.(string), extra: extra.(int)})
 		return len(list) <= maxSharedPatterns
 	})
@@ -72,7 +72,7 @@ func (a *Audience) listPatterns() {
 }
 
 // Extra is what the server's count of a channel's subscribers lacks.
-func (a *Audience) Extra(kind pipeline.TopicKind, channel string) int {
+func (a *Audience) Extra(kind TopicKind, channel string) int {
 	n, _ := a.extra[kind].Load(channel)
 	extra, _ := n.(int)
 	return extra
@@ -81,10 +81,10 @@ func (a *Audience) Extra(kind pipeline.TopicKind, channel string) int {
 // ExtraReceivers is what the server's count of a message's receivers lacks: those
 // who listen to its channel, and to patterns that match it, as far as that is known
 // after a bounded time.
-func (a *Audience) ExtraReceivers(kind pipeline.TopicKind, channel string) int {
+func (a *Audience) ExtraReceivers(kind TopicKind, channel string) int {
 	n := a.Extra(kind, channel)
 	patterns := a.patterns.Load()
-	if kind != pipeline.Channel || patterns == nil {
+	if kind != Channel || patterns == nil {
 		return n
 	}
 	m := matcher{work: matchingWork + matchingWorkPerByte*len(channel)}

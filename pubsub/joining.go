@@ -1,11 +1,9 @@
-package pool
+package pubsub
 
 import (
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"ringway/pipeline"
 )
 
 // joining is what loops have asked servers to subscribe to, and these have yet to
@@ -14,27 +12,27 @@ import (
 // was asked for before. It is shared by all loops.
 type joining struct {
 	total    atomic.Int64
-	channels [pipeline.TopicKinds]sync.Map // by name, how many
-	patterns sync.Map                      // by shard, how many
-	awaited  atomic.Bool                   // somebody waits
+	channels [TopicKinds]sync.Map // by name, how many
+	patterns sync.Map             // by shard, how many
+	awaited  atomic.Bool          // somebody waits
 
 	mu sync.Mutex // taken to change the maps
 }
 
 // anyTopic stands for a request to subscribe of which not all names are asked for yet.
-const anyTopic = pipeline.TopicKinds
+const anyTopic = TopicKinds
 
 // everyShard stands for all shards of a Cluster, which pass messages on to each other.
 const everyShard = -1
 
 // add counts topics that are asked for at a shard.
-func (j *joining) add(kind pipeline.TopicKind, name string, shard, n int) {
+func (j *joining) add(kind TopicKind, name string, shard, n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch kind {
-	case pipeline.Pattern:
+	case Pattern:
 		count(&j.patterns, shard, n)
-	case pipeline.Channel, pipeline.ShardChannel:
+	case Channel, ShardChannel:
 		count(&j.channels[kind], name, n)
 	default:
 		count(&j.patterns, everyShard, n)
@@ -52,7 +50,7 @@ func count(m *sync.Map, key any, n int) {
 }
 
 // has reports whether a channel may be one of those topics.
-func (j *joining) has(kind pipeline.TopicKind, channel string, shard int) bool {
+func (j *joining) has(kind TopicKind, channel string, shard int) bool {
 	if _, ok := j.channels[kind].Load(channel); ok {
 		return true
 	}
@@ -60,7 +58,7 @@ func (j *joining) has(kind pipeline.TopicKind, channel string, shard int) bool {
 		return true
 	}
 	_, ok := j.patterns.Load(shard)
-	return ok && kind == pipeline.Channel
+	return ok && kind == Channel
 }
 
 // Joining reports whether anything is being subscribed to. Any goroutine may call it.
@@ -68,8 +66,8 @@ func (p *Pool) Joining() bool { return p.joins.total.Load() > 0 }
 
 // IsJoining reports whether a message on a channel must wait since somebody is about to
 // subscribe to it. Then what SetOnJoined says is called when that may have changed.
-func (l *Local) IsJoining(kind pipeline.TopicKind, channel string) bool {
-	shard := l.Map().Index([]byte(channel))
+func (l *Local) IsJoining(kind TopicKind, channel string) bool {
+	shard := l.servers.ShardOf([]byte(channel))
 	if !l.joins.has(kind, channel, shard) {
 		return false
 	}
@@ -89,7 +87,7 @@ func (l *Local) JoinsMany() (done func()) {
 func (l *Local) SetOnJoined(onJoined func()) { l.onJoined = onJoined }
 
 // joined ends joining.add of one topic.
-func (p *Pool) joined(kind pipeline.TopicKind, name string, shard int) {
+func (p *Pool) joined(kind TopicKind, name string, shard int) {
 	p.joins.add(kind, name, shard, -1)
 	if !p.joins.awaited.Swap(false) {
 		return
@@ -105,7 +103,7 @@ func (p *Pool) joined(kind pipeline.TopicKind, name string, shard int) {
 // expect notes that a server was asked for a topic, until noted says that it need not
 // be waited for any more.
 func (h *hub) expect(t *topic, p *part) {
-	if p.extra || p.expected {
+	if p.scriptsOnly || p.expected {
 		return
 	}
 	p.expected = true
@@ -120,7 +118,7 @@ func (h *hub) noted(t *topic, p *part) {
 }
 
 func (h *hub) placeOf(t *topic, p *part) int {
-	if t.Kind == pipeline.Pattern && h.l.Map().Slotted() {
+	if t.Kind == Pattern && h.l.servers.Slotted() {
 		return everyShard
 	}
 	return p.server

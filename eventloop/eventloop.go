@@ -69,6 +69,8 @@ type Loop struct {
 	onPanic    func(Panic)         // nil: a panic ends the process
 	onLongTurn func(time.Duration) // nil: nobody is told
 
+	dialer func(t Target, done func(s Socket, err error)) // of a loop that is turned by hand; see ByHand
+
 	busy    atomic.Uint32 // per mille of the last window that was not sleep
 	stopped atomic.Bool
 

@@ -28,6 +28,10 @@ type Target struct {
 // socket, which the callee then owns, or an error. Stop ends the attempt, and then done
 // is not called.
 func (l *Loop) Dial(t Target, done func(s Socket, err error)) {
+	if l.dialer != nil {
+		l.dialer(t, done)
+		return
+	}
 	l.dialing.Go(func() {
 		s, err := t.connect(l.running)
 		l.Post(func() {

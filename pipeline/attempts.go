@@ -15,6 +15,10 @@ import (
 // is full, or something that accepts in front of one that is dead, is asked by each
 // of them. The zero value is ready for use, and any goroutine may use it.
 type Attempts struct {
+	// Jitter returns a part of a time, for tests that leave nothing to chance; nil for one
+	// at random. It is not changed once in use.
+	Jitter func(most time.Duration) time.Duration
+
 	mu      sync.Mutex
 	backoff time.Duration // 0 while the last attempt has not failed
 	until   int64         // before that nobody is to try, as eventloop.Loop.Now
@@ -67,7 +71,11 @@ func (a *Attempts) fail(now int64, cause error) (wait time.Duration) {
 // postpone has the next attempt wait, with jitter so that proxies do not all come
 // at one moment. The caller holds a.mu.
 func (a *Attempts) postpone(now int64) {
-	a.until = now + int64(a.backoff/2+rand.N(a.backoff/2))
+	jitter := rand.N[time.Duration]
+	if a.Jitter != nil {
+		jitter = a.Jitter
+	}
+	a.until = now + int64(a.backoff/2+jitter(a.backoff/2))
 }
 
 // Reset forgets the failures: the server has answered.
@@ -152,6 +160,7 @@ func (c *Conn) turnedAway(err error) {
 func (c *Conn) putOff(wait time.Duration, cause error) {
 	c.why = c.outage(cause)
 	defer func() { c.tellMeets(c.failure(c.why)) }()
+	defer c.passMarks()
 	if c.cfg.Once {
 		c.state = suspended
 		c.failHeld(cause)

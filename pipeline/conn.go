@@ -491,6 +491,7 @@ func (c *Conn) attemptDue() {
 // a server that is down costs a client an error at once, not a timeout.
 func (c *Conn) attemptFailed(err error) {
 	defer func() { c.tellMeets(c.failure(err)) }()
+	defer c.passMarks()
 	if c.cfg.Once {
 		a := c.failedBy(err)
 		if failing, _ := a.state(); !failing || errors.Is(err, ErrTurnedAway) {

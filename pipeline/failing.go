@@ -91,12 +91,19 @@ func (c *Conn) expireHeld(limit int64) (expired bool) {
 	if c.queue.len() > 0 {
 		c.deadline.Reset(c.queue.at(c.queue.head).at + int64(c.cfg.Timeout))
 	}
+	if len(late) == 0 {
+		return false
+	}
 	held := c.held
-	c.held = append(c.loop.Buffer(len(held)-size), held[size:]...)
+	c.held = nil
+	if rest := held[size:]; len(rest) > 0 {
+		c.held = append(c.loop.Buffer(len(rest)), rest...)
+	}
 	failUnsent(late, c.failure(ErrTimeout), held)
 	c.loop.Release(held)
 	c.wake()
-	return len(late) > 0
+	c.passMarks()
+	return true
 }
 
 // splitSent removes the requests of which a byte was written from the queue and

@@ -161,9 +161,16 @@ func isFence(r Receiver) bool {
 	return ok
 }
 
-// fenceIsNext tells whether the request that was answered last was fenced.
+// isMarkerOf reports whether r is the marker that belongs to the request before it, by
+// Fence, and not one that a connection sends by itself.
+func isMarkerOf(r Receiver) bool {
+	f, ok := r.(*fence)
+	return ok && !f.trusted
+}
+
+// fenceIsNext reports whether the request that was answered last was fenced.
 func (c *Conn) fenceIsNext() bool {
-	return c.queue.len() > 0 && isFence(c.queue.at(c.queue.head).receiver)
+	return c.queue.len() > 0 && isMarkerOf(c.queue.at(c.queue.head).receiver)
 }
 
 // isFenceAhead tells whether b is the answer to a fence that stands behind a request

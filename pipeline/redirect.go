@@ -125,7 +125,7 @@ func (c *Conn) giveBack(entries []entry, err error, held []byte) {
 		unit = entries[:n]
 		last := entries[n-1]
 		request := held[:last.size]
-		fenced := n < len(entries) && isFence(entries[n].receiver)
+		fenced := n < len(entries) && isMarkerOf(entries[n].receiver)
 		entries, held = entries[n:], held[last.size:]
 		switch {
 		case isFence(last.receiver): // a fence is for its connection alone

@@ -96,14 +96,15 @@ func (p *Pool) tell(sh *shard, t told) {
 }
 
 // findShard returns the shard of a primary, by its ID or, while that is not
-// known, its address. The caller holds p.mu.
+// known, its address. Of two with one address, as a failover leaves them that -MOVED told
+// of first, it is the one that the control plane knows. The caller holds p.mu.
 func (p *Pool) findShard(id, addr string) *shard {
 	var byAddr *shard
 	for _, sh := range p.shards {
 		if id != "" && sh.id == id {
 			return sh
 		}
-		if sh.name == addr && (id == "" || sh.id == "") {
+		if sh.name == addr && (id == "" || sh.id == "") && (byAddr == nil || byAddr.id == "" || sh.id != "") {
 			byAddr = sh
 		}
 	}
@@ -151,23 +152,23 @@ func (l *Local) takeMap() {
 	l.replace()
 }
 
-// replace sends the requests that wait for a shard to the one that owns their
-// slot now, if that is another.
+// replace has the requests that wait for a shard go to the one that owns their slot now,
+// if that is another. There they wait too if it lets others pass: the one that tries the
+// server may be among these.
 func (l *Local) replace() {
 	m := l.Map()
 	for _, sh := range l.shards {
 		if !sh.waiting {
 			continue
 		}
-		for _, line := range []*[]*errand{&sh.parked, &sh.behind} {
-			all := *line
-			*line = nil
+		for _, of := range []func(*localShard) *line{(*localShard).first, (*localShard).last} {
+			all := *of(sh)
+			*of(sh) = nil
 			for _, e := range all {
-				if shard, ok := l.owner(m, e.request); ok && shard != sh.index {
-					e.shard = l.shardAt(shard)
-					e.send()
+				if e.place(); e.shard.waiting {
+					of(e.shard).add(e)
 				} else {
-					*line = append(*line, e)
+					e.send()
 				}
 			}
 		}

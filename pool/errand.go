@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"slices"
 
 	"ringway/pipeline"
 )
@@ -10,13 +11,15 @@ import (
 // elsewhere or later. It stands between its Receiver and the connections.
 type errand struct {
 	shard   *localShard
+	by      *Map // by which that is the shard, a redirection since then included; nil if not known
 	lanes   *Lanes
 	lane    int // among those to one server, so that the order of a client's requests stays
 	to      pipeline.Receiver
 	tag     uint32
 	request []byte
 	replies int
-	fenced  bool // a fence goes behind it, as in package pipeline
+	fenced  bool   // a fence goes behind it, as in package pipeline
+	number  uint64 // of two that wait, the one with the lower goes first
 
 	until int64 // as eventloop.Loop.Now: after that the Receiver is told of the last refusal
 	hops  int
@@ -44,7 +47,7 @@ func (a *route) errandOf(r pipeline.Request) *errand {
 	l := a.lanes.l
 	return &errand{
 		shard: l.shards[a.shard], lanes: a.lanes, lane: a.lane, to: r.Receiver, tag: r.Tag, replies: r.Replies, fenced: r.Fenced,
-		request: append([]byte(nil), r.Bytes...), until: l.loop.Now() + int64(l.conf.FailoverWait),
+		number: l.nextNumber(), request: append([]byte(nil), r.Bytes...), until: l.loop.Now() + int64(l.conf.FailoverWait),
 	}
 }
 
@@ -59,12 +62,25 @@ func (n *Lanes) Resend(shard int, client uint64, r pipeline.Request, reply []byt
 
 // resend sends the request to the shard that owns its keys now.
 func (e *errand) resend() {
-	if l := e.lanes.l; l.owner != nil && l.Map().Slotted() {
-		if shard, ok := l.owner(l.Map(), e.request); ok {
-			e.shard = l.shardAt(shard)
-		}
-	}
+	e.place()
 	e.send()
+}
+
+// place makes the shard that owns the request's keys now the request's own. It reports
+// whether that was another before.
+func (e *errand) place() (moved bool) {
+	l := e.lanes.l
+	if l.owner == nil || !l.Map().Slotted() || e.by == l.Map() {
+		return false
+	}
+	e.by = l.Map()
+	shard, ok := l.owner(e.by, e.request)
+	if !ok || shard == e.shard.index {
+		return false
+	}
+	e.end()
+	e.shard = l.shardAt(shard)
+	return true
 }
 
 // send sends the request to its shard, whatever waits there.
@@ -123,22 +139,42 @@ func (e *errand) ask(c *pipeline.Conn) {
 // park has the request wait until its shard serves again. It reports false if
 // that has been waited for in vain.
 func (e *errand) park() bool {
-	sh := e.shard
-	if sh.l.loop.Now() >= e.until {
+	if e.lanes.l.loop.Now() >= e.until {
 		return false
 	}
+	if e.place() && !e.shard.waiting {
+		e.send()
+		return true
+	}
+	sh := e.shard
 	sh.wait()
 	if !sh.waiting {
 		return false
 	}
-	if e.probe {
-		e.probe, sh.probing = false, false
-		sh.parked = append([]*errand{e}, sh.parked...)
-		return true
-	}
+	e.end()
 	sh.parkRetries()
-	sh.parked = append(sh.parked, e)
+	sh.parked.add(e)
 	return true
+}
+
+// line is requests that wait, in the order in which they are to be sent. One that has
+// been sent and comes back may find those there that were behind it.
+type line []*errand
+
+// add puts a request where it belongs.
+func (l *line) add(e *errand) {
+	i := len(*l)
+	for i > 0 && (*l)[i-1].number > e.number {
+		i--
+	}
+	*l = slices.Insert(*l, i, e)
+}
+
+// nextNumber numbers requests in the order in which they first come back, or are sent
+// again.
+func (l *Local) nextNumber() uint64 {
+	l.lastNumber++
+	return l.lastNumber
 }
 
 // retry sends a script again after a while, for which nobody else waits.
@@ -161,18 +197,27 @@ func (sh *localShard) retryDue() {
 // parkRetries has the scripts that are to be sent again wait with the others, now
 // that these wait, too: they were sent before what comes to be parked from here on.
 func (sh *localShard) parkRetries() {
-	sh.parked = append(sh.parked, sh.retries...)
+	for _, e := range sh.retries {
+		sh.parked.add(e)
+	}
 	sh.retries = nil
 	sh.retryTimer.Stop()
 }
 
-// parkBehind is park for a request that was sent later than others which may yet
-// come to be parked. Its shard waits.
-func (e *errand) parkBehind() bool {
-	if e.shard.l.loop.Now() >= e.until {
+// parkUnsent is park for a request that was not sent, at a shard that waits. One that
+// has not come back before goes behind all that may come to be parked: they were sent
+// before it.
+func (e *errand) parkUnsent(again bool) bool {
+	sh := e.shard
+	if sh.l.loop.Now() >= e.until {
 		return false
 	}
-	e.shard.behind = append(e.shard.behind, e)
+	e.end()
+	if again {
+		sh.parked.add(e)
+	} else {
+		sh.behind.add(e)
+	}
 	return true
 }
 
@@ -182,7 +227,9 @@ func (e *errand) giveUp() {
 		e.probe, e.shard.probing = false, false
 	}
 	if e.why != nil {
-		e.to.Reply(e.tag, e.why, true)
+		for range e.replies {
+			e.to.Reply(e.tag, e.why, true)
+		}
 		return
 	}
 	err := e.err

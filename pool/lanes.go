@@ -219,13 +219,19 @@ func (n *Lanes) connect(k link) []*pipeline.Conn {
 		c := pipeline.New(n.l.loop, k.server.config(n.kind, use), r)
 		c.SetRedirector(r)
 		if n.l.conf.Preconnect {
-			c.Connect()
+			n.l.loop.Defer(preconnect{c}) // it may fail at once, and the shard is not complete yet
 		}
 		conns = append(conns, c)
 	}
 	n.links[k] = conns
 	return conns
 }
+
+// preconnect makes a connection before its first request.
+type preconnect struct{ c *pipeline.Conn }
+
+// RunDeferred is eventloop.Deferred's.
+func (p preconnect) RunDeferred() { p.c.Connect() }
 
 // all returns the connections of the lanes.
 func (n *Lanes) all() (conns []*pipeline.Conn) {

@@ -137,8 +137,9 @@ type Local struct {
 	loop  *eventloop.Loop
 	owner Owner
 
-	placing *Map  // of a Cluster: what this loop places keys by
-	tornAt  int64 // when a slot was last met whose keys are on two servers; 0 for never
+	placing    *Map   // of a Cluster: what this loop places keys by
+	lastNumber uint64 // see nextNumber
+	tornAt     int64  // when a slot was last met whose keys are on two servers; 0 for never
 
 	shards   []*localShard
 	shared   []*Lanes

@@ -70,29 +70,35 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 	if e := pipeline.HandshakeRefusal(err); e != nil && e.Lasting() {
 		return false // nothing is to be waited for
 	}
+	_, again := r.Receiver.(*errand)
 	e := a.errandOf(r)
 	e.err = err
 	skip, asked := e.skip, e.asked
 	e.skip, e.asked = 0, false
-	if !a.again(e) {
+	if !a.unsent(e, again) {
 		e.skip, e.asked = skip, asked // each reply that was due fails, ASKING's too
 		return false
 	}
 	return true
 }
 
-// again has a request that was not sent wait, or sends it to the primary that there is
-// now. It reports false if its time is over.
-func (a *route) again(e *errand) bool {
-	switch {
-	case e.shard.l.loop.Now() >= e.until:
+// unsent has a request that was not sent wait, or sends it to the primary that there is
+// now. It has come back before, or not. It reports false if its time is over.
+func (a *route) unsent(e *errand, again bool) bool {
+	if e.lanes.l.loop.Now() >= e.until {
 		return false // not by its hops: each refusal while a Cluster is down is one
-	case a.current() && e.shard.held:
-		return e.parkBehind() // it was given up, see localShard.overtaken
+	}
+	moved := e.place()
+	switch {
+	case moved && !e.shard.waiting:
+		e.send()
+		return true
+	case moved, a.current() && e.shard.held:
+		return e.parkUnsent(again) // of one that is held, its connection was given up, see localShard.overtaken
 	case a.current():
 		return e.park()
 	case e.shard.waiting:
-		return e.parkBehind()
+		return e.parkUnsent(again)
 	}
 	e.resend()
 	return true
@@ -322,7 +328,10 @@ func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
 		e.probe = false
 		from.recovered()
 	}
-	e.shard = to
+	e.shard, e.by = to, l.Map()
+	if to.waiting && len(to.parked) > 0 {
+		return e.park() || e.end() // behind those that came back before
+	}
 	e.send()
 	return true
 }

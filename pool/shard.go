@@ -37,9 +37,9 @@ type localShard struct {
 	passing bool             // new requests let those pass that an earlier server has yet to answer
 	until   int64
 	spent   bool // it has waited in vain: until something changes, requests fail at once
-	parked  []*errand
-	behind  []*errand // those that go behind all that may come to be parked
-	probing bool      // the first of those that were parked is on its way to try the server
+	parked  line
+	behind  line // those that go behind all that may come to be parked
+	probing bool // the first of those that were parked is on its way to try the server
 	timer   *eventloop.Timer
 
 	retries    []*errand // scripts that were refused while nothing waits
@@ -345,10 +345,17 @@ func (sh *localShard) recovered() {
 	sh.setGates()
 }
 
+// first and last are the lines of requests that wait.
+func (sh *localShard) first() *line { return &sh.parked }
+func (sh *localShard) last() *line  { return &sh.behind }
+
 // takeParked takes the requests that were parked, in their order.
 func (sh *localShard) takeParked() (parked []*errand) {
 	parked = append(sh.parked, sh.behind...)
 	sh.parked, sh.behind = nil, nil
+	for _, e := range parked {
+		e.number = sh.l.nextNumber()
+	}
 	return parked
 }
 

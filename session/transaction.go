@@ -367,6 +367,9 @@ func (tx *transaction) again(reply []byte) bool {
 		return false
 	}
 	tx.resent = true
+	if pool.RefusalOf(reply) == pool.Demoted && (!tx.fenced || pool.InOwnWords(reply)) {
+		tx.conn.Doubt() // reads behind it must not see the state from before it
+	}
 	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil
 	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx, Fenced: tx.fenced}
 	if !s.lanes.Resend(max(tx.server, 0), s.info.id, r, reply) {

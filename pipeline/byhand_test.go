@@ -1,0 +1,133 @@
+package pipeline_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ringway/eventloop"
+	"ringway/pipeline"
+)
+
+// byHand is a Conn on a loop that the test turns, by a clock that it sets.
+type byHand struct {
+	t    *testing.T
+	loop *eventloop.Loop
+	conn *pipeline.Conn
+	now  int64
+	dial func(s eventloop.Socket, err error) // ends the attempt under way
+	peer int                                 // the server's end of the connection
+	done chan outcome
+}
+
+func newByHand(t *testing.T, change func(*pipeline.Config)) *byHand {
+	t.Helper()
+	loop, err := eventloop.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { loop.Stop(); loop.Run() })
+	r := &byHand{t: t, loop: loop, now: loop.Now() + int64(time.Hour), peer: -1, done: make(chan outcome, 16)}
+	loop.ByHand(func(_ eventloop.Target, done func(eventloop.Socket, error)) { r.dial = done })
+	loop.Turn(r.now)
+	cfg := config("127.0.0.1:1")
+	change(cfg)
+	r.conn = pipeline.New(loop, cfg, &observer{changed: make(chan struct{})})
+	return r
+}
+
+// pass lets time pass, and makes a turn.
+func (r *byHand) pass(d time.Duration) {
+	r.now += int64(d)
+	r.loop.Turn(r.now)
+}
+
+// accept makes the connection that was asked for.
+func (r *byHand) accept() {
+	r.t.Helper()
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.peer = ends[1]
+	r.dial(eventloop.Socket{FD: ends[0]}, nil)
+	r.pass(0)
+}
+
+func (r *byHand) send() {
+	if f := r.conn.Send([]byte(get("a")), &receiver{done: r.done, parts: map[uint32]*outcome{}}, 0); f != nil {
+		r.t.Fatal(f)
+	}
+}
+
+// A connection that is lost for good has no buffer, also when its timer fires afterwards.
+func TestLostConnectionKeepsNoBuffer(t *testing.T) {
+	r := newByHand(t, func(cfg *pipeline.Config) { cfg.Once, cfg.Timeout = true, time.Second })
+	r.send()
+	r.accept()
+	syscall.Close(r.peer)
+	r.pass(0)
+	if o := <-r.done; !errors.Is(o.failure, io.EOF) && !errors.Is(o.failure, syscall.ECONNRESET) {
+		t.Fatalf("%+v", o)
+	}
+	r.pass(2 * time.Second)
+	r.conn.Close()
+	if n := r.loop.Lent(); n != 0 {
+		t.Errorf("%d bytes are lent", n)
+	}
+}
+
+// Who waits for what is in flight need not wait for more, however that ends.
+func TestAfterRepliesOfWhatWasNotSent(t *testing.T) {
+	for name, end := range map[string]func(r *byHand){
+		"refused":   func(r *byHand) { r.dial(eventloop.Socket{}, syscall.ECONNREFUSED) },
+		"timed out": func(r *byHand) { r.pass(2 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newByHand(t, func(cfg *pipeline.Config) { cfg.Timeout = time.Second })
+			r.send()
+			passed := false
+			r.conn.AfterReplies(func() { passed = true })
+			end(r)
+			if <-r.done; !passed {
+				t.Error("nothing is in flight, and who waits for that is not told")
+			}
+			r.conn.Close()
+		})
+	}
+}
+
+// fencedOf is a Redirector that notes whether requests were fenced.
+type fencedOf struct {
+	greedy
+	fenced []bool
+}
+
+func (f *fencedOf) Refused(_ *pipeline.Conn, _ []byte, r pipeline.Request) bool {
+	f.fenced = append(f.fenced, r.Fenced)
+	return false
+}
+
+// The marker that goes out now and then does not make a script of what is before it.
+func TestMarkerOfTheConnectionIsNotOneOfTheRequest(t *testing.T) {
+	r := newByHand(t, func(cfg *pipeline.Config) { cfg.ReplyCheck = 100 * time.Millisecond })
+	f := &fencedOf{}
+	r.conn.SetRedirector(f)
+	r.send()
+	r.accept()
+	r.pass(200 * time.Millisecond)
+	var buf [1024]byte
+	n, _ := syscall.Read(r.peer, buf[:])
+	if !strings.Contains(string(buf[:max(n, 0)]), "ECHO") {
+		t.Fatalf("no marker in %q", buf[:max(n, 0)])
+	}
+	syscall.Write(r.peer, []byte("-LOADING Redis is loading the dataset in memory\r\n"))
+	r.pass(0)
+	if len(f.fenced) != 1 || f.fenced[0] {
+		t.Errorf("fenced: %v", f.fenced)
+	}
+	syscall.Close(r.peer)
+}

@@ -47,7 +47,7 @@ type Pool struct {
 	moving  bool               // installMoves runs
 	changes []func(live int)   // that await a ring
 	making  bool               // makeRings runs
-	shards  []*shard           // where primaries change
+	shards  []*shard           // in their order; those of a static pool never change
 	byAddr  map[string]*server // all servers that were ever named there
 	locals  []*Local
 }
@@ -86,8 +86,10 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 	p.full = full
 	if !p.follows {
 		p.down = make([]bool, len(c.Servers))
-		for i, s := range c.Servers {
-			p.servers = append(p.servers, &server{pool: p, index: i, name: s.Name, title: "server " + s.Name, network: s.Network, addr: s.Addr})
+		for i, c := range c.Servers {
+			s := &server{pool: p, index: i, name: c.Name, title: "server " + c.Name, network: c.Network, addr: c.Addr}
+			p.servers = append(p.servers, s)
+			p.shards = append(p.shards, &shard{index: i, name: c.Name, told: told{primary: s}}) // for ever
 		}
 	}
 	p.installMap(full)
@@ -111,9 +113,8 @@ func (p *Pool) Map() *Map { return p.m.Load() }
 // Absent tells whether nothing is to be had from a shard: it was ejected, or is
 // a primary of a Cluster that serves no slot.
 func (p *Pool) Absent(shard int) bool {
-	if p.follows {
-		m := p.Map()
-		return m.Slotted() && !m.Serves(shard)
+	if m := p.Map(); m.Slotted() {
+		return !m.Serves(shard)
 	}
 	return p.conf.AutoEjectHosts && p.IsDown(shard)
 }
@@ -179,9 +180,6 @@ func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 		l.placing = p.Map()
 	}
 	l.hedges.timer = loop.NewTimer(l.hedgeDue).Of(&l.hedges)
-	for i, s := range p.servers {
-		l.addShard(i, told{primary: s})
-	}
 	l.grow()
 	lanes := l.Lanes(resp.RESP2, p.conf.RedisDB)
 	p.mu.Lock()
@@ -212,7 +210,7 @@ func (l *Local) addShard(index int, t told) {
 	for _, n := range l.shared {
 		n.add(sh)
 	}
-	if l.follows && t.primary == nil {
+	if t.primary == nil {
 		sh.wait()
 	}
 }
@@ -220,7 +218,7 @@ func (l *Local) addShard(index int, t told) {
 // Shards is how many shards the pool has, those that are down or Absent
 // included. In a Cluster there may come more.
 func (l *Local) Shards() int {
-	if l.follows {
+	if int(l.met.Load()) != len(l.shards) {
 		l.grow()
 	}
 	return len(l.shards)

@@ -12,9 +12,6 @@ import (
 func (p *Pool) Addrs() (addrs []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.servers {
-		addrs = append(addrs, s.addr)
-	}
 	for _, sh := range p.shards {
 		for _, s := range append([]*server{sh.told.primary}, sh.told.readers...) {
 			if s != nil && !slices.Contains(addrs, s.addr) {

@@ -9,8 +9,8 @@ import (
 	"ringway/pipeline"
 )
 
-// shard is what a pool whose primaries change knows about one of its shards,
-// guarded by Pool.mu.
+// shard is what a pool knows about one of its shards, guarded by Pool.mu. In a static pool
+// its primary is the server that was written down, and stays that.
 type shard struct {
 	index int
 	name  string

@@ -32,6 +32,7 @@ fuzz: ## run every fuzz target for FUZZTIME (30s) each
 
 faults: ## every request with every reply cut at every byte, and random states (20 minutes)
 	RINGWAY_FAULTS=1 RINGWAY_LONG=1 $(GO) test -timeout 2h -v -run 'EveryReceiver|RandomStates' ./session
+	RINGWAY_LONG=1 $(GO) test -timeout 2h -run Interleavings ./pool
 
 soak: ## all kinds of load and faults at once for SOAKTIME (10m), with the race detector
 	@$(tools); RINGWAY_SOAK=$(or $(SOAKTIME),10m) CGO_ENABLED=1 $(GO) test -race -timeout 3h -v -run TestSoak ./internal/hatest

@@ -11,6 +11,8 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 # With every tool there, a test that would skip for want of one fails; CI takes no less.
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
+# The profile of cmd/ringway has everything under it compiled once more, which tests do not need.
+test race fuzz faults soak ha check: export GOFLAGS += -pgo=off
 .PHONY: help build test race fuzz faults soak bench ha check conformance deps
 
 help: ## list the targets

@@ -67,29 +67,41 @@ func (r *recorder) Drained()         { r.drained <- struct{}{} }
 // attach connects a recorder on the loop with a test's own end.
 func attach(t *testing.T, l *Loop, r *recorder) net.Conn {
 	t.Helper()
+	return attachAll(t, l, []*recorder{r})[0]
+}
+
+// attachAll attaches a connection for each recorder and returns their other ends.
+func attachAll(t *testing.T, l *Loop, recorders []*recorder) (peers []net.Conn) {
+	t.Helper()
 	ln, err := Listen("tcp", "127.0.0.1:0", 16, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	peer, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { peer.Close() })
-	fd, addr, err := ln.AcceptFD()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if addr != peer.LocalAddr().String() {
-		t.Errorf("accepted a client from %s, want %s", addr, peer.LocalAddr())
+	var fds []int
+	for range recorders {
+		peer, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { peer.Close() })
+		fd, addr, err := ln.AcceptFD()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if addr != peer.LocalAddr().String() {
+			t.Errorf("accepted a client from %s, want %s", addr, peer.LocalAddr())
+		}
+		peers, fds = append(peers, peer), append(fds, fd)
 	}
 	onLoop(l, func() {
-		if r.conn, err = l.Attach(fd, r); err != nil {
-			t.Error(err)
+		for i, r := range recorders {
+			if r.conn, err = l.Attach(fds[i], r); err != nil {
+				t.Error(err)
+			}
 		}
 	})
-	return peer
+	return peers
 }
 
 func receive[T any](t *testing.T, ch chan T, what string) (v T) {

@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"net"
 	"testing"
 	"time"
 )
@@ -11,13 +10,11 @@ import (
 func TestWhatIsReadyIsReadBeforeOverdueTimers(t *testing.T) {
 	l := startLoop(t)
 	const n = 2*maxEvents + 10
-	var conns []*recorder
-	var peers []net.Conn
-	for range n {
-		r := newRecorder()
-		peers = append(peers, attach(t, l, r))
-		conns = append(conns, r)
+	conns := make([]*recorder, n)
+	for i := range conns {
+		conns[i] = newRecorder()
 	}
+	peers := attachAll(t, l, conns)
 	fired := make(chan int, 1)
 	onLoop(l, func() {
 		l.NewTimer(func() {

@@ -19,13 +19,13 @@ func Elements(reply []byte, count int) (elements []byte, ok bool) {
 func InOrder(dst []byte, parts [][]byte, order []uint16) ([]byte, bool) {
 	dst = resp.AppendArray(dst, len(order))
 	for _, i := range order {
-		part := &parts[i]
-		n := resp.ElementLen(*part)
+		part := parts[i]
+		n := resp.ElementLen(part)
 		if n == 0 {
 			return dst, false
 		}
-		dst = append(dst, (*part)[:n]...)
-		*part = (*part)[n:]
+		dst = append(dst, part[:n]...)
+		parts[i] = part[n:]
 	}
 	return dst, true
 }

@@ -13,6 +13,7 @@ import (
 // A server that takes no more clients has executed nothing, and is asked again now
 // and then by all connections together.
 func TestServerThatIsFullIsAskedNowAndThen(t *testing.T) {
+	t.Parallel()
 	for _, word := range []string{"-ERR max number of clients reached\r\n", "-DENIED Redis is running in protected mode because " + strings.Repeat("x", 800) + "\r\n"} {
 		s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Reply(word), fakeredis.Close()})
 		cfg := config(s.Addr())
@@ -39,6 +40,7 @@ func TestServerThatIsFullIsAskedNowAndThen(t *testing.T) {
 // What was on its way to a server that turns the connection away was not sent, and
 // goes elsewhere where there is an elsewhere.
 func TestTurnedAwayIsNotSent(t *testing.T) {
+	t.Parallel()
 	door := fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, args []string) {
 		if args[1] == "b" { // both are there
 			c.Reply("-ERR max number of clients reached\r\n")
@@ -82,6 +84,7 @@ func (r *taker) Unsent(_ *pipeline.Conn, _ error, req pipeline.Request) bool {
 // begins now. Who sends could not know: the request waits for the attempt that is due,
 // and goes elsewhere if that fails.
 func TestRequestOnAConnectionThatIsPutOffWaits(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Reply("-ERR max number of clients reached\r\n"), fakeredis.Close()})
 	cfg := config(s.Addr())
 	cfg.Attempts, cfg.Cautious = new(pipeline.Attempts), true
@@ -103,6 +106,7 @@ func TestRequestOnAConnectionThatIsPutOffWaits(t *testing.T) {
 // Something may accept connections in front of a server that is dead: once bitten,
 // nothing is written before something has come back.
 func TestNothingIsSentToWhatOnlyAccepts(t *testing.T) {
+	t.Parallel()
 	accepts := fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reset()}
 	s := fakeredis.Start(t, accepts, accepts, accepts,
 		fakeredis.Script{fakeredis.Expect("PING"), fakeredis.Reply("-NOPERM no PING\r\n"), fakeredis.Expect("GET", "k"), fakeredis.Reply("+k\r\n")})
@@ -140,6 +144,7 @@ func TestNothingIsSentToWhatOnlyAccepts(t *testing.T) {
 
 // A server that closes an idle connection is no cause for caution.
 func TestIdleCloseNeedsNoPing(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.Expect("GET", "a"), fakeredis.Reply("+a\r\n"), fakeredis.Close()},
 		fakeredis.Script{fakeredis.Expect("GET", "b"), fakeredis.Reply("+b\r\n")})
@@ -155,6 +160,7 @@ func TestIdleCloseNeedsNoPing(t *testing.T) {
 
 // A connection on which nothing comes is lost, and what waits goes over a new one.
 func TestSilentConnectionIsGivenUp(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()}, fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, args []string) {
 		c.Reply("+" + args[0] + "\r\n")
 	})})
@@ -177,6 +183,7 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 
 // A large reply that goes on, and a reply to one request after the other, is life.
 func TestSlowConnectionIsNotGivenUp(t *testing.T) {
+	t.Parallel()
 	const parts = 6
 	script := fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("$120000\r\n")}
 	for range parts {
@@ -197,6 +204,7 @@ func TestSlowConnectionIsNotGivenUp(t *testing.T) {
 
 // A blocking request may take any time.
 func TestBlockedConnectionIsNotGivenUp(t *testing.T) {
+	t.Parallel()
 	answer := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(answer), fakeredis.Reply("+late\r\n")})
 	cfg := config(s.Addr())
@@ -213,6 +221,7 @@ func TestBlockedConnectionIsNotGivenUp(t *testing.T) {
 
 // Marks stand behind requests of which those that were not written are taken back.
 func TestMarkBehindWhatIsTakenBackPasses(t *testing.T) {
+	t.Parallel()
 	answer := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(answer), fakeredis.Reply("+a\r\n")})
 	r := newRig(t, config(s.Addr()))

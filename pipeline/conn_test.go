@@ -14,7 +14,7 @@ import (
 )
 
 func TestRepliesGoToTheirRequestsInOrder(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) { c.Reply(fakeredis.Bulk(args[1])) })
 	r := newRig(t, config(s.Addr()))
 	const n = 3000
@@ -31,6 +31,7 @@ func TestRepliesGoToTheirRequestsInOrder(t *testing.T) {
 }
 
 func TestNothingIsConnectedBeforeTheFirstRequest(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Expect("GET", "k"), fakeredis.Reply("$-1\r\n")})
 	r := newRig(t, config(s.Addr()))
 	r.on(func() {})
@@ -42,6 +43,7 @@ func TestNothingIsConnectedBeforeTheFirstRequest(t *testing.T) {
 }
 
 func TestIdleCloseIsNoFailureAndCostsNoRequest(t *testing.T) {
+	t.Parallel()
 	closed := make(chan struct{})
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.Expect("GET", "a"), fakeredis.Reply("+1\r\n"), fakeredis.Wait(closed), fakeredis.Close()},
@@ -59,6 +61,7 @@ func TestIdleCloseIsNoFailureAndCostsNoRequest(t *testing.T) {
 }
 
 func TestLostConnectionFailsWhatWasSent(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		end   fakeredis.Step
@@ -85,6 +88,7 @@ func TestLostConnectionFailsWhatWasSent(t *testing.T) {
 // The server takes a part of what is written and closes. What was written is
 // never sent again; what was not goes out over the next connection.
 func TestUnwrittenRequestsGoOutOverTheNextConnection(t *testing.T) {
+	t.Parallel()
 	const n, size = 200, 256 << 10 // more than the system's buffers hold
 	release := make(chan struct{})
 	var mu sync.Mutex
@@ -140,7 +144,7 @@ func TestUnwrittenRequestsGoOutOverTheNextConnection(t *testing.T) {
 }
 
 func TestRefusedConnectionFailsAtOnceAndIsTriedAgain(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	r := newRig(t, config(closedAddr(t)))
 	r.send(get("a"))
 	o := r.expectFailure(1, syscall.ECONNREFUSED, false)
@@ -154,6 +158,7 @@ func TestRefusedConnectionFailsAtOnceAndIsTriedAgain(t *testing.T) {
 }
 
 func TestServerThatComesBackIsUsedAgain(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) { c.Reply("+OK\r\n") })
 	cfg := config(closedAddr(t))
 	r := newRig(t, cfg)
@@ -168,6 +173,7 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 // A client that waits for room must hear of it however the room came about,
 // also when the connection went away with all that filled it.
 func TestWaiterIsToldWhenTheConnectionIsLost(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		end  func(r *rig, release chan struct{})
@@ -199,6 +205,7 @@ func TestWaiterIsToldWhenTheConnectionIsLost(t *testing.T) {
 }
 
 func TestFullCountsRequestsAndBytes(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(4), fakeredis.Wait(release), fakeredis.Reply(strings.Repeat("+OK\r\n", 4))})
 	cfg := config(s.Addr())
@@ -248,6 +255,7 @@ func (w waiter) wait(t *testing.T) {
 }
 
 func TestSuspendFailsEverythingAndRestoreConnectsAgain(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Discard()},
 		fakeredis.Script{fakeredis.Expect("GET", "c"), fakeredis.Reply("+3\r\n")})
@@ -266,6 +274,7 @@ func TestSuspendFailsEverythingAndRestoreConnectsAgain(t *testing.T) {
 }
 
 func TestSuspendGivesBackWhatIsHeld(t *testing.T) {
+	t.Parallel()
 	hold := make(chan struct{})
 	defer close(hold)
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Expect("AUTH", "pw"), fakeredis.Wait(hold)})

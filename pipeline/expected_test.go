@@ -7,6 +7,7 @@ import (
 )
 
 func TestLadenCountsWhatIsExpectedUntilItHasCome(t *testing.T) {
+	t.Parallel()
 	first, second, end := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	s := fakeredis.Start(t,
 		fakeredis.Script{

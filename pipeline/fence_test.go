@@ -31,6 +31,7 @@ func (r *rig) fenced(behind ...string) {
 
 // What a script adds to its reply goes to nobody, however it is spelt.
 func TestNoReplyThatAScriptAddsIsDelivered(t *testing.T) {
+	t.Parallel()
 	nonce := fakeredis.Bulk(strings.Repeat("0", 32))
 	for _, added := range []string{
 		"$5\r\nPWNED\r\n", "+OK\r\n", ":1\r\n", "$-1\r\n", "*0\r\n", "-ERR x\r\n", nonce, nonce[:20], fakeredis.Array(nonce),
@@ -55,6 +56,7 @@ func TestNoReplyThatAScriptAddsIsDelivered(t *testing.T) {
 // Nor does a request whose reply the server leaves out get the answer to the fence
 // behind it.
 func TestAnswerToAFenceGoesToNobodyBefore(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.AnswerEcho(), fakeredis.Discard()})
 	r := newRig(t, config(s.Addr()))
 	r.fenced(get("a"))
@@ -65,6 +67,7 @@ func TestAnswerToAFenceGoesToNobodyBefore(t *testing.T) {
 // A script that is answered too late is nobody's any more, but what follows its
 // reply is looked at all the same.
 func TestFenceOfAScriptThatTimedOutStillHolds(t *testing.T) {
+	t.Parallel()
 	for _, vulnerable := range []bool{false, true} {
 		release := make(chan struct{})
 		answer := fakeredis.AnswerEcho()
@@ -94,6 +97,7 @@ func TestFenceOfAScriptThatTimedOutStillHolds(t *testing.T) {
 
 // An answer to a fence that comes too late is no sign of health.
 func TestLateFenceIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Wait(release), fakeredis.Reply("+late\r\n"), fakeredis.AnswerEcho(),
@@ -115,6 +119,7 @@ func TestLateFenceIsNoSuccess(t *testing.T) {
 // What was not written when the connection is lost goes out over the next one,
 // and a fence goes with its script or alone.
 func TestScriptsThatWereHeldAreFenced(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.Expect("EVAL", "x", "0"), fakeredis.Reply("$1\r\na\r\n"), fakeredis.AnswerEcho(),
 		fakeredis.Expect("EVAL", "x", "0"), fakeredis.Reply("$1\r\nb\r\n"), fakeredis.Reply("+PWNED\r\n"), fakeredis.ExpectAny(1),
@@ -131,6 +136,7 @@ func TestScriptsThatWereHeldAreFenced(t *testing.T) {
 }
 
 func TestLargeRepliesOfScriptsAreFenced(t *testing.T) {
+	t.Parallel()
 	large := fakeredis.Bulk(strings.Repeat("x", 1<<20))
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Reply(large), fakeredis.AnswerEcho(),
@@ -155,6 +161,7 @@ func TestLargeRepliesOfScriptsAreFenced(t *testing.T) {
 // Redis refuses ECHO while a script runs for too long and while it loads. That
 // proves nothing, so the connection ends, but the server has done no wrong.
 func TestServerThatRefusesTheEchoIsNotToBlame(t *testing.T) {
+	t.Parallel()
 	const busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.ExpectAny(3), fakeredis.Reply(busy + busy + busy), fakeredis.Discard()},
@@ -178,6 +185,7 @@ func TestServerThatRefusesTheEchoIsNotToBlame(t *testing.T) {
 // empty, gives every request the reply to the next one. That ends within about a
 // ReplyCheck.
 func TestServerThatLeavesAReplyOutIsFoundOutUnderLoad(t *testing.T) {
+	t.Parallel()
 	var left bool
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		switch {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestRequestsWaitForTheHandshake(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.Expect("AUTH", "pw"), fakeredis.Expect("SELECT", "3"),
@@ -30,6 +31,7 @@ func TestRequestsWaitForTheHandshake(t *testing.T) {
 }
 
 func TestRefusedHandshakeFailsWhatIsHeld(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, replies string }{
 		{"AUTH", "-WRONGPASS invalid username-password pair\r\n+OK\r\n"},
 		{"SELECT", "+OK\r\n-ERR DB index is out of range\r\n"},
@@ -52,6 +54,7 @@ func TestRefusedHandshakeFailsWhatIsHeld(t *testing.T) {
 }
 
 func TestSlowHandshakeIsGivenUp(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.DB, cfg.ConnectTimeout = 1, 300*time.Millisecond
@@ -62,6 +65,7 @@ func TestSlowHandshakeIsGivenUp(t *testing.T) {
 }
 
 func TestHeldRequestsTimeOut(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.DB, cfg.Timeout = 1, 20*time.Millisecond
@@ -73,6 +77,7 @@ func TestHeldRequestsTimeOut(t *testing.T) {
 
 // Requests that timed out while the handshake went on are not sent after it.
 func TestTimedOutRequestsAreNotSentAfterTheHandshake(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.Expect("SELECT", "1"), fakeredis.Wait(release), fakeredis.Reply("+OK\r\n"),
@@ -90,6 +95,7 @@ func TestTimedOutRequestsAreNotSentAfterTheHandshake(t *testing.T) {
 
 // A reply that is no reply to AUTH or SELECT must not be counted as several.
 func TestLargeReplyInTheHandshakeOpensNothing(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{
 		fakeredis.ExpectAny(2), fakeredis.Reply("$100000\r\n" + strings.Repeat("x", 40000)), fakeredis.Discard(),
 	})

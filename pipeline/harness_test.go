@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"ringway/eventloop"
 	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
 	"ringway/pipeline"
 	"ringway/resp"
 )
+
+func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
 
 // patience bounds waits that end by themselves, unless something is wrong.
 const patience = 30 * time.Second

@@ -11,6 +11,7 @@ import (
 // What came while replies were held is read afterwards, and nothing has timed out,
 // though its time was over long ago.
 func TestHeldRepliesAreReadLaterAndNothingTimesOut(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(release), fakeredis.Reply("+1\r\n"), fakeredis.Discard()})
 	cfg := config(s.Addr())
@@ -41,6 +42,7 @@ func TestHeldRepliesAreReadLaterAndNothingTimesOut(t *testing.T) {
 // A connection that is given up: what was sent is of unknown outcome, whatever its
 // reply, and the next request goes out over a new one.
 func TestGivenUpRepliesAreOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.Reply("+1\r\n+2\r\n"), fakeredis.Discard()},
@@ -74,6 +76,7 @@ func TestGivenUpRepliesAreOfUnknownOutcome(t *testing.T) {
 
 // A blocked client waits for others: its replies are not held.
 func TestRepliesThatMayTakeAnyTimeAreNotHeld(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Discard()})
 	r := newRig(t, config(s.Addr()))
 	r.on(func() {
@@ -89,6 +92,7 @@ func TestRepliesThatMayTakeAnyTimeAreNotHeld(t *testing.T) {
 
 // Who waits for a connection to be made that is given up meanwhile is told so.
 func TestGivingUpTellsWhoWaitsForTheHandshake(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.DB = 1

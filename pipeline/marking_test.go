@@ -26,6 +26,7 @@ func refusing(t *testing.T, words map[string]string) *fakeredis.Server {
 // A server at which the proxy's user may not ECHO is used as any other: PING takes
 // its place, and without that scripts have their connection to themselves.
 func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
+	t.Parallel()
 	const noperm, unknown, older = "-NOPERM this user has no permissions", "-ERR unknown command 'X', with args beginning with: 'ARG' ", "-ERR unknown command 'X'"
 	for _, test := range []struct {
 		name  string
@@ -79,6 +80,7 @@ func (o *observer) told() []error {
 
 // A script may make up a refusal in the place of the answer to its fence.
 func TestRefusalBehindAScriptTeachesNothing(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.AnswerEcho(), fakeredis.ExpectAny(1), fakeredis.Reply("$1\r\na\r\n-NOPERM made up\r\n"), fakeredis.Discard(),
 	}, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("$1\r\nb\r\n"), fakeredis.AnswerEcho()})
@@ -97,6 +99,7 @@ func TestRefusalBehindAScriptTeachesNothing(t *testing.T) {
 
 // A reply of a type that its request does not have goes to nobody.
 func TestReplyOfAnotherKindEndsTheConnection(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		kinds pipeline.Kinds
 		reply string

@@ -23,6 +23,7 @@ func (g *greedy) Opened(*pipeline.Conn)                                 {}
 // The end of a large value is no error, whatever it looks like: else a value
 // could send requests to where its writer wants them.
 func TestAPartOfAReplyIsNoRefusal(t *testing.T) {
+	t.Parallel()
 	const refusal = "-MOVED 1 127.0.0.1:1\r\n"
 	head := "*2\r\n$200000\r\n" + strings.Repeat("v", 200000) + "\r\n"
 	passed := make(chan struct{})
@@ -49,6 +50,7 @@ func TestAPartOfAReplyIsNoRefusal(t *testing.T) {
 }
 
 func TestARefusalIsOfferedWithItsRequest(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(3), fakeredis.Reply("+1\r\n-READONLY x\r\n+3\r\n"), fakeredis.Discard(),
 	})

@@ -9,6 +9,7 @@ import (
 )
 
 func TestRenewWaitsForWhatIsInFlight(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.Expect("GET", "a"), fakeredis.Wait(release), fakeredis.Reply("+1\r\n"), fakeredis.Discard()},
@@ -43,6 +44,7 @@ func TestRenewWaitsForWhatIsInFlight(t *testing.T) {
 }
 
 func TestRenewOfAnIdleConnectionIsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	r := newRig(t, config(s.Addr()))
 	r.on(func() { r.conn.Renew() }) // not connected: nothing to do
@@ -54,6 +56,7 @@ func TestRenewOfAnIdleConnectionIsAtOnce(t *testing.T) {
 
 // Requests of who does not ask whether there is room are not left behind.
 func TestRenewWaitsForWhatIsSentMeanwhile(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.Expect("GET", "a"), fakeredis.Expect("GET", "b"), fakeredis.Reply("+1\r\n"), fakeredis.Wait(release), fakeredis.Reply("+2\r\n"), fakeredis.Discard()},
@@ -71,6 +74,7 @@ func TestRenewWaitsForWhatIsSentMeanwhile(t *testing.T) {
 
 // A server that does not answer is not waited for longer than for any request.
 func TestRenewGivesUpASilentServer(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.Timeout = 20 * time.Millisecond
@@ -93,6 +97,7 @@ func TestRenewGivesUpASilentServer(t *testing.T) {
 
 // A connection that a client has to itself is the client's to end.
 func TestRenewLeavesPinnedConnectionsToTheirClients(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, _ []string) { c.Reply("+OK\r\n") })})
 	cfg := config(s.Addr())
 	cfg.Once = true

@@ -11,6 +11,7 @@ import (
 )
 
 func TestLargeReplyIsPassedOnInParts(t *testing.T) {
+	t.Parallel()
 	const size = 8 << 20
 	value := fakeredis.Bulk(strings.Repeat("v", size))
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
@@ -32,6 +33,7 @@ func TestLargeReplyIsPassedOnInParts(t *testing.T) {
 // A large reply of which one read brings only the beginning of a line is no reason
 // to pass on nothing: a Receiver may look at the first byte of what it is given.
 func TestNoPartOfALargeReplyIsEmpty(t *testing.T) {
+	t.Parallel()
 	value := fakeredis.Bulk(strings.Repeat("v", streamFrom))
 	var r *rig
 	script := fakeredis.Script{fakeredis.Expect("GET", "k")}
@@ -60,6 +62,7 @@ func TestNoPartOfALargeReplyIsEmpty(t *testing.T) {
 const streamFrom = 16 << 10
 
 func TestRepliesInSingleBytes(t *testing.T) {
+	t.Parallel()
 	replies := []string{"+OK\r\n", "$3\r\nabc\r\n", "*2\r\n*1\r\n:1\r\n$-1\r\n", "-ERR x\r\n", ":12\r\n"}
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(len(replies)), fakeredis.Split(strings.Join(replies, ""))})
 	r := newRig(t, config(s.Addr()))
@@ -72,6 +75,7 @@ func TestRepliesInSingleBytes(t *testing.T) {
 // What a server must not say ends the connection; the request in flight fails,
 // the next one has a new connection and its own reply.
 func TestServerThatBreaksTheProtocolIsLeft(t *testing.T) {
+	t.Parallel()
 	deep := strings.Repeat("*1\r\n", 10000) + ":1\r\n"
 	for _, test := range []struct {
 		name, reply string
@@ -113,6 +117,7 @@ func TestServerThatBreaksTheProtocolIsLeft(t *testing.T) {
 // it. The request is in the output already when the reply is read, as happens
 // when a client and the server are ready in the same turn.
 func TestReplyToARequestThatWasNotWrittenIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	answer, answered := make(chan struct{}), make(chan struct{})
 	s := fakeredis.Start(t,
 		fakeredis.Script{
@@ -172,6 +177,7 @@ func (h handler) Closed(error)      {}
 func (h handler) Drained()          {}
 
 func TestLostInTheMiddleOfALargeReply(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Reply("$1000000\r\n" + strings.Repeat("x", 300000)), fakeredis.Close()},
 		fakeredis.Script{fakeredis.Expect("GET", "c"), fakeredis.Reply("+3\r\n")})

@@ -7,14 +7,13 @@ import (
 	"time"
 
 	"ringway/internal/fakeredis"
-	"ringway/internal/redistest"
 	"ringway/pipeline"
 )
 
 func timeUp() <-chan time.Time { return time.After(patience) }
 
 func TestLateReplyIsDroppedInOrder(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.Reply("+1\r\n+2\r\n"),
@@ -35,6 +34,7 @@ func TestLateReplyIsDroppedInOrder(t *testing.T) {
 }
 
 func TestConnectionLostAfterATimeoutFailsEachRequestOnce(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(release), fakeredis.Reset()},
@@ -52,6 +52,7 @@ func TestConnectionLostAfterATimeoutFailsEachRequestOnce(t *testing.T) {
 
 // A stalled server is a failure once for each timeout that it lasts.
 func TestLongStallCountsAgainAfterAnotherTimeout(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.Timeout = 50 * time.Millisecond
@@ -70,6 +71,7 @@ func TestLongStallCountsAgainAfterAnotherTimeout(t *testing.T) {
 // A large reply is in time as long as it goes on, but that is no reason to let
 // the requests behind it wait for ever.
 func TestRequestsBehindASlowLargeReplyTimeOut(t *testing.T) {
+	t.Parallel()
 	stop := make(chan struct{})
 	defer close(stop)
 	trickle := func(c *fakeredis.Conn) error {
@@ -96,6 +98,7 @@ func TestRequestsBehindASlowLargeReplyTimeOut(t *testing.T) {
 
 // A large reply that stops in the middle times out like any other.
 func TestLargeReplyThatStopsTimesOut(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if args[0] == "GET" {
 			c.Reply("$10000000\r\n" + strings.Repeat("x", 100000))
@@ -129,6 +132,7 @@ func TestLargeReplyThatStopsTimesOut(t *testing.T) {
 }
 
 func TestRestOfATimedOutLargeReplyIsDropped(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Reply("$200000\r\n" + strings.Repeat("x", 100000)), fakeredis.Wait(release),
@@ -147,6 +151,7 @@ func TestRestOfATimedOutLargeReplyIsDropped(t *testing.T) {
 // A server that hangs and is replaced must not hold up who waits for the requests
 // that it has: once all of them are told that their time is over, nobody does.
 func TestRetiredConnectionIsGivenUpWhenNobodyWaitsForIt(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"before the timeout", "after it"} {
 		t.Run(when, func(t *testing.T) {
 			arrived := make(chan struct{}, 1)

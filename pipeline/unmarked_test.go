@@ -10,6 +10,7 @@ import (
 // Where there are no markers, what a script adds to its reply goes to nobody, even if
 // the script was sent while the connection was being made.
 func TestScriptHeldWithoutMarkersHasItsConnectionToItself(t *testing.T) {
+	t.Parallel()
 	refused := func(c *fakeredis.Conn, args []string) {
 		switch args[0] {
 		case "ECHO", "PING":

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"ringway/pipeline"
 	"ringway/resp"
 )
+
+func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
 
 // observer is told of the server's health and keeps it for himself.
 type observer struct{}
@@ -109,7 +112,7 @@ func published(name string) string {
 }
 
 func TestSubscriptionsComeBackAfterALoss(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a") + published("a")), fakeredis.Close()},
 		fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a")),
@@ -124,6 +127,7 @@ func TestSubscriptionsComeBackAfterALoss(t *testing.T) {
 
 // A server that says what it can't mean is left, and asked again after a while.
 func TestConnectionLeavesAServerThatBreaksTheProtocol(t *testing.T) {
+	t.Parallel()
 	for _, broken := range []string{"+OK\r\n", subscribed("other"), "\x00garbage\r\n", "$3\r\nabcdef", "*3\r\n:1\r\n:2\r\n:3\r\n"} {
 		s := fakeredis.Start(t,
 			fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a") + broken), fakeredis.Discard()},
@@ -135,6 +139,7 @@ func TestConnectionLeavesAServerThatBreaksTheProtocol(t *testing.T) {
 }
 
 func TestConnectionIsToldWhyATopicIsRefused(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) { // they come in any order
 		if args[0] == "subscribe" {
 			c.Reply("-NOPERM no\r\n")
@@ -158,6 +163,7 @@ func TestConnectionIsToldWhyATopicIsRefused(t *testing.T) {
 
 // A server that takes requests and answers none is noticed.
 func TestConnectionGivesUpASilentServer(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.Timeout = 50 * time.Millisecond
@@ -167,6 +173,7 @@ func TestConnectionGivesUpASilentServer(t *testing.T) {
 }
 
 func TestInvalidationsComeOfAllKeysOfARealServer(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	l := listen(t, config(s.Addr()), true)
 	l.join(&Topic{Name: InvalidationChannel})
@@ -180,6 +187,7 @@ func TestInvalidationsComeOfAllKeysOfARealServer(t *testing.T) {
 }
 
 func TestInvalidatedKeysAreReadFromMessagesOfServersAlone(t *testing.T) {
+	t.Parallel()
 	message := func(payload string) []byte {
 		return []byte("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n" + payload)
 	}

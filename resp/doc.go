@@ -1,11 +1,5 @@
 // Package resp frames RESP2 and RESP3: it says where a request or a reply
-// ends and where the arguments of a request lie, and copies nothing. It also reads
-// what is in whole replies, and writes both:
-//
-//	reply := resp.AppendBulkString(resp.AppendArray(nil, 1), "value")
-//	elements, ok := resp.ReadArray(reply)
-//	first, ok := elements.Next()
-//	value, ok := resp.Bulk(first) // a slice of reply
+// ends and where the arguments of a request lie, and copies nothing.
 //
 // It is the first code that bytes from a client or a server meet. It is
 // therefore strict where Redis is lax: a line ends in CR LF and nothing else,
@@ -24,12 +18,8 @@
 // given the bytes that came since, and says how many of them belong to the
 // current reply, so that a large reply can be passed on while it arrives.
 //
-// Whole replies are read with Int, Bulk, Text and ReadArray, and written with the
-// Append functions; what the protocols spell differently (nulls, maps, sets, pushes,
-// text, doubles) is appended by methods of Protocol.
-//
-// Parsers reserve no memory for what has been announced and not yet sent, and
-// stop at limits. Bytes that are no RESP give a *ProtocolError, after
+// Both reserve no memory for what has been announced and not yet sent, and
+// both stop at limits. Bytes that are no RESP give a *ProtocolError, after
 // which the connection is of no use.
 //
 // Nothing here is safe for concurrent use by several goroutines unless it

@@ -7,6 +7,7 @@ import (
 )
 
 func TestClientsFitBesideServersIntoTheLimitOfOpenFiles(t *testing.T) {
+	t.Parallel()
 	cfg := &conf.Config{
 		Proxy: conf.Proxy{MaxClients: 1000},
 		Pools: []conf.Pool{

@@ -23,6 +23,7 @@ func looks(t *tidying, h *heap, during time.Duration, collect func(h *heap)) (at
 }
 
 func TestGarbageThatWasInUseAtTheLastCollectionIsCollected(t *testing.T) {
+	t.Parallel()
 	tidy := &tidying{others: math.MaxUint64, fewest: math.MaxUint64}
 	h := &heap{objects: 10 * mib, free: mib}
 	clean := func(h *heap) { h.objects = h.buffers + 10*mib }
@@ -40,6 +41,7 @@ func TestGarbageThatWasInUseAtTheLastCollectionIsCollected(t *testing.T) {
 }
 
 func TestWhatCannotBeGivenBackIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	for name, h := range map[string]*heap{
 		"fragments": {objects: 10 * mib, free: 50 * mib},
 		"in use":    {objects: 100 * mib},

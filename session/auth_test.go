@@ -9,6 +9,7 @@ import (
 )
 
 func TestClientsMayBeUsersThatTheServersKnow(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	for _, s := range servers {
 		s.Do("ACL", "SETUSER", "bob", "on", ">right", "~x*", "+get", "+set", "+mget", "+ping", "+eval", "+echo", "+acl|whoami", "+client|getname")
@@ -64,6 +65,7 @@ func TestClientsMayBeUsersThatTheServersKnow(t *testing.T) {
 }
 
 func TestUsersAreUnknownUnlessThePoolAllowsThem(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("ACL", "SETUSER", "bob", "on", ">right", "+@all", "~*")
 	c := serve(t, config(t, s.Addr())).dial()
@@ -74,6 +76,7 @@ func TestUsersAreUnknownUnlessThePoolAllowsThem(t *testing.T) {
 // A user without a password, a password that is empty and a name that is empty are
 // not the pool's own user.
 func TestEmptyNamesAndPasswordsGiveNobodyElsesRights(t *testing.T) {
+	t.Parallel()
 	for _, own := range []string{"", "sesame"} {
 		var opts []redistest.Option
 		if own != "" {
@@ -110,7 +113,7 @@ func TestEmptyNamesAndPasswordsGiveNobodyElsesRights(t *testing.T) {
 
 // A server that answers AUTH with something large is answered for once.
 func TestLargeReplyToAuthIsAnError(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	var p *proxy
 	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		c.Reply("*2\r\n$20000\r\n" + strings.Repeat("v", 20000))

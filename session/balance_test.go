@@ -10,7 +10,7 @@ import (
 // A session is handed over between two requests; its client sees nothing of it,
 // however busy it is.
 func TestSessionsMoveBetweenLoopsUnderLoad(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	const clients = 16
 	for _, depth := range []int{1, 32} {
 		t.Run(fmt.Sprint("pipeline ", depth), func(t *testing.T) {
@@ -39,6 +39,7 @@ func TestSessionsMoveBetweenLoopsUnderLoad(t *testing.T) {
 
 // A session stays where it is inside MULTI: what it has queued is noted there.
 func TestSessionDoesNotMoveInsideMULTI(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, addrs(redistest.StartN(t, 2))...)
 	cfg.Proxy.Threads = 2
 	p := serve(t, cfg)

@@ -73,6 +73,7 @@ func (s *silent) answer(n int, reply string) {
 // What has been asked for comes, however large it is. So little is asked for until
 // it is known how large the replies are.
 func TestRepliesOfUnknownSizeAreNotAskedForAllAtOnce(t *testing.T) {
+	t.Parallel()
 	s := startSilent(t, unchanged)
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 300))
@@ -91,6 +92,7 @@ func TestRepliesOfUnknownSizeAreNotAskedForAllAtOnce(t *testing.T) {
 }
 
 func TestSmallRepliesOpenTheWindow(t *testing.T) {
+	t.Parallel()
 	s := startSilent(t, unchanged)
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 600))
@@ -107,6 +109,7 @@ func TestSmallRepliesOpenTheWindow(t *testing.T) {
 // A server holds in memory what it has yet to send, and closes connections for which it
 // holds much. Who has large replies waits, others on the connection do not.
 func TestServerIsNotAskedForMoreThanItsConnectionMayCarry(t *testing.T) {
+	t.Parallel()
 	s := startSilent(t, func(c *conf.Config) { c.Proxy.ServerReplyBytes = 4 << 20 })
 	for range 4 {
 		s.dial().Send(strings.Repeat(encode("GET", s.bad), 16))

@@ -41,6 +41,7 @@ const readonly = "-READONLY You can't write against a read only replica.\r\n"
 // A request that is sent again, since its shard has moved meanwhile, has waited for
 // a part of its time.
 func TestBlockingRequestThatIsSentAgainWaitsForTheRestOfItsTime(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		request []string
@@ -52,7 +53,6 @@ func TestBlockingRequestThatIsSentAgainWaitsForTheRestOfItsTime(t *testing.T) {
 		{"milliseconds", []string{"XREAD", "BLOCK", "20000", "STREAMS", "s", "$"}, 2, time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			redistest.CheckLeaks(t)
 			p, requests, replies := serveBlocked(t, nil)
 			c := p.dial()
 			began := time.Now()
@@ -73,7 +73,7 @@ func TestBlockingRequestThatIsSentAgainWaitsForTheRestOfItsTime(t *testing.T) {
 }
 
 func TestBlockingRequestWithoutEndIsSentAgainAsItIs(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	p, requests, replies := serveBlocked(t, nil)
 	c := p.dial()
 	c.Send(encode("BLPOP", "q", "0"))
@@ -88,7 +88,8 @@ func TestBlockingRequestWithoutEndIsSentAgainAsItIs(t *testing.T) {
 
 // failover_wait begins when the request is refused, not when it began to wait.
 func TestBlockedRequestOutlivesFailoverWait(t *testing.T) {
-	redistest.CheckLeaks(t)
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, requests, replies := serveBlocked(t, func(p *conf.Pool) { p.FailoverWait = 500 * time.Millisecond })
 	c := p.dial()
 	c.Send(encode("BLPOP", "q", "0"))

@@ -61,6 +61,7 @@ func fill(t *testing.T, c *raw, n int) {
 }
 
 func TestWholeKeyspaceIsSeenAsByOneRedis(t *testing.T) {
+	t.Parallel()
 	for _, shards := range []int{1, 4} {
 		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
 			p, _ := serveAllowing(t, shards, nil)
@@ -102,6 +103,7 @@ func TestWholeKeyspaceIsSeenAsByOneRedis(t *testing.T) {
 }
 
 func TestLargeRepliesOfAllServersAreConcatenated(t *testing.T) {
+	t.Parallel()
 	p, _ := serveAllowing(t, 4, nil)
 	c := p.dial()
 	fill(t, c, 20000)
@@ -119,6 +121,7 @@ func TestLargeRepliesOfAllServersAreConcatenated(t *testing.T) {
 }
 
 func TestRandomKeyIsOneOfAnyServer(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 4)
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()
@@ -129,6 +132,7 @@ func TestRandomKeyIsOneOfAnyServer(t *testing.T) {
 }
 
 func TestEjectedServersKeysAreNotCounted(t *testing.T) {
+	t.Parallel()
 	p, order := ejectOne(t, 3, 1, true)
 	c := p.dial()
 	fill(t, c, 300)
@@ -151,6 +155,7 @@ func TestEjectedServersKeysAreNotCounted(t *testing.T) {
 }
 
 func TestServerThatIsDownIsNoPartialAnswer(t *testing.T) {
+	t.Parallel()
 	p, _ := ejectOne(t, 3, 1, false)
 	c := p.dial()
 	for _, args := range [][]string{{"DBSIZE"}, {"KEYS", "*"}, {"RANDOMKEY"}, {"SCRIPT", "EXISTS", "a"}} {
@@ -161,6 +166,7 @@ func TestServerThatIsDownIsNoPartialAnswer(t *testing.T) {
 }
 
 func TestScriptsAndFunctionsAreOnEveryServer(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 4)
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()
@@ -201,6 +207,7 @@ func TestScriptsAndFunctionsAreOnEveryServer(t *testing.T) {
 }
 
 func TestRunningScriptIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, shards := range []int{1, 2} {
 		p, servers := serveShards(t, shards)
 		for _, s := range servers {
@@ -219,6 +226,7 @@ func TestRunningScriptIsKilled(t *testing.T) {
 }
 
 func TestWhatConcernsNoServerGoesToTheDefault(t *testing.T) {
+	t.Parallel()
 	p, servers := serveAllowing(t, 4, func(c *conf.Pool) { c.DefaultServer = c.Servers[2].Name })
 	cfg := p.server.Pools()[0].Conf()
 	for _, s := range servers {
@@ -237,6 +245,7 @@ func TestWhatConcernsNoServerGoesToTheDefault(t *testing.T) {
 }
 
 func TestDefaultServerThatIsEjectedHasAStandIn(t *testing.T) {
+	t.Parallel()
 	p, _ := ejectOne(t, 3, 0, true)
 	if got := p.dial().Do("EVAL", "return 1", "0"); got != ":1\r\n" {
 		t.Error(got)
@@ -244,6 +253,7 @@ func TestDefaultServerThatIsEjectedHasAStandIn(t *testing.T) {
 }
 
 func TestTransactionsHaveNoPlaceForAllServers(t *testing.T) {
+	t.Parallel()
 	p, _ := serveAllowing(t, 2, nil)
 	c := p.dial()
 	for _, args := range [][]string{{"DBSIZE"}, {"FLUSHALL"}, {"SCAN", "0"}, {"SCRIPT", "LOAD", "return 1"}, {"FUNCTION", "LIST"}} {
@@ -258,6 +268,7 @@ func TestTransactionsHaveNoPlaceForAllServers(t *testing.T) {
 
 // A shard with few keys is not drawn as often as one with many.
 func TestRandomKeyKnowsHowManyKeysShardsHave(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	servers[0].Do("SET", "lonely", "1")
 	for i := range 99 {
@@ -276,6 +287,7 @@ func TestRandomKeyKnowsHowManyKeysShardsHave(t *testing.T) {
 }
 
 func TestSlowlogIsThatOfAllShards(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 3)
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].AllowCommands = []string{"slowlog"}

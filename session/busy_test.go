@@ -30,6 +30,7 @@ func busy(t *testing.T, p *proxy, s *redistest.Server, key string) *raw {
 }
 
 func TestBusyServerRefusesOthersAtOnce(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	inside := p.dial() // has begun a transaction before
 	inside.Send(encode("MULTI") + encode("INCR", "k"))
@@ -62,6 +63,7 @@ func TestBusyServerRefusesOthersAtOnce(t *testing.T) {
 }
 
 func TestBusyServerStopsOnlyItsOwnKeys(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
 	runs, c := busy(t, p, servers[0], keys[0]), p.dial()
@@ -75,6 +77,8 @@ func TestBusyServerStopsOnlyItsOwnKeys(t *testing.T) {
 }
 
 func TestNewScriptHoldsUpNobodyElse(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	const slow = "local n = 0 while redis.call('TIME')[1] + 0 < ARGV[1] + 0 do n = n + 1 end return 'done'"
 	runs, c := p.dial(), p.dial()
@@ -101,6 +105,7 @@ func TestNewScriptHoldsUpNobodyElse(t *testing.T) {
 }
 
 func TestServerIsNotCalledBusyAfterItsScript(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	for range 3 {
 		runs, c := busy(t, p, servers[0], "k"), p.dial()

@@ -76,7 +76,8 @@ func port(t *testing.T, p *proxy) string {
 	return port
 }
 
-func TestJavaScriptClients(t *testing.T) {
+func TestJavaScriptClients(t *testing.T) { // by itself: node-redis gives up after 5 s
+	redistest.SkipShort(t)
 	modules := nodeModules(t)
 	for _, test := range []struct{ name, script, protocol string }{
 		{"ioredis", "ioredis.js", ""},
@@ -94,6 +95,8 @@ func TestJavaScriptClients(t *testing.T) {
 }
 
 func TestPythonClient(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	python := ""
 	for _, candidate := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(candidate, "-c", "import redis").Run() == nil {
@@ -108,6 +111,7 @@ func TestPythonClient(t *testing.T) {
 }
 
 func TestGoRedisWithItsDefaultOptions(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := redis.NewClient(&redis.Options{Addr: p.addr})
 	defer c.Close()
@@ -172,6 +176,7 @@ func cli(t *testing.T, p *proxy, input string, args ...string) string {
 }
 
 func TestRedisCLI(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	f := func(input, want string, args ...string) {
 		t.Helper()
@@ -202,6 +207,8 @@ func TestRedisCLI(t *testing.T) {
 }
 
 func TestRedisBenchmarkSeesNoErrors(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	tool := redistest.RequireTool(t, "redis-benchmark")
 	p, _ := serveShards(t, 4)
 	for _, args := range []string{
@@ -220,6 +227,7 @@ func TestRedisBenchmarkSeesNoErrors(t *testing.T) {
 }
 
 func TestLongClientNamesAreRefused(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c := p.dial()
 	longest := strings.Repeat("n", 1<<10)

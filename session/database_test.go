@@ -16,6 +16,7 @@ func serveDatabases(t *testing.T, n int) *proxy {
 }
 
 func TestEachSessionHasItsDatabase(t *testing.T) {
+	t.Parallel()
 	p := serveDatabases(t, 2)
 	zero, nine := p.dial(), p.dial()
 	zero.Send(encode("MSET", "a", "0", "b", "0"))
@@ -38,6 +39,7 @@ func TestEachSessionHasItsDatabase(t *testing.T) {
 }
 
 func TestSelectInsideTransactionLasts(t *testing.T) {
+	t.Parallel()
 	p := serveDatabases(t, 2)
 	c := p.dial()
 	c.Send(encode("MULTI") + encode("SET", "a", "0") + encode("SELECT", "3") + encode("SET", "a", "3") + encode("EXEC") + encode("GET", "a") + encode("DBSIZE") +
@@ -51,6 +53,7 @@ func TestSelectInsideTransactionLasts(t *testing.T) {
 }
 
 func TestWatchRemembersTheDatabase(t *testing.T) {
+	t.Parallel()
 	p := serveDatabases(t, 1)
 	c, other := p.dial(), p.dial()
 	for _, test := range []struct{ changed, reply string }{{"5", "*-1\r\n"}, {"6", "*1\r\n+OK\r\n"}} {
@@ -66,6 +69,7 @@ func TestWatchRemembersTheDatabase(t *testing.T) {
 }
 
 func TestOneDatabaseIsNamedTwice(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, redistest.Start(t).Addr())
 	cfg.Pools[0].RedisDB = 7
 	c := serve(t, cfg).dial()

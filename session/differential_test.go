@@ -213,6 +213,8 @@ func long() bool { return os.Getenv("RINGWAY_LONG") == "1" }
 // and through a pool to others. RINGWAY_SEED repeats a run that failed,
 // RINGWAY_LONG=1 makes a run of five minutes.
 func TestRandomRequestsAreAnsweredAsByRedis(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	f := func(name string, shards int, adjust func(*conf.Config)) {
 		t.Run(name, func(t *testing.T) {
 			d := newDifferential(t, shards, adjust)
@@ -238,6 +240,7 @@ func asItIs(*conf.Config)             {}
 func withoutIOUring(cfg *conf.Config) { cfg.Proxy.IOUring = false }
 
 func TestRequestsWithoutProperKeysAreLeftToAnOnlyServer(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	c := p.dial()
 	for _, args := range [][]string{

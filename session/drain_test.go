@@ -13,10 +13,12 @@ import (
 )
 
 func TestDrainAnswersWhatIsUnderWay(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	answer := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Wait(answer), fakeredis.Reply("$1\r\n1\r\n$1\r\n2\r\n")})
-	p := serve(t, config(t, s.Addr()))
+	cfg := config(t, s.Addr())
+	cfg.Pools[0].ReplyCheck = time.Hour // two requests and no ECHO
+	p := serve(t, cfg)
 	busy, idle := p.dial(), p.dial()
 	busy.Send(encode("GET", "a") + encode("GET", "b"))
 	s.WaitRequests(2)
@@ -39,7 +41,7 @@ func TestDrainAnswersWhatIsUnderWay(t *testing.T) {
 }
 
 func TestDrainThatTakesTooLongIsAnError(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(t, s.Addr())
 	cfg.Proxy.DrainTimeout = 50 * time.Millisecond
@@ -56,7 +58,7 @@ func TestDrainThatTakesTooLongIsAnError(t *testing.T) {
 // Every request that was answered was executed once; what the end of the proxy
 // cut off may have been.
 func TestDrainUnderLoadEndsInTime(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	l := startLoad(t, p, 16, 16)
 	for i := range 4 {
@@ -73,7 +75,7 @@ func TestDrainUnderLoadEndsInTime(t *testing.T) {
 
 // What waits for more than a server does not keep the proxy from ending.
 func TestDrainEndsWhatWaits(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
 	cfg.Proxy.DrainTimeout = 20 * time.Second
@@ -130,6 +132,7 @@ func TestDrainEndsWhatWaits(t *testing.T) {
 
 // Nothing is executed for clients that wait in a pause, or it is said that it may be.
 func TestDrainEndsWhatIsHeldBack(t *testing.T) {
+	t.Parallel()
 	p, servers := servePausable(t, 1)
 	c := p.dial()
 	c.Do("CLIENT", "PAUSE", "60000", "WRITE")
@@ -145,6 +148,7 @@ func TestDrainEndsWhatIsHeldBack(t *testing.T) {
 
 // An element that is popped while its client is being unblocked is delivered.
 func TestDrainLosesNoElement(t *testing.T) {
+	t.Parallel()
 	for range rounds(3) {
 		s := redistest.Start(t)
 		p := serve(t, config(t, s.Addr()))

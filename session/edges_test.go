@@ -187,6 +187,7 @@ func (e edge) check(t *testing.T, of, addr string) {
 }
 
 func TestEdgesOfTheProtocol(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	redis7 := strings.Contains(servers[0].Do("INFO", "server"), "redis_version:7.0.")
 	for _, e := range sameAsRedis {
@@ -201,6 +202,7 @@ func TestEdgesOfTheProtocol(t *testing.T) {
 }
 
 func TestEdgesOfTheProtocolWithoutAuthentication(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, redistest.Password("sesame"))
 	cfg := config(t, s.Addr())
 	cfg.Pools[0].RedisAuth = "sesame"
@@ -217,6 +219,7 @@ func TestEdgesOfTheProtocolWithoutAuthentication(t *testing.T) {
 // TestNULInALineClosesTheConnection is where Redis stops reading for good
 // without a word.
 func TestNULInALineClosesTheConnection(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c := p.dial()
 	io.WriteString(c.NetConn(), "PING\x00\r\n")
@@ -226,6 +229,7 @@ func TestNULInALineClosesTheConnection(t *testing.T) {
 }
 
 func TestHashTagsKeepKeysTogether(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, addrs(redistest.StartN(t, 4))...)
 	cfg.Pools[0].HashTag = "{}"
 	c := serve(t, cfg).dial()

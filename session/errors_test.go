@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"ringway/internal/fakeredis"
-	"ringway/internal/redistest"
 )
 
 // Errors say what is: which server, what is wrong with it and since when, and
 // whether the request was sent.
 func TestErrorsNameTheServerAndWhatIsWrongWithIt(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	hangs := fakeredis.StartHandler(t, func(*fakeredis.Conn, []string) {})
 	cfg := config(t, hangs.Addr())
 	cfg.Pools[0].Timeout, cfg.Pools[0].ServerFailureLimit, cfg.Pools[0].ServerRetryTimeout = 50*time.Millisecond, 1, time.Hour

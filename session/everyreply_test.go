@@ -15,6 +15,7 @@ import (
 
 	"ringway/conf"
 	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
 	"ringway/pool"
 )
 
@@ -354,6 +355,8 @@ func readUntil(conn net.Conn, mark string) (got []byte, err error) {
 // some of what there is, by chance; RINGWAY_FAULTS=1 ("make faults") has it try
 // all requests with all replies cut at every byte.
 func TestEveryReceiverBearsEveryReply(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	e := newEveryReply(t)
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("RINGWAY_SEED"); text != "" {

@@ -33,7 +33,6 @@ type faulty struct {
 
 func startFaulty(t *testing.T, adjust func(*conf.Config)) *faulty {
 	t.Helper()
-	redistest.CheckLeaks(t)
 	servers := redistest.StartN(t, 4)
 	cfg := config(t, addrs(servers)...)
 	cfg.Proxy.Threads = 2
@@ -76,6 +75,7 @@ func (f *faulty) finish() []loadError {
 }
 
 func TestKilledServerFailsItsKeysOnlyAndAtOnce(t *testing.T) {
+	t.Parallel()
 	f := startFaulty(t, func(*conf.Config) {})
 	f.servers[f.bad].Kill()
 	eventually(t, "the server is known to be down", func() bool { return f.down() == 1 })
@@ -104,6 +104,7 @@ func TestKilledServerFailsItsKeysOnlyAndAtOnce(t *testing.T) {
 }
 
 func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
+	t.Parallel()
 	f := startFaulty(t, func(c *conf.Config) { c.Pools[0].AutoEjectHosts = true })
 	full := f.server.Pools()[0].Map().Ring()
 	f.servers[f.bad].Kill()
@@ -156,6 +157,7 @@ func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
 // What was waiting for a connection to a server when that was ejected goes to the
 // new owners of its keys, though the ring without it takes a while to make.
 func TestRequestsThatWereNotSentGoToTheNewOwners(t *testing.T) {
+	t.Parallel()
 	for _, distribution := range []string{"ketama", "bounded"} {
 		t.Run(distribution, func(t *testing.T) {
 			servers := redistest.StartN(t, 2)
@@ -181,6 +183,8 @@ func TestRequestsThatWereNotSentGoToTheNewOwners(t *testing.T) {
 // Putting a server back must not cost an error: no request may meet the ring
 // with it before the connections to it are open to requests.
 func TestRestoredServerCostsNoError(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	f := startFaulty(t, func(c *conf.Config) {
 		c.Pools[0].AutoEjectHosts = true
 		c.Pools[0].ServerRetryTimeout = 10 * time.Millisecond
@@ -215,6 +219,8 @@ func (f *faulty) settled() {
 }
 
 func TestStoppedServerTimesOutAndLateRepliesAreDropped(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for _, eject := range []bool{false, true} {
 		t.Run(fmt.Sprint("eject ", eject), func(t *testing.T) {
 			f := startFaulty(t, func(c *conf.Config) {
@@ -247,6 +253,8 @@ func TestStoppedServerTimesOutAndLateRepliesAreDropped(t *testing.T) {
 // A pause that is shorter than it takes to be taken for dead: requests time
 // out, and their replies come later, over the same connection.
 func TestShortStopCostsTimeoutsOnly(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	f := startFaulty(t, func(c *conf.Config) {
 		c.Pools[0].Timeout = 300 * time.Millisecond
 		c.Pools[0].ServerFailureLimit = 1000
@@ -269,6 +277,8 @@ func TestShortStopCostsTimeoutsOnly(t *testing.T) {
 }
 
 func TestServersFlapUnderLoad(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for _, eject := range []bool{false, true} {
 		t.Run(fmt.Sprint("eject ", eject), func(t *testing.T) {
 			f := startFaulty(t, func(c *conf.Config) {
@@ -296,7 +306,7 @@ func TestServersFlapUnderLoad(t *testing.T) {
 
 // Connections that a server closes while nothing is under way cost nothing.
 func TestIdleCloseCostsNoErrorAndEjectsNothing(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	servers := redistest.StartN(t, 4)
 	cfg := config(t, addrs(servers)...)
 	cfg.Proxy.Threads = 3
@@ -321,6 +331,8 @@ func TestIdleCloseCostsNoErrorAndEjectsNothing(t *testing.T) {
 // What was written is never sent twice: a counter is at least what clients were
 // told and at most that and what they were not told.
 func TestNoWriteIsExecutedTwice(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	t.Run("as it is", func(t *testing.T) { countUnderKills(t, asItIs) })
 	t.Run("without io_uring", func(t *testing.T) { countUnderKills(t, withoutIOUring) })
 }
@@ -328,7 +340,6 @@ func TestNoWriteIsExecutedTwice(t *testing.T) {
 // countUnderKills has clients count while all connections to the server are
 // closed again and again.
 func countUnderKills(t *testing.T, adjust func(*conf.Config)) {
-	redistest.CheckLeaks(t)
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
 	adjust(cfg)

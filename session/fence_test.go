@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
 )
 
 const injected = "$5\r\nPWNED\r\n"
@@ -69,6 +70,8 @@ func startVulnerable(t *testing.T) *fakeredis.Server {
 // Whatever a script of one client adds to its reply, no other client ever reads
 // it, nor a reply that is another's.
 func TestNoClientReadsWhatAnothersScriptAdds(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	attacks := map[string]string{
 		"EVAL":          encode("EVAL", "body", "1", "k", "inject"),
 		"EVAL_RO":       encode("EVAL_RO", "body", "1", "k", "inject"),
@@ -145,6 +148,7 @@ func TestNoClientReadsWhatAnothersScriptAdds(t *testing.T) {
 // A script that is known to be quick is followed by a fence; other requests are
 // not.
 func TestOnlyScriptsAreFenced(t *testing.T) {
+	t.Parallel()
 	s := startVulnerable(t)
 	cfg := config(t, s.Addr())
 	cfg.Pools[0].ReplyCheck = 0 // which sends some of its own
@@ -176,6 +180,7 @@ func TestOnlyScriptsAreFenced(t *testing.T) {
 // A script on a connection of its own leaves it to the next client only when the
 // fence was answered.
 func TestConnectionsOfScriptsAreUsedAgain(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	c := p.dial()
 	for i := range 20 {

@@ -36,6 +36,7 @@ func (l *lockedBuffer) count(s string) int {
 // What a balancer puts in front of a client's bytes is not answered, since the client
 // would take that for the reply to its first request; and the log says what to set.
 func TestWhatIsNotRedisIsClosedAndExplainedOnce(t *testing.T) {
+	t.Parallel()
 	var log lockedBuffer
 	srv, err := server.New(config(t, fakeredis.Start(t).Addr()), nil, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
@@ -67,6 +68,7 @@ func TestWhatIsNotRedisIsClosedAndExplainedOnce(t *testing.T) {
 
 // A socket whose owner takes no more connections at the moment is nobody else's.
 func TestBusySocketOfAnotherProcessIsNotRemoved(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {

@@ -25,6 +25,8 @@ func sortedElements(reply string) string {
 // What a pool makes of sets on several shards is, to the byte, what one Redis
 // makes of them.
 func TestSetOperationsAcrossShardsAreThoseOfOneRedis(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	single := redistest.Start(t)
 	for _, protocol := range []string{"2", "3"} {
@@ -112,6 +114,7 @@ func TestSetOperationsAcrossShardsAreThoseOfOneRedis(t *testing.T) {
 }
 
 func TestSetsThatAreTooLargeAreNotGathered(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	cfg := config(t, addrs(servers)...)
 	cfg.Proxy.GatherLimit = 10000
@@ -137,6 +140,7 @@ func TestSetsThatAreTooLargeAreNotGathered(t *testing.T) {
 
 // What can't be answered from parts names the way out.
 func TestOtherRequestsAcrossShardsNameTheHashTag(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()

@@ -379,6 +379,7 @@ var notInShapes = map[string]string{
 }
 
 func TestTheShapesCoverEveryDeterministicCommand(t *testing.T) {
+	t.Parallel()
 	inShapes := map[string]bool{}
 	for _, shape := range newGrammar(nil).shapes {
 		for _, name := range strings.Split(strings.ToLower(shape[0]), "|") {

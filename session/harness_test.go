@@ -19,6 +19,8 @@ import (
 	"ringway/topology"
 )
 
+func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
+
 // proxy is a Ringway in the test's process.
 type proxy struct {
 	t      *testing.T
@@ -41,6 +43,7 @@ func config(t *testing.T, servers ...string) *conf.Config {
 		listen = "127.0.0.1:2"
 		hash = "fnv1a_64"
 		timeout = "30s"
+		connect_timeout = "30s"
 		servers = [%s]`, strings.Join(quoted, ", "))
 	cfg, _, err := conf.Parse([]byte(text), "test.toml")
 	if err != nil {

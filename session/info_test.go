@@ -20,6 +20,7 @@ func fieldsOf(reply string) map[string]string {
 }
 
 func TestInfoIsThatOfAllShards(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 3)
 	c := p.dial()
 	for i := range 100 {
@@ -73,6 +74,7 @@ func TestInfoIsThatOfAllShards(t *testing.T) {
 
 // Clients look for these fields before they do anything else.
 func TestInfoIsAnsweredWithoutServers(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	p := serve(t, config(t, addrs(servers)...))
 	servers[0].Kill()

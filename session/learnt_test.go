@@ -69,6 +69,7 @@ func startWithModule(t *testing.T) *fakeredis.Server {
 }
 
 func TestCommandsOfModulesGoToTheShardOfTheirKeys(t *testing.T) {
+	t.Parallel()
 	one, two := startWithModule(t), startWithModule(t)
 	cfg := config(t, one.Addr(), two.Addr())
 	if cfg.Pools[0].Servers[0].Addr != one.Addr() {

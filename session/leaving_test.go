@@ -36,6 +36,8 @@ func (c *raw) settled(p *proxy) {
 // A client in a request that waits may have sent more, so that it is not read, and go.
 // It is noticed at once, and nothing waits for it at the servers.
 func TestClientThatGoesWhileItWaitsIsLetGo(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, servers := servePausable(t, 2)
 	key := keyOf(p.server.Pools()[0].Map().Ring(), 0)
 	pause := encode("CLIENT", "PAUSE", "60000", "WRITE")
@@ -84,6 +86,7 @@ func TestClientThatGoesWhileItWaitsIsLetGo(t *testing.T) {
 // What a client has sent before it ended its side is answered, whatever connection
 // that takes.
 func TestClientThatEndsItsSideGetsRepliesOfDedicatedConnections(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	for _, addr := range []string{servers[0].Addr(), p.addr} {
 		for _, test := range [][2]string{
@@ -125,6 +128,8 @@ func serveTwo(t *testing.T, adjust func(*conf.Config), servers ...string) (p *pr
 // A server that hangs keeps the seats of clients that have given up for no longer than
 // they need to be given up here, too.
 func TestClientsThatHaveGivenUpKeepNoSeats(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
 	p, beta := serveTwo(t, func(c *conf.Config) {
 		c.Proxy.MaxClients, c.Proxy.Threads = 40, 1
@@ -157,6 +162,8 @@ func TestClientsThatHaveGivenUpKeepNoSeats(t *testing.T) {
 
 // A client that reads slowly makes progress, though it has ended its side.
 func TestSlowReaderThatHasEndedItsSideGetsEverything(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	const size, n = 256 << 10, 24
 	servers[0].Do("SET", "k", strings.Repeat("v", size))
@@ -182,6 +189,8 @@ func TestSlowReaderThatHasEndedItsSideGetsEverything(t *testing.T) {
 
 // One that reads nothing is let go.
 func TestClientThatEndsItsSideAndReadsNothingIsLetGo(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	servers[0].Do("SET", "k", strings.Repeat("v", 1<<20))
 	c := p.dial()
@@ -196,6 +205,7 @@ func TestClientThatEndsItsSideAndReadsNothingIsLetGo(t *testing.T) {
 
 // One pool's clients can't take all seats of the process.
 func TestSeatsAreKeptForOtherPools(t *testing.T) {
+	t.Parallel()
 	p, beta := serveTwo(t, func(c *conf.Config) { c.Proxy.MaxClients = 20 }, redistest.Start(t).Addr())
 	seats := func(addr string, n int) (all []*raw) {
 		for range n {

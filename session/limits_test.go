@@ -18,6 +18,7 @@ import (
 const tooMany = "-ERR max number of clients reached\r\n"
 
 func TestClientsBeyondTheLimitAreToldSo(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		adjust func(*conf.Config)
@@ -26,7 +27,6 @@ func TestClientsBeyondTheLimitAreToldSo(t *testing.T) {
 		{"client_connections", func(c *conf.Config) { c.Pools[0].MaxClients = 3 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			redistest.CheckLeaks(t)
 			cfg := config(t, redistest.Start(t).Addr())
 			test.adjust(cfg)
 			p := serve(t, cfg)
@@ -50,7 +50,7 @@ func TestClientsBeyondTheLimitAreToldSo(t *testing.T) {
 }
 
 func TestSilentClientsAreClosed(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	hold := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(hold), fakeredis.Reply(fakeredis.Bulk("late"))})
 	cfg := config(t, s.Addr())
@@ -68,7 +68,8 @@ func TestSilentClientsAreClosed(t *testing.T) {
 // A client that has waited for its reply for longer than idle clients may be silent
 // has that time left when it has come.
 func TestClientIsNotIdleAsSoonAsItsReplyHasCome(t *testing.T) {
-	redistest.CheckLeaks(t)
+	redistest.SkipShort(t)
+	t.Parallel()
 	hold := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(hold), fakeredis.Reply(fakeredis.Bulk("late"))})
 	cfg := config(t, s.Addr())
@@ -92,7 +93,8 @@ func TestClientIsNotIdleAsSoonAsItsReplyHasCome(t *testing.T) {
 // The same where the reply comes in the very turn in which idle clients are looked for,
 // and has not been written yet.
 func TestClientIsNotIdleWithItsReplyInTheOutput(t *testing.T) {
-	redistest.CheckLeaks(t)
+	redistest.SkipShort(t)
+	t.Parallel()
 	var hold chan struct{}
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		<-hold
@@ -122,7 +124,7 @@ func TestClientIsNotIdleWithItsReplyInTheOutput(t *testing.T) {
 // A client whose request waits for room in a server's queue is not idle, though it has
 // nothing under way.
 func TestClientThatWaitsForRoomIsNotIdle(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	hold := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Wait(hold), fakeredis.Reply(fakeredis.Bulk("a")),
@@ -147,7 +149,8 @@ func TestClientThatWaitsForRoomIsNotIdle(t *testing.T) {
 // A client that does not read its replies is not read either, and does not make
 // the proxy keep more of them than it may.
 func TestSlowReaderIsHeldBackAndThenAnswered(t *testing.T) {
-	redistest.CheckLeaks(t)
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	value := strings.Repeat("v", 10<<10)
 	c := p.dial()
@@ -173,7 +176,8 @@ func TestSlowReaderIsHeldBackAndThenAnswered(t *testing.T) {
 }
 
 func TestClientThatLetsTooMuchWaitIsClosed(t *testing.T) {
-	redistest.CheckLeaks(t)
+	redistest.SkipShort(t)
+	t.Parallel()
 	cfg := config(t, redistest.Start(t).Addr())
 	cfg.Proxy.ClientOutputLimit = 8 << 20
 	p := serve(t, cfg)
@@ -190,7 +194,7 @@ func TestClientThatLetsTooMuchWaitIsClosed(t *testing.T) {
 // When a server takes no more, its clients are not read; the clients of other
 // servers see nothing of it, and all goes on when the server does.
 func TestStalledServerHoldsItsClientsBack(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	goOn := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Reply("+OK\r\n"), fakeredis.Wait(goOn),
@@ -234,7 +238,7 @@ func TestStalledServerHoldsItsClientsBack(t *testing.T) {
 }
 
 func TestClientThatVanishesLeavesTheConnectionUsable(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	for i := range 50 {
 		c := p.dial()
@@ -250,7 +254,7 @@ func TestClientThatVanishesLeavesTheConnectionUsable(t *testing.T) {
 }
 
 func TestUnixSocketServesAndIsRemoved(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "rw")
 	if err != nil {
 		t.Fatal(err)

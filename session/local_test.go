@@ -9,6 +9,7 @@ import (
 )
 
 func TestCommandsThatTheProxyAnswers(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	f := func(want string, args ...string) {
@@ -58,6 +59,7 @@ func TestCommandsThatTheProxyAnswers(t *testing.T) {
 }
 
 func TestClientListAndKillReachAllLoops(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "127.0.0.1:1")
 	cfg.Proxy.Threads = 3
 	p := serve(t, cfg)
@@ -88,6 +90,7 @@ func TestClientListAndKillReachAllLoops(t *testing.T) {
 }
 
 func TestPoolPasswordIsAskedForAndGivenToServers(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, redistest.Start(t, redistest.Password("sesame")).Addr())
 	cfg.Pools[0].RedisAuth = "sesame"
 	p := serve(t, cfg)
@@ -119,6 +122,7 @@ func TestPoolPasswordIsAskedForAndGivenToServers(t *testing.T) {
 }
 
 func TestWrongServerPasswordIsAnErrorNotAHang(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, redistest.Start(t, redistest.Password("sesame")).Addr())
 	p := serve(t, cfg)
 	if got := p.dial().Do("GET", "a"); got != noAuthFromServer {

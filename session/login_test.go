@@ -24,6 +24,8 @@ func countRequests(s *fakeredis.Server, name string) (n int) {
 
 // Who guesses passwords takes nothing from clients that block.
 func TestGuessingTakesNoPinnedConnections(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("ACL", "SETUSER", "alice", "on", ">right", "~*", "+@all")
 	cfg := config(t, s.Addr())
@@ -59,6 +61,7 @@ func TestGuessingTakesNoPinnedConnections(t *testing.T) {
 // A right answer is kept for a moment, and each loop and pool has one connection to
 // ask over.
 func TestReconnectStormsDoNotAskAgain(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if strings.EqualFold(args[0], "AUTH") && args[len(args)-1] != "right" {
 			c.Reply("-WRONGPASS invalid username-password pair or user is disabled.\r\n")
@@ -93,6 +96,7 @@ func TestReconnectStormsDoNotAskAgain(t *testing.T) {
 // Each client that waits for the server has its turn, and one that goes on guessing
 // waits longer and longer.
 func TestLoginsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, redistest.Password("sesame"))
 	s.Do("ACL", "SETUSER", "alice", "on", ">right", "~*", "+@all")
 	cfg := config(t, s.Addr())
@@ -114,6 +118,7 @@ func TestLoginsKeepTheirOrder(t *testing.T) {
 }
 
 func TestPasswordsOfUsersMayChange(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
 	cfg.Pools[0].ACLUsers = 1

@@ -12,6 +12,7 @@ import (
 // Turns that hold up a loop are counted and shown; the first is logged, with who was at
 // work, and further ones within a minute are not.
 func TestLongTurnsAreCountedAndLogged(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
 	cfg.Proxy.Threads = 1

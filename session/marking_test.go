@@ -13,6 +13,8 @@ import (
 // Servers at which the proxy's user may not ECHO, or at which it is renamed, serve
 // as others do: no connection is cut, no client gets an error.
 func TestServersThatRefuseEcho(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		args   []string
@@ -65,6 +67,7 @@ func connections(s *redistest.Server) (n int) {
 // A reply of a type that its command never has goes to nobody, also where several
 // keys need no cutting.
 func TestRepliesOfAnotherTypeGoToNobody(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ request, says string }{
 		{encode("GET", "a"), ":1\r\n"},
 		{encode("EXISTS", "a", "b"), "$1\r\n1\r\n"},

@@ -23,7 +23,6 @@ func (p *proxy) unread(request string) *raw {
 // and one of 16.
 func startTight(t *testing.T, loops int) *proxy {
 	t.Helper()
-	redistest.CheckLeaks(t)
 	server := redistest.Start(t)
 	server.Do("SET", "k6", strings.Repeat("v", 6<<20))
 	server.Do("SET", "k16", strings.Repeat("v", 16<<20))
@@ -34,6 +33,8 @@ func startTight(t *testing.T, loops int) *proxy {
 
 // At the bound of the process those go for whom most is held, and nobody else.
 func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p := startTight(t, 1)
 	c := p.dial()
 	medium := p.unread(encode("GET", "k6"))
@@ -50,6 +51,8 @@ func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
 
 // The loop that finds the bound reached may be another than that of the largest client.
 func TestLargestClientOfAnotherLoopIsClosed(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p := startTight(t, 2)
 	large := p.unread(encode("PING"))
 	large.expect("+PONG\r\n")
@@ -64,6 +67,7 @@ func TestLargestClientOfAnotherLoopIsClosed(t *testing.T) {
 
 // Above three quarters of the bound a client gets one reply after the other.
 func TestClientsWaitWhileMuchIsHeld(t *testing.T) {
+	t.Parallel()
 	s := startSilent(t, func(c *conf.Config) { c.Proxy.MaxMemory = 16 << 20 })
 	filler := s.dial()
 	filler.Send(fmt.Sprintf("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s", 16<<20, strings.Repeat("v", 13<<20)))
@@ -83,7 +87,8 @@ func TestClientsWaitWhileMuchIsHeld(t *testing.T) {
 
 // What was lent is back when it is of no use any more, however it ended.
 func TestNothingIsHeldForThoseWhoLeft(t *testing.T) {
-	redistest.CheckLeaks(t)
+	redistest.SkipShort(t)
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	p := serve(t, config(t, addrs(servers)...))
 	c := p.dial()

@@ -36,6 +36,7 @@ func calls(s *redistest.Server, command string) (n int) {
 }
 
 func TestSetsBehindEachOtherReachAServerAsOneRequest(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	c := serve(t, merging(t, s.Addr())).dial()
 	for round := range 3 {
@@ -60,6 +61,7 @@ func TestSetsBehindEachOtherReachAServerAsOneRequest(t *testing.T) {
 }
 
 func TestMergedSetsKeepTheirPlaceAmongOtherRequests(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	c := serve(t, merging(t, s.Addr())).dial()
 	c.Send(sets(2, "")) // which shows that the server takes MSET
@@ -77,6 +79,7 @@ func TestMergedSetsKeepTheirPlaceAmongOtherRequests(t *testing.T) {
 
 // Whoever listens for changes hears of each key, as of SETs.
 func TestMergedSetsAreAnnouncedAsSets(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("CONFIG", "SET", "notify-keyspace-events", "KA")
 	c := serve(t, merging(t, s.Addr())).dial()
@@ -96,6 +99,7 @@ func TestMergedSetsAreAnnouncedAsSets(t *testing.T) {
 // A server that takes SET and no MSET, or not for all keys, gets SETs, from the
 // first on, and nothing of their client overtakes them.
 func TestServersThatRefuseMSETGetSETs(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, third string
 		rules       []string
@@ -121,6 +125,7 @@ func TestServersThatRefuseMSETGetSETs(t *testing.T) {
 }
 
 func TestNothingOvertakesSetsThatAreSentAgain(t *testing.T) {
+	t.Parallel()
 	refuse := make(chan struct{})
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if args[0] == "MSET" {
@@ -152,6 +157,7 @@ func TestNothingOvertakesSetsThatAreSentAgain(t *testing.T) {
 // Who loses the right to MSET later is told so for what was under way; then SETs
 // are sent one by one.
 func TestMSETThatIsForbiddenLaterIsNoLongerSent(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	c := serve(t, merging(t, s.Addr())).dial()
 	c.Send(sets(2, ""))
@@ -168,6 +174,7 @@ func TestMSETThatIsForbiddenLaterIsNoLongerSent(t *testing.T) {
 }
 
 func TestMergedSetsGetTheirServersErrors(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	c := serve(t, merging(t, s.Addr())).dial()
 	c.Send(sets(2, ""))
@@ -211,9 +218,12 @@ func startSetter(t *testing.T, turn int, then func(c *fakeredis.Conn)) *fakeredi
 }
 
 func TestMergedSetsThatAreLostFailEach(t *testing.T) {
+	t.Parallel()
 	for turn := 1; turn <= 2; turn++ { // the first of all, and another
 		s := startSetter(t, turn, (*fakeredis.Conn).Close)
-		c := serve(t, merging(t, s.Addr())).dial()
+		cfg := merging(t, s.Addr())
+		cfg.Pools[0].ReplyCheck = time.Hour // the server has no ECHO
+		c := serve(t, cfg).dial()
 		for round := 1; round <= 3; round++ {
 			c.Send(sets(3, ""))
 			for range 3 {
@@ -241,8 +251,11 @@ func named(s *fakeredis.Server, name string) (requests []fakeredis.Request) {
 }
 
 func TestLargeSetsAreNotMerged(t *testing.T) {
+	t.Parallel()
 	s := startSetter(t, 0, nil)
-	c := serve(t, merging(t, s.Addr())).dial()
+	cfg := merging(t, s.Addr())
+	cfg.Pools[0].ReplyCheck = time.Hour // the server has no ECHO
+	c := serve(t, cfg).dial()
 	for _, value := range []string{"", strings.Repeat("v", 3<<10)} {
 		const n = 20
 		c.Send(sets(n, value))
@@ -267,6 +280,7 @@ func TestLargeSetsAreNotMerged(t *testing.T) {
 
 // A drop-in batches bytes and does not change commands, unless it is told to.
 func TestSetsAreSentAsTheyAreUnlessThePoolSaysOtherwise(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	c := serve(t, config(t, s.Addr())).dial()
 	c.Send(sets(10, "") + sets(10, ""))
@@ -291,6 +305,7 @@ func TestSetsAreSentAsTheyAreUnlessThePoolSaysOtherwise(t *testing.T) {
 // A server that was given up before it was sent anything: its SETs go to whoever
 // owns their keys now.
 func TestMergedSetsThatWereNotSentGoToTheNextOwner(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	cfg := merging(t, s.Addr(), "127.0.0.1:1")
 	cfg.Pools[0].AutoEjectHosts, cfg.Pools[0].ServerFailureLimit = true, 1
@@ -307,6 +322,7 @@ func TestMergedSetsThatWereNotSentGoToTheNextOwner(t *testing.T) {
 // Where the pool is an ACL user at its servers, which keys it may set shows only
 // when it does.
 func TestSetsOfAnACLUserAreNotMerged(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("ACL", "SETUSER", "other", "on", ">secret", "~k*", "+@all")
 	cfg := merging(t, s.Addr())
@@ -324,6 +340,8 @@ func TestSetsOfAnACLUserAreNotMerged(t *testing.T) {
 }
 
 func TestMergedSetsThatTimeOutFailEach(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	s := redistest.Start(t)
 	cfg := merging(t, s.Addr())
 	cfg.Proxy.Threads = 1

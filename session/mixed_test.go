@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ringway/internal/redistest"
 )
 
 // mixedClient does things of every kind, all with names of its own, and knows what
@@ -109,6 +111,8 @@ func (c *mixedClient) publishing(subscriber *raw, channel string) bool {
 // Many clients that do everything at once, over connections that they share, get
 // each reply that is theirs and none that is another's.
 func TestManyClientsOfAllKindsGetTheirOwnReplies(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	const clients = 200
 	var count atomic.Int64

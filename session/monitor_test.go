@@ -10,6 +10,7 @@ import (
 )
 
 func TestMonitorShowsWhatClientsAskForAndScriptsCall(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].AllowCommands = []string{"monitor"}

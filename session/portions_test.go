@@ -42,6 +42,7 @@ func processorTime(t *testing.T) time.Duration {
 
 // What one request costs grows with what it is about, and no faster.
 func TestManySubscriptionsCostWhatTheyAre(t *testing.T) {
+	redistest.SkipShort(t)
 	p, _ := serveShards(t, 1)
 	took := func(n int) time.Duration {
 		names := manyNames(n)
@@ -62,6 +63,7 @@ func TestManySubscriptionsCostWhatTheyAre(t *testing.T) {
 
 // Neighbours are served while a request for many names is under way.
 func TestNeighboursDoNotWaitForManySubscriptions(t *testing.T) {
+	redistest.SkipShort(t)
 	p, _ := serveShards(t, 1)
 	for _, word := range []string{"SUBSCRIBE", "UNSUBSCRIBE", "SSUBSCRIBE"} { // for each pattern, Redis 7.0 itself looks through all
 		const n = 30000
@@ -93,6 +95,7 @@ func TestNeighboursDoNotWaitForManySubscriptions(t *testing.T) {
 
 // Whatever comes in the middle of a request for many names, all are left.
 func TestClientThatLeavesWhileItSubscribes(t *testing.T) {
+	redistest.SkipShort(t)
 	p, servers := serveShards(t, 1)
 	for range 5 {
 		c := p.dial()

@@ -62,6 +62,7 @@ func (c *raw) quiet() {
 }
 
 func TestRequestsWaitForAPrimaryToBeFound(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, nil)
 	c := p.dial()
@@ -72,6 +73,7 @@ func TestRequestsWaitForAPrimaryToBeFound(t *testing.T) {
 }
 
 func TestWaitingForAPrimaryEndsAndThenRequestsFailAtOnce(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.FailoverWait = 200 * time.Millisecond })
 	c := p.dial()
@@ -105,6 +107,7 @@ func TestWaitingForAPrimaryEndsAndThenRequestsFailAtOnce(t *testing.T) {
 }
 
 func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
@@ -138,6 +141,8 @@ func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
 // What a demoted primary refuses waits for the new one, in order, and so do reads
 // behind it: the demoted one would answer them without what came before.
 func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
@@ -166,6 +171,8 @@ func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 // the new one before what their client has sent since: also if no primary was
 // known for a moment, and if the old one takes long to answer. Others go on then.
 func TestRefusedWritesKeepTheirOrder(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	const script = "return redis.call('append', KEYS[1], ARGV[1])"
 	appends := map[string][]string{"command": {"APPEND", "a"}, "script": {"EVAL", script, "1", "a"}}
 	for _, tt := range []struct {
@@ -216,6 +223,7 @@ func TestRefusedWritesKeepTheirOrder(t *testing.T) {
 
 // A client that had to wait for a late answer then pipelines as before.
 func TestAfterALateAnswerAClientPipelinesAgain(t *testing.T) {
+	t.Parallel()
 	answer := make(chan struct{})
 	old := fakeredis.Start(t, fakeredis.Script{fakeredis.Expect("SET", "k", "1"), fakeredis.Wait(answer), fakeredis.Reply("+OK\r\n")})
 	next := fakeredis.Start(t, fakeredis.Script{
@@ -238,6 +246,8 @@ func TestAfterALateAnswerAClientPipelinesAgain(t *testing.T) {
 }
 
 func TestBlockedClientsAreToldWhenThePrimaryChanges(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
@@ -262,6 +272,8 @@ func TestBlockedClientsAreToldWhenThePrimaryChanges(t *testing.T) {
 // replica. Blocking requests among them go to the new one, though that is known
 // before.
 func TestBlockingRequestThatIsHeldBackGoesToTheNewPrimary(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
@@ -289,6 +301,7 @@ func TestBlockingRequestThatIsHeldBackGoesToTheNewPrimary(t *testing.T) {
 // What the last primary answers late does not keep the connection: the transaction
 // after it must not be executed there.
 func TestTransactionDoesNotGoToThePrimaryThatAnsweredLate(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
@@ -318,6 +331,7 @@ func TestTransactionDoesNotGoToThePrimaryThatAnsweredLate(t *testing.T) {
 }
 
 func TestSubscriptionsFollowThePrimary(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
@@ -331,6 +345,7 @@ func TestSubscriptionsFollowThePrimary(t *testing.T) {
 }
 
 func TestDoubtAboutThePrimaryRefusesWrites(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, nil)
 	c := p.dial()
@@ -350,6 +365,7 @@ func TestDoubtAboutThePrimaryRefusesWrites(t *testing.T) {
 }
 
 func TestReadsGoToReplicasAndComeBackWhenTheyFail(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.ReadFrom = conf.ReadPreferReplica })
 	pl.SetView(0, view(g.Primary, g.Replicas[0]))
@@ -374,6 +390,7 @@ func TestReadsGoToReplicasAndComeBackWhenTheyFail(t *testing.T) {
 }
 
 func TestReadsOfReplicasAloneSayWhenThereIsNone(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.ReadFrom = conf.ReadReplica })
 	pl.SetView(0, view(g.Primary))
@@ -386,6 +403,7 @@ func TestReadsOfReplicasAloneSayWhenThereIsNone(t *testing.T) {
 }
 
 func TestASlowReadIsHedged(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.ReadFrom, c.HedgeAfter = conf.ReadPreferReplica, 20*time.Millisecond })
 	pl.SetView(0, view(g.Primary, g.Replicas[0]))
@@ -409,6 +427,8 @@ func TestASlowReadIsHedged(t *testing.T) {
 
 // A transaction that is refused is tried again and again, as a whole.
 func TestARefusedTransactionWaitsForTheNewPrimary(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	p, pl := serveGroup(t, g, nil)
 	pl.SetView(0, view(g.Primary))
@@ -435,6 +455,7 @@ func TestARefusedTransactionWaitsForTheNewPrimary(t *testing.T) {
 // A server that has been a primary before, but has served no slot since, is one
 // again by what another says: requests with a connection of their own go there.
 func TestBlockingRequestGoesToAPrimaryThatIsOneAgain(t *testing.T) {
+	t.Parallel()
 	again := redistest.Start(t)
 	again.Do("RPUSH", "queue", "x")
 	moved := fmt.Sprintf("-MOVED %d %s\r\n", hashring.Slot([]byte("queue")), again.Addr())
@@ -454,6 +475,8 @@ func TestBlockingRequestGoesToAPrimaryThatIsOneAgain(t *testing.T) {
 // Who subscribes while no primary is known waits for one as long as other requests do, is
 // told then, and no drain waits for it.
 func TestSubscribingWithoutAPrimary(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for _, command := range []string{"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"} {
 		t.Run(command, func(t *testing.T) {
 			server := redistest.Start(t)

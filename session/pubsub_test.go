@@ -26,6 +26,7 @@ func subscribed(word, name string, count int) string {
 
 // What a single Redis answers to one subscriber is what Ringway answers to one.
 func TestSubscriberIsAnsweredAsByRedis(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"2", "3"} {
 		t.Run("RESP"+protocol, func(t *testing.T) {
 			p, servers := serveShards(t, 1)
@@ -73,6 +74,7 @@ func TestSubscriberIsAnsweredAsByRedis(t *testing.T) {
 }
 
 func TestMessagesReachChannelsAndPatternsOfAllShards(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 4)
 	sub, pub := p.dial(), p.dial()
 	ring := p.server.Pools()[0].Map().Ring()
@@ -105,6 +107,7 @@ func TestMessagesReachChannelsAndPatternsOfAllShards(t *testing.T) {
 }
 
 func TestManySubscribersGetEveryMessageInOrder(t *testing.T) {
+	t.Parallel()
 	const clients, channels, each = 12, 8, 60
 	p, _ := serveShards(t, 4)
 	ctx, cancel := context.WithTimeout(t.Context(), pubsubPatience)
@@ -160,6 +163,7 @@ func receiveInOrder(ctx context.Context, sub *redis.PubSub, count int) error {
 }
 
 func TestSubscriptionsResumeAtARestartedServer(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	sub := p.dial()
 	name := keyOf(p.server.Pools()[0].Map().Ring(), 1)
@@ -178,6 +182,7 @@ func TestSubscriptionsResumeAtARestartedServer(t *testing.T) {
 }
 
 func TestSubscribingAtADeadServerFails(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	name := keyOf(p.server.Pools()[0].Map().Ring(), 1)
 	servers[1].Kill()
@@ -193,6 +198,7 @@ func TestSubscribingAtADeadServerFails(t *testing.T) {
 }
 
 func TestEjectionMovesChannels(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].AutoEjectHosts, cfg.Pools[0].ServerFailureLimit = true, 1
@@ -215,6 +221,7 @@ func TestEjectionMovesChannels(t *testing.T) {
 }
 
 func TestSlowSubscriberIsClosedAndOthersAreServed(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 1)
 	cfg := config(t, addrs(servers)...)
 	cfg.Proxy.ClientOutput, cfg.Proxy.ClientOutputLimit = 64<<10, 1<<20
@@ -236,6 +243,7 @@ func TestSlowSubscriberIsClosedAndOthersAreServed(t *testing.T) {
 
 // In RESP3 messages come among replies, but never inside of one.
 func TestPushesStayOutOfLargeReplies(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c, pub := p.dial(), p.dial()
 	large := strings.Repeat("v", 4<<20)
@@ -257,6 +265,7 @@ func TestPushesStayOutOfLargeReplies(t *testing.T) {
 }
 
 func TestPublishInsideATransaction(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	sub, c := p.dial(), p.dial()
 	sub.Send(encode("SUBSCRIBE", "news"))
@@ -269,6 +278,7 @@ func TestPublishInsideATransaction(t *testing.T) {
 }
 
 func TestPipelinedSubscriptionsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	for range rounds(20) {
@@ -281,6 +291,7 @@ func TestPipelinedSubscriptionsKeepTheirOrder(t *testing.T) {
 }
 
 func TestSubscriptionsOfAClientAreBounded(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, addrs(redistest.StartN(t, 2))...)
 	cfg.Proxy.ClientSubscriptions = 3
 	p := serve(t, cfg)
@@ -297,6 +308,8 @@ func TestSubscriptionsOfAClientAreBounded(t *testing.T) {
 // A message that is published behind a SUBSCRIBE, by whomever, is not lost, though the
 // connection for subscriptions is yet to be made.
 func TestPublishDoesNotOvertakeSubscribe(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for _, word := range []string{"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"} {
 		for _, inside := range []bool{false, true} {
 			p, _ := serveShards(t, 2)
@@ -327,6 +340,7 @@ func TestPublishDoesNotOvertakeSubscribe(t *testing.T) {
 }
 
 func TestMessagesOfScriptsArrive(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 4)
 	sub, c := p.dial(), p.dial()
 	names := manyNames(20)
@@ -370,6 +384,7 @@ func TestSubscribingWhileAnotherServerHangs(t *testing.T) {
 }
 
 func TestLostSubscriptionClosesClientsIfTold(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	cfg := config(t, addrs(servers)...)
 	cfg.Proxy.OnLostSubscription = "close"
@@ -395,6 +410,8 @@ func TestLostSubscriptionClosesClientsIfTold(t *testing.T) {
 // Each of a few clients with a channel of its own gets what a server has for it over
 // another connection, within the limit that the server has for each.
 func TestBurstsOfMessagesArrive(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	const clients, each, size = 16, 12, 200 << 10
 	p, servers := serveShards(t, 1)
 	servers[0].Do("CONFIG", "SET", "client-output-buffer-limit", "pubsub 8mb 8mb 60")
@@ -410,13 +427,13 @@ func TestBurstsOfMessagesArrive(t *testing.T) {
 		}()
 	}
 	text := strings.Repeat("x", size)
-	all := ""
+	var all strings.Builder
 	for range each {
 		for i := range clients {
-			all += encode("PUBLISH", fmt.Sprint("burst", i), text)
+			all.WriteString(encode("PUBLISH", fmt.Sprint("burst", i), text))
 		}
 	}
-	redistest.Dial(t, "tcp", servers[0].Addr()).Send(all)
+	redistest.Dial(t, "tcp", servers[0].Addr()).Send(all.String())
 	for range clients {
 		<-done
 	}

@@ -9,6 +9,7 @@ import (
 )
 
 func TestPublishersAreToldOfEveryReceiver(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	one, two, pattern, pub := p.dial(), p.dial(), p.dial(), p.dial()
 	for _, c := range []*raw{one, two} {
@@ -31,6 +32,7 @@ func TestPublishersAreToldOfEveryReceiver(t *testing.T) {
 }
 
 func TestWhoHasUnsubscribedIsNotCounted(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c, pub := p.dial(), p.dial()
 	for range 50 {
@@ -55,6 +57,7 @@ func TestWhoHasUnsubscribedIsNotCounted(t *testing.T) {
 }
 
 func TestSubscribersHearEvenIfTheyWantNoReplies(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c, pub := p.dial(), p.dial()
 	c.Send(encode("HELLO", "3"))
@@ -68,6 +71,7 @@ func TestSubscribersHearEvenIfTheyWantNoReplies(t *testing.T) {
 }
 
 func TestSubscribersOfChannelsOnAllShardsAreCounted(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 3)
 	keys := keysOnEach(t, p, servers)
 	one, two, c := p.dial(), p.dial(), p.dial()

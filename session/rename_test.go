@@ -13,6 +13,7 @@ import (
 // When a server's name comes to mean another address, its connections are made
 // anew and clients see nothing of it.
 func TestNoRequestFailsWhenConnectionsAreMadeAnew(t *testing.T) {
+	redistest.SkipShort(t)
 	t.Parallel()
 	p, servers := serveShards(t, 2)
 	there, elsewhere := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")

@@ -3,9 +3,12 @@ package session_test
 import (
 	"strings"
 	"testing"
+
+	"ringway/internal/redistest"
 )
 
 func TestClientReplyModesDropRepliesInPlace(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	c.Send(encode("SET", "a", "1") + encode("CLIENT", "REPLY", "SKIP") + encode("GET", "a") + encode("GET", "a") +
@@ -16,6 +19,8 @@ func TestClientReplyModesDropRepliesInPlace(t *testing.T) {
 }
 
 func TestClientReplySkipMeetsARequestThatMustWait(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c := p.dial()
 	for range 20 {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestRESP3ClientGetsRedissShapes(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	if got := c.Do("HELLO", "3"); !strings.HasPrefix(got, "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n") || !strings.Contains(got, "$5\r\nproto\r\n:3\r\n") {
@@ -43,6 +44,7 @@ func TestRESP3ClientGetsRedissShapes(t *testing.T) {
 }
 
 func TestProtocolCanChangeInTheMiddleOfAPipeline(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	const n = 50
@@ -57,6 +59,7 @@ func TestProtocolCanChangeInTheMiddleOfAPipeline(t *testing.T) {
 }
 
 func TestGoRedisWithItsDefaultsSpeaksRESP3(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := redis.NewClient(&redis.Options{Addr: p.addr})
 	defer c.Close()

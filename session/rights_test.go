@@ -34,6 +34,7 @@ func filled(cmd *command.Command) (args []string) {
 // TestAUserWithoutRightsMayRunNothing goes through the whole table: whatever the
 // proxy answers by itself is refused with the words of the server.
 func TestAUserWithoutRightsMayRunNothing(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	for _, s := range servers {
 		s.Do("ACL", "SETUSER", "nobody", "on", ">pw", "-@all", "~*", "&*")
@@ -67,6 +68,8 @@ func TestAUserWithoutRightsMayRunNothing(t *testing.T) {
 }
 
 func TestVerdictsAreAskedForInOrderAndKept(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("ACL", "SETUSER", "bob", "on", ">pw", "~b:*", "resetchannels", "+get", "+ping", "+client|list", "+client|kill", "+client|unblock", "+client|id", "+client|setname",
 		"+select|1", "+multi", "+discard", "+acl|whoami", "+client|tracking", "+blpop")
@@ -117,6 +120,7 @@ func TestVerdictsAreAskedForInOrderAndKept(t *testing.T) {
 
 // Redis 6 has no DRYRUN: what can hurt others is refused, and the rest goes on.
 func TestWithoutVerdictsNothingHarmfulIsDone(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []string{"-ERR Unknown subcommand or wrong number of arguments for 'DRYRUN'. Try ACL HELP.\r\n", "-NOPERM this user has no permissions to run the 'acl|dryrun' command\r\n"} {
 		s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 			if strings.EqualFold(args[0], "ACL") {
@@ -150,6 +154,7 @@ func TestWithoutVerdictsNothingHarmfulIsDone(t *testing.T) {
 // A rule may name a command's first argument: what it permits of one says nothing of
 // another, in either order.
 func TestAVerdictHoldsForTheArgumentThatRulesName(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("ACL", "SETUSER", "bob", "on", ">pw", "-@all", "resetchannels", "+info|server", "+psubscribe")
 	cfg := config(t, s.Addr())

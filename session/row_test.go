@@ -11,6 +11,8 @@ import (
 // TestRowsStopWhereTheClientsBoundIs sends several plain requests and a part of
 // one more, of which the bound lets only the first few through at a time.
 func TestRowsStopWhereTheClientsBoundIs(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	servers := redistest.StartN(t, 4)
 	for bound := 1; bound <= 4; bound++ {
 		cfg := config(t, addrs(servers)...)
@@ -38,6 +40,7 @@ func TestRowsStopWhereTheClientsBoundIs(t *testing.T) {
 // TestRowsEndWhereARequestIsNotPlain puts one request of each kind at each place
 // of a row, and compares with one Redis.
 func TestRowsEndWhereARequestIsNotPlain(t *testing.T) {
+	t.Parallel()
 	p := serve(t, merging(t, addrs(redistest.StartN(t, 4))...))
 	direct := redistest.Start(t)
 	for _, other := range []string{

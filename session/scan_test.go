@@ -36,6 +36,8 @@ func scanAll(t *testing.T, c *raw, between func(step int), options ...string) []
 }
 
 func TestScanFindsEveryKeyOfEveryServer(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for _, shards := range []int{1, 4} {
 		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
 			p, _ := serveShards(t, shards)
@@ -67,6 +69,7 @@ func TestScanFindsEveryKeyOfEveryServer(t *testing.T) {
 }
 
 func TestScanCursorsAndOptionsAreReadAsByRedis(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	plain := redistest.Start(t)
@@ -88,6 +91,8 @@ func TestScanCursorsAndOptionsAreReadAsByRedis(t *testing.T) {
 }
 
 func TestScanPassesOverEjectedServers(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for bad := range 3 {
 		p, _ := ejectOne(t, 3, bad, true)
 		c := p.dial()
@@ -99,6 +104,7 @@ func TestScanPassesOverEjectedServers(t *testing.T) {
 }
 
 func TestScanOfAServerThatIsDownFails(t *testing.T) {
+	t.Parallel()
 	p, _ := ejectOne(t, 2, 1, false)
 	c := p.dial()
 	c.Send(encode("SCAN", "0") + encode("SCAN", "1") + encode("PING"))
@@ -110,6 +116,7 @@ func TestScanOfAServerThatIsDownFails(t *testing.T) {
 }
 
 func TestLargeScanRepliesArePassedOnInOrder(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	fill(t, c, 8000)

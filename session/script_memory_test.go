@@ -8,6 +8,7 @@ import (
 )
 
 func TestScriptMemoryIsBoundedAndKeepsTheRecentlyUsed(t *testing.T) {
+	t.Parallel()
 	m := newScriptMemory()
 	body := func(i int) string { return fmt.Sprintf("return %d --%s", i, strings.Repeat("x", 10<<10)) }
 	hash := func(i int) []byte { return fmt.Appendf(nil, "%x", sha1.Sum([]byte(body(i)))) }

@@ -14,6 +14,8 @@ import (
 // A script makes its replies up. Whatever it claims, nobody connects to where it
 // says, no other client waits for it, and it runs once.
 func TestAScriptThatClaimsToBeRefusedHurtsNobody(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	trap, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

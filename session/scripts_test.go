@@ -10,6 +10,7 @@ import (
 func hashOf(body string) string { return fmt.Sprintf("%x", sha1.Sum([]byte(body))) }
 
 func TestServersThatForgotAScriptAreGivenItAgain(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 4)
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()
@@ -45,6 +46,7 @@ func TestServersThatForgotAScriptAreGivenItAgain(t *testing.T) {
 }
 
 func TestUnknownScriptsStayUnknown(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	const noScript = "-NOSCRIPT No matching script. Please use EVAL.\r\n"
@@ -63,6 +65,7 @@ func TestUnknownScriptsStayUnknown(t *testing.T) {
 }
 
 func TestScriptsOfOnePoolAreNotAnothers(t *testing.T) {
+	t.Parallel()
 	_, servers := serveShards(t, 2)
 	cfg := config(t, servers[0].Addr())
 	other := cfg.Pools[0]

@@ -10,6 +10,7 @@ import (
 )
 
 func TestValuesOfEveryLengthSurviveEveryReadBoundary(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	lengths := []int{0, 1, 2, 511, 512, 513, 4095, 4096, 16 << 10, 16<<10 + 1, 64<<10 - 7, 64 << 10, 128<<10 - 1, 128 << 10, 128<<10 + 1, 1 << 20, 5<<20 + 3}
@@ -27,6 +28,7 @@ func TestValuesOfEveryLengthSurviveEveryReadBoundary(t *testing.T) {
 }
 
 func TestRequestsInPiecesOfEverySize(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	text := encode("SET", "a", "1") + "GET a\r\n" + encode("MSET", "b", "2", "c", "3", "d", "4") + encode("MGET", "a", "b", "c", "d", "none") + encode("PING")
 	want := []string{"+OK\r\n", "$1\r\n1\r\n", "+OK\r\n", "*5\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$-1\r\n", "+PONG\r\n"}
@@ -43,6 +45,7 @@ func TestRequestsInPiecesOfEverySize(t *testing.T) {
 }
 
 func TestRepliesLeaveInTheOrderOfTheRequests(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	const n = 20000
@@ -72,6 +75,7 @@ func TestRepliesLeaveInTheOrderOfTheRequests(t *testing.T) {
 }
 
 func TestSplitCommandsKeepOrderAndDuplicates(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	c.Send(encode("MSET", "a", "1", "b", "2", "c", "3", "d", "4", "e", "5", "a", "6"))
@@ -93,6 +97,7 @@ func TestSplitCommandsKeepOrderAndDuplicates(t *testing.T) {
 }
 
 func TestAFailedPartGivesItsOwnError(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	c := p.dial()
 	keys := keysOnEach(t, p, servers)
@@ -124,6 +129,7 @@ func keysOnEach(t *testing.T, p *proxy, servers []*redistest.Server) []string {
 }
 
 func TestKeysOfSeveralServersAreRefused(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()
@@ -146,6 +152,7 @@ func TestKeysOfSeveralServersAreRefused(t *testing.T) {
 }
 
 func TestErrorsKeepTheConnectionAndEarlierReplies(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	c.Send(encode("SET", "a", "1") + encode("SFLUSH", "a", "0") + encode("SHUTDOWN") + encode("GET") + encode("SUBSTR") +
@@ -162,6 +169,7 @@ func TestErrorsKeepTheConnectionAndEarlierReplies(t *testing.T) {
 }
 
 func TestProtocolErrorsAnswerWhatCameBeforeThem(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	for _, bad := range []struct{ sent, want string }{
 		{"*1\r\n$abc\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
@@ -180,6 +188,7 @@ func TestProtocolErrorsAnswerWhatCameBeforeThem(t *testing.T) {
 }
 
 func TestHTTPIsClosedWithoutExecutingAnything(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	for _, head := range []string{"POST / HTTP/1.1\r\n", "GET / HTTP/1.1\r\n", "Host: x\r\n", encode("POST", "x")} {
 		c := p.dial()
@@ -192,6 +201,7 @@ func TestHTTPIsClosedWithoutExecutingAnything(t *testing.T) {
 }
 
 func TestQuitAnswersEverythingBeforeIt(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	c.Send(encode("SET", "a", "1") + encode("GET", "a") + "QUIT\r\n" + encode("GET", "a"))
@@ -200,6 +210,7 @@ func TestQuitAnswersEverythingBeforeIt(t *testing.T) {
 }
 
 func TestClientThatEndsItsSideIsStillAnswered(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	const n = 5000
@@ -214,6 +225,7 @@ func TestClientThatEndsItsSideIsStillAnswered(t *testing.T) {
 // Replies that are there are not kept from a client until the rest of its
 // pipeline is answered.
 func TestReplyReachesAPipeliningClientThoughALaterServerIsFrozen(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	ring := p.server.Pools()[0].Map().Ring()
 	c := p.dial()
@@ -226,6 +238,7 @@ func TestReplyReachesAPipeliningClientThoughALaterServerIsFrozen(t *testing.T) {
 }
 
 func TestDebugOfAKeyGoesToItsShard(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 3, redistest.Debug())
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].AllowCommands = []string{"debug"}

@@ -30,6 +30,8 @@ var (
 // changes it, and looks at everything that may have stayed. A Redis and a pool of one
 // must say the same.
 func TestStateOfAConnection(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	behind, plain := redistest.Start(t), redistest.Start(t)
 	cfg := config(t, behind.Addr())
 	cfg.Pools[0].ACLUsers, cfg.Pools[0].Databases = 4, 16

@@ -163,6 +163,8 @@ func (r *statesRound) halfClose() {
 // time, so that it fails for a change and not by chance; RINGWAY_LONG=1 ("make faults")
 // makes it minutes of ever other ones, and RINGWAY_SEED repeats a run.
 func TestRandomRequestsInRandomStates(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	f := func(name string, shards int, seed uint64, dribble bool) {
 		t.Run(name, func(t *testing.T) {
 			threads := 2

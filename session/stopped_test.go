@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
 )
 
 // A process that was stopped for a while judges nobody by that: replies that lie in the
 // sockets are read, clients were not silent, servers have not failed.
 func TestNobodyIsJudgedByTheTimeInWhichTheProcessStoodStill(t *testing.T) {
+	redistest.SkipShort(t)
 	var answer chan struct{}
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if len(args) == 2 && args[1] == "late" {

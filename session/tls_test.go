@@ -30,6 +30,7 @@ func configTLS(t *testing.T, servers []*redistest.Server, lines ...string) *conf
 }
 
 func TestServersAreSpokenToInTLS(t *testing.T) {
+	redistest.SkipShort(t)
 	t.Parallel()
 	a := redistest.NewAuthority(t)
 	servers := redistest.StartN(t, 2, redistest.TLS(a, true, "127.0.0.1"))
@@ -67,6 +68,7 @@ func TestServersAreSpokenToInTLS(t *testing.T) {
 
 // What is wrong with TLS is told as that, and at once; no request was sent.
 func TestWrongCertificatesFailRequestsUnsent(t *testing.T) {
+	redistest.SkipShort(t)
 	t.Parallel()
 	a, stranger := redistest.NewAuthority(t), redistest.NewAuthority(t)
 	open := redistest.Start(t, redistest.TLS(a, false, "127.0.0.1", "redis.example.com"))

@@ -9,6 +9,7 @@ import (
 // Clients that leave are no longer among those that have read a key, and what a client
 // has read is forgotten at a cost of what that is.
 func TestReadersOfAKeyLeave(t *testing.T) {
+	t.Parallel()
 	ks := newTrackedKeys()
 	stays := &tracking{}
 	ks.note(stays, []byte("flag"))
@@ -31,6 +32,7 @@ func TestReadersOfAKeyLeave(t *testing.T) {
 }
 
 func TestNotesAreKeptWhileOthersLeave(t *testing.T) {
+	t.Parallel()
 	ks := newTrackedKeys()
 	clients := make([]*tracking, 5)
 	for i := range clients {
@@ -65,6 +67,7 @@ func TestNotesAreKeptWhileOthersLeave(t *testing.T) {
 }
 
 func TestPrefixesOfAKey(t *testing.T) {
+	t.Parallel()
 	ps := newPrefixes()
 	a, b := &tracking{}, &tracking{}
 	for _, text := range []string{"", "user:", "user:1", "user:12", "order:"} {

@@ -23,6 +23,7 @@ func invalidation(keys ...string) string {
 const flushed = ">2\r\n$10\r\ninvalidate\r\n_\r\n"
 
 func TestClientsAreToldOfKeysThatTheyHaveRead(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 4)
 	keys := keysOnEach(t, p, servers)
 	writer, c := p.dial(), p.dial()
@@ -55,6 +56,7 @@ func TestClientsAreToldOfKeysThatTheyHaveRead(t *testing.T) {
 }
 
 func TestTrackingOfTransactionsScriptsAndOptions(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, addrs(redistest.StartN(t, 4))...)
 	cfg.Pools[0].HashTag = "{}"
 	p := serve(t, cfg)
@@ -109,6 +111,7 @@ func TestTrackingOfTransactionsScriptsAndOptions(t *testing.T) {
 }
 
 func TestTrackingRedirectedToASubscriber(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	writer, c, other := p.dial(), p.dial(), p.dial()
 	id := strings.TrimSpace(other.Do("CLIENT", "ID")[1:])
@@ -140,6 +143,7 @@ func TestTrackingRedirectedToASubscriber(t *testing.T) {
 
 // What a server can't tell since the connection to it is lost may have changed.
 func TestEverythingIsInvalidatedWhenAServerIsLost(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 3)
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()
@@ -166,6 +170,7 @@ func TestEverythingIsInvalidatedWhenAServerIsLost(t *testing.T) {
 }
 
 func TestReadsFromAShardThatCantBeHeardAreInvalidatedAtOnce(t *testing.T) {
+	t.Parallel()
 	refuse := make(chan struct{})
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		switch {
@@ -190,6 +195,7 @@ func TestReadsFromAShardThatCantBeHeardAreInvalidatedAtOnce(t *testing.T) {
 }
 
 func TestServersThatRefuseTrackingSaySo(t *testing.T) {
+	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if args[0] == "CLIENT" {
 			c.Reply("-NOPERM this user has no permissions to run the 'client|id' command\r\n")
@@ -203,6 +209,7 @@ func TestServersThatRefuseTrackingSaySo(t *testing.T) {
 }
 
 func TestNoMoreKeysAreRememberedThanAllowed(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 1)
 	cfg := config(t, addrs(servers)...)
 	cfg.Proxy.TrackingKeys = 10
@@ -262,6 +269,8 @@ func (c *cachingClient) take(keys []string) {
 // Whatever happens to connections, once nobody writes any more no client holds
 // an old value for long.
 func TestNoClientKeepsAStaleValue(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	for _, options := range [][]string{nil, {"BCAST"}} {
 		p, servers := serveShards(t, 3)
 		const keys = 20
@@ -347,6 +356,7 @@ func TestNoClientKeepsAStaleValue(t *testing.T) {
 // A tick may fall between the last reply, with which the line of replies is given
 // back, and what was put off until the turn's end.
 func TestTickWhenTheLineOfRepliesIsGivenBack(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 1)
 	cfg := config(t, addrs(servers)...)
 	cfg.Proxy.Threads = 1

@@ -13,6 +13,7 @@ import (
 )
 
 func TestTransactionIsExecutedAsOneUnit(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()
 	c.Send(encode("MULTI") + encode("SET", "{t}a", "1") + encode("INCR", "{t}a") + encode("PING") + encode("GET", "{t}a") + encode("EXEC") + encode("GET", "{t}a"))
@@ -20,6 +21,7 @@ func TestTransactionIsExecutedAsOneUnit(t *testing.T) {
 }
 
 func TestTransactionErrorsAreRedissOwn(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
 	cross := "-CROSSSLOT Keys in request don't hash to the same server; the pool has no hash_tag: set hash_tag = \"{}\" in its configuration, and give keys that belong together a common tag, as in {user1}:name\r\n"
@@ -45,6 +47,7 @@ func TestTransactionErrorsAreRedissOwn(t *testing.T) {
 }
 
 func TestServerErrorWhileQueueingAbortsExec(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	servers[0].Do("CONFIG", "SET", "maxmemory", "1")
 	c := p.dial()
@@ -53,6 +56,7 @@ func TestServerErrorWhileQueueingAbortsExec(t *testing.T) {
 }
 
 func TestWatchAbortsWhenAKeyHasChanged(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c, other := p.dial(), p.dial()
 	c.Send(encode("SET", "k", "1") + encode("WATCH", "k") + encode("GET", "k"))
@@ -74,6 +78,7 @@ func TestWatchAbortsWhenAKeyHasChanged(t *testing.T) {
 }
 
 func TestWatchThatLostItsServerAborts(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	c := p.dial()
 	c.Send(encode("SET", "k", "1") + encode("WATCH", "k"))
@@ -93,6 +98,7 @@ func TestWatchThatLostItsServerAborts(t *testing.T) {
 // TestCountersByOptimisticLocking has clients increment by WATCH, GET, MULTI,
 // SET and EXEC: no update may be lost.
 func TestCountersByOptimisticLocking(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	const clients, increments = 4, 25
 	var wg sync.WaitGroup
@@ -130,6 +136,7 @@ func TestCountersByOptimisticLocking(t *testing.T) {
 }
 
 func TestBlockingCommandDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	blocked, other := p.dial(), p.dial()
 	blocked.Send(encode("SET", "before", "1") + encode("BLPOP", "list", "0") + encode("GET", "before"))
@@ -147,6 +154,7 @@ func TestBlockingCommandDelaysNobodyElse(t *testing.T) {
 }
 
 func TestBlockedReadOfAStream(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c, other := p.dial(), p.dial()
 	c.Send(encode("XREAD", "BLOCK", "0", "STREAMS", "s", "$"))
@@ -168,6 +176,7 @@ func TestBlockedReadOfAStream(t *testing.T) {
 }
 
 func TestBlockedClientThatLeavesPopsNothing(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 1)
 	blocked := p.dial()
 	blocked.Send(encode("BLPOP", "list", "0"))
@@ -185,6 +194,7 @@ func TestBlockedClientThatLeavesPopsNothing(t *testing.T) {
 }
 
 func TestPinnedConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartN(t, 1)
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].PinnedConnections = 1

@@ -23,6 +23,7 @@ func withoutHello(t *testing.T, n int, opts ...redistest.Option) []*redistest.Se
 }
 
 func TestHello3IsRefusedInTheServersWords(t *testing.T) {
+	t.Parallel()
 	for _, eject := range []bool{false, true} {
 		t.Run(fmt.Sprint("eject ", eject), func(t *testing.T) {
 			servers := withoutHello(t, 2)
@@ -67,6 +68,7 @@ func connectionsTo(t *testing.T, s *redistest.Server) (n int) {
 }
 
 func TestHelloThatFailsLogsNobodyIn(t *testing.T) {
+	t.Parallel()
 	s := withoutHello(t, 1, redistest.Password("sesame"))[0]
 	s.Do("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all")
 	cfg := config(t, s.Addr())
@@ -85,6 +87,7 @@ func TestHelloThatFailsLogsNobodyIn(t *testing.T) {
 
 // What an ACL user may not do, that every server lets everybody do, it may do.
 func TestACLUsersSpeakRESP3(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-hello", "-select", "+select|3")
 	cfg := config(t, s.Addr())
@@ -127,6 +130,7 @@ func startOld(t *testing.T, refusal string) *oldServer {
 }
 
 func TestARefusalIsNotBelievedForEver(t *testing.T) {
+	t.Parallel()
 	const noProto = "-NOPROTO unsupported protocol version\r\n"
 	s, good := startOld(t, noProto), startOld(t, "")
 	cfg := config(t, s.Addr(), good.Addr())
@@ -162,6 +166,7 @@ func TestARefusalIsNotBelievedForEver(t *testing.T) {
 
 // A client in RESP3 whose server is replaced by an old one has errors, and nobody else.
 func TestAnOldServerLater(t *testing.T) {
+	t.Parallel()
 	s := startOld(t, "")
 	cfg := config(t, s.Addr())
 	cfg.Proxy.Threads = 1
@@ -188,6 +193,7 @@ func TestAnOldServerLater(t *testing.T) {
 }
 
 func TestHelloWhileNoServerAnswers(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
 	cfg.Proxy.Threads = 1
@@ -219,6 +225,7 @@ func TestHelloWhileNoServerAnswers(t *testing.T) {
 }
 
 func TestTheServerWithTheFewestDatabasesCounts(t *testing.T) {
+	t.Parallel()
 	servers := []*redistest.Server{redistest.Start(t), redistest.Start(t, redistest.Args("--databases", "4"))}
 	cfg := config(t, addrs(servers)...)
 	cfg.Pools[0].Databases = 32
@@ -253,6 +260,7 @@ func TestTheServerWithTheFewestDatabasesCounts(t *testing.T) {
 
 // A transaction that is not executed selects nothing.
 func TestSelectOfAnAbortedTransaction(t *testing.T) {
+	t.Parallel()
 	p := serveDatabases(t, 1)
 	c, other := p.dial(), p.dial()
 	for range 2 {
@@ -266,6 +274,7 @@ func TestSelectOfAnAbortedTransaction(t *testing.T) {
 }
 
 func TestSelectInClusters(t *testing.T) {
+	t.Parallel()
 	cfg := config(t, "127.0.0.1:1")
 	cfg.Pools[0].Topology = conf.Cluster
 	c := serve(t, cfg).dial()
@@ -275,6 +284,8 @@ func TestSelectInClusters(t *testing.T) {
 
 // The client is gone, or has said its last, while the servers are asked.
 func TestClientsLeaveWhileServersAreAsked(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		switch args[0] {
@@ -312,6 +323,7 @@ func TestClientsLeaveWhileServersAreAsked(t *testing.T) {
 }
 
 func TestHelloWaitsForAPrimaryLikeARequest(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Databases = 16 })
 	c := p.dial()
@@ -332,6 +344,7 @@ func TestHelloWaitsForAPrimaryLikeARequest(t *testing.T) {
 // Where primaries are followed, a server that does not have what one client uses is none
 // that others would wait for.
 func TestARefusedDatabaseHoldsNobodyElseUp(t *testing.T) {
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Databases = 16 })
 	pl.SetView(0, view(g.Primary))

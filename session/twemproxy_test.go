@@ -231,6 +231,8 @@ func (m *migration) keyOf(pool int, owner *redistest.Server) string {
 }
 
 func TestTwemproxyAndRingwayFindEachOthersKeys(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	redistest.RequireTool(t, "nutcracker")
 	m := newMigration(t)
 	for i := range m.pools {

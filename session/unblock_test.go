@@ -10,6 +10,7 @@ import (
 )
 
 func TestClientUnblockEndsTheWait(t *testing.T) {
+	t.Parallel()
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
 	c, blocked := p.dial(), p.dial()
@@ -42,6 +43,7 @@ func TestClientUnblockEndsTheWait(t *testing.T) {
 }
 
 func TestClientListShowsWhatClientsDo(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c, sub, tx := p.dial(), p.dial(), p.dial()
 	sub.Do("SUBSCRIBE", "a")

@@ -11,6 +11,8 @@ import (
 // WAIT is about what a client has written over connections that it shares: a
 // replica that is stopped has not got it, whichever shard it is of.
 func TestWaitTellsWhatReplicasHave(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	var replicas []*redistest.Server
 	for _, s := range servers {
@@ -55,6 +57,7 @@ func TestWaitTellsWhatReplicasHave(t *testing.T) {
 }
 
 func TestWaitInATransactionDoesNotBlock(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c := p.dial()
 	c.Send(encode("MULTI") + encode("SET", "k", "1") + encode("WAIT", "3", "0") + encode("EXEC"))

@@ -12,6 +12,7 @@ import (
 // A client whose requests the proxy answers with some work is not served to the end before
 // others are: a neighbour sees that requests of it wait.
 func TestNeighboursAreServedBetweenRequestsThatAreWork(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
 	cfg.Proxy.Threads = 1
@@ -47,6 +48,7 @@ func TestNeighboursAreServedBetweenRequestsThatAreWork(t *testing.T) {
 
 // Requests that wait since those before them were much work are run, in their order.
 func TestRequestsBehindMuchWork(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()
 	var requests, want []string
@@ -65,6 +67,7 @@ func TestRequestsBehindMuchWork(t *testing.T) {
 
 // CLIENT LIST and KILL see all clients, however many portions they are worked at in.
 func TestManyClientsAreListedAndKilled(t *testing.T) {
+	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c := p.dial()
 	const n = 300

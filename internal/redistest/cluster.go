@@ -18,6 +18,9 @@ const clusterSlots = 16384
 // listens at their ports plus 10000.
 func StartCluster(t testing.TB, primaries, replicasEach int, opts ...Option) []*Group {
 	t.Helper()
+	if primaries+replicasEach > 1 {
+		SkipShort(t)
+	}
 	opts = append([]Option{Args("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")}, opts...)
 	groups := make([]*Group, primaries)
 	var all []*Server

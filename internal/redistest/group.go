@@ -20,6 +20,9 @@ type Group struct {
 // and returns when every replica has its first copy and follows.
 func StartGroup(t testing.TB, replicas int, opts ...Option) *Group {
 	t.Helper()
+	if replicas > 0 {
+		SkipShort(t)
+	}
 	g := &Group{Primary: Start(t, opts...)}
 	g.Replicas = StartN(t, replicas, append(opts[:len(opts):len(opts)], ReplicaOf(g.Primary))...)
 	for _, r := range g.Replicas {
@@ -48,6 +51,7 @@ func (s *Server) eventuallySays(t testing.TB, text string, request ...string) {
 // the groups are known to the Sentinels, which have none themselves.
 func StartSentinels(t testing.TB, n int, groups map[string]*Group, lines ...string) []*Server {
 	t.Helper()
+	SkipShort(t)
 	path := RequireTool(t, "redis-server")
 	var text strings.Builder
 	var secure *Authority

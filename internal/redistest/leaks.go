@@ -22,42 +22,66 @@ const leakPatience = 10 * time.Second
 // CheckLeaks fails the test if goroutines or file descriptors that were not
 // there when it was called are still there when the test has ended and its
 // other cleanups, but for those registered before this call, have run. Call it
-// first in a test, and not in one that runs in parallel with others, whose
+// first in a test. It panics in one that runs in parallel with others, whose
 // goroutines it would see. A test that failed already is not checked.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
+	t.Setenv("RINGWAY_TEST_CHECKS_LEAKS", "1") // which package testing forbids tests that run in parallel
 	checkLeaks(t, leakPatience)
 }
 
 func checkLeaks(t testing.TB, patience time.Duration) {
-	settle()
-	goroutines, descriptors := goroutineStacks(), openDescriptors()
+	before := present()
 	t.Cleanup(func() {
 		if t.Failed() || t.Skipped() {
 			return
 		}
-		var leaked []string
-		gone := poll(patience, nil, func() bool {
-			http.DefaultClient.CloseIdleConnections() // kept on purpose, by nobody in particular
-			leaked = newIn(goroutineStacks(), goroutines)
-			leaked = append(leaked, newIn(openDescriptors(), descriptors)...)
-			return len(leaked) == 0
-		})
-		if !gone {
+		if leaked := before.leftBehind(patience); len(leaked) > 0 {
 			t.Errorf("%d goroutines or descriptors left behind:\n\n%s", len(leaked), strings.Join(leaked, "\n\n"))
 		}
 	})
 }
 
+// RunCheckingLeaks runs a package's tests and returns the exit code, for its
+// TestMain. It is CheckLeaks for all of them together, at the end, so that they
+// may run in parallel: the stack of what is left shows where it comes from.
+func RunCheckingLeaks(m *testing.M) (code int) {
+	before := present()
+	if code = m.Run(); code != 0 {
+		return code
+	}
+	if leaked := before.leftBehind(leakPatience); len(leaked) > 0 {
+		fmt.Printf("the tests left %d goroutines or descriptors behind:\n\n%s\n", len(leaked), strings.Join(leaked, "\n\n"))
+		return 1
+	}
+	return 0
+}
+
+// resources are the goroutines and descriptors of a moment.
+type resources struct{ goroutines, descriptors map[string]string }
+
+func present() resources {
+	settle()
+	return resources{goroutineStacks(), openDescriptors()}
+}
+
+// leftBehind returns what is there now and was not before, once that is nothing
+// or patience is over.
+func (before resources) leftBehind(patience time.Duration) (leaked []string) {
+	poll(patience, nil, func() bool {
+		http.DefaultClient.CloseIdleConnections() // kept on purpose, by nobody in particular
+		leaked = newIn(goroutineStacks(), before.goroutines)
+		leaked = append(leaked, newIn(openDescriptors(), before.descriptors)...)
+		return len(leaked) == 0
+	})
+	return leaked
+}
+
 // settle opens what stays open for the life of the process, so that it is not
-// taken for a leak: the descriptors of the runtime's poller and the lock on
-// this process's block of ports.
+// taken for a leak: the descriptors of the runtime's poller.
 func settle() {
 	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		l.Close()
-	}
-	if port, err := takePort(); err == nil {
-		returnPort(port)
 	}
 }
 
@@ -116,6 +140,9 @@ func openDescriptors() map[string]string {
 			target, err := os.Readlink(filepath.Join(dir, e.Name()))
 			if err != nil && dir == "/proc/self/fd" {
 				continue // closed since the listing, as is the one of the listing itself
+			}
+			if strings.Contains(target, portLocks) {
+				continue // of a block of ports, which this process keeps
 			}
 			key := e.Name() + " " + target
 			found[key] = fmt.Sprintf("descriptor %s: %s%s", e.Name(), target, socketNames(e.Name()))

@@ -21,6 +21,8 @@ const (
 	firstPort     = 10000
 	portsPerBlock = 100
 	portBlocks    = 100
+
+	portLocks = "ringway-ports-" // begins the name of the directory of locks
 )
 
 var ports struct {
@@ -82,7 +84,7 @@ func returnPort(port int) {
 // takeBlockLocked adds a block nobody holds, trying first the one that belongs
 // to the process id, so that even users with separate lock files rarely meet.
 func takeBlockLocked() error {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ringway-ports-%d", os.Getuid()))
+	dir := filepath.Join(os.TempDir(), portLocks+strconv.Itoa(os.Getuid()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

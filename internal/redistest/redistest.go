@@ -44,6 +44,15 @@ func RequireTool(t testing.TB, name string) string {
 	return ""
 }
 
+// SkipShort skips the test under go test -short. It is for tests that take a
+// second or more; those with a Cluster, Sentinels or replicas are skipped anyway.
+func SkipShort(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("too slow for -short")
+	}
+}
+
 // Eventually polls cond, on the calling goroutine, until it is true, and fails
 // the test when that takes longer than timeout; what completes the sentence
 // "waiting for ...". It is for conditions nobody announces; where there is a

@@ -92,9 +92,6 @@ func Compare(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
-// Less reports whether a comes before b in the order of Compare.
-func Less(a, b string) bool { return Compare(a, b) < 0 }
-
 // A Ring maps keys to servers. It is immutable: all its methods may be called
 // from any goroutine.
 type Ring struct {

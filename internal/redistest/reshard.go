@@ -325,18 +325,6 @@ func (s *Server) eventually(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-// Follow makes a server that has no slots the replica of a primary, and returns
-// when it has its copy.
-func (c *Cluster) Follow(s, primary *Server) {
-	c.t.Helper()
-	id, err := c.ID(primary)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	s.eventuallySays(c.t, "+OK\r\n", "CLUSTER", "REPLICATE", id)
-	s.eventuallySays(c.t, "master_link_status:up", "INFO", "replication")
-}
-
 // Remove has all others forget a server that has no slots, and it them, as
 // redis-cli does.
 func (c *Cluster) Remove(s *Server) {

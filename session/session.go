@@ -26,70 +26,70 @@ import (
 	"ringway/resp"
 )
 
-// session is one client. It belongs to the event loop of its worker.
+// session is one client. All of it is owned by the event loop of its worker; it moves to
+// another one only while nothing of it is under way (quiet).
 //
 // Its requests are numbered from the first on, and their replies leave in that order
 // (replies).
 type session struct {
-	*shared // with the other sessions of its loop and pool
+	*shared     // with the other sessions of its loop and pool
+	index   int // in Worker.sessions
 
-	conn  *eventloop.Conn
-	index int // in worker.sessions
-	info  *clientInfo
-
-	policy   *policy
-	protocol resp.Protocol // of the replies
-	lanes    *pool.Lanes   // the shared connections to servers, in that protocol
-	parse    resp.RequestState
-	limits   *resp.Limits
-	wantAuth bool // AUTH has yet to come
-	wrong    int  // wrong credentials one after the other
-
-	tx      *transaction // since MULTI
-	pin     *pin         // a connection of its own
-	monitor *monitoring  // since MONITOR
-	sub     *subscriber  // what it is subscribed to; nil if nothing
-
-	replicaWait   *replicaWait // WAIT or WAITAOF under way
-	tracking      *tracking    // CLIENT TRACKING; nil if it is off
-	targets       int          // clients whose invalidations go to this one
-	interjections []byte       // what is no reply and waits for the end of one
-
-	window int  // requests that may be without reply at once; 0 while the session is held
-	wary   bool // nothing may overtake what is under way: window is 1 until it is answered
-
-	replies replies
-	sizes   sizes // of the replies, as far as they are known
-	unsized bool  // the reply to the current request may be of any size
-
-	mutes  bool // CLIENT REPLY has been used: some requests get no reply
-	muting bool // the current one gets none
-	silent bool // none does: CLIENT REPLY OFF
-	skip   int  // CLIENT REPLY SKIP: requests, the current one included, until muting ends
-
-	readsApart bool // reads may take other connections than writes
-
-	user  *pool.User // the ACL user that the client is; nil for the pool's own
-	db    int        // the database that is selected
-	ran   uint16     // 1 + the command.Command.ID of the last request; 0 before the first
-	waits int64      // since when what was sent last over the pinned connection may block, as eventloop.Loop.Now; 0 if it does not
-
-	inKernel int // bytes that the kernel held for the client when that was last looked at
-
-	lastActive int64  // when the client last sent something, as eventloop.Loop.Now
+	// The client.
+	conn       *eventloop.Conn
+	info       *clientInfo
+	lastActive int64  // when it last sent something, as eventloop.Loop.Now
 	lastBusy   int64  // when it was last seen waiting, or sent something, likewise; only if idle clients are closed
 	wrote      uint64 // what it had been sent then
+	inKernel   int    // bytes that the kernel held for it when that was last looked at
 
-	publishBy int64 // until when a message waits, as eventloop.Loop.Now; 0 if none does
+	// Who it is, and how it is spoken to.
+	user       *pool.User // the ACL user; nil for the pool's own
+	wantAuth   bool       // AUTH has yet to come
+	wrong      int        // wrong credentials one after the other
+	db         int        // the database that is selected
+	protocol   resp.Protocol
+	lanes      *pool.Lanes // the shared connections to servers, of that user, database and protocol
+	readsApart bool        // reads may take other connections than writes
+	policy     *policy     // what becomes of each command
+	limits     *resp.Limits
 
-	blocked  bool     // requests wait in the connection's buffer until there is room
-	awaited  int      // calls of ConnReady that are to come
-	queued   *inQueue // who waits for them; nil if nothing ever did
-	settling bool     // RunDeferred will be called
-	closing  bool     // no further request is read; close when all is answered
-	eof      bool     // the client will send no more, and all was read
-	leaving  *leaving // since the client has ended its side
-	moving   *Worker
+	// Its requests.
+	parse     resp.RequestState
+	window    int      // how many may be without reply at once; 0 while the session is held
+	wary      bool     // nothing may overtake what is under way: window is 1 until it is answered
+	blocked   bool     // requests wait in the connection's buffer until there is room
+	awaited   int      // calls of ConnReady that are to come
+	queued    *inQueue // who waits for them; nil if nothing ever did
+	settling  bool     // RunDeferred will be called
+	publishBy int64    // until when a message waits, as eventloop.Loop.Now; 0 if none does
+	ran       uint16   // 1 + the command.Command.ID of the last request; 0 before the first
+
+	// Its replies.
+	replies       replies
+	sizes         sizes  // of the replies, as far as they are known
+	unsized       bool   // the reply to the current request may be of any size
+	mutes         bool   // CLIENT REPLY has been used: some requests get no reply
+	muting        bool   // the current one gets none
+	silent        bool   // none does: CLIENT REPLY OFF
+	skip          int    // CLIENT REPLY SKIP: requests, the current one included, until muting ends
+	interjections []byte // what is no reply and waits for the end of one
+
+	// What it has begun; nil or 0 where it has not.
+	tx          *transaction // MULTI
+	pin         *pin         // a connection of its own
+	waits       int64        // since when what was sent last over that may block, as eventloop.Loop.Now
+	replicaWait *replicaWait // WAIT or WAITAOF
+	monitor     *monitoring  // MONITOR
+	sub         *subscriber  // subscriptions
+	tracking    *tracking    // CLIENT TRACKING
+	targets     int          // invalidations of so many other clients go to this one
+
+	// Its end, here or at all.
+	closing bool     // no further request is read; close when all is answered
+	eof     bool     // the client will send no more, and all was read
+	leaving *leaving // since the client has ended its side
+	moving  *Worker  // to this one, when nothing is under way
 }
 
 func newSession(sh *shared, info *clientInfo) *session {

@@ -211,7 +211,7 @@ func TestBlockedConnectionIsNotGivenUp(t *testing.T) {
 	cfg.Timeout, cfg.Once = 20*time.Millisecond, true
 	r := newRig(t, cfg)
 	to := r.receiver()
-	r.on(func() { r.conn.SendPatient([]byte(get("k")), to, 1) })
+	r.on(func() { r.conn.SendUntimed([]byte(get("k")), to, 1) })
 	looks := make(chan struct{})
 	r.on(func() { r.loop.NewTimer(func() { close(looks) }).After(10 * cfg.Timeout) })
 	<-looks

@@ -48,9 +48,12 @@ func (r *byHand) pass(d time.Duration) {
 // accept makes the connection that was asked for.
 func (r *byHand) accept() {
 	r.t.Helper()
-	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	for _, fd := range ends {
+		syscall.SetNonblock(fd, true)
 	}
 	r.peer = ends[1]
 	r.dial(eventloop.Socket{FD: ends[0]}, nil)
@@ -107,7 +110,7 @@ type fencedOf struct {
 }
 
 func (f *fencedOf) Refused(_ *pipeline.Conn, _ []byte, r pipeline.Request) bool {
-	f.fenced = append(f.fenced, r.Fenced)
+	f.fenced = append(f.fenced, r.Marked)
 	return false
 }
 

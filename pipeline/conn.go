@@ -189,7 +189,7 @@ type Conn struct {
 	marked      int64            // when the last marker of lookAt was sent
 	markers     *Markers
 	lenient     Kinds // what replies may be of whatever is known of them
-	patient     bool  // what is in flight may take any time
+	untimed     bool  // what is in flight may take any time
 	repliesHeld bool  // see HoldReplies
 	timersFrom  int64 // no request times out before that
 	lone        bool  // it carries a script that nothing may follow: full until it is made anew
@@ -324,13 +324,13 @@ func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *F
 	return nil
 }
 
-// SendPatient sends a request whose reply may take any time: a blocking one. The
+// SendUntimed sends a request whose reply may take any time: a blocking one. The
 // connection must carry no other.
-func (c *Conn) SendPatient(request []byte, r Receiver, tag uint32) *Failure {
+func (c *Conn) SendUntimed(request []byte, r Receiver, tag uint32) *Failure {
 	f := c.Send(request, r, tag)
 	if f == nil {
 		c.deadline.Stop()
-		c.patient = true
+		c.untimed = true
 	}
 	return f
 }

@@ -156,7 +156,7 @@ func describe(err error) string {
 		return "Connection timed out"
 	case errors.Is(err, ErrTurnedAway):
 		return "Server takes no more connections of the proxy"
-	case errors.Is(err, ErrFence), errors.Is(err, ErrKind):
+	case errors.Is(err, ErrMarker), errors.Is(err, ErrKind):
 		return "Protocol error: the server lost count of its replies"
 	case errors.Is(err, errFenceState):
 		return "Connection given up while the server is busy or loading"

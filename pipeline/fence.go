@@ -15,9 +15,9 @@ import (
 // (CVE-2025-67733). A fence finds that out: an ECHO of a random number behind the
 // script, before whose answer nothing that follows is delivered to anybody.
 
-// ErrFence tells that a server gave more replies than it was sent requests, or
+// ErrMarker tells that a server gave more replies than it was sent requests, or
 // fewer. It counts as a breach of the protocol.
-var ErrFence = errors.New("what follows a script's reply is not what was asked for next")
+var ErrMarker = errors.New("what follows a script's reply is not what was asked for next")
 
 // errFenceState tells the same of a server whose state forbids ECHO, so that
 // nothing is known about it.
@@ -52,9 +52,9 @@ type fencing struct {
 	open   int // fences whose answer is to come
 }
 
-// SendFenced is Send for a request whose reply can't be trusted to end where it
+// SendMarked is Send for a request whose reply can't be trusted to end where it
 // should: a script's. The fence takes a place of its own in the queue.
-func (c *Conn) SendFenced(request []byte, r Receiver, tag uint32) *Failure {
+func (c *Conn) SendMarked(request []byte, r Receiver, tag uint32) *Failure {
 	c.AskMarking()
 	f := c.Send(request, r, tag)
 	if f == nil {
@@ -149,7 +149,7 @@ func (f *fence) Reply(_ uint32, b []byte, last bool) {
 	case last && refusesEcho(b):
 		c.lost(errFenceState)
 	default:
-		c.broken(ErrFence)
+		c.broken(ErrMarker)
 	}
 }
 

@@ -19,7 +19,7 @@ func (r *rig) fenced(behind ...string) {
 	to := r.receiver()
 	r.on(func() {
 		r.tag++
-		if f := r.conn.SendFenced([]byte(script), to, r.tag); f != nil {
+		if f := r.conn.SendMarked([]byte(script), to, r.tag); f != nil {
 			r.t.Errorf("script refused: %v", f)
 		}
 		for _, request := range behind {
@@ -60,8 +60,8 @@ func TestAnswerToAFenceGoesToNobodyBefore(t *testing.T) {
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.AnswerEcho(), fakeredis.Discard()})
 	r := newRig(t, config(s.Addr()))
 	r.fenced(get("a"))
-	r.expectFailure(1, pipeline.ErrFence, true)
-	r.expectFailure(2, pipeline.ErrFence, true)
+	r.expectFailure(1, pipeline.ErrMarker, true)
+	r.expectFailure(2, pipeline.ErrMarker, true)
 }
 
 // A script that is answered too late is nobody's any more, but what follows its
@@ -88,7 +88,7 @@ func TestFenceOfAScriptThatTimedOutStillHolds(t *testing.T) {
 		r.send(get("a"))
 		close(release)
 		if vulnerable {
-			r.expectFailure(2, pipeline.ErrFence, true)
+			r.expectFailure(2, pipeline.ErrMarker, true)
 			continue
 		}
 		r.expect(2, "+a\r\n")
@@ -130,7 +130,7 @@ func TestScriptsThatWereHeldAreFenced(t *testing.T) {
 	r.eventually("the fence is answered", func() bool { return r.conn.InFlight() == 0 })
 	r.fenced()
 	r.expect(2, "$1\r\nb\r\n")
-	if errs := r.obs.failed(t, 1); !errors.Is(errs[0], pipeline.ErrFence) {
+	if errs := r.obs.failed(t, 1); !errors.Is(errs[0], pipeline.ErrMarker) {
 		t.Error(errs)
 	}
 }
@@ -153,7 +153,7 @@ func TestLargeRepliesOfScriptsAreFenced(t *testing.T) {
 	if o := r.next(); o.reply != large {
 		t.Fatalf("%d bytes, %v", len(o.reply), o.failure)
 	}
-	if errs := r.obs.failed(t, 1); !errors.Is(errs[0], pipeline.ErrFence) {
+	if errs := r.obs.failed(t, 1); !errors.Is(errs[0], pipeline.ErrMarker) {
 		t.Error(errs)
 	}
 }
@@ -221,7 +221,7 @@ func TestServerThatLeavesAReplyOutIsFoundOutUnderLoad(t *testing.T) {
 		select {
 		case <-r.done:
 		case err := <-ended:
-			if !errors.Is(err, pipeline.ErrFence) {
+			if !errors.Is(err, pipeline.ErrMarker) {
 				t.Errorf("ended with %v", err)
 			}
 			return
@@ -236,13 +236,13 @@ func TestFencesAllocateNothingInTheSteadyState(t *testing.T) {
 	r := newRig(t, config(s.Addr()))
 	r.on(func() {
 		for range 10 {
-			r.conn.SendFenced([]byte(script), discard{}, 0)
+			r.conn.SendMarked([]byte(script), discard{}, 0)
 		}
 	})
 	r.eventually("all is answered", func() bool { return r.conn.InFlight() == 0 })
 	r.on(func() {
 		request := []byte(script)
-		if n := testing.AllocsPerRun(5, func() { r.conn.SendFenced(request, discard{}, 0) }); n > 0 {
+		if n := testing.AllocsPerRun(5, func() { r.conn.SendMarked(request, discard{}, 0) }); n > 0 {
 			t.Errorf("%v allocations", n)
 		}
 	})

@@ -16,7 +16,7 @@ const caughtUp = 10 * time.Millisecond
 // GiveUp, and no request times out meanwhile. It reports false, and does nothing,
 // where a reply may take any time.
 func (c *Conn) HoldReplies() bool {
-	if c.patient {
+	if c.untimed {
 		return false
 	}
 	c.repliesHeld, c.timersFrom = true, math.MaxInt64

@@ -80,7 +80,7 @@ func TestRepliesThatMayTakeAnyTimeAreNotHeld(t *testing.T) {
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Discard()})
 	r := newRig(t, config(s.Addr()))
 	r.on(func() {
-		r.conn.SendPatient([]byte(get("a")), r.receiver(), 1)
+		r.conn.SendUntimed([]byte(get("a")), r.receiver(), 1)
 	})
 	s.WaitRequests(1)
 	r.on(func() {

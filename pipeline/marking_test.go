@@ -52,7 +52,7 @@ func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
 			}
 			before := s.Conns()
 			for i := uint32(1); i <= 3; i++ {
-				r.on(func() { r.conn.SendFenced([]byte(get("script")), to, i) })
+				r.on(func() { r.conn.SendMarked([]byte(get("script")), to, i) })
 				r.expect(i, fakeredis.Bulk("script"))
 				r.eventually("nothing is in flight", func() bool { return r.conn.InFlight() == 0 && !r.conn.Full() })
 			}

@@ -33,7 +33,7 @@ type Request struct {
 	Replies  int    // how many there are to it
 	Receiver Receiver
 	Tag      uint32
-	Fenced   bool // it was sent with a fence, and is to be again
+	Marked   bool // it was sent with a fence, and is to be again
 }
 
 // SetRedirector gives the connection a Redirector. It is to be called before the
@@ -92,7 +92,7 @@ func (c *Conn) refused(e *entry, reply []byte, whole bool) bool {
 	if !alone || !whole || e.receiver == nil || reply[0] != '-' && !c.doubting {
 		return false
 	}
-	r := Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Fenced: c.fenceIsNext()}
+	r := Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Marked: c.fenceIsNext()}
 	if reply[0] == '-' {
 		return c.redirector.Refused(c, reply, r)
 	}

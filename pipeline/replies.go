@@ -65,7 +65,7 @@ func (c *Conn) Data(b []byte) (n int) {
 		c.expected.passed(c.queue.head)
 		c.queue.shrink()
 		if c.queue.len() == 0 {
-			c.patient = false
+			c.untimed = false
 			if c.redirector != nil {
 				c.sent.release(c.loop)
 			}
@@ -98,7 +98,7 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		return false
 	}
 	if c.fences.open > 0 && c.isFenceAhead(b) {
-		c.broken(ErrFence)
+		c.broken(ErrMarker)
 		return false
 	}
 	if first && kindOf[b[0]]&c.queue.at(c.queue.head).kinds() == 0 {

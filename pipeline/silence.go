@@ -66,7 +66,7 @@ func (c *Conn) lookAt() {
 	}
 	silent := time.Duration(c.loop.Now() - max(c.lastData, c.queue.at(c.queue.head).at))
 	switch {
-	case c.cfg.Timeout > 0 && !c.patient && silent >= 2*c.cfg.Timeout && !c.conn.Paused():
+	case c.cfg.Timeout > 0 && !c.untimed && silent >= 2*c.cfg.Timeout && !c.conn.Paused():
 		c.lost(errSilent)
 	case silent >= deafAfter && c.conn.Deaf(deafAfter):
 		c.lost(errDeaf)

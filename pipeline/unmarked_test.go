@@ -34,7 +34,7 @@ func TestScriptHeldWithoutMarkersHasItsConnectionToItself(t *testing.T) {
 	to = r.receiver()
 	full := false
 	r.on(func() {
-		r.conn.SendFenced([]byte(script), to, 1)
+		r.conn.SendMarked([]byte(script), to, 1)
 		if full = r.conn.Full(); !full { // as sessions do
 			r.conn.Send([]byte(get("victim")), to, 2)
 		}

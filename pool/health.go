@@ -35,7 +35,7 @@ func (s *server) Failed(err error) (leaving bool) {
 		s.refusesMarkers(m)
 		return false
 	}
-	if errors.Is(err, pipeline.ErrFence) {
+	if errors.Is(err, pipeline.ErrMarker) {
 		s.miscounted(err)
 		return false
 	}

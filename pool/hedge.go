@@ -12,7 +12,7 @@ import (
 // hedge is such a read. It is the Receiver of both requests, whose tags are 0
 // and 1.
 type hedge struct {
-	lanes   *Lanes
+	conns   *ConnSet
 	shard   int
 	client  uint64
 	to      pipeline.Receiver
@@ -41,11 +41,11 @@ const (
 
 // SendHedged is Send over a connection that ReadConn has returned for the shard
 // and client, for a request that only reads.
-func (n *Lanes) SendHedged(c *pipeline.Conn, shard int, client uint64, request []byte, to pipeline.Receiver, tag uint32) *pipeline.Failure {
+func (n *ConnSet) SendHedged(c *pipeline.Conn, shard int, client uint64, request []byte, to pipeline.Receiver, tag uint32) *pipeline.Failure {
 	l := n.l
 	h := l.newHedge()
 	*h = hedge{
-		lanes: n, shard: shard, client: client, to: to, tag: tag, request: append(h.request[:0], request...),
+		conns: n, shard: shard, client: client, to: to, tag: tag, request: append(h.request[:0], request...),
 		at: l.loop.Now(), first: c, winner: -1, queued: true,
 	}
 	if f := c.Send(h.request, h, 0); f != nil {
@@ -85,7 +85,7 @@ func (l *Local) hedgeDue() {
 
 // again sends the read to another server, if there is one that has room.
 func (h *hedge) again() {
-	n := h.lanes
+	n := h.conns
 	others := append([]*pipeline.Conn(nil), n.reads[h.shard]...)
 	if n.noReplica == nil {
 		others = append(others, n.fallback[h.shard*n.width+int(h.client%uint64(n.width))])
@@ -140,7 +140,7 @@ func (h *hedge) recycle() {
 	if h.queued || h.sent[0] || h.sent[1] {
 		return
 	}
-	if spare := &h.lanes.l.hedges.spare; len(*spare) < spareHedges && cap(h.request) <= spareRead {
+	if spare := &h.conns.l.hedges.spare; len(*spare) < spareHedges && cap(h.request) <= spareRead {
 		*spare = append(*spare, h)
 	}
 	h.to, h.first = nil, nil

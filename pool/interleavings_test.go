@@ -75,7 +75,7 @@ func (p *player) sendOver(c *pipeline.Conn, shard int, a *ask) *pipeline.Failure
 		a.left, a.conn = 3, c
 		return c.SendUnit(a.bytes, 3, a, 0)
 	case a.kind == "EVAL":
-		return c.SendFenced(a.bytes, a, 0)
+		return c.SendMarked(a.bytes, a, 0)
 	case a.kind == "GET" && p.w.follows && p.w.l.conf.HedgeAfter > 0:
 		return p.lanes.SendHedged(c, shard, p.number, a.bytes, a, 0)
 	case p.w.chance(30):

@@ -14,7 +14,7 @@ type loginConn struct {
 // LoginConn is the connection over which a loop asks a shard's primary whether
 // credentials are right. It carries nothing but AUTH, so it does not matter whose it
 // becomes; the proxy itself does not authenticate on it. It counts neither as a
-// pinned connection nor for the server's health.
+// dedicated connection nor for the server's health.
 func (l *Local) LoginConn(shard int) *pipeline.Conn {
 	s := l.shardAt(shard).primary
 	if l.login.conn != nil && l.login.server == s {

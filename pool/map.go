@@ -32,18 +32,18 @@ func (m *Map) Index(key []byte) int {
 	return m.ring.Index(key)
 }
 
-// Place returns a number that is the same for two keys if one request may have
+// Bucket returns a number that is the same for two keys if one request may have
 // both: the shard's, or in a Cluster that of the hash slot.
-func (m *Map) Place(key []byte) int {
+func (m *Map) Bucket(key []byte) int {
 	if m.slots != nil {
 		return int(hashring.Slot(key))
 	}
 	return m.ring.Index(key)
 }
 
-// Places is Place of several keys, which may cost less than one after the other:
+// Buckets is Place of several keys, which may cost less than one after the other:
 // places[i] becomes the place of keys[i]. There must be as many of both.
-func (m *Map) Places(keys [][]byte, places []int) {
+func (m *Map) Buckets(keys [][]byte, places []int) {
 	if m.slots == nil {
 		m.ring.Indices(keys, places)
 		return

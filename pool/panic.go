@@ -2,8 +2,8 @@ package pool
 
 import "ringway/eventloop"
 
-// Abandon is eventloop.Abandoner's, for whom the errand is run.
-func (e *errand) Abandon() { abandon(e.to) }
+// Abandon is eventloop.Abandoner's, for whom the retry is run.
+func (e *retry) Abandon() { abandon(e.to) }
 
 // Abandon is eventloop.Abandoner's, for whom the read is made.
 func (h *hedge) Abandon() { abandon(h.to) }

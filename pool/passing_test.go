@@ -55,7 +55,7 @@ func TestUnwrittenRequestsGoBehindWrittenOnes(t *testing.T) {
 
 	got := make(replies, 2)
 	send := func(args ...string) {
-		l.Lanes(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request(args...)), got, 0)
+		l.ConnSet(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request(args...)), got, 0)
 	}
 	loop.Post(func() { send("APPEND", "k", "1") })
 	old.WaitRequests(1)

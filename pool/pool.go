@@ -31,11 +31,11 @@ type Pool struct {
 	full    *hashring.Ring              // with all servers; nil for a Cluster
 	tls     func() (*tls.Config, error) // for connections to servers; nil without TLS
 
-	m        atomic.Pointer[Map]
-	met      atomic.Int32                  // how many shards there are; see Local.grow
-	pinning  pinning                       // connections that clients have to themselves
-	commands atomic.Pointer[[]CommandFact] // of the servers
-	version  atomic.Pointer[string]        // of the servers, as INFO gives it
+	m         atomic.Pointer[Map]
+	met       atomic.Int32                  // how many shards there are; see Local.grow
+	dedicated dedicatedCount                // connections that clients have to themselves
+	commands  atomic.Pointer[[]CommandFact] // of the servers
+	version   atomic.Pointer[string]        // of the servers, as INFO gives it
 
 	users users // ACL users that clients are
 
@@ -142,17 +142,17 @@ type Local struct {
 	lastNumber uint64 // see nextNumber
 	tornAt     int64  // when a slot was last met whose keys are on two servers; 0 for never
 
-	shards   []*localShard
-	shared   []*Lanes
-	declined map[kind]*declined        // connections that servers do not take
-	pins     map[pinKey][]spare        // pinned connections that no client has
-	spares   atomic.Int64              // how many these are, for other loops
-	lent     map[*pipeline.Conn]pinKey // and those that clients have
-	follower Follower                  // see SetFollower
-	login    loginConn                 // that carries AUTH of clients
-	hedges   hedges
-	reads    func(request []byte) bool // whether a request only reads; nil if nobody knows
-	onLate   func()                    // see SetOnLate
+	shards        []*localShard
+	shared        []*ConnSet
+	declined      map[kind]*declined              // connections that servers do not take
+	dedicatedIdle map[dedicatedKey][]spare        // dedicated connections that no client has
+	spares        atomic.Int64                    // how many these are, for other loops
+	lent          map[*pipeline.Conn]dedicatedKey // and those that clients have
+	follower      Follower                        // see SetFollower
+	login         loginConn                       // that carries AUTH of clients
+	hedges        hedges
+	reads         func(request []byte) bool // whether a request only reads; nil if nobody knows
+	onLate        func()                    // see SetOnLate
 }
 
 // SetReads says how to find out whether a request only reads, so that it may be
@@ -175,13 +175,13 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // Where slots may move, owner is asked who is to get a request that was refused;
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, follower: noFollower{}, declined: map[kind]*declined{}, pins: map[pinKey][]spare{}, lent: map[*pipeline.Conn]pinKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, follower: noFollower{}, declined: map[kind]*declined{}, dedicatedIdle: map[dedicatedKey][]spare{}, lent: map[*pipeline.Conn]dedicatedKey{}}
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}
 	l.hedges.timer = loop.NewTimer(l.hedgeDue).Of(&l.hedges)
 	l.grow()
-	lanes := l.Lanes(resp.RESP2, p.conf.RedisDB)
+	lanes := l.ConnSet(resp.RESP2, p.conf.RedisDB)
 	p.mu.Lock()
 	p.locals = append(p.locals, l)
 	p.mu.Unlock()
@@ -236,7 +236,7 @@ func (l *Local) Close() {
 	for c := range l.lent {
 		c.Close()
 	}
-	l.closeSpares(func(pinKey, spare) bool { return true })
+	l.closeSpares(func(dedicatedKey, spare) bool { return true })
 }
 
 // connsOf returns the connections to a static pool's server that are in use, or

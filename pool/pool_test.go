@@ -150,13 +150,13 @@ func TestAClientKeepsToOneOfSeveralConnections(t *testing.T) {
 	l := p.NewLocal(loop, nil)
 	used := map[*pipeline.Conn]bool{}
 	for client := range uint64(100) {
-		first := l.Lanes(resp.RESP2, 0).Conn(1, client)
+		first := l.ConnSet(resp.RESP2, 0).Conn(1, client)
 		for range 10 {
-			if l.Lanes(resp.RESP2, 0).Conn(1, client) != first {
+			if l.ConnSet(resp.RESP2, 0).Conn(1, client) != first {
 				t.Fatalf("client %d changed its connection", client)
 			}
 		}
-		if l.Lanes(resp.RESP3, 0).Conn(1, client) == first {
+		if l.ConnSet(resp.RESP3, 0).Conn(1, client) == first {
 			t.Fatal("one connection speaks both protocols")
 		}
 		used[first] = true

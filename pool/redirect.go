@@ -12,15 +12,15 @@ import (
 // route is the Redirector and the Observer of one connection, in a pool whose primaries change:
 // it knows what the connection is for.
 type route struct {
-	lanes  *Lanes
+	conns  *ConnSet
 	shard  int
-	lane   int
+	conn   int
 	server *server
 	reads  bool // of a replica
 }
 
 // current tells whether the connection is still the one to its shard's primary.
-func (a *route) current() bool { return !a.reads && a.lanes.l.shards[a.shard].primary == a.server }
+func (a *route) current() bool { return !a.reads && a.conns.l.shards[a.shard].primary == a.server }
 
 // Refused is pipeline.Redirector's. Behind a write that a demoted server has
 // refused, reads may be under way of the same client, who must not see the state
@@ -30,12 +30,12 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 	if kind == NoRefusal {
 		return false
 	}
-	e := a.errandOf(r)
-	if kind == Demoted && !a.reads && (!r.Fenced || a.confirmed(e, reply)) {
+	e := a.retryOf(r)
+	if kind == Demoted && !a.reads && (!r.Marked || a.confirmed(e, reply)) {
 		c.Doubt()
 	}
-	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Fenced && !InOwnWords(reply)) {
-		return a.lanes.l.refused(e.shard, e, reply)
+	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Marked && !InOwnWords(reply)) {
+		return a.conns.l.refused(e.shard, e, reply)
 	}
 	// The primary is the one to ask then, and knows better where a slot is.
 	e.why = append(e.why[:0], reply...)
@@ -46,17 +46,17 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 
 // confirmed tells whether a script's refusal says what is known without it, so that
 // others may be held up by it who are held up already.
-func (a *route) confirmed(e *errand, reply []byte) bool {
+func (a *route) confirmed(e *retry, reply []byte) bool {
 	return InOwnWords(reply) && (e.shard.waiting || !a.current())
 }
 
 // Doubtful is pipeline.Redirector's: what only reads is executed again, behind
 // what was refused.
 func (a *route) Doubtful(_ *pipeline.Conn, r pipeline.Request) bool {
-	if reads := a.lanes.l.reads; reads == nil || !reads(r.Bytes) {
+	if reads := a.conns.l.reads; reads == nil || !reads(r.Bytes) {
 		return false
 	}
-	e := a.errandOf(r)
+	e := a.retryOf(r)
 	if a.current() || e.shard.waiting {
 		return e.park()
 	}
@@ -70,8 +70,8 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 	if e := pipeline.HandshakeRefusal(err); e != nil && e.Lasting() {
 		return false // nothing is to be waited for
 	}
-	_, again := r.Receiver.(*errand)
-	e := a.errandOf(r)
+	_, again := r.Receiver.(*retry)
+	e := a.retryOf(r)
 	e.err = err
 	skip, asked := e.skip, e.asked
 	e.skip, e.asked = 0, false
@@ -84,8 +84,8 @@ func (a *route) Unsent(_ *pipeline.Conn, err error, r pipeline.Request) bool {
 
 // unsent has a request that was not sent wait, or sends it to the primary that there is
 // now. It has come back before, or not. It reports false if its time is over.
-func (a *route) unsent(e *errand, again bool) bool {
-	if e.lanes.l.loop.Now() >= e.until {
+func (a *route) unsent(e *retry, again bool) bool {
+	if e.conns.l.loop.Now() >= e.until {
 		return false // not by its hops: each refusal while a Cluster is down is one
 	}
 	moved := e.place()
@@ -108,13 +108,13 @@ func (a *route) unsent(e *errand, again bool) bool {
 // does so to those who asked for it, and is none to wait for.
 func (a *route) Down(_ *pipeline.Conn, err error) {
 	if a.current() && !errors.Is(err, pipeline.ErrHandshake) {
-		a.lanes.l.shards[a.shard].wait()
+		a.conns.l.shards[a.shard].wait()
 	}
 }
 
 // Opened is pipeline.Redirector's.
 func (a *route) Opened(*pipeline.Conn) {
-	sh := a.lanes.l.shards[a.shard]
+	sh := a.conns.l.shards[a.shard]
 	if a.current() && (sh.waiting || sh.spent) && !sh.passing && sh.refusal == nil {
 		sh.recovered()
 	}
@@ -124,12 +124,12 @@ func (a *route) Opened(*pipeline.Conn) {
 func (a *route) Succeeded() {
 	a.server.Succeeded()
 	if a.current() {
-		a.lanes.l.shards[a.shard].spent = false
+		a.conns.l.shards[a.shard].spent = false
 	}
 }
 
 // Failed is pipeline.Observer's.
-func (a *route) Failed(err error) bool { return a.lanes.observer(a.server).Failed(err) }
+func (a *route) Failed(err error) bool { return a.conns.observer(a.server).Failed(err) }
 
 // Complained is pipeline.Observer's.
 func (a *route) Complained(reply []byte) { a.server.Complained(reply) }
@@ -176,14 +176,14 @@ func RefusalOf(reply []byte) RefusalKind {
 
 // refused sends a request on that its shard's server has refused with reply. It
 // reports false if the reply is for the client.
-func (l *Local) refused(sh *localShard, e *errand, reply []byte) bool {
+func (l *Local) refused(sh *localShard, e *retry, reply []byte) bool {
 	kind := RefusalOf(reply)
 	e.hops++
 	if kind == NoRefusal || e.hops > maxHops && kind <= Ask || l.loop.Now() >= e.until {
 		return e.end()
 	}
 	e.why = append(e.why[:0], reply...)
-	if e.fenced && e.replies == 1 {
+	if e.marked && e.replies == 1 {
 		return l.refusedScript(sh, e, reply)
 	}
 	switch kind {
@@ -204,7 +204,7 @@ func (l *Local) refused(sh *localShard, e *errand, reply []byte) bool {
 
 // end lets the Receiver have the reply. A probe that ends so has found a server
 // that will not have its requests.
-func (e *errand) end() bool {
+func (e *retry) end() bool {
 	if e.probe {
 		e.probe, e.shard.probing = false, false
 	}
@@ -232,7 +232,7 @@ const unsettledFor = 5 * time.Second
 const againAfter = 10 * time.Millisecond
 
 // later sends a request again after a while. Others need not wait for it.
-func (l *Local) later(e *errand) {
+func (l *Local) later(e *retry) {
 	if e.probe {
 		e.shard.recovered()
 		e.probe = false
@@ -245,7 +245,7 @@ func (l *Local) later(e *errand) {
 // made by clients, so it is believed in Redis's own words alone, for this request
 // alone, and only as far as it names a server that is known: nobody else waits,
 // no slot moves, and no connection is made to where a client likes.
-func (l *Local) refusedScript(sh *localShard, e *errand, reply []byte) bool {
+func (l *Local) refusedScript(sh *localShard, e *retry, reply []byte) bool {
 	kind := RefusalOf(reply)
 	if !InOwnWords(reply) || kind <= Ask && !l.Map().Slotted() {
 		return e.end()
@@ -264,7 +264,7 @@ func (l *Local) refusedScript(sh *localShard, e *errand, reply []byte) bool {
 		if to := l.knownTarget(sh, reply); to != nil {
 			e.shard = to
 			if kind == Ask {
-				e.ask(e.lanes.of(to.index)[e.lane])
+				e.ask(e.conns.of(to.index)[e.conn])
 			} else {
 				e.send()
 			}
@@ -317,7 +317,7 @@ func InOwnWords(reply []byte) bool {
 }
 
 // moved follows -MOVED: from now on the slot is the other server's.
-func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
+func (l *Local) moved(from *localShard, e *retry, reply []byte) bool {
 	r, ok := l.redirection(from, reply)
 	if !ok {
 		return e.end()
@@ -337,7 +337,7 @@ func (l *Local) moved(from *localShard, e *errand, reply []byte) bool {
 }
 
 // ask follows -ASK, for this request alone.
-func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
+func (l *Local) ask(from *localShard, e *retry, reply []byte) bool {
 	r, ok := l.redirection(from, reply)
 	if !ok {
 		return e.end()
@@ -347,7 +347,7 @@ func (l *Local) ask(from *localShard, e *errand, reply []byte) bool {
 		from.recovered()
 	}
 	to := l.learn(r)
-	e.ask(e.lanes.of(to.index)[e.lane])
+	e.ask(e.conns.of(to.index)[e.conn])
 	return true
 }
 

@@ -160,10 +160,10 @@ func TestRequestBehindASKINGThatWasNotSentFailsOnce(t *testing.T) {
 	done := make(chan struct{})
 	l.loop.Post(func() {
 		defer close(done)
-		lanes := l.LanesAs(nil, resp.RESP2, 0)
-		a := &route{lanes: lanes, shard: 0, server: l.shards[0].primary}
+		lanes := l.ConnSetAs(nil, resp.RESP2, 0)
+		a := &route{conns: lanes, shard: 0, server: l.shards[0].primary}
 		told := new(failures)
-		e := &errand{shard: l.shards[0], lanes: lanes, to: told, replies: 1, skip: 1, asked: true, until: l.loop.Now() - 1}
+		e := &retry{shard: l.shards[0], conns: lanes, to: told, replies: 1, skip: 1, asked: true, until: l.loop.Now() - 1}
 		if a.Unsent(nil, ErrNoPrimary, pipeline.Request{Receiver: e, Replies: 2}) {
 			t.Error("it was taken, though its time is over")
 		}

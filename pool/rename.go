@@ -43,7 +43,7 @@ func (l *Local) resolved(addr string, at []netip.Addr) {
 			c.Renew() // it is closed when its client gives it back
 		}
 	}
-	l.closeSpares(func(_ pinKey, s spare) bool { return elsewhere(s.conn) })
+	l.closeSpares(func(_ dedicatedKey, s spare) bool { return elsewhere(s.conn) })
 	if c := l.login.conn; c != nil && elsewhere(c) {
 		c.Renew()
 	}

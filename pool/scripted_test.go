@@ -56,9 +56,12 @@ func (s *scriptedServer) link() (fd int, err error) {
 	if !s.up {
 		return -1, syscall.ECONNREFUSED
 	}
-	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		return -1, err
+	}
+	for _, fd := range ends {
+		syscall.SetNonblock(fd, true)
 	}
 	syscall.SetsockoptInt(ends[0], syscall.SOL_SOCKET, syscall.SO_SNDBUF, 4608) // a few requests fill it
 	c := &scriptedConn{s: s, fd: ends[1]}

@@ -42,7 +42,7 @@ type localShard struct {
 	probing bool // the first of those that were parked is on its way to try the server
 	timer   *eventloop.Timer
 
-	retries    []*errand // scripts that were refused while nothing waits
+	retries    []*retry // scripts that were refused while nothing waits
 	retryTimer *eventloop.Timer
 
 	draining int // connections to earlier servers with requests under way
@@ -221,7 +221,7 @@ func (l *Local) leave(old *server, sh *localShard) {
 			l.endLent(c, k)
 		}
 	}
-	l.closeSpares(func(k pinKey, _ spare) bool { return k.server == old })
+	l.closeSpares(func(k dedicatedKey, _ spare) bool { return k.server == old })
 	l.follower.PrimaryChanged(sh.index)
 }
 
@@ -320,7 +320,7 @@ func (sh *localShard) tick() {
 		return
 	}
 	e := (*line)[0]
-	if c := e.lanes.of(sh.index)[e.lane]; c.Up() {
+	if c := e.conns.of(sh.index)[e.conn]; c.Up() {
 		*line = (*line)[1:]
 		sh.probing = true
 		e.probe = true
@@ -350,7 +350,7 @@ func (sh *localShard) first() *line { return &sh.parked }
 func (sh *localShard) last() *line  { return &sh.behind }
 
 // takeParked takes the requests that were parked, in their order.
-func (sh *localShard) takeParked() (parked []*errand) {
+func (sh *localShard) takeParked() (parked []*retry) {
 	parked = append(sh.parked, sh.behind...)
 	sh.parked, sh.behind = nil, nil
 	for _, e := range parked {

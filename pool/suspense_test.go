@@ -59,7 +59,7 @@ func (r *suspenseRig) settle() {
 }
 
 func (r *suspenseRig) send(args ...string) {
-	r.on(func() { r.local.Lanes(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request(args...)), r.got, 0) })
+	r.on(func() { r.local.ConnSet(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request(args...)), r.got, 0) })
 }
 
 func (r *suspenseRig) expect(part string) {
@@ -88,7 +88,7 @@ func TestHeldRepliesComeWhenNothingHasHappened(t *testing.T) {
 			end(r)
 			r.expect(":1\r\n")
 			r.on(func() {
-				if full := r.local.Lanes(resp.RESP2, 0).Conn(0, 0).Full(); full != (name == "held") {
+				if full := r.local.ConnSet(resp.RESP2, 0).Conn(0, 0).Full(); full != (name == "held") {
 					t.Errorf("writes wait: %v", full)
 				}
 			})
@@ -104,7 +104,7 @@ func TestHeldRepliesOfAnOvertakenPrimaryAreOfUnknownOutcome(t *testing.T) {
 			next := fakeredis.Start(t, fakeredis.Script{fakeredis.Expect("APPEND", "k", "2"), fakeredis.Reply(":2\r\n"), fakeredis.Discard()})
 			r := newSuspenseRig(t)
 			r.on(func() {
-				r.local.Lanes(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request("APPEND", "k", "2")), r.got, 0)
+				r.local.ConnSet(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request("APPEND", "k", "2")), r.got, 0)
 				if told {
 					r.local.shards[0].overtaken()
 				}
@@ -125,7 +125,7 @@ func TestHeldRepliesOfAnOvertakenPrimaryAreOfUnknownOutcome(t *testing.T) {
 func TestWritesGivenBackGoOutWhenHoldEnds(t *testing.T) {
 	r := newSuspenseRig(t, fakeredis.Script{fakeredis.Expect("APPEND", "k", "2"), fakeredis.Reply(":2\r\n"), fakeredis.Discard()})
 	r.on(func() {
-		r.local.Lanes(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request("APPEND", "k", "2")), r.got, 0)
+		r.local.ConnSet(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request("APPEND", "k", "2")), r.got, 0)
 		r.local.shards[0].overtaken()
 	})
 	r.expect("(sent)")

@@ -10,11 +10,11 @@ import (
 // that no client has selected any more, of ACL users that no client is any more.
 const unusedFor = time.Minute
 
-// Hold notes that one more session uses the lanes, until Release.
-func (n *Lanes) Hold() { n.holders++ }
+// Retain notes that one more session uses the connection sets, until Release.
+func (n *ConnSet) Retain() { n.holders++ }
 
 // Release ends Hold.
-func (n *Lanes) Release() {
+func (n *ConnSet) Release() {
 	if n.holders--; n.holders == 0 {
 		n.unusedSince = n.l.loop.Now()
 	}
@@ -28,8 +28,8 @@ func (l *Local) Sweep() {
 }
 
 func (l *Local) sweep(before int64, idleUsers time.Time) {
-	l.closeSpares(func(_ pinKey, s spare) bool { return s.since <= before || !s.conn.Up() })
-	if l.pinning.over(l.conf.PinnedConnections) {
+	l.closeSpares(func(_ dedicatedKey, s spare) bool { return s.since <= before || !s.conn.Up() })
+	if l.dedicated.over(l.conf.PinnedConnections) {
 		l.evictOwn()
 	}
 	l.users.forget(idleUsers)
@@ -46,9 +46,9 @@ func (l *Local) sweep(before int64, idleUsers time.Time) {
 	l.shared = kept
 }
 
-// isUnused reports whether no session has used the lanes since a moment, and nothing
+// isUnused reports whether no session has used the connection sets since a moment, and nothing
 // is under way on them. Those that clients begin with stay.
-func (n *Lanes) isUnused(since int64) bool {
+func (n *ConnSet) isUnused(since int64) bool {
 	if n.kind == (kind{protocol: resp.RESP2, db: n.l.conf.RedisDB}) || n.holders > 0 || n.unusedSince > since {
 		return false
 	}
@@ -61,7 +61,7 @@ func (n *Lanes) isUnused(since int64) bool {
 }
 
 // close closes the connections for good.
-func (n *Lanes) close() {
+func (n *ConnSet) close() {
 	for _, c := range n.all() {
 		c.Close()
 	}

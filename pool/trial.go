@@ -46,7 +46,7 @@ func (r *declined) holds(l *Local) bool {
 // trial is a question under way.
 type trial struct {
 	l     *Local
-	lanes *Lanes
+	conns *ConnSet
 	told  []Tried
 	late  *eventloop.Timer
 	round int // to know what comes of an earlier one
@@ -65,7 +65,7 @@ type trial struct {
 // no trial.
 func (l *Local) Try(user *User, protocol resp.Protocol, db int, told Tried) {
 	k := kind{protocol, db, user}
-	lanes, r := l.findLanes(k), l.declined[k]
+	lanes, r := l.findConnSet(k), l.declined[k]
 	switch {
 	case protocol == resp.RESP2 && db == l.conf.RedisDB, lanes != nil && lanes.taken:
 		told.Tried(Trial{})
@@ -74,9 +74,9 @@ func (l *Local) Try(user *User, protocol resp.Protocol, db int, told Tried) {
 	case r.holds(l):
 		told.Tried(Trial{Refusal: r.text})
 	default:
-		t := &trial{l: l, lanes: l.LanesAs(user, protocol, db), told: []Tried{told}}
-		t.lanes.Hold()
-		t.lanes.trial = t
+		t := &trial{l: l, conns: l.ConnSetAs(user, protocol, db), told: []Tried{told}}
+		t.conns.Retain()
+		t.conns.trial = t
 		t.late = l.loop.NewTimer(t.tooLate).Of(t)
 		t.begin(r)
 	}
@@ -112,7 +112,7 @@ func (t *trial) ask(shards ...int) {
 	t.left, t.shut = len(shards), nil
 	round := t.round
 	for _, shard := range shards {
-		c := t.lanes.toPrimary(shard)
+		c := t.conns.toPrimary(shard)
 		if c.IsShut() {
 			t.left--
 			t.shut = c
@@ -192,7 +192,7 @@ func (t *trial) end() {
 	}
 	t.ended = true
 	t.late.Stop()
-	n, l, result := t.lanes, t.l, Trial{}
+	n, l, result := t.conns, t.l, Trial{}
 	n.trial = nil
 	n.Release()
 	switch {
@@ -235,15 +235,15 @@ func (v verdict) Abandon() { abandon(v.to) }
 
 // toPrimary is the connection that a client may use to a shard's primary, also while
 // that takes no writes.
-func (n *Lanes) toPrimary(shard int) *pipeline.Conn {
+func (n *ConnSet) toPrimary(shard int) *pipeline.Conn {
 	if n.fallback != nil {
 		return n.fallback[shard*n.width]
 	}
 	return n.of(shard)[0]
 }
 
-// findLanes returns the lanes of a kind if there are any, else nil.
-func (l *Local) findLanes(k kind) *Lanes {
+// findConnSet returns the connection sets of a kind if there are any, else nil.
+func (l *Local) findConnSet(k kind) *ConnSet {
 	for _, n := range l.shared {
 		if n.kind == k {
 			return n
@@ -252,8 +252,8 @@ func (l *Local) findLanes(k kind) *Lanes {
 	return nil
 }
 
-// drop closes lanes that nobody uses: refused connections would be made again and again.
-func (l *Local) drop(n *Lanes) {
+// drop closes connection sets that nobody uses: refused connections would be made again and again.
+func (l *Local) drop(n *ConnSet) {
 	if !n.isUnused(l.loop.Now()) {
 		return
 	}

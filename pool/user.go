@@ -128,30 +128,30 @@ func (p *Pool) auth(u *User) []string {
 	return p.conf.ServerAuth()
 }
 
-// guest observes connections that are as their client wants them: of an ACL user,
+// userConn observes connections that are as their client wants them: of an ACL user,
 // whose password may have been changed, in a protocol or database that the server
 // may not have. One that refuses these has not failed.
-type guest struct {
+type userConn struct {
 	*server
-	lanes *Lanes // that the connection is one of
+	conns *ConnSet // that the connection is one of
 }
 
 // Failed is pipeline.Observer's.
-func (g guest) Failed(err error) bool {
+func (g userConn) Failed(err error) bool {
 	if !errors.Is(err, pipeline.ErrHandshake) {
 		return g.server.Failed(err)
 	}
-	g.lanes.taken = false // it is another server than before
+	g.conns.taken = false // it is another server than before
 	if strings.Contains(err.Error(), "LOADING ") {
 		g.loads()
 	}
 	return false
 }
 
-// observer is who is told how a connection of the lanes fares.
-func (n *Lanes) observer(s *server) pipeline.Observer {
+// observer is who is told how a connection of the connection sets fares.
+func (n *ConnSet) observer(s *server) pipeline.Observer {
 	if n.kind != (kind{protocol: resp.RESP2, db: s.pool.conf.RedisDB}) {
-		return guest{s, n}
+		return userConn{s, n}
 	}
 	return s
 }

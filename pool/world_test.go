@@ -56,7 +56,7 @@ type scriptedDial struct {
 type player struct {
 	w       *world
 	number  uint64
-	lanes   *Lanes
+	lanes   *ConnSet
 	blocked bool // it waits for a connection
 	wary    bool
 	flying  int // requests under way
@@ -235,11 +235,11 @@ func newWorld(loop *eventloop.Loop, now int64, seed uint64, tracer func(string, 
 	w.l.SetReads(func(request []byte) bool { return strings.Contains(string(request[:min(len(request), 20)]), "GET") })
 	w.l.SetOnLate(w.late)
 	for i := range 3 {
-		p := &player{w: w, number: uint64(i), lanes: w.l.Lanes(resp.RESP2, 0)}
+		p := &player{w: w, number: uint64(i), lanes: w.l.ConnSet(resp.RESP2, 0)}
 		if w.chance(20) {
-			p.lanes = w.l.Lanes(resp.RESP3, 0)
+			p.lanes = w.l.ConnSet(resp.RESP3, 0)
 		}
-		p.lanes.Hold()
+		p.lanes.Retain()
 		w.players = append(w.players, p)
 	}
 	for i := range 3 {

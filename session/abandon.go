@@ -14,9 +14,9 @@ func (s *session) Abandon() {
 func (rw *replicaWait) Abandon() { rw.s.Abandon() }
 func (tx *transaction) Abandon() { tx.s.Abandon() }
 func (g *gathering) Abandon()    { g.s.Abandon() }
-func (a *alone) Abandon()        { a.s.Abandon() }
+func (a *exclusive) Abandon()    { a.s.Abandon() }
 func (h *hashed) Abandon()       { h.s.Abandon() }
-func (r *receivers) Abandon()    { r.s.Abandon() }
+func (r *publishCount) Abandon() { r.s.Abandon() }
 func (x *merged) Abandon()       { x.s.Abandon() }
 func (sc *scan) Abandon()        { sc.s.Abandon() }
 func (f *fanout) Abandon()       { f.s.Abandon() }

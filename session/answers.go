@@ -100,7 +100,7 @@ func (s *session) progress() {
 		if awaited <= s.window/2 && s.sizes.underWay <= s.sizes.most/2 {
 			s.settle()
 		}
-	case awaited == 0 && (s.closing || s.eof || s.moving != nil || s.wary):
+	case awaited == 0 && (s.closing || s.eof || s.moving != nil || s.serial):
 		s.settle()
 	}
 	s.checkOutput()

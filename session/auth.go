@@ -25,7 +25,7 @@ func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if len(args) == 3 {
 		user = args[1]
 	}
-	if s.isGuest(user) {
+	if s.isACLUser(user) {
 		return s.login(user, args[len(args)-1], s.protocol, func() []byte { return replyOK })
 	}
 	if !s.isPassword(user, args[len(args)-1]) {
@@ -54,9 +54,9 @@ func (s *session) become(user *pool.User) {
 	s.changed()
 }
 
-// isGuest tells whether a name is that of an ACL user who may be known to the
+// isACLUser tells whether a name is that of an ACL user who may be known to the
 // servers.
-func (s *session) isGuest(name []byte) bool {
+func (s *session) isACLUser(name []byte) bool {
 	return s.local.Conf().ACLUsers > 0 && string(name) != "default"
 }
 
@@ -112,7 +112,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if name != nil {
 		name = append([]byte(nil), name...)
 	}
-	if user != nil && s.isGuest(user) {
+	if user != nil && s.isACLUser(user) {
 		return s.login(user, password, protocol, func() []byte { return s.greet(protocol, name, nil) })
 	}
 	who, enters := s.user, user != nil
@@ -125,7 +125,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		return resp.AppendError(dst, helloNoAuth)
 	}
 	then := func(t pool.Trial) []byte {
-		if s.barred(protocol, t) {
+		if s.isRefused(protocol, t) {
 			return appendTrial(nil, t)
 		}
 		if enters {

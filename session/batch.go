@@ -18,7 +18,7 @@ type batch struct {
 	requests  [maxBatch][]byte
 	commands  [maxBatch]*command.Command
 	keys      [maxBatch][]byte
-	places    [maxBatch]int
+	buckets   [maxBatch]int
 	plainSet  [maxBatch]bool
 	plainSets int
 
@@ -61,7 +61,7 @@ func (s *session) plain() *command.Command {
 func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok bool) {
 	batch, m := &s.w.batch, s.local.Map()
 	count := s.collect(b, size, cmd)
-	m.Places(batch.keys[:count], batch.places[:count])
+	m.Buckets(batch.keys[:count], batch.buckets[:count])
 	if batch.plainSets > 1 && s.merger != nil {
 		if n, ok := s.runMerging(m, count); ok {
 			return n, true
@@ -69,7 +69,7 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 	}
 	for i, request := range batch.requests[:count] {
 		s.ran, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
-		if !s.forwardTo(batch.commands[i], m.ShardAt(batch.places[i]), request) {
+		if !s.forwardTo(batch.commands[i], m.ShardAt(batch.buckets[i]), request) {
 			return n, false
 		}
 		n += len(request)

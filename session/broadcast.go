@@ -43,7 +43,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	apart := cmd.Join == command.JoinAny || cmd.Name == "client|unpause"
 	if s.local.Shards() == 1 && !apart {
 		if cmd.NeedsFence() {
-			return s.sendFenced(0, raw)
+			return s.sendMarked(0, raw)
 		}
 		if cmd.Join == command.JoinOwner && s.subscriptions.Shared() {
 			return s.sendCounting(cmd, args, raw, 0)
@@ -66,9 +66,9 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	for i := range b.shares {
 		sh := &b.shares[i]
 		if apart {
-			conn, err := s.lanes.Pin(sh.server)
+			conn, err := s.conns.Acquire(sh.server)
 			if err != nil {
-				b.lose(i, resp.AppendError(nil, errNoPin.Error()), false)
+				b.lose(i, resp.AppendError(nil, errNoDedicated.Error()), false)
 				continue
 			}
 			sh.conn = conn
@@ -151,7 +151,7 @@ func (b *broadcast) done() {
 		s.replies.refund(len(sh.reply))
 		size += len(sh.reply)
 		if b.apart && sh.conn != nil {
-			s.local.Unpin(sh.conn, sh.failure == nil)
+			s.local.ReleaseDedicated(sh.conn, sh.failure == nil)
 		}
 	}
 	s.w.working(s, size)

@@ -50,7 +50,7 @@ func (sh *shared) askStalled() {
 		if u.asking[server] {
 			continue
 		}
-		conn, err := sh.local.Lanes(resp.RESP2, 0).Pin(server)
+		conn, err := sh.local.ConnSet(resp.RESP2, 0).Acquire(server)
 		if err != nil {
 			continue
 		}
@@ -80,7 +80,7 @@ func (p *busyProbe) Fail(uint32, *pipeline.Failure, []byte) { p.answered(nil, fa
 func (p *busyProbe) answered(busy []byte, clean bool) {
 	u := p.conditions
 	delete(u.asking, p.server)
-	p.local.Unpin(p.conn, clean)
+	p.local.ReleaseDedicated(p.conn, clean)
 	if (busy != nil) == (u.busy[p.server] != nil) {
 		return
 	}

@@ -49,7 +49,7 @@ func (s *session) describe(current int) string {
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
 		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),
-		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.flags(), s.lanes.DB(),
+		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.flags(), s.conns.DB(),
 		subs[pubsub.Channel], subs[pubsub.Pattern], subs[pubsub.ShardChannel], multi,
 		current+s.conn.Unread(), multiMem, waiting, current+s.conn.Unread()+multiMem+waiting, cmd, s.userName(), s.protocol.Version(), s.info.lib, s.info.ver)
 }
@@ -76,13 +76,13 @@ func (s *session) flags() (letters string) {
 }
 
 // isBlocked tells whether the session waits for a request that may block.
-func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.pin != nil }
+func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.dedicated != nil }
 
 // survey calls each, on every worker's loop, with the sessions there that s may see, some at
 // a time, and answers s's current request with what reply makes of all results. The session
 // is held meanwhile.
 func (s *session) survey(each func(peers []*session) string, reply func(results []string) []byte) {
-	number, who := s.push(), s.onlooker()
+	number, who := s.push(), s.viewer()
 	s.hold()
 	gather(s.shared, func(peer *shared, tell func([]string)) {
 		peer.w.survey(who.sees(peer.sessions()), each, tell)

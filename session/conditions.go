@@ -12,17 +12,17 @@ type conditions struct {
 	busy   map[int][]byte // servers that answer -BUSY, with the reply
 	paused int64          // until when servers hold writes back, as eventloop.Loop.Now; 0 if they don't
 
-	runs      map[*run]bool     // scripts on connections of their own
-	scripted  bool              // a script has been run
-	asking    map[int]bool      // servers that are being asked whether they are busy
-	monitored int               // MONITORs, over all loops
-	monitors  map[*session]bool // those of this loop
+	runs      map[*scriptRun]bool // scripts on connections of their own
+	scripted  bool                // a script has been run
+	asking    map[int]bool        // servers that are being asked whether they are busy
+	monitored int                 // MONITORs, over all loops
+	monitors  map[*session]bool   // those of this loop
 
 	waiting map[*session]bool // sessions that await the end of the pause
 }
 
 func newConditions() *conditions {
-	return &conditions{busy: map[int][]byte{}, runs: map[*run]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}, monitors: map[*session]bool{}}
+	return &conditions{busy: map[int][]byte{}, runs: map[*scriptRun]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}, monitors: map[*session]bool{}}
 }
 
 func (u *conditions) any() bool { return len(u.busy) > 0 || u.paused != 0 || u.monitored > 0 }
@@ -41,7 +41,7 @@ func (sh *shared) change(note func(peer *shared)) {
 func (sh *shared) look() {
 	sh.askStalled()
 	for t := range sh.tracker.clients {
-		t.hurry()
+		t.tellOverdue()
 	}
 	if until := sh.conditions.paused; until != 0 && sh.w.loop.Now() >= until {
 		sh.endPause()
@@ -67,7 +67,7 @@ func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 		return true
 	}
 	if s.tracking != nil {
-		return s.heed(cmd, args, raw)
+		return s.runTracked(cmd, args, raw)
 	}
 	return s.runUnusual(cmd, args, raw)
 }

@@ -43,7 +43,7 @@ func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte 
 			return reply
 		}
 		// What a client watches stays so, in the database in which that was asked for:
-		// see ownPin.
+		// see dedicatedIsOwn.
 		s.db = db
 		s.speak(s.protocol)
 		return replyOK

@@ -33,7 +33,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.runScript(cmd, args, raw, server)
 		}
 		if cmd.NeedsFence() {
-			return s.sendFenced(server, raw)
+			return s.sendMarked(server, raw)
 		}
 		if cmd.Flags&command.FlagPubSub != 0 && (s.subscriptions.Joining() || s.publishBy != 0) {
 			if kind, channel := publishesOn(cmd, args); channel != nil && s.awaitsSubscriber(kind, string(channel)) {
@@ -76,7 +76,7 @@ func (s *session) mayReadApart(cmd *command.Command) bool {
 }
 
 // to is the shared connection to a shard's primary.
-func (s *session) to(shard int) *pipeline.Conn { return s.lanes.Conn(shard, s.info.id) }
+func (s *session) to(shard int) *pipeline.Conn { return s.conns.Conn(shard, s.info.id) }
 
 // send sends a request to a shard's primary. Like handle, it reports false if
 // the request must wait.
@@ -98,7 +98,7 @@ func (s *session) sendKind(shard int, raw []byte, kinds pipeline.Kinds) bool {
 // sendRead is send for a request that only reads, which may go to a replica and
 // need not wait while the primary is being replaced.
 func (s *session) sendRead(shard int, raw []byte, kinds pipeline.Kinds) bool {
-	conn := s.lanes.ReadConn(shard, s.info.id)
+	conn := s.conns.ReadConn(shard, s.info.id)
 	if conn.FullForReads() || s.laden(conn) {
 		s.await(conn)
 		return false
@@ -108,7 +108,7 @@ func (s *session) sendRead(shard int, raw []byte, kinds pipeline.Kinds) bool {
 		return true
 	}
 	number := s.push()
-	if f := s.lanes.SendHedged(conn, shard, s.info.id, raw, s, number); f != nil {
+	if f := s.conns.SendHedged(conn, shard, s.info.id, raw, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
 	return true
@@ -136,15 +136,15 @@ func (s *session) shardOfDebug(cmd *command.Command, args [][]byte) int {
 	return s.defaultServer()
 }
 
-// sendFenced is send for a request whose reply may not end where it should.
-func (s *session) sendFenced(shard int, raw []byte) bool {
+// sendMarked is send for a request whose reply may not end where it should.
+func (s *session) sendMarked(shard int, raw []byte) bool {
 	conn := s.to(shard)
 	if conn.Full() {
 		s.await(conn)
 		return false
 	}
 	number := s.push()
-	if f := conn.SendFenced(raw, s, number); f != nil {
+	if f := conn.SendMarked(raw, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
 	return true
@@ -152,11 +152,11 @@ func (s *session) sendFenced(shard int, raw []byte) bool {
 
 // Errors that only a proxy gives, in the style of Redis's.
 var (
-	errCrossShard   = errors.New("CROSSSLOT Keys in request don't hash to the same server")
-	errCrossSlot    = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
-	errPatterns     = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
-	errGuestListens = errors.New("NOPERM subscriptions are not supported for ACL users other than the pool's own")
-	errDatabase     = errors.New("ERR DB index is out of range")
+	errCrossShard  = errors.New("CROSSSLOT Keys in request don't hash to the same server")
+	errCrossSlot   = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
+	errPatterns    = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
+	errUserListens = errors.New("NOPERM subscriptions are not supported for ACL users other than the pool's own")
+	errDatabase    = errors.New("ERR DB index is out of range")
 )
 
 // owner returns the server that owns all keys of a request.
@@ -192,9 +192,9 @@ func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, arg
 // sameShard returns the shard of all keys, which in a Cluster must have one hash
 // slot.
 func sameShard(m *pool.Map, args [][]byte, keys []int) (shard int, err error) {
-	place := m.Place(args[keys[0]])
+	place := m.Bucket(args[keys[0]])
 	for _, k := range keys[1:] {
-		if m.Place(args[k]) != place {
+		if m.Bucket(args[k]) != place {
 			if m.Slotted() {
 				return 0, errCrossSlot
 			}
@@ -230,7 +230,7 @@ func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) boo
 		return false
 	}
 	conn := s.to(shard)
-	return conn.Up() && !conn.Full() && conn.SendFenced(request, s, number) == nil // it may be a script
+	return conn.Up() && !conn.Full() && conn.SendMarked(request, s, number) == nil // it may be a script
 }
 
 // onlyReads reports whether a request reads and does nothing else.

@@ -68,7 +68,7 @@ func (s *session) endWait() {
 	}
 	if now-since > int64(drainPatience) {
 		s.cutWait(replyUnblocked)
-	} else if s.pin != nil && s.pin.conn.ServerID != 0 {
+	} else if s.dedicated != nil && s.dedicated.conn.ServerID != 0 {
 		s.askToEndWait()
 	}
 }
@@ -76,10 +76,10 @@ func (s *session) endWait() {
 // askToEndWait asks the server to unblock the session's connection, over a shared one:
 // those for one client alone may all be blocked.
 func (s *session) askToEndWait() {
-	conn := s.local.Lanes(resp.RESP2, s.local.Conf().RedisDB).Conn(s.pin.shard, s.info.id)
+	conn := s.local.ConnSet(resp.RESP2, s.local.Conf().RedisDB).Conn(s.dedicated.shard, s.info.id)
 	if !conn.Full() {
 		conn.Send(resp.AppendRequest(nil, [][]byte{
-			[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.pin.conn.ServerID, 10), []byte("ERROR"),
+			[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.dedicated.conn.ServerID, 10), []byte("ERROR"),
 		}), nobody{}, 0)
 	}
 }

@@ -43,7 +43,7 @@ func (w *Worker) Trap(addr string, deferred bool) {
 	w.onSession(addr, func(s *session) {
 		s.limits = nil
 		if deferred {
-			s.lanes, s.tracking = nil, &tracking{} // which has no session
+			s.conns, s.tracking = nil, &tracking{} // which has no session
 			s.settle()
 		}
 	})

@@ -32,12 +32,12 @@ type fanout struct {
 
 // part is one fragment.
 type part struct {
-	place int // as pool.Map.Place
-	conn  *pipeline.Conn
-	keys  int
-	size  int    // bytes of its arguments, framing included
-	out   []byte // while it is written: the connection's buffer
-	reply []byte // JoinArray: what came so far, in a buffer of the loop
+	bucket int // as pool.Map.Bucket
+	conn   *pipeline.Conn
+	keys   int
+	size   int    // bytes of its arguments, framing included
+	out    []byte // while it is written: the connection's buffer
+	reply  []byte // JoinArray: what came so far, in a buffer of the loop
 }
 
 // split cuts a request by the servers that own its keys. Like handle, it
@@ -56,13 +56,13 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	m := s.local.Map()
 	f.assign(s, m, args, step)
 	if len(f.parts) == 1 {
-		shard := m.ShardAt(f.parts[0].place)
+		shard := m.ShardAt(f.parts[0].bucket)
 		f.recycle()
 		return s.sendSeveral(shard, reads, raw, kindsOf(cmd))
 	}
 	for i := range f.parts {
 		p := &f.parts[i]
-		if conn, full := s.connTo(m.ShardAt(p.place), reads); full {
+		if conn, full := s.connTo(m.ShardAt(p.bucket), reads); full {
 			s.await(conn)
 			f.recycle()
 			return false
@@ -102,7 +102,7 @@ func (s *session) sendSeveral(shard int, reads bool, raw []byte, kinds pipeline.
 		s.await(conn)
 		return false
 	}
-	a := &alone{s: s}
+	a := &exclusive{s: s}
 	f := conn.SendKind(raw, a, a.next(), kinds)
 	if f == nil {
 		s.expect(conn, 1)
@@ -114,7 +114,7 @@ func (s *session) sendSeveral(shard int, reads bool, raw []byte, kinds pipeline.
 // connTo returns the connection for a request, and whether it is full.
 func (s *session) connTo(shard int, reads bool) (conn *pipeline.Conn, full bool) {
 	if reads {
-		conn = s.lanes.ReadConn(shard, s.info.id)
+		conn = s.conns.ReadConn(shard, s.info.id)
 		return conn, conn.FullForReads() || s.laden(conn)
 	}
 	conn = s.to(shard)
@@ -130,13 +130,13 @@ func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
 		for i := range n {
 			batch.keys[i] = rest[i*step]
 		}
-		m.Places(batch.keys[:n], batch.places[:n])
-		for i, place := range batch.places[:n] {
+		m.Buckets(batch.keys[:n], batch.buckets[:n])
+		for i, place := range batch.buckets[:n] {
 			p := partOf[place]
 			if p < 0 {
 				p = int16(len(f.parts))
 				partOf[place] = p
-				f.parts = append(f.parts, part{place: place})
+				f.parts = append(f.parts, part{bucket: place})
 			}
 			f.order = append(f.order, uint16(p))
 			f.parts[p].keys++
@@ -147,7 +147,7 @@ func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
 		rest = rest[n*step:]
 	}
 	for i := range f.parts {
-		partOf[f.parts[i].place] = -1
+		partOf[f.parts[i].bucket] = -1
 	}
 }
 

@@ -27,7 +27,7 @@ type gathering struct {
 
 // gathered is one part.
 type gathered struct {
-	place int // as pool.Map.Place
+	index int // as pool.Map.Bucket
 	conn  *pipeline.Conn
 	keys  [][]byte // until the request is sent
 	reply []byte   // in a buffer of the loop
@@ -52,10 +52,10 @@ func (s *session) gatherSets(cmd *command.Command, args [][]byte) bool {
 	m := s.local.Map()
 	g := &gathering{s: s, op: op}
 	for _, k := range keys {
-		g.add(m.Place(args[k]), args[k])
+		g.add(m.Bucket(args[k]), args[k])
 	}
 	for i := range g.parts {
-		conn, full := s.connTo(m.ShardAt(g.parts[i].place), s.mayReadApart(cmd))
+		conn, full := s.connTo(m.ShardAt(g.parts[i].index), s.mayReadApart(cmd))
 		if full {
 			s.await(conn)
 			return false
@@ -77,12 +77,12 @@ func (s *session) gatherSets(cmd *command.Command, args [][]byte) bool {
 // add has one more key fetched.
 func (g *gathering) add(place int, key []byte) {
 	for i := range g.parts {
-		if g.parts[i].place == place && !g.op.KeyByKey() {
+		if g.parts[i].index == place && !g.op.KeyByKey() {
 			g.parts[i].keys = append(g.parts[i].keys, key)
 			return
 		}
 	}
-	g.parts = append(g.parts, gathered{place: place, keys: [][]byte{key}})
+	g.parts = append(g.parts, gathered{index: place, keys: [][]byte{key}})
 }
 
 // Reply is pipeline.Receiver's; the tag is the part's index.

@@ -99,7 +99,7 @@ func (s *session) patience() time.Duration {
 	switch {
 	case s.leaving.seatless && s.w.host.Crowded():
 		return 0
-	case s.pin != nil || s.ran > 0 && command.ByID(int(s.ran)-1).IsScript():
+	case s.dedicated != nil || s.ran > 0 && command.ByID(int(s.ran)-1).IsScript():
 		return scriptPatience
 	}
 	return leavingPatience

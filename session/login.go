@@ -33,7 +33,7 @@ const (
 type logins struct {
 	local    *pool.Local
 	underWay int
-	waiting  []*guestLogin
+	waiting  []*userLogin
 	key      [sha256.Size]byte
 	right    map[[sha256.Size]byte]int64 // until when, as eventloop.Loop.Now
 }
@@ -75,10 +75,10 @@ func (l *logins) forget(now int64) {
 	}
 }
 
-// guestLogin is the Receiver of AUTH at a server, for a client that says to be an
+// userLogin is the Receiver of AUTH at a server, for a client that says to be an
 // ACL user.
-type guestLogin struct {
-	alone
+type userLogin struct {
+	exclusive
 	name, password string
 	protocol       resp.Protocol // that the client will speak
 	then           func() []byte // the reply once the client is known to be that user
@@ -94,9 +94,9 @@ func (s *session) login(name, password []byte, protocol resp.Protocol, then func
 		return s.wrongPassword(nil)
 	}
 	l := s.logins
-	g := &guestLogin{alone: alone{s: s}, name: string(name), password: string(password), protocol: protocol, then: then}
+	g := &userLogin{exclusive: exclusive{s: s}, name: string(name), password: string(password), protocol: protocol, then: then}
 	if l.areRight(g.name, g.password, s.w.loop.Now()) {
-		a := &asking{alone: alone{s: s}}
+		a := &deferredAnswer{exclusive: exclusive{s: s}}
 		s.admit(g, a)
 		return a.hear()
 	}
@@ -118,7 +118,7 @@ func (l *logins) ask() {
 		request := resp.AppendRequest(nil, [][]byte{[]byte("AUTH"), []byte(g.name), []byte(g.password)})
 		if f := l.local.LoginConn(g.s.defaultServer()).Send(request, g, g.number); f != nil {
 			l.underWay--
-			g.alone.Fail(g.number, f, nil)
+			g.exclusive.Fail(g.number, f, nil)
 		}
 	}
 	if len(l.waiting) == 0 {
@@ -127,14 +127,14 @@ func (l *logins) ask() {
 }
 
 // answered lets the next one ask.
-func (g *guestLogin) answered() {
+func (g *userLogin) answered() {
 	l := g.s.logins
 	l.underWay--
 	l.ask()
 }
 
 // Reply is pipeline.Receiver's.
-func (g *guestLogin) Reply(number uint32, b []byte, last bool) {
+func (g *userLogin) Reply(number uint32, b []byte, last bool) {
 	if !last {
 		g.begun = true
 		return
@@ -149,33 +149,33 @@ func (g *guestLogin) Reply(number uint32, b []byte, last bool) {
 	}
 	if string(b) == string(replyOK) {
 		s.logins.noteRight(g.name, g.password, s.w.loop.Now())
-		s.admit(g, &asking{alone: g.alone, later: true})
+		s.admit(g, &deferredAnswer{exclusive: g.exclusive, later: true})
 		return
 	}
 	if !bytes.HasPrefix(b, []byte("-WRONGPASS ")) {
-		g.alone.Reply(number, b, true)
+		g.exclusive.Reply(number, b, true)
 		return
 	}
 	b = bytes.Clone(b)
-	s.punish(func() { g.alone.Reply(number, b, true) })
+	s.punish(func() { g.exclusive.Reply(number, b, true) })
 }
 
 // Fail is pipeline.Receiver's.
-func (g *guestLogin) Fail(number uint32, f *pipeline.Failure, _ []byte) {
+func (g *userLogin) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	defer g.answered()
-	g.alone.Fail(number, f, nil)
+	g.exclusive.Fail(number, f, nil)
 }
 
 // admit makes the session one of the ACL user that it has shown to be, and answers its
 // request.
-func (s *session) admit(g *guestLogin, a *asking) {
+func (s *session) admit(g *userLogin, a *deferredAnswer) {
 	user, err := s.local.Admit(g.name, g.password)
 	if err != nil { // pool.ErrTooManyUsers
 		a.answer(resp.AppendError(nil, tooManyUsers))
 		return
 	}
 	then := func(t pool.Trial) []byte {
-		if s.barred(g.protocol, t) {
+		if s.isRefused(g.protocol, t) {
 			s.local.Dismiss(user)
 			return appendTrial(nil, t)
 		}
@@ -186,7 +186,7 @@ func (s *session) admit(g *guestLogin, a *asking) {
 		a.answer(then(pool.Trial{}))
 		return
 	}
-	s.local.Try(user, g.protocol, s.db, trial{a, then, user})
+	s.local.Try(user, g.protocol, s.db, trialAnswer{a, then, user})
 }
 
 // enter makes the session one of a user's, nil for the pool's own, that it has shown
@@ -203,7 +203,7 @@ func (s *session) wrongPassword(dst []byte) []byte {
 		s.wrong++
 		return resp.AppendError(dst, wrongPass)
 	}
-	a := &alone{s: s}
+	a := &exclusive{s: s}
 	number := a.next()
 	s.punish(func() { a.Reply(number, resp.AppendError(nil, wrongPass), true) })
 	return nil

@@ -95,14 +95,14 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 		switch g := mg.groupOf[i]; {
 		case g == noGroup || mg.groups[g].count == 1:
 			s.unsized = batch.unsized[i]
-			s.sendAs(first+uint32(i), s.to(m.ShardAt(batch.places[i])), request, kindsOf(batch.commands[i]))
+			s.sendAs(first+uint32(i), s.to(m.ShardAt(batch.buckets[i])), request, kindsOf(batch.commands[i]))
 		case int(mg.groups[g].first) == i:
 			asks = mg.send(s, &mg.groups[g], first) || asks
 		}
 	}
 	s.ran = uint16(batch.commands[count-1].ID) + 1
 	if asks {
-		s.beWary()
+		s.beSerial()
 	}
 	return n, true
 }
@@ -114,7 +114,7 @@ func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 	batch, open := &s.w.batch, s.w.partsOf(m, s.local)
 	mg.groups = mg.groups[:0]
 	mayAsk, full := batch.mayAsk(count), false
-	for i, place := range batch.places[:count] {
+	for i, place := range batch.buckets[:count] {
 		g := int16(noGroup)
 		if batch.plainSet[i] && mg.may(place, mayAsk) {
 			g = mg.join(open[place], i, place, len(batch.requests[i]))
@@ -127,7 +127,7 @@ func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 		}
 		open[place], mg.groupOf[i] = g, g
 	}
-	for _, place := range batch.places[:count] {
+	for _, place := range batch.buckets[:count] {
 		open[place] = noGroup
 	}
 	return found && !full

@@ -28,7 +28,7 @@ func (s *session) move() {
 	s.moving = nil
 	fd := s.conn.Detach()
 	from.detach(s)
-	s.takeLanes(nil)
+	s.useConns(nil)
 	to.loop.Post(func() {
 		s.shared, s.replies.w, s.settling = sh, to, false
 		s.lastActive, s.lastBusy = to.loop.Now(), 0 // clocks of two loops can't be compared
@@ -40,7 +40,7 @@ func (s *session) move() {
 		if to.draining || !to.attach(s, fd) {
 			eventloop.CloseFD(fd)
 			s.become(nil)
-			s.takeLanes(nil)
+			s.useConns(nil)
 			to.host.Left(sh.poolIndex)
 		}
 	})

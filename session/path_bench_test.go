@@ -152,7 +152,7 @@ func (p *path) run(depth int, request func() []string, reply string) {
 		sessions := p.sessions()
 		conns := make([]*pipeline.Conn, pathServers)
 		for i := range conns {
-			conns[i] = sessions[0].lanes.Conn(i, 0)
+			conns[i] = sessions[0].conns.Conn(i, 0)
 		}
 		p.b.ReportAllocs()
 		p.b.ResetTimer()

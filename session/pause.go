@@ -82,10 +82,10 @@ func (s *session) heldBack(tx *transaction) bool {
 // runPaused runs a request that is held back. Like handle, it reports false if it
 // must wait: what goes to several servers does so here, until the pause ends.
 func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, raw []byte) bool {
-	if !s.replies.idle() || !s.ownPin() {
+	if !s.replies.idle() || !s.dedicatedIsOwn() {
 		return false
 	}
-	a := &alone{s: s, patient: true}
+	a := &exclusive{s: s, untimed: true}
 	shard, err := s.owner(cmd, args)
 	switch {
 	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || cmd.Route == command.Split && err == errCrossShard):
@@ -94,26 +94,26 @@ func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, 
 	case err != nil:
 		s.replyError(err)
 		return true
-	case s.pin != nil && s.pin.shard == shard: // WATCH has it, and keeps it
-	case s.pin != nil || !s.takePin(shard):
+	case s.dedicated != nil && s.dedicated.shard == shard: // WATCH has it, and keeps it
+	case s.dedicated != nil || !s.acquireDedicated(shard):
 		u.waiting[s] = true
 		return false
 	default:
-		a.fresh, a.done = true, func() { s.dropPin(true) }
+		a.fresh, a.done = true, func() { s.releaseDedicated(true) }
 	}
 	a.keep(raw)
 	s.waits = s.w.loop.Now()
 	s.noteScripts(cmd, args)
-	a.sent(s.pin.conn.SendPatient(raw, a, a.next()))
+	a.sent(s.dedicated.conn.SendUntimed(raw, a, a.next()))
 	return true
 }
 
-// takePin takes a connection for what is held back, if there is one left.
-func (s *session) takePin(shard int) bool {
-	conn, err := s.lanes.Pin(shard)
+// acquireDedicated takes a connection for what is held back, if there is one left.
+func (s *session) acquireDedicated(shard int) bool {
+	conn, err := s.conns.Acquire(shard)
 	if err != nil {
 		return false
 	}
-	s.pin = s.newPin(shard, -1, conn)
+	s.dedicated = s.newDedicated(shard, -1, conn)
 	return true
 }

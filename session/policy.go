@@ -23,11 +23,11 @@ type policy struct {
 type verdict uint8
 
 const (
-	permitted  verdict = iota
-	checked            // permitted, but session.check looks at it first
-	guarded            // the pool does not allow it
-	forbidden          // the pool denies it
-	outOfPlace         // not while the client is subscribed
+	permitted     verdict = iota
+	checked               // permitted, but session.check looks at it first
+	guarded               // the pool does not allow it
+	forbidden             // the pool denies it
+	notSubscribed         // not while the client is subscribed
 )
 
 func newPolicy(c *conf.Pool) *policy {

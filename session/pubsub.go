@@ -68,7 +68,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	defer func(muting bool) { s.muting = muting }(s.muting)
 	s.muting = false // Redis confirms even to those who want no replies
 	if s.user != nil && !leaves {
-		s.replyError(errGuestListens) // the subscriptions that clients share are the pool's own user's
+		s.replyError(errUserListens) // the subscriptions that clients share are the pool's own user's
 		return true
 	}
 	if slices.ContainsFunc(args[1:], func(name []byte) bool { return len(name) > maxTopic }) {
@@ -453,14 +453,14 @@ func listeningPolicy(p *policy) *policy {
 	for id, v := range l.verdicts {
 		cmd := command.ByID(id)
 		if v <= checked && cmd.Route != command.PubSub && !slices.Contains([]string{"ping", "quit", "reset"}, cmd.Name) {
-			l.verdicts[id] = outOfPlace
+			l.verdicts[id] = notSubscribed
 		}
 	}
 	return l
 }
 
-// appendOutOfPlace appends the error for a command that is not for subscribers.
-func appendOutOfPlace(dst []byte, cmd *command.Command) []byte {
+// appendNotSubscribed appends the error for a command that is not for subscribers.
+func appendNotSubscribed(dst []byte, cmd *command.Command) []byte {
 	return resp.AppendError(dst, "ERR Can't execute '"+cmd.Name+
 		"': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 }

@@ -91,7 +91,7 @@ func (s *session) mayRun(cmd *command.Command, args [][]byte) (denial []byte, wa
 		s.w.rights[q] = r
 	}
 	if !r.asked {
-		conn := s.local.Lanes(resp.RESP2, s.local.Conf().RedisDB).Conn(s.defaultServer(), s.info.id)
+		conn := s.local.ConnSet(resp.RESP2, s.local.Conf().RedisDB).Conn(s.defaultServer(), s.info.id)
 		if conn.Full() {
 			s.await(conn)
 			return nil, true
@@ -203,7 +203,7 @@ func (d *dryRun) unanswered() {
 	case r.known && d.w.loop.Now()-r.since < int64(verdictKept):
 		r.until = d.w.loop.Now() + int64(verdictRetry)
 		d.tell()
-	case isHarmless(d.cmd):
+	case isAllowedMeanwhile(d.cmd):
 		d.decide(nil, verdictRetry)
 	default:
 		d.decide(d.noPermission(), verdictRetry)
@@ -233,9 +233,9 @@ func (d *dryRun) tell() {
 	}
 }
 
-// isHarmless reports whether an unchecked command tells a client nothing but of
+// isAllowedMeanwhile reports whether an unchecked command tells a client nothing but of
 // itself, and does nothing to others.
-func isHarmless(cmd *command.Command) bool {
+func isAllowedMeanwhile(cmd *command.Command) bool {
 	switch cmd.Name {
 	case "ping", "echo", "time", "select", "multi", "exec", "discard", "unwatch", "acl|whoami", "unsubscribe", "punsubscribe", "sunsubscribe",
 		"client|id", "client|info", "client|getname", "client|setname", "client|setinfo", "client|reply", "client|no-evict", "client|no-touch",
@@ -256,9 +256,9 @@ func (rs rights) forget(before int64) {
 	}
 }
 
-// sees returns those sessions that the onlooker may see: an ACL user sees the clients
+// sees returns those sessions that the viewer may see: an ACL user sees the clients
 // of its own name alone. It is called on the sessions' loop.
-func (who onlooker) sees(peers []*session) (seen []*session) {
+func (who viewer) sees(peers []*session) (seen []*session) {
 	if !who.restricted {
 		return peers
 	}
@@ -270,15 +270,15 @@ func (who onlooker) sees(peers []*session) (seen []*session) {
 	return seen
 }
 
-// onlooker is who looks at the pool's clients, for any loop.
-type onlooker struct {
+// viewer is who looks at the pool's clients, for any loop.
+type viewer struct {
 	restricted bool
 	name       string
 }
 
-func (s *session) onlooker() onlooker {
+func (s *session) viewer() viewer {
 	if s.user == nil {
-		return onlooker{}
+		return viewer{}
 	}
-	return onlooker{true, s.user.Name}
+	return viewer{true, s.user.Name}
 }

@@ -126,7 +126,7 @@ func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, ser
 			return s.evalKnown(server, raw, sc.body)
 		}
 	}
-	return s.sendFenced(server, raw)
+	return s.sendMarked(server, raw)
 }
 
 // hashed is the Receiver of an EVALSHA whose script is known here. If the server
@@ -151,7 +151,7 @@ func (s *session) evalKnown(server int, raw []byte, body string) bool {
 	number := s.push()
 	h := s.w.newHashed()
 	h.s, h.server, h.raw, h.body = s, server, append(h.raw[:0], raw...), body
-	if f := conn.SendFenced(raw, h, number); f != nil {
+	if f := conn.SendMarked(raw, h, number); f != nil {
 		h.recycle()
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
@@ -200,7 +200,7 @@ func (h *hashed) sendBody(number uint32) {
 	request := resp.AppendRequest(nil, append([][]byte{eval, []byte(h.body)}, args[2:]...))
 	s.w.again.Release()
 	conn := s.to(h.server)
-	if f := conn.SendFenced(request, s, number); f != nil {
+	if f := conn.SendMarked(request, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
 }

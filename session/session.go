@@ -49,15 +49,15 @@ type session struct {
 	wrong      int        // wrong credentials one after the other
 	db         int        // the database that is selected
 	protocol   resp.Protocol
-	lanes      *pool.Lanes // the shared connections to servers, of that user, database and protocol
-	readsApart bool        // reads may take other connections than writes
-	policy     *policy     // what becomes of each command
+	conns      *pool.ConnSet // the shared connections to servers, of that user, database and protocol
+	readsApart bool          // reads may take other connections than writes
+	policy     *policy       // what becomes of each command
 	limits     *resp.Limits
 
 	// Its requests.
 	parse     resp.RequestState
 	window    int      // how many may be without reply at once; 0 while the session is held
-	wary      bool     // nothing may overtake what is under way: window is 1 until it is answered
+	serial    bool     // nothing may overtake what is under way: window is 1 until it is answered
 	blocked   bool     // requests wait in the connection's buffer until there is room
 	awaited   int      // calls of ConnReady that are to come
 	queued    *inQueue // who waits for them; nil if nothing ever did
@@ -77,7 +77,7 @@ type session struct {
 
 	// What it has begun; nil or 0 where it has not.
 	tx          *transaction // MULTI
-	pin         *pin         // a connection of its own
+	dedicated   *dedicated   // a connection of its own
 	waits       int64        // since when what was sent last over that may block, as eventloop.Loop.Now
 	replicaWait *replicaWait // WAIT or WAITAOF
 	monitor     *monitoring  // MONITOR
@@ -106,18 +106,18 @@ func newSession(sh *shared, info *clientInfo) *session {
 // speak changes the protocol of the replies.
 func (s *session) speak(protocol resp.Protocol) {
 	s.protocol = protocol
-	s.takeLanes(s.local.LanesAs(s.user, protocol, s.db))
+	s.useConns(s.local.ConnSetAs(s.user, protocol, s.db))
 }
 
-// takeLanes has the session use other connections, or none from now on.
-func (s *session) takeLanes(lanes *pool.Lanes) {
+// useConns has the session use other connections, or none from now on.
+func (s *session) useConns(lanes *pool.ConnSet) {
 	if lanes != nil {
-		lanes.Hold()
+		lanes.Retain()
 	}
-	if s.lanes != nil {
-		s.lanes.Release()
+	if s.conns != nil {
+		s.conns.Release()
 	}
-	s.lanes = lanes
+	s.conns = lanes
 }
 
 // Data is eventloop.Handler's: it runs the requests in b, as far as they are
@@ -308,8 +308,8 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 		dst = append(dst, "-NOAUTH Authentication required.\r\n"...)
 	case s.policy.verdicts[cmd.ID] == guarded:
 		dst = command.AppendGuarded(dst, cmd)
-	case s.policy.verdicts[cmd.ID] == outOfPlace:
-		dst = appendOutOfPlace(dst, cmd)
+	case s.policy.verdicts[cmd.ID] == notSubscribed:
+		dst = appendNotSubscribed(dst, cmd)
 	default:
 		dst = command.AppendForbidden(dst, cmd)
 	}
@@ -360,8 +360,8 @@ func (s *session) RunDeferred() {
 	if s.tracking != nil && !s.tracking.flush() || s.interjections != nil && !s.flushInterjections() || s.sub != nil && !s.flushBacklog() {
 		return // the rest of the reply is to come, and will settle again
 	}
-	if s.wary && s.replies.idle() {
-		s.wary = false
+	if s.serial && s.replies.idle() {
+		s.serial = false
 		if s.window > 0 {
 			s.release()
 		}
@@ -439,7 +439,7 @@ func (s *session) gone() {
 	if s.sub != nil || s.tracking != nil || s.tx != nil {
 		s.w.host.Freed()
 	}
-	s.dropPin(false)
+	s.releaseDedicated(false)
 	s.endMonitor()
 	delete(s.w.publishers, s)
 	s.unsubscribeAll()
@@ -449,8 +449,8 @@ func (s *session) gone() {
 		s.queued.s = nil
 	}
 	s.become(nil)
-	if s.lanes != nil {
-		s.lanes.Release() // nothing is sent any more
+	if s.conns != nil {
+		s.conns.Release() // nothing is sent any more
 	}
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()
@@ -467,5 +467,5 @@ func (s *session) quiet() bool {
 // rooted reports whether the session has something of its loop, for as long as its
 // client likes.
 func (s *session) rooted() bool {
-	return s.pin != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.targets != 0
+	return s.dedicated != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.targets != 0
 }

@@ -35,7 +35,7 @@ func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *poli
 	sh.local.SetFollower(sh.subscriptions)
 	sh.local.SetOnLate(func() {
 		for _, s := range sh.sessions() {
-			s.beWary()
+			s.beSerial()
 		}
 	})
 	sh.merger, sh.logins, sh.tracker = newMerger(sh.local), newLogins(sh.local), newTracker(w, sh.subscriptions)

@@ -15,8 +15,8 @@ type trackedKey struct {
 
 // notes are the keys that one client has read, with its place among the readers.
 type notes struct {
-	places map[*trackedKey]int
-	epoch  int // trackedKeys.epoch at which that holds
+	positions map[*trackedKey]int
+	epoch     int // trackedKeys.epoch at which that holds
 }
 
 func newTrackedKeys() *trackedKeys { return &trackedKeys{byName: map[string]*trackedKey{}} }
@@ -28,13 +28,13 @@ func (ks *trackedKeys) note(t *tracking, name []byte) {
 		k = &trackedKey{name: string(name)}
 		ks.byName[k.name] = k
 	}
-	if t.notes.epoch != ks.epoch || t.notes.places == nil {
-		t.notes = notes{places: map[*trackedKey]int{}, epoch: ks.epoch}
+	if t.notes.epoch != ks.epoch || t.notes.positions == nil {
+		t.notes = notes{positions: map[*trackedKey]int{}, epoch: ks.epoch}
 	}
-	if _, noted := t.notes.places[k]; noted {
+	if _, noted := t.notes.positions[k]; noted {
 		return
 	}
-	t.notes.places[k] = len(k.readers)
+	t.notes.positions[k] = len(k.readers)
 	k.readers = append(k.readers, t)
 	ks.notes++
 }
@@ -47,7 +47,7 @@ func (ks *trackedKeys) take(name []byte) (readers []*tracking) {
 	}
 	delete(ks.byName, k.name)
 	for _, t := range k.readers {
-		delete(t.notes.places, k)
+		delete(t.notes.positions, k)
 	}
 	ks.notes -= len(k.readers)
 	return k.readers
@@ -59,15 +59,15 @@ func (ks *trackedKeys) forget(t *tracking, n int) (done bool) {
 	if t.notes.epoch != ks.epoch {
 		return true
 	}
-	for k, place := range t.notes.places {
+	for k, place := range t.notes.positions {
 		if n--; n < 0 {
 			return false
 		}
-		delete(t.notes.places, k)
+		delete(t.notes.positions, k)
 		last := len(k.readers) - 1
 		if place != last {
 			k.readers[place] = k.readers[last]
-			k.readers[place].notes.places[k] = place
+			k.readers[place].notes.positions[k] = place
 		}
 		k.readers[last] = nil
 		if k.readers = k.readers[:last]; last == 0 {

@@ -26,7 +26,7 @@ func TestReadersOfAKeyLeave(t *testing.T) {
 	if n := len(ks.byName["flag"].readers); n != 1 || ks.notes != 1 || len(ks.byName) != 1 {
 		t.Errorf("%d readers, %d notes, %d keys", n, ks.notes, len(ks.byName))
 	}
-	if got := ks.take([]byte("flag")); !slices.Equal(got, []*tracking{stays}) || ks.notes != 0 || len(stays.notes.places) != 0 {
+	if got := ks.take([]byte("flag")); !slices.Equal(got, []*tracking{stays}) || ks.notes != 0 || len(stays.notes.positions) != 0 {
 		t.Errorf("%v, %d notes", got, ks.notes)
 	}
 }
@@ -49,7 +49,7 @@ func TestNotesAreKeptWhileOthersLeave(t *testing.T) {
 	ks.take([]byte("k0"))
 	notes := 0
 	for _, c := range clients {
-		for k, place := range c.notes.places {
+		for k, place := range c.notes.positions {
 			if k.readers[place] != c {
 				t.Fatal("a note is not at its place")
 			}

@@ -133,9 +133,9 @@ func (tr *tracker) forget(t *tracking, prefixes []string) {
 	})
 }
 
-// heed runs a request of a client that tracks. Like handle, it reports false if
+// runTracked runs a request of a client that tracks. Like handle, it reports false if
 // the request must wait.
-func (s *session) heed(cmd *command.Command, args [][]byte, raw []byte) bool {
+func (s *session) runTracked(cmd *command.Command, args [][]byte, raw []byte) bool {
 	t, number := s.tracking, s.replies.tail
 	var stale staleness
 	reads := s.tx == nil && t.reads(cmd)
@@ -313,11 +313,11 @@ func (t *tracking) flush() bool {
 	return len(t.backlog) == 0
 }
 
-// hurry tells what waits behind a request that may take for ever, unless it is one
+// tellOverdue tells what waits behind a request that may take for ever, unless it is one
 // that reads. It is called now and then.
-func (t *tracking) hurry() {
+func (t *tracking) tellOverdue() {
 	s := t.s
-	if len(t.backlog) == 0 || s.pin == nil || t.reader && !s.replies.answered(t.lastOne) || s.replies.midReply() {
+	if len(t.backlog) == 0 || s.dedicated == nil || t.reader && !s.replies.answered(t.lastOne) || s.replies.midReply() {
 		return
 	}
 	for i := range t.backlog {

@@ -25,18 +25,18 @@ type transaction struct {
 	server  int       // of the keys so far; -1 if there were none
 	unit    []byte    // MULTI and the requests
 	queued  int
-	failed  bool      // a request was refused: EXEC aborts
-	reason  error     // that the proxy refused it, other than a Redis would; nil for none
-	writes  bool      // a request may change something, so that CLIENT PAUSE holds it back
-	scripts []*proof  // of its scripts, those that have yet to show that they are quick
-	pauses  pause     // what CLIENT PAUSE and UNPAUSE among the requests come to
-	shown   string    // of its requests, what MONITOR shows
-	selects int       // the database that SELECT leaves; -1 if there is none
-	apart   bool      // sent over a connection of its own, though nothing is watched
-	run     *run      // its scripts under way
-	reads   [][]byte  // keys that CLIENT TRACKING is to note
-	fenced  bool      // a request's reply may not end where it should
-	publish []message // that it publishes, without what they say
+	failed  bool       // a request was refused: EXEC aborts
+	reason  error      // that the proxy refused it, other than a Redis would; nil for none
+	writes  bool       // a request may change something, so that CLIENT PAUSE holds it back
+	scripts []*proof   // of its scripts, those that have yet to show that they are quick
+	pauses  pause      // what CLIENT PAUSE and UNPAUSE among the requests come to
+	shown   string     // of its requests, what MONITOR shows
+	selects int        // the database that SELECT leaves; -1 if there is none
+	apart   bool       // sent over a connection of its own, though nothing is watched
+	run     *scriptRun // its scripts under way
+	reads   [][]byte   // keys that CLIENT TRACKING is to note
+	marked  bool       // a request's reply may not end where it should
+	publish []message  // that it publishes, without what they say
 
 	// After EXEC.
 	number   uint32 // the request in the session
@@ -145,7 +145,7 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 		tx.server = server
 	}
 	tx.unit = append(tx.unit, raw...)
-	tx.fenced = tx.fenced || cmd.NeedsFence()
+	tx.marked = tx.marked || cmd.NeedsFence()
 	if kind, channel := publishesOn(cmd, args); channel != nil {
 		tx.publish = append(tx.publish, message{kind, string(channel)})
 	}
@@ -190,7 +190,7 @@ func (s *session) exec() bool {
 	case tx == nil:
 		s.replyError(errors.New("ERR EXEC without MULTI"))
 		return true
-	case (s.pin != nil || s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0) && !s.replies.idle():
+	case (s.dedicated != nil || s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0) && !s.replies.idle():
 		return false // the other connection must be done first
 	case tx.failed:
 		s.tx = nil
@@ -202,7 +202,7 @@ func (s *session) exec() bool {
 		}
 		s.reply(replyAborted)
 		return true
-	case s.pin != nil:
+	case s.dedicated != nil:
 		return s.execWatched()
 	case tx.queued == 0:
 		s.tx = nil
@@ -219,17 +219,17 @@ func (s *session) exec() bool {
 		return false
 	}
 	if s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0 {
-		tx.apart = s.takePin(max(tx.server, 0))
+		tx.apart = s.acquireDedicated(max(tx.server, 0))
 		switch {
 		case tx.apart:
 			s.hold()
 			if s.heldBack(tx) {
 				s.waits = s.w.loop.Now()
 			}
-			conn = s.pin.conn
+			conn = s.dedicated.conn
 		case tx.selects >= 0:
 			s.tx = nil
-			s.replyError(errNoPin)
+			s.replyError(errNoDedicated)
 			return true
 		case s.heldBack(tx):
 			s.conditions.waiting[s] = true
@@ -256,27 +256,27 @@ func (tx *transaction) followSlots() {
 // the keys may have changed unseen: then the transaction is aborted.
 func (s *session) execWatched() bool {
 	tx := s.tx
-	if tx.server >= 0 && tx.server != s.pin.shard && !s.pin.spoilt && !s.slotGone(tx.m) {
+	if tx.server >= 0 && tx.server != s.dedicated.shard && !s.dedicated.spoilt && !s.slotGone(tx.m) {
 		s.tx = nil
 		s.unwatch()
 		s.replyError(errCrossShard)
 		return true
 	}
-	if conn := s.to(s.pin.shard); s.readsApart && conn.Full() {
+	if conn := s.to(s.dedicated.shard); s.readsApart && conn.Full() {
 		s.await(conn) // the primary is being replaced, and what it executes now would be lost
 		return false
 	}
-	if !s.ownPin() {
+	if !s.dedicatedIsOwn() {
 		return false
 	}
-	if !s.pin.conn.Up() || s.pin.spoilt || s.slotGone(s.local.Map()) {
+	if !s.dedicated.conn.Up() || s.dedicated.spoilt || s.slotGone(s.local.Map()) {
 		s.tx = nil
 		s.unwatch()
 		s.reply(s.protocol.AppendNullArray(nil))
 		return true
 	}
 	s.hold()
-	tx.send(s.pin.conn)
+	tx.send(s.dedicated.conn)
 	return true
 }
 
@@ -298,12 +298,12 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	}
 	tx.unit = append(tx.unit, requestExec...)
 	tx.conn = conn
-	if tx.fenced {
+	if tx.marked {
 		conn.AskMarking()
 	}
 	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {
 		tx.end(func() { s.finish(tx.number, f.AppendReply(s.w.failure[:0])) })
-	} else if tx.fenced {
+	} else if tx.marked {
 		conn.Fence()
 	}
 	if !s.local.Follows() {
@@ -358,7 +358,7 @@ func (tx *transaction) again(reply []byte) bool {
 	if pool.RefusalOf(reply) == pool.NoRefusal || !s.conn.Open() {
 		return false
 	}
-	if s.pin != nil && s.pin.conn == tx.conn && !tx.apart {
+	if s.dedicated != nil && s.dedicated.conn == tx.conn && !tx.apart {
 		// The keys that were watched are elsewhere, and may have changed there.
 		tx.end(func() { s.finish(tx.number, s.protocol.AppendNullArray(nil)) })
 		return true
@@ -367,12 +367,12 @@ func (tx *transaction) again(reply []byte) bool {
 		return false
 	}
 	tx.resent = true
-	if pool.RefusalOf(reply) == pool.Demoted && (!tx.fenced || pool.InOwnWords(reply)) {
+	if pool.RefusalOf(reply) == pool.Demoted && (!tx.marked || pool.InOwnWords(reply)) {
 		tx.conn.Doubt() // reads behind it must not see the state from before it
 	}
 	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil
-	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx, Fenced: tx.fenced}
-	if !s.lanes.Resend(max(tx.server, 0), s.info.id, r, reply) {
+	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx, Marked: tx.marked}
+	if !s.conns.Resend(max(tx.server, 0), s.info.id, r, reply) {
 		tx.end(func() { s.finish(tx.number, reply) })
 	}
 	return true
@@ -395,15 +395,15 @@ func (tx *transaction) end(answer func()) {
 	}
 	tx.ended = true
 	if tx.selects >= 0 {
-		s.pin.moved = true
+		s.dedicated.moved = true
 		if tx.executed {
 			s.db = tx.selects
 			s.speak(s.protocol)
 		}
 	}
 	s.waits = 0
-	if s.pin != nil {
-		s.dropPin(true) // EXEC has ended WATCH, or the connection is lost
+	if s.dedicated != nil {
+		s.releaseDedicated(true) // EXEC has ended WATCH, or the connection is lost
 	}
 	if s.window == 0 {
 		s.proceed()

@@ -10,24 +10,24 @@ import (
 // that: not all of them have HELLO or so many databases. They are asked once on a loop
 // (pool/trial.go), and the client is held until they have answered.
 
-// asking is a request for which the session is held if it can't be answered at once.
-type asking struct {
-	alone
+// deferredAnswer is a request for which the session is held if it can't be answered at once.
+type deferredAnswer struct {
+	exclusive
 	reply []byte // that came at once
 	later bool
 }
 
 // answer answers the request.
-func (a *asking) answer(reply []byte) {
+func (a *deferredAnswer) answer(reply []byte) {
 	if !a.later {
 		a.reply = reply
 		return
 	}
-	a.alone.Reply(a.number, reply, true)
+	a.exclusive.Reply(a.number, reply, true)
 }
 
 // hear returns the reply, or nil after it has held the session until it comes.
-func (a *asking) hear() (reply []byte) {
+func (a *deferredAnswer) hear() (reply []byte) {
 	if a.reply == nil {
 		a.later = true
 		a.next()
@@ -35,15 +35,15 @@ func (a *asking) hear() (reply []byte) {
 	return a.reply
 }
 
-// trial is a request that the servers may not let a client do.
-type trial struct {
-	*asking
+// trialAnswer is a request that the servers may not let a client do.
+type trialAnswer struct {
+	*deferredAnswer
 	then  func(t pool.Trial) (reply []byte)
 	admit *pool.User // to be dismissed if the client is gone
 }
 
 // Tried is pool.Tried's.
-func (t trial) Tried(result pool.Trial) {
+func (t trialAnswer) Tried(result pool.Trial) {
 	if t.later && !t.s.conn.Open() {
 		t.s.local.Dismiss(t.admit)
 		return
@@ -54,14 +54,14 @@ func (t trial) Tried(result pool.Trial) {
 // try answers a request for a protocol or database with what then returns, which is given
 // what the servers say of it.
 func (s *session) try(user *pool.User, protocol resp.Protocol, db int, then func(t pool.Trial) (reply []byte)) (reply []byte) {
-	a := &asking{alone: alone{s: s}}
-	s.local.Try(user, protocol, db, trial{asking: a, then: then})
+	a := &deferredAnswer{exclusive: exclusive{s: s}}
+	s.local.Try(user, protocol, db, trialAnswer{deferredAnswer: a, then: then})
 	return a.hear()
 }
 
-// barred reports whether a client can't go on in a protocol after a trial. Where no
+// isRefused reports whether a client can't go on in a protocol after a trial. Where no
 // server has answered it may keep what it has.
-func (s *session) barred(protocol resp.Protocol, t pool.Trial) bool {
+func (s *session) isRefused(protocol resp.Protocol, t pool.Trial) bool {
 	return t.Refusal != "" || t.Failure != nil && protocol != s.protocol
 }
 

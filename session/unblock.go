@@ -11,13 +11,13 @@ import (
 	"ringway/resp"
 )
 
-// CLIENT UNBLOCK names a client of the proxy. It is its pinned connection that is
+// CLIENT UNBLOCK names a client of the proxy. It is its dedicated connection that is
 // blocked at a server, which knows that by another number: the connection asks for
 // it before the first request that may block.
 
 var requestClientID = resp.AppendRequest(nil, [][]byte{[]byte("CLIENT"), []byte("ID")})
 
-// idReceiver is the Receiver of CLIENT ID on a pinned connection.
+// idReceiver is the Receiver of CLIENT ID on a dedicated connection.
 type idReceiver struct{ conn *pipeline.Conn }
 
 // Reply is pipeline.Receiver's.
@@ -26,10 +26,10 @@ func (r idReceiver) Reply(_ uint32, b []byte, _ bool) { r.conn.ServerID, _ = res
 // Fail is pipeline.Receiver's. The request behind it fails, too.
 func (r idReceiver) Fail(uint32, *pipeline.Failure, []byte) {}
 
-// sendBlocking sends a request that may block over the session's pinned connection,
+// sendBlocking sends a request that may block over the session's dedicated connection,
 // behind ASKING if the server is one that its slot is being moved to.
-func (s *session) sendBlocking(raw []byte, a *alone, asking bool) *pipeline.Failure {
-	conn := s.pin.conn
+func (s *session) sendBlocking(raw []byte, a *exclusive, asking bool) *pipeline.Failure {
+	conn := s.dedicated.conn
 	if conn.ServerID == 0 {
 		if f := conn.Send(requestClientID, idReceiver{conn}, 0); f != nil {
 			return f
@@ -45,7 +45,7 @@ func (s *session) sendBlocking(raw []byte, a *alone, asking bool) *pipeline.Fail
 		}
 	}
 	s.waits = s.w.loop.Now()
-	return conn.SendPatient(raw, a, a.number)
+	return conn.SendUntimed(raw, a, a.number)
 }
 
 func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
@@ -59,11 +59,11 @@ func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []
 			return resp.AppendError(dst, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 		}
 	}
-	number, who, home := s.push(), s.onlooker(), s.w
+	number, who, home := s.push(), s.viewer(), s.w
 	gather(s.shared, func(peer *shared, tell func(asked bool)) {
 		asked := false
 		for _, other := range who.sees(peer.sessions()) {
-			if other.info.id == uint64(id) && other.isBlocked() && other.pin.conn.ServerID != 0 {
+			if other.info.id == uint64(id) && other.isBlocked() && other.dedicated.conn.ServerID != 0 {
 				asked = other.askToUnblock(&unblockAsked{s: s, number: number, home: home}, mode)
 			}
 		}
@@ -90,16 +90,16 @@ type unblockAsked struct {
 // askToUnblock has a server unblock the session's connection. It reports whether the
 // server was asked; if so, r answers.
 func (s *session) askToUnblock(r *unblockAsked, mode string) bool {
-	conn, err := s.local.Lanes(resp.RESP2, 0).Pin(s.pin.shard)
+	conn, err := s.local.ConnSet(resp.RESP2, 0).Acquire(s.dedicated.shard)
 	if err != nil {
 		return false
 	}
 	request := resp.AppendRequest(nil, [][]byte{
-		[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.pin.conn.ServerID, 10), []byte(mode),
+		[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.dedicated.conn.ServerID, 10), []byte(mode),
 	})
 	r.local, r.conn = s.local, conn
 	if f := conn.Send(request, r, 0); f != nil {
-		s.local.Unpin(conn, false)
+		s.local.ReleaseDedicated(conn, false)
 		return false
 	}
 	return true
@@ -114,6 +114,6 @@ func (r *unblockAsked) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
 }
 
 func (r *unblockAsked) answered(reply []byte, clean bool) {
-	r.local.Unpin(r.conn, clean)
+	r.local.ReleaseDedicated(r.conn, clean)
 	r.home.loop.Post(func() { r.s.finish(r.number, reply) })
 }

@@ -38,10 +38,10 @@ func (s *session) waitReplicas(cmd *command.Command, raw []byte) bool {
 	}
 	rw := &replicaWait{s: s, cmd: cmd, since: s.w.loop.Now()}
 	for _, shard := range s.servingShards() {
-		conn, err := s.lanes.Pin(shard)
+		conn, err := s.conns.Acquire(shard)
 		if err != nil {
 			rw.abandon()
-			s.replyError(errNoPin)
+			s.replyError(errNoDedicated)
 			return true
 		}
 		rw.conns = append(rw.conns, conn)
@@ -53,7 +53,7 @@ func (s *session) waitReplicas(cmd *command.Command, raw []byte) bool {
 		tag := uint32(2 * i)
 		f := conn.Send(requestPing, rw, tag)
 		if f == nil {
-			f = conn.SendPatient(raw, rw, tag+waitsTag)
+			f = conn.SendUntimed(raw, rw, tag+waitsTag)
 		}
 		if f != nil {
 			rw.Fail(tag+waitsTag, f, nil)
@@ -96,7 +96,7 @@ func (rw *replicaWait) fail(reply []byte) {
 func (rw *replicaWait) answered(tag uint32, clean bool) {
 	s, conn := rw.s, rw.conns[tag/2]
 	rw.conns[tag/2] = nil
-	s.local.Unpin(conn, clean)
+	s.local.ReleaseDedicated(conn, clean)
 	if rw.left--; rw.left > 0 {
 		return
 	}
@@ -125,7 +125,7 @@ func (rw *replicaWait) abandon() {
 	for i, conn := range rw.conns {
 		if conn != nil {
 			rw.conns[i] = nil
-			rw.s.local.Unpin(conn, false)
+			rw.s.local.ReleaseDedicated(conn, false)
 		}
 	}
 }

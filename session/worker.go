@@ -109,7 +109,7 @@ func (w *Worker) Adopt(fd, pool int, id uint64, addr, local string) {
 	s.deauthenticate()
 	if w.draining || !w.attach(s, fd) {
 		eventloop.CloseFD(fd)
-		s.takeLanes(nil)
+		s.useConns(nil)
 		w.host.Left(s.poolIndex)
 	}
 }

@@ -124,23 +124,23 @@ func number(text string, otherwise int64) int64 {
 	return n
 }
 
-// A lookout looks at one server again and again, on a goroutine of its own,
+// A poller looks at one server again and again, on a goroutine of its own,
 // since the server may hang.
-type lookout struct {
-	conf   *conf.Pool
-	addr   string
-	pace   *pace
-	now    chan struct{} // capacity 1: look at once
-	cancel context.CancelFunc
+type poller struct {
+	conf     *conf.Pool
+	addr     string
+	interval *pollInterval
+	now      chan struct{} // capacity 1: look at once
+	cancel   context.CancelFunc
 }
 
 // look has the server looked at at once.
-func (l *lookout) look() { signal(l.now) }
+func (l *poller) look() { signal(l.now) }
 
 // run looks, and reports what it sees, until ctx is done. After a failure the
 // next question goes over a new connection, for which the name is resolved
 // again.
-func (l *lookout) run(ctx context.Context, report func(observation)) {
+func (l *poller) run(ctx context.Context, report func(observation)) {
 	var client *redis.Client
 	defer func() {
 		if client != nil {
@@ -159,7 +159,7 @@ func (l *lookout) run(ctx context.Context, report func(observation)) {
 		if ctx.Err() == nil {
 			report(o)
 		}
-		if !l.pace.wait(ctx, l.now) {
+		if !l.interval.wait(ctx, l.now) {
 			return
 		}
 	}

@@ -165,7 +165,7 @@ func (c *call) ask(args ...string) error {
 // Suspect is pool.Watcher's. Of a static pool it tells that a server says that it
 // is loading: if it says so here too, it is ejected until it has loaded.
 func (pr *Prober) Suspect(p *pool.Pool, server int, _ string, why pool.Suspicion) {
-	at := place{p, server}
+	at := poolServer{p, server}
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
 	if why != pool.LoadingServer || pr.ctx.Err() != nil || pr.looked[at] {

@@ -22,12 +22,12 @@ type Prober struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex     // guards looked
-	looked map[place]bool // servers that are looked at, for they say that they are loading
+	mu     sync.Mutex          // guards looked
+	looked map[poolServer]bool // servers that are looked at, for they say that they are loading
 }
 
 // place is a server of a static pool.
-type place struct {
+type poolServer struct {
 	pool   *pool.Pool
 	server int
 }
@@ -36,7 +36,7 @@ type place struct {
 // debug level.
 func NewProber(log *slog.Logger) *Prober {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Prober{log: log, ctx: ctx, cancel: cancel, looked: map[place]bool{}}
+	return &Prober{log: log, ctx: ctx, cancel: cancel, looked: map[poolServer]bool{}}
 }
 
 // Stop ends all probing and waits for it.

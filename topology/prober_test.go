@@ -62,7 +62,7 @@ func watchLog(t *testing.T, h slog.Handler, adjust func(*conf.Pool), addrs ...st
 	loop.Post(func() {
 		l := p.NewLocal(loop, nil)
 		for i := range addrs {
-			keepConnected(loop, l.Lanes(resp.RESP2, p.Conf().RedisDB).Conn(i, 0))
+			keepConnected(loop, l.ConnSet(resp.RESP2, p.Conf().RedisDB).Conn(i, 0))
 		}
 	})
 	return p, prober

@@ -22,7 +22,7 @@ type sentinelFollower struct {
 	// Static after construction.
 	conf   *conf.Pool
 	log    *slog.Logger
-	pace   *pace // of the Sentinels
+	pace   *pollInterval // of the Sentinels
 	shards []*sentinelShard
 	contact
 
@@ -65,7 +65,7 @@ const (
 
 func newSentinelFollower(c *conf.Pool, to sink, log *slog.Logger) *sentinelFollower {
 	f := &sentinelFollower{
-		conf: c, log: log.With("pool", c.Name), pace: newPace(c.ProbeInterval),
+		conf: c, log: log.With("pool", c.Name), pace: newPollInterval(c.ProbeInterval),
 		contact: newContact(len(c.Shards)), links: map[string]*sentinelLink{},
 	}
 	for i, s := range c.Shards {

@@ -199,7 +199,7 @@ func (l *sentinelLink) listen(ctx context.Context) {
 		if time.Since(began) > most {
 			wait = least
 		}
-		if !newPace(wait).wait(ctx, l.back) {
+		if !newPollInterval(wait).wait(ctx, l.back) {
 			return
 		}
 		wait = min(2*wait, most)

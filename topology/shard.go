@@ -47,7 +47,7 @@ type shard struct {
 	name  string
 	to    sink
 	log   *slog.Logger
-	pace  *pace
+	pace  *pollInterval
 
 	servers map[string]*server
 	primary string // who serves, as told; "" for nobody
@@ -61,7 +61,7 @@ type shard struct {
 
 // A server is one that may be of a shard.
 type server struct {
-	lookout
+	poller
 	life       context.Context // while it is looked at
 	wasReplica string          // the process that was seen as a replica last; "" for none
 	hinted     string          // what the log has of the configuration being wrong
@@ -72,7 +72,7 @@ type server struct {
 func newShard(c *conf.Pool, index int, to sink, log *slog.Logger) *shard {
 	return &shard{
 		conf: c, index: index, name: c.Shards[index].Name, to: to,
-		log: log.With("shard", c.Shards[index].Name), pace: newPace(c.ProbeInterval),
+		log: log.With("shard", c.Shards[index].Name), pace: newPollInterval(c.ProbeInterval),
 		servers: map[string]*server{},
 	}
 }
@@ -84,7 +84,7 @@ func (c *shard) at(addr string, box mailbox, wg *sync.WaitGroup, report func(*se
 		return s
 	}
 	ctx, cancel := context.WithCancel(box.ctx)
-	s := &server{life: ctx, lookout: lookout{conf: c.conf, addr: addr, pace: c.pace, now: make(chan struct{}, 1), cancel: cancel}}
+	s := &server{life: ctx, poller: poller{conf: c.conf, addr: addr, interval: c.pace, now: make(chan struct{}, 1), cancel: cancel}}
 	c.servers[addr] = s
 	seen := func(o observation) {
 		box.post(func() {

@@ -11,7 +11,7 @@ import (
 // Clients of a loop share one subscription, and so a server counts fewer receivers
 // than there are. receivers is the Receiver of a request whose reply tells such a
 // number: it adds those that the server can't see.
-type receivers struct {
+type publishCount struct {
 	s        *session
 	kind     pubsub.TopicKind
 	publish  bool
@@ -26,7 +26,7 @@ func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, 
 		s.await(conn)
 		return false
 	}
-	r := &receivers{s: s}
+	r := &publishCount{s: s}
 	switch cmd.Name {
 	case "publish":
 		r.publish = true
@@ -51,7 +51,7 @@ func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, 
 
 // Reply is pipeline.Receiver's. A reply that is too large to come whole is passed
 // on as it is.
-func (r *receivers) Reply(number uint32, b []byte, last bool) {
+func (r *publishCount) Reply(number uint32, b []byte, last bool) {
 	if last {
 		if n, ok := resp.Int(b); ok && r.publish {
 			n += int64(r.s.subscriptions.ExtraReceivers(r.kind, r.channels[0]))
@@ -64,7 +64,7 @@ func (r *receivers) Reply(number uint32, b []byte, last bool) {
 }
 
 // subscribers corrects the reply to PUBSUB NUMSUB. It reports false for anything else.
-func (r *receivers) subscribers(b []byte) ([]byte, bool) {
+func (r *publishCount) subscribers(b []byte) ([]byte, bool) {
 	if n, _, _ := resp.ArrayLen(b); n != 2*len(r.channels) {
 		return nil, false
 	}
@@ -72,7 +72,7 @@ func (r *receivers) subscribers(b []byte) ([]byte, bool) {
 }
 
 // Fail is pipeline.Receiver's.
-func (r *receivers) Fail(number uint32, f *pipeline.Failure, request []byte) {
+func (r *publishCount) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	r.s.Fail(number, f, request)
 }
 

@@ -9,57 +9,57 @@ import (
 	"ringway/pipeline"
 )
 
-// ErrNoPin tells that all connections that clients may have to themselves are
+// ErrNoDedicated tells that all connections that clients may have to themselves are
 // in use.
-var ErrNoPin = errors.New("no pinned connection left")
+var ErrNoDedicated = errors.New("no pinned connection left")
 
-// A loop keeps up to sparePins pinned connections of one kind to one server for the
+// A loop keeps up to maxDedicatedIdle dedicated connections of one kind to one server for the
 // next client, each for spareFor at most.
 const (
-	sparePins = 4
-	spareFor  = time.Minute
+	maxDedicatedIdle = 4
+	spareFor         = time.Minute
 )
 
-// pinKey is what connections that clients have to themselves differ by.
-type pinKey struct {
+// dedicatedKey is what connections that clients have to themselves differ by.
+type dedicatedKey struct {
 	link
 	kind
 }
 
-// spare is a pinned connection that no client has.
+// spare is a dedicated connection that no client has.
 type spare struct {
 	conn  *pipeline.Conn
 	since int64 // as eventloop.Loop.Now
 }
 
-// pinning counts pinned connections over all loops. Together they keep within
+// dedicated counts dedicated connections over all loops. Together they keep within
 // pinned_connections, but only those that clients have count when a client wants
 // one: spare ones give way.
-type pinning struct{ lent, spare atomic.Int64 }
+type dedicatedCount struct{ lent, spare atomic.Int64 }
 
-func (p *pinning) over(limit int) bool { return p.lent.Load()+p.spare.Load() > int64(limit) }
+func (p *dedicatedCount) over(limit int) bool { return p.lent.Load()+p.spare.Load() > int64(limit) }
 
-// Pin lends a connection to a shard's primary to one client alone, until Unpin.
-// Its protocol and database are those of the lanes. It ends for good when it is
+// Acquire lends a connection to a shard's primary to one client alone, until ReleaseDedicated.
+// Its protocol and database are those of the connection sets. It ends for good when it is
 // lost.
-func (n *Lanes) Pin(shard int) (*pipeline.Conn, error) {
+func (n *ConnSet) Acquire(shard int) (*pipeline.Conn, error) {
 	l := n.l
 	sh := l.shardAt(shard)
-	key := pinKey{link{shard: shard, server: sh.primary}, n.kind}
-	if l.pinning.lent.Add(1) > int64(l.conf.PinnedConnections) {
-		l.pinning.lent.Add(-1)
-		return nil, ErrNoPin
+	key := dedicatedKey{link{shard: shard, server: sh.primary}, n.kind}
+	if l.dedicated.lent.Add(1) > int64(l.conf.PinnedConnections) {
+		l.dedicated.lent.Add(-1)
+		return nil, ErrNoDedicated
 	}
 	c := l.takeSpare(key)
 	if c == nil {
-		c = n.newPin(sh)
+		c = n.newDedicated(sh)
 		l.evictSpare()
 	}
 	l.lent[c] = key
 	return c, nil
 }
 
-func (n *Lanes) newPin(sh *localShard) *pipeline.Conn {
+func (n *ConnSet) newDedicated(sh *localShard) *pipeline.Conn {
 	switch {
 	case sh.refusal != nil:
 		return n.refusing(sh.refusal)
@@ -74,9 +74,9 @@ func (n *Lanes) newPin(sh *localShard) *pipeline.Conn {
 }
 
 // takeSpare returns the spare connection of a kind that was used last, or nil.
-func (l *Local) takeSpare(key pinKey) *pipeline.Conn {
+func (l *Local) takeSpare(key dedicatedKey) *pipeline.Conn {
 	for {
-		spares := l.pins[key]
+		spares := l.dedicatedIdle[key]
 		if len(spares) == 0 {
 			return nil
 		}
@@ -90,24 +90,24 @@ func (l *Local) takeSpare(key pinKey) *pipeline.Conn {
 }
 
 // setSpares replaces the spare connections of a kind, and counts them.
-func (l *Local) setSpares(key pinKey, spares []spare) {
-	change := int64(len(spares) - len(l.pins[key]))
-	l.pinning.spare.Add(change)
+func (l *Local) setSpares(key dedicatedKey, spares []spare) {
+	change := int64(len(spares) - len(l.dedicatedIdle[key]))
+	l.dedicated.spare.Add(change)
 	l.spares.Add(change)
 	if len(spares) == 0 {
-		delete(l.pins, key)
+		delete(l.dedicatedIdle, key)
 		return
 	}
-	l.pins[key] = spares
+	l.dedicatedIdle[key] = spares
 }
 
 // evictSpare has a spare connection of another kind give way, of this loop if there is
 // one, if there are too many connections.
 func (l *Local) evictSpare() {
-	if !l.pinning.over(l.conf.PinnedConnections) {
+	if !l.dedicated.over(l.conf.PinnedConnections) {
 		return
 	}
-	for key, spares := range l.pins {
+	for key, spares := range l.dedicatedIdle {
 		spares[0].conn.Close()
 		l.setSpares(key, slices.Delete(spares, 0, 1))
 		return
@@ -131,20 +131,20 @@ func (l *Local) evictOwn() {
 	}
 }
 
-// Unpin gives a connection back. If nothing is under way on it and the server
+// ReleaseDedicated gives a connection back. If nothing is under way on it and the server
 // has forgotten its client, clean, it may be lent again; else it is closed. A
 // fence that is under way decides that when it is answered.
-func (l *Local) Unpin(c *pipeline.Conn, clean bool) {
+func (l *Local) ReleaseDedicated(c *pipeline.Conn, clean bool) {
 	if clean && c.OnlyFences() {
-		c.AfterReplies(func() { l.Unpin(c, true) })
+		c.AfterReplies(func() { l.ReleaseDedicated(c, true) })
 		return
 	}
 	key := l.lent[c]
 	delete(l.lent, c)
-	l.pinning.lent.Add(-1)
-	spares := l.pins[key]
-	if clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spares) < sparePins && key.server == l.shards[key.shard].primary &&
-		l.pinning.lent.Load()+l.pinning.spare.Load() < int64(l.conf.PinnedConnections) {
+	l.dedicated.lent.Add(-1)
+	spares := l.dedicatedIdle[key]
+	if clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spares) < maxDedicatedIdle && key.server == l.shards[key.shard].primary &&
+		l.dedicated.lent.Load()+l.dedicated.spare.Load() < int64(l.conf.PinnedConnections) {
 		l.setSpares(key, append(spares, spare{c, l.loop.Now()}))
 		return
 	}
@@ -159,7 +159,7 @@ const lastWord = time.Second
 
 // endLent ends a connection that a client has: when what is under way on it is
 // answered, or after lastWord.
-func (l *Local) endLent(c *pipeline.Conn, key pinKey) {
+func (l *Local) endLent(c *pipeline.Conn, key dedicatedKey) {
 	end := func() {
 		if l.lent[c] == key {
 			c.Suspend()
@@ -179,8 +179,8 @@ func (l *Local) endLent(c *pipeline.Conn, key pinKey) {
 
 // closeSpares closes those connections that no client has for which which reports
 // true.
-func (l *Local) closeSpares(which func(key pinKey, s spare) bool) {
-	for key, spares := range l.pins {
+func (l *Local) closeSpares(which func(key dedicatedKey, s spare) bool) {
+	for key, spares := range l.dedicatedIdle {
 		var kept []spare
 		for _, s := range spares {
 			if which(key, s) {

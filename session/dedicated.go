@@ -10,8 +10,8 @@ import (
 	"ringway/resp"
 )
 
-// pin is a connection that the session has to itself.
-type pin struct {
+// dedicated is a connection that the session has to itself.
+type dedicated struct {
 	shard    int
 	slot     int // in a Cluster: the hash slot of the keys that it was taken for; -1 elsewhere
 	conn     *pipeline.Conn
@@ -23,20 +23,20 @@ type pin struct {
 	spoilt   bool // keys that it watches have gone to another shard
 }
 
-// alone is the Receiver of a request that must be answered before the session's
-// next one is run: either of them goes over a pinned connection.
-type alone struct {
+// exclusive is the Receiver of a request that must be answered before the session's
+// next one is run: either of them goes over a dedicated connection.
+type exclusive struct {
 	s      *session
 	number uint32
 	done   func() // called before the reply's last part is passed on
 
 	// Where a server may refuse requests that another executes.
 	raw      []byte // the request; nil elsewhere
-	fresh    bool   // the pin was taken for this request
-	patient  bool
-	fenced   bool // it is a script
+	fresh    bool   // the dedicated connection was taken for this request
+	untimed  bool
+	marked   bool // it is a script
 	retries  int
-	slot     int   // of the pin that was given up for another
+	slot     int   // of the dedicated connection that was given up for another
 	skip     bool  // the next reply is ASKING's
 	since    int64 // when it began to wait, as eventloop.Loop.Now
 	sentAt   int64 // when it was sent last
@@ -48,17 +48,17 @@ func (s *session) hold() { s.window = 0 }
 
 func (s *session) release() {
 	s.window = s.w.conf.ClientPipeline
-	if s.wary {
+	if s.serial {
 		s.window = 1
 	}
 }
 
-// beWary keeps the session from running further requests until those under way
+// beSerial keeps the session from running further requests until those under way
 // are answered: a server may yet refuse them, and then they are sent otherwise, or
 // elsewhere.
-func (s *session) beWary() {
+func (s *session) beSerial() {
 	if !s.replies.idle() {
-		s.wary = true
+		s.serial = true
 		s.window = min(s.window, 1)
 	}
 }
@@ -72,23 +72,23 @@ func (s *session) proceed() {
 }
 
 // next takes the request's place in the line, and holds the session.
-func (a *alone) next() (number uint32) {
+func (a *exclusive) next() (number uint32) {
 	a.s.hold()
 	a.number = a.s.push()
 	return a.number
 }
 
 // sent takes what sending came to: a failure if the request was refused.
-func (a *alone) sent(f *pipeline.Failure) {
+func (a *exclusive) sent(f *pipeline.Failure) {
 	if f != nil {
 		a.Fail(a.number, f, nil)
 	}
 }
 
 // Reply is pipeline.Receiver's.
-func (a *alone) Reply(number uint32, b []byte, last bool) {
+func (a *exclusive) Reply(number uint32, b []byte, last bool) {
 	if !a.s.conn.Open() {
-		return // gone has seen to the pin
+		return // gone has seen to the dedicated connection
 	}
 	if a.skip {
 		a.skip = !last
@@ -104,7 +104,7 @@ func (a *alone) Reply(number uint32, b []byte, last bool) {
 }
 
 // Fail is pipeline.Receiver's.
-func (a *alone) Fail(number uint32, f *pipeline.Failure, _ []byte) {
+func (a *exclusive) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	if !a.s.conn.Open() {
 		return
 	}
@@ -122,11 +122,11 @@ func (a *alone) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 		return
 	}
 	a.end()
-	if a.patient && a.s.local.Follows() && errors.Is(f, pipeline.ErrSuspended) {
+	if a.untimed && a.s.local.Follows() && errors.Is(f, pipeline.ErrSuspended) {
 		a.s.finish(number, replyUnblocked)
 		return
 	}
-	a.s.Fail(number, f, nil) // never sent elsewhere: the pin would not be there
+	a.s.Fail(number, f, nil) // never sent elsewhere: the dedicated connection would not be there
 }
 
 // replyUnblocked is what Redis tells a client that is blocked when its server
@@ -139,22 +139,22 @@ const maxRetries = 16
 
 // again sends the request to where it will be executed. It reports false if the
 // reply, which is an error, is for the client.
-func (a *alone) again(reply []byte) bool {
+func (a *exclusive) again(reply []byte) bool {
 	s := a.s
 	kind := pool.RefusalOf(reply)
-	if now := s.w.loop.Now(); a.patient && now-a.sentAt > int64(waitedLong) {
+	if now := s.w.loop.Now(); a.untimed && now-a.sentAt > int64(waitedLong) {
 		// It was accepted and has waited: what refuses it now is another change of primaries.
 		a.retries, a.deadline = 0, now+int64(s.local.Conf().FailoverWait)
 	}
 	if a.retries++; kind == pool.NoRefusal || a.retries > maxRetries && kind <= pool.Ask || s.w.loop.Now() > a.deadline {
 		return false
 	}
-	if a.fenced && (!pool.InOwnWords(reply) || kind <= pool.Ask && !s.local.Map().Slotted()) {
+	if a.marked && (!pool.InOwnWords(reply) || kind <= pool.Ask && !s.local.Map().Slotted()) {
 		return false
 	}
-	shard, asking, wait := s.local.Redirect(s.pin.shard, reply, a.fenced)
-	a.slot = s.pin.slot
-	s.dropPin(false)
+	shard, asking, wait := s.local.Redirect(s.dedicated.shard, reply, a.marked)
+	a.slot = s.dedicated.slot
+	s.releaseDedicated(false)
 	if wait > 0 {
 		s.w.loop.NewTimer(func() { a.send(shard, asking) }).Of(a).After(wait)
 	} else {
@@ -173,11 +173,11 @@ const retryAfter = 50 * time.Millisecond
 
 // retry sends the request again that was not sent, to whoever serves its keys
 // then.
-func (a *alone) retry() {
+func (a *exclusive) retry() {
 	s := a.s
-	shard := s.pin.shard
-	a.slot = s.pin.slot
-	s.dropPin(false)
+	shard := s.dedicated.shard
+	a.slot = s.dedicated.slot
+	s.releaseDedicated(false)
 	s.w.loop.NewTimer(func() {
 		if owner, ok := s.ownerOf(s.local.Map(), a.raw); ok {
 			shard = owner
@@ -186,25 +186,25 @@ func (a *alone) retry() {
 	}).Of(a).After(retryAfter)
 }
 
-// send sends the request over a new pinned connection to a shard.
-func (a *alone) send(shard int, asking bool) {
+// send sends the request over a new dedicated connection to a shard.
+func (a *exclusive) send(shard int, asking bool) {
 	s := a.s
 	if !s.conn.Open() {
 		return
 	}
-	conn, err := s.lanes.Pin(shard)
+	conn, err := s.conns.Acquire(shard)
 	if err != nil {
 		a.end()
-		s.finish(a.number, resp.AppendError(nil, errNoPin.Error()))
+		s.finish(a.number, resp.AppendError(nil, errNoDedicated.Error()))
 		return
 	}
 	// What was watched before can't be taken along.
-	s.pin = s.newPin(shard, a.slot, conn)
-	s.pin.spoilt = !a.fresh
+	s.dedicated = s.newDedicated(shard, a.slot, conn)
+	s.dedicated.spoilt = !a.fresh
 	a.sentAt = s.w.loop.Now()
 	var f *pipeline.Failure
 	switch {
-	case a.patient:
+	case a.untimed:
 		f = s.sendBlocking(s.w.shortenWait(a.raw, time.Duration(a.sentAt-a.since)), a, asking)
 	case asking:
 		a.skip = true
@@ -215,14 +215,14 @@ func (a *alone) send(shard int, asking bool) {
 	default:
 		f = conn.Send(a.raw, a, a.number)
 	}
-	if a.fenced && f == nil {
+	if a.marked && f == nil {
 		conn.Fence()
 	}
 	a.sent(f)
 }
 
 // keep remembers a request where it may have to be sent again.
-func (a *alone) keep(raw []byte) {
+func (a *exclusive) keep(raw []byte) {
 	if s := a.s; s.local.Follows() {
 		a.raw = append([]byte(nil), raw...)
 		a.since = s.w.loop.Now()
@@ -249,7 +249,7 @@ func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
 	return false
 }
 
-func (a *alone) end() {
+func (a *exclusive) end() {
 	a.s.waits = 0
 	a.s.proceed()
 	if a.done != nil {
@@ -257,33 +257,33 @@ func (a *alone) end() {
 	}
 }
 
-var errNoPin = errors.New("ERR no connection is left for blocking commands and WATCH; try again, or raise pinned_connections")
+var errNoDedicated = errors.New("ERR no connection is left for blocking commands and WATCH; try again, or raise pinned_connections")
 
-// pinFor takes a pinned connection to the server that owns all keys of a request.
+// dedicatedFor takes a dedicated connection to the server that owns all keys of a request.
 // One that the session has already must be to that server.
-func (s *session) pinFor(cmd *command.Command, args [][]byte) error {
+func (s *session) dedicatedFor(cmd *command.Command, args [][]byte) error {
 	shard, err := s.owner(cmd, args)
 	switch {
 	case err != nil:
 		return err
-	case s.pin != nil && s.pin.shard != shard && s.slotGone(s.local.Map()):
+	case s.dedicated != nil && s.dedicated.shard != shard && s.slotGone(s.local.Map()):
 		return nil // its server will say where the slot is
-	case s.pin != nil && s.pin.shard != shard:
+	case s.dedicated != nil && s.dedicated.shard != shard:
 		return errCrossShard
-	case s.pin != nil:
+	case s.dedicated != nil:
 		return nil
 	}
-	conn, err := s.lanes.Pin(shard)
-	if err != nil { // pool.ErrNoPin
-		return errNoPin
+	conn, err := s.conns.Acquire(shard)
+	if err != nil { // pool.ErrNoDedicated
+		return errNoDedicated
 	}
-	s.pin = s.newPin(shard, s.slotOf(cmd, args), conn)
+	s.dedicated = s.newDedicated(shard, s.slotOf(cmd, args), conn)
 	return nil
 }
 
-// newPin is a pin that has been taken just now.
-func (s *session) newPin(shard, slot int, conn *pipeline.Conn) *pin {
-	return &pin{shard: shard, slot: slot, conn: conn, user: s.user, protocol: s.protocol, db: s.db}
+// newDedicated is a dedicated connection that has been taken just now.
+func (s *session) newDedicated(shard, slot int, conn *pipeline.Conn) *dedicated {
+	return &dedicated{shard: shard, slot: slot, conn: conn, user: s.user, protocol: s.protocol, db: s.db}
 }
 
 // slotOf returns the hash slot of a request's first key in a Cluster, else -1.
@@ -293,21 +293,21 @@ func (s *session) slotOf(cmd *command.Command, args [][]byte) int {
 	if s.w.keys = keys[:0]; err != nil || len(keys) == 0 || !m.Slotted() {
 		return -1
 	}
-	return m.Place(args[keys[0]])
+	return m.Bucket(args[keys[0]])
 }
 
-// slotGone tells whether the slot for which the session has taken its pin is
+// slotGone tells whether the slot for which the session has taken its dedicated connection is
 // another server's by now.
 func (s *session) slotGone(m *pool.Map) bool {
-	return s.pin.slot >= 0 && m.Slotted() && m.ShardAt(s.pin.slot) != s.pin.shard
+	return s.dedicated.slot >= 0 && m.Slotted() && m.ShardAt(s.dedicated.slot) != s.dedicated.shard
 }
 
-// dropPin gives the pinned connection back, if there is one. It is clean if the
+// releaseDedicated gives the dedicated connection back, if there is one. It is clean if the
 // server holds no state for it any more.
-func (s *session) dropPin(clean bool) {
-	if p := s.pin; p != nil {
-		s.pin = nil
-		s.local.Unpin(p.conn, clean && !p.moved)
+func (s *session) releaseDedicated(clean bool) {
+	if p := s.dedicated; p != nil {
+		s.dedicated = nil
+		s.local.ReleaseDedicated(p.conn, clean && !p.moved)
 	}
 }
 
@@ -317,18 +317,18 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if !s.replies.idle() {
 		return false // what came before must be done before
 	}
-	if !s.ownPin() {
+	if !s.dedicatedIsOwn() {
 		return false
 	}
 	if s.beingReplaced(cmd, args) {
 		return false
 	}
-	a := &alone{s: s, fresh: s.pin == nil, patient: true}
+	a := &exclusive{s: s, fresh: s.dedicated == nil, untimed: true}
 	a.keep(raw)
-	if s.pin == nil { // else WATCH has it, and keeps it
-		a.done = func() { s.dropPin(true) }
+	if s.dedicated == nil { // else WATCH has it, and keeps it
+		a.done = func() { s.releaseDedicated(true) }
 	}
-	if err := s.pinFor(cmd, args); err != nil {
+	if err := s.dedicatedFor(cmd, args); err != nil {
 		s.replyError(err)
 		return true
 	}
@@ -340,21 +340,21 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 // watch runs WATCH. Its keys, and those of an earlier WATCH, must be on one
 // shard. Like handle, it reports false if it must wait.
 func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if !s.replies.idle() || !s.ownPin() {
+	if !s.replies.idle() || !s.dedicatedIsOwn() {
 		return false
 	}
 	if s.beingReplaced(cmd, args) {
 		return false
 	}
-	a := &alone{s: s, fresh: s.pin == nil}
+	a := &exclusive{s: s, fresh: s.dedicated == nil}
 	a.keep(raw)
-	if err := s.pinFor(cmd, args); err != nil {
+	if err := s.dedicatedFor(cmd, args); err != nil {
 		s.replyError(err)
 		return true
 	}
-	a.sent(s.pin.conn.Send(raw, a, a.next()))
+	a.sent(s.dedicated.conn.Send(raw, a, a.next()))
 	return true
 }
 
 // unwatch ends WATCH by giving its connection up: UNWATCH, and DISCARD.
-func (s *session) unwatch() { s.dropPin(false) }
+func (s *session) unwatch() { s.releaseDedicated(false) }

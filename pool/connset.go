@@ -9,10 +9,10 @@ import (
 	"ringway/resp"
 )
 
-// Lanes are one loop's shared connections to the servers of a pool, in one
+// ConnSet are one loop's shared connections to the servers of a pool, in one
 // protocol and database. They belong to the loop's goroutine, and exist for as
 // long as a session holds them, and a while longer.
-type Lanes struct {
+type ConnSet struct {
 	l     *Local
 	kind  kind
 	width int // connections for each server
@@ -48,17 +48,19 @@ type link struct {
 	reads  bool
 }
 
-// Lanes returns the shared connections in a protocol and database, which are
+// ConnSet returns the shared connections in a protocol and database, which are
 // made when they are asked for first.
-func (l *Local) Lanes(protocol resp.Protocol, db int) *Lanes { return l.LanesAs(nil, protocol, db) }
+func (l *Local) ConnSet(protocol resp.Protocol, db int) *ConnSet {
+	return l.ConnSetAs(nil, protocol, db)
+}
 
-// LanesAs is Lanes for an ACL user, nil for the pool's own.
-func (l *Local) LanesAs(user *User, protocol resp.Protocol, db int) *Lanes {
+// ConnSetAs is ConnSet for an ACL user, nil for the pool's own.
+func (l *Local) ConnSetAs(user *User, protocol resp.Protocol, db int) *ConnSet {
 	k := kind{protocol, db, user}
-	if n := l.findLanes(k); n != nil {
+	if n := l.findConnSet(k); n != nil {
 		return n
 	}
-	n := &Lanes{l: l, kind: k, width: l.conf.ServerConnections, unusedSince: l.loop.Now()}
+	n := &ConnSet{l: l, kind: k, width: l.conf.ServerConnections, unusedSince: l.loop.Now()}
 	if l.follows {
 		n.links = map[link][]*pipeline.Conn{}
 		if l.conf.ReadFrom == conf.ReadReplica {
@@ -73,12 +75,12 @@ func (l *Local) LanesAs(user *User, protocol resp.Protocol, db int) *Lanes {
 }
 
 // DB is the database.
-func (n *Lanes) DB() int { return n.kind.db }
+func (n *ConnSet) DB() int { return n.kind.db }
 
 // Conn is the connection to a shard's primary that the client with the given
 // number uses: always the same, so that the order of its requests does not
 // change.
-func (n *Lanes) Conn(shard int, client uint64) *pipeline.Conn {
+func (n *ConnSet) Conn(shard int, client uint64) *pipeline.Conn {
 	if n.width == 1 && shard < len(n.conns) {
 		return n.conns[shard]
 	}
@@ -90,7 +92,7 @@ func (n *Lanes) Conn(shard int, client uint64) *pipeline.Conn {
 
 // ReadConn is the connection for a request of a client that only reads: to a
 // replica, if the pool says so and one is fit.
-func (n *Lanes) ReadConn(shard int, client uint64) *pipeline.Conn {
+func (n *ConnSet) ReadConn(shard int, client uint64) *pipeline.Conn {
 	if n.reads == nil {
 		return n.Conn(shard, client)
 	}
@@ -114,7 +116,7 @@ func (n *Lanes) ReadConn(shard int, client uint64) *pipeline.Conn {
 }
 
 // add makes the connections to one more shard.
-func (n *Lanes) add(sh *localShard) {
+func (n *ConnSet) add(sh *localShard) {
 	if !n.l.follows {
 		for range n.width {
 			c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forAll), n.observer(sh.primary))
@@ -133,11 +135,11 @@ func (n *Lanes) add(sh *localShard) {
 }
 
 // of returns the connections to a shard's primary.
-func (n *Lanes) of(shard int) []*pipeline.Conn { return n.conns[shard*n.width:][:n.width] }
+func (n *ConnSet) of(shard int) []*pipeline.Conn { return n.conns[shard*n.width:][:n.width] }
 
-// aim points the lanes at a shard's primary. It returns the connections to the
+// aim points the connection sets at a shard's primary. It returns the connections to the
 // last one, which take no further request.
-func (n *Lanes) aim(sh *localShard) (retired []*pipeline.Conn) {
+func (n *ConnSet) aim(sh *localShard) (retired []*pipeline.Conn) {
 	was := append([]*pipeline.Conn(nil), n.fallback[sh.index*n.width:][:n.width]...)
 	to := n.connect(link{sh.index, sh.primary, false})
 	for _, c := range to {
@@ -164,8 +166,8 @@ func (n *Lanes) aim(sh *localShard) (retired []*pipeline.Conn) {
 	return was
 }
 
-// aimReads points the lanes at the servers that reads of a shard go to first.
-func (n *Lanes) aimReads(sh *localShard) {
+// aimReads points the connection sets at the servers that reads of a shard go to first.
+func (n *ConnSet) aimReads(sh *localShard) {
 	var conns []*pipeline.Conn
 	for _, s := range sh.readers {
 		if s == sh.primary {
@@ -184,7 +186,7 @@ func (n *Lanes) aimReads(sh *localShard) {
 }
 
 // refusing returns a connection that has nothing but an error for requests.
-func (n *Lanes) refusing(cause error) *pipeline.Conn {
+func (n *ConnSet) refusing(cause error) *pipeline.Conn {
 	c := pipeline.New(n.l.loop, nowhere, ignored{})
 	c.Refuse(cause)
 	return c
@@ -201,7 +203,7 @@ func (ignored) Failed(error) bool { return false }
 func (ignored) Complained([]byte) {}
 
 // connect returns the connections of a link, which are made if there are none.
-func (n *Lanes) connect(k link) []*pipeline.Conn {
+func (n *ConnSet) connect(k link) []*pipeline.Conn {
 	if conns := n.links[k]; conns != nil {
 		return conns
 	}
@@ -215,7 +217,7 @@ func (n *Lanes) connect(k link) []*pipeline.Conn {
 			conns = append(conns, n.refusing(ErrNoPrimary))
 			continue
 		}
-		r := &route{lanes: n, shard: k.shard, lane: lane, server: k.server, reads: k.reads}
+		r := &route{conns: n, shard: k.shard, conn: lane, server: k.server, reads: k.reads}
 		c := pipeline.New(n.l.loop, k.server.config(n.kind, use), r)
 		c.SetRedirector(r)
 		if n.l.conf.Preconnect {
@@ -233,8 +235,8 @@ type preconnect struct{ c *pipeline.Conn }
 // RunDeferred is eventloop.Deferred's.
 func (p preconnect) RunDeferred() { p.c.Connect() }
 
-// all returns the connections of the lanes.
-func (n *Lanes) all() (conns []*pipeline.Conn) {
+// all returns the connections of the connection sets.
+func (n *ConnSet) all() (conns []*pipeline.Conn) {
 	conns = append(conns, n.conns...)
 	for _, of := range n.links {
 		conns = append(conns, of...)

@@ -8,7 +8,7 @@ import (
 
 func TestPaceQuickensWhileThereIsAHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(time.Second)
+		p := newPollInterval(time.Second)
 		next := func() time.Duration {
 			began := time.Now()
 			p.wait(t.Context(), nil)

@@ -20,7 +20,7 @@ func (s *session) findClient(id uint64, found func(w *Worker, to *session)) {
 		w *Worker
 		s *session
 	}
-	who := s.onlooker()
+	who := s.viewer()
 	gather(s.shared, func(peer *shared, tell func(client)) {
 		var it client
 		for _, other := range who.sees(peer.sessions()) {

@@ -49,8 +49,8 @@ func (m *scriptMemory) proof(cmd *command.Command, args [][]byte) *proof {
 	return p
 }
 
-// run is a script under way on a connection of its own.
-type run struct {
+// scriptRun is a script under way on a connection of its own.
+type scriptRun struct {
 	server int
 	since  int64 // as eventloop.Loop.Now
 	proofs []*proof
@@ -58,15 +58,15 @@ type run struct {
 
 // begin notes that scripts run on a server, so that it can be asked whether it is
 // busy.
-func (u *conditions) begin(server int, now int64, proofs ...*proof) *run {
-	r := &run{server: server, since: now, proofs: proofs}
+func (u *conditions) begin(server int, now int64, proofs ...*proof) *scriptRun {
+	r := &scriptRun{server: server, since: now, proofs: proofs}
 	u.runs[r], u.scripted = true, true
 	return r
 }
 
 // endRun ends begin. The scripts are proven if they have run and were quick. A
 // server that has answered is not busy any more.
-func (sh *shared) endRun(r *run, ran bool) {
+func (sh *shared) endRun(r *scriptRun, ran bool) {
 	u := sh.conditions
 	delete(u.runs, r)
 	if ran && sh.w.loop.Now()-r.since <= int64(quickScript) {
@@ -79,24 +79,24 @@ func (sh *shared) endRun(r *run, ran bool) {
 	}
 }
 
-// lonely is the Receiver of a script on a connection of its own.
-type lonely struct {
-	alone
-	run *run
+// runReceiver is the Receiver of a script on a connection of its own.
+type runReceiver struct {
+	exclusive
+	run *scriptRun
 }
 
 // Reply is pipeline.Receiver's.
-func (a *lonely) Reply(number uint32, b []byte, last bool) {
+func (a *runReceiver) Reply(number uint32, b []byte, last bool) {
 	if last {
 		a.s.endRun(a.run, b[0] != '-')
 	}
-	a.alone.Reply(number, b, last)
+	a.exclusive.Reply(number, b, last)
 }
 
 // runApart sends a script over a connection of its own, if there is one left. It
 // reports whether it has dealt with the request, and if so what handle reports.
 func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, server int, p *proof) (done, took bool) {
-	if s.pin != nil {
+	if s.dedicated != nil {
 		return false, false
 	}
 	if !s.replies.idle() {
@@ -105,26 +105,26 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 	if s.beingReplaced(cmd, args) {
 		return true, false
 	}
-	if !s.takePin(server) {
+	if !s.acquireDedicated(server) {
 		return false, false
 	}
 	if sc := s.scripts.find(args[1]); sc != nil {
 		raw = sc.eval(cmd, args) // the server may not know it
 	}
-	a := &lonely{alone: alone{s: s, fresh: true, fenced: true, done: func() { s.dropPin(true) }}}
+	a := &runReceiver{exclusive: exclusive{s: s, fresh: true, marked: true, done: func() { s.releaseDedicated(true) }}}
 	a.keep(raw)
 	a.run = s.conditions.begin(server, s.w.loop.Now(), p)
 	number := a.next()
-	if f := s.pin.conn.SendFenced(raw, a, number); f != nil {
+	if f := s.dedicated.conn.SendMarked(raw, a, number); f != nil {
 		a.Fail(number, f, nil)
 	}
 	return true, true
 }
 
 // Fail is pipeline.Receiver's.
-func (a *lonely) Fail(number uint32, f *pipeline.Failure, request []byte) {
+func (a *runReceiver) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	a.s.endRun(a.run, false)
-	a.alone.Fail(number, f, request)
+	a.exclusive.Fail(number, f, request)
 }
 
 // eval returns an EVALSHA of the script as an EVAL.

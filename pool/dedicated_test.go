@@ -30,10 +30,10 @@ func localsOf(t *testing.T, p *Pool, n int) (locals []*Local) {
 }
 
 // lend takes n connections to a shard, and fails the test if there are fewer.
-func lend(t *testing.T, lanes *Lanes, shard, n int) (conns []*pipeline.Conn) {
+func lend(t *testing.T, lanes *ConnSet, shard, n int) (conns []*pipeline.Conn) {
 	t.Helper()
 	for i := range n {
-		c, err := lanes.Pin(shard)
+		c, err := lanes.Acquire(shard)
 		if err != nil {
 			t.Fatalf("%d of %d connections: %v", i, n, err)
 		}
@@ -44,40 +44,40 @@ func lend(t *testing.T, lanes *Lanes, shard, n int) (conns []*pipeline.Conn) {
 
 func giveBack(l *Local, conns []*pipeline.Conn) {
 	for _, c := range conns {
-		l.Unpin(c, true)
+		l.ReleaseDedicated(c, true)
 	}
 }
 
 func TestSpareConnectionsGiveWay(t *testing.T) {
 	p, _ := newPool(t, 2, func(c *conf.Pool) { c.PinnedConnections, c.Databases = 8, 16 })
 	ls := localsOf(t, p, 2)
-	first := ls[0].Lanes(resp.RESP2, 0)
+	first := ls[0].ConnSet(resp.RESP2, 0)
 	giveBack(ls[0], append(lend(t, first, 0, 4), lend(t, first, 1, 4)...))
-	if spare := p.pinning.spare.Load(); spare != 8 {
+	if spare := p.dedicated.spare.Load(); spare != 8 {
 		t.Fatalf("%d are kept, want 8", spare)
 	}
 	// Of other shards, databases and protocols.
 	held := lend(t, first, 0, 5)
-	held = append(held, lend(t, ls[0].Lanes(resp.RESP3, 3), 1, 3)...)
-	if _, err := first.Pin(1); err != ErrNoPin {
+	held = append(held, lend(t, ls[0].ConnSet(resp.RESP3, 3), 1, 3)...)
+	if _, err := first.Acquire(1); err != ErrNoDedicated {
 		t.Errorf("a ninth connection: %v", err)
 	}
-	if lent, spare := p.pinning.lent.Load(), p.pinning.spare.Load(); lent != 8 || spare != 0 {
+	if lent, spare := p.dedicated.lent.Load(), p.dedicated.spare.Load(); lent != 8 || spare != 0 {
 		t.Errorf("%d lent, %d spare", lent, spare)
 	}
 	giveBack(ls[0], held)
 	// And of other loops, which do it when they come to it.
-	held = lend(t, ls[1].Lanes(resp.RESP2, 0), 0, 8)
+	held = lend(t, ls[1].ConnSet(resp.RESP2, 0), 0, 8)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		ls[0].loop.Run()
 	}()
-	eventually(t, func() bool { return p.pinning.spare.Load() == 0 })
+	eventually(t, func() bool { return p.dedicated.spare.Load() == 0 })
 	ls[0].loop.Stop()
 	<-done
 	giveBack(ls[1], held)
-	if lent, spare := p.pinning.lent.Load(), p.pinning.spare.Load(); lent != 0 || spare != sparePins {
+	if lent, spare := p.dedicated.lent.Load(), p.dedicated.spare.Load(); lent != 0 || spare != maxDedicatedIdle {
 		t.Errorf("%d lent, %d spare", lent, spare)
 	}
 }
@@ -85,15 +85,15 @@ func TestSpareConnectionsGiveWay(t *testing.T) {
 func TestSpareConnectionsExpire(t *testing.T) {
 	p, _ := newPool(t, 1, func(*conf.Pool) {})
 	l := localsOf(t, p, 1)[0]
-	held := lend(t, l.Lanes(resp.RESP2, 0), 0, 2)
+	held := lend(t, l.ConnSet(resp.RESP2, 0), 0, 2)
 	giveBack(l, held)
 	held[0].Suspend() // its server has closed it
 	l.sweep(l.loop.Now()-1, time.Now())
-	if spare := p.pinning.spare.Load(); spare != 1 {
+	if spare := p.dedicated.spare.Load(); spare != 1 {
 		t.Errorf("%d spare connections, one is dead", spare)
 	}
 	l.sweep(l.loop.Now(), time.Now())
-	if spare := p.pinning.spare.Load(); spare != 0 || len(l.pins) != 0 {
+	if spare := p.dedicated.spare.Load(); spare != 0 || len(l.dedicatedIdle) != 0 {
 		t.Errorf("%d spare connections after a minute", spare)
 	}
 }
@@ -105,9 +105,9 @@ func TestConnectionsThatNobodyUsesAreClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lanes := []*Lanes{l.Lanes(resp.RESP2, 0), l.Lanes(resp.RESP3, 0), l.Lanes(resp.RESP2, 5), l.LanesAs(alice, resp.RESP2, 0)}
+	lanes := []*ConnSet{l.ConnSet(resp.RESP2, 0), l.ConnSet(resp.RESP3, 0), l.ConnSet(resp.RESP2, 5), l.ConnSetAs(alice, resp.RESP2, 0)}
 	for _, n := range lanes {
-		n.Hold()
+		n.Retain()
 	}
 	l.sweep(l.loop.Now(), time.Now())
 	if len(l.shared) != len(lanes) {

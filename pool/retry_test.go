@@ -11,7 +11,7 @@ import (
 // them.
 func TestUnitThatIsGivenUpGetsAllItsReplies(t *testing.T) {
 	got := make(replies, 8)
-	e := &errand{shard: &localShard{}, to: got, replies: 3, why: []byte("-LOADING x\r\n")}
+	e := &retry{shard: &localShard{}, to: got, replies: 3, why: []byte("-LOADING x\r\n")}
 	e.giveUp()
 	if len(got) != 3 {
 		t.Errorf("%d replies, want 3", len(got))
@@ -22,7 +22,7 @@ func TestUnitThatIsGivenUpGetsAllItsReplies(t *testing.T) {
 func TestRequestThatComesBackKeepsItsPlace(t *testing.T) {
 	var l line
 	for _, number := range []uint64{2, 5, 1, 3} {
-		l.add(&errand{number: number})
+		l.add(&retry{number: number})
 	}
 	var got []uint64
 	for _, e := range l {

@@ -10,7 +10,7 @@ import (
 // pace is how often something is asked: by the usual interval, and in quick
 // succession while it may have changed. Its methods may be called from any
 // goroutine.
-type pace struct {
+type pollInterval struct {
 	usual time.Duration
 
 	mu      sync.Mutex // guards the rest
@@ -28,13 +28,13 @@ const (
 	longHurry     = 15 * time.Second
 )
 
-func newPace(usual time.Duration) *pace {
-	return &pace{usual: usual, changed: make(chan struct{})}
+func newPollInterval(usual time.Duration) *pollInterval {
+	return &pollInterval{usual: usual, changed: make(chan struct{})}
 }
 
 // hurry has everybody ask quickly for a while. If they do already, it goes on
 // for longer.
-func (p *pace) hurry(d time.Duration) {
+func (p *pollInterval) hurry(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -48,7 +48,7 @@ func (p *pace) hurry(d time.Duration) {
 }
 
 // urge is hurry for what is certainly happening now.
-func (p *pace) urge(d time.Duration) {
+func (p *pollInterval) urge(d time.Duration) {
 	p.mu.Lock()
 	now := time.Now()
 	if now.Sub(p.since) >= longHurry {
@@ -60,13 +60,13 @@ func (p *pace) urge(d time.Duration) {
 }
 
 // wake ends all waits. The caller holds p.mu.
-func (p *pace) wake() {
+func (p *pollInterval) wake() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
 // hurried reports whether there is a hurry now.
-func (p *pace) hurried() bool {
+func (p *pollInterval) hurried() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !time.Now().After(p.until)
@@ -74,7 +74,7 @@ func (p *pace) hurried() bool {
 
 // interval is the time until the next question, and a channel that is closed if
 // it becomes shorter meanwhile.
-func (p *pace) interval() (time.Duration, <-chan struct{}) {
+func (p *pollInterval) interval() (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d, now := p.usual, time.Now()
@@ -90,7 +90,7 @@ func (p *pace) interval() (time.Duration, <-chan struct{}) {
 
 // wait waits until the next question is due, or somebody can't wait for it. It
 // reports false if ctx is done.
-func (p *pace) wait(ctx context.Context, now <-chan struct{}) bool {
+func (p *pollInterval) wait(ctx context.Context, now <-chan struct{}) bool {
 	d, changed := p.interval()
 	return sleep(ctx, d, changed, now)
 }

@@ -7,18 +7,18 @@ import (
 	"ringway/pipeline"
 )
 
-// errand is a request that a server did not execute, on its way to be executed
+// retry is a request that a server did not execute, on its way to be executed
 // elsewhere or later. It stands between its Receiver and the connections.
-type errand struct {
+type retry struct {
 	shard   *localShard
 	by      *Map // by which that is the shard, a redirection since then included; nil if not known
-	lanes   *Lanes
-	lane    int // among those to one server, so that the order of a client's requests stays
+	conns   *ConnSet
+	conn    int // among those to one server, so that the order of a client's requests stays
 	to      pipeline.Receiver
 	tag     uint32
 	request []byte
 	replies int
-	fenced  bool   // a fence goes behind it, as in package pipeline
+	marked  bool   // a fence goes behind it, as in package pipeline
 	number  uint64 // of two that wait, the one with the lower goes first
 
 	until int64 // as eventloop.Loop.Now: after that the Receiver is told of the last refusal
@@ -39,14 +39,14 @@ type errand struct {
 // in order ever needs.
 const maxHops = 16
 
-// errandOf makes an errand of a request, or returns the one that it is already.
-func (a *route) errandOf(r pipeline.Request) *errand {
-	if e, ok := r.Receiver.(*errand); ok {
+// retryOf makes a retry of a request, or returns the one that it is already.
+func (a *route) retryOf(r pipeline.Request) *retry {
+	if e, ok := r.Receiver.(*retry); ok {
 		return e
 	}
-	l := a.lanes.l
-	return &errand{
-		shard: l.shards[a.shard], lanes: a.lanes, lane: a.lane, to: r.Receiver, tag: r.Tag, replies: r.Replies, fenced: r.Fenced,
+	l := a.conns.l
+	return &retry{
+		shard: l.shards[a.shard], conns: a.conns, conn: a.conn, to: r.Receiver, tag: r.Tag, replies: r.Replies, marked: r.Marked,
 		number: l.nextNumber(), request: append([]byte(nil), r.Bytes...), until: l.loop.Now() + int64(l.conf.FailoverWait),
 	}
 }
@@ -54,22 +54,22 @@ func (a *route) errandOf(r pipeline.Request) *errand {
 // Resend sends requests of a unit, of which a shard has refused one with reply,
 // to where they will be executed; the client's number is that of Conn. It reports
 // false if they can't be.
-func (n *Lanes) Resend(shard int, client uint64, r pipeline.Request, reply []byte) bool {
-	a := &route{lanes: n, shard: shard, lane: int(client % uint64(n.width))}
-	e := a.errandOf(r)
+func (n *ConnSet) Resend(shard int, client uint64, r pipeline.Request, reply []byte) bool {
+	a := &route{conns: n, shard: shard, conn: int(client % uint64(n.width))}
+	e := a.retryOf(r)
 	return n.l.refused(e.shard, e, reply)
 }
 
 // resend sends the request to the shard that owns its keys now.
-func (e *errand) resend() {
+func (e *retry) resend() {
 	e.place()
 	e.send()
 }
 
 // place makes the shard that owns the request's keys now the request's own. It reports
 // whether that was another before.
-func (e *errand) place() (moved bool) {
-	l := e.lanes.l
+func (e *retry) place() (moved bool) {
+	l := e.conns.l
 	if l.owner == nil || !l.Map().Slotted() || e.by == l.Map() {
 		return false
 	}
@@ -84,10 +84,10 @@ func (e *errand) place() (moved bool) {
 }
 
 // send sends the request to its shard, whatever waits there.
-func (e *errand) send() { e.sendOver(e.lanes.of(e.shard.index)[e.lane]) }
+func (e *retry) send() { e.sendOver(e.conns.of(e.shard.index)[e.conn]) }
 
-func (e *errand) sendOver(c *pipeline.Conn) {
-	if e.fenced {
+func (e *retry) sendOver(c *pipeline.Conn) {
+	if e.marked {
 		c.AskMarking()
 	}
 	var f *pipeline.Failure
@@ -100,17 +100,17 @@ func (e *errand) sendOver(c *pipeline.Conn) {
 		e.refused(f.Cause)
 		return
 	}
-	e.fence(c)
+	e.marker(c)
 }
 
-func (e *errand) fence(c *pipeline.Conn) {
-	if e.fenced {
+func (e *retry) marker(c *pipeline.Conn) {
+	if e.marked {
 		c.Fence()
 	}
 }
 
 // refused handles a connection that takes no request.
-func (e *errand) refused(err error) {
+func (e *retry) refused(err error) {
 	e.err = err
 	refusal := pipeline.HandshakeRefusal(err)
 	if refusal != nil && refusal.Lasting() || !e.park() {
@@ -125,7 +125,7 @@ var RequestAsking = []byte("*1\r\n$6\r\nASKING\r\n")
 // ask sends the request behind ASKING, with which a server that a slot is being
 // moved to executes it. ASKING holds for the next request on its connection, so
 // both go out as one.
-func (e *errand) ask(c *pipeline.Conn) {
+func (e *retry) ask(c *pipeline.Conn) {
 	unit := append(append(make([]byte, 0, len(RequestAsking)+len(e.request)), RequestAsking...), e.request...)
 	e.skip, e.asked = 1, true
 	if f := c.SendUnit(unit, 1+e.replies, e, e.tag); f != nil {
@@ -133,13 +133,13 @@ func (e *errand) ask(c *pipeline.Conn) {
 		e.refused(f.Cause)
 		return
 	}
-	e.fence(c)
+	e.marker(c)
 }
 
 // park has the request wait until its shard serves again. It reports false if
 // that has been waited for in vain.
-func (e *errand) park() bool {
-	if e.lanes.l.loop.Now() >= e.until {
+func (e *retry) park() bool {
+	if e.conns.l.loop.Now() >= e.until {
 		return false
 	}
 	if e.place() && !e.shard.waiting {
@@ -159,10 +159,10 @@ func (e *errand) park() bool {
 
 // line is requests that wait, in the order in which they are to be sent. One that has
 // been sent and comes back may find those there that were behind it.
-type line []*errand
+type line []*retry
 
 // add puts a request where it belongs.
-func (l *line) add(e *errand) {
+func (l *line) add(e *retry) {
 	i := len(*l)
 	for i > 0 && (*l)[i-1].number > e.number {
 		i--
@@ -178,7 +178,7 @@ func (l *Local) nextNumber() uint64 {
 }
 
 // retry sends a script again after a while, for which nobody else waits.
-func (sh *localShard) retry(e *errand) {
+func (sh *localShard) retry(e *retry) {
 	sh.retries = append(sh.retries, e)
 	if len(sh.retries) == 1 {
 		sh.retryTimer.After(retryEvery)
@@ -207,7 +207,7 @@ func (sh *localShard) parkRetries() {
 // parkUnsent is park for a request that was not sent, at a shard that waits. One that
 // has not come back before goes behind all that may come to be parked: they were sent
 // before it.
-func (e *errand) parkUnsent(again bool) bool {
+func (e *retry) parkUnsent(again bool) bool {
 	sh := e.shard
 	if sh.l.loop.Now() >= e.until {
 		return false
@@ -222,7 +222,7 @@ func (e *errand) parkUnsent(again bool) bool {
 }
 
 // giveUp tells the Receiver of the last refusal.
-func (e *errand) giveUp() {
+func (e *retry) giveUp() {
 	if e.probe {
 		e.probe, e.shard.probing = false, false
 	}
@@ -246,7 +246,7 @@ func (e *errand) giveUp() {
 }
 
 // Reply is pipeline.Receiver's.
-func (e *errand) Reply(tag uint32, b []byte, last bool) {
+func (e *retry) Reply(tag uint32, b []byte, last bool) {
 	if e.skip > 0 {
 		if last {
 			e.skip--
@@ -265,7 +265,7 @@ func (e *errand) Reply(tag uint32, b []byte, last bool) {
 		}
 		early := e.early
 		e.early, e.refusal, e.asked = nil, nil, false
-		if e.lanes.l.refused(e.shard, e, refusal) {
+		if e.conns.l.refused(e.shard, e, refusal) {
 			return
 		}
 		e.early = early
@@ -283,7 +283,7 @@ func (e *errand) Reply(tag uint32, b []byte, last bool) {
 }
 
 // withhold keeps the reply to a request that is to be queued.
-func (e *errand) withhold(b []byte) {
+func (e *retry) withhold(b []byte) {
 	if e.refusal == nil && RefusalOf(b) != NoRefusal {
 		e.refusal = append([]byte(nil), b...)
 	}
@@ -292,7 +292,7 @@ func (e *errand) withhold(b []byte) {
 
 // Fail is pipeline.Receiver's. A request that was not sent comes here only when
 // its time is over.
-func (e *errand) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
+func (e *retry) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
 	if e.skip > 0 {
 		e.skip-- // ASKING's
 		return

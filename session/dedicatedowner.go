@@ -12,17 +12,17 @@ import (
 // user, speaks another protocol or selects another database: what goes over it then must
 // go as that user, and there.
 
-// ownPin reports whether the pinned connection, if there is one, is that of the
+// dedicatedIsOwn reports whether the dedicated connection, if there is one, is that of the
 // session's user, protocol and database. If not it is made so, and the request must wait.
-func (s *session) ownPin() bool {
-	p := s.pin
+func (s *session) dedicatedIsOwn() bool {
+	p := s.dedicated
 	if p == nil || p.user == s.user && p.protocol == s.protocol && p.db == s.db {
 		return true
 	}
 	if p.enters {
 		return false
 	}
-	e := &entering{s: s, pin: p, user: s.user, protocol: s.protocol, db: s.db}
+	e := &entering{s: s, dedicated: p, user: s.user, protocol: s.protocol, db: s.db}
 	var unit []byte
 	user := p.user
 	become := func(to *pool.User) {
@@ -56,15 +56,15 @@ func (s *session) ownPin() bool {
 	return false
 }
 
-// entering is the Receiver of AUTH, HELLO and SELECT on a pinned connection.
+// entering is the Receiver of AUTH, HELLO and SELECT on a dedicated connection.
 type entering struct {
-	s        *session
-	pin      *pin
-	user     *pool.User
-	protocol resp.Protocol
-	db       int
-	left     int
-	refused  bool
+	s         *session
+	dedicated *dedicated
+	user      *pool.User
+	protocol  resp.Protocol
+	db        int
+	left      int
+	refused   bool
 }
 
 // Reply is pipeline.Receiver's.
@@ -87,10 +87,10 @@ func (e *entering) answered() {
 	if e.left--; e.left > 0 {
 		return
 	}
-	e.pin.enters, e.pin.user, e.pin.protocol, e.pin.db = false, e.user, e.protocol, e.db
+	e.dedicated.enters, e.dedicated.user, e.dedicated.protocol, e.dedicated.db = false, e.user, e.protocol, e.db
 	e.s.awaited--
 	if e.refused {
-		e.pin.conn.Suspend()
+		e.dedicated.conn.Suspend()
 	}
 	e.s.settle()
 }

@@ -148,7 +148,7 @@ func (l *Local) takeMap() {
 			l.shards[to].letPass(l.shards[from])
 		}
 	}
-	l.follower.MapChanged()
+	l.changes.MapChanged()
 	l.replace()
 }
 

@@ -29,11 +29,11 @@ func TestALoopTakesAMapWithShardsItHasNotHeardOf(t *testing.T) {
 	}
 	l.takeMap()
 	subs := subscriptions(l)
-	sub, _, _ := subs.Join(pubsub.Channel, "news", make(outcomes, 1))
+	sub, _, _ := subs.Subscribe(pubsub.Channel, "news", make(outcomes, 1))
 	if len(l.shards) != 3 {
 		t.Errorf("the loop knows %d shards, want 3", len(l.shards))
 	}
-	subs.Leave(sub, nil)
+	subs.Unsubscribe(sub, nil)
 	l.Close()
 	loop.Stop()
 	loop.Run()

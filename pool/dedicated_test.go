@@ -101,7 +101,7 @@ func TestSpareConnectionsExpire(t *testing.T) {
 func TestConnectionsThatNobodyUsesAreClosed(t *testing.T) {
 	p, _ := newPool(t, 2, func(c *conf.Pool) { c.ACLUsers, c.Databases = 4, 16 })
 	l := localsOf(t, p, 1)[0]
-	alice, err := p.Admit("alice", "old")
+	alice, err := p.AcquireUser("alice", "old")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestConnectionsThatNobodyUsesAreClosed(t *testing.T) {
 	if len(l.shared) != len(lanes) {
 		t.Fatal("closed before a minute has passed")
 	}
-	p.Dismiss(alice)
+	p.ReleaseUser(alice)
 	l.sweep(l.loop.Now(), time.Now().Add(time.Second))
 	if len(l.shared) != 1 || l.shared[0] != lanes[0] || lanes[3].conns[0].Up() {
 		t.Errorf("%d lanes are left", len(l.shared))
@@ -134,14 +134,14 @@ func TestPasswordsThatChangeTakeNoSeatForGood(t *testing.T) {
 	p, _ := newPool(t, 1, func(c *conf.Pool) { c.ACLUsers = 2 })
 	admit := func(name, password string) *User {
 		t.Helper()
-		u, err := p.Admit(name, password)
+		u, err := p.AcquireUser(name, password)
 		if err != nil {
 			t.Fatalf("%s with %q: %v", name, password, err)
 		}
 		return u
 	}
 	for i := range 10 {
-		p.Dismiss(admit("alice", string(rune('a'+i))))
+		p.ReleaseUser(admit("alice", string(rune('a'+i))))
 	}
 	if len(p.users.byID) != 1 {
 		t.Errorf("%d passwords of alice are remembered", len(p.users.byID))
@@ -155,14 +155,14 @@ func TestPasswordsThatChangeTakeNoSeatForGood(t *testing.T) {
 		t.Error("one password is two users")
 	}
 	bob := admit("bob", "")
-	if _, err := p.Admit("carol", ""); err != ErrTooManyUsers {
+	if _, err := p.AcquireUser("carol", ""); err != ErrTooManyUsers {
 		t.Errorf("a third user: %v", err)
 	}
-	if _, err := p.Admit("alice", "another"); err != ErrTooManyUsers {
+	if _, err := p.AcquireUser("alice", "another"); err != ErrTooManyUsers {
 		t.Errorf("a fifth password: %v", err)
 	}
-	p.Dismiss(bob)
+	p.ReleaseUser(bob)
 	admit("carol", "") // in the place of bob, whom nobody is
-	p.Dismiss(hers[1])
+	p.ReleaseUser(hers[1])
 	admit("alice", "another")
 }

@@ -12,7 +12,7 @@ import (
 
 // Follower is told, on the loop, of what changes for who has connections of its own to a
 // pool's servers.
-type Follower interface {
+type ChangeListener interface {
 	// MapChanged says that keys may have other owners, or that a server of a static pool
 	// is down or back.
 	MapChanged()
@@ -25,16 +25,16 @@ type Follower interface {
 }
 
 // noFollower is the Follower of a Local that has none.
-type noFollower struct{}
+type noListener struct{}
 
-func (noFollower) MapChanged()                   {}
-func (noFollower) PrimaryChanged(int)            {}
-func (noFollower) Resolved(string, []netip.Addr) {}
-func (noFollower) Close()                        {}
+func (noListener) MapChanged()                   {}
+func (noListener) PrimaryChanged(int)            {}
+func (noListener) Resolved(string, []netip.Addr) {}
+func (noListener) Close()                        {}
 
 // SetFollower says who is told of changes. It is to be called before the connections are
 // used.
-func (l *Local) SetFollower(f Follower) { l.follower = f }
+func (l *Local) SetChangeListener(f ChangeListener) { l.changes = f }
 
 // ShardOf returns the shard that owns a key.
 func (l *Local) ShardOf(key []byte) int { return l.Map().Index(key) }
@@ -55,7 +55,7 @@ func (l *Local) Primary(shard int) (*pipeline.Config, pipeline.Observer, error) 
 
 // Moved reads what a shard's server has answered a Follower, and learns from it. If it is
 // a -MOVED that can be followed, it returns the shard that it names.
-func (l *Local) Moved(shard int, reply []byte) (to int, ok bool) {
+func (l *Local) FollowMoved(shard int, reply []byte) (to int, ok bool) {
 	r, ok := l.redirection(l.shardAt(shard), reply)
 	if !ok || r.kind != Moved {
 		return 0, false

@@ -132,7 +132,7 @@ func (p *Pool) tookDown(s *server, err error, live, relapses int) {
 		if p.IsDown(s.index) {
 			l.suspend(s.index)
 		}
-		l.follower.MapChanged()
+		l.changes.MapChanged()
 	})
 	if p.watcher != nil {
 		p.watcher.ServerDown(p, s.index, relapses)
@@ -201,7 +201,7 @@ func (p *Pool) restored(server int) {
 	s.restoredAt = time.Now()
 	after := s.restoredAt.Sub(s.downAt)
 	p.swapRing(func(live int) {
-		p.eachLocal(func(l *Local) { l.follower.MapChanged() })
+		p.eachLocal(func(l *Local) { l.changes.MapChanged() })
 		p.log.Info("server restored", "server", s.name, "addr", s.addr, "live", live, "down_for", after.Round(time.Millisecond))
 	})
 }

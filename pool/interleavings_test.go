@@ -190,9 +190,9 @@ func (w *world) control() {
 	case n == 8 && w.chance(50):
 		w.p.HoldReplies(shard)
 	case n == 8:
-		w.p.Unhold(shard)
+		w.p.Release(shard)
 	case w.chance(30):
-		w.p.Overtaken(shard)
+		w.p.GiveUpReplies(shard)
 	case w.chance(30):
 		w.p.SetReplicas(shard, w.view(shard).Replicas)
 	case w.chance(30):
@@ -268,7 +268,7 @@ func (w *world) settle() {
 	w.tellAll()
 	for shard := range w.primaries {
 		if w.follows && !w.clustered {
-			w.p.Unhold(shard)
+			w.p.Release(shard)
 		}
 	}
 	idle := 0

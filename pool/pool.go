@@ -148,7 +148,7 @@ type Local struct {
 	dedicatedIdle map[dedicatedKey][]spare        // dedicated connections that no client has
 	spares        atomic.Int64                    // how many these are, for other loops
 	lent          map[*pipeline.Conn]dedicatedKey // and those that clients have
-	follower      Follower                        // see SetFollower
+	changes       ChangeListener                  // see SetFollower
 	login         loginConn                       // that carries AUTH of clients
 	hedges        hedges
 	reads         func(request []byte) bool // whether a request only reads; nil if nobody knows
@@ -175,7 +175,7 @@ type Owner func(m *Map, requests []byte) (shard int, ok bool)
 // Where slots may move, owner is asked who is to get a request that was refused;
 // it may be nil elsewhere.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, follower: noFollower{}, declined: map[kind]*declined{}, dedicatedIdle: map[dedicatedKey][]spare{}, lent: map[*pipeline.Conn]dedicatedKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, changes: noListener{}, declined: map[kind]*declined{}, dedicatedIdle: map[dedicatedKey][]spare{}, lent: map[*pipeline.Conn]dedicatedKey{}}
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}
@@ -226,7 +226,7 @@ func (l *Local) Shards() int {
 
 // Close closes the connections for good.
 func (l *Local) Close() {
-	l.follower.Close()
+	l.changes.Close()
 	l.closeLogin()
 	for _, n := range l.shared {
 		for _, c := range n.all() {

@@ -34,7 +34,7 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 	if kind == Demoted && !a.reads && (!r.Marked || a.confirmed(e, reply)) {
 		c.Doubt()
 	}
-	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Marked && !InOwnWords(reply)) {
+	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Marked && !InRedisWords(reply)) {
 		return a.conns.l.refused(e.shard, e, reply)
 	}
 	// The primary is the one to ask then, and knows better where a slot is.
@@ -47,7 +47,7 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 // confirmed tells whether a script's refusal says what is known without it, so that
 // others may be held up by it who are held up already.
 func (a *route) confirmed(e *retry, reply []byte) bool {
-	return InOwnWords(reply) && (e.shard.waiting || !a.current())
+	return InRedisWords(reply) && (e.shard.waiting || !a.current())
 }
 
 // Doubtful is pipeline.Redirector's: what only reads is executed again, behind
@@ -221,7 +221,7 @@ func (l *Local) suspect(sh *localShard, why Suspicion) {
 // Unsettled tells whether a server of a Cluster has lately refused a request for
 // several keys, since only some of them have come to it: such a request is tried
 // again later, and what its client sends meanwhile must not overtake it.
-func (l *Local) Unsettled() bool {
+func (l *Local) SawTryAgain() bool {
 	return l.tornAt != 0 && l.loop.Now()-l.tornAt < int64(unsettledFor)
 }
 
@@ -247,7 +247,7 @@ func (l *Local) later(e *retry) {
 // no slot moves, and no connection is made to where a client likes.
 func (l *Local) refusedScript(sh *localShard, e *retry, reply []byte) bool {
 	kind := RefusalOf(reply)
-	if !InOwnWords(reply) || kind <= Ask && !l.Map().Slotted() {
+	if !InRedisWords(reply) || kind <= Ask && !l.Map().Slotted() {
 		return e.end()
 	}
 	switch kind {
@@ -295,7 +295,7 @@ func (l *Local) knownTarget(sh *localShard, reply []byte) *localShard {
 // ownWords are the texts of Redis's refusals (server.c and cluster.c of 7.0; the
 // same since 2.8, where they are as old as that), less what a script's context
 // adds. Valkey's differ by its name.
-var ownWords = [][]byte{
+var redisTexts = [][]byte{
 	[]byte("-READONLY You can't write against a read only replica."),
 	[]byte("-READONLY Can not run script with write flag on readonly replica"),
 	[]byte("-LOADING Redis is loading the dataset in memory"),
@@ -308,12 +308,12 @@ var ownWords = [][]byte{
 }
 
 // InOwnWords tells whether a refusal is spelt as Redis spells it.
-func InOwnWords(reply []byte) bool {
+func InRedisWords(reply []byte) bool {
 	text, _, _ := bytes.Cut(bytes.TrimSuffix(reply, []byte("\r\n")), []byte(" script: "))
 	if _, ok := readRedirection(reply); ok {
 		return len(bytes.Fields(text)) == 3
 	}
-	return slices.ContainsFunc(ownWords, func(own []byte) bool { return bytes.Equal(text, own) })
+	return slices.ContainsFunc(redisTexts, func(own []byte) bool { return bytes.Equal(text, own) })
 }
 
 // moved follows -MOVED: from now on the slot is the other server's.

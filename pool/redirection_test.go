@@ -18,9 +18,9 @@ import (
 // outcomes is a Listener that tells what became of its subscriptions.
 type outcomes chan string
 
-func (o outcomes) Joined(_ *pubsub.Subscription, reply []byte) { o <- string(reply) }
-func (outcomes) Message(*pubsub.Subscription, []byte)          {}
-func (outcomes) Missed()                                       {}
+func (o outcomes) Subscribed(_ *pubsub.Subscription, reply []byte) { o <- string(reply) }
+func (outcomes) Message(*pubsub.Subscription, []byte)              {}
+func (outcomes) Missed()                                           {}
 
 // runLocal runs the loop of a new Local until the test ends.
 func runLocal(t *testing.T, p *Pool) *Local {
@@ -46,7 +46,7 @@ func runLocal(t *testing.T, p *Pool) *Local {
 // subscriptions makes l's part of subscriptions, on its loop.
 func subscriptions(l *Local) *pubsub.Local {
 	subs := pubsub.NewLocal(pubsub.NewPool(l.conf, l.proxy, l.log), l.loop, l)
-	l.SetFollower(subs)
+	l.SetChangeListener(subs)
 	return subs
 }
 
@@ -54,7 +54,7 @@ func subscriptions(l *Local) *pubsub.Local {
 func subscribe(l *Local) outcomes {
 	got := make(outcomes, 1)
 	l.loop.Post(func() {
-		if _, wait, now := subscriptions(l).Join(pubsub.ShardChannel, "c", got); !wait {
+		if _, wait, now := subscriptions(l).Subscribe(pubsub.ShardChannel, "c", got); !wait {
 			got <- string(now)
 		}
 	})

@@ -47,7 +47,7 @@ func (l *Local) resolved(addr string, at []netip.Addr) {
 	if c := l.login.conn; c != nil && elsewhere(c) {
 		c.Renew()
 	}
-	l.follower.Resolved(addr, at)
+	l.changes.Resolved(addr, at)
 }
 
 // moved tells whether a peer is none of those addresses.

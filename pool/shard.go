@@ -127,7 +127,7 @@ func (p *Pool) Hold(shard int) {
 }
 
 // Unhold ends Hold and leaves everything as it was: the failover was called off.
-func (p *Pool) Unhold(shard int) {
+func (p *Pool) Release(shard int) {
 	p.eachLocal(func(l *Local) { l.shards[shard].unhold() })
 }
 
@@ -222,7 +222,7 @@ func (l *Local) leave(old *server, sh *localShard) {
 		}
 	}
 	l.closeSpares(func(k dedicatedKey, _ spare) bool { return k.server == old })
-	l.follower.PrimaryChanged(sh.index)
+	l.changes.PrimaryChanged(sh.index)
 }
 
 // hold has writes wait.

@@ -14,7 +14,7 @@ func (p *Pool) HoldReplies(shard int) {
 
 // Overtaken ends HoldReplies where another server has taken the primary's place: what
 // it was sent and has not answered is of unknown outcome. Writes wait on.
-func (p *Pool) Overtaken(shard int) {
+func (p *Pool) GiveUpReplies(shard int) {
 	p.eachLocal(func(l *Local) { l.shards[shard].overtaken() })
 }
 

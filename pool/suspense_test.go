@@ -77,7 +77,7 @@ func (r *suspenseRig) expect(part string) {
 // A false alarm is noticed by nobody: the reply is passed on, and writes go on.
 func TestHeldRepliesComeWhenNothingHasHappened(t *testing.T) {
 	for name, end := range map[string]func(r *suspenseRig){
-		"unheld": func(r *suspenseRig) { r.pool.Unhold(0) },
+		"unheld": func(r *suspenseRig) { r.pool.Release(0) },
 		"held":   func(r *suspenseRig) { r.pool.Hold(0) },
 		"same primary": func(r *suspenseRig) {
 			r.pool.SetView(0, View{Primary: Member{Addr: r.local.shards[0].primary.addr}})
@@ -129,6 +129,6 @@ func TestWritesGivenBackGoOutWhenHoldEnds(t *testing.T) {
 		r.local.shards[0].overtaken()
 	})
 	r.expect("(sent)")
-	r.pool.Unhold(0)
+	r.pool.Release(0)
 	r.expect(":2\r\n")
 }

@@ -20,13 +20,13 @@ const (
 
 // Trial is what came of trying connections of a kind. One that has neither says that
 // servers take them.
-type Trial struct {
+type HandshakeResult struct {
 	Refusal string            // a server's error to HELLO or SELECT, as it comes behind the "-"
 	Failure *pipeline.Failure // why no server has answered
 }
 
 // Tried is who is told what came of a trial, on the loop.
-type Tried interface{ Tried(t Trial) }
+type HandshakeReceiver interface{ HandshakeChecked(t HandshakeResult) }
 
 // declined is a refusal that is believed for a while.
 type declined struct {
@@ -47,7 +47,7 @@ func (r *declined) holds(l *Local) bool {
 type trial struct {
 	l     *Local
 	conns *ConnSet
-	told  []Tried
+	told  []HandshakeReceiver
 	late  *eventloop.Timer
 	round int // to know what comes of an earlier one
 
@@ -63,18 +63,18 @@ type trial struct {
 // Try tells whether servers take connections of a protocol and database, for an ACL user
 // or, nil, for the pool's own: at once if that is known. What clients begin with needs
 // no trial.
-func (l *Local) Try(user *User, protocol resp.Protocol, db int, told Tried) {
+func (l *Local) CheckHandshake(user *User, protocol resp.Protocol, db int, told HandshakeReceiver) {
 	k := kind{protocol, db, user}
 	lanes, r := l.findConnSet(k), l.declined[k]
 	switch {
 	case protocol == resp.RESP2 && db == l.conf.RedisDB, lanes != nil && lanes.taken:
-		told.Tried(Trial{})
+		told.HandshakeChecked(HandshakeResult{})
 	case lanes != nil && lanes.trial != nil:
 		lanes.trial.told = append(lanes.trial.told, told)
 	case r.holds(l):
-		told.Tried(Trial{Refusal: r.text})
+		told.HandshakeChecked(HandshakeResult{Refusal: r.text})
 	default:
-		t := &trial{l: l, conns: l.ConnSetAs(user, protocol, db), told: []Tried{told}}
+		t := &trial{l: l, conns: l.ConnSetAs(user, protocol, db), told: []HandshakeReceiver{told}}
 		t.conns.Retain()
 		t.conns.trial = t
 		t.late = l.loop.NewTimer(t.tooLate).Of(t)
@@ -192,7 +192,7 @@ func (t *trial) end() {
 	}
 	t.ended = true
 	t.late.Stop()
-	n, l, result := t.conns, t.l, Trial{}
+	n, l, result := t.conns, t.l, HandshakeResult{}
 	n.trial = nil
 	n.Release()
 	switch {
@@ -223,12 +223,12 @@ func (t *trial) Abandon() {
 
 // verdict is on its way to who has asked.
 type verdict struct {
-	to Tried
-	t  Trial
+	to HandshakeReceiver
+	t  HandshakeResult
 }
 
 // RunDeferred is eventloop.Deferred's.
-func (v verdict) RunDeferred() { v.to.Tried(v.t) }
+func (v verdict) RunDeferred() { v.to.HandshakeChecked(v.t) }
 
 // Abandon is eventloop.Abandoner's.
 func (v verdict) Abandon() { abandon(v.to) }

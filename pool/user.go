@@ -58,7 +58,7 @@ const maxPasswords = 4
 // Each password is a user of its own, since connections that are made anew must
 // be made with what their clients have shown. What no session uses any more gives
 // way. It may be called from any goroutine.
-func (p *Pool) Admit(name, password string) (*User, error) {
+func (p *Pool) AcquireUser(name, password string) (*User, error) {
 	p.users.mu.Lock()
 	defer p.users.mu.Unlock()
 	id := credentials{name, password}
@@ -78,7 +78,7 @@ func (p *Pool) Admit(name, password string) (*User, error) {
 }
 
 // Dismiss ends Admit: a session is no longer that user. nil is the pool's own.
-func (p *Pool) Dismiss(u *User) {
+func (p *Pool) ReleaseUser(u *User) {
 	if u == nil {
 		return
 	}

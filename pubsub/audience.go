@@ -10,7 +10,7 @@ import (
 // the Audience knows how many more clients listen to it than connections of this proxy
 // do. It is added to what PUBLISH and PUBSUB NUMSUB return. All loops share it; who
 // publishes takes no lock.
-type Audience struct {
+type SubscriberCounts struct {
 	shared   atomic.Int64 // topics with more listeners than connections
 	extra    [TopicKinds]sync.Map
 	patterns atomic.Pointer[[]sharedPattern] // the same as extra's; nil if there are too many to look at
@@ -34,14 +34,14 @@ const (
 )
 
 // Shared reports whether any topic has more listeners than connections.
-func (a *Audience) Shared() bool { return a.shared.Load() > 0 }
+func (a *SubscriberCounts) AnyShared() bool { return a.shared.Load() > 0 }
 
 // add counts listeners beyond the first one of their connection.
-func (a *Audience) add(t *Topic, n int) {
+func (a *SubscriberCounts) add(t *Topic, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	topics := &a.extra[t.Kind]
-	was := a.Extra(t.Kind, t.Name)
+	was := a.ExtraSubscribers(t.Kind, t.Name)
 	switch {
 	case was+n == 0:
 		topics.Delete(t.Name)
@@ -58,7 +58,7 @@ func (a *Audience) add(t *Topic, n int) {
 }
 
 // listPatterns lists the patterns anew for those who publish.
-func (a *Audience) listPatterns() {
+func (a *SubscriberCounts) listPatterns() {
 	list := []sharedPattern{}
 	a.extra[Pattern].Range(func(text, extra any) bool {
 		list = append(list, sharedPattern{text: text.(string), extra: extra.(int)})
@@ -72,7 +72,7 @@ func (a *Audience) listPatterns() {
 }
 
 // Extra is what the server's count of a channel's subscribers lacks.
-func (a *Audience) Extra(kind TopicKind, channel string) int {
+func (a *SubscriberCounts) ExtraSubscribers(kind TopicKind, channel string) int {
 	n, _ := a.extra[kind].Load(channel)
 	extra, _ := n.(int)
 	return extra
@@ -81,8 +81,8 @@ func (a *Audience) Extra(kind TopicKind, channel string) int {
 // ExtraReceivers is what the server's count of a message's receivers lacks: those
 // who listen to its channel, and to patterns that match it, as far as that is known
 // after a bounded time.
-func (a *Audience) ExtraReceivers(kind TopicKind, channel string) int {
-	n := a.Extra(kind, channel)
+func (a *SubscriberCounts) ExtraReceivers(kind TopicKind, channel string) int {
+	n := a.ExtraSubscribers(kind, channel)
 	patterns := a.patterns.Load()
 	if kind != Channel || patterns == nil {
 		return n

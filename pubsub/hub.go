@@ -331,7 +331,7 @@ func (t *topic) settle() {
 		if sub := t.subs[i]; sub.waiting {
 			sub.waiting = false
 			t.waiting--
-			sub.l.Joined(sub, reply)
+			sub.l.Subscribed(sub, reply)
 		}
 	}
 }
@@ -371,7 +371,7 @@ func (f *feed) refused(pt *Topic, reply []byte) {
 	l := f.hub.l
 	f.progress, f.late = l.loop.Now(), false
 	if t.hops < maxHops {
-		if to, ok := l.servers.Moved(f.server, reply); ok {
+		if to, ok := l.servers.FollowMoved(f.server, reply); ok {
 			t.hops++
 			if to != f.server {
 				l.loop.Post(l.MapChanged)

@@ -10,20 +10,20 @@ import (
 
 // Invalidations is who is told of keys that are not what they were. It is called
 // on the loop.
-type Invalidations interface {
+type InvalidationReceiver interface {
 	// Invalidated is given keys as an array of bulk strings, valid only during the
 	// call; nil if they may be all keys there are.
 	Invalidated(keys []byte)
 
 	// Listening says that what Hears reports has changed.
-	Listening()
+	TrackingChanged()
 }
 
 // invalidations listens to all shards of a pool for one loop, over one connection
 // each that is told of every key that changes.
 type invalidations struct {
 	l      *Local
-	to     Invalidations
+	to     InvalidationReceiver
 	shards []*invalidationListener
 }
 
@@ -39,7 +39,7 @@ type invalidationListener struct {
 
 // Track has an Invalidations told of all changes until Untrack. There is one for
 // each Local.
-func (l *Local) Track(to Invalidations) {
+func (l *Local) Track(to InvalidationReceiver) {
 	if l.invalidations == nil {
 		l.invalidations = &invalidations{l: l, to: to}
 	}
@@ -70,7 +70,7 @@ func (s *invalidations) grow() {
 
 // Hears reports whether every change of a shard's keys will be told from now on.
 // Without Track it is false.
-func (l *Local) Hears(shard int) bool {
+func (l *Local) Tracks(shard int) bool {
 	if l.invalidations == nil {
 		return false
 	}
@@ -81,7 +81,7 @@ func (l *Local) Hears(shard int) bool {
 // HearsOrNever reports whether, for each shard in use, Hears is true or can't
 // become so for now. With a reply, it is the error of a server that does not let
 // itself be listened to.
-func (l *Local) HearsOrNever() (settled bool, reply []byte) {
+func (l *Local) TrackingSettled() (settled bool, reply []byte) {
 	for _, e := range l.invalidations.shards {
 		if l.servers.Absent(e.shard) {
 			continue
@@ -115,12 +115,12 @@ func (e *invalidationListener) aim() {
 
 func (e *invalidationListener) confirmed(*Topic) {
 	e.partState, e.reply = confirmed, nil
-	e.of.to.Listening()
+	e.of.to.TrackingChanged()
 }
 
 func (e *invalidationListener) refused(_ *Topic, reply []byte) {
 	e.partState, e.reply = failed, append([]byte(nil), reply...)
-	e.of.to.Listening()
+	e.of.to.TrackingChanged()
 }
 
 func (e *invalidationListener) lost(error) {
@@ -128,14 +128,14 @@ func (e *invalidationListener) lost(error) {
 	e.partState = pending
 	if heard {
 		e.of.to.Invalidated(nil)
-		e.of.to.Listening()
+		e.of.to.TrackingChanged()
 	}
 }
 
 func (e *invalidationListener) unreachable(*pipeline.Failure) {
 	if e.partState == pending {
 		e.partState = failed
-		e.of.to.Listening()
+		e.of.to.TrackingChanged()
 	}
 }
 

@@ -62,11 +62,11 @@ func (j *joining) has(kind TopicKind, channel string, shard int) bool {
 }
 
 // Joining reports whether anything is being subscribed to. Any goroutine may call it.
-func (p *Pool) Joining() bool { return p.joins.total.Load() > 0 }
+func (p *Pool) Subscribing() bool { return p.joins.total.Load() > 0 }
 
 // IsJoining reports whether a message on a channel must wait since somebody is about to
 // subscribe to it. Then what SetOnJoined says is called when that may have changed.
-func (l *Local) IsJoining(kind TopicKind, channel string) bool {
+func (l *Local) IsSubscribing(kind TopicKind, channel string) bool {
 	shard := l.servers.ShardOf([]byte(channel))
 	if !l.joins.has(kind, channel, shard) {
 		return false
@@ -77,14 +77,14 @@ func (l *Local) IsJoining(kind TopicKind, channel string) bool {
 
 // JoinsMany says that a client is about to Join many topics, until the function that it
 // returns is called.
-func (l *Local) JoinsMany() (done func()) {
+func (l *Local) SubscribingMany() (done func()) {
 	l.joins.add(anyTopic, "", everyShard, 1)
 	return func() { l.joined(anyTopic, "", everyShard) }
 }
 
 // SetOnJoined says what is called on the loop when IsJoining may have changed. It is to
 // be called before the connections are used.
-func (l *Local) SetOnJoined(onJoined func()) { l.onJoined = onJoined }
+func (l *Local) SetOnSubscribed(onJoined func()) { l.onSubscribed = onJoined }
 
 // joined ends joining.add of one topic.
 func (p *Pool) joined(kind TopicKind, name string, shard int) {
@@ -96,7 +96,7 @@ func (p *Pool) joined(kind TopicKind, name string, shard int) {
 	locals := slices.Clone(p.locals)
 	p.mu.Unlock()
 	for _, l := range locals {
-		l.loop.Post(l.onJoined)
+		l.loop.Post(l.onSubscribed)
 	}
 }
 

@@ -36,7 +36,7 @@ type Pool struct {
 	proxy *conf.Proxy
 	log   *slog.Logger
 
-	Audience
+	SubscriberCounts
 	joins joining
 	losses
 
@@ -68,15 +68,15 @@ type Servers interface {
 	Primary(shard int) (cfg *pipeline.Config, obs pipeline.Observer, err error)
 	// Moved returns the shard to which a shard's server sends a subscription on, if its
 	// reply does that. The pool learns from it.
-	Moved(shard int, reply []byte) (to int, ok bool)
+	FollowMoved(shard int, reply []byte) (to int, ok bool)
 }
 
 // Local is one loop's subscriptions to a pool. It belongs to the loop.
 type Local struct {
 	*Pool
-	loop     *eventloop.Loop
-	servers  Servers
-	onJoined func() // see SetOnJoined
+	loop         *eventloop.Loop
+	servers      Servers
+	onSubscribed func() // see SetOnJoined
 
 	hubs          []*hub
 	seats         map[Listener]*seat // which of the hubs each listener has
@@ -86,7 +86,7 @@ type Local struct {
 // NewLocal returns the subscriptions of one more loop. It is called on the loop, or
 // before that runs. The caller has servers tell it of changes.
 func NewLocal(p *Pool, loop *eventloop.Loop, servers Servers) *Local {
-	l := &Local{Pool: p, loop: loop, servers: servers, onJoined: func() {}, seats: map[Listener]*seat{}}
+	l := &Local{Pool: p, loop: loop, servers: servers, onSubscribed: func() {}, seats: map[Listener]*seat{}}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.locals = append(p.locals, l)
@@ -98,7 +98,7 @@ type Listener interface {
 	// Joined says that a subscription for which Join said wait is settled. With
 	// a reply, an error valid only during the call, it has failed, and the
 	// listener must Leave it.
-	Joined(sub *Subscription, reply []byte)
+	Subscribed(sub *Subscription, reply []byte)
 
 	// Message is given a message as a RESP2 array, valid only during the call, and
 	// the subscription that it comes of. That may be one for which Joined has yet to
@@ -127,7 +127,7 @@ func (s *Subscription) Name() string { return s.topic.Name }
 // Join subscribes a listener to a channel or a pattern, at all servers at which
 // messages for it may be published. If wait is true, Joined will be called; if
 // not, the subscription is in force, or has failed if there is a reply.
-func (l *Local) Join(kind TopicKind, name string, to Listener) (sub *Subscription, wait bool, reply []byte) {
+func (l *Local) Subscribe(kind TopicKind, name string, to Listener) (sub *Subscription, wait bool, reply []byte) {
 	h := l.hubFor(to)
 	t := h.topics[kind][name]
 	if t == nil {
@@ -144,7 +144,7 @@ func (l *Local) Join(kind TopicKind, name string, to Listener) (sub *Subscriptio
 	}
 	sub = &Subscription{topic: t, index: len(t.subs), l: to}
 	if t.subs = append(t.subs, sub); len(t.subs) > 1 {
-		l.Audience.add(&t.Topic, 1)
+		l.SubscriberCounts.add(&t.Topic, 1)
 	}
 	settled, reply := t.outcome()
 	if !settled {
@@ -156,7 +156,7 @@ func (l *Local) Join(kind TopicKind, name string, to Listener) (sub *Subscriptio
 
 // Leave ends a subscription. The last one of a topic ends that: if servers must
 // confirm it, wait is true and done, if not nil, will be called.
-func (l *Local) Leave(sub *Subscription, done func()) (wait bool) {
+func (l *Local) Unsubscribe(sub *Subscription, done func()) (wait bool) {
 	t := sub.topic
 	h := t.hub
 	l.unseat(sub.l)
@@ -170,7 +170,7 @@ func (l *Local) Leave(sub *Subscription, done func()) (wait bool) {
 	t.subs[last] = nil
 	t.subs = t.subs[:last]
 	if last > 0 {
-		l.Audience.add(&t.Topic, -1)
+		l.SubscriberCounts.add(&t.Topic, -1)
 		return false
 	}
 	delete(h.topics[t.Kind], t.Name)

@@ -17,11 +17,11 @@ import (
 // oneServer is a pool with one shard.
 type oneServer struct{ cfg *pipeline.Config }
 
-func (oneServer) Shards() int                   { return 1 }
-func (oneServer) ShardOf([]byte) int            { return 0 }
-func (oneServer) Slotted() bool                 { return false }
-func (oneServer) Absent(int) bool               { return false }
-func (oneServer) Moved(int, []byte) (int, bool) { return 0, false }
+func (oneServer) Shards() int                         { return 1 }
+func (oneServer) ShardOf([]byte) int                  { return 0 }
+func (oneServer) Slotted() bool                       { return false }
+func (oneServer) Absent(int) bool                     { return false }
+func (oneServer) FollowMoved(int, []byte) (int, bool) { return 0, false }
 func (s oneServer) Primary(int) (*pipeline.Config, pipeline.Observer, error) {
 	if s.cfg == nil {
 		return nil, nil, errors.New("ERR no primary")
@@ -32,12 +32,12 @@ func (s oneServer) Primary(int) (*pipeline.Config, pipeline.Observer, error) {
 // client is told of subscriptions and of invalidations. It keeps that as text.
 type client chan string
 
-func (c client) Joined(_ *Subscription, reply []byte) { c <- "joined" + string(reply) }
+func (c client) Subscribed(_ *Subscription, reply []byte) { c <- "joined" + string(reply) }
 func (c client) Message(_ *Subscription, frame []byte) {
 	c <- strings.Join(strings.Fields(string(frame)), " ")
 }
-func (c client) Missed()    { c <- "missed" }
-func (c client) Listening() { c <- "listening" }
+func (c client) Missed()          { c <- "missed" }
+func (c client) TrackingChanged() { c <- "listening" }
 func (c client) Invalidated(keys []byte) {
 	c <- "invalidated " + strings.Join(strings.Fields(string(keys)), " ")
 }
@@ -92,7 +92,7 @@ func TestConnectionsFollowAServersName(t *testing.T) {
 	s := redistest.Start(t)
 	l, on := newLocal(t, config(s.Addr()))
 	messages, changes := make(client, 100), make(client, 100)
-	on(func() { l.Join(Channel, "news", messages) })
+	on(func() { l.Subscribe(Channel, "news", messages) })
 	messages.expect(t, "joined")
 	on(func() { l.Track(changes) })
 	changes.expect(t, "listening")

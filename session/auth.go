@@ -49,7 +49,7 @@ func (s *session) userName() string {
 // become makes the session one of an ACL user whom the pool has admitted, or of the
 // pool's own, nil. Who calls it sees to the connections.
 func (s *session) become(user *pool.User) {
-	s.local.Dismiss(s.user)
+	s.local.ReleaseUser(s.user)
 	s.user = user
 	s.changed()
 }
@@ -124,7 +124,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	case s.wantAuth:
 		return resp.AppendError(dst, helloNoAuth)
 	}
-	then := func(t pool.Trial) []byte {
+	then := func(t pool.HandshakeResult) []byte {
 		if s.isRefused(protocol, t) {
 			return appendTrial(nil, t)
 		}
@@ -134,7 +134,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		return s.greet(protocol, name, nil)
 	}
 	if protocol == resp.RESP2 {
-		return then(pool.Trial{})
+		return then(pool.HandshakeResult{})
 	}
 	return s.try(who, protocol, s.db, then)
 }

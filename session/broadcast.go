@@ -45,7 +45,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		if cmd.NeedsFence() {
 			return s.sendMarked(0, raw)
 		}
-		if cmd.Join == command.JoinOwner && s.subscriptions.Shared() {
+		if cmd.Join == command.JoinOwner && s.subscriptions.AnyShared() {
 			return s.sendCounting(cmd, args, raw, 0)
 		}
 		return s.send(0, raw)

@@ -37,7 +37,7 @@ func (sh *shared) askStalled() {
 	if !u.scripted {
 		return
 	}
-	w.stalled = sh.local.Stalled(w.loop.Now()-int64(stallAfter), w.stalled[:0])
+	w.stalled = sh.local.StalledShards(w.loop.Now()-int64(stallAfter), w.stalled[:0])
 	for server := range u.busy {
 		w.stalled = append(w.stalled, server)
 	}

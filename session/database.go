@@ -38,7 +38,7 @@ func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte 
 	if db == s.db {
 		return append(dst, replyOK...)
 	}
-	return s.try(s.user, s.protocol, db, func(t pool.Trial) []byte {
+	return s.try(s.user, s.protocol, db, func(t pool.HandshakeResult) []byte {
 		if reply := appendTrial(nil, t); reply != nil && db != c.RedisDB { // all servers have that, or serve nobody
 			return reply
 		}
@@ -67,7 +67,7 @@ func (s *session) queueSelect(cmd *command.Command, args [][]byte, raw []byte) (
 	db := int(n)
 	request := requestSelect(db)
 	args = [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, n, 10)} // the others are the parser's
-	return s.try(s.user, s.protocol, db, func(t pool.Trial) []byte {
+	return s.try(s.user, s.protocol, db, func(t pool.HandshakeResult) []byte {
 		if t.Refusal != "" && db != c.RedisDB {
 			return tx.take(cmd, args, requestSelect(-1))
 		}

@@ -149,7 +149,7 @@ func (a *exclusive) again(reply []byte) bool {
 	if a.retries++; kind == pool.NoRefusal || a.retries > maxRetries && kind <= pool.Ask || s.w.loop.Now() > a.deadline {
 		return false
 	}
-	if a.marked && (!pool.InOwnWords(reply) || kind <= pool.Ask && !s.local.Map().Slotted()) {
+	if a.marked && (!pool.InRedisWords(reply) || kind <= pool.Ask && !s.local.Map().Slotted()) {
 		return false
 	}
 	shard, asking, wait := s.local.Redirect(s.dedicated.shard, reply, a.marked)

@@ -35,15 +35,15 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		if cmd.NeedsFence() {
 			return s.sendMarked(server, raw)
 		}
-		if cmd.Flags&command.FlagPubSub != 0 && (s.subscriptions.Joining() || s.publishBy != 0) {
+		if cmd.Flags&command.FlagPubSub != 0 && (s.subscriptions.Subscribing() || s.publishBy != 0) {
 			if kind, channel := publishesOn(cmd, args); channel != nil && s.awaitsSubscriber(kind, string(channel)) {
 				return false
 			}
 		}
-		if cmd.Flags&command.FlagPubSub != 0 && s.subscriptions.Shared() {
+		if cmd.Flags&command.FlagPubSub != 0 && s.subscriptions.AnyShared() {
 			return s.sendCounting(cmd, args, raw, server)
 		}
-		if s.local.Unsettled() {
+		if s.local.SawTryAgain() {
 			return s.sendSeveral(server, s.readsApart && cmd.IsReadonly(), raw, kindsOf(cmd))
 		}
 	}

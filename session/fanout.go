@@ -71,7 +71,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 		}
 	}
 	f.s, f.join, f.number = s, cmd.Join, s.push()
-	if m.Slotted() && s.local.Unsettled() {
+	if m.Slotted() && s.local.SawTryAgain() {
 		f.holds = true
 		s.hold()
 	}
@@ -94,7 +94,7 @@ func (s *session) sendWhole(shard int, reads bool, raw []byte, kinds pipeline.Ki
 
 // sendSeveral is sendWhole for a request that has several keys.
 func (s *session) sendSeveral(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
-	if !s.local.Unsettled() {
+	if !s.local.SawTryAgain() {
 		return s.sendWhole(shard, reads, raw, kinds)
 	}
 	conn, full := s.connTo(shard, reads)

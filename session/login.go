@@ -169,24 +169,24 @@ func (g *userLogin) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 // admit makes the session one of the ACL user that it has shown to be, and answers its
 // request.
 func (s *session) admit(g *userLogin, a *deferredAnswer) {
-	user, err := s.local.Admit(g.name, g.password)
+	user, err := s.local.AcquireUser(g.name, g.password)
 	if err != nil { // pool.ErrTooManyUsers
 		a.answer(resp.AppendError(nil, tooManyUsers))
 		return
 	}
-	then := func(t pool.Trial) []byte {
+	then := func(t pool.HandshakeResult) []byte {
 		if s.isRefused(g.protocol, t) {
-			s.local.Dismiss(user)
+			s.local.ReleaseUser(user)
 			return appendTrial(nil, t)
 		}
 		s.enter(user)
 		return g.then()
 	}
 	if g.protocol == resp.RESP2 {
-		a.answer(then(pool.Trial{}))
+		a.answer(then(pool.HandshakeResult{}))
 		return
 	}
-	s.local.Try(user, g.protocol, s.db, trialAnswer{a, then, user})
+	s.local.CheckHandshake(user, g.protocol, s.db, trialAnswer{a, then, user})
 }
 
 // enter makes the session one of a user's, nil for the pool's own, that it has shown

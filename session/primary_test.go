@@ -134,7 +134,7 @@ func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
 	p.sessions()
 	w.Send(encode("INCR", "n"))
 	w.quiet()
-	pl.Unhold(0)
+	pl.Release(0)
 	w.expect(":1\r\n")
 }
 

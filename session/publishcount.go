@@ -68,7 +68,7 @@ func (r *publishCount) subscribers(b []byte) ([]byte, bool) {
 	if n, _, _ := resp.ArrayLen(b); n != 2*len(r.channels) {
 		return nil, false
 	}
-	return join.NumSub(nil, b, func(i int) int { return r.s.subscriptions.Extra(r.kind, r.channels[i]) })
+	return join.NumSub(nil, b, func(i int) int { return r.s.subscriptions.ExtraSubscribers(r.kind, r.channels[i]) })
 }
 
 // Fail is pipeline.Receiver's.
@@ -84,7 +84,7 @@ func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
 		kind = pubsub.ShardChannel
 	}
 	owns := func(i int, channel []byte) bool { return m.Index(channel) == b.shares[i].server }
-	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.subscriptions.Extra(kind, string(channel)) })
+	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.subscriptions.ExtraSubscribers(kind, string(channel)) })
 }
 
 // keepOwned leaves each server's reply to PUBSUB CHANNELS with the channels that it owns,

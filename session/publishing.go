@@ -15,10 +15,10 @@ import (
 const maxJoinWait = time.Second
 
 // awaitsSubscriber reports whether a request that publishes on a channel must wait. It is
-// to be asked while pubsub.Pool.Joining, and when the session has waited.
+// to be asked while pubsub.Pool.Subscribing, and when the session has waited.
 func (s *session) awaitsSubscriber(kind pubsub.TopicKind, channel string) bool {
 	now := s.w.loop.Now()
-	if s.publishBy != 0 && now >= s.publishBy || !s.subscriptions.IsJoining(kind, channel) {
+	if s.publishBy != 0 && now >= s.publishBy || !s.subscriptions.IsSubscribing(kind, channel) {
 		s.publishBy = 0
 		return false
 	}

@@ -37,7 +37,7 @@ type subscribing struct {
 	count  int               // subscriptions that the client was told of
 	failed map[string][]byte // errors, by name
 	early  []byte            // messages
-	asks   func()            // ends JoinsMany; nil if the names are few
+	asks   func()            // ends SubscribingMany; nil if the names are few
 }
 
 func newSubscriber(s *session) *subscriber {
@@ -89,7 +89,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	l.asking = a
 	s.hold()
 	if len(a.names) > portion {
-		a.asks = s.subscriptions.JoinsMany()
+		a.asks = s.subscriptions.SubscribingMany()
 	}
 	s.w.inPortions(func() bool { return l.subscribe(a) })
 	return true
@@ -173,12 +173,12 @@ func (l *subscriber) join(a *subscribing, name string) {
 		a.failed[name] = replyTooManySubscriptions
 		return
 	}
-	sub, wait, reply := l.s.subscriptions.Join(a.kind, name, l)
+	sub, wait, reply := l.s.subscriptions.Subscribe(a.kind, name, l)
 	switch {
 	case wait:
 		a.left++
 	case reply != nil:
-		l.s.subscriptions.Leave(sub, nil)
+		l.s.subscriptions.Unsubscribe(sub, nil)
 		a.failed[name] = append([]byte(nil), reply...)
 		return
 	}
@@ -186,8 +186,8 @@ func (l *subscriber) join(a *subscribing, name string) {
 	a.fresh++
 }
 
-// Joined is pubsub.Listener's.
-func (l *subscriber) Joined(sub *pubsub.Subscription, reply []byte) {
+// Subscribed is pubsub.Listener's.
+func (l *subscriber) Subscribed(sub *pubsub.Subscription, reply []byte) {
 	a := l.asking
 	if l.over || a == nil {
 		return // it will be left
@@ -196,7 +196,7 @@ func (l *subscriber) Joined(sub *pubsub.Subscription, reply []byte) {
 		a.failed[sub.Name()] = append([]byte(nil), reply...)
 		delete(l.subs[a.kind], sub.Name())
 		a.fresh--
-		l.s.subscriptions.Leave(sub, nil)
+		l.s.subscriptions.Unsubscribe(sub, nil)
 	}
 	if a.left--; a.left == 0 && a.asked == len(a.names) && a.asks == nil {
 		l.s.w.inPortions(func() bool { return l.subscribe(a) })
@@ -281,7 +281,7 @@ func (u *unsubscribing) leave() (done bool) {
 	for _, name := range u.names[:n] {
 		if sub := l.subs[u.kind][name]; sub != nil {
 			delete(l.subs[u.kind], name)
-			if s.subscriptions.Leave(sub, u.confirmed) {
+			if s.subscriptions.Unsubscribe(sub, u.confirmed) {
 				u.left++
 			}
 		}
@@ -328,7 +328,7 @@ func (s *session) unsubscribeAll() {
 					return false
 				}
 				delete(subs, name)
-				subscriptions.Leave(sub, nil)
+				subscriptions.Unsubscribe(sub, nil)
 			}
 		}
 		return true

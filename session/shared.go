@@ -31,8 +31,8 @@ func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *poli
 	sh.local = p.NewLocal(w.loop, sh.ownerOf)
 	sh.local.SetReads(w.onlyReads)
 	sh.subscriptions = pubsub.NewLocal(subscriptions, w.loop, sh.local)
-	sh.subscriptions.SetOnJoined(func() { w.joined(true) })
-	sh.local.SetFollower(sh.subscriptions)
+	sh.subscriptions.SetOnSubscribed(func() { w.joined(true) })
+	sh.local.SetChangeListener(sh.subscriptions)
 	sh.local.SetOnLate(func() {
 		for _, s := range sh.sessions() {
 			s.beSerial()

@@ -66,15 +66,15 @@ func (tr *tracker) start(t *tracking) {
 	tr.clients[t] = struct{}{}
 	tr.waiting = append(tr.waiting, t)
 	tr.subscriptions.Track(tr)
-	tr.Listening()
+	tr.TrackingChanged()
 }
 
-// Listening is pubsub.Invalidations'.
-func (tr *tracker) Listening() {
+// TrackingChanged is pubsub.InvalidationReceiver's.
+func (tr *tracker) TrackingChanged() {
 	if len(tr.waiting) == 0 {
 		return
 	}
-	settled, refusal := tr.subscriptions.HearsOrNever()
+	settled, refusal := tr.subscriptions.TrackingSettled()
 	if !settled {
 		return
 	}
@@ -193,7 +193,7 @@ func (t *tracking) note(keys [][]byte) (stale staleness) {
 		switch {
 		case len(key) > maxTopic:
 			stale.all = true
-		case !s.subscriptions.Hears(m.Index(key)):
+		case !s.subscriptions.Tracks(m.Index(key)):
 			if !t.bcast || t.prefixOf(key) {
 				unheard = append(unheard, key)
 			}
@@ -246,7 +246,7 @@ func (tr *tracker) invalidate(key []byte) {
 	}
 }
 
-// Invalidated is pubsub.Invalidations'.
+// Invalidated is pubsub.InvalidationReceiver's.
 func (tr *tracker) Invalidated(keys []byte) {
 	if keys == nil {
 		tr.keys.clear()

@@ -209,7 +209,7 @@ func (s *session) exec() bool {
 		s.reply([]byte("*0\r\n"))
 		return true
 	}
-	if (s.subscriptions.Joining() || s.publishBy != 0) && slices.ContainsFunc(tx.publish, func(m message) bool { return s.awaitsSubscriber(m.kind, m.channel) }) {
+	if (s.subscriptions.Subscribing() || s.publishBy != 0) && slices.ContainsFunc(tx.publish, func(m message) bool { return s.awaitsSubscriber(m.kind, m.channel) }) {
 		return false
 	}
 	tx.followSlots()
@@ -293,7 +293,7 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 		t.sent(tx.number, t.note(tx.reads))
 	}
 	tx.left = tx.queued + 2
-	if s.local.Unsettled() {
+	if s.local.SawTryAgain() {
 		s.hold()
 	}
 	tx.unit = append(tx.unit, requestExec...)
@@ -367,7 +367,7 @@ func (tx *transaction) again(reply []byte) bool {
 		return false
 	}
 	tx.resent = true
-	if pool.RefusalOf(reply) == pool.Demoted && (!tx.marked || pool.InOwnWords(reply)) {
+	if pool.RefusalOf(reply) == pool.Demoted && (!tx.marked || pool.InRedisWords(reply)) {
 		tx.conn.Doubt() // reads behind it must not see the state from before it
 	}
 	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil

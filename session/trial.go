@@ -38,14 +38,14 @@ func (a *deferredAnswer) hear() (reply []byte) {
 // trialAnswer is a request that the servers may not let a client do.
 type trialAnswer struct {
 	*deferredAnswer
-	then  func(t pool.Trial) (reply []byte)
+	then  func(t pool.HandshakeResult) (reply []byte)
 	admit *pool.User // to be dismissed if the client is gone
 }
 
-// Tried is pool.Tried's.
-func (t trialAnswer) Tried(result pool.Trial) {
+// HandshakeChecked is pool.HandshakeReceiver's.
+func (t trialAnswer) HandshakeChecked(result pool.HandshakeResult) {
 	if t.later && !t.s.conn.Open() {
-		t.s.local.Dismiss(t.admit)
+		t.s.local.ReleaseUser(t.admit)
 		return
 	}
 	t.answer(t.then(result))
@@ -53,21 +53,21 @@ func (t trialAnswer) Tried(result pool.Trial) {
 
 // try answers a request for a protocol or database with what then returns, which is given
 // what the servers say of it.
-func (s *session) try(user *pool.User, protocol resp.Protocol, db int, then func(t pool.Trial) (reply []byte)) (reply []byte) {
+func (s *session) try(user *pool.User, protocol resp.Protocol, db int, then func(t pool.HandshakeResult) (reply []byte)) (reply []byte) {
 	a := &deferredAnswer{exclusive: exclusive{s: s}}
-	s.local.Try(user, protocol, db, trialAnswer{deferredAnswer: a, then: then})
+	s.local.CheckHandshake(user, protocol, db, trialAnswer{deferredAnswer: a, then: then})
 	return a.hear()
 }
 
 // isRefused reports whether a client can't go on in a protocol after a trial. Where no
 // server has answered it may keep what it has.
-func (s *session) isRefused(protocol resp.Protocol, t pool.Trial) bool {
+func (s *session) isRefused(protocol resp.Protocol, t pool.HandshakeResult) bool {
 	return t.Refusal != "" || t.Failure != nil && protocol != s.protocol
 }
 
 // appendTrial appends the error that a client gets of servers that refuse it something,
 // or that could not be asked; nothing if they let it.
-func appendTrial(dst []byte, t pool.Trial) []byte {
+func appendTrial(dst []byte, t pool.HandshakeResult) []byte {
 	switch {
 	case t.Refusal != "":
 		return resp.AppendError(dst, t.Refusal)

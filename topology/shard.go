@@ -18,8 +18,8 @@ type sink interface {
 	SetReplicas(shard int, replicas []pool.Member)
 	Hold(shard int)
 	HoldReplies(shard int)
-	Overtaken(shard int)
-	Unhold(shard int)
+	GiveUpReplies(shard int)
+	Release(shard int)
 }
 
 // A mailbox has functions run one after the other, by the goroutine of a
@@ -260,6 +260,6 @@ func (c *shard) holdOver() bool {
 func (c *shard) unhold() {
 	if c.held {
 		c.held = false
-		c.to.Unhold(c.index)
+		c.to.Release(c.index)
 	}
 }

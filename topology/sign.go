@@ -66,7 +66,7 @@ func (f *sentinelFollower) judgeSign(sh *sentinelShard, o *observation) {
 	}
 	sh.log.Info("failover: a replica says that it is primary; writes wait for the Sentinels to name it", "primary", sh.primary, "replica", sh.sign)
 	sh.sign, sh.goOnDue = "", false
-	sh.to.Overtaken(sh.index)
+	sh.to.GiveUpReplies(sh.index)
 	sh.pace.urge(f.conf.FailoverWait + suspense)
 	f.pace.urge(f.conf.FailoverWait + suspense)
 }

@@ -74,13 +74,13 @@ func (r *recorder) HoldReplies(int) {
 	r.note("hold replies")
 }
 
-func (r *recorder) Overtaken(int) {
+func (r *recorder) GiveUpReplies(int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.note("overtaken")
 }
 
-func (r *recorder) Unhold(int) {
+func (r *recorder) Release(int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held = false

@@ -25,7 +25,7 @@ const (
 	OneShard                  // sent whole to the shard that owns all its keys, or channels; EVAL and the like may have none
 	Split                     // cut by shard; Join says how the replies become one
 	Transaction               // changes what becomes of the session's next requests: MULTI, EXEC, DISCARD, WATCH, UNWATCH
-	Pinned                    // sent to the shard that owns all its keys over a connection of its own, since it may block
+	Dedicated                 // sent to the shard that owns all its keys over a connection of its own, since it may block
 	AllShards                 // sent whole to every shard; Join says how the replies become one
 	DefaultShard              // sent whole to the pool's default shard
 	ScanShards                // SCAN: sent to one shard after the other, as the cursor says
@@ -47,8 +47,8 @@ func (r Route) String() string {
 		return "split"
 	case Transaction:
 		return "transaction"
-	case Pinned:
-		return "pinned"
+	case Dedicated:
+		return "dedicated"
 	case AllShards:
 		return "all shards"
 	case DefaultShard:
@@ -186,7 +186,7 @@ type Command struct {
 	numkeys numkeysForm // for findNumkeys
 
 	mayBlock, mayReach bool // whether Blocks and Reach must look at the request
-	needsFence         bool
+	needsMarker        bool
 	hasFamily          bool // it has subcommands, or is one
 	gathers            bool
 	smallReply, mayGet bool // see ReplyIsSmall
@@ -229,10 +229,11 @@ func (c *Command) IsScript() bool { return c.isScript() }
 // from what each of them has: the operations on sets that only read.
 func (c *Command) Gathers() bool { return c.gathers }
 
-// NeedsFence reports whether a server runs or reads code of the client's for the
+// NeedsMarker reports whether a server runs or reads code of the client's for the
 // command, so that the reply may contain whatever the client likes, even the
-// beginning of another reply (see pipeline.Conn.Fence).
-func (c *Command) NeedsFence() bool { return c.needsFence }
+// beginning of another reply. A marker behind the request shows where the reply
+// ends (see pipeline.Conn.SendMarked).
+func (c *Command) NeedsMarker() bool { return c.needsMarker }
 
 // Servable reports whether a request of the command is served where the pool
 // allows it. For a container that only names subcommands it is false.

@@ -39,7 +39,7 @@ func (c *Command) arityError() error {
 }
 
 // shown is how much of a client's own words an error repeats, in bytes.
-const shown = 128
+const maxRepeated = 128
 
 // AppendUnknown appends the error reply to a request whose command is unknown:
 //
@@ -50,18 +50,18 @@ const shown = 128
 func AppendUnknown(dst []byte, args [][]byte) []byte {
 	dst = append(dst, "-ERR unknown command '"...)
 	if len(args) > 0 {
-		dst = appendShown(dst, args[0], shown)
+		dst = appendRepeated(dst, args[0], maxRepeated)
 		args = args[1:]
 	}
 	dst = append(dst, "', with args beginning with: "...)
 	start := len(dst)
 	for _, arg := range args {
-		room := shown - (len(dst) - start)
+		room := maxRepeated - (len(dst) - start)
 		if room <= 0 {
 			break
 		}
 		dst = append(dst, '\'')
-		dst = appendShown(dst, arg, room)
+		dst = appendRepeated(dst, arg, room)
 		dst = append(dst, "' "...)
 	}
 	return append(dst, "\r\n"...)
@@ -78,7 +78,7 @@ func AppendUnknownSubcommand(dst []byte, args [][]byte) []byte {
 		return AppendUnknown(dst, args)
 	}
 	dst = append(dst, "-ERR unknown subcommand '"...)
-	dst = appendShown(dst, args[1], shown)
+	dst = appendRepeated(dst, args[1], maxRepeated)
 	dst = append(dst, "'. Try "...)
 	for _, b := range args[0] {
 		if 'a' <= b && b <= 'z' {
@@ -151,7 +151,7 @@ func AppendDenied(dst []byte, c *Command, args [][]byte) []byte {
 }
 
 // appendShown appends at most room bytes of b, up to a NUL, on one line.
-func appendShown(dst, b []byte, room int) []byte {
+func appendRepeated(dst, b []byte, room int) []byte {
 	if len(b) > room {
 		b = b[:room]
 	}

@@ -19,18 +19,18 @@ func (f Flags) words() []string {
 }
 
 // info answers COMMAND INFO name...; no names means all.
-func (r *reply) info(names [][]byte) {
+func (r *replyBuilder) info(names [][]byte) {
 	switch {
 	case len(names) == 0:
 		r.infoOfAll()
 		return
 	case len(names) > Count():
-		r.err(errTooManyNames)
+		r.replyError(errTooManyNames)
 		return
 	}
 	r.array(len(names))
 	for _, name := range names {
-		if c := r.named(name); c != nil {
+		if c := r.lookup(name); c != nil {
 			r.infoOf(c)
 		} else {
 			r.null()
@@ -39,7 +39,7 @@ func (r *reply) info(names [][]byte) {
 }
 
 // infoOfAll answers COMMAND.
-func (r *reply) infoOfAll() {
+func (r *replyBuilder) infoOfAll() {
 	all := r.accepted()
 	r.array(len(all))
 	for _, c := range all {
@@ -50,7 +50,7 @@ func (r *reply) infoOfAll() {
 // infoOf appends the ten elements that Redis 7 gives for a command: name, arity,
 // flags, first key, last key, step, ACL categories, tips, key specifications and
 // subcommands.
-func (r *reply) infoOf(c *Command) {
+func (r *replyBuilder) infoOf(c *Command) {
 	r.array(10)
 	r.bulk(c.Name)
 	r.integer(c.Arity)
@@ -82,7 +82,7 @@ func (r *reply) infoOf(c *Command) {
 }
 
 // spec appends one key specification: a map of flags, begin_search, find_keys.
-func (r *reply) spec(s *keySpec) {
+func (r *replyBuilder) spec(s *keySpec) {
 	r.pairs(3)
 	r.bulk("flags")
 	r.simples(s.flags)
@@ -128,12 +128,12 @@ func (r *reply) spec(s *keySpec) {
 	}
 }
 
-func (r *reply) number(name string, n int) {
+func (r *replyBuilder) number(name string, n int) {
 	r.bulk(name)
 	r.integer(n)
 }
 
-func (r *reply) unknownSpec() {
+func (r *replyBuilder) unknownSpec() {
 	r.bulk("unknown")
 	r.bulk("spec")
 	r.pairs(0)
@@ -141,14 +141,14 @@ func (r *reply) unknownSpec() {
 
 // docs answers COMMAND DOCS name...; no names means all, unknown ones are left
 // out.
-func (r *reply) docs(names [][]byte) {
+func (r *replyBuilder) docs(names [][]byte) {
 	if len(names) > Count() {
-		r.err(errTooManyNames)
+		r.replyError(errTooManyNames)
 		return
 	}
 	var all []*Command
 	for _, name := range names {
-		if c := r.named(name); c != nil {
+		if c := r.lookup(name); c != nil {
 			all = append(all, c)
 		}
 	}
@@ -162,7 +162,7 @@ func (r *reply) docs(names [][]byte) {
 }
 
 // docsOf appends the name of c and a map about it.
-func (r *reply) docsOf(c *Command) {
+func (r *replyBuilder) docsOf(c *Command) {
 	subs := r.acceptedSubcommands(c)
 	r.bulk(c.Name)
 	fields := 3

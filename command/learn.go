@@ -22,11 +22,11 @@ func Learn(name string, arity int, flags, marks []string, first, last, step int)
 	}
 	c := &Command{
 		Name: name, ID: -1, Arity: arity, FirstKey: first, LastKey: last, Step: step,
-		Route: OneShard, find: findRange, needsFence: true,
+		Route: OneShard, find: findRange, needsMarker: true,
 	}
 	for i, word := range flagWords {
 		for _, f := range flags {
-			if spell(f) == word {
+			if normalFlag(f) == word {
 				c.Flags |= 1 << i
 			}
 		}
@@ -45,12 +45,12 @@ func Learn(name string, arity int, flags, marks []string, first, last, step int)
 }
 
 // spell returns a flag of COMMAND as flagWords have it.
-func spell(flag string) string { return strings.ToLower(strings.ReplaceAll(flag, "-", "_")) }
+func normalFlag(flag string) string { return strings.ToLower(strings.ReplaceAll(flag, "-", "_")) }
 
 // isDangerous reports whether a category or a flag is that of what only those may use
 // who run the servers.
 func isDangerous(mark string) bool {
-	switch strings.TrimPrefix(spell(mark), "@") {
+	switch strings.TrimPrefix(normalFlag(mark), "@") {
 	case "admin", "dangerous", "pubsub":
 		return true
 	}

@@ -7,7 +7,7 @@ func TestLearningCommandsOfModules(t *testing.T) {
 		t.Error("the table's word is the better one")
 	}
 	c := Learn("My.Set", -3, []string{"write", "denyoom", "module"}, []string{"@write", "@slow"}, 1, -1, 2)
-	if c == nil || c.Name != "my.set" || !c.IsWrite() || !c.NeedsFence() || c.Route != OneShard || c.Guarded {
+	if c == nil || c.Name != "my.set" || !c.IsWrite() || !c.NeedsMarker() || c.Route != OneShard || c.Guarded {
 		t.Fatalf("%+v", c)
 	}
 	keys, err := c.Keys(byteArgs("my.set", "a", "1", "b", "2"), nil)

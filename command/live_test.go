@@ -119,7 +119,7 @@ func (l *liveConn) doBytes(args [][]byte) any {
 
 func (l *liveConn) send(args [][]byte) {
 	l.t.Helper()
-	r := &reply{permitted: unguarded}
+	r := &replyBuilder{permitted: unguarded}
 	r.array(len(args))
 	for _, a := range args {
 		r.bulkBytes(a)

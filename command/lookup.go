@@ -39,7 +39,7 @@ func init() {
 	for i := range table {
 		c := &table[i]
 		c.ID = i
-		c.noteReach()
+		c.initReach()
 		if parent != nil && len(c.Name) > len(parent.Name) && c.Name[len(parent.Name)] == '|' && c.Name[:len(parent.Name)] == parent.Name {
 			parent.Subcommands = append(parent.Subcommands, c)
 			parent.hasFamily, c.hasFamily = true, true
@@ -53,7 +53,7 @@ func init() {
 		}
 		nameTable[at] = nameEntry{k, c}
 	}
-	noteReplySizes()
+	initReplySizes()
 }
 
 // upper8 turns the letters among 8 ASCII bytes into upper case at once, leaving

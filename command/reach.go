@@ -97,7 +97,7 @@ func (c *Command) isScript() bool {
 }
 
 // noteReach sets what lets Blocks and Reach answer at once for most commands.
-func (c *Command) noteReach() {
+func (c *Command) initReach() {
 	c.mayBlock = c.IsBlocking() || c.Name == "ts.read"
 	c.mayReach = c.find == findSort || c.isScript() || c.Name == "copy" || c.Name == "move"
 	if c.mayReach {
@@ -109,9 +109,9 @@ func (c *Command) noteReach() {
 	}
 	switch c.Name {
 	case "script|load", "function|load", "function|restore":
-		c.needsFence = true
+		c.needsMarker = true
 	default:
-		c.needsFence = c.isScript()
+		c.needsMarker = c.isScript()
 	}
 }
 

@@ -3,30 +3,30 @@ package command
 import "ringway/resp"
 
 // reply builds one reply, in the types of its protocol.
-type reply struct {
+type replyBuilder struct {
 	b        []byte
 	protocol resp.Protocol
 
 	permitted func(*Command) bool // whether a pool serves a command that can be served
 }
 
-func (r *reply) array(n int) { r.b = resp.AppendArray(r.b, n) }
+func (r *replyBuilder) array(n int) { r.b = resp.AppendArray(r.b, n) }
 
 // set starts a set of n elements.
-func (r *reply) set(n int) { r.b = r.protocol.AppendSet(r.b, n) }
+func (r *replyBuilder) set(n int) { r.b = r.protocol.AppendSet(r.b, n) }
 
 // pairs starts a map of n keys, each followed by its value.
-func (r *reply) pairs(n int) { r.b = r.protocol.AppendMap(r.b, n) }
+func (r *replyBuilder) pairs(n int) { r.b = r.protocol.AppendMap(r.b, n) }
 
-func (r *reply) integer(n int) { r.b = resp.AppendInt(r.b, int64(n)) }
+func (r *replyBuilder) integer(n int) { r.b = resp.AppendInt(r.b, int64(n)) }
 
-func (r *reply) simple(s string) { r.b = resp.AppendSimple(r.b, s) }
+func (r *replyBuilder) simple(s string) { r.b = resp.AppendSimple(r.b, s) }
 
-func (r *reply) bulk(s string) { r.b = resp.AppendBulkString(r.b, s) }
+func (r *replyBuilder) bulk(s string) { r.b = resp.AppendBulkString(r.b, s) }
 
-func (r *reply) bulkBytes(s []byte) { r.b = resp.AppendBulk(r.b, s) }
+func (r *replyBuilder) bulkBytes(s []byte) { r.b = resp.AppendBulk(r.b, s) }
 
 // null says that there is no such thing.
-func (r *reply) null() { r.b = r.protocol.AppendNull(r.b) }
+func (r *replyBuilder) null() { r.b = r.protocol.AppendNull(r.b) }
 
-func (r *reply) err(e ReplyError) { r.b = e.AppendError(r.b) }
+func (r *replyBuilder) replyError(e ReplyError) { r.b = e.AppendError(r.b) }

@@ -18,7 +18,7 @@ xack xadd xdel xlen xsetid xtrim
 zadd zcard zcount zdiffstore zincrby zinterstore zlexcount zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore zrevrank zscore zunionstore`
 
 // noteReplySizes sets what lets ReplyIsSmall answer at once.
-func noteReplySizes() {
+func initReplySizes() {
 	small := map[string]bool{}
 	for _, name := range strings.Fields(smallReplies) {
 		small[name] = true

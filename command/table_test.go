@@ -29,7 +29,7 @@ func TestTableAgreesWithTheServersCommandReply(t *testing.T) {
 			t.Errorf("%s is not in the table", name)
 			return
 		}
-		r := &reply{permitted: unguarded, protocol: resp.RESP3}
+		r := &replyBuilder{permitted: unguarded, protocol: resp.RESP3}
 		r.infoOf(c)
 		ours := parseReply(t, r.b).([]any)
 		for i := range 9 {
@@ -97,7 +97,7 @@ func TestRoutes(t *testing.T) {
 	f(OneShard, "get set incr hset lpush zadd xadd rename sinter msetnx pfcount eval evalsha fcall sort xread object|encoding xinfo|stream memory|usage restore move migrate hgetex vadd json.get msetex")
 	f(Split, "mget mset del unlink touch exists")
 	f(Transaction, "multi exec discard watch unwatch")
-	f(Pinned, "blpop blmpop bzpopmin")
+	f(Dedicated, "blpop blmpop bzpopmin")
 	f(NotYet, "himport|set ft.search")
 	f(Refused, "shutdown replicaof failover module|load psync replconf script|debug cluster|nodes")
 	f(AllShards, "dbsize keys flushall flushdb randomkey lastsave script|load script|kill function|load memory|purge config|set slowlog|len slowlog|get pubsub|numsub client|pause client|unpause swapdb acl|setuser wait waitaof")

@@ -31,7 +31,7 @@ const (
 // containers of such, so that a client which asks first sees what it can use.
 // GETKEYS and GETKEYSANDFLAGS know every command of the table.
 func AppendTableReply(dst []byte, c *Command, args [][]byte, protocol resp.Protocol, permitted func(*Command) bool) ([]byte, bool) {
-	r := &reply{b: dst, protocol: protocol, permitted: permitted}
+	r := &replyBuilder{b: dst, protocol: protocol, permitted: permitted}
 	switch c.Name {
 	case "command":
 		r.infoOfAll()
@@ -59,12 +59,12 @@ func AppendTableReply(dst []byte, c *Command, args [][]byte, protocol resp.Proto
 
 // accepts tells whether a command is served, or for a container one of its
 // subcommands.
-func (r *reply) accepts(c *Command) bool {
+func (r *replyBuilder) accepts(c *Command) bool {
 	return c.Servable() && r.permitted(c) || slices.ContainsFunc(c.Subcommands, r.accepts)
 }
 
 // accepted returns the top-level commands that are served.
-func (r *reply) accepted() []*Command {
+func (r *replyBuilder) accepted() []*Command {
 	all := make([]*Command, 0, len(table))
 	for i := range table {
 		if c := &table[i]; !strings.Contains(c.Name, "|") && r.accepts(c) {
@@ -75,7 +75,7 @@ func (r *reply) accepted() []*Command {
 }
 
 // acceptedSubcommands returns the subcommands of c that are served.
-func (r *reply) acceptedSubcommands(c *Command) []*Command {
+func (r *replyBuilder) acceptedSubcommands(c *Command) []*Command {
 	var subs []*Command
 	for _, sub := range c.Subcommands {
 		if r.accepts(sub) {
@@ -87,7 +87,7 @@ func (r *reply) acceptedSubcommands(c *Command) []*Command {
 
 // named returns the served command or subcommand ("client|setname", in any
 // case) that COMMAND INFO and DOCS are asked for, or nil.
-func (r *reply) named(name []byte) *Command {
+func (r *replyBuilder) lookup(name []byte) *Command {
 	container, sub, isSub := bytes.Cut(name, []byte("|"))
 	request := [2][]byte{container, sub}
 	args := request[:1]
@@ -103,9 +103,9 @@ func (r *reply) named(name []byte) *Command {
 
 // list answers COMMAND LIST [FILTERBY MODULE|ACLCAT|PATTERN word]. It
 // names subcommands too, as Redis does.
-func (r *reply) list(args [][]byte) {
+func (r *replyBuilder) list(args [][]byte) {
 	if len(args) != 0 && (len(args) != 3 || !equalFold(args[0], "filterby")) {
-		r.err(errSyntaxReply)
+		r.replyError(errSyntaxReply)
 		return
 	}
 	match := func(*Command) bool { return true }
@@ -122,7 +122,7 @@ func (r *reply) list(args [][]byte) {
 				return ok && err == nil
 			}
 		default:
-			r.err(errSyntaxReply)
+			r.replyError(errSyntaxReply)
 			return
 		}
 	}
@@ -139,22 +139,22 @@ func (r *reply) list(args [][]byte) {
 }
 
 // getKeys answers COMMAND GETKEYS and GETKEYSANDFLAGS for the request args.
-func (r *reply) getKeys(args [][]byte, withFlags bool) {
+func (r *replyBuilder) getKeys(args [][]byte, withFlags bool) {
 	c, problem := Lookup(args)
 	switch {
 	case problem != NoProblem:
-		r.err(errInvalidCommand)
+		r.replyError(errInvalidCommand)
 		return
 	case c.find == findNone:
-		r.err(errNoKeyArguments)
+		r.replyError(errNoKeyArguments)
 		return
 	case !c.ArityOK(len(args)):
-		r.err(errInvalidNumber)
+		r.replyError(errInvalidNumber)
 		return
 	}
 	keys, err := c.Keys(args, nil)
 	if err != nil {
-		r.err(errInvalidArguments)
+		r.replyError(errInvalidArguments)
 		return
 	}
 	r.array(len(keys))
@@ -169,7 +169,7 @@ func (r *reply) getKeys(args [][]byte, withFlags bool) {
 	}
 }
 
-func (r *reply) simples(words []string) {
+func (r *replyBuilder) simples(words []string) {
 	r.set(len(words))
 	for _, w := range words {
 		r.simple(w)
@@ -222,7 +222,7 @@ func bitfieldReads(args [][]byte) bool {
 }
 
 // help answers the HELP subcommand of a container.
-func (r *reply) help(container string) {
+func (r *replyBuilder) help(container string) {
 	var subs []*Command
 	for _, sub := range ByName(container).Subcommands {
 		if sub.Servable() {

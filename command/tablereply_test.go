@@ -97,7 +97,7 @@ func TestCommandInfoAndDocsOfNames(t *testing.T) {
 
 func TestNamesThatOnlyLookLikeCommandsAreUnknown(t *testing.T) {
 	for _, name := range []string{"", "|", "get|", "get|x", "client|", "client|nope", "|id", "client|id|", "object|help "} {
-		if c := (&reply{permitted: unguarded}).named([]byte(name)); c != nil {
+		if c := (&replyBuilder{permitted: unguarded}).lookup([]byte(name)); c != nil {
 			t.Errorf("%q is %s", name, c.Name)
 		}
 	}

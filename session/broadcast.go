@@ -42,7 +42,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	// what is held back.
 	apart := cmd.Join == command.JoinAny || cmd.Name == "client|unpause"
 	if s.local.Shards() == 1 && !apart {
-		if cmd.NeedsFence() {
+		if cmd.NeedsMarker() {
 			return s.sendMarked(0, raw)
 		}
 		if cmd.Join == command.JoinOwner && s.subscriptions.AnyShared() {
@@ -78,7 +78,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		}
 		if f := sh.conn.Send(raw, b, uint32(i)); f != nil {
 			b.lose(i, f.AppendReply(nil), f.Sent)
-		} else if cmd.NeedsFence() {
+		} else if cmd.NeedsMarker() {
 			sh.conn.Fence()
 		}
 	}

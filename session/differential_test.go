@@ -65,7 +65,7 @@ func comparable(args []string, shards int) bool {
 	switch {
 	case cmd.Route == command.Split, cmd.Name == "ping", cmd.Name == "echo":
 		return true
-	case cmd.Route != command.OneShard && cmd.Route != command.Pinned, cmd.Reach(request) == command.ReachDatabase:
+	case cmd.Route != command.OneShard && cmd.Route != command.Dedicated, cmd.Reach(request) == command.ReachDatabase:
 		return false
 	case shards == 1:
 		return true

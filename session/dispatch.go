@@ -32,7 +32,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		if cmd.IsScript() {
 			return s.runScript(cmd, args, raw, server)
 		}
-		if cmd.NeedsFence() {
+		if cmd.NeedsMarker() {
 			return s.sendMarked(server, raw)
 		}
 		if cmd.Flags&command.FlagPubSub != 0 && (s.subscriptions.Subscribing() || s.publishBy != 0) {

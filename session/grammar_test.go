@@ -391,7 +391,7 @@ func TestTheShapesCoverEveryDeterministicCommand(t *testing.T) {
 	}
 	for id := range command.Count() {
 		c := command.ByID(id)
-		reaches := c.Route == command.OneShard || c.Route == command.Split || c.Route == command.Pinned
+		reaches := c.Route == command.OneShard || c.Route == command.Split || c.Route == command.Dedicated
 		if !reaches || c.Guarded || c.Since > "7.0.9" || strings.Contains(c.Name, ".") || inShapes[c.Name] || notInShapes[c.Name] != "" {
 			continue
 		}

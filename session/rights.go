@@ -64,7 +64,7 @@ func restrictedPolicy(p *policy) *policy {
 // everybody, such as AUTH and RESET, need not be asked for.
 func unchecked(cmd *command.Command) bool {
 	switch cmd.Route {
-	case command.OneShard, command.Split, command.Pinned:
+	case command.OneShard, command.Split, command.Dedicated:
 		return false // on its way over the user's own connections
 	}
 	return cmd.Name != "watch" && cmd.Flags&command.FlagNoAuth == 0

@@ -272,7 +272,7 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 		return s.answer(cmd, args)
 	case command.Transaction:
 		return s.transact(cmd, args, raw)
-	case command.Pinned:
+	case command.Dedicated:
 		return s.block(cmd, args, raw)
 	case command.AllShards:
 		if cmd.IsBlocking() {

@@ -145,7 +145,7 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 		tx.server = server
 	}
 	tx.unit = append(tx.unit, raw...)
-	tx.marked = tx.marked || cmd.NeedsFence()
+	tx.marked = tx.marked || cmd.NeedsMarker()
 	if kind, channel := publishesOn(cmd, args); channel != nil {
 		tx.publish = append(tx.publish, message{kind, string(channel)})
 	}

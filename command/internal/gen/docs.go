@@ -22,7 +22,7 @@ How Ringway routes each command of Redis 7 and 8:
   parts up, *OK* needs every part to be OK. Shards answer one by one: a split command is not atomic.
 - **transaction**: MULTI queues requests at the proxy; EXEC sends them to their one shard as one unit. Keys
   of several shards are refused when they are queued. WATCH takes a connection of its own until EXEC, DISCARD or UNWATCH.
-- **pinned**: as *one shard*, but over a connection of its own, so that nobody waits behind it. How many
+- **dedicated**: as *one shard*, but over a connection that the client has to itself meanwhile, so that nobody waits behind it. How many
   there may be is bounded by ` + "`pinned_connections`" + `.
 - **all shards**: sent whole to every server, and joined. *sum*, *minimum* and *all of them* (SCRIPT EXISTS)
   speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of
@@ -48,12 +48,12 @@ A pool of one server gets everything of *all shards*, *default shard* and *scan*
 several, none of the three may be part of a transaction.
 
 Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
-30 seconds: they go to the shard of their keys, and their replies are fenced like those of scripts. Where COMMAND does not say where the keys are, they need a
+30 seconds: they go to the shard of their keys, and a marker shows where their replies end, as for scripts. Where COMMAND does not say where the keys are, they need a
 pool of one shard; those that administer a server are guarded, as COMMAND says
 by the flags and ACL categories (admin, dangerous, pubsub) of the command and its subcommands, and so is what is said neither to read nor to write data.
 
 A command whose arguments do not tell its keys with certainty is answered with Redis's own
-error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *pinned*. SORT with BY or GET patterns reads keys that its arguments do
+error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *dedicated*. SORT with BY or GET patterns reads keys that its arguments do
 not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what the pool serves.
 
 A script or function runs over a connection of its own until it has shown to be quick. While a server is busy with one that takes long, others are
@@ -66,7 +66,7 @@ itself is then refused where the server would refuse it ([operations.md](operati
 
 `
 
-var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "pinned": "pinned", "all": "all shards", "default": "default shard", "scan": "scan", "pubsub": "subscriptions", "later": "not yet", "refused": "refused"}
+var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "dedicated": "dedicated", "all": "all shards", "default": "default shard", "scan": "scan", "pubsub": "subscriptions", "later": "not yet", "refused": "refused"}
 
 var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK",
 	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random", "newest": "the newest", "owner": "each from its shard"}
@@ -82,8 +82,8 @@ func docsText(f *facts) []byte {
 			guarded++
 		}
 	}
-	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d transaction, %d pinned, %d all shards, %d default shard, %d scan, %d subscriptions, %d not yet, %d refused; %d are guarded.\n\n",
-		len(f.commands)-count["group"], count["local"], count["one"], count["split"], count["transaction"], count["pinned"],
+	fmt.Fprintf(&b, "%d commands and subcommands: %d local, %d one shard, %d split, %d transaction, %d dedicated, %d all shards, %d default shard, %d scan, %d subscriptions, %d not yet, %d refused; %d are guarded.\n\n",
+		len(f.commands)-count["group"], count["local"], count["one"], count["split"], count["transaction"], count["dedicated"],
 		count["all"], count["default"], count["scan"], count["pubsub"], count["later"], count["refused"], guarded)
 	b.WriteString("| command | since | route | keys, joining or reason |\n|---|---|---|---|\n")
 	for i := range f.commands {

@@ -16,7 +16,7 @@ var flagNames = map[string]string{
 	"allow_busy": "FlagAllowBusy", "no_mandatory_keys": "FlagNoMandatoryKeys",
 }
 
-var routeNames = map[string]string{"local": "Local", "one": "OneShard", "split": "Split", "transaction": "Transaction", "pinned": "Pinned", "all": "AllShards", "default": "DefaultShard", "scan": "ScanShards", "pubsub": "PubSub", "later": "NotYet", "refused": "Refused", "group": "Refused"}
+var routeNames = map[string]string{"local": "Local", "one": "OneShard", "split": "Split", "transaction": "Transaction", "dedicated": "Dedicated", "all": "AllShards", "default": "DefaultShard", "scan": "ScanShards", "pubsub": "PubSub", "later": "NotYet", "refused": "Refused", "group": "Refused"}
 
 var joinNames = map[string]string{"": "JoinNone", "array": "JoinArray", "sum": "JoinSum", "ok": "JoinOK",
 	"concat": "JoinConcat", "min": "JoinMin", "and": "JoinAnd", "first": "JoinFirst", "any": "JoinAny", "random": "JoinRandom", "newest": "JoinNewest", "owner": "JoinOwner"}

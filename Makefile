@@ -5,13 +5,13 @@ TEST_TIMEOUT ?= 15m
 PKG          ?= ./...
 export GO
 
-# Distributions put nutcracker and haproxy where only root's PATH looks.
+# Distributions install nutcracker and haproxy where only root's PATH looks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
-# With every tool there, a test that would skip for want of one fails; CI takes no less.
+# Once every tool is installed, a test that skips for want of one fails. Without them the CI fails at once.
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
-# The profile of cmd/ringway has everything under it compiled once more, which tests do not need.
+# Without cmd/ringway's profile: with it, every package below is compiled a second time, which tests don't need.
 test race fuzz faults soak ha check: export GOFLAGS += -pgo=off
 .PHONY: help build test race fuzz faults soak bench ha check conformance deps
 
@@ -21,7 +21,7 @@ help: ## list the targets
 build: ## build bin/ringway
 	$(GO) build -o bin/ringway ./cmd/ringway
 
-test: ## run the tests, after installing what they need if that is possible
+test: ## run the tests; first install what they need, if possible
 	@$(tools); \
 	$(GO) test -timeout $(TEST_TIMEOUT) $(PKG)
 
@@ -32,20 +32,20 @@ race: ## run the tests with the race detector (needs a C compiler)
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	@scripts/fuzz $(FUZZTIME) $(PKG)
 
-faults: ## every request with every reply cut at every byte, and random states (20 minutes)
+faults: ## every request with every kind of reply cut at every byte, and random states (20 minutes)
 	RINGWAY_FAULTS=1 RINGWAY_LONG=1 $(GO) test -timeout 2h -v -run 'EveryReceiver|RandomStates' ./session
 	RINGWAY_LONG=1 $(GO) test -timeout 2h -run Interleavings ./pool
 
-soak: ## all kinds of load and faults at once for SOAKTIME (10m), with the race detector
+soak: ## all kinds of load and faults at once, with the race detector, for SOAKTIME (10m)
 	@$(tools); RINGWAY_SOAK=$(or $(SOAKTIME),10m) CGO_ENABLED=1 $(GO) test -race -timeout 3h -v -run TestSoak ./internal/hatest
 
-bench: ## measure Ringway beside other proxies, under 10 minutes
+bench: ## measure Ringway beside other proxies (under 10 minutes)
 	$(GO) run ./cmd/ringway bench
 
-ha: ## run the long tests of high availability, each load for HATIME (1m)
+ha: ## the long tests of high availability, each load for HATIME (1m); RUN=NAME picks some
 	@$(tools); RINGWAY_HA=$(or $(HATIME),1m) $(GO) test -timeout 2h -v -run '$(RUN)' ./internal/hatest
 
-check: ## all that must hold before a commit: format, vet, staticcheck, go.mod, tests
+check: ## what must hold before a commit: format, vet, staticcheck, go.mod, tests
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on: $$files"; exit 1; }
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...

@@ -36,13 +36,13 @@ func TestEveryPackageHasAComment(t *testing.T) {
 	}
 }
 
-// titled returns a command's name as it begins a sentence.
+// titled returns a command's name with a capital letter.
 func titled(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
 
-// sleepers are the files outside tests that may sleep, each with its reason.
+// sleepers lists the files outside tests that may sleep, with the reasons.
 var sleepers = map[string]string{
-	"server/listener.go":              "a full descriptor table: nothing tells when one comes free",
-	"internal/redistest/redistest.go": "Eventually asks, waits and asks again; only tests use it",
+	"server/listener.go":              "no descriptors are left, and nothing reports when one is",
+	"internal/redistest/redistest.go": "Eventually polls; only tests use it",
 }
 
 func TestNothingSleeps(t *testing.T) {
@@ -52,15 +52,14 @@ func TestNothingSleeps(t *testing.T) {
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			if isCall(n, "time", "Sleep") {
-				t.Errorf("%s:%d sleeps: wait for what is to happen, or use a timer that can be stopped", s.path, s.line(n.Pos()))
+				t.Errorf("%s:%d sleeps: wait for an event, or use a timer that can be stopped", s.path, s.line(n.Pos()))
 			}
 			return true
 		})
 	}
 }
 
-// Only a command may end the process, and only from where nothing is left to
-// clean up.
+// Only package main may end the process: deferred calls elsewhere would not run.
 func TestOnlyCommandsExit(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.isTest() || s.file.Name.Name == "main" {
@@ -89,8 +88,8 @@ func isCall(n ast.Node, pkg, name string) bool {
 	return ok && x.Name == pkg
 }
 
-// The papers a reader looks for, where he looks for them.
-func TestPapersAreInTheirPlaces(t *testing.T) {
+// Readers look for these files at these paths.
+func TestDocumentsExist(t *testing.T) {
 	for _, file := range []string{
 		"LICENSE", "Makefile", "CONTRIBUTING.md", "docs/architecture.md", "docs/adr/README.md", ".ci/run",
 	} {
@@ -98,24 +97,6 @@ func TestPapersAreInTheirPlaces(t *testing.T) {
 			t.Error(err)
 		} else if info.Size() == 0 {
 			t.Errorf("%s is empty", file)
-		}
-	}
-}
-
-func TestArchitectureNamesEveryPackage(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := make(map[string]bool)
-	for _, s := range sources(t) {
-		top, _, _ := strings.Cut(s.dir(), "/")
-		if seen[top] || top == "." || top == "internal" || s.isTest() {
-			continue
-		}
-		seen[top] = true
-		if !strings.Contains(string(text), top) {
-			t.Errorf("docs/architecture.md does not name package %s", top)
 		}
 	}
 }
@@ -135,8 +116,7 @@ func TestMakefileFitsAScreen(t *testing.T) {
 	}
 }
 
-// Whoever reads an error, in the log or at a terminal, has no use for the name of
-// the package that it came from.
+// Errors reach logs and terminals, where the name of a package is of no use.
 func TestErrorsDoNotNameTheirPackage(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.isTest() {

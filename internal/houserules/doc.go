@@ -1,7 +1,10 @@
-// Package houserules holds the rules of the house as tests: which package may
-// import which, where each dependency earns its place, how long files and
-// functions may grow, and what may not stand in them. It has no code of its own.
+// Package houserules holds the project's rules as tests: which package may import
+// which, which packages may use each dependency, how long files and functions may
+// be, what code must not do, and that documents name files and sections that
+// exist. It has no code of its own.
 //
-// A rule that stands in the way of something right is changed here, in the
-// commit that needs it, with the reason in its message.
+//	go test ./internal/houserules
+//
+// If a rule forbids something right, change the rule in the commit that needs it,
+// and give the reason in the commit's message.
 package houserules

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// selfEvident are methods that mean the same wherever they are: their comment
-// may be left out.
+// selfEvident lists methods that mean the same in every type and need no comment.
 var selfEvident = []string{"Error", "Unwrap", "String", "Len", "Less", "Swap"}
 
 func TestEverythingExportedHasADocComment(t *testing.T) {
@@ -24,8 +23,8 @@ func TestEverythingExportedHasADocComment(t *testing.T) {
 }
 
 // undocumented returns the exported names of a file that have no comment. A
-// constant or variable may have it above, beside, or above its group; a struct's
-// fields and an interface's methods are their type's own affair.
+// constant or variable may have its comment above, beside, or above its group.
+// Fields of structs and methods of interfaces are not checked.
 func undocumented(file *ast.File) []*ast.Ident {
 	var names []*ast.Ident
 	for _, decl := range file.Decls {
@@ -58,8 +57,8 @@ func undocumentedIn(d *ast.GenDecl, spec ast.Spec) []*ast.Ident {
 	return slices.DeleteFunc(slices.Clone(names), func(n *ast.Ident) bool { return !n.IsExported() })
 }
 
-// receiverIsExported reports whether f is a function, or a method that users
-// of the package can call by its type's name.
+// receiverIsExported reports whether f is a function, or a method of an exported
+// type.
 func receiverIsExported(f *ast.FuncDecl) bool {
 	if f.Recv == nil {
 		return true
@@ -81,7 +80,7 @@ func receiverIsExported(f *ast.FuncDecl) bool {
 	}
 }
 
-func TestDocCommentRuleTellsRightFromWrong(t *testing.T) {
+func TestUndocumented(t *testing.T) {
 	for _, c := range []struct {
 		text string
 		want []string

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// arrows says which of our packages each package may import. The data path
-// runs one way, cmd, server, pool, pipeline, resp, and its ends know nothing of
-// each other: hashring, resp and eventloop import nothing of ours.
-// A package may always import what is internal to itself.
+// arrows says which of our packages each package may import; the table in
+// docs/architecture.md says the same to readers. All arrows point one way: cmd, server,
+// session, pool, pipeline, eventloop. hashring, resp and eventloop import nothing
+// of ours. A package may always import what is internal to itself.
 var arrows = map[string][]string{
-	"bench":     {"resp", "conf"}, // it measures the data path from outside
+	"bench":     {}, // it measures the data path from outside
 	"command":   {"resp"},
-	"conf":      {"hashring", "command"}, // whose names it checks
+	"conf":      {"hashring", "command"}, // for the names that a configuration may contain
 	"eventloop": {},
 	"hashring":  {},
 	"join":      {"resp"},
@@ -35,12 +35,12 @@ var arrows = map[string][]string{
 	"internal/redistest":  {},
 }
 
-// testOnly are packages that only tests import.
+// testOnly lists the packages that only tests import.
 var testOnly = []string{"internal/redistest", "internal/fakeredis", "internal/faultyconn", "internal/hatest"}
 
-// homes says in which packages each dependency earns its place, by the longest
-// prefix of its import path; the command may use them all, and tests whatever
-// the module has. Tools and tests need no line here.
+// homes lists the packages that may import each dependency. The longest prefix
+// of the import path counts. Package main may import all of them, and tests
+// whatever the module has; tools and tests need no line here.
 var homes = map[string][]string{
 	"github.com/BurntSushi/toml":                      {"conf"},
 	"github.com/HdrHistogram/hdrhistogram-go":         {"bench"},
@@ -54,8 +54,8 @@ var homes = map[string][]string{
 	"github.com/redis/go-redis/v9/maintnotifications": {"topology", "bench", "internal"},
 }
 
-// A rule for what is not there misleads whoever reads it.
-func TestRulesAreForWhatThereIs(t *testing.T) {
+// A rule for a package that does not exist misleads its reader.
+func TestRulesNamePackagesThatExist(t *testing.T) {
 	there := make(map[string]bool)
 	for _, s := range sources(t) {
 		for dir := s.dir(); dir != "."; dir = path.Dir(dir) {
@@ -70,16 +70,16 @@ func TestRulesAreForWhatThereIs(t *testing.T) {
 	for from, to := range arrows {
 		packages = append(append(packages, from), to...)
 	}
-	for dependency, places := range homes {
-		packages = append(packages, places...)
+	for dependency, allowed := range homes {
+		packages = append(packages, allowed...)
 		if !slices.ContainsFunc(strings.Fields(string(mod)), func(m string) bool { return within(dependency, m) }) {
-			t.Errorf("homes has %s, which go.mod has not", dependency)
+			t.Errorf("homes names %s, which is not in go.mod", dependency)
 		}
 	}
 	slices.Sort(packages)
 	for _, name := range slices.Compact(packages) {
 		if !there[name] {
-			t.Errorf("a rule names package %s, which is not there", name)
+			t.Errorf("a rule names package %s, which does not exist", name)
 		}
 	}
 	for name := range sleepers {
@@ -102,7 +102,7 @@ func TestPackagesImportOneWay(t *testing.T) {
 	}
 }
 
-func TestEveryPackageHasAPlaceInTheArrows(t *testing.T) {
+func TestEveryPackageHasALineInArrows(t *testing.T) {
 	for _, s := range sources(t) {
 		top, _, _ := strings.Cut(s.dir(), "/")
 		if _, known := arrows[top]; !known && top != "cmd" && top != "internal" && top != "." {
@@ -112,8 +112,8 @@ func TestEveryPackageHasAPlaceInTheArrows(t *testing.T) {
 }
 
 // mayImport reports whether package from may import package to. An internal
-// package without a line of its own may import anything but is below none of
-// the others: only commands and tests reach it.
+// package without a line of its own may import anything, and only commands and
+// tests may import it.
 func mayImport(from, to string) bool {
 	if slices.Contains(testOnly, to) {
 		return slices.Contains(arrows[from], to)
@@ -134,7 +134,7 @@ func within(dir, parent string) bool {
 	return dir == parent || strings.HasPrefix(dir, parent+"/")
 }
 
-func TestDependenciesStayWhereTheyEarnTheirPlace(t *testing.T) {
+func TestDependenciesStayInTheirHomes(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.isTest() || within(s.dir(), "cmd") {
 			continue
@@ -143,29 +143,29 @@ func TestDependenciesStayWhereTheyEarnTheirPlace(t *testing.T) {
 			if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
 				continue // the standard library's and ours
 			}
-			switch places := placesOf(imported); {
-			case places == nil:
+			switch allowed := homesOf(imported); {
+			case allowed == nil:
 				t.Errorf("%s: %s is a new dependency: say why in docs/adr, and where in homes", s.path, imported)
-			case !slices.ContainsFunc(places, func(p string) bool { return within(s.dir(), p) }):
-				t.Errorf("%s: package %s may not import %s, only %v may", s.path, s.dir(), imported, places)
+			case !slices.ContainsFunc(allowed, func(p string) bool { return within(s.dir(), p) }):
+				t.Errorf("%s: package %s may not import %s, only %v may", s.path, s.dir(), imported, allowed)
 			}
 		}
 	}
 }
 
-// placesOf returns where a package of a dependency may be imported, or nil if
+// homesOf returns the packages that may import a package of a dependency, nil if
 // the dependency is unknown.
-func placesOf(imported string) []string {
+func homesOf(imported string) []string {
 	for p := imported; p != "."; p = path.Dir(p) {
-		if places, known := homes[p]; known {
-			return places
+		if allowed, known := homes[p]; known {
+			return allowed
 		}
 	}
 	return nil
 }
 
-// The pure packages are bytes in, answers out; a test of theirs may talk to a
-// real server all the same.
+// Pure packages turn bytes into answers and do no I/O. Their tests may talk to a
+// real server.
 func TestPurePackagesDoNotTouchTheNetwork(t *testing.T) {
 	pure := []string{"hashring", "resp", "join", "command"}
 	for _, s := range sources(t) {
@@ -189,7 +189,7 @@ func TestOnlyTestCodeImportsTesting(t *testing.T) {
 	}
 }
 
-func TestImportRulesTellRightFromWrong(t *testing.T) {
+func TestMayImport(t *testing.T) {
 	for _, c := range []struct {
 		from, to string
 		want     bool
@@ -217,10 +217,10 @@ func TestImportRulesTellRightFromWrong(t *testing.T) {
 			t.Errorf("mayImport(%q, %q): got %v", c.from, c.to, got)
 		}
 	}
-	if got := placesOf("github.com/redis/go-redis/v9/internal/pool"); len(got) == 0 || got[0] != "topology" {
-		t.Errorf("places of a package of go-redis: got %v", got)
+	if got := homesOf("github.com/redis/go-redis/v9/internal/pool"); len(got) == 0 || got[0] != "topology" {
+		t.Errorf("homes of a package of go-redis: got %v", got)
 	}
-	if got := placesOf("github.com/redis/rueidis"); got != nil {
-		t.Errorf("places of an unknown module: got %v", got)
+	if got := homesOf("github.com/redis/rueidis"); got != nil {
+		t.Errorf("homes of an unknown module: got %v", got)
 	}
 }

@@ -18,7 +18,7 @@ func TestFilesStayShort(t *testing.T) {
 			continue
 		}
 		if lines := strings.Count(s.text, "\n"); lines > maxFileLines {
-			t.Errorf("%s has %d lines, over %d: which two things does it hold?", s.path, lines, maxFileLines)
+			t.Errorf("%s has %d lines, over %d: split it in two", s.path, lines, maxFileLines)
 		}
 	}
 }
@@ -41,13 +41,13 @@ func TestFunctionsFitAScreen(t *testing.T) {
 	}
 }
 
-// A file or a package is named after what it holds.
-func TestNothingIsNamedAfterNothing(t *testing.T) {
+// The name of a file or a package says what is inside.
+func TestNamesSayWhatIsInside(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, name := range []string{strings.TrimSuffix(path.Base(s.path), ".go"), s.file.Name.Name} {
 			for _, empty := range []string{"util", "helper", "common", "misc"} {
 				if strings.HasPrefix(name, empty) {
-					t.Errorf("%s: %q says nothing of what is in it", s.path, name)
+					t.Errorf("%s: the name %q does not say what is inside", s.path, name)
 				}
 			}
 		}

@@ -40,7 +40,7 @@ func (s source) imports() []string {
 	for _, spec := range s.file.Imports {
 		p, err := strconv.Unquote(spec.Path.Value)
 		if err != nil {
-			panic("bug: the parser let a bad import path through: " + err.Error())
+			panic("bug: the parser accepted a bad import path: " + err.Error())
 		}
 		paths = append(paths, p)
 	}
@@ -51,8 +51,8 @@ func (s source) imports() []string {
 func (s source) line(pos token.Pos) int { return s.fset.Position(pos).Line }
 
 // sources returns every Go file of the project, for all systems and build tags,
-// without those of testdata and of directories that the go command ignores too.
-// A tree that cannot be read or parsed fails the test.
+// except those in testdata and in directories that the go command ignores. If the
+// tree can't be read or parsed, the test fails.
 func sources(t *testing.T) []source {
 	t.Helper()
 	found, err := readTree()
@@ -66,7 +66,7 @@ var readTree = sync.OnceValues(func() ([]source, error) {
 	var found []source
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // went away while we looked: somebody's editor or build
+			return nil // removed during the walk, by an editor or a build
 		}
 		switch {
 		case err != nil:
@@ -83,8 +83,8 @@ var readTree = sync.OnceValues(func() ([]source, error) {
 	return found, err
 })
 
-// ignored reports whether the go command ignores files of this name, or
-// whether they are not ours.
+// ignored reports whether the go command ignores files of this name, or they
+// are not part of the project.
 func ignored(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") ||
 		name == "testdata" || name == "vendor" || name == "node_modules"

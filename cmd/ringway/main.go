@@ -10,7 +10,7 @@ package main
 // The compiler optimises by default.pgo, a profile of the data path. It is to be
 // made anew after a change of that (docs/adr/0015).
 //
-//go:generate go test -trimpath ringway/server -run NONE -bench ^BenchmarkPath -benchtime 5s -cpuprofile default.pgo -o /dev/null
+//go:generate go test -trimpath ringway/session -run NONE -bench ^BenchmarkPath -benchtime 5s -cpuprofile default.pgo -o /dev/null
 
 import (
 	"errors"

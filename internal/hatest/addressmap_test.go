@@ -144,7 +144,7 @@ func checkForwarded(t *testing.T, all map[*redistest.Server]*forwarder) {
 }
 
 func TestSentinelsAddressesAreMapped(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	sentinels := redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": g})
 	replica := g.Replicas[0]
@@ -163,7 +163,7 @@ func TestSentinelsAddressesAreMapped(t *testing.T) {
 }
 
 func TestClustersAddressesAreMapped(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	groups := redistest.StartCluster(t, 3, 0)
 	setting, all := behind(t, groups[0].Primary, groups[1].Primary, groups[2].Primary)
 	seed := fmt.Sprintf("servers = [%q]", all[groups[0].Primary].addr)

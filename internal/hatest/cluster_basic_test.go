@@ -45,6 +45,7 @@ func bulk(t *testing.T, reply string) string {
 // A proxy that knows only one server of a Cluster finds the others by what they
 // say.
 func TestOneSeedIsEnoughForAllSlots(t *testing.T) {
+	t.Parallel()
 	groups := redistest.StartCluster(t, 3, 0)
 	p := hatest.Serve(t, `topology = "cluster"`, fmt.Sprintf(`servers = [%q]`, groups[2].Primary.Addr()))
 	c := redistest.Dial(t, "tcp", p.Addr)
@@ -73,6 +74,7 @@ func TestOneSeedIsEnoughForAllSlots(t *testing.T) {
 }
 
 func TestASlotOnItsWayShowsClientsNothing(t *testing.T) {
+	t.Parallel()
 	groups := redistest.StartCluster(t, 2, 0)
 	p := hatest.Serve(t, `topology = "cluster"`, fmt.Sprintf(`servers = [%q]`, groups[0].Primary.Addr()))
 	load := hatest.Load{Clients: 4, Depth: 4}.Start(t, p.Addr)

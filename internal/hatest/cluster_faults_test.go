@@ -13,7 +13,7 @@ import (
 // on within the time that the Cluster takes, and meet nothing that is for clients
 // of a Cluster.
 func TestClusterFailoversByForceAreFollowed(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c, `timeout = "3s"`)
 	r := Load{Clients: 8, Depth: 4, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)
@@ -44,7 +44,7 @@ func TestClusterFailoversByForceAreFollowed(t *testing.T) {
 // When no server answers that was found, those of the configuration are asked
 // again: the whole Cluster may be elsewhere.
 func TestClusterThatIsElsewhereIsFoundBySeeds(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	old, fresh := startCluster(t, 1, 0), startCluster(t, 1, 0)
 	fresh.Servers[0].Kill()
 	p, log := serveCluster(t, &redistest.Cluster{Servers: []*redistest.Server{old.Servers[0], fresh.Servers[0]}})

@@ -21,7 +21,7 @@ func reads(s *redistest.Server) int {
 // lost its primary is left out and taken back, and a replica that becomes primary
 // takes the writes.
 func TestReplicasOfAClusterAreRead(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c, `read_from = "prefer_replica"`, `probe_interval = "100ms"`)
 	s := p.talk(t)

@@ -33,7 +33,7 @@ const crossSlot = "-CROSSSLOT Keys in request don't hash to the same slot\r\n"
 // What clients ask of a Cluster of three primaries with a replica each, as if it
 // were one server.
 func TestRequestsOfAllKindsThroughACluster(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, _ := serveCluster(t, c, `allow_commands = ["keys", "flushall"]`)
 	t.Run("keys and values", func(t *testing.T) {
@@ -191,7 +191,7 @@ func (h halfMoved) end(t *testing.T) {
 }
 
 func TestHalfMovedSlotShowsClientsNothing(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 2, 0)
 	p, _ := serveCluster(t, c)
 	h := startHalfMoved(t, c)
@@ -240,7 +240,7 @@ func TestHalfMovedSlotShowsClientsNothing(t *testing.T) {
 // A client that is blocked when its slot goes to another server waits on there. A
 // transaction with WATCH fails then, as if the key had been changed.
 func TestBlockedClientFollowsItsSlot(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 2, 0)
 	p, _ := serveCluster(t, c)
 	slot := int(hashring.Slot([]byte("t")))
@@ -284,7 +284,7 @@ func TestBlockedClientFollowsItsSlot(t *testing.T) {
 // A key that is not there yet is waited for where the slot is going to. That may
 // take longer than timeout, as any blocking request may.
 func TestClientBlocksOnAKeyOfAHalfMovedSlot(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 2, 0)
 	p, _ := serveCluster(t, c, `timeout = "400ms"`)
 	h := startHalfMoved(t, c)

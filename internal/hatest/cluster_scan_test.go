@@ -35,7 +35,7 @@ func (c conversation) scanning(pattern string, between func()) map[string]bool {
 // shard that is yet to be scanned to one that was, whether the move has ended by
 // then or not. One of the two directions is that one.
 func TestScanFindsKeysThatMoveMeanwhile(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 2, 0)
 	p, _ := serveCluster(t, c)
 	for _, test := range []struct {

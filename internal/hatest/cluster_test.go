@@ -125,7 +125,7 @@ func noErrors(t *testing.T, report *Report) {
 }
 
 func TestClusterIsLinearizable(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	p, _ := serveCluster(t, startCluster(t, 3, 0))
 	for _, load := range []Load{{Clients: 8}, {Clients: 8, Depth: 16}} {
 		r := load.Start(t, p.Addr)
@@ -136,7 +136,7 @@ func TestClusterIsLinearizable(t *testing.T) {
 
 // Slots that the load uses are moved all the time: clients see nothing of it.
 func TestReshardingShowsClientsNothing(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 0)
 	for _, load := range []Load{{Clients: 8, Pause: 2 * time.Millisecond}, {Clients: 8, Depth: 16, Pause: 5 * time.Millisecond}} {
 		t.Run(fmt.Sprint("pipelined by ", load.Depth), func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestReshardingShowsClientsNothing(t *testing.T) {
 
 // redis-cli moves many slots, first to one server and then back.
 func TestReshardingByRedisCLIShowsClientsNothing(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 0)
 	p, log := serveCluster(t, c)
 	r := Load{Clients: 8, Depth: 4, Pause: 2 * time.Millisecond}.Start(t, p.Addr)
@@ -177,7 +177,7 @@ func TestReshardingByRedisCLIShowsClientsNothing(t *testing.T) {
 
 // A planned failover loses nothing and fails nothing.
 func TestPlannedClusterFailoverShowsClientsNothing(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c)
 	r := Load{Clients: 8, Depth: 4, Pause: time.Millisecond}.Start(t, p.Addr)
@@ -203,7 +203,7 @@ func TestPlannedClusterFailoverShowsClientsNothing(t *testing.T) {
 // A killed primary costs the time in which its Cluster replaces it, and little more.
 // Only requests that were under way to it have an unknown outcome.
 func TestKilledClusterPrimaryIsReplaced(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c, `failover_wait = "20s"`) // a vote may have to be repeated
 	r := Load{Clients: 8, Depth: 4, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)
@@ -235,7 +235,7 @@ func TestKilledClusterPrimaryIsReplaced(t *testing.T) {
 
 // A server joins, takes slots, gives them back and leaves.
 func TestServersJoinAndLeaveAClusterUnseen(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 2, 0)
 	p, log := serveCluster(t, c)
 	r := Load{Clients: 8, Depth: 4, Pause: 2 * time.Millisecond}.Start(t, p.Addr)
@@ -267,7 +267,7 @@ func TestServersJoinAndLeaveAClusterUnseen(t *testing.T) {
 // The servers that the configuration names may be gone: those that were found
 // since are asked.
 func TestSeedsMayLeave(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c)
 	client := redistest.NewClient(t, p.Addr, "")

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -39,8 +40,9 @@ type Load struct {
 
 	Plain bool // only SET, GET, MSET, MGET and INCR; else transactions, scripts and blocking requests too
 
-	// Pause is the most that a client waits between its batches, at random; none
-	// by default. It keeps histories short and the machine's processors free.
+	// Pause is the most that a client waits between its batches, at random. It keeps
+	// histories short and the machine's processors free. By default it is 1 ms in a
+	// test's short form, and none where RINGWAY_HA or RINGWAY_SOAK ask for the long one.
 	Pause time.Duration
 }
 
@@ -64,6 +66,9 @@ func (l Load) Start(t testing.TB, addr string) *Running {
 	t.Helper()
 	l.Clients, l.Depth = defaultTo(l.Clients, 8), defaultTo(l.Depth, 1)
 	l.Shared, l.Own = defaultTo(l.Shared, 4), defaultTo(l.Own, 8)
+	if l.Pause == 0 && os.Getenv("RINGWAY_HA") == "" && os.Getenv("RINGWAY_SOAK") == "" {
+		l.Pause = time.Millisecond
+	}
 	r := &Running{
 		t: t, load: l, addr: addr, name: fmt.Sprintf("load%d", loads.Add(1)),
 		started: time.Now(), stop: make(chan struct{}),

@@ -10,7 +10,7 @@ import (
 
 // Sentinel's own default is longer than what requests wait for.
 func TestOperatorIsWarnedOfPatientSentinels(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	sentinels := redistest.StartSentinels(t, 1, map[string]*redistest.Group{"s1": g}, "sentinel down-after-milliseconds s1 30000")
 	const warning = "down_after=30s failover_wait="

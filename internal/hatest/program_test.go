@@ -41,10 +41,11 @@ func runProgram(t testing.TB, text string, before ...string) *redistest.Process 
 var buildDir string
 
 func TestMain(m *testing.M) {
-	m.Run()
+	code := redistest.RunCheckingLeaks(m)
 	if buildDir != "" {
 		os.RemoveAll(buildDir)
 	}
+	os.Exit(code)
 }
 
 // build compiles the program, once for all tests, with the race detector if they have

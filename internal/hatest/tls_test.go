@@ -25,7 +25,7 @@ func secureServers(servers ...*redistest.Server) string {
 
 // With TLS everywhere, a failover that Sentinels plan shows clients nothing.
 func TestSentinelFailoverOverTLS(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	a := redistest.NewAuthority(t)
 	g := redistest.StartGroup(t, 1, redistest.TLSThroughout(a))
 	sentinels := redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": g})
@@ -45,7 +45,7 @@ func TestSentinelFailoverOverTLS(t *testing.T) {
 // A Cluster whose servers are reached by TLS alone tells its ports for TLS, and is
 // followed there.
 func TestClusterOverTLS(t *testing.T) {
-	redistest.CheckLeaks(t)
+	t.Parallel()
 	a := redistest.NewAuthority(t)
 	groups := redistest.StartCluster(t, 3, 0, redistest.TLSThroughout(a))
 	p := Serve(t, `topology = "cluster"`, "servers = "+secureServers(groups[0].Primary), secure("server_tls", a))

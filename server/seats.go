@@ -47,14 +47,16 @@ func (srv *Server) Left(pool int) {
 	srv.listeners[pool].clients.Add(-1)
 }
 
-// GiveSeat is session.Host's.
-func (srv *Server) GiveSeat(pool int) {
+// Uncount is session.Host's.
+func (srv *Server) Uncount(pool int) {
 	srv.seatless.Add(1)
 	srv.Left(pool)
 }
 
-// Unseated is session.Host's.
-func (srv *Server) Unseated() { srv.seatless.Add(-1) }
+// UncountedLeft is session.Host's.
+func (srv *Server) UncountedLeft() { srv.seatless.Add(-1) }
 
-// Crowded is session.Host's.
-func (srv *Server) Crowded() bool { return int(srv.clients.Load()+srv.seatless.Load()) > srv.most }
+// DescriptorsShort is session.Host's.
+func (srv *Server) DescriptorsShort() bool {
+	return int(srv.clients.Load()+srv.seatless.Load()) > srv.most
+}

@@ -215,6 +215,6 @@ func (srv *Server) State() session.State {
 	m := srv.memory
 	return session.State{
 		Started: srv.started, Clients: srv.clients.Load(), MaxClients: srv.most, Panics: srv.panics.count(),
-		MaxMemory: m.limit, Held: m.held.Load(), ClosedForMemory: m.closed.Load(),
+		MaxMemory: m.limit, MemoryUsed: m.held.Load(), ClosedForMemory: m.closed.Load(),
 	}
 }

@@ -10,10 +10,11 @@ import (
 	"ringway/resp"
 )
 
+// wrongPass is Redis's error for wrong credentials.
 const wrongPass = "WRONGPASS invalid username-password pair or user is disabled."
 
-// auth takes the pool's password, alone or with the user "default", as a Redis
-// with requirepass does.
+// auth runs AUTH. The pool's own password (redis_auth), alone or for the user "default", is
+// checked here; other names are ACL users, whose credentials a server checks.
 func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	switch {
 	case len(args) > 3:
@@ -31,14 +32,16 @@ func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if !s.isPassword(user, args[len(args)-1]) {
 		return s.wrongPassword(dst)
 	}
-	s.enter(nil)
+	s.authenticated(nil)
 	return append(dst, replyOK...)
 }
 
+// whoAmI runs ACL WHOAMI.
 func whoAmI(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	return resp.AppendBulkString(dst, s.userName())
 }
 
+// userName is the client's user as Redis would name it.
 func (s *session) userName() string {
 	if s.user == nil {
 		return "default"
@@ -46,41 +49,47 @@ func (s *session) userName() string {
 	return s.user.Name
 }
 
-// become makes the session one of an ACL user whom the pool has admitted, or of the
-// pool's own, nil. Who calls it sees to the connections.
-func (s *session) become(user *pool.User) {
+// setUser makes user the session's user: an ACL user that the pool has admitted, or nil for
+// the pool's own. The pool's count of the former user's sessions is taken back. The caller
+// changes the connections.
+func (s *session) setUser(user *pool.User) {
 	s.local.ReleaseUser(s.user)
 	s.user = user
 	s.changed()
 }
 
-// isACLUser tells whether a name is that of an ACL user who may be known to the
-// servers.
+// isACLUser reports whether a name may be that of an ACL user of the servers, so that they
+// must be asked.
 func (s *session) isACLUser(name []byte) bool {
 	return s.local.Conf().ACLUsers > 0 && string(name) != "default"
 }
 
-// isPassword reports whether the credentials are the pool's own. A wrong attempt does
-// not undo an earlier right one, as in Redis.
+// isPassword reports whether the credentials are the pool's own. As in Redis, a wrong
+// attempt does not undo an earlier right one.
 func (s *session) isPassword(user, password []byte) bool {
 	if string(user) != "default" {
 		return false
 	}
 	want := s.local.Conf().RedisAuth
-	// Digests have one length, so that the time tells nothing.
+	// Digests have one length, so the time of the comparison reveals nothing.
 	a, b := sha256.Sum256(password), sha256.Sum256([]byte(want))
 	return want == "" || subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-func (s *session) deauthenticate() {
+// requireAuth has the client authenticate (again) if the pool has a password. Until then
+// narrower limits apply to its requests.
+func (s *session) requireAuth() {
 	if s.local.Conf().RedisAuth != "" {
 		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
 	}
 }
 
+// helloNoAuth is Redis's error for HELLO without AUTH before authentication.
 const helloNoAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> " +
 	"option can be used to authenticate the client and select the RESP protocol version at the same time"
 
+// hello runs HELLO. RESP3 is granted only if the servers speak it, which session.try finds
+// out; the reply then comes later.
 func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	protocol := s.protocol
 	if len(args) > 1 {
@@ -113,7 +122,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		name = append([]byte(nil), name...)
 	}
 	if user != nil && s.isACLUser(user) {
-		return s.login(user, password, protocol, func() []byte { return s.greet(protocol, name, nil) })
+		return s.login(user, password, protocol, func() []byte { return s.finishHello(protocol, name, nil) })
 	}
 	who, enters := s.user, user != nil
 	switch {
@@ -129,9 +138,9 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 			return appendTrial(nil, t)
 		}
 		if enters {
-			s.enter(nil)
+			s.authenticated(nil)
 		}
-		return s.greet(protocol, name, nil)
+		return s.finishHello(protocol, name, nil)
 	}
 	if protocol == resp.RESP2 {
 		return then(pool.HandshakeResult{})
@@ -139,9 +148,9 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	return s.try(who, protocol, s.db, then)
 }
 
-// greet changes the protocol, and the client's name if there is one, and appends the
-// reply to HELLO.
-func (s *session) greet(protocol resp.Protocol, name, dst []byte) []byte {
+// finishHello sets the protocol, and the client's name if it is not nil, and appends the
+// reply to HELLO to dst. The reply describes one standalone Redis, as which the pool appears.
+func (s *session) finishHello(protocol resp.Protocol, name, dst []byte) []byte {
 	if name != nil {
 		s.info.name = string(name)
 	}

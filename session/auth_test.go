@@ -8,7 +8,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-func TestClientsMayBeUsersThatTheServersKnow(t *testing.T) {
+func TestClientsMayLogInAsACLUsersOfTheServers(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	for _, s := range servers {
@@ -49,7 +49,7 @@ func TestClientsMayBeUsersThatTheServersKnow(t *testing.T) {
 	if got := bob.Do("GET", "y") + bob.Do("CLIENT", "GETNAME"); !strings.HasPrefix(got, "-NOPERM") || !strings.HasSuffix(got, "$1\r\nb\r\n") {
 		t.Errorf("bob after HELLO: %q", got)
 	}
-	// A password that was changed fails nobody else, and no server.
+	// A changed password affects no other client, and counts as no failure of the server.
 	for _, s := range servers {
 		s.Do("ACL", "SETUSER", "bob", "resetpass", ">new")
 		s.Do("CLIENT", "KILL", "USER", "bob")
@@ -73,9 +73,9 @@ func TestUsersAreUnknownUnlessThePoolAllowsThem(t *testing.T) {
 	c.expect("-WRONGPASS invalid username-password pair or user is disabled.\r\n", "$7\r\ndefault\r\n")
 }
 
-// A user without a password, a password that is empty and a name that is empty are
-// not the pool's own user.
-func TestEmptyNamesAndPasswordsGiveNobodyElsesRights(t *testing.T) {
+// A user without a password, an empty password and an empty name do not get the rights of the
+// pool's own user.
+func TestEmptyNamesAndPasswordsDoNotGetThePoolsRights(t *testing.T) {
 	t.Parallel()
 	for _, own := range []string{"", "sesame"} {
 		var opts []redistest.Option
@@ -111,13 +111,13 @@ func TestEmptyNamesAndPasswordsGiveNobodyElsesRights(t *testing.T) {
 	}
 }
 
-// A server that answers AUTH with something large is answered for once.
+// A large reply to AUTH, which comes in parts, is answered once, with an error.
 func TestLargeReplyToAuthIsAnError(t *testing.T) {
 	t.Parallel()
 	var p *proxy
 	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		c.Reply("*2\r\n$20000\r\n" + strings.Repeat("v", 20000))
-		p.sessions() // that was read
+		p.sessions() // by now the first part has been read
 		c.Reply("\r\n+OK\r\n")
 	})
 	cfg := config(t, fake.Addr())

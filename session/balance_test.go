@@ -7,8 +7,8 @@ import (
 	"ringway/internal/redistest"
 )
 
-// A session is handed over between two requests; its client sees nothing of it,
-// however busy it is.
+// A session is handed over to another loop between two requests. Its client does not notice,
+// even under load.
 func TestSessionsMoveBetweenLoopsUnderLoad(t *testing.T) {
 	t.Parallel()
 	const clients = 16
@@ -23,7 +23,7 @@ func TestSessionsMoveBetweenLoopsUnderLoad(t *testing.T) {
 			}
 			for round := range rounds(12) {
 				target := (round + 1) % 3
-				p.herd(target)
+				p.moveAll(target)
 				eventually(t, fmt.Sprint("all sessions are on loop ", target), func() bool { return p.sessions()[target] == clients })
 				l.progress(round % 4)
 			}
@@ -37,7 +37,7 @@ func TestSessionsMoveBetweenLoopsUnderLoad(t *testing.T) {
 	}
 }
 
-// A session stays where it is inside MULTI: what it has queued is noted there.
+// A session does not move inside MULTI: its loop knows the scripts that it has queued.
 func TestSessionDoesNotMoveInsideMULTI(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, addrs(redistest.StartN(t, 2))...)
@@ -50,7 +50,7 @@ func TestSessionDoesNotMoveInsideMULTI(t *testing.T) {
 		c.Send(encode("MULTI") + eval)
 		c.expect("+OK\r\n", "+QUEUED\r\n")
 		target := (i + 1) % 2
-		p.herd(target)
+		p.moveAll(target)
 		eventually(t, "the other has moved", func() bool { return p.sessions()[target] >= 1 })
 		other.Send(encode("MULTI") + eval + encode("EXEC"))
 		other.expect("+OK\r\n", "+QUEUED\r\n", fmt.Sprintf("*1\r\n:%d\r\n", i))

@@ -5,29 +5,31 @@ import (
 	"ringway/resp"
 )
 
-// maxBatch is how many keys are placed together.
+// maxBatch is the most keys whose owners are computed together.
 const maxBatch = 64
 
-// batch is plain requests that stand one behind the other in what a client sent.
-// All their keys are placed before the first of them is sent: the hash of a key
-// is a chain of steps that wait for each other, and so does all that is done
-// with a request whose server is not known yet, while the hashes of several keys
-// can be computed at once (docs/adr/0015). The keys of a request that is cut by its
-// keys' places are placed together too.
+// batch holds consecutive plain requests of one client (see session.plain). The buckets of
+// all their keys are computed before the first request is sent. A hash is a chain of
+// dependent instructions, but the processor can compute the hashes of several keys at the
+// same time (docs/adr/0015). split uses keys and buckets for the keys of one request.
+//
+// The arrays are parallel: element i is about request i. The requests are slices of the
+// client's read buffer, so a batch lives no longer than one call of runBatch.
 type batch struct {
-	requests  [maxBatch][]byte
-	commands  [maxBatch]*command.Command
-	keys      [maxBatch][]byte
-	buckets   [maxBatch]int
-	plainSet  [maxBatch]bool
-	plainSets int
+	requests      [maxBatch][]byte
+	commands      [maxBatch]*command.Command
+	keys          [maxBatch][]byte
+	buckets       [maxBatch]int
+	plainSet      [maxBatch]bool
+	plainSetCount int
 
-	unsized     [maxBatch]bool // the reply may be of any size
-	unsizedOnes int
+	unsized      [maxBatch]bool // the reply may be of any size (sizes.go)
+	unsizedCount int
 }
 
-// lookUp finds the command of the parser's request, as command.Lookup does. One
-// that begins as the request before need not be looked up again.
+// lookUp finds the command of the parser's request, as command.Lookup does. The parser
+// notices a request that begins with the same bytes as the one before (RequestParser.Known);
+// its command is known without a look-up.
 func (w *Worker) lookUp() (*command.Command, command.Problem) {
 	if w.parser.Known > 0 {
 		return command.ByID(w.parser.Known - 1), command.NoProblem
@@ -39,8 +41,9 @@ func (w *Worker) lookUp() (*command.Command, command.Problem) {
 	return cmd, problem
 }
 
-// plain returns the command of the parser's request if it is one that is
-// forwarded to the owner of its only key, and nothing else, or nil.
+// plain returns the command of the parser's request if the request is plain, else nil. A
+// plain request has one key, is forwarded to the key's owner, and nothing about the session
+// or the pool (a transaction, AUTH, CLIENT REPLY, conditions) changes how it is run.
 func (s *session) plain() *command.Command {
 	parser := &s.w.parser
 	if s.tx != nil || s.mutes || s.wantAuth || parser.Inline {
@@ -54,15 +57,15 @@ func (s *session) plain() *command.Command {
 	return cmd
 }
 
-// runBatch runs the plain requests at the start of b, at most maxBatch of them. The
-// first is the parser's, of the given size and command. It returns the bytes of
-// those that it has run, and false if the next must wait for room in its
+// runBatch runs the plain requests at the start of b, at most maxBatch of them. The parser
+// has already parsed the first, which has the given size and command. It returns how many
+// bytes of requests it has run, and false if the next one must wait for room in its
 // server's queue.
 func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok bool) {
 	batch, m := &s.w.batch, s.local.Map()
 	count := s.collect(b, size, cmd)
 	m.Buckets(batch.keys[:count], batch.buckets[:count])
-	if batch.plainSets > 1 && s.merger != nil {
+	if batch.plainSetCount > 1 && s.merger != nil {
 		if n, ok := s.runMerging(m, count); ok {
 			return n, true
 		}
@@ -74,31 +77,31 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 		}
 		n += len(request)
 		if s.closing || !s.hasRoom() || s.local.Map() != m {
-			break // the rest is parsed again when its time comes
+			break // the rest is parsed again later; its buckets may be outdated by then
 		}
 	}
 	return n, true
 }
 
-// collect puts the plain requests at the start of b into the loop's batch and
-// returns how many there are.
+// collect puts the plain requests at the start of b into the loop's batch and returns how
+// many there are. size and cmd are those of the first, as in runBatch.
 func (s *session) collect(b []byte, size int, cmd *command.Command) (count int) {
 	batch, parser := &s.w.batch, &s.w.parser
-	batch.plainSets, batch.unsizedOnes = 0, 0
+	batch.plainSetCount, batch.unsizedCount = 0, 0
 	for cmd != nil {
 		batch.requests[count], batch.commands[count], batch.keys[count] = b[:size], cmd, parser.Args[cmd.SoleKey]
 		if batch.plainSet[count] = isPlainSet(cmd, batch.requests[count]); batch.plainSet[count] {
-			batch.plainSets++
+			batch.plainSetCount++
 		}
 		if batch.unsized[count] = !cmd.ReplyIsSmall(parser.Args); batch.unsized[count] {
-			batch.unsizedOnes++
+			batch.unsizedCount++
 		}
 		count++
 		if b = b[size:]; count == maxBatch || len(b) == 0 {
 			break
 		}
-		// What follows may have to wait, in part or with a fault in it, and what is
-		// known of it must not be taken for knowledge of the request that waits first.
+		// Parse ahead with a state of its own: the next request may be incomplete or
+		// faulty, and s.parse must describe the first request that is not yet run.
 		var ahead resp.RequestState
 		if size, _ = parser.Parse(b, &ahead, s.limits); size == 0 {
 			break

@@ -8,9 +8,9 @@ import (
 	"ringway/internal/redistest"
 )
 
-// TestRowsStopWhereTheClientsBoundIs sends several plain requests and a part of
-// one more, of which the bound lets only the first few through at a time.
-func TestRowsStopWhereTheClientsBoundIs(t *testing.T) {
+// TestBatchesStopAtTheClientsPipelineLimit sends several plain requests and a part of one more,
+// of which client_pipeline lets only the first few through at a time.
+func TestBatchesStopAtTheClientsPipelineLimit(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	servers := redistest.StartN(t, 4)
@@ -37,9 +37,9 @@ func TestRowsStopWhereTheClientsBoundIs(t *testing.T) {
 	}
 }
 
-// TestRowsEndWhereARequestIsNotPlain puts one request of each kind at each place
-// of a row, and compares with one Redis.
-func TestRowsEndWhereARequestIsNotPlain(t *testing.T) {
+// TestBatchesEndWhereARequestIsNotPlain puts one request of each kind at each position of a
+// batch, and compares the replies with those of one Redis.
+func TestBatchesEndWhereARequestIsNotPlain(t *testing.T) {
 	t.Parallel()
 	p := serve(t, merging(t, addrs(redistest.StartN(t, 4))...))
 	direct := redistest.Start(t)
@@ -58,7 +58,7 @@ func TestRowsEndWhereARequestIsNotPlain(t *testing.T) {
 				sent += encode("SET", fmt.Sprint("k", i), fmt.Sprint(at)) + encode("GET", fmt.Sprint("k", i))
 			}
 			sent += encode("SET", "a", "1") + encode("ECHO", "end")
-			got, want := answer(t, p.addr, sent), answer(t, direct.Addr(), sent)
+			got, want := repliesUntilEnd(t, p.addr, sent), repliesUntilEnd(t, direct.Addr(), sent)
 			if got != want {
 				t.Fatalf("%q at %d:\n%q\nRedis:\n%q", other, at, got, want)
 			}
@@ -66,8 +66,8 @@ func TestRowsEndWhereARequestIsNotPlain(t *testing.T) {
 	}
 }
 
-// answer is all that a server says to requests of which ECHO end is the last.
-func answer(t *testing.T, addr, requests string) string {
+// repliesUntilEnd returns all replies to requests, of which the last is ECHO end.
+func repliesUntilEnd(t *testing.T, addr, requests string) string {
 	t.Helper()
 	c := redistest.Dial(t, "tcp", addr)
 	defer c.Close()

@@ -11,35 +11,37 @@ import (
 	"ringway/resp"
 )
 
-// broadcast is a request that went whole to every server, and whose replies
-// become one. Such requests are rare, so nothing of it is reused.
+// broadcast is a request that goes whole to every server (KEYS, DBSIZE, FLUSHALL, SCRIPT
+// LOAD …), and whose replies are joined into one as cmd.Join says. It is the Receiver of
+// these replies. Such requests are rare, so nothing is reused.
 type broadcast struct {
-	s      *session
-	cmd    *command.Command
-	number uint32 // of the request in its session
-	shares []share
-	left   int  // shares without a reply
-	apart  bool // over connections of its own
-	limit  int  // JoinNewest: how many entries
+	s         *session
+	cmd       *command.Command
+	number    uint32 // of the request in its session
+	targets   []broadcastTarget
+	left      int  // targets without a reply
+	dedicated bool // over dedicated connections
+	limit     int  // JoinNewest: how many entries the client wants
 }
 
-// share is one server's part in a broadcast.
-type share struct {
+// broadcastTarget is one server that a broadcast goes to, and what came of it: a reply, or a
+// failure.
+type broadcastTarget struct {
 	server  int
 	conn    *pipeline.Conn
-	reply   []byte // in a buffer of the loop
+	reply   []byte // what has come so far, in a buffer lent by the loop
 	weight  int64  // JoinRandom: how many keys it has
 	failure []byte // the error that stands for a reply that did not come
 	unknown bool   // with failure: the server may have executed the request
 }
 
-// broadcast sends a request to all servers. Like handle, it reports false if it
-// must wait.
+// broadcast sends a request to all servers that it concerns. Like handle, it reports false if
+// the request must wait; then it was sent to none.
 func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) bool {
 	s.noteScripts(cmd, args)
 	s.notePause(new(pause).note(cmd, args))
-	// What ends a script can't wait behind that script, nor what ends a pause behind
-	// what is held back.
+	// SCRIPT KILL must not queue behind the script that it is to end, nor CLIENT UNPAUSE
+	// behind the writes that the pause holds back.
 	apart := cmd.Join == command.JoinAny || cmd.Name == "client|unpause"
 	if s.local.Shards() == 1 && !apart {
 		if cmd.NeedsMarker() {
@@ -50,25 +52,25 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		}
 		return s.send(0, raw)
 	}
-	b := &broadcast{s: s, cmd: cmd, apart: apart, limit: join.SlowlogCount(args)}
-	for _, server := range s.audience(cmd) {
-		share := share{server: server}
+	b := &broadcast{s: s, cmd: cmd, dedicated: apart, limit: join.SlowlogCount(args)}
+	for _, server := range s.broadcastShards(cmd) {
+		share := broadcastTarget{server: server}
 		if !apart {
-			share.conn = s.to(server)
+			share.conn = s.primaryConn(server)
 			if s.full(share.conn) {
 				s.await(share.conn)
 				return false
 			}
 		}
-		b.shares = append(b.shares, share)
+		b.targets = append(b.targets, share)
 	}
-	b.number, b.left = s.push(), len(b.shares)
-	for i := range b.shares {
-		sh := &b.shares[i]
+	b.number, b.left = s.push(), len(b.targets)
+	for i := range b.targets {
+		sh := &b.targets[i]
 		if apart {
 			conn, err := s.conns.Acquire(sh.server)
 			if err != nil {
-				b.lose(i, resp.AppendError(nil, errNoDedicated.Error()), false)
+				b.failTarget(i, resp.AppendError(nil, errNoDedicated.Error()), false)
 				continue
 			}
 			sh.conn = conn
@@ -77,7 +79,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 			sh.conn.Send(requestDBSize, sizeOf{sh}, 0)
 		}
 		if f := sh.conn.Send(raw, b, uint32(i)); f != nil {
-			b.lose(i, f.AppendReply(nil), f.Sent)
+			b.failTarget(i, f.AppendReply(nil), f.Sent)
 		} else if cmd.NeedsMarker() {
 			sh.conn.Fence()
 		}
@@ -85,9 +87,9 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	return true
 }
 
-// audience lists the servers that a broadcast concerns: all, if it is to change
-// something on them, else those whose keys can be reached.
-func (s *session) audience(cmd *command.Command) []int {
+// broadcastShards returns the shards that a broadcast goes to: all if it changes something on
+// each of them, else those that serve keys now.
+func (s *session) broadcastShards(cmd *command.Command) []int {
 	var all, live []int
 	for shard := range s.local.Shards() {
 		all = append(all, shard)
@@ -95,22 +97,22 @@ func (s *session) audience(cmd *command.Command) []int {
 			live = append(live, shard)
 		}
 	}
-	// A shard of a Cluster that serves nothing is no part of it any more; a server
-	// that is ejected comes back.
+	// A shard of a Cluster without slots has left the Cluster. An ejected server of a
+	// static pool will be restored, and must not miss the change.
 	if mustReachAll(cmd) && !s.local.Follows() || len(live) == 0 {
 		return all
 	}
 	return live
 }
 
-// mustReachAll tells whether a broadcast changes something on every server.
+// mustReachAll reports whether a broadcast changes something on every server.
 func mustReachAll(cmd *command.Command) bool {
 	return cmd.Join == command.JoinOK || cmd.Join == command.JoinFirst
 }
 
-// Reply is pipeline.Receiver's; the tag is the share's index.
+// Reply implements pipeline.Receiver; the tag is the target's index.
 func (b *broadcast) Reply(tag uint32, reply []byte, last bool) {
-	sh := &b.shares[tag]
+	sh := &b.targets[tag]
 	if s := b.s; s.conn.Open() {
 		if sh.reply == nil {
 			sh.reply = s.w.loop.Buffer(len(reply))
@@ -119,21 +121,23 @@ func (b *broadcast) Reply(tag uint32, reply []byte, last bool) {
 		}
 		sh.reply = append(sh.reply, reply...)
 		s.replies.charge(len(reply))
-		s.checkOutput()
+		s.checkOutputLimit()
 	}
 	if last {
 		b.countDown()
 	}
 }
 
-// Fail is pipeline.Receiver's. Another server can't stand in for the one that
-// failed.
+// Fail implements pipeline.Receiver. The request is not sent elsewhere: no other server can
+// answer for this one.
 func (b *broadcast) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
-	b.lose(int(tag), f.AppendReply(nil), f.Sent)
+	b.failTarget(int(tag), f.AppendReply(nil), f.Sent)
 }
 
-func (b *broadcast) lose(i int, failure []byte, unknown bool) {
-	b.shares[i].failure, b.shares[i].unknown = failure, unknown
+// failTarget records that target i has no reply, and the error that stands for it. unknown says
+// that the server may have executed the request.
+func (b *broadcast) failTarget(i int, failure []byte, unknown bool) {
+	b.targets[i].failure, b.targets[i].unknown = failure, unknown
 	b.countDown()
 }
 
@@ -143,42 +147,45 @@ func (b *broadcast) countDown() {
 	}
 }
 
-// done answers the request; all servers have answered or failed.
+// done answers the request once all servers have answered or failed, and gives the buffers and
+// connections back.
 func (b *broadcast) done() {
 	s, size := b.s, 0
-	for i := range b.shares {
-		sh := &b.shares[i]
+	for i := range b.targets {
+		sh := &b.targets[i]
 		s.replies.refund(len(sh.reply))
 		size += len(sh.reply)
-		if b.apart && sh.conn != nil {
+		if b.dedicated && sh.conn != nil {
 			s.local.ReleaseDedicated(sh.conn, sh.failure == nil)
 		}
 	}
-	s.w.working(s, size)
+	s.w.noteWork(s, size)
 	if s.conn.Open() {
 		b.answer()
 	}
-	for i := range b.shares {
-		s.w.loop.Release(b.shares[i].reply)
-		b.shares[i].reply = nil
+	for i := range b.targets {
+		s.w.loop.Release(b.targets[i].reply)
+		b.targets[i].reply = nil
 	}
 }
 
-// errorOf returns the share's error reply, or nil.
-func (sh *share) errorOf() []byte {
+// errorOf returns the error that the server has answered, or that stands for its reply; nil if
+// it has succeeded.
+func (sh *broadcastTarget) errorOf() []byte {
 	if sh.failure == nil && sh.reply[0] == '-' {
 		return sh.reply
 	}
 	return sh.failure
 }
 
+// answer sends the client the joined reply, or an error if any server has failed.
 func (b *broadcast) answer() {
 	if b.cmd.Join == command.JoinAny {
 		b.s.finish(b.number, b.anySuccess())
 		return
 	}
-	for i := range b.shares {
-		if failed := b.shares[i].errorOf(); failed != nil {
+	for i := range b.targets {
+		if failed := b.targets[i].errorOf(); failed != nil {
 			b.s.finish(b.number, b.failed(failed))
 			return
 		}
@@ -197,13 +204,12 @@ func (b *broadcast) answer() {
 	b.s.finish(b.number, reply)
 }
 
-// failed is the answer if some servers failed, the first of them with the given
-// error. If servers may differ now, it tells how many have done what they were
-// told.
+// failed returns the client's error if some servers failed; first is the error of the first of
+// them. If the servers may differ now, the error says how many have executed the request.
 func (b *broadcast) failed(first []byte) []byte {
 	executed, unknown, refused := 0, 0, 0
-	for i := range b.shares {
-		sh := &b.shares[i]
+	for i := range b.targets {
+		sh := &b.targets[i]
 		switch {
 		case sh.errorOf() == nil:
 			executed++
@@ -213,25 +219,25 @@ func (b *broadcast) failed(first []byte) []byte {
 			refused++
 		}
 	}
-	if !mustReachAll(b.cmd) || refused == len(b.shares) {
+	if !mustReachAll(b.cmd) || refused == len(b.targets) {
 		return first
 	}
-	text := fmt.Sprintf("ERR %d of %d servers executed the request", executed, len(b.shares))
+	text := fmt.Sprintf("ERR %d of %d servers executed the request", executed, len(b.targets))
 	if unknown > 0 {
 		text += fmt.Sprintf(", %d may have", unknown)
 	}
 	return resp.AppendError(nil, text+"; the first that did not: "+string(bytes.TrimSpace(bytes.TrimPrefix(first[1:], []byte("ERR ")))))
 }
 
-// anySuccess returns the first success; or, if there is none, the first error
-// other than that there is nothing to be done.
+// anySuccess returns the first reply that is no error. If there is none, it returns the first
+// error other than -NOTBUSY, which only says that this server had no script to kill.
 func (b *broadcast) anySuccess() []byte {
 	var worst []byte
-	for i := range b.shares {
-		failed := b.shares[i].errorOf()
+	for i := range b.targets {
+		failed := b.targets[i].errorOf()
 		switch {
 		case failed == nil:
-			return b.shares[i].reply
+			return b.targets[i].reply
 		case worst == nil, bytes.HasPrefix(worst, []byte("-NOTBUSY")):
 			worst = failed
 		}
@@ -239,17 +245,17 @@ func (b *broadcast) anySuccess() []byte {
 	return worst
 }
 
-// replies returns those of all servers.
+// replies returns the replies of all servers.
 func (b *broadcast) replies() [][]byte {
-	replies := make([][]byte, len(b.shares))
-	for i := range b.shares {
-		replies[i] = b.shares[i].reply
+	replies := make([][]byte, len(b.targets))
+	for i := range b.targets {
+		replies[i] = b.targets[i].reply
 	}
 	return replies
 }
 
-// joined returns one reply for those of all servers, none of which is an error.
-// It reports false if one is not what it should be.
+// joined joins the replies of all servers, none of which is an error, into one. It reports
+// false if one of them is of an unexpected type.
 func (b *broadcast) joined() (reply []byte, ok bool) {
 	replies := b.replies()
 	switch b.cmd.Join {
@@ -266,7 +272,7 @@ func (b *broadcast) joined() (reply []byte, ok bool) {
 			}
 		}
 	case command.JoinRandom:
-		return b.draw(replies), true
+		return b.pickByKeys(replies), true
 	case command.JoinNewest:
 		return join.Newest(nil, replies, b.limit)
 	case command.JoinOwner:
@@ -275,17 +281,18 @@ func (b *broadcast) joined() (reply []byte, ok bool) {
 	return replies[0], true
 }
 
-// draw returns the reply of a server that is drawn by how many keys it has.
-func (b *broadcast) draw(replies [][]byte) []byte {
-	weights := make([]int64, len(b.shares))
-	for i := range b.shares {
-		weights[i] = b.shares[i].weight
+// pickByKeys returns the reply of a server chosen at random, weighted by how many keys each has.
+func (b *broadcast) pickByKeys(replies [][]byte) []byte {
+	weights := make([]int64, len(b.targets))
+	for i := range b.targets {
+		weights[i] = b.targets[i].weight
 	}
 	return join.Random(replies, weights, rand.Int64N)
 }
 
-// concat answers with the elements of all arrays. They may be many, so they are
-// not gathered in another buffer, and each server's is given back when sent.
+// concat answers with one array of the elements of all arrays. They may be many, so they are
+// passed on one server after the other instead of being copied into another buffer, and each
+// server's buffer is given back at once.
 func (b *broadcast) concat() {
 	s, elements := b.s, b.replies()
 	head, ok := join.Concat(s.w.failure[:0], elements)
@@ -294,9 +301,9 @@ func (b *broadcast) concat() {
 		return
 	}
 	s.Reply(b.number, head, false)
-	for i := range b.shares {
-		sh := &b.shares[i]
-		s.Reply(b.number, elements[i], i == len(b.shares)-1)
+	for i := range b.targets {
+		sh := &b.targets[i]
+		s.Reply(b.number, elements[i], i == len(b.targets)-1)
 		s.w.loop.Release(sh.reply)
 		sh.reply = nil
 	}

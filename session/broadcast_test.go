@@ -11,10 +11,10 @@ import (
 	"ringway/internal/redistest"
 )
 
-// everything allows what is guarded.
+// everything allows the guarded commands that broadcasts need.
 var everything = []string{"keys", "flushall", "flushdb", "config", "slowlog", "latency", "debug", "save", "bgsave"}
 
-// serveAllowing is serveShards for a pool that allows what is guarded; adjust
+// serveAllowing is serveShards for a pool that allows the guarded commands in everything; adjust
 // may change it further.
 func serveAllowing(t *testing.T, n int, adjust func(*conf.Pool)) (*proxy, []*redistest.Server) {
 	t.Helper()
@@ -27,8 +27,8 @@ func serveAllowing(t *testing.T, n int, adjust func(*conf.Pool)) (*proxy, []*red
 	return serve(t, cfg), servers
 }
 
-// ejectOne makes a pool that ejects at the first failure, kills the server with
-// the given index in the configuration, and waits until the pool knows it.
+// ejectOne runs a pool that ejects at the first failure if eject, kills the server with index bad
+// in the configuration, and waits until the pool knows that it is down.
 func ejectOne(t *testing.T, n, bad int, eject bool) (p *proxy, order []*redistest.Server) {
 	t.Helper()
 	var pool *conf.Pool
@@ -225,7 +225,7 @@ func TestRunningScriptIsKilled(t *testing.T) {
 	}
 }
 
-func TestWhatConcernsNoServerGoesToTheDefault(t *testing.T) {
+func TestRequestsWithoutKeysGoToTheDefaultServer(t *testing.T) {
 	t.Parallel()
 	p, servers := serveAllowing(t, 4, func(c *conf.Pool) { c.DefaultServer = c.Servers[2].Name })
 	cfg := p.server.Pools()[0].Conf()
@@ -244,7 +244,7 @@ func TestWhatConcernsNoServerGoesToTheDefault(t *testing.T) {
 	}
 }
 
-func TestDefaultServerThatIsEjectedHasAStandIn(t *testing.T) {
+func TestEjectedDefaultServerIsReplacedByAnother(t *testing.T) {
 	t.Parallel()
 	p, _ := ejectOne(t, 3, 0, true)
 	if got := p.dial().Do("EVAL", "return 1", "0"); got != ":1\r\n" {
@@ -252,7 +252,7 @@ func TestDefaultServerThatIsEjectedHasAStandIn(t *testing.T) {
 	}
 }
 
-func TestTransactionsHaveNoPlaceForAllServers(t *testing.T) {
+func TestTransactionsRefuseRequestsForAllServers(t *testing.T) {
 	t.Parallel()
 	p, _ := serveAllowing(t, 2, nil)
 	c := p.dial()
@@ -266,7 +266,7 @@ func TestTransactionsHaveNoPlaceForAllServers(t *testing.T) {
 	c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*4\r\n+OK\r\n:1\r\n+OK\r\n:0\r\n")
 }
 
-// A shard with few keys is not drawn as often as one with many.
+// A shard with few keys is not chosen as often as one with many.
 func TestRandomKeyKnowsHowManyKeysShardsHave(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 2)

@@ -9,52 +9,53 @@ import (
 	"ringway/resp"
 )
 
-// A server that runs a script for longer than its busy-reply-threshold answers
-// everybody else with -BUSY. But what the proxy answers in its place, such as
-// +QUEUED, would not tell; and what was sent behind the script, on a connection
-// that clients share, is not even read before its end. So when a server lets a
-// loop wait, the loop asks it over another connection; and while the answer is
-// -BUSY, new requests get that answer at once instead of joining the queue. They
-// were not executed, as Redis's own error says.
+// A server that runs a script for longer than its busy-reply-threshold answers every other
+// client with -BUSY. Through a proxy, clients would not always learn that: the proxy itself
+// answers some requests (+QUEUED), and the server does not read what was sent behind the
+// script on a shared connection before the script ends. So when a reply is late, the loop
+// sends the server a PING over a dedicated connection. While the answer is -BUSY, new
+// requests get that error at once and are not queued. As the error says, they were not
+// executed.
 
-// stallAfter is how long a request must have been without a reply for its server
-// to be asked whether it is busy.
+// stallAfter is how long a request must have been without a reply before its server is asked
+// whether it is busy.
 const stallAfter = 50 * time.Millisecond
 
 var requestPing = resp.AppendRequest(nil, [][]byte{[]byte("PING")})
 
-// busyProbe is a PING to a server that may be busy, over a connection of its own.
+// busyProbe is a PING to a server that may be busy, over a dedicated connection, and the Receiver
+// of its reply.
 type busyProbe struct {
 	*shared
 	server int
 	conn   *pipeline.Conn
 }
 
-// askStalled asks the servers that let this loop wait, and those that are known
-// to be busy.
-func (sh *shared) askStalled() {
+// probeStalled sends a PING to the servers whose replies to this loop are late, and to those
+// known to be busy. It does nothing before the pool's first script.
+func (sh *shared) probeStalled() {
 	u, w := sh.conditions, sh.w
-	if !u.scripted {
+	if !u.hasRunScripts {
 		return
 	}
 	w.stalled = sh.local.StalledShards(w.loop.Now()-int64(stallAfter), w.stalled[:0])
 	for server := range u.busy {
 		w.stalled = append(w.stalled, server)
 	}
-	for r := range u.runs {
+	for r := range u.scriptRuns {
 		if w.loop.Now()-r.since > int64(stallAfter) {
 			w.stalled = append(w.stalled, r.server)
 		}
 	}
 	for _, server := range w.stalled {
-		if u.asking[server] {
+		if u.probing[server] {
 			continue
 		}
 		conn, err := sh.local.ConnSet(resp.RESP2, 0).Acquire(server)
 		if err != nil {
 			continue
 		}
-		u.asking[server] = true
+		u.probing[server] = true
 		p := &busyProbe{shared: sh, server: server, conn: conn}
 		if f := conn.Send(requestPing, p, 0); f != nil {
 			p.answered(nil, false)
@@ -62,7 +63,7 @@ func (sh *shared) askStalled() {
 	}
 }
 
-// Reply is pipeline.Receiver's.
+// Reply implements pipeline.Receiver.
 func (p *busyProbe) Reply(_ uint32, b []byte, last bool) {
 	switch {
 	case !last:
@@ -73,18 +74,19 @@ func (p *busyProbe) Reply(_ uint32, b []byte, last bool) {
 	}
 }
 
-// Fail is pipeline.Receiver's.
+// Fail implements pipeline.Receiver. A server that can't be reached is not busy.
 func (p *busyProbe) Fail(uint32, *pipeline.Failure, []byte) { p.answered(nil, false) }
 
-// answered tells all loops what became of the server, if that is news.
+// answered ends the probe, and has all loops note if the server's state has changed. busy is
+// the server's -BUSY reply, or nil. clean says that the connection can be used again.
 func (p *busyProbe) answered(busy []byte, clean bool) {
 	u := p.conditions
-	delete(u.asking, p.server)
+	delete(u.probing, p.server)
 	p.local.ReleaseDedicated(p.conn, clean)
 	if (busy != nil) == (u.busy[p.server] != nil) {
 		return
 	}
-	p.change(func(peer *shared) {
+	p.changeConditions(func(peer *shared) {
 		if busy != nil {
 			peer.conditions.busy[p.server] = busy
 		} else {
@@ -93,8 +95,9 @@ func (p *busyProbe) answered(busy []byte, clean bool) {
 	})
 }
 
-// refuseBusy answers a request that a busy server would refuse. A session with
-// requests under way goes on as usual: what comes behind them can't overtake them.
+// refuseBusy answers a request for a busy server with that server's -BUSY, and reports whether
+// it did. A request behind others that are unanswered is sent as usual, since the reply could
+// not overtake theirs anyway.
 func (s *session) refuseBusy(u *conditions, cmd *command.Command, args [][]byte) bool {
 	if len(u.busy) == 0 || !s.replies.idle() || cmd.Flags&command.FlagAllowBusy != 0 {
 		return false
@@ -113,7 +116,7 @@ func (s *session) refuseBusy(u *conditions, cmd *command.Command, args [][]byte)
 	return true
 }
 
-// abortBusy is refuseBusy for EXEC.
+// abortBusy is refuseBusy for EXEC: it ends the transaction, as Redis does.
 func (s *session) abortBusy(u *conditions) bool {
 	if s.tx == nil {
 		return false
@@ -132,7 +135,7 @@ func (s *session) abortBusy(u *conditions) bool {
 	return true
 }
 
-// busyReply returns the error of a busy server that a request concerns, or nil.
+// busyReply returns the -BUSY of a busy server that the request would be sent to, or nil.
 func (s *session) busyReply(u *conditions, cmd *command.Command, args [][]byte) []byte {
 	switch {
 	case cmd.Route == command.Local && !aboutServer(cmd), cmd.Route == command.Transaction, cmd.Route == command.PubSub:
@@ -140,7 +143,7 @@ func (s *session) busyReply(u *conditions, cmd *command.Command, args [][]byte) 
 	case s.local.Shards() == 1:
 		return u.busy[0]
 	case cmd.Route == command.Local:
-		return nil // some of the pool's servers answer
+		return nil // the proxy answers for a pool of several servers
 	case cmd.Route == command.AllShards, cmd.Route == command.ScanShards:
 		for _, reply := range u.busy {
 			return reply
@@ -163,8 +166,8 @@ func (s *session) busyReply(u *conditions, cmd *command.Command, args [][]byte) 
 	return nil
 }
 
-// aboutServer tells whether a command is there to find out whether a server
-// answers, and how. If the pool has only one, that is asked.
+// aboutServer reports whether clients use a command to find out whether the server answers. In
+// a pool of one shard the server itself answers it, else the proxy.
 func aboutServer(cmd *command.Command) bool {
 	return cmd.Name == "ping" || cmd.Name == "echo" || cmd.Name == "time"
 }

@@ -20,7 +20,7 @@ func (c *raw) eventuallyReplies(want string, request ...string) {
 	redistest.Eventually(c.t, 10*time.Second, strings.Join(request, " "), func() bool { return c.Do(request...) == want })
 }
 
-// busy starts a script without end on a server, through the proxy.
+// busy starts an endless script on a server, through the proxy, and returns its client.
 func busy(t *testing.T, p *proxy, s *redistest.Server, key string) *raw {
 	t.Helper()
 	s.Do("CONFIG", "SET", "busy-reply-threshold", "10")
@@ -32,7 +32,7 @@ func busy(t *testing.T, p *proxy, s *redistest.Server, key string) *raw {
 func TestBusyServerRefusesOthersAtOnce(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 1)
-	inside := p.dial() // has begun a transaction before
+	inside := p.dial() // begins a transaction before the server is busy
 	inside.Send(encode("MULTI") + encode("INCR", "k"))
 	inside.expect("+OK\r\n", "+QUEUED\r\n")
 	runs, c := busy(t, p, servers[0], "k"), p.dial()
@@ -76,7 +76,7 @@ func TestBusyServerStopsOnlyItsOwnKeys(t *testing.T) {
 	c.eventuallyReplies("$-1\r\n", "GET", keys[0])
 }
 
-func TestNewScriptHoldsUpNobodyElse(t *testing.T) {
+func TestNewScriptDoesNotDelayOtherClients(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	p, servers := serveShards(t, 1)
@@ -86,12 +86,12 @@ func TestNewScriptHoldsUpNobodyElse(t *testing.T) {
 	for _, script := range [][]string{{"EVAL", slow, "0"}, {"EVALSHA", hashOf(slow), "0"}} {
 		until := fmt.Sprint(time.Now().Unix() + 2)
 		runs.Send(encode(append(script, until)...))
-		// What comes first is not stuck behind the script, but is told that the server is busy.
+		// Another client's first request is not queued behind the script, and gets -BUSY.
 		redistest.Eventually(t, 10*time.Second, "the server is busy", func() bool { return p.dial().Do("GET", "k") == replyBusy })
 		runs.expect("$4\r\ndone\r\n")
 		c.eventuallyReplies("$-1\r\n", "GET", "k")
 	}
-	// Quick ones share the connection as soon as they have shown it.
+	// A script that has been quick shares the connection from then on.
 	servers[0].Do("CONFIG", "RESETSTAT")
 	for range 200 {
 		runs.Send(strings.Repeat(encode("EVAL", "return 7", "0"), 10))

@@ -12,15 +12,15 @@ import (
 	"ringway/resp"
 )
 
-// requestSize is how many bytes a client has sent for a request.
+// requestSize is how many bytes the request with the given arguments has in RESP.
 func requestSize(args [][]byte) int { return len(resp.AppendRequest(nil, args)) }
 
-// isClientKind tells whether Redis knows a kind of clients by that name.
+// isClientKind reports whether Redis has a client type of that name, for CLIENT LIST and KILL TYPE.
 func isClientKind(name string) bool {
 	return slices.Contains([]string{"normal", "pubsub", "master", "replica", "slave"}, name)
 }
 
-// kind is that of the session, as CLIENT LIST TYPE tells clients apart.
+// kind is the session's type as in CLIENT LIST TYPE: "normal" or "pubsub".
 func (s *session) kind() string {
 	if s.sub != nil && s.sub.total() > 0 {
 		return "pubsub"
@@ -28,8 +28,8 @@ func (s *session) kind() string {
 	return "normal"
 }
 
-// describe is the session's line in CLIENT LIST, in Redis's format. current is the
-// size of the request that asks for it.
+// describe returns the session's line in CLIENT LIST, in Redis's format. requestBytes is the
+// of the request under way if that is the CLIENT LIST itself, else 0.
 func (s *session) describe(current int) string {
 	multi, multiMem := -1, 0
 	if s.tx != nil {
@@ -54,7 +54,7 @@ func (s *session) describe(current int) string {
 		current+s.conn.Unread(), multiMem, waiting, current+s.conn.Unread()+multiMem+waiting, cmd, s.userName(), s.protocol.Version(), s.info.lib, s.info.ver)
 }
 
-// flags are the letters by which CLIENT LIST tells of a session's state.
+// flags returns the letters that stand for the session's state in CLIENT LIST.
 func (s *session) flags() (letters string) {
 	for _, f := range []struct {
 		letter string
@@ -75,24 +75,24 @@ func (s *session) flags() (letters string) {
 	return letters
 }
 
-// isBlocked tells whether the session waits for a request that may block.
+// isBlocked reports whether the session waits for the reply to a request that may block.
 func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.dedicated != nil }
 
-// survey calls each, on every worker's loop, with the sessions there that s may see, some at
-// a time, and answers s's current request with what reply makes of all results. The session
-// is held meanwhile.
+// survey calls each on every worker's loop, with the sessions there that s may see, some at a
+// time. It answers s's current request with what reply makes of all results, which are in no
+// particular order. The session's window is closed meanwhile.
 func (s *session) survey(each func(peers []*session) string, reply func(results []string) []byte) {
 	number, who := s.push(), s.viewer()
-	s.hold()
+	s.closeWindow()
 	gather(s.shared, func(peer *shared, tell func([]string)) {
 		peer.w.survey(who.sees(peer.sessions()), each, tell)
 	}, func(told [][]string) {
-		s.answerHeld(number, reply(slices.Concat(told...)))
+		s.answerAndResume(number, reply(slices.Concat(told...)))
 	})
 }
 
-// survey is a chore: each is called with the worker's given sessions, some at a time, but
-// for those that have been closed. Then done is called with the results.
+// survey calls each with the given sessions of the worker, some at a time, as a task. It leaves
+// out those that have been closed meanwhile. At the end it calls done with the results.
 func (w *Worker) survey(peers []*session, each func(peers []*session) string, done func(results []string)) {
 	var results []string
 	w.inPortions(func() bool {
@@ -107,6 +107,7 @@ func (w *Worker) survey(peers []*session, each func(peers []*session) string, do
 	})
 }
 
+// clientList runs CLIENT LIST.
 func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	wanted := func(*session) bool { return true }
 	switch {
@@ -149,7 +150,7 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 	return nil
 }
 
-// killFilter is what CLIENT KILL tells of its victims.
+// killFilter says which clients CLIENT KILL is to close. Zero values match any client.
 type killFilter struct {
 	id          uint64
 	addr, laddr string
@@ -159,6 +160,8 @@ type killFilter struct {
 	plain       bool // the old form, CLIENT KILL addr
 }
 
+// parseKill reads the arguments behind CLIENT KILL. problem is the error for the client, or "".
+// aclUsers says that the pool has ACL users, so that any user's name may exist.
 func parseKill(args [][]byte, guests bool) (k killFilter, problem string) {
 	if len(args) == 1 {
 		return killFilter{addr: string(args[0]), plain: true}, ""
@@ -210,12 +213,14 @@ func parseKill(args [][]byte, guests bool) (k killFilter, problem string) {
 	return k, ""
 }
 
+// matches reports whether the filter selects s.
 func (k *killFilter) matches(s *session) bool {
 	info := s.info
 	return (k.kind == "" || k.kind == s.kind()) && (k.user == "" || k.user == s.userName()) && (k.id == 0 || k.id == info.id) && (k.addr == "" || k.addr == info.addr) &&
 		(k.laddr == "" || k.laddr == info.local) && (k.maxAge == 0 || time.Since(info.since) >= k.maxAge)
 }
 
+// clientKill runs CLIENT KILL on all loops.
 func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	k, problem := parseKill(args[2:], s.local.Conf().ACLUsers > 0)
 	if problem != "" {
@@ -245,7 +250,7 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 		}
 		switch {
 		case total == 0 && k.user != "" && k.user != "default":
-			return resp.AppendError(nil, "ERR No such user '"+k.user+"'") // or none that is here
+			return resp.AppendError(nil, "ERR No such user '"+k.user+"'") // or one without clients here
 		case !k.plain:
 			return resp.AppendInt(nil, int64(total))
 		case total == 0:

@@ -8,7 +8,9 @@ import (
 	"ringway/resp"
 )
 
-// clientTracking runs CLIENT TRACKING. The errors are Redis's.
+// clientTracking runs CLIENT TRACKING (docs/tracking.md). The errors are Redis's. The reply comes
+// later if the client that invalidations are redirected to must be found on another loop, or if
+// there are many prefixes.
 func clientTracking(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	t, id, problem := parseTracking(args[3:])
 	on := strings.ToLower(string(args[2]))
@@ -27,7 +29,7 @@ func clientTracking(s *session, _ *command.Command, args [][]byte, dst []byte) [
 		}
 	}
 	t.number = s.push()
-	s.hold()
+	s.closeWindow()
 	if id == 0 {
 		s.track(t)
 	} else { // the other client may be on another loop
@@ -36,7 +38,8 @@ func clientTracking(s *session, _ *command.Command, args [][]byte, dst []byte) [
 	return nil
 }
 
-// foundTarget goes on when it is known where the client is that is to be told.
+// foundTarget continues CLIENT TRACKING … REDIRECT id: the client with that id is to, on w, or
+// there is none and to is nil.
 func (s *session) foundTarget(t *tracking, id uint64, w *Worker, to *session) {
 	problem := "ERR The client ID you want redirect to does not exist"
 	if to != nil {
@@ -47,13 +50,14 @@ func (s *session) foundTarget(t *tracking, id uint64, w *Worker, to *session) {
 		if t.redirect != nil {
 			t.redirect.end()
 		}
-		s.answerHeld(t.number, resp.AppendError(nil, problem))
+		s.answerAndResume(t.number, resp.AppendError(nil, problem))
 		return
 	}
 	s.track(t)
 }
 
-// parseTracking reads the options of CLIENT TRACKING.
+// parseTracking reads the options of CLIENT TRACKING ON. redirect is the id of the client that
+// invalidations go to, or 0. problem is the error for the client, or "".
 func parseTracking(args [][]byte) (t *tracking, redirect uint64, problem string) {
 	t = &tracking{}
 	for i := 0; i < len(args); i++ {
@@ -93,7 +97,8 @@ func parseTracking(args [][]byte) (t *tracking, redirect uint64, problem string)
 	return t, redirect, ""
 }
 
-// mayTrack returns what is wrong with what a client wants to track now.
+// mayTrack checks the options t against each other and against what the client tracks already.
+// It returns the error for the client, or "".
 func (s *session) mayTrack(t *tracking) (problem string) {
 	was := s.tracking
 	const first = " before disabling tracking for this client, and then re-enabling it with a different mode."
@@ -119,9 +124,9 @@ func (s *session) mayTrack(t *tracking) (problem string) {
 	return t.overlap(was)
 }
 
-// overlap sorts the prefixes. It returns what is wrong with them: of two, one begins with
-// the other, or with one of those that there were. Where they are sorted, what begins
-// with a prefix follows it.
+// overlap sorts t's prefixes, and returns an error if one of them begins with another, or
+// begins with or is the beginning of one that was tracks already; was may be nil. In sorted
+// order a string that begins with a prefix follows it, so neighbours need to be compared only.
 func (t *tracking) overlap(was *tracking) (problem string) {
 	const alone = ". Prefixes for a single client must not overlap."
 	slices.Sort(t.prefixes)
@@ -141,9 +146,11 @@ func (t *tracking) overlap(was *tracking) (problem string) {
 	return ""
 }
 
+// overlap reports whether one of two prefixes begins with the other.
 func overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 
-// track has the client track. What it has read before it still tracks.
+// track makes t's options the client's, and answers its request. Keys that it has read before
+// stay tracked. Prefixes are registered in portions, since there may be thousands.
 func (s *session) track(t *tracking) {
 	t.s = s
 	tr, was := s.tracker, s.tracking
@@ -178,7 +185,8 @@ func (s *session) track(t *tracking) {
 	})
 }
 
-// change has the client track as t says from now on, and what it tracked before besides.
+// change replaces the options of a client that tracks already by those of t, and adds t's
+// prefixes.
 func (was *tracking) change(t *tracking) {
 	if was.redirect != nil {
 		was.redirect.end()
@@ -189,19 +197,10 @@ func (was *tracking) change(t *tracking) {
 	if was.redirect != nil {
 		was.redirect.from = was
 	}
-	was.s.answerHeld(t.number, replyOK)
+	was.s.answerAndResume(t.number, replyOK)
 }
 
-// answerHeld answers a request for which the session was held.
-func (s *session) answerHeld(number uint32, reply []byte) {
-	s.release()
-	if s.conn.Open() && (s.blocked || s.eof) {
-		s.settle()
-	}
-	s.finish(number, reply)
-}
-
-// clientCaching runs CLIENT CACHING.
+// clientCaching runs CLIENT CACHING: it says whether the keys of the next command are tracked.
 func clientCaching(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	t := s.tracking
 	if t == nil || !t.optin && !t.optout {
@@ -223,8 +222,8 @@ func clientCaching(s *session, _ *command.Command, args [][]byte, dst []byte) []
 	return append(dst, replyOK...)
 }
 
-// redirection is the client that invalidations go to: 0 for this one, -1 if
-// nothing is tracked.
+// redirection is the id of the client that invalidations go to: 0 for this one, -1 if this
+// client does not track.
 func (s *session) redirection() int64 {
 	switch t := s.tracking; {
 	case t == nil:
@@ -236,10 +235,12 @@ func (s *session) redirection() int64 {
 	}
 }
 
+// clientGetRedir runs CLIENT GETREDIR.
 func clientGetRedir(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	return resp.AppendInt(dst, s.redirection())
 }
 
+// clientTrackingInfo runs CLIENT TRACKINGINFO.
 func clientTrackingInfo(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	flags := []string{"off"}
 	var prefixes []string

@@ -4,31 +4,35 @@ import (
 	"ringway/command"
 )
 
-// conditions are what one loop knows of a pool in which not everything is as usual: a
-// server runs a script for too long, or holds writes back, or a client monitors. While
-// there is any of it, sessions have a policy by which every request comes to
-// session.check; at other times it costs nothing.
+// conditions are what one loop knows of unusual states of a pool that every request must be
+// checked for: a server is busy with a script, CLIENT PAUSE holds writes back, a client uses
+// MONITOR. While there is any of them (conditions.any), sessions have a policy that sends
+// every request through session.check. At other times they cost nothing.
+//
+// Each loop has its own copy. changeConditions changes all of them.
 type conditions struct {
 	busy   map[int][]byte // servers that answer -BUSY, with the reply
 	paused int64          // until when servers hold writes back, as eventloop.Loop.Now; 0 if they don't
 
-	runs      map[*scriptRun]bool // scripts on connections of their own
-	scripted  bool                // a script has been run
-	asking    map[int]bool        // servers that are being asked whether they are busy
-	monitored int                 // MONITORs, over all loops
-	monitors  map[*session]bool   // those of this loop
+	scriptRuns    map[*scriptRun]bool // scripts under way on dedicated connections
+	hasRunScripts bool                // a script has been run on this loop
+	probing       map[int]bool        // servers with a busyProbe under way
+	monitorCount  int                 // clients in MONITOR, over all loops
+	monitors      map[*session]bool   // those of this loop
 
-	waiting map[*session]bool // sessions that await the end of the pause
+	pauseWaiters map[*session]bool // sessions whose next request waits for the end of the pause
 }
 
 func newConditions() *conditions {
-	return &conditions{busy: map[int][]byte{}, runs: map[*scriptRun]bool{}, asking: map[int]bool{}, waiting: map[*session]bool{}, monitors: map[*session]bool{}}
+	return &conditions{busy: map[int][]byte{}, scriptRuns: map[*scriptRun]bool{}, probing: map[int]bool{}, pauseWaiters: map[*session]bool{}, monitors: map[*session]bool{}}
 }
 
-func (u *conditions) any() bool { return len(u.busy) > 0 || u.paused != 0 || u.monitored > 0 }
+// any reports whether there is a condition that requests must be checked for.
+func (u *conditions) any() bool { return len(u.busy) > 0 || u.paused != 0 || u.monitorCount > 0 }
 
-// change has all loops note a change of the pool's conditions, this one at once.
-func (sh *shared) change(note func(peer *shared)) {
+// changeConditions calls note on every loop, to change the pool's conditions there, and gives
+// the sessions the policy that follows. On this loop it does so at once.
+func (sh *shared) changeConditions(note func(peer *shared)) {
 	sh.each(func(peer *shared) {
 		note(peer)
 		for _, s := range peer.sessions() {
@@ -37,9 +41,9 @@ func (sh *shared) change(note func(peer *shared)) {
 	})
 }
 
-// look finds out what goes on in the pool, ten times a second.
-func (sh *shared) look() {
-	sh.askStalled()
+// tick updates the pool's conditions. Worker.Tick calls it ten times a second.
+func (sh *shared) tick() {
+	sh.probeStalled()
 	for t := range sh.tracker.clients {
 		t.tellOverdue()
 	}
@@ -48,9 +52,9 @@ func (sh *shared) look() {
 	}
 }
 
-// check runs a request that its policy has checked first: not everything is as usual in
-// the pool, the client tracks, it is an ACL user who may not be allowed the request, or
-// there is a script that may name what is denied. Like handle, it reports false if the
+// check runs a request whose verdict in the policy is checked. Reasons are: the pool has
+// conditions, the client tracks, it is an ACL user whose rights must be asked for, or the
+// request may be a script with commands that are denied. Like handle, it reports false if the
 // request must wait.
 func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.user != nil && unchecked(cmd) {
@@ -69,12 +73,12 @@ func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.tracking != nil {
 		return s.runTracked(cmd, args, raw)
 	}
-	return s.runUnusual(cmd, args, raw)
+	return s.runUnderConditions(cmd, args, raw)
 }
 
-// runUnusual runs a request while not everything may be as usual in the pool. Like
-// handle, it reports false if the request must wait.
-func (s *session) runUnusual(cmd *command.Command, args [][]byte, raw []byte) bool {
+// runUnderConditions runs a request as the pool's conditions demand. Like handle, it reports
+// false if the request must wait.
+func (s *session) runUnderConditions(cmd *command.Command, args [][]byte, raw []byte) bool {
 	u := s.conditions
 	if s.refuseBusy(u, cmd, args) {
 		return true
@@ -82,13 +86,13 @@ func (s *session) runUnusual(cmd *command.Command, args [][]byte, raw []byte) bo
 	run := func() bool {
 		switch {
 		case len(u.busy) > 0 && cmd.Route == command.DefaultShard && cmd.Flags&command.FlagAllowBusy != 0 && s.tx == nil:
-			return s.block(cmd, args, raw) // not behind the script
+			return s.block(cmd, args, raw) // over a dedicated connection, not behind the script
 		case u.paused != 0 && s.tx == nil && pausable(cmd):
 			return s.runPaused(u, cmd, args, raw)
 		}
 		return s.route(cmd, args, raw)
 	}
-	if u.monitored > 0 {
+	if u.monitorCount > 0 {
 		return s.runShown(cmd, args, run)
 	}
 	return run()

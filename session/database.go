@@ -9,16 +9,16 @@ import (
 	"ringway/resp"
 )
 
-// hasDatabase tells whether clients of a pool may use the database that an argument
-// names. What is no number is left to the server, which has the words for it.
+// hasDatabase reports whether clients of a pool may use the database that arg names. It is also
+// true if arg is no number: the server then answers with its error.
 func hasDatabase(c *conf.Pool, arg []byte) bool {
 	n, ok := resp.ParseInt(arg)
 	return !ok || n == int64(c.RedisDB) || c.Databases > 1 && n >= 0 && n < int64(c.Databases)
 }
 
-// selectDB runs SELECT: each database has connections of its own. A pool of one
-// database knows it by 0, since clients select that by default, and by its number
-// at the servers.
+// selectDB runs SELECT. It changes no connection: each database has shared connections of its
+// own, and the session changes to those. In a pool of one database, both 0, which client
+// libraries select by default, and the database's number at the servers name it.
 func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	n, ok := resp.ParseInt(args[1])
 	c := s.local.Conf()
@@ -39,25 +39,25 @@ func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte 
 		return append(dst, replyOK...)
 	}
 	return s.try(s.user, s.protocol, db, func(t pool.HandshakeResult) []byte {
-		if reply := appendTrial(nil, t); reply != nil && db != c.RedisDB { // all servers have that, or serve nobody
+		if reply := appendTrial(nil, t); reply != nil && db != c.RedisDB { // the pool's own database exists, or no server can be used
 			return reply
 		}
-		// What a client watches stays so, in the database in which that was asked for:
-		// see dedicatedIsOwn.
+		// A dedicated connection with watched keys stays in the former database until
+		// dedicatedReady changes it: WATCH remembers the database of its keys.
 		s.db = db
 		s.speak(s.protocol)
 		return replyOK
 	})
 }
 
-// queueSelect takes SELECT into the transaction. One that can't succeed is sent as
-// another which fails in the same way, whatever the server of the transaction has that
-// others do not.
+// queueSelect queues SELECT in the transaction, and returns the reply, or nil if that comes
+// later. If the pool refuses the database, a SELECT that fails in the same way at every
+// server is queued instead, since the transaction's server may have that database.
 func (s *session) queueSelect(cmd *command.Command, args [][]byte, raw []byte) (reply []byte) {
 	tx, c := s.tx, s.local.Conf()
 	n, ok := resp.ParseInt(args[1])
 	switch {
-	case c.Databases == 1: // refused
+	case c.Databases == 1: // take refuses it
 		return tx.take(cmd, args, raw)
 	case !ok:
 		return tx.take(cmd, args, resp.AppendRequest(nil, [][]byte{[]byte("SELECT"), []byte("x")}))
@@ -79,6 +79,7 @@ func (s *session) queueSelect(cmd *command.Command, args [][]byte, raw []byte) (
 	})
 }
 
+// requestSelect returns a SELECT in RESP.
 func requestSelect(db int) []byte {
 	return resp.AppendRequest(nil, [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, int64(db), 10)})
 }

@@ -38,7 +38,7 @@ func TestEachSessionHasItsDatabase(t *testing.T) {
 	zero.expect("+OK\r\n", "+OK\r\n", "$1\r\n9\r\n")
 }
 
-func TestSelectInsideTransactionLasts(t *testing.T) {
+func TestSelectInsideTransactionStaysInEffect(t *testing.T) {
 	t.Parallel()
 	p := serveDatabases(t, 2)
 	c := p.dial()
@@ -68,7 +68,7 @@ func TestWatchRemembersTheDatabase(t *testing.T) {
 	c.expect("$1\r\n6\r\n", "+OK\r\n", "$-1\r\n")
 }
 
-func TestOneDatabaseIsNamedTwice(t *testing.T) {
+func TestOnlyDatabaseHasTwoNumbers(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, redistest.Start(t).Addr())
 	cfg.Pools[0].RedisDB = 7

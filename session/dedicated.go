@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"time"
 
 	"ringway/command"
 	"ringway/pipeline"
@@ -10,230 +9,24 @@ import (
 	"ringway/resp"
 )
 
-// dedicated is a connection that the session has to itself.
+// dedicated is a connection to a server that one session has to itself, for what can't share a
+// connection: blocking commands, WATCH, scripts not yet known to be quick, and writes during
+// CLIENT PAUSE (docs/adr/0007). The pool lends at most pinned_connections of them.
 type dedicated struct {
-	shard    int
-	slot     int // in a Cluster: the hash slot of the keys that it was taken for; -1 elsewhere
-	conn     *pipeline.Conn
-	moved    bool       // its database, or its user, is another one than at first
-	user     *pool.User // whose connection it is
-	protocol resp.Protocol
-	db       int
-	enters   bool // it is about to become another user's
-	spoilt   bool // keys that it watches have gone to another shard
+	shard     int
+	slot      int // in a Cluster: the hash slot of the keys that it was acquired for; -1 elsewhere
+	conn      *pipeline.Conn
+	altered   bool       // it is not as acquired any more (dedicatedswitch.go), so it can't be lent again
+	user      *pool.User // as whom it is authenticated
+	protocol  resp.Protocol
+	db        int
+	switching bool // a dedicatedSwitch is under way
+	watchLost bool // the WATCH before was on another connection, and is lost: EXEC must abort
 }
 
-// exclusive is the Receiver of a request that must be answered before the session's
-// next one is run: either of them goes over a dedicated connection.
-type exclusive struct {
-	s      *session
-	number uint32
-	done   func() // called before the reply's last part is passed on
-
-	// Where a server may refuse requests that another executes.
-	raw      []byte // the request; nil elsewhere
-	fresh    bool   // the dedicated connection was taken for this request
-	untimed  bool
-	marked   bool // it is a script
-	retries  int
-	slot     int   // of the dedicated connection that was given up for another
-	skip     bool  // the next reply is ASKING's
-	since    int64 // when it began to wait, as eventloop.Loop.Now
-	sentAt   int64 // when it was sent last
-	deadline int64 // until when it may be sent again
-}
-
-// hold keeps the session from running further requests until release.
-func (s *session) hold() { s.window = 0 }
-
-func (s *session) release() {
-	s.window = s.w.conf.ClientPipeline
-	if s.serial {
-		s.window = 1
-	}
-}
-
-// beSerial keeps the session from running further requests until those under way
-// are answered: a server may yet refuse them, and then they are sent otherwise, or
-// elsewhere.
-func (s *session) beSerial() {
-	if !s.replies.idle() {
-		s.serial = true
-		s.window = min(s.window, 1)
-	}
-}
-
-// proceed ends hold, and has the session go on with what waits.
-func (s *session) proceed() {
-	s.release()
-	if s.blocked || s.eof {
-		s.settle()
-	}
-}
-
-// next takes the request's place in the line, and holds the session.
-func (a *exclusive) next() (number uint32) {
-	a.s.hold()
-	a.number = a.s.push()
-	return a.number
-}
-
-// sent takes what sending came to: a failure if the request was refused.
-func (a *exclusive) sent(f *pipeline.Failure) {
-	if f != nil {
-		a.Fail(a.number, f, nil)
-	}
-}
-
-// Reply is pipeline.Receiver's.
-func (a *exclusive) Reply(number uint32, b []byte, last bool) {
-	if !a.s.conn.Open() {
-		return // gone has seen to the dedicated connection
-	}
-	if a.skip {
-		a.skip = !last
-		return
-	}
-	if last && b[0] == '-' && a.raw != nil && a.again(b) {
-		return
-	}
-	if last {
-		a.end()
-	}
-	a.s.Reply(number, b, last)
-}
-
-// Fail is pipeline.Receiver's.
-func (a *exclusive) Fail(number uint32, f *pipeline.Failure, _ []byte) {
-	if !a.s.conn.Open() {
-		return
-	}
-	if a.skip {
-		a.skip = false
-		return
-	}
-	// A shard of a Cluster without a primary has lost its slots to another.
-	again := errors.Is(f, pool.ErrNoPrimary) || !errors.As(f, new(pipeline.Refusal))
-	if e := pipeline.HandshakeRefusal(f); e != nil && e.Lasting() {
-		again = false
-	}
-	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && again {
-		a.retry()
-		return
-	}
-	a.end()
-	if a.untimed && a.s.local.Follows() && errors.Is(f, pipeline.ErrSuspended) {
-		a.s.finish(number, replyUnblocked)
-		return
-	}
-	a.s.Fail(number, f, nil) // never sent elsewhere: the dedicated connection would not be there
-}
-
-// replyUnblocked is what Redis tells a client that is blocked when its server
-// ceases to be primary.
-var replyUnblocked = []byte("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n")
-
-// maxRetries is how often a request on a connection of its own follows -MOVED and
-// -ASK.
-const maxRetries = 16
-
-// again sends the request to where it will be executed. It reports false if the
-// reply, which is an error, is for the client.
-func (a *exclusive) again(reply []byte) bool {
-	s := a.s
-	kind := pool.RefusalOf(reply)
-	if now := s.w.loop.Now(); a.untimed && now-a.sentAt > int64(waitedLong) {
-		// It was accepted and has waited: what refuses it now is another change of primaries.
-		a.retries, a.deadline = 0, now+int64(s.local.Conf().FailoverWait)
-	}
-	if a.retries++; kind == pool.NoRefusal || a.retries > maxRetries && kind <= pool.Ask || s.w.loop.Now() > a.deadline {
-		return false
-	}
-	if a.marked && (!pool.InRedisWords(reply) || kind <= pool.Ask && !s.local.Map().Slotted()) {
-		return false
-	}
-	shard, asking, wait := s.local.Redirect(s.dedicated.shard, reply, a.marked)
-	a.slot = s.dedicated.slot
-	s.releaseDedicated(false)
-	if wait > 0 {
-		s.w.loop.NewTimer(func() { a.send(shard, asking) }).Of(a).After(wait)
-	} else {
-		a.send(shard, asking)
-	}
-	return true
-}
-
-// waitedLong is how much later than its sending a refusal comes that does not
-// belong to it, but to what has changed while the request was blocked.
-const waitedLong = time.Second
-
-// retryAfter is how long a request waits of which nothing was sent, since its
-// server could not be reached.
-const retryAfter = 50 * time.Millisecond
-
-// retry sends the request again that was not sent, to whoever serves its keys
-// then.
-func (a *exclusive) retry() {
-	s := a.s
-	shard := s.dedicated.shard
-	a.slot = s.dedicated.slot
-	s.releaseDedicated(false)
-	s.w.loop.NewTimer(func() {
-		if owner, ok := s.ownerOf(s.local.Map(), a.raw); ok {
-			shard = owner
-		}
-		a.send(shard, false)
-	}).Of(a).After(retryAfter)
-}
-
-// send sends the request over a new dedicated connection to a shard.
-func (a *exclusive) send(shard int, asking bool) {
-	s := a.s
-	if !s.conn.Open() {
-		return
-	}
-	conn, err := s.conns.Acquire(shard)
-	if err != nil {
-		a.end()
-		s.finish(a.number, resp.AppendError(nil, errNoDedicated.Error()))
-		return
-	}
-	// What was watched before can't be taken along.
-	s.dedicated = s.newDedicated(shard, a.slot, conn)
-	s.dedicated.spoilt = !a.fresh
-	a.sentAt = s.w.loop.Now()
-	var f *pipeline.Failure
-	switch {
-	case a.untimed:
-		f = s.sendBlocking(s.w.shortenWait(a.raw, time.Duration(a.sentAt-a.since)), a, asking)
-	case asking:
-		a.skip = true
-		f = conn.SendUnit(append(append([]byte(nil), pool.RequestAsking...), a.raw...), 2, a, a.number)
-		if f != nil {
-			a.skip = false
-		}
-	default:
-		f = conn.Send(a.raw, a, a.number)
-	}
-	if a.marked && f == nil {
-		conn.Fence()
-	}
-	a.sent(f)
-}
-
-// keep remembers a request where it may have to be sent again.
-func (a *exclusive) keep(raw []byte) {
-	if s := a.s; s.local.Follows() {
-		a.raw = append([]byte(nil), raw...)
-		a.since = s.w.loop.Now()
-		a.sentAt = a.since
-		a.deadline = a.since + int64(s.local.Conf().FailoverWait)
-	}
-}
-
-// beingReplaced has the session wait if the primary that a request is for is
-// being replaced: what it executes now would be lost.
-func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
+// awaitPrimary has the session wait if the primary of a request's shard is being replaced: a
+// request that the old one still executes may be lost. It reports whether the request must wait.
+func (s *session) awaitPrimary(cmd *command.Command, args [][]byte) bool {
 	if !s.readsApart {
 		return false
 	}
@@ -241,7 +34,7 @@ func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
 	if err != nil {
 		return false
 	}
-	conn := s.to(shard)
+	conn := s.primaryConn(shard)
 	if conn.Full() {
 		s.await(conn)
 		return true
@@ -249,25 +42,19 @@ func (s *session) beingReplaced(cmd *command.Command, args [][]byte) bool {
 	return false
 }
 
-func (a *exclusive) end() {
-	a.s.waits = 0
-	a.s.proceed()
-	if a.done != nil {
-		a.done()
-	}
-}
-
+// errNoDedicated is the client's error when the pool has lent all its dedicated connections.
 var errNoDedicated = errors.New("ERR no connection is left for blocking commands and WATCH; try again, or raise pinned_connections")
 
-// dedicatedFor takes a dedicated connection to the server that owns all keys of a request.
-// One that the session has already must be to that server.
+// dedicatedFor acquires a dedicated connection to the server that owns all keys of a request,
+// as s.dedicated. If the session has one already, it must be to that server. The error is for
+// the client.
 func (s *session) dedicatedFor(cmd *command.Command, args [][]byte) error {
 	shard, err := s.owner(cmd, args)
 	switch {
 	case err != nil:
 		return err
 	case s.dedicated != nil && s.dedicated.shard != shard && s.slotGone(s.local.Map()):
-		return nil // its server will say where the slot is
+		return nil // its server answers -MOVED, and retryRefused follows that
 	case s.dedicated != nil && s.dedicated.shard != shard:
 		return errCrossShard
 	case s.dedicated != nil:
@@ -281,7 +68,7 @@ func (s *session) dedicatedFor(cmd *command.Command, args [][]byte) error {
 	return nil
 }
 
-// newDedicated is a dedicated connection that has been taken just now.
+// newDedicated describes a connection that has just been acquired for the session.
 func (s *session) newDedicated(shard, slot int, conn *pipeline.Conn) *dedicated {
 	return &dedicated{shard: shard, slot: slot, conn: conn, user: s.user, protocol: s.protocol, db: s.db}
 }
@@ -296,65 +83,67 @@ func (s *session) slotOf(cmd *command.Command, args [][]byte) int {
 	return m.Bucket(args[keys[0]])
 }
 
-// slotGone tells whether the slot for which the session has taken its dedicated connection is
-// another server's by now.
+// slotGone reports whether the slot that the session's dedicated connection was acquired for
+// belongs to another shard now.
 func (s *session) slotGone(m *pool.Map) bool {
 	return s.dedicated.slot >= 0 && m.Slotted() && m.ShardAt(s.dedicated.slot) != s.dedicated.shard
 }
 
-// releaseDedicated gives the dedicated connection back, if there is one. It is clean if the
-// server holds no state for it any more.
+// releaseDedicated gives the session's dedicated connection back to the pool, if there is one.
+// clean says that the server holds no state for it (WATCH, a request under way), so that it can
+// be lent again; otherwise the pool closes it.
 func (s *session) releaseDedicated(clean bool) {
 	if p := s.dedicated; p != nil {
 		s.dedicated = nil
-		s.local.ReleaseDedicated(p.conn, clean && !p.moved)
+		s.local.ReleaseDedicated(p.conn, clean && !p.altered)
 	}
 }
 
-// block runs a request that may block, over a connection of its own. Like
-// handle, it reports false if the request must wait.
+// block runs a request that may block, such as BLPOP, over a dedicated connection. Like handle,
+// it reports false if the request must wait.
 func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if !s.replies.idle() {
-		return false // what came before must be done before
+		return false // earlier requests use other connections: their order would not be kept
 	}
-	if !s.dedicatedIsOwn() {
+	if !s.dedicatedReady() {
 		return false
 	}
-	if s.beingReplaced(cmd, args) {
+	if s.awaitPrimary(cmd, args) {
 		return false
 	}
 	a := &exclusive{s: s, fresh: s.dedicated == nil, untimed: true}
-	a.keep(raw)
-	if s.dedicated == nil { // else WATCH has it, and keeps it
+	a.keepForRetry(raw)
+	if s.dedicated == nil { // else it is WATCH's, and stays
 		a.done = func() { s.releaseDedicated(true) }
 	}
 	if err := s.dedicatedFor(cmd, args); err != nil {
 		s.replyError(err)
 		return true
 	}
-	a.next()
-	a.sent(s.sendBlocking(raw, a, false))
+	a.start()
+	a.checkSent(s.sendBlocking(raw, a, false))
 	return true
 }
 
-// watch runs WATCH. Its keys, and those of an earlier WATCH, must be on one
-// shard. Like handle, it reports false if it must wait.
+// watch runs WATCH over a dedicated connection, which the session keeps until EXEC, DISCARD or
+// UNWATCH. The keys, and those of an earlier WATCH, must be on one shard. Like handle, it
+// reports false if it must wait.
 func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if !s.replies.idle() || !s.dedicatedIsOwn() {
+	if !s.replies.idle() || !s.dedicatedReady() {
 		return false
 	}
-	if s.beingReplaced(cmd, args) {
+	if s.awaitPrimary(cmd, args) {
 		return false
 	}
 	a := &exclusive{s: s, fresh: s.dedicated == nil}
-	a.keep(raw)
+	a.keepForRetry(raw)
 	if err := s.dedicatedFor(cmd, args); err != nil {
 		s.replyError(err)
 		return true
 	}
-	a.sent(s.dedicated.conn.Send(raw, a, a.next()))
+	a.checkSent(s.dedicated.conn.Send(raw, a, a.start()))
 	return true
 }
 
-// unwatch ends WATCH by giving its connection up: UNWATCH, and DISCARD.
+// unwatch ends WATCH: the dedicated connection is closed, and with it what the server watched.
 func (s *session) unwatch() { s.releaseDedicated(false) }

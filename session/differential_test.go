@@ -27,16 +27,16 @@ type differential struct {
 	behind         []*redistest.Server
 	plain          *redistest.Server
 	seed           uint64
-	send           func(args []string) bool // whether both must answer the same
+	send           func(args []string) bool // reports whether both must give the same reply
 	requests       int                      // made so far
 	viaProxy, real *raw
-	resp3          bool // how they speak
+	resp3          bool // the connections use RESP3
 }
 
 func newDifferential(t *testing.T, shards int, adjust func(*conf.Config)) *differential {
 	d := &differential{t: t, plain: redistest.Start(t, inOrder), behind: redistest.StartN(t, shards, inOrder)}
 	cfg := config(t, addrs(d.behind)...)
-	cfg.Pools[0].MergeSets = shards > 1 // and with an only one SETs go as they are
+	cfg.Pools[0].MergeSets = shards > 1 // a single shard shows SETs that are not merged
 	adjust(cfg)
 	d.proxy = serve(t, cfg)
 	d.send = func(args []string) bool { return comparable(args, shards) }
@@ -51,8 +51,8 @@ func newDifferential(t *testing.T, shards int, adjust func(*conf.Config)) *diffe
 	return d
 }
 
-// comparable tells whether a pool of that many servers promises the answer of
-// one Redis to a request.
+// comparable reports whether a pool of that many shards promises the same reply to a request as
+// one Redis.
 func comparable(args []string, shards int) bool {
 	request := make([][]byte, len(args))
 	for i, a := range args {
@@ -72,8 +72,8 @@ func comparable(args []string, shards int) bool {
 	}
 	keys, err := cmd.Keys(request, nil)
 	if err != nil {
-		// Where it takes a reading of the options to find the keys, which of
-		// several faults is told may differ.
+		// If a request with several faults must be parsed to find its keys, the proxy may
+		// report another of the faults than Redis.
 		return cmd.Group != "scripting" && !strings.HasPrefix(cmd.Name, "georadius") && !strings.HasPrefix(cmd.Name, "sort")
 	}
 	return len(keys) == 1 && cmd.Reach(request) != command.ReachPatterns
@@ -109,7 +109,7 @@ func (d *differential) round(n int) {
 			text.WriteString("MULTI\r\n")
 		}
 		for len(requests) < batch {
-			if args := g.request(); d.send(args) && !(transaction && unfit(args)) {
+			if args := g.request(); d.send(args) && !(transaction && notForTransactions(args)) {
 				requests = append(requests, args)
 				text.WriteString(g.text(args))
 			}
@@ -134,12 +134,12 @@ func (d *differential) round(n int) {
 	}
 }
 
-// pieces cuts text at random places: all over, or hardly at all.
+// pieces cuts text at random places, into many small pieces or few large ones.
 func pieces(rnd *rand.Rand, text string) (cut []string) {
 	most := []int{3, 40, 2000, 1 << 20}[rnd.IntN(4)]
 	for text != "" {
 		n := min(1+rnd.IntN(most), len(text))
-		if len(cut) > 200 { // enough of small ones
+		if len(cut) > 200 { // enough small ones: the rest in one piece
 			n = len(text)
 		}
 		cut, text = append(cut, text[:n]), text[n:]
@@ -185,10 +185,10 @@ func anyOrder(args []string) bool {
 	return unordered[name] || strings.HasPrefix(name, "SORT") && slices.Contains(args, "BY")
 }
 
-// unfit tells whether a request is not for a transaction here: its reply would
-// have to be found in that to EXEC, or it is wrong by the arity that Redis 7.0
-// knows, but not by that of newer ones, so that only EXEC tells.
-func unfit(args []string) bool {
+// notForTransactions reports whether a request can't be compared inside a transaction. Either its
+// reply is in no particular order, and would have to be found in that of EXEC; or its arity is
+// wrong for Redis 7.0 and right for newer versions, so that 7.0 refuses it with EXEC only.
+func notForTransactions(args []string) bool {
 	name := strings.ToUpper(args[0])
 	return anyOrder(args) || (name == "ZRANK" || name == "ZREVRANK") && len(args) != 3
 }
@@ -206,8 +206,8 @@ func (d *differential) size(servers ...*redistest.Server) (n int) {
 	return n
 }
 
-// long tells whether the tests that take minutes were asked for.
-func long() bool { return os.Getenv("RINGWAY_LONG") == "1" }
+// longTests reports whether the tests that take minutes were asked for.
+func longTests() bool { return os.Getenv("RINGWAY_LONG") == "1" }
 
 // TestRandomRequestsAreAnsweredAsByRedis sends made-up requests to one Redis,
 // and through a pool to others. RINGWAY_SEED repeats a run that failed,
@@ -219,7 +219,7 @@ func TestRandomRequestsAreAnsweredAsByRedis(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDifferential(t, shards, adjust)
 			runFor := 1500 * time.Millisecond
-			if long() {
+			if longTests() {
 				runFor = 100 * time.Second
 			}
 			rounds := 0

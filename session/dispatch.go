@@ -11,8 +11,9 @@ import (
 	"ringway/resp"
 )
 
-// forward sends a request whole to the shard that owns its keys. Like handle,
-// it reports false if the request must wait.
+// forward sends a request whole to the shard that owns its keys, over a shared connection. What
+// needs more goes to the file that does it: a blocking command, a script, PUBLISH, a set
+// operation over several shards. Like handle, it reports false if the request must wait.
 func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool {
 	server := 0
 	if cmd.SoleKey > 0 {
@@ -44,7 +45,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.sendCounting(cmd, args, raw, server)
 		}
 		if s.local.SawTryAgain() {
-			return s.sendSeveral(server, s.readsApart && cmd.IsReadonly(), raw, kindsOf(cmd))
+			return s.sendMultiKey(server, s.readsApart && cmd.IsReadonly(), raw, kindsOf(cmd))
 		}
 	}
 	return s.forwardTo(cmd, server, raw)
@@ -53,40 +54,42 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 // forwardTo sends a request whole to a shard. Like handle, it reports false if
 // the request must wait.
 func (s *session) forwardTo(cmd *command.Command, shard int, raw []byte) bool {
-	if s.mayReadApart(cmd) {
+	if s.mayReadReplica(cmd) {
 		return s.sendRead(shard, raw, kindsOf(cmd))
 	}
 	return s.sendKind(shard, raw, kindsOf(cmd))
 }
 
-// kinds are those of replies by their command.ReplyType.
+// kinds are the types of reply that pipeline.Conn checks for, by command.ReplyType.
 var kinds = [command.ReplyTypes]pipeline.Kinds{
 	command.ReplyAny: pipeline.AnyKind, command.ReplyStatus: pipeline.KindStatus, command.ReplyInteger: pipeline.KindInteger,
 	command.ReplyString: pipeline.KindString, command.ReplyAggregate: pipeline.KindAggregate,
 	command.ReplyStatusOrString: pipeline.KindStatus | pipeline.KindString, command.ReplyStringsMaybeMany: pipeline.KindString | pipeline.KindAggregate,
 }
 
-// kindsOf are those of the replies to a command.
+// kindsOf returns the types that a reply to the command can have.
 func kindsOf(cmd *command.Command) pipeline.Kinds { return kinds[cmd.ReplyType()] }
 
-// mayReadApart tells whether a request may go to a replica. What a client keeps
-// and tracks must not be older than what it was told of.
-func (s *session) mayReadApart(cmd *command.Command) bool {
+// mayReadReplica reports whether a request may go to a replica. Requests of clients that track
+// may not: an invalidation comes when the primary has changed, and a replica could still
+// return the old value, which the client would then keep.
+func (s *session) mayReadReplica(cmd *command.Command) bool {
 	return s.readsApart && s.tracking == nil && cmd.IsReadonly()
 }
 
-// to is the shared connection to a shard's primary.
-func (s *session) to(shard int) *pipeline.Conn { return s.conns.Conn(shard, s.info.id) }
+// primaryConn returns the shared connection to a shard's primary that this client uses. A client
+// always uses the same one, which keeps its requests in order.
+func (s *session) primaryConn(shard int) *pipeline.Conn { return s.conns.Conn(shard, s.info.id) }
 
-// send sends a request to a shard's primary. Like handle, it reports false if
-// the request must wait.
+// send sends a request to a shard's primary over the shared connection. Like handle, it reports
+// false if the request must wait.
 func (s *session) send(shard int, raw []byte) bool {
 	return s.sendKind(shard, raw, pipeline.AnyKind)
 }
 
-// sendKind is send for a request whose reply is of the given kinds.
+// sendKind is send for a request whose reply has one of the given types.
 func (s *session) sendKind(shard int, raw []byte, kinds pipeline.Kinds) bool {
-	conn := s.to(shard)
+	conn := s.primaryConn(shard)
 	if s.full(conn) {
 		s.await(conn)
 		return false
@@ -95,8 +98,9 @@ func (s *session) sendKind(shard int, raw []byte, kinds pipeline.Kinds) bool {
 	return true
 }
 
-// sendRead is send for a request that only reads, which may go to a replica and
-// need not wait while the primary is being replaced.
+// sendRead is send for a request that only reads. It may go to a replica, is sent a second time
+// elsewhere if its reply is late (hedge_after), and need not wait while the primary is being
+// replaced.
 func (s *session) sendRead(shard int, raw []byte, kinds pipeline.Kinds) bool {
 	conn := s.conns.ReadConn(shard, s.info.id)
 	if conn.FullForReads() || s.laden(conn) {
@@ -114,8 +118,8 @@ func (s *session) sendRead(shard int, raw []byte, kinds pipeline.Kinds) bool {
 	return true
 }
 
-// sendAs sends the request that has the given number in the line, and whose reply is
-// of the given kinds.
+// sendAs sends the request that has the given number in the line, and whose reply has one of the
+// given types.
 func (s *session) sendAs(number uint32, conn *pipeline.Conn, raw []byte, kinds pipeline.Kinds) {
 	if f := conn.SendKind(raw, s, number, kinds); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
@@ -124,8 +128,8 @@ func (s *session) sendAs(number uint32, conn *pipeline.Conn, raw []byte, kinds p
 	s.expect(conn, 1)
 }
 
-// shardOfDebug is the shard of a request that concerns no shard in particular, but
-// where it is DEBUG of a key.
+// shardOfDebug returns the shard of a request that names no key: the default shard. Subcommands
+// of DEBUG about a key are the exception.
 func (s *session) shardOfDebug(cmd *command.Command, args [][]byte) int {
 	if cmd.Name == "debug" && len(args) > 2 {
 		switch strings.ToLower(string(args[1])) {
@@ -136,9 +140,10 @@ func (s *session) shardOfDebug(cmd *command.Command, args [][]byte) int {
 	return s.defaultServer()
 }
 
-// sendMarked is send for a request whose reply may not end where it should.
+// sendMarked is send for a request, such as a script, that may produce more or fewer replies than
+// one. A marker behind it shows where its reply ends.
 func (s *session) sendMarked(shard int, raw []byte) bool {
-	conn := s.to(shard)
+	conn := s.primaryConn(shard)
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -150,7 +155,7 @@ func (s *session) sendMarked(shard int, raw []byte) bool {
 	return true
 }
 
-// Errors that only a proxy gives, in the style of Redis's.
+// Errors that a proxy gives and one Redis does not, in the style of Redis's.
 var (
 	errCrossShard  = errors.New("CROSSSLOT Keys in request don't hash to the same server")
 	errCrossSlot   = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
@@ -159,13 +164,14 @@ var (
 	errDatabase    = errors.New("ERR DB index is out of range")
 )
 
-// owner returns the server that owns all keys of a request.
+// owner returns the shard that owns all keys of a request; without keys, the default shard. The
+// error is for the client.
 func (s *session) owner(cmd *command.Command, args [][]byte) (server int, err error) {
 	return s.ownerOn(s.local.Map(), s.policy, cmd, args)
 }
 
-// ownerOn returns the shard that owns all keys of a request, by a Map that the
-// caller has taken before.
+// ownerOn is owner by a Map that the caller has loaded before, which makes several look-ups
+// consistent.
 func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, args [][]byte) (server int, err error) {
 	keys, err := cmd.Keys(args, sh.w.keys[:0])
 	sh.w.keys = keys[:0]
@@ -179,7 +185,7 @@ func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, arg
 		return 0, errPatterns
 	}
 	switch {
-	case servers == 1: // which also has the right words for a request without proper keys
+	case servers == 1: // whose own error is the right one for a request without proper keys
 		return 0, nil
 	case cmd.Flags&command.FlagPubSub != 0:
 		return m.Index(args[1]), nil // the channel of PUBLISH or SPUBLISH
@@ -189,8 +195,8 @@ func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, arg
 	return sameShard(m, args, keys)
 }
 
-// sameShard returns the shard of all keys, which in a Cluster must have one hash
-// slot.
+// sameShard returns the shard that owns all keys, or an error if there is none. In a Cluster the
+// keys must even have the same hash slot. keys are indexes of args.
 func sameShard(m *pool.Map, args [][]byte, keys []int) (shard int, err error) {
 	place := m.Bucket(args[keys[0]])
 	for _, k := range keys[1:] {
@@ -204,12 +210,13 @@ func sameShard(m *pool.Map, args [][]byte, keys []int) (shard int, err error) {
 	return m.ShardAt(place), nil
 }
 
+// replyError answers the current request with an error.
 func (s *session) replyError(err error) {
-	s.reply(resp.AppendError(s.w.scratch[:0], s.textOf(err)))
+	s.reply(resp.AppendError(s.w.scratch[:0], s.errorText(err)))
 }
 
-// textOf returns the text of an error, with what to do about it in this pool.
-func (s *session) textOf(err error) string {
+// errorText returns the text of an error, with what the client can do about it in this pool.
+func (s *session) errorText(err error) string {
 	if err != errCrossShard {
 		return err.Error()
 	}
@@ -219,21 +226,22 @@ func (s *session) textOf(err error) string {
 	return err.Error() + `; the pool has no hash_tag: set hash_tag = "{}" in its configuration, and give keys that belong together a common tag, as in {user1}:name`
 }
 
-// resend sends a request that was not sent again, if the ring now names a
-// server that may be up. It reports false if there is none.
+// resend sends a request that had failed before it was sent, if the server that owns its key now
+// may be up: the former one may have been ejected meanwhile. It reports whether it did.
 func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) bool {
 	if errors.Is(f, pipeline.ErrTimeout) {
-		return false // its time is over wherever it goes
+		return false // its timeout includes the time that it was queued
 	}
 	shard, ok := s.ownerOf(s.local.Map(), request)
 	if !ok {
 		return false
 	}
-	conn := s.to(shard)
-	return conn.Up() && !conn.Full() && conn.SendMarked(request, s, number) == nil // it may be a script
+	conn := s.primaryConn(shard)
+	return conn.Up() && !conn.Full() && conn.SendMarked(request, s, number) == nil // marked, since it may be a script
 }
 
-// onlyReads reports whether a request reads and does nothing else.
+// onlyReads reports whether a request reads and does nothing else. The pool asks it about bytes
+// that it retries.
 func (w *Worker) onlyReads(request []byte) bool {
 	defer w.again.Release()
 	var state resp.RequestState
@@ -244,8 +252,9 @@ func (w *Worker) onlyReads(request []byte) bool {
 	return problem == command.NoProblem && cmd.IsReadonly() && !cmd.IsWrite()
 }
 
-// ownerOf returns the shard that owns the keys of a request, or of the first of
-// several that has keys.
+// ownerOf returns the shard that owns the keys of the first of several requests that has keys.
+// ok is false if none has. The pool calls it, through pool.NewLocal, for requests that it sends
+// again.
 func (sh *shared) ownerOf(m *pool.Map, requests []byte) (shard int, ok bool) {
 	w := sh.w
 	defer w.again.Release()

@@ -8,20 +8,20 @@ import (
 	"ringway/resp"
 )
 
-// At the end of the process requests under way are answered. Those that wait for
-// more than a server may wait for ever, so they are ended: the server is asked to
-// unblock them, as CLIENT UNBLOCK does, and what it says is passed on. So an element
-// that it has popped meanwhile is not lost. The error is the one that clients know from
-// failovers: to try again, over a new connection.
+// When the process stops, requests under way are still answered. A blocked request (BLPOP) could
+// keep the process for ever, so its server is asked to unblock it, as by CLIENT UNBLOCK, and the
+// server's reply is passed on: if it has popped an element meanwhile, that is not lost. The
+// error -UNBLOCKED is the one that clients get in a failover; they connect again and retry.
 
-// drainPatience is how long a server may take to unblock a client.
-const drainPatience = time.Second
+// unblockTimeout is how long a server may take to unblock a client. After that the proxy answers.
+const unblockTimeout = time.Second
 
-// replyHeld is the reply to a request that CLIENT PAUSE holds back.
-var replyHeld = []byte("-ERR the proxy is being stopped: the request was sent and its outcome is unknown\r\n")
+// replyPausedAtStop answers a write that a server still holds back for CLIENT PAUSE: it may be
+// executed after the pause.
+var replyPausedAtStop = []byte("-ERR the proxy is being stopped: the request was sent and its outcome is unknown\r\n")
 
-// Drain closes the sessions as soon as they have no request under way, and takes no
-// further requests and clients.
+// Drain closes each session as soon as it has no request under way. The Worker reads no further
+// requests and refuses new clients. It calls Host.Drained when the last session has gone.
 func (w *Worker) Drain() {
 	w.draining = true
 	w.unblocked = map[*session]int64{}
@@ -30,11 +30,11 @@ func (w *Worker) Drain() {
 		s.closing = true
 		s.settle()
 	}
-	w.endWaits()
+	w.endBlocked()
 	w.checkDrained()
 }
 
-// checkDrained tells the host, once, that no session is left.
+// checkDrained calls Host.Drained, once, when no session is left.
 func (w *Worker) checkDrained() {
 	if w.draining && !w.drained && len(w.sessions) == 0 {
 		w.drained = true
@@ -42,23 +42,25 @@ func (w *Worker) checkDrained() {
 	}
 }
 
-// endWaits ends what may wait for ever. It is called again and again while the worker
-// drains: some have sent their requests just now.
-func (w *Worker) endWaits() {
+// endBlocked ends requests that may block for ever. It is called with each tick while the worker
+// drains, since some have been sent only just now.
+func (w *Worker) endBlocked() {
 	for i := len(w.sessions) - 1; i >= 0; i-- {
-		w.sessions[i].endWait()
+		w.sessions[i].endBlocked()
 	}
 }
 
-func (s *session) endWait() {
+// endBlocked ends the session's request if that is blocked: it asks the server to unblock it, or
+// answers in its place when that has taken unblockTimeout or is not possible.
+func (s *session) endBlocked() {
 	switch {
 	case s.replicaWait != nil:
-		s.cutWait(replyUnblocked)
+		s.closeWithReply(replyUnblocked)
 		return
 	case s.waits == 0 || s.window != 0:
 		return
 	case s.conditions.paused != 0:
-		s.cutWait(replyHeld)
+		s.closeWithReply(replyPausedAtStop)
 		return
 	}
 	now := s.w.loop.Now()
@@ -66,33 +68,33 @@ func (s *session) endWait() {
 	if !asked {
 		s.w.unblocked[s], since = now, now
 	}
-	if now-since > int64(drainPatience) {
-		s.cutWait(replyUnblocked)
+	if now-since > int64(unblockTimeout) {
+		s.closeWithReply(replyUnblocked)
 	} else if s.dedicated != nil && s.dedicated.conn.ServerID != 0 {
-		s.askToEndWait()
+		s.unblockAtServer()
 	}
 }
 
-// askToEndWait asks the server to unblock the session's connection, over a shared one:
-// those for one client alone may all be blocked.
-func (s *session) askToEndWait() {
+// unblockAtServer has the server unblock the session's dedicated connection. CLIENT UNBLOCK goes
+// over a shared connection, since the pool may have lent all its dedicated ones to blocked clients.
+func (s *session) unblockAtServer() {
 	conn := s.local.ConnSet(resp.RESP2, s.local.Conf().RedisDB).Conn(s.dedicated.shard, s.info.id)
 	if !conn.Full() {
 		conn.Send(resp.AppendRequest(nil, [][]byte{
 			[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.dedicated.conn.ServerID, 10), []byte("ERROR"),
-		}), nobody{}, 0)
+		}), discardReplies{}, 0)
 	}
 }
 
-// nobody is a Receiver of replies that do not matter.
-type nobody struct{}
+// discardReplies is the Receiver of replies that are not needed.
+type discardReplies struct{}
 
-func (nobody) Reply(uint32, []byte, bool)             {}
-func (nobody) Fail(uint32, *pipeline.Failure, []byte) {}
-func (nobody) Abandon()                               {}
+func (discardReplies) Reply(uint32, []byte, bool)             {}
+func (discardReplies) Fail(uint32, *pipeline.Failure, []byte) {}
+func (discardReplies) Abandon()                               {}
 
-// cutWait answers the only request under way, and closes the client.
-func (s *session) cutWait(reply []byte) {
+// closeWithReply answers the only request under way with reply, and closes the client.
+func (s *session) closeWithReply(reply []byte) {
 	if !s.replies.midReply() {
 		s.conn.Append(reply)
 	}

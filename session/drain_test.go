@@ -17,7 +17,7 @@ func TestDrainAnswersWhatIsUnderWay(t *testing.T) {
 	answer := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Wait(answer), fakeredis.Reply("$1\r\n1\r\n$1\r\n2\r\n")})
 	cfg := config(t, s.Addr())
-	cfg.Pools[0].ReplyCheck = time.Hour // two requests and no ECHO
+	cfg.Pools[0].ReplyCheck = time.Hour // no ECHO besides the two requests
 	p := serve(t, cfg)
 	busy, idle := p.dial(), p.dial()
 	busy.Send(encode("GET", "a") + encode("GET", "b"))
@@ -55,8 +55,8 @@ func TestDrainThatTakesTooLongIsAnError(t *testing.T) {
 	c.expectClosed()
 }
 
-// Every request that was answered was executed once; what the end of the proxy
-// cut off may have been.
+// Every request that was answered was executed once. One that got no reply before the end of the
+// proxy may have been executed.
 func TestDrainUnderLoadEndsInTime(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 4)
@@ -73,8 +73,8 @@ func TestDrainUnderLoadEndsInTime(t *testing.T) {
 	}
 }
 
-// What waits for more than a server does not keep the proxy from ending.
-func TestDrainEndsWhatWaits(t *testing.T) {
+// Blocked requests do not keep the proxy from stopping.
+func TestDrainEndsBlockedRequests(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
@@ -130,8 +130,8 @@ func TestDrainEndsWhatWaits(t *testing.T) {
 	awaitBlocked(t, s, 0)
 }
 
-// Nothing is executed for clients that wait in a pause, or it is said that it may be.
-func TestDrainEndsWhatIsHeldBack(t *testing.T) {
+// A client whose write is held back by CLIENT PAUSE is told that it may yet be executed.
+func TestDrainEndsPausedRequests(t *testing.T) {
 	t.Parallel()
 	p, servers := servePausable(t, 1)
 	c := p.dial()

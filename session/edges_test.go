@@ -9,7 +9,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// after says what becomes of a connection.
+// after says what the server does with the connection after its reply.
 type after int
 
 const (
@@ -18,14 +18,14 @@ const (
 	waits               // for the rest of the request
 )
 
-// edge is a piece of protocol and how it is answered.
-type edge struct {
+// edgeCase is bytes that a client sends, and how they are answered.
+type edgeCase struct {
 	sent, want string
 	after      after
 }
 
-// sameAsRedis are edges at which Ringway and Redis 7.0 agree to the byte.
-var sameAsRedis = []edge{
+// sameAsRedis are cases in which Ringway and Redis 7.0 answer with the same bytes.
+var sameAsRedis = []edgeCase{
 	{"PING\r\n", "+PONG\r\n", open},
 	{"PING\n", "+PONG\r\n", open},
 	{"  PING  \r\n", "+PONG\r\n", open},
@@ -122,9 +122,9 @@ var sameAsRedis = []edge{
 	{encode(strings.Repeat("n", 300), strings.Repeat("a", 300)), "-ERR unknown command '" + strings.Repeat("n", 128) + "', with args beginning with: '" + strings.Repeat("a", 128) + "' \r\n", open},
 }
 
-// stricter are edges at which Redis lets pass what could desynchronise a proxy
-// from its client or the servers, or what is an attack.
-var stricter = []edge{
+// stricter are cases that Redis accepts and Ringway does not, since they could desynchronise the
+// proxy from its client or the servers, or are an attack.
+var stricter = []edgeCase{
 	{"*1\rX$4\r\nPING\r\n", "-ERR Protocol error: invalid multibulk length\r\n", closed},
 	{"*1\r\n$4\r\nPINGxxPING\r\n", "-ERR Protocol error: expected CRLF after bulk\r\n", closed},
 	{"*1048577\r\n", "-ERR Protocol error: invalid multibulk length\r\n", closed},
@@ -132,8 +132,8 @@ var stricter = []edge{
 	{"GET / HTTP/1.1\r\nPING\r\n", "", closed},
 }
 
-// onlyWithPassword are edges of clients that have yet to give one.
-var onlyWithPassword = []edge{
+// onlyWithPassword are cases of clients that have not authenticated yet, in a pool with a password.
+var onlyWithPassword = []edgeCase{
 	{"PING\r\n", "-NOAUTH Authentication required.\r\n", open},
 	{"GET a\r\n", "-NOAUTH Authentication required.\r\n", open},
 	{"GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n", open},
@@ -156,8 +156,8 @@ var onlyWithPassword = []edge{
 const helloWithoutAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> " +
 	"option can be used to authenticate the client and select the RESP protocol version at the same time\r\n"
 
-// check sends e to the server at addr and compares what comes of it.
-func (e edge) check(t *testing.T, of, addr string) {
+// check sends e to the server at addr and compares the replies. of names the server in errors.
+func (e edgeCase) check(t *testing.T, of, addr string) {
 	t.Helper()
 	c := redistest.Dial(t, "tcp", addr)
 	defer c.Close()
@@ -186,7 +186,7 @@ func (e edge) check(t *testing.T, of, addr string) {
 	}
 }
 
-func TestEdgesOfTheProtocol(t *testing.T) {
+func TestEdgeCasesOfTheProtocol(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 2)
 	redis7 := strings.Contains(servers[0].Do("INFO", "server"), "redis_version:7.0.")
@@ -201,7 +201,7 @@ func TestEdgesOfTheProtocol(t *testing.T) {
 	}
 }
 
-func TestEdgesOfTheProtocolWithoutAuthentication(t *testing.T) {
+func TestEdgeCasesOfTheProtocolWithoutAuthentication(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Password("sesame"))
 	cfg := config(t, s.Addr())
@@ -216,8 +216,8 @@ func TestEdgesOfTheProtocolWithoutAuthentication(t *testing.T) {
 	}
 }
 
-// TestNULInALineClosesTheConnection is where Redis stops reading for good
-// without a word.
+// TestNULInALineClosesTheConnection is a case in which Redis stops reading for good and neither
+// answers nor closes.
 func TestNULInALineClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 1)

@@ -8,9 +8,9 @@ import (
 	"ringway/internal/fakeredis"
 )
 
-// Errors say what is: which server, what is wrong with it and since when, and
-// whether the request was sent.
-func TestErrorsNameTheServerAndWhatIsWrongWithIt(t *testing.T) {
+// Errors name the server, say what is wrong with it and since when, and whether the request was
+// sent.
+func TestErrorsNameTheServerAndItsFailure(t *testing.T) {
 	t.Parallel()
 	hangs := fakeredis.StartHandler(t, func(*fakeredis.Conn, []string) {})
 	cfg := config(t, hangs.Addr())

@@ -19,9 +19,9 @@ import (
 	"ringway/pool"
 )
 
-// asks are what clients send for every Receiver of replies to be met, with the name
-// of the request whose reply is the hostile one. Keys a and b are on the one
-// server, y and z on the other.
+// asks are requests that together use every Receiver of replies, with the name of the request
+// that gets the hostile reply. Requests are separated by |. Keys a and b are on one server, y
+// and z on the other.
 var asks = []struct{ hostile, requests string }{
 	{"GET", "GET a"},
 	{"SET", "SET a 1"},
@@ -58,7 +58,7 @@ var asks = []struct{ hostile, requests string }{
 	{"GET", "WATCH a|GET a|UNWATCH"},
 	{"BLPOP", "BLPOP a b 0.01"},
 	{"XREAD", "XREAD BLOCK 10 STREAMS a 0"},
-	{"CLIENT", "BLPOP a 0.01"}, // its connection is asked for its number
+	{"CLIENT", "BLPOP a 0.01"}, // the dedicated connection's CLIENT ID
 	{"WAIT", "SET a 1|WAIT 1 10"},
 	{"EVAL", "EVAL return(1) 1 a"},
 	{"EVALSHA", "EVAL return(1) 1 a|EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 1 a"},
@@ -77,13 +77,13 @@ var asks = []struct{ hostile, requests string }{
 	{"COMMAND", "NOSUCHCOMMAND a"},
 	{"COMMAND", "COMMAND DOCS get"},
 	{"HELLO", "HELLO 3|GET a"},
-	{"ECHO", "EVAL return(2) 1 a"}, // what shows where a script's reply ends
+	{"ECHO", "EVAL return(2) 1 a"}, // the marker behind a script
 	{"GET", "CLIENT REPLY SKIP|GET a|GET y"},
 	{"TIME", "TIME"},
 	{"FLUSHALL", "FLUSHALL"},
 	{"OBJECT", "OBJECT ENCODING a"},
 	{"ASKING", "GET a"},
-	{"", "GET a"}, // all that is asked, the first of each connection included
+	{"", "GET a"}, // any request, the first one of each connection included
 }
 
 // hostileReplies are whole replies of every type.
@@ -103,7 +103,7 @@ var hostileReplies = []string{
 	"*2\r\n$1\r\n0\r\n*4000\r\n" + strings.Repeat("$1\r\nv\r\n", 4000), "*2\r\n*-1\r\n$20000\r\n" + strings.Repeat("v", 20000) + "\r\n",
 }
 
-// ends are what happens when a part of the hostile reply has been read.
+// ends are what happens after the first part of the hostile reply has been read.
 var ends = []string{"the rest", "the server closes", "the client leaves", "the client leaves and the server closes", "the client sends much more", "the client closes half"}
 
 // everyReply is a proxy in front of servers that give a hostile reply once.
@@ -116,7 +116,7 @@ type everyReply struct {
 	log bugLog
 
 	mu     sync.Mutex
-	ask    string // whose reply is to be hostile; "" for any, "-" for none
+	ask    string // the request that gets the hostile reply; "" for any, "-" for none
 	reply  string
 	cut    int
 	end    string
@@ -180,7 +180,7 @@ func newEveryReply(t *testing.T) *everyReply {
 	return e
 }
 
-// answer plays the servers.
+// answer is the handler of both fake servers.
 func (e *everyReply) answer(c *fakeredis.Conn, args []string) {
 	name := strings.ToUpper(args[0])
 	e.mu.Lock()
@@ -198,11 +198,11 @@ func (e *everyReply) answer(c *fakeredis.Conn, args []string) {
 	}
 	e.mu.Unlock()
 	if !hostile {
-		c.Reply(proper(name, args, in))
+		c.Reply(usualReply(name, args, in))
 		return
 	}
 	c.Reply(reply[:cut])
-	e.sessions() // every loop has seen to what was there by now
+	e.sessions() // by now every loop has read the first part
 	if strings.Contains(end, "client leaves") {
 		client.Close()
 		e.sessions()
@@ -220,8 +220,8 @@ func (e *everyReply) answer(c *fakeredis.Conn, args []string) {
 	c.Reply(reply[cut:])
 }
 
-// proper is what a server that is well answers.
-func proper(name string, args []string, in bool) string {
+// usualReply is what a healthy server answers. in says that the connection is inside MULTI.
+func usualReply(name string, args []string, in bool) string {
 	if in && name != "MULTI" && name != "EXEC" && name != "DISCARD" {
 		return "+QUEUED\r\n"
 	}
@@ -257,7 +257,7 @@ func proper(name string, args []string, in bool) string {
 	return "+OK\r\n"
 }
 
-// try has one hostile reply arrive, and then shows that the proxy goes on.
+// try makes one server give one hostile reply, and checks that the proxy still serves clients.
 func (e *everyReply) try(ask, hostile int, cut int, end string, resp3 bool) {
 	e.t.Helper()
 	e.cases++
@@ -280,7 +280,7 @@ func (e *everyReply) try(ask, hostile int, cut int, end string, resp3 bool) {
 	for request := range strings.SplitSeq(a.requests, "|") {
 		text.WriteString(encode(strings.Fields(request)...))
 	}
-	text.WriteString(encode("PING", mark) + encode("CLIENT", "GETNAME")) // an only server is asked the one, a subscriber may not ask the other
+	text.WriteString(encode("PING", mark) + encode("CLIENT", "GETNAME")) // PING may go to the server, and a subscriber may not send CLIENT
 	conn.SetDeadline(time.Now().Add(15 * time.Second))
 	io.WriteString(conn, text.String()) // if it fails, so does reading
 	got, err := readUntil(conn, mark)
@@ -292,7 +292,7 @@ func (e *everyReply) try(ask, hostile int, cut int, end string, resp3 bool) {
 	e.mu.Unlock()
 	if end != "the rest" || e.cases%16 == 0 {
 		e.sessions()
-		e.healthy(func() string { return e.describe(ask, hostile, cut, end, resp3, addr) })
+		e.checkHealthy(func() string { return e.describe(ask, hostile, cut, end, resp3, addr) })
 	}
 }
 
@@ -301,7 +301,7 @@ func (e *everyReply) describe(ask, hostile, cut int, end string, resp3 bool, add
 		addr, resp3, asks[ask].requests, asks[ask].hostile, hostileReplies[hostile], cut, end)
 }
 
-// bugLog keeps what a proxy logs of its own bugs.
+// bugLog is a log that keeps the lines about bugs of the proxy.
 type bugLog struct {
 	mu   sync.Mutex
 	bugs []string
@@ -316,7 +316,7 @@ func (l *bugLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// take returns what was kept since the last call.
+// take returns the lines since the last call.
 func (l *bugLog) take() (bugs []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -324,8 +324,8 @@ func (l *bugLog) take() (bugs []string) {
 	return bugs
 }
 
-// healthy fails the test if the proxy has found a bug of its own, or another client is not served.
-func (e *everyReply) healthy(what func() string) {
+// checkHealthy fails the test if the proxy has logged a bug, or does not serve another client.
+func (e *everyReply) checkHealthy(what func() string) {
 	e.t.Helper()
 	c := e.dial()
 	defer c.Close()
@@ -338,7 +338,8 @@ func (e *everyReply) healthy(what func() string) {
 	}
 }
 
-// readUntil reads until mark has come, or the end.
+// readUntil reads until mark has come, or to the connection's end. It returns the last 1,000
+// bytes or more.
 func readUntil(conn net.Conn, mark string) (got []byte, err error) {
 	b := make([]byte, 64<<10)
 	for !bytes.Contains(got, []byte(mark)) {
@@ -350,11 +351,10 @@ func readUntil(conn net.Conn, mark string) (got []byte, err error) {
 	return got, nil
 }
 
-// TestEveryReceiverBearsEveryReply has replies of all types arrive for everything
-// that clients ask of servers, cut anywhere, while clients come and go. It tries
-// some of what there is, by chance; RINGWAY_FAULTS=1 ("make faults") has it try
-// all requests with all replies cut at every byte.
-func TestEveryReceiverBearsEveryReply(t *testing.T) {
+// TestEveryReceiverHandlesEveryReply gives each request that clients send replies of all types,
+// cut anywhere, while clients come and go. It tries some combinations at random.
+// RINGWAY_FAULTS=1 ("make faults") tries all requests with all replies cut at every byte.
+func TestEveryReceiverHandlesEveryReply(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	e := newEveryReply(t)
@@ -383,6 +383,6 @@ func TestEveryReceiverBearsEveryReply(t *testing.T) {
 			t.Logf("%d of %d requests, %d cases", ask+1, len(asks), e.cases)
 		}
 	}
-	e.healthy(func() string { return "in the end" })
+	e.checkHealthy(func() string { return "in the end" })
 	t.Logf("%d cases", e.cases)
 }

@@ -2,10 +2,10 @@ package session
 
 import "time"
 
-// The following are for tests of the whole proxy; each runs on the Worker's loop.
+// Methods for tests of the whole proxy. What they do runs on the Worker's loop.
 
-// Herd asks all sessions to move to another Worker, as HandOver does for some of them.
-func (w *Worker) Herd(to *Worker) {
+// MoveAll has all sessions move to another Worker, as HandOver has half of the active ones.
+func (w *Worker) MoveAll(to *Worker) {
 	w.loop.Post(func() {
 		for _, s := range w.sessions {
 			if w != to && s.moving == nil {
@@ -16,7 +16,7 @@ func (w *Worker) Herd(to *Worker) {
 	})
 }
 
-// Do runs fn and waits for that.
+// Do runs fn on the loop and waits until it has returned.
 func (w *Worker) Do(fn func()) {
 	done := make(chan struct{})
 	w.loop.Post(func() {
@@ -26,30 +26,31 @@ func (w *Worker) Do(fn func()) {
 	<-done
 }
 
-// Post runs fn some time later.
+// Post runs fn on the loop some time later.
 func (w *Worker) Post(fn func()) { w.loop.Post(fn) }
 
-// Bomb has the client at addr send a request to a shard whose reply makes the
-// session panic.
-func (w *Worker) Bomb(addr string, shard int, request []byte) {
+// PanicOnReply sends a request to a shard for the client at addr. When the reply comes, its
+// Receiver panics.
+func (w *Worker) PanicOnReply(addr string, shard int, request []byte) {
 	w.onSession(addr, func(s *session) {
-		s.to(shard).Send(request, bomb{s}, s.push())
+		s.primaryConn(shard).Send(request, panicking{s}, s.push())
 	})
 }
 
-// Trap makes the next request of a client panic, or at once what its session has
-// deferred.
-func (w *Worker) Trap(addr string, deferred bool) {
+// PanicOnRequest makes the client's next request panic; if deferred, it makes the session's
+// RunDeferred panic at once.
+func (w *Worker) PanicOnRequest(addr string, deferred bool) {
 	w.onSession(addr, func(s *session) {
 		s.limits = nil
 		if deferred {
-			s.conns, s.tracking = nil, &tracking{} // which has no session
+			s.conns, s.tracking = nil, &tracking{} // its flush panics, since it has no session
 			s.settle()
 		}
 	})
 }
 
-// onSession runs fn on a client's session if it is this Worker's, and waits for that.
+// onSession runs fn with the session of the client at addr, if it is this Worker's, and waits
+// until it has returned.
 func (w *Worker) onSession(addr string, fn func(s *session)) {
 	w.Do(func() {
 		for _, s := range w.sessions {
@@ -60,16 +61,16 @@ func (w *Worker) onSession(addr string, fn func(s *session)) {
 	})
 }
 
-// bomb is a Receiver that panics.
-type bomb struct{ *session }
+// panicking is a Receiver that panics.
+type panicking struct{ *session }
 
-func (b bomb) Reply(uint32, []byte, bool) { panic("bomb") }
+func (b panicking) Reply(uint32, []byte, bool) { panic("bomb") }
 
-// Busy has the loop busy for a while in one turn, as if for one of its clients.
+// Busy keeps the loop busy for d in one turn, as if for one of its clients.
 func (w *Worker) Busy(d time.Duration) {
 	w.Do(func() {
 		if len(w.sessions) > 0 {
-			w.working(w.sessions[0], 1<<20)
+			w.noteWork(w.sessions[0], 1<<20)
 		}
 		for began := time.Now(); time.Since(began) < d; {
 		}

@@ -11,58 +11,59 @@ import (
 	"ringway/resp"
 )
 
-// fanout is a request that was cut into fragments, one for each server that
-// owns some of its keys, and whose replies are coalesced into one. It belongs
-// to the session's loop, which keeps finished ones for reuse.
+// fanout is a request that is cut into fragments, one for each shard that owns some of its keys
+// (in a Cluster, one for each hash slot), and whose replies are coalesced into one. It is the
+// Receiver of these replies. It belongs to the session's loop, which keeps finished ones for
+// reuse.
 type fanout struct {
-	s      *session
-	w      *Worker
-	number uint32 // of the request in its session
-	join   command.Join
-	parts  []part
-	order  []uint16 // JoinArray: for each key, the part that it is in
-	left   int      // parts without a reply
-	sum    int64    // JoinSum
-	failed []byte   // the error reply of the first part that failed
+	s          *session
+	w          *Worker
+	number     uint32 // of the request in its session
+	join       command.Join
+	fragments  []fragment
+	fragmentOf []uint16 // for each key, the index of its fragment
+	left       int      // fragments without a reply
+	sum        int64    // JoinSum: of the replies so far
+	failed     []byte   // the error reply of the first fragment that failed
 
-	holds bool // the session, until all is answered
+	closedWindow bool // the session's window is closed until all is answered
 
-	first, next []int32 // scratch of sendApart
+	first, next []int32 // scratch of sendOneByOne
 }
 
-// part is one fragment.
-type part struct {
+// fragment is what of a fanout goes to one shard, or is about one hash slot.
+type fragment struct {
 	bucket int // as pool.Map.Bucket
 	conn   *pipeline.Conn
 	keys   int
 	size   int    // bytes of its arguments, framing included
-	out    []byte // while it is written: the connection's buffer
-	reply  []byte // JoinArray: what came so far, in a buffer of the loop
+	out    []byte // while it is written: the connection's buffer, from Reserve
+	reply  []byte // JoinArray: what has come so far, in a buffer lent by the loop
 }
 
-// split cuts a request by the servers that own its keys. Like handle, it
-// reports false if the request must wait.
+// split cuts a request by the shards that own its keys, and sends the fragments. Like handle, it
+// reports false if the request must wait; then nothing was sent.
 func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	step := cmd.Step
 	if (len(args)-1)%step != 0 {
 		s.reply(command.AppendArity(s.w.scratch[:0], cmd))
 		return true
 	}
-	reads := s.mayReadApart(cmd)
+	reads := s.mayReadReplica(cmd)
 	if len(args) == 1+step {
-		return s.sendWhole(s.local.Map().Index(args[1]), reads, raw, kindsOf(cmd))
+		return s.sendSingle(s.local.Map().Index(args[1]), reads, raw, kindsOf(cmd))
 	}
 	f := s.w.newFanout()
 	m := s.local.Map()
 	f.assign(s, m, args, step)
-	if len(f.parts) == 1 {
-		shard := m.ShardAt(f.parts[0].bucket)
+	if len(f.fragments) == 1 {
+		shard := m.ShardAt(f.fragments[0].bucket)
 		f.recycle()
-		return s.sendSeveral(shard, reads, raw, kindsOf(cmd))
+		return s.sendMultiKey(shard, reads, raw, kindsOf(cmd))
 	}
-	for i := range f.parts {
-		p := &f.parts[i]
-		if conn, full := s.connTo(m.ShardAt(p.bucket), reads); full {
+	for i := range f.fragments {
+		p := &f.fragments[i]
+		if conn, full := s.connFor(m.ShardAt(p.bucket), reads); full {
 			s.await(conn)
 			f.recycle()
 			return false
@@ -72,59 +73,61 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	}
 	f.s, f.join, f.number = s, cmd.Join, s.push()
 	if m.Slotted() && s.local.SawTryAgain() {
-		f.holds = true
-		s.hold()
+		f.closedWindow = true
+		s.closeWindow()
 	}
 	if m.Slotted() {
-		f.sendApart(args, step)
+		f.sendOneByOne(args, step)
 	} else {
 		f.send(args, step)
 	}
 	return true
 }
 
-// sendWhole sends a request that needs no cutting, and whose reply is of the given
-// kinds.
-func (s *session) sendWhole(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
+// sendSingle sends a request that needs no cutting to its shard: to a replica or the primary if
+// reads, else to the primary. kinds are the types that its reply can have.
+func (s *session) sendSingle(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
 	if reads {
 		return s.sendRead(shard, raw, kinds)
 	}
 	return s.sendKind(shard, raw, kinds)
 }
 
-// sendSeveral is sendWhole for a request that has several keys.
-func (s *session) sendSeveral(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
+// sendMultiKey is sendSingle for a request with several keys. While slots are being moved
+// (pool.Local.SawTryAgain) the server may answer -TRYAGAIN, and the request is retried: the
+// session's next request waits meanwhile.
+func (s *session) sendMultiKey(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
 	if !s.local.SawTryAgain() {
-		return s.sendWhole(shard, reads, raw, kinds)
+		return s.sendSingle(shard, reads, raw, kinds)
 	}
-	conn, full := s.connTo(shard, reads)
+	conn, full := s.connFor(shard, reads)
 	if full {
 		s.await(conn)
 		return false
 	}
 	a := &exclusive{s: s}
-	f := conn.SendKind(raw, a, a.next(), kinds)
+	f := conn.SendKind(raw, a, a.start(), kinds)
 	if f == nil {
 		s.expect(conn, 1)
 	}
-	a.sent(f)
+	a.checkSent(f)
 	return true
 }
 
-// connTo returns the connection for a request, and whether it is full.
-func (s *session) connTo(shard int, reads bool) (conn *pipeline.Conn, full bool) {
+// connFor returns the shared connection for a request, and whether the request must wait for it.
+func (s *session) connFor(shard int, reads bool) (conn *pipeline.Conn, full bool) {
 	if reads {
 		conn = s.conns.ReadConn(shard, s.info.id)
 		return conn, conn.FullForReads() || s.laden(conn)
 	}
-	conn = s.to(shard)
+	conn = s.primaryConn(shard)
 	return conn, s.full(conn)
 }
 
-// assign finds the part of each key: one for each shard, or in a Cluster for
-// each hash slot, since a server refuses keys of several.
+// assign makes the fragments and assigns each key to one. There is one fragment for each shard,
+// in a Cluster one for each hash slot, since its servers refuse keys of several slots.
 func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
-	partOf, batch := s.w.partsOf(m, s.local), &s.w.batch
+	partOf, batch := s.w.fragmentTable(m, s.local), &s.w.batch
 	for rest := args[1:]; len(rest) > 0; {
 		n := min(len(rest)/step, maxBatch)
 		for i := range n {
@@ -134,44 +137,46 @@ func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
 		for i, place := range batch.buckets[:n] {
 			p := partOf[place]
 			if p < 0 {
-				p = int16(len(f.parts))
+				p = int16(len(f.fragments))
 				partOf[place] = p
-				f.parts = append(f.parts, part{bucket: place})
+				f.fragments = append(f.fragments, fragment{bucket: place})
 			}
-			f.order = append(f.order, uint16(p))
-			f.parts[p].keys++
+			f.fragmentOf = append(f.fragmentOf, uint16(p))
+			f.fragments[p].keys++
 			for _, arg := range rest[i*step:][:step] {
-				f.parts[p].size += len(arg) + bulkFraming
+				f.fragments[p].size += len(arg) + bulkFraming
 			}
 		}
 		rest = rest[n*step:]
 	}
-	for i := range f.parts {
-		partOf[f.parts[i].bucket] = -1
+	for i := range f.fragments {
+		partOf[f.fragments[i].bucket] = -1
 	}
 }
 
-// partsOf returns a table with -1 for every place, which is to be left so.
-func (w *Worker) partsOf(m *pool.Map, local *pool.Local) []int16 {
+// fragmentTable returns a table from bucket to fragment that has -1 everywhere. The caller must
+// leave it so.
+func (w *Worker) fragmentTable(m *pool.Map, local *pool.Local) []int16 {
 	places := hashring.Slots
 	if !m.Slotted() {
 		places = local.Shards()
 	}
-	for len(w.partOf) < places {
-		w.partOf = append(w.partOf, -1)
+	for len(w.fragmentAt) < places {
+		w.fragmentAt = append(w.fragmentAt, -1)
 	}
-	return w.partOf
+	return w.fragmentAt
 }
 
-// bulkFraming is at least what RESP adds to an argument: "$", up to ten digits
+// bulkFraming is an upper bound of the bytes that RESP adds to an argument: "$", up to ten digits
 // and two line ends.
 const bulkFraming = 1 + 10 + 2 + 2
 
-// send writes the fragments. Their connections have room.
+// send writes all fragments at once, key by key, into their connections' buffers. Each has a
+// connection of its own, with room.
 func (f *fanout) send(args [][]byte, step int) {
-	f.left = len(f.parts)
-	for i := range f.parts {
-		p := &f.parts[i]
+	f.left = len(f.fragments)
+	for i := range f.fragments {
+		p := &f.fragments[i]
 		var failure *pipeline.Failure
 		if p.out, failure = p.conn.Reserve(p.size + 2*bulkFraming + len(args[0])); failure != nil {
 			f.fail(failure)
@@ -180,18 +185,18 @@ func (f *fanout) send(args [][]byte, step int) {
 		p.out = resp.AppendArray(p.out, 1+p.keys*step)
 		p.out = resp.AppendBulk(p.out, args[0])
 	}
-	for i, p := range f.order {
-		if out := f.parts[p].out; out != nil {
+	for i, p := range f.fragmentOf {
+		if out := f.fragments[p].out; out != nil {
 			for _, arg := range args[1+i*step:][:step] {
 				out = resp.AppendBulk(out, arg)
 			}
-			f.parts[p].out = out
+			f.fragments[p].out = out
 		}
 	}
-	for i := range f.parts {
-		if p := &f.parts[i]; p.out != nil {
+	for i := range f.fragments {
+		if p := &f.fragments[i]; p.out != nil {
 			p.conn.Commit(p.out, f, uint32(i), f.kinds())
-			f.s.expect(p.conn, len(f.parts))
+			f.s.expect(p.conn, len(f.fragments))
 			p.out = nil
 		} else {
 			f.left--
@@ -202,13 +207,13 @@ func (f *fanout) send(args [][]byte, step int) {
 	}
 }
 
-// sendApart writes the fragments one after the other, since several may go over
-// one connection: in a Cluster a server has many slots.
-func (f *fanout) sendApart(args [][]byte, step int) {
-	f.left = len(f.parts)
+// sendOneByOne writes the fragments one after the other, for Clusters: a server has many slots,
+// so several fragments may go over one connection, which has one buffer.
+func (f *fanout) sendOneByOne(args [][]byte, step int) {
+	f.left = len(f.fragments)
 	first, next := f.chains()
-	for i := range f.parts {
-		p := &f.parts[i]
+	for i := range f.fragments {
+		p := &f.fragments[i]
 		out, failure := p.conn.Reserve(p.size + 2*bulkFraming + len(args[0]))
 		if failure != nil {
 			f.fail(failure)
@@ -223,34 +228,34 @@ func (f *fanout) sendApart(args [][]byte, step int) {
 			}
 		}
 		p.conn.Commit(out, f, uint32(i), f.kinds())
-		f.s.expect(p.conn, len(f.parts))
+		f.s.expect(p.conn, len(f.fragments))
 	}
 	if f.left == 0 {
 		f.done()
 	}
 }
 
-// chains returns the first key of each part, and for each key the next one of
-// its part, with -1 for none.
+// chains returns the first key of each fragment, and for each key the next one of the same
+// fragment, with -1 for none.
 func (f *fanout) chains() (first, next []int32) {
 	first, next = f.first[:0], f.next[:0]
-	for range f.parts {
+	for range f.fragments {
 		first = append(first, -1)
 	}
-	for range f.order {
+	for range f.fragmentOf {
 		next = append(next, -1)
 	}
-	for key := len(f.order) - 1; key >= 0; key-- {
-		p := f.order[key]
+	for key := len(f.fragmentOf) - 1; key >= 0; key-- {
+		p := f.fragmentOf[key]
 		next[key], first[p] = first[p], int32(key)
 	}
 	f.first, f.next = first, next
 	return first, next
 }
 
-// Reply is pipeline.Receiver's; the tag is the part's index.
+// Reply implements pipeline.Receiver; the tag is the fragment's index.
 func (f *fanout) Reply(tag uint32, b []byte, last bool) {
-	p := &f.parts[tag]
+	p := &f.fragments[tag]
 	if f.s.conn.Open() {
 		f.take(p, b, last)
 	}
@@ -262,8 +267,9 @@ func (f *fanout) Reply(tag uint32, b []byte, last bool) {
 	}
 }
 
-// take records (a part of) a fragment's reply.
-func (f *fanout) take(p *part, b []byte, last bool) {
+// take records a fragment's reply, or a part of one. Replies that come whole are counted at once
+// where the join allows it; others are copied.
+func (f *fanout) take(p *fragment, b []byte, last bool) {
 	if p.reply == nil && last {
 		switch {
 		case b[0] == '-':
@@ -291,11 +297,11 @@ func (f *fanout) take(p *part, b []byte, last bool) {
 	}
 	p.reply = append(p.reply, b...)
 	f.s.replies.charge(len(b))
-	f.s.checkOutput()
+	f.s.checkOutputLimit()
 }
 
-// Fail is pipeline.Receiver's. A fragment is not sent elsewhere: the ring that
-// the request was cut by is gone.
+// Fail implements pipeline.Receiver. A fragment is not sent elsewhere: after a change of the
+// ring its keys may belong to several servers.
 func (f *fanout) Fail(_ uint32, failure *pipeline.Failure, _ []byte) {
 	f.fail(failure)
 	f.left--
@@ -304,31 +310,33 @@ func (f *fanout) Fail(_ uint32, failure *pipeline.Failure, _ []byte) {
 	}
 }
 
+// fail records a failure as the reply of the request, if it is the first.
 func (f *fanout) fail(failure *pipeline.Failure) {
 	f.failWith(failure.AppendPartReply(nil))
 }
 
+// failWith records the error reply for the client, if it is the first. reply is copied.
 func (f *fanout) failWith(reply []byte) {
 	if f.failed == nil {
 		f.failed = append(f.failed, reply...)
 	}
 }
 
-// done answers the request; all its fragments are answered.
+// done answers the request, when all its fragments are answered.
 func (f *fanout) done() {
 	s := f.s
-	for i := range f.parts {
-		s.replies.refund(len(f.parts[i].reply))
+	for i := range f.fragments {
+		s.replies.refund(len(f.fragments[i].reply))
 	}
-	if f.holds {
-		s.release()
+	if f.closedWindow {
+		s.openWindow()
 		if s.blocked || s.eof {
 			s.settle()
 		}
 	}
 	if s.conn.Open() {
 		switch {
-		case f.failed == nil && f.join != command.JoinArray && f.kept():
+		case f.failed == nil && f.join != command.JoinArray && f.hasKeptReply():
 			s.finish(f.number, replyUnexpected)
 		case f.failed != nil:
 			s.finish(f.number, f.failed)
@@ -343,7 +351,7 @@ func (f *fanout) done() {
 	f.recycle()
 }
 
-// kinds are those of the replies to the parts.
+// kinds returns the types that replies to the fragments can have.
 func (f *fanout) kinds() pipeline.Kinds {
 	switch f.join {
 	case command.JoinArray:
@@ -356,29 +364,30 @@ func (f *fanout) kinds() pipeline.Kinds {
 	return pipeline.AnyKind
 }
 
-// kept tells whether a part of a reply was kept to be joined.
-func (f *fanout) kept() bool {
-	for i := range f.parts {
-		if f.parts[i].reply != nil {
+// hasKeptReply reports whether a reply came in parts, and was kept, where only short ones are
+// expected.
+func (f *fanout) hasKeptReply() bool {
+	for i := range f.fragments {
+		if f.fragments[i].reply != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// coalesce answers with one array of the parts', in the order of the keys.
+// coalesce answers with one array of the elements of all replies, in the order of the keys.
 func (f *fanout) coalesce() {
 	total, fit := bulkFraming, true
 	parts := f.w.joining[:0]
-	for i := range f.parts {
-		p := &f.parts[i]
+	for i := range f.fragments {
+		p := &f.fragments[i]
 		elements, ok := join.Elements(p.reply, p.keys)
 		parts, total, fit = append(parts, elements), total+len(elements), fit && ok
 	}
-	f.w.working(f.s, total)
+	f.w.noteWork(f.s, total)
 	joined := f.w.loop.Buffer(total)
 	if fit {
-		joined, fit = join.InOrder(joined, parts, f.order)
+		joined, fit = join.InOrder(joined, parts, f.fragmentOf)
 	}
 	clear(parts)
 	f.w.joining = parts[:0]
@@ -395,13 +404,14 @@ var (
 	replyUnexpected = []byte("-ERR a server answered a part of the request with something unexpected\r\n")
 )
 
-// spareFanouts is how many finished fanouts a worker keeps for a while, of some
-// 700 bytes with four parts each, and spareOrder the most keys that one of them may have had.
+// spareFanouts is how many finished fanouts a worker keeps for a while, with some 700 bytes each
+// for four fragments. One with more than spareOrder keys is not kept.
 const (
 	spareFanouts = 4096
 	spareOrder   = 4096
 )
 
+// newFanout returns an empty fanout, a finished one if there is one.
 func (w *Worker) newFanout() *fanout {
 	if n := len(w.fanouts); n > 0 {
 		f := w.fanouts[n-1]
@@ -411,23 +421,24 @@ func (w *Worker) newFanout() *fanout {
 	return &fanout{w: w}
 }
 
-// trimFanouts gives up half of the finished fanouts that are kept.
+// trimFanouts frees half of the finished fanouts. It is called now and then, so that a burst's
+// fanouts are freed within seconds.
 func (w *Worker) trimFanouts() {
 	keep := len(w.fanouts) / 2
 	clear(w.fanouts[keep:])
 	w.fanouts = w.fanouts[:keep]
 }
 
-// recycle makes f ready for another request. No fragment of it is under way.
+// recycle gives back f's buffers and keeps it for another request. No fragment may be under way.
 func (f *fanout) recycle() {
 	w := f.w
-	for i := range f.parts {
-		w.loop.Release(f.parts[i].reply)
+	for i := range f.fragments {
+		w.loop.Release(f.fragments[i].reply)
 	}
-	clear(f.parts)
-	if cap(f.order) > spareOrder || len(w.fanouts) >= spareFanouts {
+	clear(f.fragments)
+	if cap(f.fragmentOf) > spareOrder || len(w.fanouts) >= spareFanouts {
 		return
 	}
-	*f = fanout{w: w, parts: f.parts[:0], order: f.order[:0], first: f.first[:0], next: f.next[:0]}
+	*f = fanout{w: w, fragments: f.fragments[:0], fragmentOf: f.fragmentOf[:0], first: f.first[:0], next: f.next[:0]}
 	w.fanouts = append(w.fanouts, f)
 }

@@ -2,14 +2,14 @@ package session
 
 import "testing"
 
-// Fifty clients with sixteen requests each that were cut by their keys.
+// The load of fifty clients with sixteen split requests each.
 func TestFinishedFanoutsAreKeptForTheNext(t *testing.T) {
 	w := &Worker{}
 	busy := make([]*fanout, 800)
 	round := func() {
 		for i := range busy {
 			busy[i] = w.newFanout()
-			busy[i].order = append(busy[i].order, 0)
+			busy[i].fragmentOf = append(busy[i].fragmentOf, 0)
 		}
 		for _, f := range busy {
 			f.recycle()

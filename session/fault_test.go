@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// slack is what a busy machine may add to a time that is promised.
+	// slack is how much longer than promised something may take on a busy machine.
 	slack = 5 * time.Second
 
 	refused = "Connection refused: "
 )
 
-// faulty is a pool of four servers under load, of which one is to fail.
+// faulty is a pool of four servers under load, one of which the test makes fail.
 type faulty struct {
 	*proxy
 	t       *testing.T
@@ -110,7 +110,7 @@ func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
 	f.servers[f.bad].Kill()
 	eventually(t, "the server is ejected", func() bool { return f.down() == 1 })
 
-	// Its keys are served by the others, where the ring without it says.
+	// The others serve its keys, as the ring without it says.
 	down := make([]bool, len(f.servers))
 	down[f.bad] = true
 	without := full.Without(down)
@@ -154,8 +154,8 @@ func TestKilledServerIsEjectedAndComesBackAfterAProbe(t *testing.T) {
 	f.finish()
 }
 
-// What was waiting for a connection to a server when that was ejected goes to the
-// new owners of its keys, though the ring without it takes a while to make.
+// Requests that wait for a connection to a server when it is ejected go to the new owners of
+// their keys, although making the ring without the server takes a while.
 func TestRequestsThatWereNotSentGoToTheNewOwners(t *testing.T) {
 	t.Parallel()
 	for _, distribution := range []string{"ketama", "bounded"} {
@@ -180,8 +180,8 @@ func TestRequestsThatWereNotSentGoToTheNewOwners(t *testing.T) {
 	}
 }
 
-// Putting a server back must not cost an error: no request may meet the ring
-// with it before the connections to it are open to requests.
+// Restoring a server must cost no error: its connections must accept requests before the ring
+// with it is installed.
 func TestRestoredServerCostsNoError(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -190,10 +190,10 @@ func TestRestoredServerCostsNoError(t *testing.T) {
 		c.Pools[0].ServerRetryTimeout = 10 * time.Millisecond
 	})
 	for range 8 {
-		f.servers[f.bad].Do("CLIENT", "NO-EVICT", "on") // the server is well
+		f.servers[f.bad].Do("CLIENT", "NO-EVICT", "on") // the server is running
 		f.servers[f.bad].Kill()
 		eventually(t, "the server is ejected", func() bool { return f.down() == 1 })
-		f.settled()
+		f.awaitLastError()
 		before := f.load.errorsOf(f.bad)
 		f.servers[f.bad].Restart()
 		eventually(t, "the server is restored", func() bool { return f.down() == 0 })
@@ -205,9 +205,9 @@ func TestRestoredServerCostsNoError(t *testing.T) {
 	f.finish()
 }
 
-// settled waits until every client has had all the errors of a fault: then
-// further requests, more than can be under way, bring none.
-func (f *faulty) settled() {
+// awaitLastError waits until every client has got all errors of a fault: further requests, more
+// than can be under way, then get none.
+func (f *faulty) awaitLastError() {
 	f.t.Helper()
 	eventually(f.t, "errors come to an end", func() bool {
 		before := f.load.errorsOf(f.bad)
@@ -250,8 +250,8 @@ func TestStoppedServerTimesOutAndLateRepliesAreDropped(t *testing.T) {
 	}
 }
 
-// A pause that is shorter than it takes to be taken for dead: requests time
-// out, and their replies come later, over the same connection.
+// A server that stops for less time than it takes to eject it: requests time out, and their
+// replies come later, over the same connection.
 func TestShortStopCostsTimeoutsOnly(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -276,7 +276,7 @@ func TestShortStopCostsTimeoutsOnly(t *testing.T) {
 	}
 }
 
-func TestServersFlapUnderLoad(t *testing.T) {
+func TestServersGoDownAndUpUnderLoad(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	for _, eject := range []bool{false, true} {
@@ -304,7 +304,7 @@ func TestServersFlapUnderLoad(t *testing.T) {
 	}
 }
 
-// Connections that a server closes while nothing is under way cost nothing.
+// Connections that a server closes while they are idle cost no error.
 func TestIdleCloseCostsNoErrorAndEjectsNothing(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 4)
@@ -328,8 +328,8 @@ func TestIdleCloseCostsNoErrorAndEjectsNothing(t *testing.T) {
 	}
 }
 
-// What was written is never sent twice: a counter is at least what clients were
-// told and at most that and what they were not told.
+// A request that was written is never sent twice: a counter is at least the number of successful
+// replies, and at most that and the number of errors with an unknown outcome.
 func TestNoWriteIsExecutedTwice(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -337,8 +337,8 @@ func TestNoWriteIsExecutedTwice(t *testing.T) {
 	t.Run("without io_uring", func(t *testing.T) { countUnderKills(t, withoutIOUring) })
 }
 
-// countUnderKills has clients count while all connections to the server are
-// closed again and again.
+// countUnderKills has clients increment counters while all connections to the server are closed
+// again and again.
 func countUnderKills(t *testing.T, adjust func(*conf.Config)) {
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())

@@ -15,7 +15,7 @@ import (
 	"ringway/server"
 )
 
-// lockedBuffer is a log that a test reads while it is written.
+// lockedBuffer is a log that a test can read while the proxy writes to it.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -33,9 +33,9 @@ func (l *lockedBuffer) count(s string) int {
 	return strings.Count(l.b.String(), s)
 }
 
-// What a balancer puts in front of a client's bytes is not answered, since the client
-// would take that for the reply to its first request; and the log says what to set.
-func TestWhatIsNotRedisIsClosedAndExplainedOnce(t *testing.T) {
+// A PROXY header that a balancer puts in front of a client's bytes is not answered: the client
+// would take the answer for the reply to its first request. The log says what to configure.
+func TestOtherProtocolsAreClosedAndLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
 	srv, err := server.New(config(t, fakeredis.Start(t).Addr()), nil, slog.New(slog.NewTextHandler(&log, nil)))
@@ -66,7 +66,7 @@ func TestWhatIsNotRedisIsClosedAndExplainedOnce(t *testing.T) {
 	}
 }
 
-// A socket whose owner takes no more connections at the moment is nobody else's.
+// A unix socket whose owner accepts no more connections at the moment still has an owner.
 func TestBusySocketOfAnotherProcessIsNotRemoved(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")

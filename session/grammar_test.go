@@ -10,13 +10,12 @@ import (
 	"ringway/command"
 )
 
-// shapes are requests whose replies depend on nothing but the requests before
-// them: not on the time, a random choice or the seed of a server's hash tables
-// (but for the order of elements, see unordered).
+// shapes are requests whose replies depend on the earlier requests only, not on the time, a
+// random choice or the seed of a server's hash tables (except for the order of elements, see
+// unordered).
 //
-// Words in capitals stand for themselves. Of A|B one is taken, (...)? comes or
-// not, (...)+ comes one to four times. The words in small letters are arguments
-// to be made up; see grammar.argument.
+// Words in capitals stand for themselves. A|B is one of them, (...)? is optional, (...)+ comes
+// one to four times. Words in small letters are arguments to be made up; see grammar.argument.
 const shapes = `
 GET key
 SET key value (NX|XX)? (GET)? (KEEPTTL)?
@@ -162,8 +161,8 @@ NOSUCH|nosuch (value)+
 OBJECT|XINFO|XGROUP NOSUCH (key)+
 `
 
-// unordered are commands that list elements in the order of a hash table, whose
-// seed each server draws for itself.
+// unordered are commands that list elements in the order of a hash table, which differs from
+// server to server.
 var unordered = map[string]bool{"SMEMBERS": true, "SINTER": true, "SUNION": true, "SDIFF": true, "SSCAN": true, "ZSCAN": true}
 
 // grammar makes up requests.
@@ -184,7 +183,7 @@ func newGrammar(rnd *rand.Rand) *grammar {
 	return g
 }
 
-// request returns a request, most often a proper one.
+// request returns a request, which is usually a valid one.
 func (g *grammar) request() []string {
 	args := g.expand(g.shapes[g.rnd.IntN(len(g.shapes))], nil)
 	if g.rnd.IntN(2) == 0 {
@@ -378,7 +377,7 @@ var notInShapes = map[string]string{
 	"pubsub|numsub": "counts connections that clients share", "pubsub|shardnumsub": "the same",
 }
 
-func TestTheShapesCoverEveryDeterministicCommand(t *testing.T) {
+func TestShapesCoverEveryDeterministicCommand(t *testing.T) {
 	t.Parallel()
 	inShapes := map[string]bool{}
 	for _, shape := range newGrammar(nil).shapes {

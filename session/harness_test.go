@@ -35,7 +35,7 @@ func config(t *testing.T, servers ...string) *conf.Config {
 	t.Helper()
 	var quoted []string
 	for i, s := range servers {
-		// Ports differ from run to run; with names keys lie where they always do.
+		// With names the ring does not depend on the ports, which differ from run to run.
 		quoted = append(quoted, fmt.Sprintf("%q", fmt.Sprint(s, " s", i+1)))
 	}
 	text := fmt.Sprintf(`
@@ -102,8 +102,8 @@ func addrs(servers []*redistest.Server) (list []string) {
 	return list
 }
 
-// sessions is how many sessions each loop has. When it returns, every loop has done what
-// it was asked for before.
+// sessions returns how many sessions each loop has. When it returns, every loop has done
+// everything that was posted to it before.
 func (p *proxy) sessions() (counts []int) {
 	for _, w := range p.server.Workers() {
 		w.Do(func() { counts = append(counts, w.Len()) })
@@ -111,24 +111,24 @@ func (p *proxy) sessions() (counts []int) {
 	return counts
 }
 
-// herd asks all sessions to move to one loop.
-func (p *proxy) herd(target int) {
+// moveAll has all sessions move to one loop.
+func (p *proxy) moveAll(target int) {
 	workers := p.server.Workers()
 	for _, w := range workers {
-		w.Herd(workers[target])
+		w.MoveAll(workers[target])
 	}
 }
 
-// tick has each loop do in the middle of a turn what it does now and then: after the
-// events were handled, before what they deferred.
+// tick runs Worker.Tick on each loop in the middle of a turn: after the events were handled, and
+// before the deferred work.
 func (p *proxy) tick() {
 	for _, w := range p.server.Workers() {
 		w.Post(w.Tick)
 	}
 }
 
-// stall has no loop run until a channel is closed, as if the process had been stopped.
-// It returns when all of them stand.
+// stall stops all loops until a channel is closed, as SIGSTOP would. It returns when all of them
+// have stopped.
 func (p *proxy) stall(until <-chan struct{}) {
 	standing := make(chan struct{})
 	for _, w := range p.server.Workers() {
@@ -142,24 +142,24 @@ func (p *proxy) stall(until <-chan struct{}) {
 	}
 }
 
-// busy has the loops busy for a while in one turn each, as if for one of their clients.
+// busy is session.Worker.Busy for all loops, one after the other.
 func (p *proxy) busy(d time.Duration) {
 	for _, w := range p.server.Workers() {
 		w.Busy(d)
 	}
 }
 
-// trap is session.Worker.Trap for the loop that the client is on.
-func (p *proxy) trap(addr string, deferred bool) {
+// panicOnRequest is session.Worker.PanicOnRequest for the loop that the client is on.
+func (p *proxy) panicOnRequest(addr string, deferred bool) {
 	for _, w := range p.server.Workers() {
-		w.Trap(addr, deferred)
+		w.PanicOnRequest(addr, deferred)
 	}
 }
 
-// bomb is session.Worker.Bomb for the loop that the client is on.
-func (p *proxy) bomb(addr string, shard int, request []byte) {
+// panicOnReply is session.Worker.PanicOnReply for the loop that the client is on.
+func (p *proxy) panicOnReply(addr string, shard int, request []byte) {
 	for _, w := range p.server.Workers() {
-		w.Bomb(addr, shard, request)
+		w.PanicOnReply(addr, shard, request)
 	}
 }
 
@@ -170,7 +170,7 @@ func (p *proxy) client() *redis.Client {
 	return c
 }
 
-// raw is a connection of a test that knows what it expects.
+// raw is a connection of a test client, with methods that check replies.
 type raw struct {
 	*redistest.Conn
 	t *testing.T
@@ -185,7 +185,7 @@ func (p *proxy) dial() *raw {
 	return &raw{redistest.Dial(p.t, network, p.addr), p.t}
 }
 
-// expect reads replies and compares them with what is wanted.
+// expect reads as many replies as there are in want, and compares them.
 func (c *raw) expect(want ...string) {
 	c.t.Helper()
 	for _, w := range want {
@@ -195,7 +195,7 @@ func (c *raw) expect(want ...string) {
 	}
 }
 
-// expectClosed reads to the end, of which there must be nothing before.
+// expectClosed waits for the connection's end, before which nothing may come.
 func (c *raw) expectClosed() {
 	c.t.Helper()
 	if b := c.WaitClosed(); b != "" {
@@ -212,8 +212,8 @@ func keyOf(ring *hashring.Ring, server int) string {
 	}
 }
 
-// rounds is how often a test repeats what it does: n times, and many more when
-// RINGWAY_LONG is set.
+// rounds is how often a test repeats its steps: n times, and 20 times as often if RINGWAY_LONG is
+// set.
 func rounds(n int) int {
 	if os.Getenv("RINGWAY_LONG") != "" {
 		return 20 * n

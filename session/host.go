@@ -2,33 +2,36 @@ package session
 
 import "time"
 
-// Host is the process that the sessions are a part of. Any loop may call its methods.
+// Host is the process that the sessions are part of: package server implements it. Workers of
+// all loops call its methods, each on its own goroutine.
 type Host interface {
-	// Left is called when a client of a pool, which the host has counted in, is gone.
+	// Left is called when a client of a pool has gone: it no longer counts against
+	// max_clients. The host had counted it before it called Adopt.
 	Left(pool int)
-	// GiveSeat counts a client out that is at its end and waits for a server. It goes
-	// on to have a descriptor, until Unseated is called in place of Left.
-	GiveSeat(pool int)
-	Unseated()
-	// Crowded reports whether clients without a seat have descriptors that others could
-	// need.
-	Crowded() bool
-	// Freed is called when something was given up that may have been large and is in no
-	// buffer of a loop.
+	// Uncount ends the count of a client against max_clients that is half-closed and waits
+	// for a server (halfclosed.go). The client still has a descriptor, until UncountedLeft
+	// is called for it instead of Left.
+	Uncount(pool int)
+	UncountedLeft()
+	// DescriptorsShort reports whether uncounted clients hold so many descriptors that new
+	// clients may find none.
+	DescriptorsShort() bool
+	// Freed is called when garbage that may be large was made outside the buffers of a loop,
+	// such as a transaction: the host decides when to collect it.
 	Freed()
 	// Drained is called once, when a Worker that drains has no session left.
 	Drained()
-	// State is what INFO tells of the process.
+	// State returns what INFO shows of the process.
 	State() State
 }
 
-// State is what INFO tells of the process.
+// State is what INFO shows of the process.
 type State struct {
 	Started         time.Time
 	Clients         int64
 	MaxClients      int
-	Panics          int64 // that loops have survived
-	MaxMemory       int64 // bytes
-	Held            int64 // bytes of it in use
-	ClosedForMemory int64 // clients
+	Panics          int64 // that loops have recovered from
+	MaxMemory       int64 // max_memory, in bytes
+	MemoryUsed      int64 // bytes of it in use
+	ClosedForMemory int64 // clients closed because of it
 }

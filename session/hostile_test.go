@@ -17,24 +17,24 @@ import (
 	"ringway/pool"
 )
 
-// mean is a pool of one real server and one fake one.
-type mean struct {
+// hostile is a pool of one real server and one fake one.
+type hostile struct {
 	*proxy
-	real     *redistest.Server
-	good     string // a key of the real server
-	bad, ill string // keys of the fake one
+	real      *redistest.Server
+	good      string // a key of the real server
+	bad, bad2 string // keys of the fake one
 }
 
-// startMean runs a proxy with a fake server that handle answers for.
-func startMean(t *testing.T, fake *fakeredis.Server, adjust func(*conf.Config)) *mean {
+// startHostile runs a proxy in front of a real server and the given fake one.
+func startHostile(t *testing.T, fake *fakeredis.Server, adjust func(*conf.Config)) *hostile {
 	t.Helper()
 	real := redistest.Start(t)
 	cfg := config(t, real.Addr(), fake.Addr())
 	cfg.Proxy.Threads = 1
 	cfg.Pools[0].ServerFailureLimit = 1000
-	cfg.Pools[0].ReplyCheck = time.Hour // an ECHO would be one request more, on a machine that is busy
+	cfg.Pools[0].ReplyCheck = time.Hour // else a slow machine may add an ECHO to the requests
 	adjust(cfg)
-	m := &mean{proxy: serve(t, cfg), real: real}
+	m := &hostile{proxy: serve(t, cfg), real: real}
 	ring := m.server.Pools()[0].Map().Ring()
 	for i, s := range cfg.Pools[0].Servers {
 		if s.Addr == real.Addr() {
@@ -42,9 +42,9 @@ func startMean(t *testing.T, fake *fakeredis.Server, adjust func(*conf.Config)) 
 			continue
 		}
 		m.bad = keyOf(ring, i)
-		for n := 0; m.ill == ""; n++ {
+		for n := 0; m.bad2 == ""; n++ {
 			if key := fmt.Sprint("ill:", n); ring.Index([]byte(key)) == i {
-				m.ill = key
+				m.bad2 = key
 			}
 		}
 	}
@@ -53,9 +53,9 @@ func startMean(t *testing.T, fake *fakeredis.Server, adjust func(*conf.Config)) 
 
 func unchanged(*conf.Config) {}
 
-// Whatever a server says, its request gets an error or the reply, never another's,
-// and the client's other requests get theirs.
-func TestServerThatTalksNonsenseHurtsNobodyElse(t *testing.T) {
+// Whatever a server sends, its request gets an error or its own reply, never that of another one,
+// and the client's other requests get their replies.
+func TestInvalidRepliesOfAServerAffectOnlyItsRequests(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	const protocol = "-ERR Protocol error: the server sent an invalid reply (server s2): the request was sent and its outcome is unknown\r\n"
@@ -80,14 +80,14 @@ func TestServerThatTalksNonsenseHurtsNobodyElse(t *testing.T) {
 				}
 				c.Reply("+OK\r\n")
 			})
-			m := startMean(t, fake, unchanged)
+			m := startHostile(t, fake, unchanged)
 			c := m.dial()
 			c.Send(encode("SET", m.good, "g") + encode("GET", m.good) + encode("PING"))
 			c.expect("+OK\r\n", bulk("g"), "+PONG\r\n")
 			c.Send(encode("GET", m.bad))
 			switch got, err := reply(c.NetConn()); {
 			case test.want == "" && err == nil && got[0] != '-':
-				// A reply of which a part had been passed on can only be cut off.
+				// If a part of the reply was passed on, the connection can only be closed.
 				if _, err := io.Copy(io.Discard, c.NetConn()); errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatal("the reply was neither refused nor cut off")
 				}
@@ -96,7 +96,7 @@ func TestServerThatTalksNonsenseHurtsNobodyElse(t *testing.T) {
 				t.Fatalf("got %.100q, %v; want %q", got, err, test.want)
 			}
 			c = m.dial()
-			c.Send(encode("SET", m.bad, "x") + encode("GET", m.good) + encode("SET", m.ill, "x"))
+			c.Send(encode("SET", m.bad, "x") + encode("GET", m.good) + encode("SET", m.bad2, "x"))
 			for _, want := range []string{"+OK\r\n", bulk("g"), "+OK\r\n"} {
 				if got := c.Reply(); got != want && got != protocol {
 					t.Errorf("got %q, want %q", got, want)
@@ -106,9 +106,9 @@ func TestServerThatTalksNonsenseHurtsNobodyElse(t *testing.T) {
 	}
 }
 
-// The replies to a transaction may come in any pieces, be large, and look like
-// errors where a piece begins: EXEC's reply is the client's as it is.
-func TestPiecesOfALargeReplyToExec(t *testing.T) {
+// The replies to a transaction may come in any pieces, be large, and have a "-" at the beginning
+// of a piece. EXEC's reply reaches the client unchanged.
+func TestLargeReplyToExecInPieces(t *testing.T) {
 	t.Parallel()
 	var p *proxy
 	pieces := []string{"*4\r\n" + bulk(strings.Repeat("x", 20000)), "$", "5\r\n", "-READ\r\n", "$50\r\nREADONLY", "-READONLY You can't write" + strings.Repeat("y", 50-8-25), "\r\n", ":", "1\r\n"}
@@ -121,7 +121,7 @@ func TestPiecesOfALargeReplyToExec(t *testing.T) {
 		case "EXEC":
 			other := p.dial()
 			for i, b := range pieces {
-				for range 3 * min(i, 1) { // turns of the loop, in one of which the piece before is read alone
+				for range 3 * min(i, 1) { // turns of the loop, so that the piece before is read by itself
 					other.Do("CLIENT", "ID")
 				}
 				c.Reply(b)
@@ -147,7 +147,7 @@ func TestPiecesOfALargeReplyToExec(t *testing.T) {
 	}
 }
 
-// reply reads until there is a reply or the connection's end.
+// reply reads until a reply has come, or to the connection's end.
 func reply(conn net.Conn) (string, error) {
 	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	b := make([]byte, 1<<16)
@@ -155,19 +155,19 @@ func reply(conn net.Conn) (string, error) {
 	return string(b[:n]), err
 }
 
-// A server that answers each request twice is a request ahead from then on. The
-// surplus is recognised when it comes before the next request was written.
+// After a server that answers a request twice, each reply would belong to the request before. The
+// surplus reply is recognised if it comes before the next request is written.
 func TestSurplusRepliesAreNotTakenForOthers(t *testing.T) {
 	t.Parallel()
 	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		c.Reply(strings.Repeat(fakeredis.Bulk(args[len(args)-1]), 2))
 	})
-	m := startMean(t, fake, unchanged)
+	m := startHostile(t, fake, unchanged)
 	c := m.dial()
 	for i := range 200 {
 		key := m.bad
 		if i%2 == 1 {
-			key = m.ill
+			key = m.bad2
 		}
 		if got := c.Do("GET", key); got != bulk(key) && !strings.HasPrefix(got, "-ERR ") {
 			t.Fatalf("request %d for %s: %q", i, key, got)
@@ -175,8 +175,8 @@ func TestSurplusRepliesAreNotTakenForOthers(t *testing.T) {
 	}
 }
 
-// A server that leaves a request out never answers the next one by that: the
-// first times out, and its place stays.
+// After a server that leaves a request without reply, the next reply is not taken for its own: the
+// first request times out, and keeps its entry in the queue.
 func TestSkippedReplyShiftsNone(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
@@ -185,18 +185,18 @@ func TestSkippedReplyShiftsNone(t *testing.T) {
 			c.Reply(fakeredis.Bulk(args[len(args)-1]))
 		}
 	})
-	m := startMean(t, fake, func(c *conf.Config) {
+	m := startHostile(t, fake, func(c *conf.Config) {
 		c.Pools[0].Timeout, c.Pools[0].ReplyCheck = 100*time.Millisecond, 100*time.Millisecond
 		c.Pools[0].ServerFailureLimit = 3
 	})
 	c := m.dial()
-	// The reply to each further request takes the place of the one before it,
-	// which is timed out, until a fence shows that the server has lost count.
+	// The reply to each further request is taken for that of the one before, which has
+	// timed out, until a marker shows that replies are missing.
 	right, failed := 0, false
 	for i := 0; right < 3 || !failed; i++ {
 		key := m.bad
 		if i%2 == 1 {
-			key = m.ill
+			key = m.bad2
 		}
 		switch got := c.Do("GET", key); {
 		case got == bulk(key):
@@ -209,13 +209,13 @@ func TestSkippedReplyShiftsNone(t *testing.T) {
 	}
 }
 
-func TestHalfAReplyIsNeverPassedOnAsAWhole(t *testing.T) {
+func TestPartOfAReplyIsNeverPassedOnAsAWhole(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
 		half string
 		end  fakeredis.Step
-		cut  bool // a part of the reply has gone to the client already
+		cut  bool // a part of the reply has been passed to the client
 	}{
 		{"short, closed", "$10\r\nabc", fakeredis.Close(), false},
 		{"short, reset", "$10\r\nabc", fakeredis.Reset(), false},
@@ -226,7 +226,7 @@ func TestHalfAReplyIsNeverPassedOnAsAWhole(t *testing.T) {
 			fake := fakeredis.Start(t,
 				fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Reply(test.half), test.end},
 				fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, _ []string) { c.Reply(fakeredis.Bulk("again")) })})
-			m := startMean(t, fake, unchanged)
+			m := startHostile(t, fake, unchanged)
 			c, neighbour := m.dial(), m.dial()
 			c.Send(encode("GET", m.bad))
 			fake.WaitRequests(1)
@@ -252,13 +252,12 @@ func TestHalfAReplyIsNeverPassedOnAsAWhole(t *testing.T) {
 	}
 }
 
-// What parts of a split request are answered with is believed only if it is
-// what such a part is answered with.
-func TestSplitRequestsInventNoResult(t *testing.T) {
+// A split request fails if the reply to one of its fragments is of an unexpected type.
+func TestSplitRequestsRefuseUnexpectedReplies(t *testing.T) {
 	t.Parallel()
 	var says atomic.Value
 	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, _ []string) { c.Reply(says.Load().(string)) })
-	m := startMean(t, fake, unchanged)
+	m := startHostile(t, fake, unchanged)
 	c := m.dial()
 	const unexpected = "-ERR a server answered a part of the request with something unexpected\r\n"
 	const lost = "-ERR Protocol error: the server lost count of its replies (server s2): a part of the request failed, other parts may have been executed\r\n"
@@ -281,13 +280,13 @@ func TestSplitRequestsInventNoResult(t *testing.T) {
 	}
 }
 
-// Replies that a Redis gives instead of a result go to the client as they are
-// and are no failure of the server, but for -LOADING in pools that eject.
+// Error replies of a server go to the client unchanged, and are no failure of the server, except
+// for -LOADING in pools that eject.
 func TestErrorsOfAServerPassThrough(t *testing.T) {
 	t.Parallel()
 	var says atomic.Value
 	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, _ []string) { c.Reply(says.Load().(string)) })
-	m := startMean(t, fake, func(c *conf.Config) {
+	m := startHostile(t, fake, func(c *conf.Config) {
 		c.Pools[0].ServerFailureLimit = 1
 		c.Pools[0].AutoEjectHosts = true
 	})

@@ -17,34 +17,35 @@ import (
 	"ringway/resp"
 )
 
-// INFO is asked of all shards and joined: most fields are sums, and what concerns
-// the connection, such as the port and the number of clients, is the proxy's.
-// Clients look at some fields to see whether a Redis is ready; they get them even
-// if no server answers.
+// INFO goes to all shards, and package join joins the replies: most fields are sums. Fields about
+// the client's connection, such as the port and the number of clients, are the proxy's own.
+// Client libraries read some fields to see whether a Redis is ready (loading, role); they get
+// these even if no server answers.
 
-// infoRequest is one INFO under way.
+// infoRequest is one INFO under way, and the Receiver of the servers' replies.
 type infoRequest struct {
 	s       *session
-	number  uint32 // of the request in its session
-	wanted  []string
+	number  uint32   // of the request in its session
+	wanted  []string // the sections asked for, in lower case; none means the default ones
 	replies [][]byte // of each server that was asked; nil if it has failed
-	left    int
+	left    int      // replies to come
 }
 
+// info runs INFO. A server that can't be asked at once is left out.
 func info(s *session, _ *command.Command, args [][]byte, _ []byte) []byte {
 	r := &infoRequest{s: s, number: s.push()}
-	s.hold() // to join what the servers say is some work, and many INFOs would hold up others
+	s.closeWindow() // one INFO at a time: joining the replies is some work in a turn
 	for _, arg := range args[1:] {
 		r.wanted = append(r.wanted, strings.ToLower(string(arg)))
 	}
 	var conns []*pipeline.Conn
 	for shard := range s.local.Shards() {
-		if conn := s.to(shard); !s.local.Absent(shard) && conn.Up() && !conn.Full() {
+		if conn := s.primaryConn(shard); !s.local.Absent(shard) && conn.Up() && !conn.Full() {
 			conns = append(conns, conn)
 		}
 	}
 	request := resp.AppendRequest(nil, args)
-	r.replies, r.left = make([][]byte, len(conns)), len(conns)+1
+	r.replies, r.left = make([][]byte, len(conns)), len(conns)+1 // 1: this function
 	for i, conn := range conns {
 		if conn.Send(request, r, uint32(i)) != nil {
 			r.countDown()
@@ -54,7 +55,7 @@ func info(s *session, _ *command.Command, args [][]byte, _ []byte) []byte {
 	return nil
 }
 
-// Reply is pipeline.Receiver's; the tag is the server's index.
+// Reply implements pipeline.Receiver; the tag is the server's index.
 func (r *infoRequest) Reply(tag uint32, b []byte, last bool) {
 	if len(r.replies[tag]) < maxInfo {
 		r.replies[tag] = append(r.replies[tag], b...)
@@ -64,15 +65,16 @@ func (r *infoRequest) Reply(tag uint32, b []byte, last bool) {
 	}
 }
 
-// maxInfo is about the most that one server may say.
+// maxInfo is about the most bytes of one server's INFO that are kept.
 const maxInfo = 1 << 20
 
-// Fail is pipeline.Receiver's: what the others say must do.
+// Fail implements pipeline.Receiver: the other servers' replies must do.
 func (r *infoRequest) Fail(tag uint32, _ *pipeline.Failure, _ []byte) {
 	r.replies[tag] = nil
 	r.countDown()
 }
 
+// countDown counts a reply, and answers the client after the last one.
 func (r *infoRequest) countDown() {
 	if r.left--; r.left > 0 || !r.s.conn.Open() {
 		return
@@ -84,11 +86,12 @@ func (r *infoRequest) countDown() {
 			answered++
 		}
 	}
-	r.s.answerHeld(r.number, r.s.protocol.AppendText(nil, r.join(&t, answered)))
+	r.s.answerAndResume(r.number, r.s.protocol.AppendText(nil, r.text(&t, answered)))
 }
 
-// join adds what the proxy knows of itself.
-func (r *infoRequest) join(t *join.Info, answered int) string {
+// text returns the reply: the servers' joined fields t, with the proxy's own ones in place of or
+// besides them. answered is how many servers have answered.
+func (r *infoRequest) text(t *join.Info, answered int) string {
 	s := r.s
 	state, c := s.w.host.State(), s.local.Conf()
 	turns, longest := s.longTurns()
@@ -112,7 +115,7 @@ func (r *infoRequest) join(t *join.Info, answered int) string {
 			{"subscriptions_lost", fmt.Sprint(s.subscriptions.Lost())},
 			{"panics", fmt.Sprint(state.Panics)},
 			{"long_turns", fmt.Sprint(turns)}, {"longest_turn_usec", fmt.Sprint(longest.Microseconds())},
-			{"max_memory", fmt.Sprint(state.MaxMemory)}, {"memory_held", fmt.Sprint(state.Held)}, {"clients_closed_for_memory", fmt.Sprint(state.ClosedForMemory)},
+			{"max_memory", fmt.Sprint(state.MaxMemory)}, {"memory_held", fmt.Sprint(state.MemoryUsed)}, {"clients_closed_for_memory", fmt.Sprint(state.ClosedForMemory)},
 		}},
 	}
 	for _, o := range own {
@@ -131,12 +134,13 @@ func (r *infoRequest) join(t *join.Info, answered int) string {
 	return t.String()
 }
 
-// wants tells whether a section was asked for.
+// wants reports whether a section was asked for.
 func (r *infoRequest) wants(section string) bool {
 	name := strings.ToLower(section)
 	return len(r.wanted) == 0 || slices.ContainsFunc(r.wanted, func(w string) bool { return w == name || w == "all" || w == "everything" || w == "default" })
 }
 
+// port returns the port of a listen address, "0" for a unix socket.
 func port(addr string) string {
 	i := strings.LastIndexByte(addr, ':')
 	if i < 0 || strings.HasPrefix(addr, "/") {

@@ -72,7 +72,7 @@ func TestInfoIsThatOfAllShards(t *testing.T) {
 	}
 }
 
-// Clients look for these fields before they do anything else.
+// Client libraries read these fields before they do anything else.
 func TestInfoIsAnsweredWithoutServers(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 2)

@@ -17,7 +17,7 @@ import (
 
 const tooMany = "-ERR max number of clients reached\r\n"
 
-func TestClientsBeyondTheLimitAreToldSo(t *testing.T) {
+func TestClientsBeyondMaxClientsGetAnError(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -61,12 +61,12 @@ func TestSilentClientsAreClosed(t *testing.T) {
 	waits.Send(encode("GET", "k"))
 	s.WaitRequests(1)
 	silent.expectClosed()
-	close(hold) // a client that waits for its reply is not silent
+	close(hold) // a client that waits for its reply is not idle
 	waits.expect(bulk("late"))
 }
 
-// A client that has waited for its reply for longer than idle clients may be silent
-// has that time left when it has come.
+// The idle time of a client that has waited for its reply for longer than client_idle_timeout
+// begins when the reply has come.
 func TestClientIsNotIdleAsSoonAsItsReplyHasCome(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -90,8 +90,8 @@ func TestClientIsNotIdleAsSoonAsItsReplyHasCome(t *testing.T) {
 	}
 }
 
-// The same where the reply comes in the very turn in which idle clients are looked for,
-// and has not been written yet.
+// The same if the reply comes in the turn in which idle clients are closed, and has not been
+// written yet.
 func TestClientIsNotIdleWithItsReplyInTheOutput(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -114,15 +114,15 @@ func TestClientIsNotIdleWithItsReplyInTheOutput(t *testing.T) {
 		goOn := make(chan struct{})
 		p.stall(goOn)
 		close(hold)
-		time.Sleep(100 * time.Millisecond) // now it is time to look, and the reply is there
+		time.Sleep(100 * time.Millisecond) // the next tick is due, and the reply has come
 		close(goOn)
 		waits.expect(bulk("late"))
 		waits.Close()
 	}
 }
 
-// A client whose request waits for room in a server's queue is not idle, though it has
-// nothing under way.
+// A client whose request waits for room in a server's queue is not idle, although it has no
+// request under way.
 func TestClientThatWaitsForRoomIsNotIdle(t *testing.T) {
 	t.Parallel()
 	hold := make(chan struct{})
@@ -146,9 +146,9 @@ func TestClientThatWaitsForRoomIsNotIdle(t *testing.T) {
 	second.expect(bulk("b"))
 }
 
-// A client that does not read its replies is not read either, and does not make
-// the proxy keep more of them than it may.
-func TestSlowReaderIsHeldBackAndThenAnswered(t *testing.T) {
+// A client that does not read its replies is not read either. The proxy keeps no more of them
+// than client_output allows.
+func TestSlowReaderIsNotReadAndThenAnswered(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	p, _ := serveShards(t, 2)
@@ -191,8 +191,8 @@ func TestClientThatLetsTooMuchWaitIsClosed(t *testing.T) {
 	other.expect(fmt.Sprintf(":%d\r\n", 32<<20))
 }
 
-// When a server takes no more, its clients are not read; the clients of other
-// servers see nothing of it, and all goes on when the server does.
+// When a server's queue is full, its clients are not read. Clients of other servers are served as
+// usual, and the former go on when the server does.
 func TestStalledServerHoldsItsClientsBack(t *testing.T) {
 	t.Parallel()
 	goOn := make(chan struct{})
@@ -200,7 +200,7 @@ func TestStalledServerHoldsItsClientsBack(t *testing.T) {
 		fakeredis.ExpectAny(1), fakeredis.Reply("+OK\r\n"), fakeredis.Wait(goOn),
 		fakeredis.Handle(func(c *fakeredis.Conn, _ []string) { c.Reply("+OK\r\n") }),
 	})
-	m := startMean(t, s, func(c *conf.Config) {
+	m := startHostile(t, s, func(c *conf.Config) {
 		c.Proxy.ServerQueue, c.Proxy.ServerQueueBytes = 100, 1<<20
 		c.Pools[0].ReplyCheck = 0 // the server has no ECHO
 	})

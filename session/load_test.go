@@ -18,9 +18,9 @@ import (
 	"ringway/hashring"
 )
 
-// load is many clients that check every reply. A key names its client and a
-// number, its value is the key itself: so a reply that belongs to another
-// request is seen. Its methods are for the test's goroutine.
+// load is many clients that check every reply. A key is named for its client and a number, and
+// its value is the key itself: so a reply to another request is noticed. Its methods are for
+// the test's goroutine.
 type load struct {
 	t    *testing.T
 	addr string
@@ -97,13 +97,13 @@ func (l *load) progress(server int) {
 	eventually(l.t, fmt.Sprintf("good replies from server %d", server), func() bool { return l.replies[server].Load() > from+20 })
 }
 
-func (l *load) note(format string, args ...any) {
+func (l *load) noteWrong(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
-// question is a request and what is right to answer.
+// question is a request with a check of its reply.
 type question struct {
 	text    string
 	servers map[int]bool
@@ -113,7 +113,7 @@ type question struct {
 func (l *load) client(id, depth int) {
 	conn, err := net.Dial("tcp", l.addr)
 	if err != nil {
-		l.note("client %d: %v", id, err)
+		l.noteWrong("client %d: %v", id, err)
 		return
 	}
 	defer conn.Close()
@@ -135,28 +135,28 @@ func (l *load) client(id, depth int) {
 		conn.SetDeadline(time.Now().Add(time.Minute))
 		sent := time.Now()
 		if _, err := io.WriteString(conn, text.String()); err != nil {
-			l.note("client %d: %v", id, err)
+			l.noteWrong("client %d: %v", id, err)
 			return
 		}
 		for _, q := range batch {
 			reply, err := readReply(r)
 			if err != nil {
-				l.note("client %d: %q instead of the reply to %q: %v", id, reply, q.text, err)
+				l.noteWrong("client %d: %q instead of the reply to %q: %v", id, reply, q.text, err)
 				return
 			}
-			l.judge(id, q, reply, sent)
+			l.checkReply(id, q, reply, sent)
 		}
 	}
 }
 
-func (l *load) judge(id int, q question, reply string, sent time.Time) {
+func (l *load) checkReply(id int, q question, reply string, sent time.Time) {
 	switch {
 	case reply[0] == '-':
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.errors = append(l.errors, loadError{time.Now(), time.Since(sent), q.servers, reply})
 	case !q.right(reply):
-		l.note("client %d: %q is no reply to %q", id, reply, q.text)
+		l.noteWrong("client %d: %q is no reply to %q", id, reply, q.text)
 	default:
 		for server := range q.servers {
 			l.replies[server].Add(1)
@@ -227,7 +227,7 @@ func readReply(r *bufio.Reader) (string, error) {
 	return b.String(), nil
 }
 
-// eventually waits for a condition that comes by itself, if all is well.
+// eventually waits for a condition, and fails the test if it does not come.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)

@@ -10,13 +10,14 @@ import (
 	"ringway/resp"
 )
 
-// localHandler answers a command without asking a server: it appends the reply
-// to dst. A nil result means that it has seen to the reply itself.
+// localHandler runs a command that the proxy answers itself. It appends the reply to dst and
+// returns that; nil means that there is no reply, or that the handler answers later.
 type localHandler func(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte
 
-// localHandlers are the commands that the proxy answers, by command.Command.ID.
+// localHandlers are the handlers of the commands that the proxy answers, by command.Command.ID;
+// nil for other commands.
 var localHandlers = handlersByID(map[string]localHandler{
-	"ping": ping, "echo": echo, "quit": quit, "time": tellTime, "reset": reset, "select": selectDB,
+	"ping": ping, "echo": echo, "quit": quit, "time": timeOfDay, "reset": reset, "select": selectDB,
 	"auth": auth, "acl|whoami": whoAmI, "hello": hello, "info": info,
 
 	"client|getname": clientGetName, "client|setname": clientSetName, "client|setinfo": clientSetInfo,
@@ -28,6 +29,7 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"monitor": monitor,
 })
 
+// handlersByID makes the table. Local commands without an entry get tableReply.
 func handlersByID(byName map[string]localHandler) []localHandler {
 	handlers := make([]localHandler, command.Count())
 	for name, h := range byName {
@@ -45,8 +47,8 @@ func handlersByID(byName map[string]localHandler) []localHandler {
 // the request must wait.
 func (s *session) answer(cmd *command.Command, args [][]byte) bool {
 	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select" || cmd.Name == "auth") && !s.replies.idle() {
-		// They may change the connections to servers: what went over the old ones
-		// must be done first.
+		// They may change the session's connections to servers. Requests sent over the
+		// former ones must be answered first, to keep the order.
 		return false
 	}
 	if reply := localHandlers[cmd.ID](s, cmd, args, s.w.scratch[:0]); reply != nil {
@@ -56,11 +58,12 @@ func (s *session) answer(cmd *command.Command, args [][]byte) bool {
 	return true
 }
 
-// maxEffort is after how much work for replies of the proxy's own a client's further
-// requests wait, so that others are served meanwhile: some hundreds of microseconds.
+// maxEffort is how much work for replies of the proxy's own one client may cause in a turn: some
+// hundreds of microseconds. Its further requests then wait for the next turn, so that other
+// clients are served.
 const maxEffort = 64
 
-// effortOf is how much work a reply was: one for each KiB, and for a look at tables.
+// effortOf estimates the work that a reply was: one for each KiB, and one for a look at tables.
 func effortOf(cmd *command.Command, reply []byte) (n int) {
 	if strings.HasPrefix(cmd.Name, "command") || cmd.Name == "client|info" {
 		n = 1
@@ -68,6 +71,7 @@ func effortOf(cmd *command.Command, reply []byte) (n int) {
 	return n + len(reply)>>10
 }
 
+// ping runs PING. Subscribed clients of RESP2 get a reply in the form of a message.
 func ping(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
 	if len(args) <= 2 && s.listening() {
 		dst = resp.AppendBulkString(resp.AppendArray(dst, 2), "pong")
@@ -86,25 +90,28 @@ func echo(_ *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	return resp.AppendBulk(dst, args[1])
 }
 
+// quit runs QUIT: the client is closed when everything before is answered.
 func quit(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.closing = true
 	s.settle()
 	return append(dst, replyOK...)
 }
 
-func tellTime(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
+// timeOfDay runs TIME, with the proxy's clock.
+func timeOfDay(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	now := time.Now().UnixMicro()
 	dst = resp.AppendArray(dst, 2)
 	dst = resp.AppendBulkString(dst, strconv.FormatInt(now/1e6, 10))
 	return resp.AppendBulkString(dst, strconv.FormatInt(now%1e6, 10))
 }
 
+// reset runs RESET: all state of the client ends, as if it had just connected.
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name, s.info.noTouch = "", false
-	s.muting = s.muting && !s.silent // CLIENT REPLY SKIP still concerns RESET itself
+	s.muting = s.muting && !s.silent // CLIENT REPLY SKIP still applies to RESET itself
 	s.silent = false
 	s.db = s.local.Conf().RedisDB
-	s.become(nil)
+	s.setUser(nil)
 	s.speak(resp.RESP2)
 	s.tx = nil
 	s.unwatch()
@@ -113,12 +120,12 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.untrack()
 	s.silent, s.muting = false, s.skip > 0 // CLIENT REPLY OFF ends, its own reply included; SKIP has it
 	s.changed()
-	s.deauthenticate()
+	s.requireAuth()
 	return append(dst, "+RESET\r\n"...)
 }
 
-// tableReply answers what the table of commands knows: COMMAND, and the HELP of
-// a container.
+// tableReply runs what the table of commands answers: COMMAND, and HELP of a command with
+// subcommands.
 func tableReply(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
 	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol, s.policy.permits)
 	if !ok {

@@ -13,38 +13,38 @@ import (
 	"ringway/resp"
 )
 
-// Clients that say to be an ACL user are so if the default server says so. It is
-// asked over a connection that carries nothing else, one for each loop and pool, so
-// that who guesses passwords takes nothing from others but a place in this line. A
-// right answer is kept for a moment, in a form that tells nothing, for clients that
-// come back all at once.
+// The credentials of ACL users are checked by the default server. AUTH goes there over a
+// connection that is used for nothing else, one for each loop and pool, so that clients that
+// guess passwords only delay other logins. Right credentials are remembered for a moment, as a
+// keyed hash, for clients that all reconnect at once.
 
 const (
-	loginsAtOnce  = 64              // AUTHs under way; others wait, in order
-	rightFor      = 3 * time.Second // how long a right answer is kept: passwords change
-	maxRight      = 4096            // how many of them
-	maxCredential = 16 << 10        // what a server takes from who has not authenticated yet
-	freeAttempts  = 2               // wrong passwords in a row that are answered at once
-	firstPenalty  = 50 * time.Millisecond
-	lastPenalty   = 1600 * time.Millisecond
+	maxLogins     = 64                      // AUTHs under way; others wait, in order
+	verifiedFor   = 3 * time.Second         // how long right credentials are remembered: passwords change
+	maxVerified   = 4096                    // how many of them
+	maxCredential = 16 << 10                // the most bytes that a server accepts before authentication
+	freeAttempts  = 2                       // wrong passwords in a row that are answered at once
+	firstDelay    = 50 * time.Millisecond   // of the next wrong one; it doubles with each
+	lastDelay     = 1600 * time.Millisecond // the longest
 )
 
-// logins are one loop's attempts to log in to the servers of a pool.
+// logins are the attempts of clients of one loop to log in to a pool as ACL users.
 type logins struct {
 	local    *pool.Local
-	underWay int
-	waiting  []*userLogin
-	key      [sha256.Size]byte
-	right    map[[sha256.Size]byte]int64 // until when, as eventloop.Loop.Now
+	underWay int                         // AUTHs without a reply
+	waiting  []*userLogin                // behind them, oldest first
+	key      [sha256.Size]byte           // of digest: random, for this process only
+	verified map[[sha256.Size]byte]int64 // digests of right credentials, until when, as eventloop.Loop.Now
 }
 
 func newLogins(local *pool.Local) *logins {
-	l := &logins{local: local, right: map[[sha256.Size]byte]int64{}}
+	l := &logins{local: local, verified: map[[sha256.Size]byte]int64{}}
 	rand.Read(l.key[:])
 	return l
 }
 
-// digest stands for credentials.
+// digest returns a keyed hash (HMAC-SHA256) of credentials. The length in front of the name keeps
+// name and password apart.
 func (l *logins) digest(name, password string) (sum [sha256.Size]byte) {
 	h := hmac.New(sha256.New, l.key[:])
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(name))))
@@ -54,61 +54,64 @@ func (l *logins) digest(name, password string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// areRight reports whether credentials were right a moment ago.
-func (l *logins) areRight(name, password string, now int64) bool {
-	return len(l.right) > 0 && now < l.right[l.digest(name, password)]
+// isVerified reports whether the server has accepted the credentials less than verifiedFor ago.
+func (l *logins) isVerified(name, password string, now int64) bool {
+	return len(l.verified) > 0 && now < l.verified[l.digest(name, password)]
 }
 
-func (l *logins) noteRight(name, password string, now int64) {
-	if len(l.right) >= maxRight {
-		clear(l.right)
+// noteVerified remembers that the server has just accepted the credentials.
+func (l *logins) noteVerified(name, password string, now int64) {
+	if len(l.verified) >= maxVerified {
+		clear(l.verified)
 	}
-	l.right[l.digest(name, password)] = now + int64(rightFor)
+	l.verified[l.digest(name, password)] = now + int64(verifiedFor)
 }
 
-// forget drops right answers that are too old.
-func (l *logins) forget(now int64) {
-	for sum, until := range l.right {
+// dropExpired forgets credentials that were verified too long ago.
+func (l *logins) dropExpired(now int64) {
+	for sum, until := range l.verified {
 		if now >= until {
-			delete(l.right, sum)
+			delete(l.verified, sum)
 		}
 	}
 }
 
-// userLogin is the Receiver of AUTH at a server, for a client that says to be an
-// ACL user.
+// userLogin is one attempt to log in as an ACL user, and the Receiver of the server's reply to
+// AUTH.
 type userLogin struct {
 	exclusive
 	name, password string
-	protocol       resp.Protocol // that the client will speak
-	then           func() []byte // the reply once the client is known to be that user
-	begun          bool          // a part of a large reply has come
+	protocol       resp.Protocol // that the client will use
+	then           func() []byte // makes the client's reply after a successful login
+	partial        bool          // a part of a large reply has come
 }
 
+// tooManyUsers is the client's error when the pool has as many different users as acl_users allows.
 const tooManyUsers = "ERR the pool's clients are too many different users, or have too many passwords of one; raise acl_users"
 
-// login asks the default server whether credentials are right. The client is held
-// until it has answered, with its error or with what then returns.
+// login logs the client in as an ACL user if the default server accepts the credentials. It
+// returns the reply (from then, after a success), or nil if that comes later; the session's
+// window is closed until then. name and password are copied.
 func (s *session) login(name, password []byte, protocol resp.Protocol, then func() []byte) []byte {
 	if len(name) > maxCredential || len(password) > maxCredential {
 		return s.wrongPassword(nil)
 	}
 	l := s.logins
 	g := &userLogin{exclusive: exclusive{s: s}, name: string(name), password: string(password), protocol: protocol, then: then}
-	if l.areRight(g.name, g.password, s.w.loop.Now()) {
+	if l.isVerified(g.name, g.password, s.w.loop.Now()) {
 		a := &deferredAnswer{exclusive: exclusive{s: s}}
 		s.admit(g, a)
 		return a.hear()
 	}
-	g.next()
+	g.start()
 	l.waiting = append(l.waiting, g)
 	l.ask()
 	return nil
 }
 
-// ask sends the attempts that wait, as far as they may be under way.
+// ask sends AUTH for the attempts that wait, until maxLogins are under way.
 func (l *logins) ask() {
-	for len(l.waiting) > 0 && l.underWay < loginsAtOnce {
+	for len(l.waiting) > 0 && l.underWay < maxLogins {
 		g := l.waiting[0]
 		l.waiting = l.waiting[1:]
 		if !g.s.conn.Open() {
@@ -126,17 +129,17 @@ func (l *logins) ask() {
 	}
 }
 
-// answered lets the next one ask.
+// answered ends an attempt, and sends the next one.
 func (g *userLogin) answered() {
 	l := g.s.logins
 	l.underWay--
 	l.ask()
 }
 
-// Reply is pipeline.Receiver's.
+// Reply implements pipeline.Receiver.
 func (g *userLogin) Reply(number uint32, b []byte, last bool) {
 	if !last {
-		g.begun = true
+		g.partial = true
 		return
 	}
 	s := g.s
@@ -144,11 +147,11 @@ func (g *userLogin) Reply(number uint32, b []byte, last bool) {
 	if !s.conn.Open() {
 		return
 	}
-	if g.begun { // too large to come whole, so none to AUTH
+	if g.partial { // a reply of that size is no reply to AUTH
 		b = []byte("-ERR the server answered AUTH with something unexpected\r\n")
 	}
 	if string(b) == string(replyOK) {
-		s.logins.noteRight(g.name, g.password, s.w.loop.Now())
+		s.logins.noteVerified(g.name, g.password, s.w.loop.Now())
 		s.admit(g, &deferredAnswer{exclusive: g.exclusive, later: true})
 		return
 	}
@@ -157,17 +160,18 @@ func (g *userLogin) Reply(number uint32, b []byte, last bool) {
 		return
 	}
 	b = bytes.Clone(b)
-	s.punish(func() { g.exclusive.Reply(number, b, true) })
+	s.delayRefusal(func() { g.exclusive.Reply(number, b, true) })
 }
 
-// Fail is pipeline.Receiver's.
+// Fail implements pipeline.Receiver.
 func (g *userLogin) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	defer g.answered()
 	g.exclusive.Fail(number, f, nil)
 }
 
-// admit makes the session one of the ACL user that it has shown to be, and answers its
-// request.
+// admit makes the session that of the ACL user whose credentials were accepted, and answers its
+// request through a. If the client asks for RESP3, the servers are first asked whether that
+// user may have it.
 func (s *session) admit(g *userLogin, a *deferredAnswer) {
 	user, err := s.local.AcquireUser(g.name, g.password)
 	if err != nil { // pool.ErrTooManyUsers
@@ -179,7 +183,7 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 			s.local.ReleaseUser(user)
 			return appendTrial(nil, t)
 		}
-		s.enter(user)
+		s.authenticated(user)
 		return g.then()
 	}
 	if g.protocol == resp.RESP2 {
@@ -189,35 +193,37 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 	s.local.CheckHandshake(user, g.protocol, s.db, trialAnswer{a, then, user})
 }
 
-// enter makes the session one of a user's, nil for the pool's own, that it has shown
-// to be.
-func (s *session) enter(user *pool.User) {
-	s.become(user)
+// authenticated makes the session that of a user, nil for the pool's own, whose credentials were
+// accepted.
+func (s *session) authenticated(user *pool.User) {
+	s.setUser(user)
 	s.wrong, s.wantAuth, s.limits = 0, false, &s.w.limits
 	s.speak(s.protocol)
 }
 
-// wrongPassword answers wrong credentials that no server was asked about.
+// wrongPassword answers wrong credentials that no server was asked about, at once or later. It
+// returns the reply, or nil if it comes later.
 func (s *session) wrongPassword(dst []byte) []byte {
 	if s.wrong < freeAttempts {
 		s.wrong++
 		return resp.AppendError(dst, wrongPass)
 	}
 	a := &exclusive{s: s}
-	number := a.next()
-	s.punish(func() { a.Reply(number, resp.AppendError(nil, wrongPass), true) })
+	number := a.start()
+	s.delayRefusal(func() { a.Reply(number, resp.AppendError(nil, wrongPass), true) })
 	return nil
 }
 
-// punish calls answer, which tells the held client that its credentials are wrong:
-// later and later if it goes on guessing.
-func (s *session) punish(answer func()) {
+// delayRefusal calls answer, which refuses the client's credentials: the first freeAttempts times
+// at once, then after a delay that doubles with each wrong attempt. The session's window is
+// closed meanwhile, so that guessing is slow.
+func (s *session) delayRefusal(answer func()) {
 	if s.wrong < freeAttempts {
 		s.wrong++
 		answer()
 		return
 	}
-	penalty := min(firstPenalty<<min(s.wrong-freeAttempts, 10), lastPenalty)
+	penalty := min(firstDelay<<min(s.wrong-freeAttempts, 10), lastDelay)
 	s.wrong++
 	s.w.loop.NewTimer(answer).After(penalty)
 }

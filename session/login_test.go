@@ -12,7 +12,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// countRequests is how many requests of a command a server has had.
+// countRequests returns how many requests of a command a server has had.
 func countRequests(s *fakeredis.Server, name string) (n int) {
 	for _, r := range s.Requests() {
 		if strings.EqualFold(r.Args[0], name) {
@@ -22,8 +22,8 @@ func countRequests(s *fakeredis.Server, name string) (n int) {
 	return n
 }
 
-// Who guesses passwords takes nothing from clients that block.
-func TestGuessingTakesNoPinnedConnections(t *testing.T) {
+// Clients that guess passwords use up no dedicated connections of blocking clients.
+func TestPasswordGuessingUsesNoDedicatedConnections(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	s := redistest.Start(t)
@@ -58,9 +58,9 @@ func TestGuessingTakesNoPinnedConnections(t *testing.T) {
 	guessing.Wait()
 }
 
-// A right answer is kept for a moment, and each loop and pool has one connection to
-// ask over.
-func TestReconnectStormsDoNotAskAgain(t *testing.T) {
+// Right credentials are remembered for a moment, and each loop and pool has one connection for
+// AUTH.
+func TestReconnectStormsAskTheServerOnce(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if strings.EqualFold(args[0], "AUTH") && args[len(args)-1] != "right" {
@@ -93,8 +93,7 @@ func TestReconnectStormsDoNotAskAgain(t *testing.T) {
 	}
 }
 
-// Each client that waits for the server has its turn, and one that goes on guessing
-// waits longer and longer.
+// A client's logins are answered in their order, and wrong ones with growing delays.
 func TestLoginsKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Password("sesame"))

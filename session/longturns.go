@@ -7,41 +7,42 @@ import (
 	"ringway/command"
 )
 
-// longTurns are a loop's turns that were long (eventloop.LongTurn). Other goroutines may
-// read what is atomic.
+// longTurns counts the turns of a loop that were long (eventloop.LongTurn), and remembers whose
+// work was the largest in the current one, for the log. Other goroutines may read the atomic
+// fields.
 type longTurns struct {
 	count   atomic.Int64
 	longest atomic.Int64 // in nanoseconds
 
-	at      int64    // the turn, as eventloop.Loop.Now, that what follows is about
-	largest int      // bytes of the largest piece of work
-	of      *session // whose it was
+	turn    int64    // the turn, by its eventloop.Loop.Now, that the next two fields are about
+	largest int      // bytes of its largest piece of work
+	session *session // whose work that was
 
 	logged   int64 // when a long turn was last logged, as eventloop.Loop.Now; 0 if none was
-	unlogged int64 // long turns since
+	unlogged int64 // long turns since then
 }
 
-// quietTurns is for how long a loop that has logged a long turn only counts others.
-const quietTurns = time.Minute
+// longTurnLogInterval is the shortest time between two log lines about a loop's long turns.
+const longTurnLogInterval = time.Minute
 
-// working notes so many bytes of work for a session: requests that are looked at at once, or
-// replies that are joined. Of what a long turn did, the largest is named.
-func (w *Worker) working(s *session, bytes int) {
-	if t, now := &w.long, w.loop.Now(); t.at != now || bytes > t.largest {
-		t.at, t.largest, t.of = now, bytes, s
+// noteWork notes a piece of work for a session, measured in bytes: requests that were read at
+// once, or replies that are joined. If the turn becomes a long one, its largest is logged.
+func (w *Worker) noteWork(s *session, bytes int) {
+	if t, now := &w.long, w.loop.Now(); t.turn != now || bytes > t.largest {
+		t.turn, t.largest, t.session = now, bytes, s
 	}
 }
 
-// onLongTurn is told of the worker's long turns.
+// onLongTurn counts and logs a long turn of the worker's loop, which took ran.
 func (w *Worker) onLongTurn(ran time.Duration) {
 	t, now := &w.long, w.loop.Now()
 	t.count.Add(1)
 	t.longest.Store(max(t.longest.Load(), int64(ran)))
-	if t.unlogged++; t.logged != 0 && now-t.logged < int64(quietTurns) {
+	if t.unlogged++; t.logged != 0 && now-t.logged < int64(longTurnLogInterval) {
 		return
 	}
 	attrs := []any{"took", ran.String(), "turns", t.unlogged}
-	if s := t.of; s != nil && t.at == now {
+	if s := t.session; s != nil && t.turn == now {
 		cmd := "none"
 		if s.ran > 0 {
 			cmd = command.ByID(int(s.ran) - 1).Name
@@ -52,7 +53,8 @@ func (w *Worker) onLongTurn(ran time.Duration) {
 	t.logged, t.unlogged = now, 0
 }
 
-// longTurns returns how many turns of all loops were long, and the longest, so far.
+// longTurns returns how many turns of all loops have been long, and the longest of them. Any loop
+// may call it.
 func (sh *shared) longTurns() (count int64, longest time.Duration) {
 	for _, peer := range sh.peers {
 		count += peer.w.long.count.Load()

@@ -9,8 +9,8 @@ import (
 	"ringway/internal/redistest"
 )
 
-// Turns that hold up a loop are counted and shown; the first is logged, with who was at
-// work, and further ones within a minute are not.
+// Long turns are counted and shown in INFO. The first is logged, with the client whose work was
+// the largest; further ones within a minute are not.
 func TestLongTurnsAreCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -27,7 +27,7 @@ func TestLongTurnsAreCountedAndLogged(t *testing.T) {
 		return n
 	}
 	redistest.Eventually(t, 30*time.Second, "long turns are not counted", func() bool {
-		p.busy(2 * eventloop.LongTurn) // the machine may have other things to do
+		p.busy(2 * eventloop.LongTurn) // repeated, since the machine may run something else
 		return counted() >= 3
 	})
 	var longest int64

@@ -38,7 +38,7 @@ func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
 	p := startTight(t, 1)
 	c := p.dial()
 	medium := p.unread(encode("GET", "k6"))
-	eventually(t, "a reply is held", func() bool { return p.server.State().Held > 1<<20 })
+	eventually(t, "a reply is held", func() bool { return p.server.State().MemoryUsed > 1<<20 })
 	for i := range 3 {
 		p.unread(encode("GET", "k16"))
 		p.unread(encode("GET", "k16"))
@@ -56,10 +56,10 @@ func TestLargestClientOfAnotherLoopIsClosed(t *testing.T) {
 	p := startTight(t, 2)
 	large := p.unread(encode("PING"))
 	large.expect("+PONG\r\n")
-	p.herd(1)
+	p.moveAll(1)
 	eventually(t, "it is on the other loop", func() bool { return p.sessions()[1] == 1 })
 	large.Send(encode("GET", "k16"))
-	eventually(t, "its reply is held", func() bool { return p.server.State().Held > 12<<20 })
+	eventually(t, "its reply is held", func() bool { return p.server.State().MemoryUsed > 12<<20 })
 	medium := p.unread(encode("GET", "k6"))
 	eventually(t, "a client is closed", func() bool { return p.server.State().ClosedForMemory > 0 })
 	medium.expect(bulk(strings.Repeat("v", 6<<20)))
@@ -71,7 +71,7 @@ func TestClientsWaitWhileMuchIsHeld(t *testing.T) {
 	s := startSilent(t, func(c *conf.Config) { c.Proxy.MaxMemory = 16 << 20 })
 	filler := s.dial()
 	filler.Send(fmt.Sprintf("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s", 16<<20, strings.Repeat("v", 13<<20)))
-	eventually(t, "much is held", func() bool { return s.server.State().Held > 12<<20 })
+	eventually(t, "much is held", func() bool { return s.server.State().MemoryUsed > 12<<20 })
 	s.tick()
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 5))
@@ -114,5 +114,5 @@ func TestNothingIsHeldForThoseWhoLeft(t *testing.T) {
 	}
 	c.Close()
 	eventually(t, "all clients are gone", func() bool { return p.server.Clients() == 0 })
-	eventually(t, "nothing is held", func() bool { return p.server.State().Held == 0 })
+	eventually(t, "nothing is held", func() bool { return p.server.State().MemoryUsed == 0 })
 }

@@ -82,7 +82,7 @@ func newMerger(local *pool.Local) *merger {
 // can be sent now: then nothing was done.
 func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 	batch, mg := &s.w.batch, s.merger
-	if !s.hasRoomFor(count, batch.unsizedOnes) || s.user != nil || !mg.group(s, m, count) {
+	if !s.hasRoomFor(count, batch.unsizedCount) || s.user != nil || !mg.group(s, m, count) {
 		return 0, false
 	}
 	first, asks := s.replies.tail, false
@@ -95,7 +95,7 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 		switch g := mg.groupOf[i]; {
 		case g == noGroup || mg.groups[g].count == 1:
 			s.unsized = batch.unsized[i]
-			s.sendAs(first+uint32(i), s.to(m.ShardAt(batch.buckets[i])), request, kindsOf(batch.commands[i]))
+			s.sendAs(first+uint32(i), s.primaryConn(m.ShardAt(batch.buckets[i])), request, kindsOf(batch.commands[i]))
 		case int(mg.groups[g].first) == i:
 			asks = mg.send(s, &mg.groups[g], first) || asks
 		}
@@ -111,7 +111,7 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 // server, so that their order stays. It reports false if none has two, or if a
 // connection is full.
 func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
-	batch, open := &s.w.batch, s.w.partsOf(m, s.local)
+	batch, open := &s.w.batch, s.w.fragmentTable(m, s.local)
 	mg.groups = mg.groups[:0]
 	mayAsk, full := batch.mayAsk(count), false
 	for i, place := range batch.buckets[:count] {
@@ -121,7 +121,7 @@ func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 		}
 		if g == noGroup || mg.groups[g].count == 1 {
 			s.unsized = batch.unsized[i]
-			full = full || s.full(s.to(place))
+			full = full || s.full(s.primaryConn(place))
 		} else {
 			found = true
 		}
@@ -160,13 +160,13 @@ func (r *batch) mayAsk(count int) bool {
 	for _, request := range r.requests[:count] {
 		size += len(request)
 	}
-	return r.plainSets == count && size <= mergedBytes
+	return r.plainSetCount == count && size <= mergedBytes
 }
 
 // send sends a group of the batch's requests, of which the batch's first has the given
 // number. It reports whether it is the first MSET for its server.
 func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
-	conn := s.to(group.shard)
+	conn := s.primaryConn(group.shard)
 	out, failure := conn.Reserve(group.size + 2*bulkFraming)
 	before := len(out)
 	x := mg.newMerged(s, group.shard)
@@ -236,7 +236,9 @@ func (x *merged) Reply(_ uint32, b []byte, last bool) {
 		x.mg.answers[x.shard] = notAsked
 	}
 	if refused && x.request != nil {
-		x.each(x.request, func(number uint32, set []byte) { x.s.sendAs(number, x.s.to(x.shard), set, kindsOf(setCommand)) })
+		x.each(x.request, func(number uint32, set []byte) {
+			x.s.sendAs(number, x.s.primaryConn(x.shard), set, kindsOf(setCommand))
+		})
 	} else {
 		for _, set := range x.sets {
 			x.s.Reply(set.number, b, last)

@@ -37,8 +37,8 @@ func monitor(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.monitor = &monitoring{}
 	s.conditions.monitors[s] = true
 	home := s.w
-	s.change(func(peer *shared) {
-		peer.conditions.monitored++
+	s.changeConditions(func(peer *shared) {
+		peer.conditions.monitorCount++
 		home.loop.Post(done)
 	})
 	s.monitor.feed = s.subscriptions.Monitor(s.showScripts, done)
@@ -53,7 +53,7 @@ func (s *session) endMonitor() {
 	s.monitor.feed.Close()
 	s.monitor = nil
 	delete(s.conditions.monitors, s)
-	s.change(func(peer *shared) { peer.conditions.monitored-- })
+	s.changeConditions(func(peer *shared) { peer.conditions.monitorCount-- })
 }
 
 // showScripts passes on what a server says that a script has called.

@@ -39,7 +39,7 @@ func (s *session) move() {
 		s.changed()
 		if to.draining || !to.attach(s, fd) {
 			eventloop.CloseFD(fd)
-			s.become(nil)
+			s.setUser(nil)
 			s.useConns(nil)
 			to.host.Left(sh.poolIndex)
 		}

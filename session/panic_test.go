@@ -27,7 +27,7 @@ func TestPanicInASessionCostsThatClientOnly(t *testing.T) {
 		if got := c.Do("SET", "k", "v") + neighbour.Do("GET", "k"); got != "+OK\r\n"+bulk("v") {
 			t.Fatal(got)
 		}
-		p.trap(c.NetConn().LocalAddr().String(), deferred)
+		p.panicOnRequest(c.NetConn().LocalAddr().String(), deferred)
 		c.Send(encode("GET", "k"))
 		c.expectClosed()
 		if got := neighbour.Do("GET", "k"); got != bulk("v") {
@@ -58,7 +58,7 @@ func TestPanicInAReplyCostsItsClientAndWhatIsInFlight(t *testing.T) {
 	a, victim, b := p.dial(), p.dial(), p.dial()
 	a.Send(encode("GET", "a"))
 	fake.WaitRequests(1)
-	p.bomb(victim.NetConn().LocalAddr().String(), 0, []byte(encode("GET", "bomb")))
+	p.panicOnReply(victim.NetConn().LocalAddr().String(), 0, []byte(encode("GET", "bomb")))
 	fake.WaitRequests(2)
 	b.Send(encode("GET", "b"))
 	fake.WaitRequests(3)

@@ -92,13 +92,13 @@ func newPath(b *testing.B) *path {
 // noHost is a process that bounds nothing.
 type noHost struct{}
 
-func (noHost) Left(int)      {}
-func (noHost) GiveSeat(int)  {}
-func (noHost) Unseated()     {}
-func (noHost) Crowded() bool { return false }
-func (noHost) Freed()        {}
-func (noHost) Drained()      {}
-func (noHost) State() State  { return State{} }
+func (noHost) Left(int)               {}
+func (noHost) Uncount(int)            {}
+func (noHost) UncountedLeft()         {}
+func (noHost) DescriptorsShort() bool { return false }
+func (noHost) Freed()                 {}
+func (noHost) Drained()               {}
+func (noHost) State() State           { return State{} }
 
 // useAllServers sends requests that reach every server, so that the proxy is
 // connected to all of them.

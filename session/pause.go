@@ -41,7 +41,7 @@ func (p *pause) note(cmd *command.Command, args [][]byte) pause {
 func (s *session) notePause(p pause) {
 	switch {
 	case p.lasts > 0:
-		s.change(func(peer *shared) {
+		s.changeConditions(func(peer *shared) {
 			peer.conditions.paused = max(peer.conditions.paused, peer.w.loop.Now()+int64(p.lasts))
 		})
 	case p.ends && s.conditions.paused != 0:
@@ -51,13 +51,13 @@ func (s *session) notePause(p pause) {
 
 // endPause has all loops go on as usual.
 func (sh *shared) endPause() {
-	sh.change(func(peer *shared) {
+	sh.changeConditions(func(peer *shared) {
 		u := peer.conditions
 		u.paused = 0
-		for s := range u.waiting {
+		for s := range u.pauseWaiters {
 			s.settle()
 		}
-		clear(u.waiting)
+		clear(u.pauseWaiters)
 	})
 }
 
@@ -82,29 +82,29 @@ func (s *session) heldBack(tx *transaction) bool {
 // runPaused runs a request that is held back. Like handle, it reports false if it
 // must wait: what goes to several servers does so here, until the pause ends.
 func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, raw []byte) bool {
-	if !s.replies.idle() || !s.dedicatedIsOwn() {
+	if !s.replies.idle() || !s.dedicatedReady() {
 		return false
 	}
 	a := &exclusive{s: s, untimed: true}
 	shard, err := s.owner(cmd, args)
 	switch {
 	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || cmd.Route == command.Split && err == errCrossShard):
-		u.waiting[s] = true
+		u.pauseWaiters[s] = true
 		return false
 	case err != nil:
 		s.replyError(err)
 		return true
 	case s.dedicated != nil && s.dedicated.shard == shard: // WATCH has it, and keeps it
 	case s.dedicated != nil || !s.acquireDedicated(shard):
-		u.waiting[s] = true
+		u.pauseWaiters[s] = true
 		return false
 	default:
 		a.fresh, a.done = true, func() { s.releaseDedicated(true) }
 	}
-	a.keep(raw)
+	a.keepForRetry(raw)
 	s.waits = s.w.loop.Now()
 	s.noteScripts(cmd, args)
-	a.sent(s.dedicated.conn.SendUntimed(raw, a, a.next()))
+	a.checkSent(s.dedicated.conn.SendUntimed(raw, a, a.start()))
 	return true
 }
 

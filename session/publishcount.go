@@ -21,7 +21,7 @@ type publishCount struct {
 // sendCounting sends PUBLISH, PUBSUB NUMSUB, or their like for shard channels. Like
 // handle, it reports false if the request must wait.
 func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
-	conn := s.to(server)
+	conn := s.primaryConn(server)
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -83,7 +83,7 @@ func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
 	if b.cmd.Name == "pubsub|shardnumsub" {
 		kind = pubsub.ShardChannel
 	}
-	owns := func(i int, channel []byte) bool { return m.Index(channel) == b.shares[i].server }
+	owns := func(i int, channel []byte) bool { return m.Index(channel) == b.targets[i].server }
 	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.subscriptions.ExtraSubscribers(kind, string(channel)) })
 }
 
@@ -94,8 +94,8 @@ func (b *broadcast) keepOwned() {
 	if m.Slotted() {
 		return
 	}
-	for i := range b.shares {
-		sh := &b.shares[i]
+	for i := range b.targets {
+		sh := &b.targets[i]
 		if kept, ok := join.Keep(nil, sh.reply, func(channel []byte) bool { return m.Index(channel) == sh.server }); ok {
 			sh.reply = append(sh.reply[:0], kept...)
 		}

@@ -87,7 +87,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	}
 	l, a := s.sub, &subscribing{number: s.push(), kind: kind, names: copyNames(args[1:]), failed: map[string][]byte{}}
 	l.asking = a
-	s.hold()
+	s.closeWindow()
 	if len(a.names) > portion {
 		a.asks = s.subscriptions.SubscribingMany()
 	}
@@ -154,7 +154,7 @@ func (l *subscriber) subscribe(a *subscribing) (done bool) {
 	}
 	s := l.s
 	l.asking = nil
-	s.proceed()
+	s.resume()
 	if len(l.backlog) > 0 {
 		s.settle()
 	}
@@ -267,7 +267,7 @@ func (s *session) unsubscribe(kind pubsub.TopicKind, names []string) {
 		u.reply = s.protocol.AppendNull(resp.AppendBulkString(u.reply, kind.String()+"unsubscribe"))
 		u.reply = resp.AppendInt(u.reply, int64(l.count(kind)))
 	}
-	s.hold()
+	s.closeWindow()
 	s.w.inPortions(u.leave)
 }
 
@@ -303,7 +303,7 @@ func (u *unsubscribing) confirmed() {
 
 func (u *unsubscribing) finish() {
 	if s := u.l.s; u.left == 0 && len(u.names) == 0 && s.conn.Open() {
-		s.proceed()
+		s.resume()
 		s.finish(u.number, u.reply)
 	}
 }
@@ -387,7 +387,7 @@ func (l *subscriber) Missed() {
 // clients that are subscribed.
 func (l *subscriber) checkBacklog() {
 	s := l.s
-	s.checkOutput()
+	s.checkOutputLimit()
 	if !s.conn.Open() || s.monitor != nil {
 		return
 	}

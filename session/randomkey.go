@@ -7,7 +7,7 @@ import (
 
 // sizeOf is the Receiver of a DBSIZE in front of RANDOMKEY, so that each key of
 // all shards is drawn as often as any other.
-type sizeOf struct{ share *share }
+type sizeOf struct{ share *broadcastTarget }
 
 // Reply is pipeline.Receiver's.
 func (z sizeOf) Reply(_ uint32, b []byte, _ bool) {

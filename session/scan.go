@@ -50,7 +50,7 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 		s.reply(join.AppendScanned(s.w.scratch[:0], 0))
 		return true
 	}
-	conn := s.to(server)
+	conn := s.primaryConn(server)
 	if conn.Full() {
 		s.await(conn)
 		return false

@@ -18,7 +18,7 @@ func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 	// The first shard follows the check at once.
 	targets := s.servingShards()
 	for _, shard := range targets {
-		if conn := s.to(shard); conn.Full() {
+		if conn := s.primaryConn(shard); conn.Full() {
 			s.await(conn)
 			return false
 		}
@@ -29,7 +29,7 @@ func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 	}
 	check := &slotCheck{s: s, number: s.push(), args: rest, at: at, begins: cursor == 0, left: len(targets), said: make([][]byte, len(targets))}
 	for i, shard := range targets {
-		if f := s.to(shard).Send(requestClusterNodes, check, uint32(i)); f != nil {
+		if f := s.primaryConn(shard).Send(requestClusterNodes, check, uint32(i)); f != nil {
 			check.Fail(uint32(i), f, nil)
 		}
 	}
@@ -64,7 +64,7 @@ func (s *session) scanShard(args [][]byte, at join.ClusterCursor) bool {
 		s.reply(join.AppendScanned(s.w.scratch[:0], n))
 		return true
 	}
-	conn := s.to(at.Shard)
+	conn := s.primaryConn(at.Shard)
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -123,5 +123,5 @@ func (c *slotCheck) answered() {
 		}
 	}
 	at.Shard = s.servingShards()[0]
-	s.sendClusterScan(s.to(at.Shard), c.args, at, c.number)
+	s.sendClusterScan(s.primaryConn(at.Shard), c.args, at, c.number)
 }

@@ -60,7 +60,7 @@ type scriptRun struct {
 // busy.
 func (u *conditions) begin(server int, now int64, proofs ...*proof) *scriptRun {
 	r := &scriptRun{server: server, since: now, proofs: proofs}
-	u.runs[r], u.scripted = true, true
+	u.scriptRuns[r], u.hasRunScripts = true, true
 	return r
 }
 
@@ -68,14 +68,14 @@ func (u *conditions) begin(server int, now int64, proofs ...*proof) *scriptRun {
 // server that has answered is not busy any more.
 func (sh *shared) endRun(r *scriptRun, ran bool) {
 	u := sh.conditions
-	delete(u.runs, r)
+	delete(u.scriptRuns, r)
 	if ran && sh.w.loop.Now()-r.since <= int64(quickScript) {
 		for _, p := range r.proofs {
 			p.quick = true
 		}
 	}
 	if u.busy[r.server] != nil {
-		sh.change(func(peer *shared) { delete(peer.conditions.busy, r.server) })
+		sh.changeConditions(func(peer *shared) { delete(peer.conditions.busy, r.server) })
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 	if !s.replies.idle() {
 		return true, false
 	}
-	if s.beingReplaced(cmd, args) {
+	if s.awaitPrimary(cmd, args) {
 		return true, false
 	}
 	if !s.acquireDedicated(server) {
@@ -112,9 +112,9 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 		raw = sc.eval(cmd, args) // the server may not know it
 	}
 	a := &runReceiver{exclusive: exclusive{s: s, fresh: true, marked: true, done: func() { s.releaseDedicated(true) }}}
-	a.keep(raw)
+	a.keepForRetry(raw)
 	a.run = s.conditions.begin(server, s.w.loop.Now(), p)
-	number := a.next()
+	number := a.start()
 	if f := s.dedicated.conn.SendMarked(raw, a, number); f != nil {
 		a.Fail(number, f, nil)
 	}

@@ -143,7 +143,7 @@ type hashed struct {
 // evalKnown sends an EVALSHA whose script's body is known. Like handle, it
 // reports false if the request must wait.
 func (s *session) evalKnown(server int, raw []byte, body string) bool {
-	conn := s.to(server)
+	conn := s.primaryConn(server)
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -199,7 +199,7 @@ func (h *hashed) sendBody(number uint32) {
 	}
 	request := resp.AppendRequest(nil, append([][]byte{eval, []byte(h.body)}, args[2:]...))
 	s.w.again.Release()
-	conn := s.to(h.server)
+	conn := s.primaryConn(h.server)
 	if f := conn.SendMarked(request, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}

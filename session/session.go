@@ -86,10 +86,10 @@ type session struct {
 	targets     int          // invalidations of so many other clients go to this one
 
 	// Its end, here or at all.
-	closing bool     // no further request is read; close when all is answered
-	eof     bool     // the client will send no more, and all was read
-	leaving *leaving // since the client has ended its side
-	moving  *Worker  // to this one, when nothing is under way
+	closing    bool        // no further request is read; close when all is answered
+	eof        bool        // the client will send no more, and all was read
+	halfClosed *halfClosed // since the client has ended its side
+	moving     *Worker     // to this one, when nothing is under way
 }
 
 func newSession(sh *shared, info *clientInfo) *session {
@@ -130,7 +130,7 @@ func (s *session) Data(b []byte) (n int) {
 		return 0
 	}
 	s.lastActive = s.w.loop.Now()
-	s.w.working(s, len(b))
+	s.w.noteWork(s, len(b))
 	return s.run(b)
 }
 
@@ -224,7 +224,7 @@ func (s *session) handle(raw []byte) bool {
 	cmd, problem := s.w.lookUp()
 	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > checked || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
 		if problem == command.UnknownCommand {
-			if known, done := s.runLearnt(args, raw); known {
+			if known, done := s.runModuleCommand(args, raw); known {
 				return done
 			}
 		}
@@ -363,7 +363,7 @@ func (s *session) RunDeferred() {
 	if s.serial && s.replies.idle() {
 		s.serial = false
 		if s.window > 0 {
-			s.release()
+			s.openWindow()
 		}
 	}
 	if s.blocked && !s.closing {
@@ -393,7 +393,7 @@ func (s *session) RunDeferred() {
 		s.settleAfterWrite()
 	case s.moving != nil && s.conn.Waiting() > 0:
 		s.settleAfterWrite()
-	case s.moving != nil && s.w.choring:
+	case s.moving != nil && s.w.tasksPosted:
 		s.moving = nil // a chore may be about all of the loop's sessions
 	case s.moving != nil:
 		s.move()
@@ -444,11 +444,11 @@ func (s *session) gone() {
 	delete(s.w.publishers, s)
 	s.unsubscribeAll()
 	s.untrack()
-	delete(s.conditions.waiting, s)
+	delete(s.conditions.pauseWaiters, s)
 	if s.queued != nil {
 		s.queued.s = nil
 	}
-	s.become(nil)
+	s.setUser(nil)
 	if s.conns != nil {
 		s.conns.Release() // nothing is sent any more
 	}
@@ -460,7 +460,7 @@ func (s *session) gone() {
 
 // quiet reports whether nothing of the session is under way.
 func (s *session) quiet() bool {
-	return s.replies.idle() && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.leaving == nil && !s.closing && s.parse.Need() == 0 &&
+	return s.replies.idle() && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.halfClosed == nil && !s.closing && s.parse.Need() == 0 &&
 		!s.rooted() && s.awaited == 0
 }
 

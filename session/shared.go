@@ -18,12 +18,12 @@ type shared struct {
 	peers         []*shared // of the same pool on all loops, this one included
 
 	// Owned by the loop.
-	conditions *conditions
-	scripts    *scriptMemory
-	tracker    *tracker
-	learnt     *learnt // nil until a command of the servers' own is met
-	merger     *merger // nil where SETs are not merged
-	logins     *logins
+	conditions     *conditions
+	scripts        *scriptMemory
+	tracker        *tracker
+	moduleCommands *moduleCommands // nil until a command of the servers' own is met
+	merger         *merger         // nil where SETs are not merged
+	logins         *logins
 }
 
 func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {

@@ -12,7 +12,7 @@ import (
 
 // silent is a server that reads requests and answers when it is told to.
 type silent struct {
-	*mean
+	*hostile
 	fake *fakeredis.Server
 
 	mu   sync.Mutex
@@ -29,7 +29,7 @@ func startSilent(t *testing.T, adjust func(*conf.Config)) *silent {
 			s.conn = c
 		}
 	})
-	s.mean = startMean(t, s.fake, func(c *conf.Config) {
+	s.hostile = startHostile(t, s.fake, func(c *conf.Config) {
 		c.Proxy.DrainTimeout = time.Millisecond // the last requests are never answered
 		adjust(c)
 	})

@@ -91,7 +91,7 @@ func (r *statesRound) run(n int) {
 	for range n {
 		state := states[r.rnd.IntN(len(states))]
 		if r.rnd.IntN(3) == 0 && r.threads > 1 {
-			r.proxy.herd(r.rnd.IntN(r.threads)) // sessions move while this goes on
+			r.proxy.moveAll(r.rnd.IntN(r.threads)) // sessions move while this goes on
 		}
 		requests := append([][]string{}, state.open...)
 		for made := 0; made < 1+r.rnd.IntN(12); {
@@ -185,7 +185,7 @@ func TestRandomRequestsInRandomStates(t *testing.T) {
 				d.seed = seed
 			}
 			t.Logf("RINGWAY_SEED=%d", d.seed)
-			for start, n := time.Now(), 0; (n < 3 || long() && time.Since(start) < 100*time.Second) && !t.Failed(); d.seed, n = d.seed+1, n+1 {
+			for start, n := time.Now(), 0; (n < 3 || longTests() && time.Since(start) < 100*time.Second) && !t.Failed(); d.seed, n = d.seed+1, n+1 {
 				r := &statesRound{differential: d, rnd: rand.New(rand.NewPCG(d.seed, 3)), threads: threads}
 				r.grammar = newGrammar(r.rnd)
 				for _, relay := range relays {
@@ -200,7 +200,7 @@ func TestRandomRequestsInRandomStates(t *testing.T) {
 		})
 	}
 	seed := uint64(1)
-	if long() {
+	if longTests() {
 		seed = uint64(time.Now().UnixNano())
 	}
 	f("1 shard", 1, seed, false)

@@ -91,7 +91,7 @@ func (tr *tracker) TrackingChanged() {
 			s.untrack()
 		}
 		t.live = refusal == nil
-		s.answerHeld(t.number, reply)
+		s.answerAndResume(t.number, reply)
 	}
 }
 
@@ -142,7 +142,7 @@ func (s *session) runTracked(cmd *command.Command, args [][]byte, raw []byte) bo
 	if reads {
 		stale = t.note(t.keysOf(cmd, args))
 	}
-	if !s.runUnusual(cmd, args, raw) {
+	if !s.runUnderConditions(cmd, args, raw) {
 		return false
 	}
 	if reads && s.replies.tail != number {
@@ -294,7 +294,7 @@ func (t *tracking) wait(behind uint32, payload []byte) {
 	t.backlog = append(t.backlog, push{behind, payload})
 	s.replies.charge(len(payload))
 	s.blocked = true
-	s.checkOutput()
+	s.checkOutputLimit()
 }
 
 // flush tells what has waited. It reports false if a reply that is under way must
@@ -333,7 +333,7 @@ func (t *tracking) tell(payload []byte) {
 		t.redirect.tell(payload)
 	case s.protocol == resp.RESP3:
 		s.conn.Append(appendInvalidation(nil, payload, resp.RESP3))
-		s.checkOutput()
+		s.checkOutputLimit()
 	}
 }
 

@@ -95,7 +95,7 @@ func (s *session) interject(frame []byte) {
 		s.interjections = append(s.interjections, frame...)
 		s.blocked = true
 	}
-	s.checkOutput()
+	s.checkOutputLimit()
 }
 
 // flushInterjections sends what has waited for a reply's end. It reports false if

@@ -117,7 +117,7 @@ func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (re
 	if err := tx.add(cmd, args, raw); err != nil {
 		tx.failed = true
 		tx.reason = cmp.Or(tx.reason, err) // the first is what the others follow from
-		return resp.AppendError(nil, tx.s.textOf(err))
+		return resp.AppendError(nil, tx.s.errorText(err))
 	}
 	return replyQueued
 }
@@ -197,7 +197,7 @@ func (s *session) exec() bool {
 		s.unwatch()
 		if tx.reason != nil {
 			// Most client libraries show what EXEC got, and nothing of what came before.
-			s.replyError(fmt.Errorf("EXECABORT Transaction discarded because of: %s", s.textOf(tx.reason)))
+			s.replyError(fmt.Errorf("EXECABORT Transaction discarded because of: %s", s.errorText(tx.reason)))
 			return true
 		}
 		s.reply(replyAborted)
@@ -213,7 +213,7 @@ func (s *session) exec() bool {
 		return false
 	}
 	tx.followSlots()
-	conn := s.to(max(tx.server, 0))
+	conn := s.primaryConn(max(tx.server, 0))
 	if conn.Full() {
 		s.await(conn)
 		return false
@@ -222,7 +222,7 @@ func (s *session) exec() bool {
 		tx.apart = s.acquireDedicated(max(tx.server, 0))
 		switch {
 		case tx.apart:
-			s.hold()
+			s.closeWindow()
 			if s.heldBack(tx) {
 				s.waits = s.w.loop.Now()
 			}
@@ -232,7 +232,7 @@ func (s *session) exec() bool {
 			s.replyError(errNoDedicated)
 			return true
 		case s.heldBack(tx):
-			s.conditions.waiting[s] = true
+			s.conditions.pauseWaiters[s] = true
 			return false
 		}
 	}
@@ -256,26 +256,26 @@ func (tx *transaction) followSlots() {
 // the keys may have changed unseen: then the transaction is aborted.
 func (s *session) execWatched() bool {
 	tx := s.tx
-	if tx.server >= 0 && tx.server != s.dedicated.shard && !s.dedicated.spoilt && !s.slotGone(tx.m) {
+	if tx.server >= 0 && tx.server != s.dedicated.shard && !s.dedicated.watchLost && !s.slotGone(tx.m) {
 		s.tx = nil
 		s.unwatch()
 		s.replyError(errCrossShard)
 		return true
 	}
-	if conn := s.to(s.dedicated.shard); s.readsApart && conn.Full() {
+	if conn := s.primaryConn(s.dedicated.shard); s.readsApart && conn.Full() {
 		s.await(conn) // the primary is being replaced, and what it executes now would be lost
 		return false
 	}
-	if !s.dedicatedIsOwn() {
+	if !s.dedicatedReady() {
 		return false
 	}
-	if !s.dedicated.conn.Up() || s.dedicated.spoilt || s.slotGone(s.local.Map()) {
+	if !s.dedicated.conn.Up() || s.dedicated.watchLost || s.slotGone(s.local.Map()) {
 		s.tx = nil
 		s.unwatch()
 		s.reply(s.protocol.AppendNullArray(nil))
 		return true
 	}
-	s.hold()
+	s.closeWindow()
 	tx.send(s.dedicated.conn)
 	return true
 }
@@ -294,7 +294,7 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	}
 	tx.left = tx.queued + 2
 	if s.local.SawTryAgain() {
-		s.hold()
+		s.closeWindow()
 	}
 	tx.unit = append(tx.unit, requestExec...)
 	tx.conn = conn
@@ -395,7 +395,7 @@ func (tx *transaction) end(answer func()) {
 	}
 	tx.ended = true
 	if tx.selects >= 0 {
-		s.dedicated.moved = true
+		s.dedicated.altered = true
 		if tx.executed {
 			s.db = tx.selects
 			s.speak(s.protocol)
@@ -406,7 +406,7 @@ func (tx *transaction) end(answer func()) {
 		s.releaseDedicated(true) // EXEC has ended WATCH, or the connection is lost
 	}
 	if s.window == 0 {
-		s.proceed()
+		s.resume()
 	}
 	answer()
 }

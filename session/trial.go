@@ -30,7 +30,7 @@ func (a *deferredAnswer) answer(reply []byte) {
 func (a *deferredAnswer) hear() (reply []byte) {
 	if a.reply == nil {
 		a.later = true
-		a.next()
+		a.start()
 	}
 	return a.reply
 }

@@ -38,9 +38,9 @@ func (s *session) sendBlocking(raw []byte, a *exclusive, asking bool) *pipeline.
 	if asking {
 		// Not as a unit: what may block must not be timed, and ASKING holds for
 		// the connection's next request, which is this one.
-		a.skip = true
+		a.skipAsking = true
 		if f := conn.Send(pool.RequestAsking, a, a.number); f != nil {
-			a.skip = false
+			a.skipAsking = false
 			return f
 		}
 	}

@@ -48,7 +48,7 @@ func (s *session) waitReplicas(cmd *command.Command, raw []byte) bool {
 	}
 	rw.number, rw.left = s.push(), len(rw.conns)
 	s.replicaWait = rw
-	s.hold()
+	s.closeWindow()
 	for i, conn := range rw.conns {
 		tag := uint32(2 * i)
 		f := conn.Send(requestPing, rw, tag)
@@ -101,7 +101,7 @@ func (rw *replicaWait) answered(tag uint32, clean bool) {
 		return
 	}
 	s.replicaWait = nil
-	s.answerHeld(rw.number, rw.reply())
+	s.answerAndResume(rw.number, rw.reply())
 }
 
 // reply is the answer: of each number the servers' least, or the first error.

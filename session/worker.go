@@ -22,29 +22,29 @@ type Worker struct {
 	conf   *conf.Proxy
 	limits resp.Limits
 
-	pools      []*shared // in the order of the configuration
-	rights     rights
-	sessions   []*session
-	leaving    []*session            // at their end; those that are closed are taken out with the next tick
-	chores     []chore               // what is too much for one turn
-	choring    bool                  // doChores will be called, or is at work
-	effort     int                   // what replies of the proxy's own have cost in this run of a session
-	publishers map[*session]struct{} // that wait to publish
+	pools       []*shared // in the order of the configuration
+	rights      rights
+	sessions    []*session
+	halfClosed  []*session            // at their end; those that are closed are taken out with the next tick
+	tasks       []task                // what is too much for one turn
+	tasksPosted bool                  // doChores will be called, or is at work
+	effort      int                   // what replies of the proxy's own have cost in this run of a session
+	publishers  map[*session]struct{} // that wait to publish
 
 	// Scratch.
-	parser  resp.RequestParser
-	batch   batch              // of the requests, or of the keys of one, that are being placed
-	again   resp.RequestParser // for requests that are sent again
-	scratch []byte             // replies made by the proxy
-	failure []byte             // replies to failed requests, made while scratch may be in use
-	inline  []byte             // inline requests, encoded as servers like them
-	keys    []int              // positions of a request's keys
-	partOf  []int16            // for each place, its part of the request that is being split, else -1
-	joining [][]byte           // scratch of fanout.coalesce
-	fanouts []*fanout          // finished, for reuse
-	hashed  []*hashed          // finished, for reuse
-	rings   spareRings         // given back, for reuse
-	stalled []int              // servers that let this loop wait
+	parser     resp.RequestParser
+	batch      batch              // of the requests, or of the keys of one, that are being placed
+	again      resp.RequestParser // for requests that are sent again
+	scratch    []byte             // replies made by the proxy
+	failure    []byte             // replies to failed requests, made while scratch may be in use
+	inline     []byte             // inline requests, encoded as servers like them
+	keys       []int              // positions of a request's keys
+	fragmentAt []int16            // for each place, its part of the request that is being split, else -1
+	joining    [][]byte           // scratch of fanout.coalesce
+	fanouts    []*fanout          // finished, for reuse
+	hashed     []*hashed          // finished, for reuse
+	rings      spareRings         // given back, for reuse
+	stalled    []int              // servers that let this loop wait
 
 	tight     bool  // the process holds much: clients with anything waiting are not read (Restrict)
 	lastLarge int64 // when a large reply last came, as eventloop.Loop.Now
@@ -106,7 +106,7 @@ func (w *Worker) Len() int { return len(w.sessions) }
 // addr is the client's address and local the one that it connected to.
 func (w *Worker) Adopt(fd, pool int, id uint64, addr, local string) {
 	s := newSession(w.pools[pool], &clientInfo{id: id, addr: addr, local: local, since: time.Now()})
-	s.deauthenticate()
+	s.requireAuth()
 	if w.draining || !w.attach(s, fd) {
 		eventloop.CloseFD(fd)
 		s.useConns(nil)
@@ -140,8 +140,8 @@ func (w *Worker) detach(s *session) {
 // remove forgets a session whose connection is closed.
 func (w *Worker) remove(s *session) {
 	w.detach(s)
-	if s.leaving != nil && s.leaving.seatless {
-		w.host.Unseated()
+	if s.halfClosed != nil && s.halfClosed.uncounted {
+		w.host.UncountedLeft()
 	} else {
 		w.host.Left(s.poolIndex)
 	}
@@ -155,16 +155,16 @@ const TickEvery = 100 * time.Millisecond
 func (w *Worker) Tick() {
 	w.parser.Release()
 	w.batch = batch{}
-	if w.long.at != w.loop.Now() {
-		w.long.of = nil
+	if w.long.turn != w.loop.Now() {
+		w.long.session = nil
 	}
 	w.closeIdle()
-	w.dismiss()
+	w.closeHalfClosed()
 	if w.draining {
-		w.endWaits()
+		w.endBlocked()
 	}
 	for _, sh := range w.pools {
-		sh.look()
+		sh.tick()
 	}
 	w.joined(false)
 	if w.ticks++; w.ticks%trimTicks == 0 {
@@ -178,7 +178,7 @@ func (w *Worker) trim() {
 	w.trimFanouts()
 	for _, sh := range w.pools {
 		sh.local.Sweep()
-		sh.logins.forget(w.loop.Now())
+		sh.logins.dropExpired(w.loop.Now())
 	}
 	w.rights.forget(w.loop.Now() - int64(verdictKept))
 }

@@ -12,7 +12,7 @@ import (
 	"ringway/topology"
 )
 
-// commandOf is what COMMAND says of one command.
+// commandOf returns one command's entry in the reply to COMMAND.
 func commandOf(name, arity, flags string, keys ...string) string {
 	var words []string
 	for _, f := range strings.Fields(flags) {
@@ -22,7 +22,7 @@ func commandOf(name, arity, flags string, keys ...string) string {
 		":" + keys[0] + "\r\n:" + keys[1] + "\r\n:" + keys[2] + "\r\n*0\r\n"
 }
 
-// withCategories gives what commandOf returns ACL categories.
+// withCategories adds ACL categories to what commandOf has returned.
 func withCategories(command string, categories ...string) string {
 	var words []string
 	for _, c := range categories {
@@ -31,13 +31,13 @@ func withCategories(command string, categories ...string) string {
 	return strings.TrimSuffix(command, "*0\r\n") + fakeredis.Array(words...)
 }
 
-// withSubcommands gives it subcommands, as Redis 7 tells of them.
+// withSubcommands adds subcommands, in the form of Redis 7.
 func withSubcommands(command string, subcommands ...string) string {
 	return "*10" + strings.TrimPrefix(command, "*7") + "*0\r\n*0\r\n" + fakeredis.Array(subcommands...)
 }
 
-// startWithModule plays a Redis with a module, of which it answers every command
-// with its arguments.
+// startWithModule starts a fake Redis with a module. It answers the module's commands with their
+// arguments.
 func startWithModule(t *testing.T) *fakeredis.Server {
 	return fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		switch strings.ToLower(args[0]) {
@@ -97,7 +97,7 @@ func TestCommandsOfModulesGoToTheShardOfTheirKeys(t *testing.T) {
 		if got := c.Do("my.GET", keys[i]); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
-		redistest.Eventually(t, 10*time.Second, "the request and a fence are with the shard of the key", func() bool {
+		redistest.Eventually(t, 10*time.Second, "the request and a marker are with the shard of the key", func() bool {
 			r := s.Requests()
 			return len(r) > 1 && r[len(r)-2].Args[0] == "my.GET" && r[len(r)-1].Args[0] == "ECHO"
 		})

@@ -8,13 +8,14 @@ import (
 	"ringway/resp"
 )
 
-// leastWait is the shortest time that a blocking request is sent again with: 0
-// would mean for ever.
-const leastWait = time.Millisecond
+// minWait is the shortest timeout with which a blocking request is sent again: 0 would mean
+// no timeout.
+const minWait = time.Millisecond
 
-// shortenWait returns a blocking request that has waited already, with as much
-// less time to wait: a client that asks for four seconds gets its answer after
-// four, whatever the request met. What waits for ever is returned as it is.
+// shortenWait returns a copy of a blocking request whose timeout is shorter by waited, the
+// time that it has already been blocked: a client that asks for four seconds gets its reply
+// after four, even if the request was sent again after a failover. A request without a
+// timeout, or which is no valid blocking request, is returned as it is.
 func (w *Worker) shortenWait(request []byte, waited time.Duration) []byte {
 	defer w.again.Release()
 	var state resp.RequestState
@@ -32,9 +33,9 @@ func (w *Worker) shortenWait(request []byte, waited time.Duration) []byte {
 	}
 	asked, err := strconv.ParseFloat(string(args[at]), 64)
 	if err != nil || asked <= 0 || asked > float64(time.Duration(1<<62)/unit) {
-		return request // for ever, or what the server refuses
+		return request // no timeout, or one that the server refuses
 	}
-	left := max(time.Duration(asked*float64(unit))-waited, leastWait)
+	left := max(time.Duration(asked*float64(unit))-waited, minWait)
 	shorter := append([][]byte(nil), args...)
 	if unit == time.Millisecond {
 		shorter[at] = strconv.AppendInt(nil, left.Milliseconds(), 10)

@@ -15,27 +15,27 @@ import (
 
 func (c *raw) closeWrite() { c.NetConn().(interface{ CloseWrite() error }).CloseWrite() }
 
-// sendApart sends requests in packets of their own, each after the proxy has read the
-// one before: so that it has stopped reading when the last ones come.
+// sendApart sends each request in a packet of its own, after the proxy has read the one before.
+// So the proxy has stopped reading when the last ones come.
 func (c *raw) sendApart(p *proxy, requests ...string) {
 	c.t.Helper()
 	for _, r := range requests {
 		c.Send(r)
-		c.settled(p)
+		c.awaitRead(p)
 	}
 }
 
-// settled waits until each loop has had a turn with what was sent.
-func (c *raw) settled(p *proxy) {
+// awaitRead waits until each loop has had a turn in which it could read what was sent.
+func (c *raw) awaitRead(p *proxy) {
 	c.t.Helper()
 	for range 2 {
 		p.sessions()
 	}
 }
 
-// A client in a request that waits may have sent more, so that it is not read, and go.
-// It is noticed at once, and nothing waits for it at the servers.
-func TestClientThatGoesWhileItWaitsIsLetGo(t *testing.T) {
+// A client in a blocked request that has sent more is not read. Its end is noticed at once all
+// the same, and no request stays blocked at the servers.
+func TestClientThatLeavesWhileBlockedIsClosedAtOnce(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	p, servers := servePausable(t, 2)
@@ -83,9 +83,9 @@ func TestClientThatGoesWhileItWaitsIsLetGo(t *testing.T) {
 	}
 }
 
-// What a client has sent before it ended its side is answered, whatever connection
-// that takes.
-func TestClientThatEndsItsSideGetsRepliesOfDedicatedConnections(t *testing.T) {
+// Requests that a client has sent before it closed its sending side are answered, over dedicated
+// connections too.
+func TestHalfClosedClientGetsRepliesOfDedicatedConnections(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 2)
 	for _, addr := range []string{servers[0].Addr(), p.addr} {
@@ -96,7 +96,7 @@ func TestClientThatEndsItsSideGetsRepliesOfDedicatedConnections(t *testing.T) {
 			{encode("WATCH", "k") + encode("GET", "k"), "+OK\r\n$-1\r\n"},
 			{encode("WATCH", "k") + encode("MULTI") + encode("GET", "k") + encode("EXEC"), "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n"},
 			{encode("MULTI") + encode("EVAL", "return 3", "1", "k") + encode("EXEC") + encode("PING"), "+OK\r\n+QUEUED\r\n*1\r\n:3\r\n+PONG\r\n"},
-			{encode("GET", "k") + encode("BLPOP", "none", "0"), "$-1\r\n"}, // nobody waits for it
+			{encode("GET", "k") + encode("BLPOP", "none", "0"), "$-1\r\n"}, // blocked, so closed without a reply
 			{encode("RPUSH", "l", "a") + encode("BLPOP", "l", "0"), ":1\r\n*2\r\n$1\r\nl\r\n$1\r\na\r\n"},
 			{encode("BLPOP", "l{full}", "0"), "*2\r\n$7\r\nl{full}\r\n$1\r\na\r\n"},
 			{encode("WAIT", "0", "0"), ":0\r\n"},
@@ -113,7 +113,7 @@ func TestClientThatEndsItsSideGetsRepliesOfDedicatedConnections(t *testing.T) {
 	}
 }
 
-// serveTwo serves pool alpha, of the servers given, and beta, of one that is well.
+// serveTwo serves pool alpha, of the servers given, and beta, of one real server.
 func serveTwo(t *testing.T, adjust func(*conf.Config), servers ...string) (p *proxy, beta string) {
 	t.Helper()
 	cfg := config(t, servers...)
@@ -125,9 +125,9 @@ func serveTwo(t *testing.T, adjust func(*conf.Config), servers ...string) (p *pr
 	return p, p.server.Addrs()["beta"]
 }
 
-// A server that hangs keeps the seats of clients that have given up for no longer than
-// they need to be given up here, too.
-func TestClientsThatHaveGivenUpKeepNoSeats(t *testing.T) {
+// Clients of a server that hangs count against max_clients for a moment only after they have
+// left.
+func TestClientsThatHaveLeftDoNotCountAgainstMaxClients(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
@@ -137,7 +137,7 @@ func TestClientsThatHaveGivenUpKeepNoSeats(t *testing.T) {
 	}, s.Addr())
 	stays := p.dial()
 	stays.Send(encode("GET", "k"))
-	pipeline := strings.Repeat(encode("GET", "k"), 3000) // more than may be under way
+	pipeline := strings.Repeat(encode("GET", "k"), 3000) // more than client_pipeline
 	for i := range 60 {
 		conn, err := net.Dial("tcp", p.addr)
 		if err != nil {
@@ -152,7 +152,7 @@ func TestClientsThatHaveGivenUpKeepNoSeats(t *testing.T) {
 	}
 	(&raw{redistest.Dial(t, "tcp", beta), t}).Do("PING")
 	began := time.Now()
-	eventually(t, "only who stays has a seat", func() bool { return p.server.Clients() <= 2 })
+	eventually(t, "only the client that stays is counted", func() bool { return p.server.Clients() <= 2 })
 	if d := time.Since(began); d > 20*time.Second {
 		t.Errorf("that took %s", d)
 	}
@@ -160,8 +160,8 @@ func TestClientsThatHaveGivenUpKeepNoSeats(t *testing.T) {
 	stays.Send(encode("PING"))
 }
 
-// A client that reads slowly makes progress, though it has ended its side.
-func TestSlowReaderThatHasEndedItsSideGetsEverything(t *testing.T) {
+// A half-closed client that reads slowly makes progress.
+func TestHalfClosedSlowReaderGetsEverything(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	p, servers := serveShards(t, 1)
@@ -187,8 +187,8 @@ func TestSlowReaderThatHasEndedItsSideGetsEverything(t *testing.T) {
 	}
 }
 
-// One that reads nothing is let go.
-func TestClientThatEndsItsSideAndReadsNothingIsLetGo(t *testing.T) {
+// A half-closed client that reads nothing is closed.
+func TestHalfClosedClientThatReadsNothingIsClosed(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	p, servers := serveShards(t, 1)
@@ -203,8 +203,8 @@ func TestClientThatEndsItsSideAndReadsNothingIsLetGo(t *testing.T) {
 	})
 }
 
-// One pool's clients can't take all seats of the process.
-func TestSeatsAreKeptForOtherPools(t *testing.T) {
+// One pool's clients can't use up max_clients.
+func TestMaxClientsKeepsAShareForOtherPools(t *testing.T) {
 	t.Parallel()
 	p, beta := serveTwo(t, func(c *conf.Config) { c.Proxy.MaxClients = 20 }, redistest.Start(t).Addr())
 	seats := func(addr string, n int) (all []*raw) {
@@ -228,7 +228,7 @@ func TestSeatsAreKeptForOtherPools(t *testing.T) {
 	refused(beta)
 	refused(p.addr)
 	first[0].Close()
-	eventually(t, "a seat is free", func() bool { return p.server.Clients() < 20 })
-	seats(beta, 1) // none is kept for the first, which has its part
+	eventually(t, "the process is below max_clients", func() bool { return p.server.Clients() < 20 })
+	seats(beta, 1) // alpha has its share, so nothing is kept for it
 	refused(beta)
 }

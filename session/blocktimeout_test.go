@@ -11,8 +11,8 @@ import (
 	"ringway/pool"
 )
 
-// blocked is a proxy in front of a fake primary that answers CLIENT ID and hands
-// every other request over; the reply to it comes over the same way.
+// serveBlocked runs a proxy in front of a fake primary. The primary sends each blocking request
+// that it gets to requests, and answers it with the next of replies.
 func serveBlocked(t *testing.T, change func(*conf.Pool)) (p *proxy, requests chan []string, replies chan string) {
 	t.Helper()
 	requests, replies = make(chan []string, 16), make(chan string, 16)
@@ -38,8 +38,8 @@ func serveBlocked(t *testing.T, change func(*conf.Pool)) (p *proxy, requests cha
 
 const readonly = "-READONLY You can't write against a read only replica.\r\n"
 
-// A request that is sent again, since its shard has moved meanwhile, has waited for
-// a part of its time.
+// A request that is sent again after a change of primaries has been blocked for a part of its
+// timeout already.
 func TestBlockingRequestThatIsSentAgainWaitsForTheRestOfItsTime(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -86,7 +86,7 @@ func TestBlockingRequestWithoutEndIsSentAgainAsItIs(t *testing.T) {
 	c.expect("*-1\r\n")
 }
 
-// failover_wait begins when the request is refused, not when it began to wait.
+// failover_wait begins when the request is refused, not when it was sent.
 func TestBlockedRequestOutlivesFailoverWait(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -94,7 +94,7 @@ func TestBlockedRequestOutlivesFailoverWait(t *testing.T) {
 	c := p.dial()
 	c.Send(encode("BLPOP", "q", "0"))
 	<-requests
-	time.Sleep(1200 * time.Millisecond) // as long as a client that waits: there is no sign to wait for
+	time.Sleep(1200 * time.Millisecond) // longer than failover_wait and acceptedAfter: nothing else shows that they have passed
 	replies <- readonly
 	<-requests
 	replies <- "*2\r\n$1\r\nq\r\n$1\r\nx\r\n"

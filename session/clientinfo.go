@@ -9,10 +9,10 @@ import (
 	"ringway/resp"
 )
 
-// clientInfo is what CLIENT INFO tells of a session. It belongs to the
-// session's loop.
+// clientInfo is what CLIENT INFO and LIST show of a client. It belongs to the session's loop,
+// and moves with the session.
 type clientInfo struct {
-	id       uint64 // unique in the process, from 1
+	id       uint64 // unique in the process, from 1; the answer to CLIENT ID
 	addr     string // the client's, "host:port" or "unix"
 	local    string // the address it connected to
 	since    time.Time
@@ -22,11 +22,12 @@ type clientInfo struct {
 	noEvict, noTouch bool // as asked for; the proxy does neither
 }
 
-// maxClientName is how long a client's name may be, and those of its library and
-// that one's version: each client's are kept, and CLIENT LIST shows them all.
+// maxClientName is the most bytes in the name of a client, of its library, or of the library's
+// version. They are kept for each client, and CLIENT LIST shows all of them.
 const maxClientName = 1 << 10
 
-// nameProblem returns what is wrong with the name of something, "" if it may be given.
+// nameProblem returns the error for a name that is not allowed, or "". what says whose name it
+// is, as the subject of the error's sentence.
 func nameProblem(what string, name []byte) string {
 	switch {
 	case len(name) > maxClientName:
@@ -37,10 +38,13 @@ func nameProblem(what string, name []byte) string {
 	return ""
 }
 
+// validName reports whether a name has printable ASCII characters only, and no spaces, as Redis
+// demands.
 func validName(name []byte) bool {
 	return !bytes.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' })
 }
 
+// clientGetName runs CLIENT GETNAME.
 func clientGetName(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	if s.info.name == "" {
 		return s.protocol.AppendNull(dst)
@@ -48,6 +52,7 @@ func clientGetName(s *session, _ *command.Command, _ [][]byte, dst []byte) []byt
 	return resp.AppendBulkString(dst, s.info.name)
 }
 
+// clientSetName runs CLIENT SETNAME.
 func clientSetName(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if problem := nameProblem("Client names", args[2]); problem != "" {
 		return resp.AppendError(dst, problem)
@@ -56,6 +61,7 @@ func clientSetName(s *session, _ *command.Command, args [][]byte, dst []byte) []
 	return append(dst, replyOK...)
 }
 
+// clientSetInfo runs CLIENT SETINFO.
 func clientSetInfo(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	option := strings.ToLower(string(args[2]))
 	field := map[string]*string{"lib-name": &s.info.lib, "lib-ver": &s.info.ver}[option]
@@ -69,8 +75,8 @@ func clientSetInfo(s *session, _ *command.Command, args [][]byte, dst []byte) []
 	return append(dst, replyOK...)
 }
 
-// clientSwitch takes ON and OFF of what has no meaning for a proxy's client:
-// whether the server may evict it, and whether its reads count as use of a key.
+// clientSwitch runs CLIENT NO-EVICT and NO-TOUCH. The setting is shown in CLIENT INFO and has
+// no effect: it would have to be made on connections that clients share.
 func clientSwitch(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
 	v := strings.ToLower(string(args[2]))
 	if v != "on" && v != "off" {
@@ -84,8 +90,8 @@ func clientSwitch(s *session, cmd *command.Command, args [][]byte, dst []byte) [
 	return append(dst, replyOK...)
 }
 
-// clientReply runs CLIENT REPLY. The replies are dropped here: servers give them
-// on connections that others share.
+// clientReply runs CLIENT REPLY. The proxy drops the replies: CLIENT REPLY at a server would
+// silence a connection that clients share.
 func clientReply(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	s.mutes = true
 	switch strings.ToLower(string(args[2])) {
@@ -104,10 +110,12 @@ func clientReply(s *session, _ *command.Command, args [][]byte, dst []byte) []by
 	return resp.AppendError(dst, "ERR syntax error")
 }
 
+// clientID runs CLIENT ID.
 func clientID(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	return resp.AppendInt(dst, int64(s.info.id))
 }
 
+// clientInfoLine runs CLIENT INFO.
 func clientInfoLine(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	return s.protocol.AppendText(dst, s.describe(requestSize(args)))
 }

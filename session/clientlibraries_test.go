@@ -38,7 +38,7 @@ func nodeModules(t *testing.T) string {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatalf("cache of clients: %v", err)
 	}
-	// Installed beside and then renamed, so that it is there whole or not at all.
+	// Installed elsewhere and then renamed, so that the directory is complete or missing.
 	fresh, err := os.MkdirTemp(filepath.Dir(dir), "new")
 	if err != nil {
 		t.Fatalf("cache of clients: %v", err)
@@ -76,7 +76,7 @@ func port(t *testing.T, p *proxy) string {
 	return port
 }
 
-func TestJavaScriptClients(t *testing.T) { // by itself: node-redis gives up after 5 s
+func TestJavaScriptClients(t *testing.T) { // not in parallel: node-redis gives up after 5 s
 	redistest.SkipShort(t)
 	modules := nodeModules(t)
 	for _, test := range []struct{ name, script, protocol string }{

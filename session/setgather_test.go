@@ -10,8 +10,8 @@ import (
 	"ringway/internal/redistest"
 )
 
-// sortedElements returns a reply with the elements of a set of strings in order: Redis
-// promises none.
+// sortedElements returns the reply with the elements of a set sorted, since their order is
+// undefined.
 func sortedElements(reply string) string {
 	lines := strings.Split(reply, "\r\n")
 	var elements []string
@@ -22,8 +22,7 @@ func sortedElements(reply string) string {
 	return lines[0] + "\r\n" + strings.Join(elements, "\r\n")
 }
 
-// What a pool makes of sets on several shards is, to the byte, what one Redis
-// makes of them.
+// Set operations on several shards get the same bytes as from one Redis.
 func TestSetOperationsAcrossShardsAreThoseOfOneRedis(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -138,7 +137,7 @@ func TestSetsThatAreTooLargeAreNotGathered(t *testing.T) {
 	}
 }
 
-// What can't be answered from parts names the way out.
+// Errors for requests that can't be split over shards say what to do: use a hash tag.
 func TestOtherRequestsAcrossShardsNameTheHashTag(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 2)

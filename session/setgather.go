@@ -1,0 +1,162 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+
+	"ringway/command"
+	"ringway/join"
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// A set operation (SUNION, ZINTER …) whose keys are on several shards is computed here: the sets
+// are fetched from their shards, and package join computes the reply. As with every split
+// request, the shards are read at slightly different times.
+
+// setGather is one such request, and the Receiver of the sets. They are rare, so nothing of it is
+// reused.
+type setGather struct {
+	s       *session
+	number  uint32 // of the request in its session
+	op      *join.SetOperation
+	fetches []setFetch
+	left    int    // fetches without a reply
+	size    int    // bytes that have come so far; bounded by gather_limit
+	failed  []byte // the client's error; nil if there is none
+}
+
+// setFetch is a request for one or several sets of one bucket.
+type setFetch struct {
+	bucket int // as pool.Map.Bucket
+	conn   *pipeline.Conn
+	keys   [][]byte // until the request is sent
+	reply  []byte   // in a buffer lent by the loop
+}
+
+// errGatherLimit is the client's error for sets larger than gather_limit.
+var errGatherLimit = errors.New("ERR the sets are larger than gather_limit allows; give their keys a common hash tag")
+
+// gatherSets runs a set operation whose keys are on several shards. Like handle, it reports false
+// if the request must wait; then nothing was sent.
+func (s *session) gatherSets(cmd *command.Command, args [][]byte) bool {
+	keys, err := cmd.Keys(args, s.w.keys[:0])
+	s.w.keys = keys[:0]
+	if err != nil {
+		s.replyError(err)
+		return true
+	}
+	op, problem := join.ParseSetOperation(cmd.Name, args, keys, s.local.Version())
+	if problem != nil {
+		s.replyError(problem)
+		return true
+	}
+	m := s.local.Map()
+	g := &setGather{s: s, op: op}
+	for _, k := range keys {
+		g.add(m.Bucket(args[k]), args[k])
+	}
+	for i := range g.fetches {
+		conn, full := s.connFor(m.ShardAt(g.fetches[i].bucket), s.mayReadReplica(cmd))
+		if full {
+			s.await(conn)
+			return false
+		}
+		g.fetches[i].conn = conn
+	}
+	g.number, g.left = s.push(), len(g.fetches)
+	for i := range g.fetches {
+		p := &g.fetches[i]
+		request := op.AppendFetch(nil, p.keys, i == 0)
+		p.keys = nil
+		if f := p.conn.Send(request, g, uint32(i)); f != nil {
+			g.Fail(uint32(i), f, nil)
+		}
+	}
+	return true
+}
+
+// add adds a key to the fetch of its bucket, or to a fetch of its own if the operation wants each
+// set separately.
+func (g *setGather) add(place int, key []byte) {
+	for i := range g.fetches {
+		if g.fetches[i].bucket == place && !g.op.KeyByKey() {
+			g.fetches[i].keys = append(g.fetches[i].keys, key)
+			return
+		}
+	}
+	g.fetches = append(g.fetches, setFetch{bucket: place, keys: [][]byte{key}})
+}
+
+// Reply implements pipeline.Receiver; the tag is the index of the fetch.
+func (g *setGather) Reply(tag uint32, b []byte, last bool) {
+	s, p := g.s, &g.fetches[tag]
+	if s.conn.Open() && g.failed == nil {
+		if g.size += len(b); g.size > int(s.w.conf.GatherLimit) {
+			g.fail(resp.AppendError(nil, errGatherLimit.Error()))
+		} else {
+			g.take(p, b)
+		}
+	}
+	if last {
+		if p.reply != nil && p.reply[0] == '-' {
+			g.fail(p.reply)
+		}
+		g.countDown()
+	}
+}
+
+// take appends to the reply of a fetch. b is copied.
+func (g *setGather) take(p *setFetch, b []byte) {
+	loop := g.s.w.loop
+	if p.reply == nil {
+		p.reply = loop.Buffer(len(b))
+	} else if len(b) > cap(p.reply)-len(p.reply) {
+		p.reply = loop.Grow(p.reply, len(b))
+	}
+	p.reply = append(p.reply, b...)
+	g.s.replies.charge(len(b))
+	g.s.checkOutputLimit()
+}
+
+// fail records the error reply for the client, if it is the first. reply is copied.
+func (g *setGather) fail(reply []byte) {
+	if g.failed == nil {
+		g.failed = bytes.Clone(reply)
+	}
+}
+
+// Fail implements pipeline.Receiver. Fetches change nothing, so the error need not say what was
+// executed.
+func (g *setGather) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
+	g.fail(f.AppendReply(nil))
+	g.countDown()
+}
+
+// countDown counts a fetch as finished. After the last one it answers the request and gives the
+// buffers back.
+func (g *setGather) countDown() {
+	if g.left--; g.left > 0 {
+		return
+	}
+	s := g.s
+	replies := make([][]byte, len(g.fetches))
+	for i := range g.fetches {
+		replies[i] = g.fetches[i].reply
+		s.replies.refund(len(replies[i]))
+	}
+	if s.conn.Open() {
+		reply := g.failed
+		if reply == nil {
+			var ok bool
+			if reply, ok = g.op.AppendReply(nil, replies, s.protocol); !ok {
+				reply = replyUnexpected
+			}
+		}
+		s.finish(g.number, reply)
+	}
+	for i := range g.fetches {
+		s.w.loop.Release(g.fetches[i].reply)
+		g.fetches[i].reply = nil
+	}
+}

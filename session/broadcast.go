@@ -54,34 +54,34 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	}
 	b := &broadcast{s: s, cmd: cmd, dedicated: apart, limit: join.SlowlogCount(args)}
 	for _, server := range s.broadcastShards(cmd) {
-		share := broadcastTarget{server: server}
+		t := broadcastTarget{server: server}
 		if !apart {
-			share.conn = s.primaryConn(server)
-			if s.full(share.conn) {
-				s.await(share.conn)
+			t.conn = s.primaryConn(server)
+			if s.full(t.conn) {
+				s.await(t.conn)
 				return false
 			}
 		}
-		b.targets = append(b.targets, share)
+		b.targets = append(b.targets, t)
 	}
 	b.number, b.left = s.push(), len(b.targets)
 	for i := range b.targets {
-		sh := &b.targets[i]
+		t := &b.targets[i]
 		if apart {
-			conn, err := s.conns.Acquire(sh.server)
+			conn, err := s.conns.Acquire(t.server)
 			if err != nil {
 				b.failTarget(i, resp.AppendError(nil, errNoDedicated.Error()), false)
 				continue
 			}
-			sh.conn = conn
+			t.conn = conn
 		}
 		if cmd.Join == command.JoinRandom {
-			sh.conn.Send(requestDBSize, sizeOf{sh}, 0)
+			t.conn.Send(requestDBSize, sizeOf{t}, 0)
 		}
-		if f := sh.conn.Send(raw, b, uint32(i)); f != nil {
+		if f := t.conn.Send(raw, b, uint32(i)); f != nil {
 			b.failTarget(i, f.AppendReply(nil), f.Sent)
 		} else if cmd.NeedsMarker() {
-			sh.conn.Fence()
+			t.conn.Fence()
 		}
 	}
 	return true
@@ -112,14 +112,14 @@ func mustReachAll(cmd *command.Command) bool {
 
 // Reply implements pipeline.Receiver; the tag is the target's index.
 func (b *broadcast) Reply(tag uint32, reply []byte, last bool) {
-	sh := &b.targets[tag]
+	t := &b.targets[tag]
 	if s := b.s; s.conn.Open() {
-		if sh.reply == nil {
-			sh.reply = s.w.loop.Buffer(len(reply))
-		} else if len(reply) > cap(sh.reply)-len(sh.reply) {
-			sh.reply = s.w.loop.Grow(sh.reply, len(reply))
+		if t.reply == nil {
+			t.reply = s.w.loop.Buffer(len(reply))
+		} else if len(reply) > cap(t.reply)-len(t.reply) {
+			t.reply = s.w.loop.Grow(t.reply, len(reply))
 		}
-		sh.reply = append(sh.reply, reply...)
+		t.reply = append(t.reply, reply...)
 		s.replies.charge(len(reply))
 		s.checkOutputLimit()
 	}
@@ -152,11 +152,11 @@ func (b *broadcast) countDown() {
 func (b *broadcast) done() {
 	s, size := b.s, 0
 	for i := range b.targets {
-		sh := &b.targets[i]
-		s.replies.refund(len(sh.reply))
-		size += len(sh.reply)
-		if b.dedicated && sh.conn != nil {
-			s.local.ReleaseDedicated(sh.conn, sh.failure == nil)
+		t := &b.targets[i]
+		s.replies.refund(len(t.reply))
+		size += len(t.reply)
+		if b.dedicated && t.conn != nil {
+			s.local.ReleaseDedicated(t.conn, t.failure == nil)
 		}
 	}
 	s.w.noteWork(s, size)
@@ -171,11 +171,11 @@ func (b *broadcast) done() {
 
 // errorOf returns the error that the server has answered, or that stands for its reply; nil if
 // it has succeeded.
-func (sh *broadcastTarget) errorOf() []byte {
-	if sh.failure == nil && sh.reply[0] == '-' {
-		return sh.reply
+func (t *broadcastTarget) errorOf() []byte {
+	if t.failure == nil && t.reply[0] == '-' {
+		return t.reply
 	}
-	return sh.failure
+	return t.failure
 }
 
 // answer sends the client the joined reply, or an error if any server has failed.
@@ -209,13 +209,13 @@ func (b *broadcast) answer() {
 func (b *broadcast) failed(first []byte) []byte {
 	executed, unknown, refused := 0, 0, 0
 	for i := range b.targets {
-		sh := &b.targets[i]
+		t := &b.targets[i]
 		switch {
-		case sh.errorOf() == nil:
+		case t.errorOf() == nil:
 			executed++
-		case sh.unknown:
+		case t.unknown:
 			unknown++
-		case sh.failure == nil:
+		case t.failure == nil:
 			refused++
 		}
 	}
@@ -302,9 +302,9 @@ func (b *broadcast) concat() {
 	}
 	s.Reply(b.number, head, false)
 	for i := range b.targets {
-		sh := &b.targets[i]
+		t := &b.targets[i]
 		s.Reply(b.number, elements[i], i == len(b.targets)-1)
-		s.w.loop.Release(sh.reply)
-		sh.reply = nil
+		s.w.loop.Release(t.reply)
+		t.reply = nil
 	}
 }

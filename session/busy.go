@@ -34,28 +34,28 @@ type busyProbe struct {
 // probeStalled sends a PING to the servers whose replies to this loop are late, and to those
 // known to be busy. It does nothing before the pool's first script.
 func (sh *shared) probeStalled() {
-	u, w := sh.conditions, sh.w
-	if !u.hasRunScripts {
+	c, w := sh.conditions, sh.w
+	if !c.hasRunScripts {
 		return
 	}
 	w.stalled = sh.local.StalledShards(w.loop.Now()-int64(stallAfter), w.stalled[:0])
-	for server := range u.busy {
+	for server := range c.busy {
 		w.stalled = append(w.stalled, server)
 	}
-	for r := range u.scriptRuns {
+	for r := range c.scriptRuns {
 		if w.loop.Now()-r.since > int64(stallAfter) {
 			w.stalled = append(w.stalled, r.server)
 		}
 	}
 	for _, server := range w.stalled {
-		if u.probing[server] {
+		if c.probing[server] {
 			continue
 		}
 		conn, err := sh.local.ConnSet(resp.RESP2, 0).Acquire(server)
 		if err != nil {
 			continue
 		}
-		u.probing[server] = true
+		c.probing[server] = true
 		p := &busyProbe{shared: sh, server: server, conn: conn}
 		if f := conn.Send(requestPing, p, 0); f != nil {
 			p.answered(nil, false)
@@ -80,10 +80,10 @@ func (p *busyProbe) Fail(uint32, *pipeline.Failure, []byte) { p.answered(nil, fa
 // answered ends the probe, and has all loops note if the server's state has changed. busy is
 // the server's -BUSY reply, or nil. clean says that the connection can be used again.
 func (p *busyProbe) answered(busy []byte, clean bool) {
-	u := p.conditions
-	delete(u.probing, p.server)
+	c := p.conditions
+	delete(c.probing, p.server)
 	p.local.ReleaseDedicated(p.conn, clean)
-	if (busy != nil) == (u.busy[p.server] != nil) {
+	if (busy != nil) == (c.busy[p.server] != nil) {
 		return
 	}
 	p.changeConditions(func(peer *shared) {
@@ -98,14 +98,14 @@ func (p *busyProbe) answered(busy []byte, clean bool) {
 // refuseBusy answers a request for a busy server with that server's -BUSY, and reports whether
 // it did. A request behind others that are unanswered is sent as usual, since the reply could
 // not overtake theirs anyway.
-func (s *session) refuseBusy(u *conditions, cmd *command.Command, args [][]byte) bool {
-	if len(u.busy) == 0 || !s.replies.idle() || cmd.Flags&command.FlagAllowBusy != 0 {
+func (s *session) refuseBusy(c *conditions, cmd *command.Command, args [][]byte) bool {
+	if len(c.busy) == 0 || !s.replies.idle() || cmd.Flags&command.FlagAllowBusy != 0 {
 		return false
 	}
 	if cmd.Name == "exec" {
-		return s.abortBusy(u)
+		return s.abortBusy(c)
 	}
-	reply := s.busyReply(u, cmd, args)
+	reply := s.busyReply(c, cmd, args)
 	if reply == nil {
 		return false
 	}
@@ -117,7 +117,7 @@ func (s *session) refuseBusy(u *conditions, cmd *command.Command, args [][]byte)
 }
 
 // abortBusy is refuseBusy for EXEC: it ends the transaction, as Redis does.
-func (s *session) abortBusy(u *conditions) bool {
+func (s *session) abortBusy(c *conditions) bool {
 	if s.tx == nil {
 		return false
 	}
@@ -125,7 +125,7 @@ func (s *session) abortBusy(u *conditions) bool {
 	if server < 0 && s.local.Shards() == 1 {
 		server = 0
 	}
-	reason := u.busy[server]
+	reason := c.busy[server]
 	if reason == nil {
 		return false
 	}
@@ -136,16 +136,16 @@ func (s *session) abortBusy(u *conditions) bool {
 }
 
 // busyReply returns the -BUSY of a busy server that the request would be sent to, or nil.
-func (s *session) busyReply(u *conditions, cmd *command.Command, args [][]byte) []byte {
+func (s *session) busyReply(c *conditions, cmd *command.Command, args [][]byte) []byte {
 	switch {
 	case cmd.Route == command.Local && !aboutServer(cmd), cmd.Route == command.Transaction, cmd.Route == command.PubSub:
 		return nil
 	case s.local.Shards() == 1:
-		return u.busy[0]
+		return c.busy[0]
 	case cmd.Route == command.Local:
 		return nil // the proxy answers for a pool of several servers
 	case cmd.Route == command.AllShards, cmd.Route == command.ScanShards:
-		for _, reply := range u.busy {
+		for _, reply := range c.busy {
 			return reply
 		}
 	}
@@ -155,11 +155,11 @@ func (s *session) busyReply(u *conditions, cmd *command.Command, args [][]byte) 
 		return nil
 	}
 	if len(keys) == 0 {
-		return u.busy[s.defaultServer()]
+		return c.busy[s.defaultServer()]
 	}
 	ring := s.local.Map()
 	for _, k := range keys {
-		if reply := u.busy[ring.Index(args[k])]; reply != nil {
+		if reply := c.busy[ring.Index(args[k])]; reply != nil {
 			return reply
 		}
 	}

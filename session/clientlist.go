@@ -30,7 +30,7 @@ func (s *session) kind() string {
 
 // describe returns the session's line in CLIENT LIST, in Redis's format. requestBytes is the
 // of the request under way if that is the CLIENT LIST itself, else 0.
-func (s *session) describe(current int) string {
+func (s *session) describe(requestBytes int) string {
 	multi, multiMem := -1, 0
 	if s.tx != nil {
 		multi, multiMem = s.tx.queued, len(s.tx.unit)-len(requestMulti)
@@ -51,7 +51,7 @@ func (s *session) describe(current int) string {
 		s.info.id, s.info.addr, s.info.local, s.conn.FD(), s.info.name, int(time.Since(s.info.since).Seconds()),
 		int(time.Duration(s.w.loop.Now()-s.lastActive).Seconds()), s.flags(), s.conns.DB(),
 		subs[pubsub.Channel], subs[pubsub.Pattern], subs[pubsub.ShardChannel], multi,
-		current+s.conn.Unread(), multiMem, waiting, current+s.conn.Unread()+multiMem+waiting, cmd, s.userName(), s.protocol.Version(), s.info.lib, s.info.ver)
+		requestBytes+s.conn.Unread(), multiMem, waiting, requestBytes+s.conn.Unread()+multiMem+waiting, cmd, s.userName(), s.protocol.Version(), s.info.lib, s.info.ver)
 }
 
 // flags returns the letters that stand for the session's state in CLIENT LIST.
@@ -84,10 +84,10 @@ func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.d
 func (s *session) survey(each func(peers []*session) string, reply func(results []string) []byte) {
 	number, who := s.push(), s.viewer()
 	s.closeWindow()
-	gather(s.shared, func(peer *shared, tell func([]string)) {
-		peer.w.survey(who.sees(peer.sessions()), each, tell)
-	}, func(told [][]string) {
-		s.answerAndResume(number, reply(slices.Concat(told...)))
+	gather(s.shared, func(peer *shared, report func([]string)) {
+		peer.w.survey(who.sees(peer.sessions()), each, report)
+	}, func(results [][]string) {
+		s.answerAndResume(number, reply(slices.Concat(results...)))
 	})
 }
 
@@ -162,7 +162,7 @@ type killFilter struct {
 
 // parseKill reads the arguments behind CLIENT KILL. problem is the error for the client, or "".
 // aclUsers says that the pool has ACL users, so that any user's name may exist.
-func parseKill(args [][]byte, guests bool) (k killFilter, problem string) {
+func parseKill(args [][]byte, aclUsers bool) (k killFilter, problem string) {
 	if len(args) == 1 {
 		return killFilter{addr: string(args[0]), plain: true}, ""
 	}
@@ -194,7 +194,7 @@ func parseKill(args [][]byte, guests bool) (k killFilter, problem string) {
 				return k, "ERR Unknown client type '" + value + "'"
 			}
 		case "user":
-			if value != "default" && !guests {
+			if value != "default" && !aclUsers {
 				return k, "ERR No such user '" + value + "'"
 			}
 			k.user = value

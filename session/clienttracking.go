@@ -128,19 +128,19 @@ func (s *session) mayTrack(t *tracking) (problem string) {
 // begins with or is the beginning of one that was tracks already; was may be nil. In sorted
 // order a string that begins with a prefix follows it, so neighbours need to be compared only.
 func (t *tracking) overlap(was *tracking) (problem string) {
-	const alone = ". Prefixes for a single client must not overlap."
+	const rule = ". Prefixes for a single client must not overlap."
 	slices.Sort(t.prefixes)
 	for i, prefix := range t.prefixes {
 		if was != nil {
 			at, _ := slices.BinarySearch(was.prefixes, prefix)
 			for _, have := range was.prefixes[max(0, at-1):min(at+1, len(was.prefixes))] {
 				if overlap(have, prefix) {
-					return "ERR Prefix '" + prefix + "' overlaps with an existing prefix '" + have + "'" + alone
+					return "ERR Prefix '" + prefix + "' overlaps with an existing prefix '" + have + "'" + rule
 				}
 			}
 		}
 		if i+1 < len(t.prefixes) && overlap(prefix, t.prefixes[i+1]) {
-			return "ERR Prefix '" + prefix + "' overlaps with another provided prefix '" + t.prefixes[i+1] + "'" + alone
+			return "ERR Prefix '" + prefix + "' overlaps with another provided prefix '" + t.prefixes[i+1] + "'" + rule
 		}
 	}
 	return ""

@@ -28,7 +28,7 @@ func newConditions() *conditions {
 }
 
 // any reports whether there is a condition that requests must be checked for.
-func (u *conditions) any() bool { return len(u.busy) > 0 || u.paused != 0 || u.monitorCount > 0 }
+func (c *conditions) any() bool { return len(c.busy) > 0 || c.paused != 0 || c.monitorCount > 0 }
 
 // changeConditions calls note on every loop, to change the pool's conditions there, and gives
 // the sessions the policy that follows. On this loop it does so at once.
@@ -79,20 +79,20 @@ func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 // runUnderConditions runs a request as the pool's conditions demand. Like handle, it reports
 // false if the request must wait.
 func (s *session) runUnderConditions(cmd *command.Command, args [][]byte, raw []byte) bool {
-	u := s.conditions
-	if s.refuseBusy(u, cmd, args) {
+	c := s.conditions
+	if s.refuseBusy(c, cmd, args) {
 		return true
 	}
 	run := func() bool {
 		switch {
-		case len(u.busy) > 0 && cmd.Route == command.DefaultShard && cmd.Flags&command.FlagAllowBusy != 0 && s.tx == nil:
+		case len(c.busy) > 0 && cmd.Route == command.DefaultShard && cmd.Flags&command.FlagAllowBusy != 0 && s.tx == nil:
 			return s.block(cmd, args, raw) // over a dedicated connection, not behind the script
-		case u.paused != 0 && s.tx == nil && pausable(cmd):
-			return s.runPaused(u, cmd, args, raw)
+		case c.paused != 0 && s.tx == nil && pausable(cmd):
+			return s.runPaused(c, cmd, args, raw)
 		}
 		return s.route(cmd, args, raw)
 	}
-	if u.monitorCount > 0 {
+	if c.monitorCount > 0 {
 		return s.runShown(cmd, args, run)
 	}
 	return run()

@@ -93,9 +93,9 @@ func (s *session) slotGone(m *pool.Map) bool {
 // clean says that the server holds no state for it (WATCH, a request under way), so that it can
 // be lent again; otherwise the pool closes it.
 func (s *session) releaseDedicated(clean bool) {
-	if p := s.dedicated; p != nil {
+	if d := s.dedicated; d != nil {
 		s.dedicated = nil
-		s.local.ReleaseDedicated(p.conn, clean && !p.altered)
+		s.local.ReleaseDedicated(d.conn, clean && !d.altered)
 	}
 }
 

@@ -15,16 +15,16 @@ import (
 // dedicatedReady reports whether the dedicated connection, if there is one, has the session's
 // user, protocol and database. If not, it sends what changes that; the request must wait.
 func (s *session) dedicatedReady() bool {
-	p := s.dedicated
-	if p == nil || p.user == s.user && p.protocol == s.protocol && p.db == s.db {
+	d := s.dedicated
+	if d == nil || d.user == s.user && d.protocol == s.protocol && d.db == s.db {
 		return true
 	}
-	if p.switching {
+	if d.switching {
 		return false
 	}
-	e := &dedicatedSwitch{s: s, dedicated: p, user: s.user, protocol: s.protocol, db: s.db}
+	e := &dedicatedSwitch{s: s, dedicated: d, user: s.user, protocol: s.protocol, db: s.db}
 	var unit []byte
-	user := p.user
+	user := d.user
 	become := func(to *pool.User) {
 		if user == to {
 			return
@@ -37,19 +37,19 @@ func (s *session) dedicatedReady() bool {
 		e.left++
 		user = to
 	}
-	if p.db != s.db {
+	if d.db != s.db {
 		become(nil) // the pool's own user may SELECT; the client's new one perhaps not
 		unit = append(unit, requestSelect(s.db)...)
 		e.left++
 	}
 	become(s.user)
-	if p.protocol != s.protocol {
+	if d.protocol != s.protocol {
 		unit = resp.AppendRequest(unit, [][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(s.protocol.Version()), 10)})
 		e.left++
 	}
-	p.switching, p.altered = true, true
+	d.switching, d.altered = true, true
 	s.awaited++
-	if f := p.conn.SendUnit(unit, e.left, e, 0); f != nil {
+	if f := d.conn.SendUnit(unit, e.left, e, 0); f != nil {
 		e.left = 1
 		e.Fail(0, f, nil)
 	}

@@ -198,16 +198,16 @@ func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, arg
 // sameShard returns the shard that owns all keys, or an error if there is none. In a Cluster the
 // keys must even have the same hash slot. keys are indexes of args.
 func sameShard(m *pool.Map, args [][]byte, keys []int) (shard int, err error) {
-	place := m.Bucket(args[keys[0]])
+	bucket := m.Bucket(args[keys[0]])
 	for _, k := range keys[1:] {
-		if m.Bucket(args[k]) != place {
+		if m.Bucket(args[k]) != bucket {
 			if m.Slotted() {
 				return 0, errCrossSlot
 			}
 			return 0, errCrossShard
 		}
 	}
-	return m.ShardAt(place), nil
+	return m.ShardAt(bucket), nil
 }
 
 // replyError answers the current request with an error.

@@ -77,11 +77,11 @@ func (a *exclusive) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	}
 	// Retry if the server was unreachable. A refusal is final, except that a Cluster's
 	// shard without a primary has lost its slots to another shard.
-	again := errors.Is(f, pool.ErrNoPrimary) || !errors.As(f, new(pipeline.Refusal))
+	retryable := errors.Is(f, pool.ErrNoPrimary) || !errors.As(f, new(pipeline.Refusal))
 	if e := pipeline.HandshakeRefusal(f); e != nil && e.Lasting() {
-		again = false
+		retryable = false
 	}
-	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && again {
+	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && retryable {
 		a.retryUnsent()
 		return
 	}

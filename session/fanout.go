@@ -127,19 +127,19 @@ func (s *session) connFor(shard int, reads bool) (conn *pipeline.Conn, full bool
 // assign makes the fragments and assigns each key to one. There is one fragment for each shard,
 // in a Cluster one for each hash slot, since its servers refuse keys of several slots.
 func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
-	partOf, batch := s.w.fragmentTable(m, s.local), &s.w.batch
+	fragmentAt, batch := s.w.fragmentTable(m, s.local), &s.w.batch
 	for rest := args[1:]; len(rest) > 0; {
 		n := min(len(rest)/step, maxBatch)
 		for i := range n {
 			batch.keys[i] = rest[i*step]
 		}
 		m.Buckets(batch.keys[:n], batch.buckets[:n])
-		for i, place := range batch.buckets[:n] {
-			p := partOf[place]
+		for i, bucket := range batch.buckets[:n] {
+			p := fragmentAt[bucket]
 			if p < 0 {
 				p = int16(len(f.fragments))
-				partOf[place] = p
-				f.fragments = append(f.fragments, fragment{bucket: place})
+				fragmentAt[bucket] = p
+				f.fragments = append(f.fragments, fragment{bucket: bucket})
 			}
 			f.fragmentOf = append(f.fragmentOf, uint16(p))
 			f.fragments[p].keys++
@@ -150,18 +150,18 @@ func (f *fanout) assign(s *session, m *pool.Map, args [][]byte, step int) {
 		rest = rest[n*step:]
 	}
 	for i := range f.fragments {
-		partOf[f.fragments[i].bucket] = -1
+		fragmentAt[f.fragments[i].bucket] = -1
 	}
 }
 
 // fragmentTable returns a table from bucket to fragment that has -1 everywhere. The caller must
 // leave it so.
 func (w *Worker) fragmentTable(m *pool.Map, local *pool.Local) []int16 {
-	places := hashring.Slots
+	buckets := hashring.Slots
 	if !m.Slotted() {
-		places = local.Shards()
+		buckets = local.Shards()
 	}
-	for len(w.fragmentAt) < places {
+	for len(w.fragmentAt) < buckets {
 		w.fragmentAt = append(w.fragmentAt, -1)
 	}
 	return w.fragmentAt

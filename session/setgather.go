@@ -78,14 +78,14 @@ func (s *session) gatherSets(cmd *command.Command, args [][]byte) bool {
 
 // add adds a key to the fetch of its bucket, or to a fetch of its own if the operation wants each
 // set separately.
-func (g *setGather) add(place int, key []byte) {
+func (g *setGather) add(bucket int, key []byte) {
 	for i := range g.fetches {
-		if g.fetches[i].bucket == place && !g.op.KeyByKey() {
+		if g.fetches[i].bucket == bucket && !g.op.KeyByKey() {
 			g.fetches[i].keys = append(g.fetches[i].keys, key)
 			return
 		}
 	}
-	g.fetches = append(g.fetches, setFetch{bucket: place, keys: [][]byte{key}})
+	g.fetches = append(g.fetches, setFetch{bucket: bucket, keys: [][]byte{key}})
 }
 
 // Reply implements pipeline.Receiver; the tag is the index of the fetch.

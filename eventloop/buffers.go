@@ -20,11 +20,11 @@ type buffers struct {
 	free [classes]freeList
 	trim *Timer
 
-	lent int // bytes of buffers that are lent
-	kept int // bytes of those that are not
-	told int // lent, when onMoved was last called
+	lent     int // bytes of buffers that are lent
+	kept     int // bytes of those that are not
+	reported int // lent, when onMoved was last called
 
-	onMoved func()
+	onLentChange func()
 
 	mapped mapped
 }
@@ -112,19 +112,19 @@ func (l *Loop) Lent() int { return l.bufs.lent }
 func (l *Loop) Kept() int { return l.bufs.kept }
 
 // movedStep is how much has to be lent or taken back for OnMoved's fn to be called.
-const movedStep = 256 << 10
+const lentStep = 256 << 10
 
 // OnMoved has fn called at the end of a turn when what is lent has changed by much
 // since fn was last called. Fn may close connections.
-func (l *Loop) OnMoved(fn func()) { l.bufs.onMoved = fn }
+func (l *Loop) OnLentChange(fn func()) { l.bufs.onLentChange = fn }
 
 // noteMoved calls OnMoved's fn if it is time, and reports whether it was.
-func (p *buffers) noteMoved() bool {
-	if p.onMoved == nil || max(p.lent, p.told)-min(p.lent, p.told) < movedStep {
+func (p *buffers) reportLent() bool {
+	if p.onLentChange == nil || max(p.lent, p.reported)-min(p.lent, p.reported) < lentStep {
 		return false
 	}
-	p.told = p.lent
-	p.onMoved()
+	p.reported = p.lent
+	p.onLentChange()
 	return true
 }
 

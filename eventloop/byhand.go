@@ -14,9 +14,9 @@ func (l *Loop) ByHand(dial func(t Target, done func(s Socket, err error))) { l.d
 // never goes back. It waits for nothing.
 func (l *Loop) Turn(now int64) {
 	l.now, l.began = now, math.MaxInt64 // no turn is a long one
-	l.turns.events = l.poll.wait(0)
-	l.urgentFirst(l.turns.events)
-	l.bufs.putLeft()
+	l.progress.events = l.poll.wait(0)
+	l.urgentFirst(l.progress.events)
+	l.bufs.putDeferred()
 	for !l.work() {
 	}
 }

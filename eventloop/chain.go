@@ -54,8 +54,8 @@ func (c *Conn) WriteChain(ch *Chain) {
 	c.pushOut()
 	last := len(ch.blocks) - 1
 	for _, block := range ch.blocks[:last] {
-		c.before = append(c.before, block)
-		c.beforeSize += len(block)
+		c.blocks = append(c.blocks, block)
+		c.blocksSize += len(block)
 	}
 	c.out = ch.blocks[last]
 	*ch = Chain{}
@@ -70,14 +70,14 @@ func (c *Conn) WriteChain(ch *Chain) {
 
 // pushOut puts the block that was written to last behind those before it.
 func (c *Conn) pushOut() {
-	if len(c.out) == c.outOff && len(c.before) == 0 { // nothing waits
+	if len(c.out) == c.outOff && len(c.blocks) == 0 { // nothing waits
 		c.loop.bufs.put(c.out)
 		c.out, c.outOff = nil, 0
 		return
 	}
 	if len(c.out) > 0 {
-		c.before = append(c.before, c.out)
-		c.beforeSize += len(c.out)
+		c.blocks = append(c.blocks, c.out)
+		c.blocksSize += len(c.out)
 	} else {
 		c.loop.bufs.put(c.out)
 	}
@@ -102,22 +102,22 @@ func (c *Conn) appendBlocks(b []byte) {
 // noteFull has a connection that is answered be written soon if there will be enough
 // for that with n more bytes.
 func (c *Conn) noteFull(n int) {
-	if c.answers && c.Waiting()+n > fullOutput {
-		c.loop.full = append(c.loop.full, c)
+	if c.toServer && c.Waiting()+n > fullOutput {
+		c.loop.fullOutputs = append(c.loop.fullOutputs, c)
 	}
 }
 
 // first is the oldest block of the output, from the first byte that waits.
-func (c *Conn) first() []byte {
-	if len(c.before) > 0 {
-		return c.before[0][c.outOff:]
+func (c *Conn) firstBlock() []byte {
+	if len(c.blocks) > 0 {
+		return c.blocks[0][c.outOff:]
 	}
 	return c.out[c.outOff:]
 }
 
 // writeSome writes what the kernel takes of the output in one system call.
 func (c *Conn) writeSome() (n int, err error) {
-	if len(c.before) > 0 {
+	if len(c.blocks) > 0 {
 		return c.writeBlocks()
 	}
 	return write(c.fd, c.out[c.outOff:])
@@ -137,8 +137,8 @@ func (c *Conn) writeBlocks() (n int, err error) {
 			iov = append(iov, v)
 		}
 	}
-	add(c.first())
-	for _, block := range c.before[1:min(len(c.before), maxBlocks)] {
+	add(c.firstBlock())
+	for _, block := range c.blocks[1:min(len(c.blocks), maxBlocks)] {
 		add(block)
 	}
 	add(c.out)
@@ -148,17 +148,17 @@ func (c *Conn) writeBlocks() (n int, err error) {
 }
 
 // took gives back the blocks of which all was written.
-func (c *Conn) took() {
-	for len(c.before) > 0 && c.outOff >= len(c.before[0]) {
-		block := c.before[0]
-		c.before[0] = nil
-		c.before = c.before[1:]
+func (c *Conn) freeWritten() {
+	for len(c.blocks) > 0 && c.outOff >= len(c.blocks[0]) {
+		block := c.blocks[0]
+		c.blocks[0] = nil
+		c.blocks = c.blocks[1:]
 		c.outOff -= len(block)
-		c.beforeSize -= len(block)
+		c.blocksSize -= len(block)
 		c.loop.bufs.put(block)
 	}
-	if len(c.before) == 0 {
-		c.before = nil
+	if len(c.blocks) == 0 {
+		c.blocks = nil
 	}
 }
 
@@ -166,22 +166,22 @@ func (c *Conn) took() {
 func (c *Conn) takeBlocks() []byte {
 	all := c.loop.bufs.get(c.Waiting())
 	off := c.outOff
-	for _, block := range c.before {
+	for _, block := range c.blocks {
 		all = append(all, block[off:]...)
 		off = 0
 		c.loop.bufs.put(block)
 	}
 	all = append(all, c.out...)
 	c.loop.bufs.put(c.out)
-	c.out, c.outOff, c.before, c.beforeSize = nil, 0, nil, 0
+	c.out, c.outOff, c.blocks, c.blocksSize = nil, 0, nil, 0
 	return all
 }
 
 // dropOut gives the output up.
 func (c *Conn) dropOut() {
-	for _, block := range c.before {
+	for _, block := range c.blocks {
 		c.loop.bufs.put(block)
 	}
 	c.loop.bufs.put(c.out)
-	c.out, c.outOff, c.before, c.beforeSize = nil, 0, nil, 0
+	c.out, c.outOff, c.blocks, c.blocksSize = nil, 0, nil, 0
 }

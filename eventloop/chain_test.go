@@ -19,7 +19,7 @@ func TestMuchOutputArrivesWhole(t *testing.T) {
 		var sent, got bytes.Buffer
 		onLoop(l, func() {
 			if answers {
-				r.conn.Answers()
+				r.conn.PeerIsServer()
 			}
 		})
 		for range 100 {
@@ -80,7 +80,7 @@ func TestUnwrittenBlocksAreTakenInOneBuffer(t *testing.T) {
 }
 
 // Output that nobody takes is in memory once.
-func TestMuchOutputIsHeldOnce(t *testing.T) {
+func TestMuchOutputIsInMemoryOnce(t *testing.T) {
 	l := startLoop(t)
 	r := newRecorder()
 	attach(t, l, r)

@@ -42,22 +42,22 @@ type Conn struct {
 	outOff int    // in the first of before, if there are any
 	outCap int    // size of the last output buffer, to start the next one with
 
-	before     [][]byte // blocks of output before out, which is not nil then
-	beforeSize int      // bytes of them
+	blocks     [][]byte // blocks of output before out, which is not nil then
+	blocksSize int      // bytes of them
 	wrote      uint64
 
-	handing   bool     // the handler is looking at in
-	given     bool     // an output has taken the buffer of in
+	inHandler bool     // the handler is looking at in
+	inShared  bool     // an output has taken the buffer of in
 	dirty     bool     // in loop.dirty or loop.last
-	answers   bool     // the peer answers what it is sent; see Answers
+	toServer  bool     // the peer answers what it is sent; see Answers
 	urgent    bool     // see Urgent
 	more      bool     // the handler will add to the output soon
-	held      bool     // output was held back at the end of the last turn
+	delayed   bool     // output was held back at the end of the last turn
 	readsMuch bool     // the last read would have filled a part of the loop's read buffer
 	stalled   bool     // the peer did not take all output; waiting for writability
 	paused    bool     // the handler does not want data
 	eof       bool     // the peer has ended its side, and all was read
-	hup       bool     // the peer was seen to end its side while the connection was paused
+	peerEnded bool     // the peer was seen to end its side while the connection was paused
 	armed     interest // what the poller reports
 
 	relay Relay // stands between fd and the peer; nil if nothing does
@@ -74,7 +74,7 @@ func (l *Loop) Attach(fd int, h Handler) (*Conn, error) {
 		l.conns = append(l.conns, nil)
 	}
 	l.conns[fd] = c
-	l.open++
+	l.openConns++
 	return c, nil
 }
 
@@ -105,9 +105,9 @@ func (c *Conn) forget() (fd int) {
 	fd = c.fd
 	c.fd = -1
 	c.loop.conns[fd] = nil
-	c.loop.open--
+	c.loop.openConns--
 	if c.urgent {
-		c.loop.urgent--
+		c.loop.urgentConns--
 	}
 	if c.relay != nil {
 		c.relay.LoopClosed()
@@ -116,7 +116,7 @@ func (c *Conn) forget() (fd int) {
 }
 
 func (c *Conn) releaseBuffers() {
-	c.dropIn(c.handing)
+	c.dropIn(c.inHandler)
 	c.dropOut()
 }
 
@@ -126,14 +126,14 @@ func (c *Conn) releaseBuffers() {
 // of them is read at once than of requests. So much output that a write of its
 // own is no loss leaves after the event that brought it, for the peer to begin
 // while the loop is at the next.
-func (c *Conn) Answers() { c.answers = true }
+func (c *Conn) PeerIsServer() { c.toServer = true }
 
 // Urgent has what the connection brings handled before what others do that are ready at
 // the same time, and much of it be read at once: its peer does not wait until it is read.
 func (c *Conn) Urgent() {
 	if !c.urgent && c.fd >= 0 {
 		c.urgent = true
-		c.loop.urgent++
+		c.loop.urgentConns++
 	}
 }
 
@@ -142,7 +142,7 @@ func (c *Conn) Urgent() {
 const fullOutput = 16 << 10
 
 // maxHeld is how much output may be held back: more than that is worth a write.
-const maxHeld = 16 << 10
+const maxDelayed = 16 << 10
 
 // MoreComing says whether the handler will soon add to the output. While it
 // will, what was appended in a turn may leave with what the next turn adds: at
@@ -150,9 +150,9 @@ const maxHeld = 16 << 10
 func (c *Conn) MoreComing(more bool) { c.more = more }
 
 // holdBack tells whether the output is to wait for the next turn's.
-func (c *Conn) holdBack() bool {
-	c.held = c.more && !c.held && !c.stalled && c.Waiting() > 0 && c.Waiting() < maxHeld
-	return c.held
+func (c *Conn) delayOutput() bool {
+	c.delayed = c.more && !c.delayed && !c.stalled && c.Waiting() > 0 && c.Waiting() < maxDelayed
+	return c.delayed
 }
 
 // Open tells whether the connection has not been closed.
@@ -181,7 +181,7 @@ func (c *Conn) Peer() netip.Addr {
 }
 
 // Waiting is how many bytes wait to be written.
-func (c *Conn) Waiting() int { return c.beforeSize + len(c.out) - c.outOff }
+func (c *Conn) Waiting() int { return c.blocksSize + len(c.out) - c.outOff }
 
 // Written is how many bytes the kernel has taken so far.
 func (c *Conn) Written() uint64 { return c.wrote }
@@ -241,8 +241,8 @@ func (c *Conn) markDirty() {
 		return
 	}
 	c.dirty = true
-	if c.answers {
-		c.loop.last = append(c.loop.last, c)
+	if c.toServer {
+		c.loop.dirtyServers = append(c.loop.dirtyServers, c)
 		return
 	}
 	c.loop.dirty = append(c.loop.dirty, c)
@@ -253,7 +253,7 @@ func (c *Conn) growOut(n int) {
 		c.out = c.loop.bufs.get(max(n, c.outCap))
 		return
 	}
-	if len(c.before) == 0 && c.outOff > 0 && c.outOff >= len(c.out)/2 {
+	if len(c.blocks) == 0 && c.outOff > 0 && c.outOff >= len(c.out)/2 {
 		c.out = c.out[:copy(c.out, c.out[c.outOff:])]
 		c.outOff = 0
 		if n <= cap(c.out)-len(c.out) {
@@ -279,7 +279,7 @@ func (c *Conn) Write(b []byte) {
 	}
 	if c.stalled || c.Waiting() > 0 && !c.writeOut() {
 		if c.fd >= 0 {
-			c.keep(b)
+			c.appendOrShare(b)
 		}
 		return
 	}
@@ -290,7 +290,7 @@ func (c *Conn) Write(b []byte) {
 	}
 	c.wrote += uint64(max(n, 0))
 	if n < len(b) {
-		c.keep(b[max(n, 0):])
+		c.appendOrShare(b[max(n, 0):])
 		c.stalled = true // another write this turn would be in vain
 		c.arm()
 	}
@@ -302,7 +302,7 @@ func (c *Conn) TakeUnwritten() []byte {
 	if c.out == nil {
 		return nil
 	}
-	if len(c.before) > 0 {
+	if len(c.blocks) > 0 {
 		return c.takeBlocks()
 	}
 	out := c.out[:copy(c.out, c.out[c.outOff:])]
@@ -329,21 +329,21 @@ func (c *Conn) Paused() bool { return c.paused }
 // It is for a handler that can go on now; do not call it from Data.
 func (c *Conn) Redeliver() {
 	if c.Unread() > 0 {
-		c.handOver()
+		c.deliver()
 	}
 }
 
 // handOver gives the handler what waits in the connection's own buffer. Should
 // the connection end meanwhile, the buffer is not lent to others: the handler
 // may be deep in what it does with the bytes.
-func (c *Conn) handOver() {
-	before := c.loop.handing
-	c.handing, c.loop.handing = true, c
+func (c *Conn) deliver() {
+	before := c.loop.inHandler
+	c.inHandler, c.loop.inHandler = true, c
 	n := c.h.Data(c.in[c.inOff:])
-	c.handing, c.loop.handing = false, before
+	c.inHandler, c.loop.inHandler = false, before
 	c.consume(n)
-	if c.given {
-		c.leaveInput()
+	if c.inShared {
+		c.moveInput()
 	}
 }
 
@@ -372,13 +372,13 @@ func (c *Conn) ready(ev event) {
 func (c *Conn) read() {
 	if c.Unread() == 0 {
 		b := c.loop.readBuf
-		if !c.answers && !c.urgent {
+		if !c.toServer && !c.urgent {
 			b = b[:requestsSize]
 		}
 		n, err := read(c.fd, b)
 		c.readsMuch = n >= partSize
 		if n > 0 {
-			c.handOverRead(b[:n])
+			c.deliverRead(b[:n])
 			return
 		}
 		c.ended(n, err)
@@ -388,7 +388,7 @@ func (c *Conn) read() {
 	if n > 0 {
 		c.in = c.in[:len(c.in)+n]
 		c.noteFilled()
-		c.handOver()
+		c.deliver()
 		return
 	}
 	c.ended(n, err)
@@ -396,7 +396,7 @@ func (c *Conn) read() {
 
 // handOverRead gives the handler b, which was read while nothing was left, and
 // keeps what it leaves.
-func (c *Conn) handOverRead(b []byte) {
+func (c *Conn) deliverRead(b []byte) {
 	if !c.paused {
 		b = b[c.h.Data(b):]
 	}
@@ -409,13 +409,13 @@ func (c *Conn) handOverRead(b []byte) {
 const minRead = 4 << 10
 
 // muchToRead is room enough for a read, however much is there already.
-const muchToRead = 64 << 10
+const enoughRoom = 64 << 10
 
 // roomToRead makes room behind the bytes that were left, unless there is room for all
 // that was announced. The buffer grows as bytes arrive.
 func (c *Conn) roomToRead() []byte {
 	room := cap(c.in) - len(c.in)
-	if room >= max(minRead, min(c.Unread()/2, muchToRead)) {
+	if room >= max(minRead, min(c.Unread()/2, enoughRoom)) {
 		return c.room()
 	}
 	need := c.need()
@@ -432,9 +432,9 @@ func (c *Conn) roomToRead() []byte {
 
 // mostRead is how much is read at once into a connection's own buffer: more would make the
 // turn a long one.
-const mostRead = 1 << 20
+const maxOwnRead = 1 << 20
 
-func (c *Conn) room() []byte { return c.in[len(c.in):min(cap(c.in), len(c.in)+mostRead)] }
+func (c *Conn) room() []byte { return c.in[len(c.in):min(cap(c.in), len(c.in)+maxOwnRead)] }
 
 func (c *Conn) consume(n int) {
 	if c.fd < 0 {
@@ -472,8 +472,8 @@ func (c *Conn) toBeWritten() bool {
 	if !c.dirty {
 		return false // listed twice: it was full, and has been written
 	}
-	if c.holdBack() {
-		c.loop.held = append(c.loop.held, c)
+	if c.delayOutput() {
+		c.loop.delayed = append(c.loop.delayed, c)
 		return false
 	}
 	c.dirty = false
@@ -502,8 +502,8 @@ func (c *Conn) writeOut() bool {
 func (c *Conn) noteWritten(n int) bool {
 	c.outOff += n
 	c.wrote += uint64(n)
-	if len(c.before) > 0 {
-		c.took()
+	if len(c.blocks) > 0 {
+		c.freeWritten()
 	}
 	if c.Waiting() > 0 {
 		if !c.stalled {
@@ -513,7 +513,7 @@ func (c *Conn) noteWritten(n int) bool {
 		return false
 	}
 	c.outCap = cap(c.out)
-	if c.answers {
+	if c.toServer {
 		c.outCap = min(c.outCap, fullOutput) // so that to grow means to be full
 	} else if c.outCap > 64<<10 {
 		c.outCap = 0
@@ -545,7 +545,7 @@ func (c *Conn) arm() {
 }
 
 // watchesHangUp reports whether the poller is to tell of the peer's end by itself.
-func (c *Conn) watchesHangUp() bool { return c.paused && !c.eof && !c.hup }
+func (c *Conn) watchesHangUp() bool { return c.paused && !c.eof && !c.peerEnded }
 
 func (c *Conn) fail(err error) {
 	if c.fd < 0 {

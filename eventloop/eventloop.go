@@ -42,29 +42,29 @@ const maxEvents = 256
 // Loop is one event loop. Make it with New, start it with Run.
 type Loop struct {
 	// Owned by the loop's goroutine.
-	poll     poller
-	now      int64   // at the start of the turn, by a clock that leaves out pauses
-	missed   int64   // how much that clock has left out so far
-	late     bool    // the turn began much too late
-	began    int64   // when the turn began, by a clock that leaves nothing out; 0 before the first
-	conns    []*Conn // by descriptor
-	open     int     // how many of conns are not nil
-	urgent   int     // how many of them are urgent
-	readBuf  []byte  // shared by all connections: an idle one holds no buffer
-	dirty    []*Conn // have output to write at the end of the turn
-	last     []*Conn // the same, after those in dirty
-	full     []*Conn // of last, where they stay, those with so much that it is written before the next event
-	held     []*Conn // have output that waits for more until the end of the next turn
-	deferred []Deferred
-	timers   timerHeap
-	bufs     buffers
-	handing  *Conn           // whose handler looks at bytes in its own buffer; nil if none does
-	vectors  []syscall.Iovec // scratch of writeBlocks
-	together together
-	turns    progress
-	busyFrom int64 // start of the window that Busy reports on
-	busyIdle int64 // nanoseconds of that window spent asleep
-	usage    usage // at the start of that window
+	poll         poller
+	now          int64   // at the start of the turn, by a clock that leaves out pauses
+	skipped      int64   // how much that clock has left out so far
+	lateTurn     bool    // the turn began much too late
+	began        int64   // when the turn began, by a clock that leaves nothing out; 0 before the first
+	conns        []*Conn // by descriptor
+	openConns    int     // how many of conns are not nil
+	urgentConns  int     // how many of them are urgent
+	readBuf      []byte  // shared by all connections: an idle one holds no buffer
+	dirty        []*Conn // have output to write at the end of the turn
+	dirtyServers []*Conn // the same, after those in dirty
+	fullOutputs  []*Conn // of last, where they stay, those with so much that it is written before the next event
+	delayed      []*Conn // have output that waits for more until the end of the next turn
+	deferred     []Deferred
+	timers       timerHeap
+	bufs         buffers
+	inHandler    *Conn           // whose handler looks at bytes in its own buffer; nil if none does
+	vectors      []syscall.Iovec // scratch of writeBlocks
+	io           ioBatch
+	progress     progress
+	busyFrom     int64 // start of the window that Busy reports on
+	busyIdle     int64 // nanoseconds of that window spent asleep
+	usage        usage // at the start of that window
 
 	onPanic    func(Panic)         // nil: a panic ends the process
 	onLongTurn func(time.Duration) // nil: nobody is told
@@ -77,7 +77,7 @@ type Loop struct {
 	mu      sync.Mutex // guards mailbox, ended, and that the poller is woken only while it is there; never held during calls
 	mailbox []func()
 	ended   bool
-	mail    atomic.Bool     // the mailbox is not empty
+	hasMail atomic.Bool     // the mailbox is not empty
 	dialing sync.WaitGroup  // goroutines that may still post, or carry bytes of connections
 	running context.Context // until Stop: what dials connections ends with it
 	cancel  context.CancelFunc
@@ -128,7 +128,7 @@ func (l *Loop) Run() {
 			c.Close()
 		}
 	}
-	l.together.close()
+	l.io.close()
 	l.poll.close()
 }
 
@@ -153,7 +153,7 @@ func (l *Loop) Post(fn func()) {
 		return // and by now the poller's descriptor may be somebody else's
 	}
 	l.mailbox = append(l.mailbox, fn)
-	if !l.mail.Swap(true) {
+	if !l.hasMail.Swap(true) {
 		l.poll.wake()
 	}
 }
@@ -168,17 +168,17 @@ func (l *Loop) Defer(d Deferred) { l.deferred = append(l.deferred, d) }
 func (l *Loop) Now() int64 { return l.now }
 
 // Conns is the number of open connections.
-func (l *Loop) Conns() int { return l.open }
+func (l *Loop) Conns() int { return l.openConns }
 
 // Busy is the share of recent time, 0 to 1, in which the loop was not asleep.
 // Any goroutine may call it.
 func (l *Loop) Busy() float64 { return float64(l.busy.Load()) / 1000 }
 
 func (l *Loop) turn() {
-	l.turns.events = l.wait()
-	l.bufs.putLeft()
-	if l.late {
-		l.turns.looks = 1 + l.open/maxEvents
+	l.progress.events = l.wait()
+	l.bufs.putDeferred()
+	if l.lateTurn {
+		l.progress.pollsLeft = 1 + l.openConns/maxEvents
 	}
 	for !l.work() {
 	}
@@ -190,14 +190,14 @@ func (l *Loop) work() (done bool) {
 	defer l.recovered()
 	l.handle()
 	l.catchUp()
-	if l.mail.Load() || len(l.turns.mail) > 0 {
+	if l.hasMail.Load() || len(l.progress.posted) > 0 {
 		l.runMailbox()
 	}
 	if len(l.timers) > 0 && l.timers[0].at <= l.now {
 		l.runTimers()
 	}
 	l.finish()
-	if l.bufs.noteMoved() {
+	if l.bufs.reportLent() {
 		l.finish()
 	}
 	return true
@@ -213,30 +213,30 @@ const finishTime = int64(time.Millisecond)
 func (l *Loop) finish() {
 	for again := true; again; again = l.unfinished() && nanotime()-l.began < finishTime {
 		// What is deferred may wait for output to leave, so none is held for longer.
-		l.dirty = append(l.dirty, l.held...)
-		clear(l.held)
-		l.held = l.held[:0]
+		l.dirty = append(l.dirty, l.delayed...)
+		clear(l.delayed)
+		l.delayed = l.delayed[:0]
 		l.runDeferred()
 		l.flushAll()
 	}
 }
 
 // unfinished reports whether something is deferred or to be written.
-func (l *Loop) unfinished() bool { return len(l.deferred)+len(l.dirty)+len(l.last) > 0 }
+func (l *Loop) unfinished() bool { return len(l.deferred)+len(l.dirty)+len(l.dirtyServers) > 0 }
 
 // longestHold bounds how long output waits for more if nothing happens.
-const longestHold = time.Millisecond
+const longestDelay = time.Millisecond
 
 // wait sleeps until there are events or a timer is due.
 func (l *Loop) wait() []event {
 	before := nanotime()
-	l.tellLong(before)
-	timeout := l.untilNextTimer(before - l.missed)
+	l.reportLongTurn(before)
+	timeout := l.untilNextTimer(before - l.skipped)
 	if l.unfinished() {
 		timeout = 0
 	}
-	if len(l.held) > 0 {
-		timeout = min(timeout, longestHold)
+	if len(l.delayed) > 0 {
+		timeout = min(timeout, longestDelay)
 	}
 	evs := l.poll.wait(timeout)
 	after := nanotime()
@@ -250,7 +250,7 @@ func (l *Loop) wait() []event {
 // urgentFirst puts the events of urgent connections before the others, and leaves these in
 // the order in which they became ready.
 func (l *Loop) urgentFirst(evs []event) {
-	if l.urgent == 0 {
+	if l.urgentConns == 0 {
 		return
 	}
 	first := 0
@@ -277,8 +277,8 @@ func (l *Loop) countBusy(now, asleep int64) {
 }
 
 func (l *Loop) untilNextTimer(now int64) time.Duration {
-	if len(l.timers) == 0 || l.mail.Load() {
-		if l.mail.Load() {
+	if len(l.timers) == 0 || l.hasMail.Load() {
+		if l.hasMail.Load() {
 			return 0
 		}
 		return time.Duration(math.MaxInt64)
@@ -287,36 +287,36 @@ func (l *Loop) untilNextTimer(now int64) time.Duration {
 }
 
 func (l *Loop) runMailbox() {
-	t := &l.turns
-	if len(t.mail) == 0 {
-		l.mail.Store(false)
+	t := &l.progress
+	if len(t.posted) == 0 {
+		l.hasMail.Store(false)
 		l.mu.Lock()
-		t.mail = l.mailbox
+		t.posted = l.mailbox
 		l.mailbox = nil
 		l.mu.Unlock()
 	}
-	for len(t.mail) > 0 {
-		fn := t.mail[0]
-		t.mail[0] = nil
-		t.mail = t.mail[1:]
+	for len(t.posted) > 0 {
+		fn := t.posted[0]
+		t.posted[0] = nil
+		t.posted = t.posted[1:]
 		fn()
 	}
-	t.mail = nil
+	t.posted = nil
 }
 
 func (l *Loop) runTimers() {
 	for len(l.timers) > 0 && l.timers[0].at <= l.now {
 		t := heap.Pop(&l.timers).(*Timer)
-		l.turns.timer = t
+		l.progress.timer = t
 		t.fn()
 	}
-	l.turns.timer = nil
+	l.progress.timer = nil
 }
 
 // runDeferred runs what is deferred now; what that defers is for the next go,
 // after output was written, so that one connection can't starve the rest.
 func (l *Loop) runDeferred() {
-	t := &l.turns
+	t := &l.progress
 	if t.due == 0 {
 		t.due = len(l.deferred)
 	}
@@ -348,9 +348,9 @@ func flush(conns *[]*Conn) {
 
 // flushFull writes full outputs.
 func (l *Loop) flushFull() {
-	if len(l.full) > 0 {
-		l.turns.conn = nil
-		flush(&l.full)
+	if len(l.fullOutputs) > 0 {
+		l.progress.conn = nil
+		flush(&l.fullOutputs)
 	}
 }
 

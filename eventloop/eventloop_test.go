@@ -303,7 +303,7 @@ type deferredFunc func()
 
 func (f deferredFunc) RunDeferred() { f() }
 
-func TestWhoeverIsToAnswerIsWrittenToLast(t *testing.T) {
+func TestServersAreWrittenToLast(t *testing.T) {
 	l := startLoop(t)
 	r, answering := newRecorder(), newRecorder()
 	peer := attach(t, l, r)
@@ -318,7 +318,7 @@ func TestWhoeverIsToAnswerIsWrittenToLast(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		answering.conn.Answers()
+		answering.conn.PeerIsServer()
 		answering.conn.Append([]byte("last"))
 		r.conn.Append([]byte("first,"))
 	})
@@ -347,7 +347,7 @@ func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
 			}
 			a.consume, b.consume = bring, bring
 			onLoop(l, func() {
-				answering.conn.Answers()
+				answering.conn.PeerIsServer()
 				for _, peer := range peers {
 					peer.Write([]byte("x")) // both are there when the loop looks next
 				}
@@ -372,7 +372,7 @@ func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
 
 // TestAnswersAreReadInLargerPartsThanRequests has more bytes waiting than one
 // read takes of requests.
-func TestAnswersAreReadInLargerPartsThanRequests(t *testing.T) {
+func TestServersAreReadInLargerPartsThanClients(t *testing.T) {
 	const sent = requestsSize * 3 / 2
 	f := func(name string, answers bool, want int) {
 		t.Run(name, func(t *testing.T) {
@@ -382,7 +382,7 @@ func TestAnswersAreReadInLargerPartsThanRequests(t *testing.T) {
 			onLoop(l, func() {
 				r.conn.Pause()
 				if answers {
-					r.conn.Answers()
+					r.conn.PeerIsServer()
 				}
 				if err := syscall.SetsockoptInt(r.conn.FD(), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2*sent); err != nil {
 					t.Error(err)
@@ -678,7 +678,7 @@ func TestUrgentConnectionsComeFirst(t *testing.T) {
 			}
 		}
 	})
-	if onLoop(l, func() {}); l.urgent != 0 {
-		t.Errorf("%d urgent connections are left", l.urgent)
+	if onLoop(l, func() {}); l.urgentConns != 0 {
+		t.Errorf("%d urgent connections are left", l.urgentConns)
 	}
 }

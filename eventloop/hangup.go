@@ -20,7 +20,7 @@ type HangUpHandler interface {
 
 // hungUp handles the end of a peer whose connection is paused.
 func (c *Conn) hungUp() {
-	c.hup = true
+	c.peerEnded = true
 	c.arm() // the poller would go on reporting it
 	if h, ok := c.h.(HangUpHandler); ok {
 		h.HungUp()
@@ -39,14 +39,14 @@ func (c *Conn) CloseWritten() {
 		c.writeSome()
 	}
 	if !c.eof {
-		c.dropInput()
+		c.discardInput()
 	}
 	c.Close()
 }
 
-func (c *Conn) dropInput() {
+func (c *Conn) discardInput() {
 	var scrap [4 << 10]byte
-	for range maxScraps {
+	for range maxDiscards {
 		if n, err := read(c.fd, scrap[:]); n <= 0 || err != nil {
 			return
 		}
@@ -54,4 +54,4 @@ func (c *Conn) dropInput() {
 }
 
 // maxScraps bounds how often dropInput reads: a peer may send without end.
-const maxScraps = 64
+const maxDiscards = 64

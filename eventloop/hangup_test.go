@@ -8,17 +8,17 @@ import (
 )
 
 // leaver is a recorder that is told of hang-ups.
-type leaver struct {
+type hangUpRecorder struct {
 	*recorder
 	hungUp chan struct{}
 }
 
-func (l leaver) HungUp() { l.hungUp <- struct{}{} }
+func (l hangUpRecorder) HungUp() { l.hungUp <- struct{}{} }
 
 // pausedPeer returns a peer of a connection that is paused, with bytes unread.
-func pausedPeer(t *testing.T, l *Loop, network string) (leaver, net.Conn) {
+func pausedPeer(t *testing.T, l *Loop, network string) (hangUpRecorder, net.Conn) {
 	t.Helper()
-	h := leaver{newRecorder(), make(chan struct{}, 16)}
+	h := hangUpRecorder{newRecorder(), make(chan struct{}, 16)}
 	addr := "127.0.0.1:0"
 	if network == "unix" {
 		addr = filepath.Join(t.TempDir(), "s")

@@ -7,8 +7,8 @@ import "syscall"
 // size that is announced from the beginning, and need not be copied as it fills; and all
 // of it is the system's again when it is given back.
 type mapped struct {
-	byEnd   map[*byte]*mapping // by the last byte
-	leaving [][]byte           // given back while a handler may look at them: until the next turn
+	byEnd        map[*byte]*mapping // by the last byte
+	deferredPuts [][]byte           // given back while a handler may look at them: until the next turn
 }
 
 // mapping is one of them. Slices of it that reach to its end are told by that.
@@ -71,17 +71,17 @@ func (p *buffers) putLarge(b []byte) {
 }
 
 // putLater takes b back as put does, when nobody looks at it any more: with the next turn.
-func (p *buffers) putLater(b []byte) { p.mapped.leaving = append(p.mapped.leaving, b) }
+func (p *buffers) putLater(b []byte) { p.mapped.deferredPuts = append(p.mapped.deferredPuts, b) }
 
 // putLeft takes back what putLater was given in turns before.
-func (p *buffers) putLeft() {
-	if len(p.mapped.leaving) == 0 {
+func (p *buffers) putDeferred() {
+	if len(p.mapped.deferredPuts) == 0 {
 		return
 	}
-	for _, b := range p.mapped.leaving {
+	for _, b := range p.mapped.deferredPuts {
 		p.put(b)
 	}
-	p.mapped.leaving = nil
+	p.mapped.deferredPuts = nil
 }
 
 // end is the last byte that a slice can have.

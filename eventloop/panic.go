@@ -33,13 +33,13 @@ func (l *Loop) OnPanic(fn func(Panic)) { l.onPanic = fn }
 
 // progress is how far a turn has come, so that it can go on after a panic.
 type progress struct {
-	events []event  // to come
-	looks  int      // how often to look for more events first; see catchUp
-	conn   *Conn    // whose event is being handled; nil if none is
-	mail   []func() // posted functions to come
-	timer  *Timer   // that fires; nil if none does
-	ran    int      // of Loop.deferred, those that were run
-	due    int      // of Loop.deferred, those that are run in this go; 0 between two
+	events    []event  // to come
+	pollsLeft int      // how often to look for more events first; see catchUp
+	conn      *Conn    // whose event is being handled; nil if none is
+	posted    []func() // posted functions to come
+	timer     *Timer   // that fires; nil if none does
+	ran       int      // of Loop.deferred, those that were run
+	due       int      // of Loop.deferred, those that are run in this go; 0 between two
 
 	deferring bool // the last of those that were run still runs
 }
@@ -59,7 +59,7 @@ func (l *Loop) recovered() {
 func (l *Loop) abandonCurrent() {
 	// Whatever the callback was given to look at may still be looked at.
 	l.readBuf = make([]byte, readBufferSize)
-	t := &l.turns
+	t := &l.progress
 	var owner any
 	conn := t.conn
 	switch {
@@ -73,7 +73,7 @@ func (l *Loop) abandonCurrent() {
 			conn = l.connOf(h)
 		}
 	}
-	t.conn, t.timer, t.deferring, l.handing = nil, nil, false, nil
+	t.conn, t.timer, t.deferring, l.inHandler = nil, nil, false, nil
 	if conn != nil {
 		l.guarded(func() { conn.fail(ErrPanicked) })
 	}

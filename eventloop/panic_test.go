@@ -15,7 +15,7 @@ import (
 )
 
 // fragile is a Handler that echoes, and panics when it is told to.
-type fragile struct {
+type panicker struct {
 	conn      *Conn
 	panics    string // the callback that does
 	left      int    // bytes that Data leaves
@@ -25,14 +25,14 @@ type fragile struct {
 	abandoned int
 }
 
-func (f *fragile) called(name string) {
+func (f *panicker) called(name string) {
 	f.calls = append(f.calls, name)
 	if f.panics == name {
 		panic("in " + name)
 	}
 }
 
-func (f *fragile) Data(b []byte) int {
+func (f *panicker) Data(b []byte) int {
 	if f.panics == "Data" {
 		f.retained = b
 	}
@@ -41,18 +41,18 @@ func (f *fragile) Data(b []byte) int {
 	f.conn.Append(b[:n])
 	return n
 }
-func (f *fragile) EOF()             { f.called("EOF") }
-func (f *fragile) Drained()         { f.called("Drained") }
-func (f *fragile) RunDeferred()     { f.called("RunDeferred") }
-func (f *fragile) Closed(err error) { f.closed = err; f.called("Closed") }
-func (f *fragile) Abandon()         { f.abandoned++ }
+func (f *panicker) EOF()             { f.called("EOF") }
+func (f *panicker) Drained()         { f.called("Drained") }
+func (f *panicker) RunDeferred()     { f.called("RunDeferred") }
+func (f *panicker) Closed(err error) { f.closed = err; f.called("Closed") }
+func (f *panicker) Abandon()         { f.abandoned++ }
 
 // panicBench is a loop that a test turns by hand, with connections to fragile handlers.
 type panicBench struct {
 	t      *testing.T
 	loop   *Loop
 	panics []Panic
-	conns  []*fragile
+	conns  []*panicker
 	peers  []*net.UnixConn
 }
 
@@ -70,7 +70,7 @@ func newPanicBench(t *testing.T, conns int) *panicBench {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { peer.Close() })
-		f := &fragile{}
+		f := &panicker{}
 		if f.conn, err = b.loop.Attach(fd, f); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func pair() (*net.UnixConn, int, error) {
 }
 
 // say has the peers of all connections but one write their number.
-func (b *panicBench) say(but int) {
+func (b *panicBench) writeNumbers(but int) {
 	for i, peer := range b.peers {
 		if i != but {
 			fmt.Fprintf(peer, "hello %3d", i)
@@ -109,7 +109,7 @@ func (b *panicBench) say(but int) {
 }
 
 // hear reads what say had all connections but one echo, and that there is no more.
-func (b *panicBench) hear(but int) {
+func (b *panicBench) readNumbers(but int) {
 	b.t.Helper()
 	for i, peer := range b.peers {
 		if i == but {
@@ -134,13 +134,13 @@ func (b *panicBench) survived(lost int) {
 			b.t.Errorf("connection %d: open %v", i, f.conn.Open())
 		}
 	}
-	b.say(lost)
+	b.writeNumbers(lost)
 	b.loop.turn()
-	b.hear(lost)
+	b.readNumbers(lost)
 }
 
 // many is more than are read or written together.
-const many = maxTogether + readsTogether + 5
+const many = maxBatch + maxBatchReads + 5
 
 func TestPanicOfAHandlerCostsItsConnectionOnly(t *testing.T) {
 	for at := range []int{0, 1, 2} {
@@ -148,9 +148,9 @@ func TestPanicOfAHandlerCostsItsConnectionOnly(t *testing.T) {
 		t.Run(fmt.Sprint("Data ", lost), func(t *testing.T) {
 			b := newPanicBench(t, many)
 			b.conns[lost].panics = "Data"
-			b.say(-1)
+			b.writeNumbers(-1)
 			b.loop.turn()
-			b.hear(lost)
+			b.readNumbers(lost)
 			b.survived(lost)
 			f := b.conns[lost]
 			if !errors.Is(f.closed, ErrPanicked) || f.abandoned != 1 {
@@ -168,9 +168,9 @@ func TestPanicOfAHandlerCostsItsConnectionOnly(t *testing.T) {
 		b.peers[1].Write([]byte("hello   1"))
 		b.loop.turn()
 		f.panics = "Data"
-		b.say(-1)
+		b.writeNumbers(-1)
 		b.loop.turn()
-		b.hear(1)
+		b.readNumbers(1)
 		b.survived(1)
 		if want := "1hello   1"; string(f.retained) != want {
 			t.Errorf("what it was given to look at is %q now, was %q", f.retained, want)
@@ -179,10 +179,10 @@ func TestPanicOfAHandlerCostsItsConnectionOnly(t *testing.T) {
 	t.Run("EOF", func(t *testing.T) {
 		b := newPanicBench(t, 3)
 		b.conns[1].panics = "EOF"
-		b.say(1)
+		b.writeNumbers(1)
 		b.peers[1].CloseWrite()
 		b.loop.turn()
-		b.hear(1)
+		b.readNumbers(1)
 		b.survived(1)
 	})
 	t.Run("Drained", func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestPanicOfAHandlerCostsItsConnectionOnly(t *testing.T) {
 		lost := many / 2
 		b.conns[lost].panics = "Closed"
 		b.peers[lost].Close()
-		b.say(lost)
+		b.writeNumbers(lost)
 		b.conns[lost].conn.Append([]byte("nobody reads this")) // among the writes of the turn
 		b.loop.Post(func() {
 			for i, f := range b.conns {
@@ -223,7 +223,7 @@ func TestPanicOfAHandlerCostsItsConnectionOnly(t *testing.T) {
 		})
 		b.loop.turn()
 		for range 2 {
-			b.hear(lost)
+			b.readNumbers(lost)
 		}
 		b.survived(lost)
 	})
@@ -247,7 +247,7 @@ func TestPanicLosesNothingThatIsDeferred(t *testing.T) {
 	if len(ran) == 5 {
 		b.loop.turn() // it took so long that the last one had to wait
 	}
-	b.hear(1)
+	b.readNumbers(1)
 	if want := []int{0, 1, 2, 3, 4, 9}; !slices.Equal(ran, want) {
 		t.Errorf("ran %v, want %v", ran, want)
 	}
@@ -279,14 +279,14 @@ func TestPanicLosesNothingThatIsPosted(t *testing.T) {
 
 func TestPanicLosesNoTimer(t *testing.T) {
 	b := newPanicBench(t, 1)
-	owner := &fragile{}
+	owner := &panicker{}
 	var ran []int
 	for i := range 5 {
 		b.loop.NewTimer(func() {
 			if ran = append(ran, i); i == 2 {
 				panic("in a timer")
 			}
-		}).Of(owner).Reset(int64(i))
+		}).OwnedBy(owner).Reset(int64(i))
 	}
 	b.loop.turn()
 	if want := []int{0, 1, 2, 3, 4}; !slices.Equal(ran, want) || owner.abandoned != 1 {
@@ -298,11 +298,11 @@ func TestPanicLosesNoTimer(t *testing.T) {
 func TestPanicWhileAPanicIsDealtWith(t *testing.T) {
 	b := newPanicBench(t, 3)
 	b.conns[1].panics = "Data"
-	again := &twiceFragile{b.conns[1]}
+	again := &panicsInClosed{b.conns[1]}
 	b.conns[1].conn.h = again
-	b.say(-1)
+	b.writeNumbers(-1)
 	b.loop.turn()
-	b.hear(1)
+	b.readNumbers(1)
 	if len(b.panics) != 2 {
 		t.Errorf("%d panics, want 2", len(b.panics))
 	}
@@ -311,9 +311,9 @@ func TestPanicWhileAPanicIsDealtWith(t *testing.T) {
 }
 
 // twiceFragile panics again when it hears of its connection's end.
-type twiceFragile struct{ *fragile }
+type panicsInClosed struct{ *panicker }
 
-func (f *twiceFragile) Closed(error) { panic("in Closed") }
+func (f *panicsInClosed) Closed(error) { panic("in Closed") }
 
 func TestPanicEndsTheProcessUnlessSomebodyIsTold(t *testing.T) {
 	f := func(name string, onPanic func(Panic)) {
@@ -321,7 +321,7 @@ func TestPanicEndsTheProcessUnlessSomebodyIsTold(t *testing.T) {
 			b := newPanicBench(t, 1)
 			b.loop.onPanic = onPanic
 			b.conns[0].panics = "Data"
-			b.say(-1)
+			b.writeNumbers(-1)
 			defer func() {
 				if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "in Data") {
 					t.Errorf("recovered %v", v)

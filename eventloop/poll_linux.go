@@ -34,13 +34,13 @@ type poller struct {
 	fd     int
 	wakeFD int
 	events [maxEvents]event
-	awake  bool // events come in quick succession
+	dozes  bool // events come in quick succession
 }
 
 // catnap is how long a wait may last that the scheduler is not told of. The
 // wait holds a scheduler's slot (see server.Run), and a collection that must
 // stop the loop interrupts it, like any code that runs long.
-const catnap = 10 * time.Millisecond
+const maxDoze = 10 * time.Millisecond
 
 func (p *poller) open() error {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
@@ -74,11 +74,11 @@ func (p *poller) wake() {
 // valid until the next call.
 func (p *poller) wait(timeout time.Duration) []event {
 	var n int
-	if p.awake {
-		n, p.awake = p.doze(min(timeout, catnap))
+	if p.dozes {
+		n, p.dozes = p.doze(min(timeout, maxDoze))
 	}
-	if !p.awake {
-		n, p.awake = p.sleep(timeout)
+	if !p.dozes {
+		n, p.dozes = p.sleep(timeout)
 	}
 	for i := 0; i < n; i++ {
 		if p.events[i].fd() == p.wakeFD {
@@ -101,7 +101,7 @@ func (p *poller) doze(timeout time.Duration) (n int, awake bool) {
 	if errno != 0 {
 		return 0, true
 	}
-	return int(r), r > 0 || timeout < catnap
+	return int(r), r > 0 || timeout < maxDoze
 }
 
 // sleep waits as any other system call does. It tells whether the next wait
@@ -113,7 +113,7 @@ func (p *poller) sleep(timeout time.Duration) (n int, awake bool) {
 	if errno != 0 {
 		return 0, false
 	}
-	return int(r), r > 0 && nanotime()-before < int64(catnap)
+	return int(r), r > 0 && nanotime()-before < int64(maxDoze)
 }
 
 // milliseconds is how epoll_pwait takes a timeout: rounded up, -1 for none.

@@ -3,6 +3,6 @@ package eventloop
 import "syscall"
 
 // ofThread has getrusage tell of the calling thread (RUSAGE_THREAD).
-const ofThread = 1
+const rusageWho = 1
 
 func threadID() int { return syscall.Gettid() }

@@ -5,6 +5,6 @@ package eventloop
 import "syscall"
 
 // ofThread is the process: there is nothing that tells of one thread alone.
-const ofThread = syscall.RUSAGE_SELF
+const rusageWho = syscall.RUSAGE_SELF
 
 func threadID() int { return 0 }

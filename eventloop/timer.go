@@ -19,7 +19,7 @@ type Timer struct {
 func (l *Loop) NewTimer(fn func()) *Timer { return &Timer{loop: l, fn: fn, index: -1} }
 
 // Of names who is abandoned should t's function panic, and returns t.
-func (t *Timer) Of(owner Abandoner) *Timer {
+func (t *Timer) OwnedBy(owner Abandoner) *Timer {
 	t.owner = owner
 	return t
 }

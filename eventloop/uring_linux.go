@@ -30,7 +30,7 @@ type uring struct {
 	cqHead  *uint32 // shared with the kernel, which reads it
 	head    uint32
 
-	returned [maxTogether]int32
+	returned [maxBatch]int32
 	trial    [2]byte
 	broken   bool // the kernel takes no more calls
 }
@@ -84,7 +84,7 @@ type setup struct {
 // not let this process have it, as many containers do.
 func openURing() (*uring, error) {
 	p := setup{flags: setupSubmitAll}
-	fd, _, errno := syscall.Syscall(unix.SYS_IO_URING_SETUP, maxTogether, uintptr(unsafe.Pointer(&p)), 0)
+	fd, _, errno := syscall.Syscall(unix.SYS_IO_URING_SETUP, maxBatch, uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("io_uring_setup: %w", errno)
 	}

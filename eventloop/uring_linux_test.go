@@ -87,7 +87,7 @@ func TestLostIOURingIsGivenUp(t *testing.T) {
 	if err := l.UseIOURing(); err != nil {
 		t.Skip(err)
 	}
-	u := l.together.uring
+	u := l.io.uring
 	real := u.fd
 	u.fd = -1
 	a, _ := socketPair(t)
@@ -96,7 +96,7 @@ func TestLostIOURingIsGivenUp(t *testing.T) {
 		t.Fatalf("%d, broken %v", got, u.broken)
 	}
 	u.fd = real
-	if l.together.possible(2) || l.together.uring != nil {
+	if l.io.enabled(2) || l.io.uring != nil {
 		t.Error("still in use")
 	}
 }
@@ -105,11 +105,11 @@ func TestLostIOURingIsGivenUp(t *testing.T) {
 func TestIOURingGoesRoundManyTimes(t *testing.T) {
 	u := ring(t)
 	a, b := socketPair(t)
-	want := inHeap(maxTogether)
+	want := inHeap(maxBatch)
 	for i := range want {
 		want[i] = byte(i)
 	}
-	for n := 1; n <= maxTogether; n++ {
+	for n := 1; n <= maxBatch; n++ {
 		for range 5 {
 			for i := range n {
 				u.write(a, want[i:i+1])

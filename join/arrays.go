@@ -48,7 +48,7 @@ func Concat(dst []byte, replies [][]byte) ([]byte, bool) {
 
 // Keep appends an array of those strings of another one that keep reports true for,
 // such as the channels that a server owns in its reply to PUBSUB CHANNELS.
-func Keep(dst, reply []byte, keep func(s []byte) bool) ([]byte, bool) {
+func Filter(dst, reply []byte, keep func(s []byte) bool) ([]byte, bool) {
 	elements, ok := resp.ReadArray(reply)
 	if !ok {
 		return dst, false

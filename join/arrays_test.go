@@ -81,7 +81,7 @@ func TestSomeElementsAreKept(t *testing.T) {
 		{"no string", []string{"*2\r\n:1\r\n$1\r\na\r\n"}, "*1\r\n$1\r\na\r\n"},
 		{"no array", []string{"$1\r\na\r\n"}, ""},
 		{"less than announced", []string{"*2\r\n$1\r\na\r\n"}, ""},
-	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return Keep(dst, replies[0], beginsWithA) })
+	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return Filter(dst, replies[0], beginsWithA) })
 }
 
 func beginsWithA(s []byte) bool { return len(s) > 0 && s[0] == 'a' }
@@ -91,7 +91,7 @@ func FuzzArrays(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two []byte, swap bool) {
 		dst, ok := concatAll(nil, [][]byte{one, two})
 		checkJoined(t, dst, ok, one, two)
-		dst, ok = Keep(nil, one, beginsWithA)
+		dst, ok = Filter(nil, one, beginsWithA)
 		checkJoined(t, dst, ok, one)
 		var parts [][]byte
 		var order []uint16

@@ -43,7 +43,7 @@ func ParseCursor(b []byte) (uint64, bool) {
 
 // CutCursor returns where a client's cursor says that the scan goes on: the server's
 // index and the server's own cursor. servers is how many there are, one at least.
-func CutCursor(cursor uint64, servers int) (server int, own uint64) {
+func SplitCursor(cursor uint64, servers int) (server int, own uint64) {
 	return int(cursor % uint64(servers)), cursor / uint64(servers)
 }
 
@@ -59,7 +59,7 @@ func NextCursor(own uint64, server, servers int) (uint64, bool) {
 
 // CutScan reads the cursor of a reply to SCAN and returns what follows it: the array of
 // keys, of which not all need be there.
-func CutScan(b []byte) (cursor uint64, rest []byte, ok bool) {
+func SplitScan(b []byte) (cursor uint64, rest []byte, ok bool) {
 	count, head, ok := resp.ArrayLen(b)
 	if !ok || count != 2 {
 		return 0, nil, false
@@ -81,6 +81,6 @@ func AppendScan(dst []byte, cursor uint64) []byte {
 }
 
 // AppendScanned appends a reply to SCAN without keys.
-func AppendScanned(dst []byte, cursor uint64) []byte {
+func AppendEmptyScan(dst []byte, cursor uint64) []byte {
 	return resp.AppendArray(AppendScan(dst, cursor), 0)
 }

@@ -35,7 +35,7 @@ func FuzzCursorsLeadBack(f *testing.F) {
 			return
 		}
 		back, ok := ParseCursor(strconv.AppendUint(nil, next, 10))
-		at, theirs := CutCursor(back, servers)
+		at, theirs := SplitCursor(back, servers)
 		if !ok || at != int(server) || theirs != own {
 			t.Errorf("%d of server %d of %d became %d", own, server, servers, next)
 		}
@@ -68,7 +68,7 @@ func TestScanRepliesGetTheClientsCursor(t *testing.T) {
 	t.Parallel()
 	f := func(in string, cursor uint64, rest string, ok bool) {
 		t.Helper()
-		got, left, fits := CutScan([]byte(in))
+		got, left, fits := SplitScan([]byte(in))
 		if fits != ok || ok && (got != cursor || string(left) != rest) {
 			t.Errorf("%q: %d, %q, %v", in, got, left, fits)
 		}
@@ -83,7 +83,7 @@ func TestScanRepliesGetTheClientsCursor(t *testing.T) {
 	f("*2\r\n$9\r\n7\r\n", 0, "", false)
 	f("*-1\r\n", 0, "", false)
 	f("+OK\r\n", 0, "", false)
-	if got := AppendScanned(nil, math.MaxUint64); string(got) != "*2\r\n$20\r\n18446744073709551615\r\n*0\r\n" {
+	if got := AppendEmptyScan(nil, math.MaxUint64); string(got) != "*2\r\n$20\r\n18446744073709551615\r\n*0\r\n" {
 		t.Errorf("%q", got)
 	}
 }
@@ -94,7 +94,7 @@ func FuzzScanReplies(f *testing.F) {
 	f.Add([]byte("*-1\r\n"))
 	f.Add([]byte("*2\r\n$-1\r\n*0\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		cursor, rest, ok := CutScan(b)
+		cursor, rest, ok := SplitScan(b)
 		if ok && (len(rest) >= len(b) || cursor > 0 && len(b)-len(rest) < len("*2\r\n$1\r\n1\r\n")) {
 			t.Errorf("%q: cursor %d, rest %q", b, cursor, rest)
 		}

@@ -78,7 +78,7 @@ func TestMisfitsAreNotJoined(t *testing.T) {
 	for _, m := range misfits {
 		for name, join := range map[string]func(dst []byte, replies [][]byte) ([]byte, bool){
 			"Sum": Sum, "Least": Least, "LeastOfEach": LeastOfEach,
-			"Newest": func(dst []byte, replies [][]byte) ([]byte, bool) { return Newest(dst, replies, 10) },
+			"Newest": func(dst []byte, replies [][]byte) ([]byte, bool) { return NewestFirst(dst, replies, 10) },
 			"NumSub": func(dst []byte, replies [][]byte) ([]byte, bool) {
 				return NumSub(dst, replies[0], func(int) int { return 1 })
 			},

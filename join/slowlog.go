@@ -23,7 +23,7 @@ func SlowlogCount(args [][]byte) int {
 // Newest appends an array of entries whose second element is a time, the newest first,
 // of arrays of such: SLOWLOG GET. It has at most limit of them if that is not negative.
 // The numbers of entries, their first elements, stay those of their servers.
-func Newest(dst []byte, replies [][]byte, limit int) ([]byte, bool) {
+func NewestFirst(dst []byte, replies [][]byte, limit int) ([]byte, bool) {
 	type entry struct {
 		at    int64
 		frame []byte

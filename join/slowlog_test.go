@@ -20,13 +20,13 @@ func TestNewestEntriesComeFirst(t *testing.T) {
 		{"an entry without a time", []string{"*1\r\n*1\r\n:1\r\n", two}, ""},
 		{"a time that is none", []string{"*1\r\n*2\r\n:1\r\n+now\r\n", two}, ""},
 		{"no array", []string{":1\r\n", two}, ""},
-	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return Newest(dst, replies, 3) })
+	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return NewestFirst(dst, replies, 3) })
 	checkTable(t, []joined{
 		{"none asked for", []string{one, two}, "*0\r\n"},
-	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return Newest(dst, replies, 0) })
+	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return NewestFirst(dst, replies, 0) })
 	checkTable(t, []joined{
 		{"all", []string{one, two}, "*4\r\n" + slow(7, 300) + slow(3, 300) + slow(2, 200) + slow(6, 100)},
-	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return Newest(dst, replies, -1) })
+	}, func(dst []byte, replies [][]byte) ([]byte, bool) { return NewestFirst(dst, replies, -1) })
 }
 
 func TestSlowlogIsAskedForTenEntries(t *testing.T) {
@@ -49,7 +49,7 @@ func FuzzNewest(f *testing.F) {
 		if few {
 			limit = 1
 		}
-		dst, ok := Newest(nil, [][]byte{one, two}, limit)
+		dst, ok := NewestFirst(nil, [][]byte{one, two}, limit)
 		checkJoined(t, dst, ok, one, two)
 	})
 }

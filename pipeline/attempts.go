@@ -25,12 +25,12 @@ type Attempts struct {
 	failed  int64         // when the last attempt that counted has failed
 	cause   error         // of that
 
-	ends atomic.Uint32
+	ended atomic.Uint32
 }
 
 // Ends is how many connections the server has ended, or not let be made: while it stays
 // the same, the server is the one that it was.
-func (a *Attempts) Ends() uint32 { return a.ends.Load() }
+func (a *Attempts) Ends() uint32 { return a.ended.Load() }
 
 const (
 	firstBackoff = 50 * time.Millisecond
@@ -99,11 +99,11 @@ var ErrTurnedAway = errors.New("the server turned the connection away")
 
 // doorWords begin what a server says to a connection that it closes unheard: when
 // it has too many clients, or is in protected mode.
-var doorWords = [][]byte{[]byte("-ERR max number of clients"), []byte("-DENIED ")}
+var turnAwayTexts = [][]byte{[]byte("-ERR max number of clients"), []byte("-DENIED ")}
 
 // turnsAway returns the error if a first reply turns the connection away, else nil.
 func turnsAway(reply []byte) error {
-	for _, word := range doorWords {
+	for _, word := range turnAwayTexts {
 		if bytes.HasPrefix(reply, word) {
 			return fmt.Errorf("%w: %s", ErrTurnedAway, bytes.TrimSpace(reply[1:min(len(reply), 100)]))
 		}
@@ -113,14 +113,14 @@ func turnsAway(reply []byte) error {
 
 // maxDoorLine bounds the line that is waited for to see what it says: the one of
 // protected mode has some 900 bytes.
-const maxDoorLine = 2048
+const maxTurnAwayLine = 2048
 
 // met looks at the first bytes of a connection's first reply. It reports false if
 // more of them must come first, or if the server has turned the connection away.
-func (c *Conn) met(b []byte) bool {
+func (c *Conn) checkFirstReply(b []byte) bool {
 	if b[0] == '-' {
 		eol := bytes.IndexByte(b, '\n')
-		if eol < 0 && len(b) < maxDoorLine {
+		if eol < 0 && len(b) < maxTurnAwayLine {
 			return false
 		}
 		if err := turnsAway(b); err != nil {
@@ -128,7 +128,7 @@ func (c *Conn) met(b []byte) bool {
 			return false
 		}
 	}
-	c.proven = true
+	c.answered = true
 	return true
 }
 
@@ -144,26 +144,26 @@ func (c *Conn) turnedAway(err error) {
 	unwritten := c.disconnect()
 	if c.redirector != nil {
 		c.sent = sentLog{}
-		c.held = append(c.loop.Buffer(len(log.buf)-log.off), log.buf[log.off:]...)
+		c.buffered = append(c.loop.Buffer(len(log.buf)-log.off), log.buf[log.off:]...)
 		log.release(c.loop)
 		c.loop.Release(unwritten)
 		c.attemptFailed(err)
 		return
 	}
 	sent := c.splitSent(unwritten)
-	defer fail(sent, c.failure(err))
+	defer failEntries(sent, c.failure(err))
 	c.attemptFailed(err)
 }
 
 // putOff refuses requests until it is time for the next attempt, of any connection
 // to the server, after one that has failed because of cause.
-func (c *Conn) putOff(wait time.Duration, cause error) {
-	c.why = c.outage(cause)
-	defer func() { c.tellMeets(c.failure(c.why)) }()
-	defer c.passMarks()
+func (c *Conn) backOff(wait time.Duration, cause error) {
+	c.downCause = c.outage(cause)
+	defer func() { c.handshakeEnded(c.failure(c.downCause)) }()
+	defer c.passBarriers()
 	if c.cfg.Once {
 		c.state = suspended
-		c.failHeld(cause)
+		c.failBuffered(cause)
 		return
 	}
 	again := c.state == down
@@ -172,21 +172,21 @@ func (c *Conn) putOff(wait time.Duration, cause error) {
 	if c.redirector != nil && !again {
 		c.redirector.Down(c, cause)
 	}
-	c.failHeld(cause)
+	c.failBuffered(cause)
 }
 
 // mayTry reports whether the connection may be attempted now. If not, it has been
 // put off. One that a client has to itself is the client's to try, but not at a
 // server that is full.
-func (c *Conn) mayTry() bool {
-	for _, a := range []*Attempts{&c.refusals, c.attempts} {
+func (c *Conn) mayDial() bool {
+	for _, a := range []*Attempts{&c.handshakeAttempts, c.attempts} {
 		failing, full := a.state()
-		c.wary = c.wary || failing
+		c.pingFirst = c.pingFirst || failing
 		if !failing || c.cfg.Once && !full {
 			continue
 		}
 		if wait, cause := a.claim(c.loop.Now()); wait > 0 {
-			c.putOff(wait, cause)
+			c.backOff(wait, cause)
 			return false
 		}
 	}
@@ -195,9 +195,9 @@ func (c *Conn) mayTry() bool {
 
 // failedBy is who is to know of an attempt that failed: that a server refuses a
 // user, a database or a protocol is no concern of those who come with another.
-func (c *Conn) failedBy(err error) *Attempts {
+func (c *Conn) attemptsFor(err error) *Attempts {
 	if errors.Is(err, ErrHandshake) {
-		return &c.refusals
+		return &c.handshakeAttempts
 	}
 	return c.attempts
 }

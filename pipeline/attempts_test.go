@@ -17,7 +17,7 @@ func TestServerThatIsFullIsAskedNowAndThen(t *testing.T) {
 	for _, word := range []string{"-ERR max number of clients reached\r\n", "-DENIED Redis is running in protected mode because " + strings.Repeat("x", 800) + "\r\n"} {
 		s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Reply(word), fakeredis.Close()})
 		cfg := config(s.Addr())
-		cfg.Attempts, cfg.Cautious = new(pipeline.Attempts), true
+		cfg.Attempts, cfg.PingAfterLoss = new(pipeline.Attempts), true
 		began := time.Now()
 		var rigs []*rig
 		for range 4 {
@@ -56,7 +56,7 @@ func TestTurnedAwayIsNotSent(t *testing.T) {
 	}
 
 	r = newRig(t, config(fakeredis.StartEach(t, door).Addr()))
-	took := &taker{}
+	took := &keepsUnsent{}
 	r.on(func() { r.conn.SetRedirector(took) })
 	r.send(get("a"), get("b"))
 	r.obs.failed(t, 1)
@@ -69,13 +69,13 @@ func TestTurnedAwayIsNotSent(t *testing.T) {
 }
 
 // taker is a Redirector that takes what was not sent.
-type taker struct{ unsent []string }
+type keepsUnsent struct{ unsent []string }
 
-func (*taker) Refused(*pipeline.Conn, []byte, pipeline.Request) bool { return false }
-func (*taker) Doubtful(*pipeline.Conn, pipeline.Request) bool        { return false }
-func (*taker) Down(*pipeline.Conn, error)                            {}
-func (*taker) Opened(*pipeline.Conn)                                 {}
-func (r *taker) Unsent(_ *pipeline.Conn, _ error, req pipeline.Request) bool {
+func (*keepsUnsent) Refused(*pipeline.Conn, []byte, pipeline.Request) bool { return false }
+func (*keepsUnsent) Review(*pipeline.Conn, pipeline.Request) bool          { return false }
+func (*keepsUnsent) Down(*pipeline.Conn, error)                            {}
+func (*keepsUnsent) Opened(*pipeline.Conn)                                 {}
+func (r *keepsUnsent) Unsent(_ *pipeline.Conn, _ error, req pipeline.Request) bool {
 	r.unsent = append(r.unsent, string(req.Bytes))
 	return true
 }
@@ -87,12 +87,12 @@ func TestRequestOnAConnectionThatIsPutOffWaits(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Reply("-ERR max number of clients reached\r\n"), fakeredis.Close()})
 	cfg := config(s.Addr())
-	cfg.Attempts, cfg.Cautious = new(pipeline.Attempts), true
+	cfg.Attempts, cfg.PingAfterLoss = new(pipeline.Attempts), true
 	first := newRig(t, cfg)
 	first.send(get("a"))
 	first.obs.failed(t, 1)
 	r := newRig(t, cfg)
-	took := &taker{}
+	took := &keepsUnsent{}
 	r.on(func() { r.conn.SetRedirector(took) })
 	to := r.receiver()
 	r.on(func() {
@@ -111,7 +111,7 @@ func TestNothingIsSentToWhatOnlyAccepts(t *testing.T) {
 	s := fakeredis.Start(t, accepts, accepts, accepts,
 		fakeredis.Script{fakeredis.Expect("PING"), fakeredis.Reply("-NOPERM no PING\r\n"), fakeredis.Expect("GET", "k"), fakeredis.Reply("+k\r\n")})
 	cfg := config(s.Addr())
-	cfg.Cautious = true
+	cfg.PingAfterLoss = true
 	r := newRig(t, cfg)
 	r.send(get("a"))
 	if o := r.next(); o.failure == nil || !o.failure.Sent {
@@ -149,7 +149,7 @@ func TestIdleCloseNeedsNoPing(t *testing.T) {
 		fakeredis.Script{fakeredis.Expect("GET", "a"), fakeredis.Reply("+a\r\n"), fakeredis.Close()},
 		fakeredis.Script{fakeredis.Expect("GET", "b"), fakeredis.Reply("+b\r\n")})
 	cfg := config(s.Addr())
-	cfg.Cautious = true
+	cfg.PingAfterLoss = true
 	r := newRig(t, cfg)
 	r.send(get("a"))
 	r.expect(1, "+a\r\n")
@@ -165,7 +165,7 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 		c.Reply("+" + args[0] + "\r\n")
 	})})
 	cfg := config(s.Addr())
-	cfg.Timeout, cfg.Cautious = 100*time.Millisecond, true
+	cfg.Timeout, cfg.PingAfterLoss = 100*time.Millisecond, true
 	r := newRig(t, cfg)
 	for replied := false; !replied; {
 		r.send(get("k"))
@@ -220,12 +220,12 @@ func TestBlockedConnectionIsNotGivenUp(t *testing.T) {
 }
 
 // Marks stand behind requests of which those that were not written are taken back.
-func TestMarkBehindWhatIsTakenBackPasses(t *testing.T) {
+func TestBarrierBehindUnsentRequestsPasses(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(answer), fakeredis.Reply("+a\r\n")})
 	r := newRig(t, config(s.Addr()))
-	took := &taker{}
+	took := &keepsUnsent{}
 	r.on(func() { r.conn.SetRedirector(took) })
 	r.send(get("a"))
 	s.WaitRequests(1)

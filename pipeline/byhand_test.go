@@ -104,20 +104,20 @@ func TestAfterRepliesOfWhatWasNotSent(t *testing.T) {
 }
 
 // fencedOf is a Redirector that notes whether requests were fenced.
-type fencedOf struct {
-	greedy
-	fenced []bool
+type markedRequests struct {
+	takesAll
+	marked []bool
 }
 
-func (f *fencedOf) Refused(_ *pipeline.Conn, _ []byte, r pipeline.Request) bool {
-	f.fenced = append(f.fenced, r.Marked)
+func (f *markedRequests) Refused(_ *pipeline.Conn, _ []byte, r pipeline.Request) bool {
+	f.marked = append(f.marked, r.Marked)
 	return false
 }
 
 // The marker that goes out now and then does not make a script of what is before it.
 func TestMarkerOfTheConnectionIsNotOneOfTheRequest(t *testing.T) {
 	r := newByHand(t, func(cfg *pipeline.Config) { cfg.ReplyCheck = 100 * time.Millisecond })
-	f := &fencedOf{}
+	f := &markedRequests{}
 	r.conn.SetRedirector(f)
 	r.send()
 	r.accept()
@@ -129,8 +129,8 @@ func TestMarkerOfTheConnectionIsNotOneOfTheRequest(t *testing.T) {
 	}
 	syscall.Write(r.peer, []byte("-LOADING Redis is loading the dataset in memory\r\n"))
 	r.pass(0)
-	if len(f.fenced) != 1 || f.fenced[0] {
-		t.Errorf("fenced: %v", f.fenced)
+	if len(f.marked) != 1 || f.marked[0] {
+		t.Errorf("fenced: %v", f.marked)
 	}
 	syscall.Close(r.peer)
 }

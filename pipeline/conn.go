@@ -91,14 +91,14 @@ type Config struct {
 	Attempts *Attempts
 	// Cautious has PING go first on a connection that follows one which was lost or
 	// could not be made: no request is written before something has come back.
-	Cautious bool
+	PingAfterLoss bool
 
 	// ReplyCheck is how often a connection in use, but for Once, has the server prove
 	// that its replies are in order; 0 for never, and then their kinds do not matter.
 	ReplyCheck time.Duration
 	// Markers is what all connections of the user to the server know of that; nil if
 	// the connection is the only one.
-	Markers *Markers
+	MarkerSupport *MarkerSupport
 
 	// Once makes the connection end for good when it is lost: what a server
 	// knows of a connection, such as WATCH, does not survive it.
@@ -121,7 +121,7 @@ func (cfg *Config) target() eventloop.Target {
 }
 
 // greets tells whether the server is told something before the first request.
-func (cfg *Config) greets() bool {
+func (cfg *Config) hasHandshake() bool {
 	return cfg.Protocol != resp.RESP2 || cfg.Auth != nil || cfg.DB != 0 || cfg.Replica
 }
 
@@ -139,12 +139,12 @@ func authRequest(credentials []string) [][]byte {
 type state uint8
 
 const (
-	idle      state = iota // no connection: the next Send makes one
-	dialing                // requests are held
-	greeting               // connected, AUTH, HELLO and SELECT not yet answered; requests are held
-	ready                  // requests go out
-	down                   // the last attempt failed: requests fail at once until the next
-	suspended              // the pool says the server is down: same until Restore
+	idle        state = iota // no connection: the next Send makes one
+	dialing                  // requests are held
+	handshaking              // connected, AUTH, HELLO and SELECT not yet answered; requests are held
+	ready                    // requests go out
+	down                     // the last attempt failed: requests fail at once until the next
+	suspended                // the pool says the server is down: same until Restore
 )
 
 const (
@@ -162,40 +162,40 @@ type Conn struct {
 
 	queue     queue
 	expected  expected
-	held      []byte // bytes of the queued requests while there is no connection
+	buffered  []byte // bytes of the queued requests while there is no connection
 	streaming bool   // the head's reply was passed on in part
 
-	unsent     uint32 // position of the first entry of which nothing was written, if output waits and is not stalled
+	unsentFrom uint32 // position of the first entry of which nothing was written, if output waits and is not stalled
 	answerable uint32 // position behind the last entry that may be answered by what was just read
 
-	answering   Receiver // whose Reply is being called; known after a panic, see Abandon
-	inTime      bool     // what was just read answered a request that had not timed out
-	expired     uint32   // position of the first entry that has not timed out
-	deadline    *eventloop.Timer
-	doubting    bool   // replies to what was in flight at Doubt are offered to the Redirector
-	doubted     uint32 // position behind that
-	lastTimeout int64  // when a timeout last counted as a failure
-	lastRead    int64  // when a part of a large reply last arrived
+	answering     Receiver // whose Reply is being called; known after a panic, see Abandon
+	inTime        bool     // what was just read answered a request that had not timed out
+	unexpiredFrom uint32   // position of the first entry that has not timed out
+	deadline      *eventloop.Timer
+	reviewing     bool   // replies to what was in flight at Doubt are offered to the Redirector
+	reviewedTo    uint32 // position behind that
+	lastTimeout   int64  // when a timeout last counted as a failure
+	lastRead      int64  // when a part of a large reply last arrived
 
-	attempts *Attempts          // of the server
-	refusals Attempts           // those that AUTH and the like have ended
-	unmet    int                // greeting: replies that are to come
-	meets    []func(f *Failure) // see Meet
-	wary     bool               // the last connection was lost, or could not be made; see Config.Cautious
+	attempts          *Attempts          // of the server
+	handshakeAttempts Attempts           // those that AUTH and the like have ended
+	handshakeLeft     int                // greeting: replies that are to come
+	onHandshake       []func(f *Failure) // see Meet
+	pingFirst         bool               // the last connection was lost, or could not be made; see Config.Cautious
 
-	look        *eventloop.Timer // see lookAt
-	lookDue     int64            // when it is to fire
-	watched     bool             // it is armed
-	marked      int64            // when the last marker of lookAt was sent
-	markers     *Markers
-	lenient     Kinds // what replies may be of whatever is known of them
-	untimed     bool  // what is in flight may take any time
-	repliesHeld bool  // see HoldReplies
-	timersFrom  int64 // no request times out before that
-	lone        bool  // it carries a script that nothing may follow: full until it is made anew
-	leaving     bool  // down: Suspend will follow, until when requests are held
+	checkTimer       *eventloop.Timer // see lookAt
+	checkDue         int64            // when it is to fire
+	checking         bool             // it is armed
+	lastMarker       int64            // when the last marker of lookAt was sent
+	support          *MarkerSupport
+	alsoAllowed      Kinds // what replies may be of whatever is known of them
+	untimed          bool  // what is in flight may take any time
+	repliesHeld      bool  // see HoldReplies
+	timeoutsFrom     int64 // no request times out before that
+	fullUntilRenewed bool  // it carries a script that nothing may follow: full until it is made anew
+	awaitsSuspend    bool  // down: Suspend will follow, until when requests are held
 
-	fences fencing
+	markers connMarkers
 
 	waiters []Waiter
 
@@ -208,11 +208,11 @@ type Conn struct {
 	sent       sentLog
 	gate       Gate
 	refusal    error // after Refuse
-	why        error // down or suspended: what requests fail with; nil for ErrSuspended
+	downCause  error // down or suspended: what requests fail with; nil for ErrSuspended
 	retired    bool  // no request is taken any more; closed when all are answered
 	renewing   bool  // the same, but then it is made anew
 	stale      bool  // with Once: the server is to be found at another address
-	marks      []mark
+	barriers   []barrier
 }
 
 // New returns a connection that will be made when the first request is sent.
@@ -222,16 +222,16 @@ func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
 	if c.attempts == nil {
 		c.attempts = new(Attempts)
 	}
-	if c.markers = cfg.Markers; c.markers == nil {
-		c.markers = new(Markers)
-		c.markers.works(echoUntried)
+	if c.support = cfg.MarkerSupport; c.support == nil {
+		c.support = new(MarkerSupport)
+		c.support.permitted(echoUntried)
 	}
 	if cfg.ReplyCheck == 0 {
-		c.lenient = AnyKind
+		c.alsoAllowed = AnyKind
 	}
-	c.look = loop.NewTimer(c.lookAt).Of(c)
-	c.deadline = loop.NewTimer(c.expire).Of(c)
-	c.attempt = loop.NewTimer(c.attemptDue).Of(c)
+	c.checkTimer = loop.NewTimer(c.check).OwnedBy(c)
+	c.deadline = loop.NewTimer(c.expire).OwnedBy(c)
+	c.attempt = loop.NewTimer(c.attemptDue).OwnedBy(c)
 	return c
 }
 
@@ -259,7 +259,9 @@ func (c *Conn) Up() bool { return c.state < down }
 
 // Full tells whether the connection has reached one of its bounds. A caller
 // that sends all the same breaks the bound, not the connection.
-func (c *Conn) Full() bool { return c.gate != Open || c.renewing || c.lone || c.overBound() }
+func (c *Conn) Full() bool {
+	return c.gate != Open || c.renewing || c.fullUntilRenewed || c.overBound()
+}
 
 func (c *Conn) overBound() bool {
 	if c.queue.len() >= c.cfg.MaxRequests {
@@ -268,7 +270,7 @@ func (c *Conn) overBound() bool {
 	if c.state == ready {
 		return c.conn.Waiting() >= c.cfg.MaxBytes
 	}
-	return len(c.held) >= c.cfg.MaxBytes
+	return len(c.buffered) >= c.cfg.MaxBytes
 }
 
 // Wait asks that w be told when the connection is no longer Full.
@@ -290,7 +292,7 @@ func (c *Conn) SendKind(request []byte, r Receiver, tag uint32, kinds Kinds) *Fa
 	if c.state != ready {
 		// Not connected, or not any more: then the write of this request is
 		// what failed, and none of it has left.
-		if f := c.hold(request); f != nil {
+		if f := c.buffer(request); f != nil {
 			return f
 		}
 	} else if c.redirector != nil {
@@ -309,7 +311,7 @@ func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *F
 		c.conn.Write(requests)
 	}
 	if c.state != ready {
-		if f := c.hold(requests); f != nil {
+		if f := c.buffer(requests); f != nil {
 			return f
 		}
 	} else if c.redirector != nil {
@@ -341,13 +343,13 @@ func (c *Conn) Reserve(n int) ([]byte, *Failure) {
 	if c.state == ready {
 		return c.conn.Reserve(n), nil
 	}
-	if f := c.hold(nil); f != nil {
+	if f := c.buffer(nil); f != nil {
 		return nil, f
 	}
-	if n > cap(c.held)-len(c.held) {
-		c.held = c.loop.Grow(c.held, n)
+	if n > cap(c.buffered)-len(c.buffered) {
+		c.buffered = c.loop.Grow(c.buffered, n)
 	}
-	return c.held, nil
+	return c.buffered, nil
 }
 
 // Commit sends the request that was appended to b, which Reserve returned, and whose
@@ -362,8 +364,8 @@ func (c *Conn) Commit(b []byte, r Receiver, tag uint32, kinds Kinds) {
 		c.enqueue(r, tag, size, kinds)
 		return
 	}
-	size := len(b) - len(c.held)
-	c.held = b
+	size := len(b) - len(c.buffered)
+	c.buffered = b
 	c.enqueue(r, tag, size, kinds)
 }
 
@@ -371,25 +373,25 @@ func (c *Conn) Commit(b []byte, r Receiver, tag uint32, kinds Kinds) {
 // before one is appended.
 func (c *Conn) noteUnsent() {
 	if c.conn.Waiting() == 0 {
-		c.unsent = c.queue.tail
+		c.unsentFrom = c.queue.tail
 	}
 }
 
 func (c *Conn) enqueue(r Receiver, tag uint32, size int, kinds Kinds) {
-	c.queue.push(entry{receiver: r, at: c.loop.Now()&^kindBits | int64(kinds|c.lenient), tag: tag, size: uint32(size)})
+	c.queue.push(entry{receiver: r, at: c.loop.Now()&^kindBits | int64(kinds|c.alsoAllowed), tag: tag, size: uint32(size)})
 	if c.cfg.Timeout > 0 && !c.deadline.Armed() {
 		c.deadline.After(c.cfg.Timeout)
 	}
-	if !c.watched {
-		c.watch()
+	if !c.checking {
+		c.scheduleCheck()
 	}
 }
 
 // hold keeps a request until there is a connection, and sees to that.
-func (c *Conn) hold(request []byte) *Failure {
+func (c *Conn) buffer(request []byte) *Failure {
 	switch c.state {
 	case down:
-		if !c.leaving {
+		if !c.awaitsSuspend {
 			return c.refuse()
 		}
 	case suspended:
@@ -401,10 +403,10 @@ func (c *Conn) hold(request []byte) *Failure {
 		}
 		// Where it was put off, who has sent this could not know: it waits for the attempt.
 	}
-	if len(request) > cap(c.held)-len(c.held) {
-		c.held = c.loop.Grow(c.held, len(request))
+	if len(request) > cap(c.buffered)-len(c.buffered) {
+		c.buffered = c.loop.Grow(c.buffered, len(request))
 	}
-	c.held = append(c.held, request...)
+	c.buffered = append(c.buffered, request...)
 	return nil
 }
 
@@ -413,55 +415,55 @@ func (c *Conn) refuse() *Failure {
 	if c.refusal != nil {
 		return &Failure{Cause: c.refusal}
 	}
-	return c.failure(cmp.Or(c.why, ErrSuspended))
+	return c.failure(cmp.Or(c.downCause, ErrSuspended))
 }
 
 // connect starts an attempt; connected is told of its result. If it is not yet time
 // for one, the connection is down afterwards.
 func (c *Conn) connect() {
-	if !c.mayTry() {
+	if !c.mayDial() {
 		return
 	}
-	c.leaving = false
+	c.awaitsSuspend = false
 	c.dial(c, c.connected)
 }
 
 func (c *Conn) connected(err error) {
 	if err != nil {
-		c.attempts.ends.Add(1)
+		c.attempts.ended.Add(1)
 		c.attemptFailed(err)
 		return
 	}
-	c.conn.Answers()
+	c.conn.PeerIsServer()
 	c.streaming = false
-	if !c.cfg.greets() && c.cfg.TLS == nil && !(c.wary && c.cfg.Cautious) {
+	if !c.cfg.hasHandshake() && c.cfg.TLS == nil && !(c.pingFirst && c.cfg.PingAfterLoss) {
 		c.open()
 		return
 	}
-	c.greet()
+	c.startHandshake()
 }
 
 // open lets the requests that were held go out.
 func (c *Conn) open() {
 	c.state = ready
-	c.wary = false
+	c.pingFirst = false
 	c.attempts.Reset()
-	c.refusals.Reset()
-	c.why = nil
-	defer c.tellMeets(nil)
-	c.unsent, c.answerable = c.queue.head, c.queue.head
-	if len(c.held) > 0 {
-		c.conn.Append(c.held)
+	c.handshakeAttempts.Reset()
+	c.downCause = nil
+	defer c.handshakeEnded(nil)
+	c.unsentFrom, c.answerable = c.queue.head, c.queue.head
+	if len(c.buffered) > 0 {
+		c.conn.Append(c.buffered)
 	}
 	if c.repliesHeld {
 		c.conn.Pause()
 	}
 	if c.redirector != nil {
-		c.sent.add(c.loop, c.held)
+		c.sent.add(c.loop, c.buffered)
 	}
-	c.loop.Release(c.held)
-	c.held = nil
-	if c.lone {
+	c.loop.Release(c.buffered)
+	c.buffered = nil
+	if c.fullUntilRenewed {
 		c.Renew()
 	}
 	if c.redirector != nil {
@@ -481,7 +483,7 @@ func (c *Conn) attemptDue() {
 		c.Close() // retired
 	case down:
 		c.connect()
-	case greeting:
+	case handshaking:
 		c.disconnect()
 		c.attemptFailed(fmt.Errorf("handshake: %w", ErrTimeout))
 	}
@@ -490,27 +492,27 @@ func (c *Conn) attemptDue() {
 // attemptFailed refuses requests until the next attempt, which comes by itself:
 // a server that is down costs a client an error at once, not a timeout.
 func (c *Conn) attemptFailed(err error) {
-	defer func() { c.tellMeets(c.failure(err)) }()
-	defer c.passMarks()
+	defer func() { c.handshakeEnded(c.failure(err)) }()
+	defer c.passBarriers()
 	if c.cfg.Once {
-		a := c.failedBy(err)
+		a := c.attemptsFor(err)
 		if failing, _ := a.state(); !failing || errors.Is(err, ErrTurnedAway) {
 			a.fail(c.loop.Now(), err)
 		}
 		c.state = suspended
-		c.failHeld(err)
+		c.failBuffered(err)
 		c.obs.Failed(err)
 		return
 	}
-	c.state, c.wary = down, true
-	c.why = c.outage(err)
-	c.attempt.After(c.failedBy(err).fail(c.loop.Now(), err))
-	c.leaving = !isLocal(err) && c.obs.Failed(err)
+	c.state, c.pingFirst = down, true
+	c.downCause = c.outage(err)
+	c.attempt.After(c.attemptsFor(err).fail(c.loop.Now(), err))
+	c.awaitsSuspend = !isLocal(err) && c.obs.Failed(err)
 	if c.redirector != nil {
 		c.redirector.Down(c, err)
 	}
-	if !c.leaving {
-		c.failHeld(err)
+	if !c.awaitsSuspend {
+		c.failBuffered(err)
 	}
 }
 
@@ -521,7 +523,7 @@ func (c *Conn) outage(err error) error {
 	switch {
 	case isLocal(err):
 		return err
-	case errors.As(c.why, &last):
+	case errors.As(c.downCause, &last):
 		return &Outage{err, last.Since}
 	}
 	return &Outage{err, time.Now()}
@@ -537,15 +539,15 @@ func (c *Conn) SuspendFor(why error) {
 	if c.state == suspended {
 		return
 	}
-	c.why = why
+	c.downCause = why
 	wasReady := c.state == ready
 	log := c.sent
 	unwritten := c.disconnect()
 	c.attempt.Stop()
-	c.state, c.leaving = suspended, false
-	defer func() { c.tellMeets(c.failure(why)) }()
-	defer c.passMarks()
-	defer c.failHeld(why)
+	c.state, c.awaitsSuspend = suspended, false
+	defer func() { c.handshakeEnded(c.failure(why)) }()
+	defer c.passBarriers()
+	defer c.failBuffered(why)
 	if wasReady {
 		defer log.release(c.loop)
 		c.failSent(c.splitSent(unwritten), why, &log)
@@ -555,7 +557,7 @@ func (c *Conn) SuspendFor(why error) {
 // Restore ends Suspend: the next request makes a connection.
 func (c *Conn) Restore() {
 	if c.state == suspended {
-		c.state, c.why = idle, nil
+		c.state, c.downCause = idle, nil
 	}
 }
 
@@ -563,8 +565,8 @@ func (c *Conn) Restore() {
 func (c *Conn) Close() {
 	c.Suspend()
 	c.deadline.Stop()
-	c.look.Stop()
-	c.watched = false
+	c.checkTimer.Stop()
+	c.checking = false
 }
 
 // EOF is eventloop.Handler's.
@@ -580,7 +582,7 @@ func (c *Conn) Drained() { c.wake() }
 // fail; the others go out over a new connection. A server that closes while
 // nothing is in flight has done no wrong: Redis does so with idle clients.
 func (c *Conn) lost(err error) {
-	c.attempts.ends.Add(1)
+	c.attempts.ended.Add(1)
 	wasReady := c.state == ready
 	log := c.sent
 	unwritten := c.disconnect()
@@ -595,18 +597,18 @@ func (c *Conn) lost(err error) {
 	}
 	sent := c.splitSent(unwritten)
 	ours := errors.Is(err, eventloop.ErrPanicked) // and none of the server's fault
-	c.wary = c.wary || (len(sent) > 0 || !c.proven) && !ours
-	defer c.settleAfter(&log)
+	c.pingFirst = c.pingFirst || (len(sent) > 0 || !c.answered) && !ours
+	defer c.afterFailures(&log)
 	defer c.failSent(sent, err, &log)
 	leaving := false
-	if err != errFenceState && !isStall(err) && !ours && (len(sent) > 0 || !eventloop.IsOrderly(err)) {
+	if err != errMarkerRefused && !isStall(err) && !ours && (len(sent) > 0 || !eventloop.IsOrderly(err)) {
 		leaving = c.obs.Failed(err)
 	}
 	switch {
 	case c.state == suspended:
-		c.failHeld(err)
+		c.failBuffered(err)
 	case c.queue.len() == 0:
-		c.lone = false
+		c.fullUntilRenewed = false
 	case !leaving:
 		c.connect()
 	}
@@ -614,16 +616,16 @@ func (c *Conn) lost(err error) {
 
 // settleAfter does what is due after requests have failed, even if one of those who
 // were told has panicked.
-func (c *Conn) settleAfter(log *sentLog) {
+func (c *Conn) afterFailures(log *sentLog) {
 	log.release(c.loop)
 	defer c.wake() // no reply is going to come and do that
-	c.passMarks()
+	c.passBarriers()
 }
 
 // failSent fails requests that were sent, but for reads that can be sent again.
 func (c *Conn) failSent(sent []entry, err error, log *sentLog) {
 	again, requests := c.resendable(sent, log)
-	fail(sent[:len(sent)-len(again)], &Failure{Cause: err, Sent: true, Server: c.cfg.Name})
+	failEntries(sent[:len(sent)-len(again)], &Failure{Cause: err, Sent: true, Server: c.cfg.Name})
 	c.giveBack(again, err, requests)
 }
 
@@ -655,7 +657,7 @@ func (c *Conn) broken(err error) {
 func (c *Conn) wake() {
 	if len(c.waiters) == 0 || c.gate == Shut || c.renewing || c.queue.len() > c.cfg.MaxRequests/2 ||
 		c.cfg.MaxReplies > 0 && c.expected.bytes > c.cfg.MaxReplies/2 ||
-		c.state == ready && c.conn.Waiting() > c.cfg.MaxBytes/2 || c.state < ready && len(c.held) > c.cfg.MaxBytes/2 {
+		c.state == ready && c.conn.Waiting() > c.cfg.MaxBytes/2 || c.state < ready && len(c.buffered) > c.cfg.MaxBytes/2 {
 		return
 	}
 	c.wakeAll()

@@ -273,7 +273,7 @@ func TestSuspendFailsEverythingAndRestoreConnectsAgain(t *testing.T) {
 	}
 }
 
-func TestSuspendGivesBackWhatIsHeld(t *testing.T) {
+func TestSuspendGivesBackBufferedRequests(t *testing.T) {
 	t.Parallel()
 	hold := make(chan struct{})
 	defer close(hold)

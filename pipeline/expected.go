@@ -27,7 +27,9 @@ func (c *Conn) Expect(size int) {
 // ones should be asked for. A server holds in memory what it has yet to send, and
 // may close a connection for which it holds much; and everybody else's replies
 // stand behind it. Wait tells when there is room for more.
-func (c *Conn) Laden() bool { return c.cfg.MaxReplies > 0 && c.expected.bytes >= c.cfg.MaxReplies }
+func (c *Conn) RepliesFull() bool {
+	return c.cfg.MaxReplies > 0 && c.expected.bytes >= c.cfg.MaxReplies
+}
 
 // passed forgets the requests that stood before head.
 func (e *expected) passed(head uint32) {

@@ -6,7 +6,7 @@ import (
 	"ringway/internal/fakeredis"
 )
 
-func TestLadenCountsWhatIsExpectedUntilItHasCome(t *testing.T) {
+func TestRepliesFullCountsExpectedBytes(t *testing.T) {
 	t.Parallel()
 	first, second, end := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	s := fakeredis.Start(t,
@@ -24,7 +24,7 @@ func TestLadenCountsWhatIsExpectedUntilItHasCome(t *testing.T) {
 	laden := func(want bool) {
 		t.Helper()
 		r.on(func() {
-			if r.conn.Laden() != want {
+			if r.conn.RepliesFull() != want {
 				t.Errorf("laden %t, want %t", !want, want)
 			}
 		})

@@ -158,7 +158,7 @@ func describe(err error) string {
 		return "Server takes no more connections of the proxy"
 	case errors.Is(err, ErrMarker), errors.Is(err, ErrKind):
 		return "Protocol error: the server lost count of its replies"
-	case errors.Is(err, errFenceState):
+	case errors.Is(err, errMarkerRefused):
 		return "Connection given up while the server is busy or loading"
 	case errors.Is(err, ErrProtocol):
 		return "Protocol error: the server sent an invalid reply"

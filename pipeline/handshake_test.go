@@ -30,7 +30,7 @@ func TestRequestsWaitForTheHandshake(t *testing.T) {
 	r.expect(1, "+1\r\n", "+2\r\n")
 }
 
-func TestRefusedHandshakeFailsWhatIsHeld(t *testing.T) {
+func TestRefusedHandshakeFailsBufferedRequests(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, replies string }{
 		{"AUTH", "-WRONGPASS invalid username-password pair\r\n+OK\r\n"},
@@ -64,7 +64,7 @@ func TestSlowHandshakeIsGivenUp(t *testing.T) {
 	r.obs.failed(t, 2)
 }
 
-func TestHeldRequestsTimeOut(t *testing.T) {
+func TestBufferedRequestsTimeOut(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
 
 // patience bounds waits that end by themselves, unless something is wrong.
-const patience = 30 * time.Second
+const waitLimit = 30 * time.Second
 
 // rig is a Conn on a loop of its own. Its methods are for the test's goroutine.
 type rig struct {
@@ -86,7 +86,7 @@ type observer struct {
 	mu         sync.Mutex
 	successes  int
 	failures   []error
-	leaving    bool // what Failed reports
+	suspends   bool // what Failed reports
 	complaints []string
 	changed    chan struct{}
 }
@@ -103,7 +103,7 @@ func (o *observer) Failed(err error) bool {
 	defer o.mu.Unlock()
 	o.failures = append(o.failures, err)
 	o.announce()
-	return o.leaving
+	return o.suspends
 }
 
 func (o *observer) Complained(reply []byte) {
@@ -123,7 +123,7 @@ func (o *observer) succeeded(t *testing.T) {
 	o.mu.Lock()
 	changed := o.changed
 	o.mu.Unlock()
-	for before, late := o.count(), time.After(patience); o.count() == before; {
+	for before, late := o.count(), time.After(waitLimit); o.count() == before; {
 		select {
 		case <-changed:
 			o.mu.Lock()
@@ -144,7 +144,7 @@ func (o *observer) count() int {
 // failed waits until n failures have been reported and returns all there are.
 func (o *observer) failed(t *testing.T, n int) []error {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(waitLimit)
 	for {
 		o.mu.Lock()
 		errs, changed := append([]error(nil), o.failures...), o.changed
@@ -243,7 +243,7 @@ func (r *rig) next() outcome {
 	select {
 	case o := <-r.done:
 		return o
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		r.t.Fatal("no request ended")
 		return outcome{}
 	}
@@ -272,7 +272,7 @@ func (r *rig) expectFailure(tag uint32, cause error, sent bool) outcome {
 // eventually waits, on the loop's time, until cond holds there.
 func (r *rig) eventually(what string, cond func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for holds := false; !holds; {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain: %s", what)

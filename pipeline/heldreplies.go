@@ -10,7 +10,7 @@ import (
 
 // caughtUp is how long after ReleaseReplies timeouts are not believed, and how
 // often that is looked at: what has come by then is read first.
-const caughtUp = 10 * time.Millisecond
+const catchUpTime = 10 * time.Millisecond
 
 // HoldReplies has nothing read of what the server answers until ReleaseReplies or
 // GiveUp, and no request times out meanwhile. It reports false, and does nothing,
@@ -19,7 +19,7 @@ func (c *Conn) HoldReplies() bool {
 	if c.untimed {
 		return false
 	}
-	c.repliesHeld, c.timersFrom = true, math.MaxInt64
+	c.repliesHeld, c.timeoutsFrom = true, math.MaxInt64
 	if c.state == ready {
 		c.conn.Pause()
 	}
@@ -50,10 +50,10 @@ func (c *Conn) GiveUp() {
 	log := c.sent
 	unwritten := c.disconnect()
 	c.attempt.Stop()
-	c.state, c.leaving = idle, false
-	defer func() { c.tellMeets(c.failure(ErrSuspended)) }()
-	defer c.passMarks()
-	defer c.failHeld(ErrSuspended)
+	c.state, c.awaitsSuspend = idle, false
+	defer func() { c.handshakeEnded(c.failure(ErrSuspended)) }()
+	defer c.passBarriers()
+	defer c.failBuffered(ErrSuspended)
 	if wasReady {
 		defer log.release(c.loop)
 		c.failSent(c.splitSent(unwritten), ErrSuspended, &log)
@@ -64,7 +64,7 @@ func (c *Conn) GiveUp() {
 func (c *Conn) endHeldReplies() bool {
 	held := c.repliesHeld
 	if held {
-		c.repliesHeld, c.timersFrom = false, c.loop.Now()+int64(caughtUp)
+		c.repliesHeld, c.timeoutsFrom = false, c.loop.Now()+int64(catchUpTime)
 	}
 	return held
 }

@@ -47,7 +47,7 @@ func TestGivenUpRepliesAreOfUnknownOutcome(t *testing.T) {
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Wait(release), fakeredis.Reply("+1\r\n+2\r\n"), fakeredis.Discard()},
 		fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("+3\r\n"), fakeredis.Discard()})
-	g := &greedy{}
+	g := &takesAll{}
 	r := newRig(t, config(s.Addr()))
 	r.on(func() { r.conn.SetRedirector(g) })
 	r.send(get("a"), get("b"))
@@ -91,7 +91,7 @@ func TestRepliesThatMayTakeAnyTimeAreNotHeld(t *testing.T) {
 }
 
 // Who waits for a connection to be made that is given up meanwhile is told so.
-func TestGivingUpTellsWhoWaitsForTheHandshake(t *testing.T) {
+func TestGiveUpEndsAfterHandshake(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
@@ -101,7 +101,7 @@ func TestGivingUpTellsWhoWaitsForTheHandshake(t *testing.T) {
 	s.WaitRequests(1)
 	var met *pipeline.Failure
 	r.on(func() {
-		r.conn.Meet(func(f *pipeline.Failure) { met = f })
+		r.conn.AfterHandshake(func(f *pipeline.Failure) { met = f })
 		r.conn.HoldReplies()
 		r.conn.GiveUp()
 	})

@@ -23,7 +23,7 @@ type link struct {
 	dials    uint32           // number of the last attempt, to know a late one's result
 	attempt  *eventloop.Timer // until the next attempt, or until one has taken too long
 	scan     resp.ReplyState
-	proven   bool  // the server has answered something on this connection
+	answered bool  // the server has answered something on this connection
 	lastData int64 // when anything was last read
 }
 
@@ -52,7 +52,7 @@ func (l *link) attach(s eventloop.Socket, h eventloop.Handler) (err error) {
 		s.Close()
 		return err
 	}
-	l.scan, l.proven, l.lastData = resp.ReplyState{}, false, l.loop.Now()
+	l.scan, l.answered, l.lastData = resp.ReplyState{}, false, l.loop.Now()
 	return nil
 }
 
@@ -84,10 +84,10 @@ func (l *link) Peer() netip.Addr {
 // handler wants it, it comes back by itself. It belongs to its loop.
 type Link struct {
 	link
-	h        LinkHandler
-	greeting bool     // AUTH is not yet answered
-	cause    error    // down: why
-	attempts Attempts // those of this link alone
+	h           LinkHandler
+	authPending bool     // AUTH is not yet answered
+	cause       error    // down: why
+	attempts    Attempts // those of this link alone
 }
 
 // LinkHandler is who speaks over a Link. It is called on the loop, and never from within
@@ -113,7 +113,7 @@ type LinkHandler interface {
 // count the address, TLS, Auth, ConnectTimeout, KeepAlive and the limits of replies.
 func NewLink(loop *eventloop.Loop, cfg *Config, obs Observer, h LinkHandler) *Link {
 	l := &Link{link: link{loop: loop, cfg: cfg, obs: obs}, h: h}
-	l.attempt = loop.NewTimer(l.Connect).Of(l)
+	l.attempt = loop.NewTimer(l.Connect).OwnedBy(l)
 	return l
 }
 
@@ -143,9 +143,9 @@ func (l *Link) LastRead() int64 { return l.lastData }
 
 // Proven says that the server has answered: should the connection be lost, the next
 // attempt is made at once.
-func (l *Link) Proven() {
-	if !l.proven {
-		l.proven = true
+func (l *Link) SetAnswered() {
+	if !l.answered {
+		l.answered = true
 		l.attempts.Reset()
 		l.obs.Succeeded()
 	}
@@ -162,7 +162,7 @@ func (l *Link) Close() {
 // Renew makes the connection anew, for a server whose name has come to mean
 // another address. What the server says meanwhile is not heard.
 func (l *Link) Renew() {
-	if l.proven {
+	if l.answered {
 		l.Lose(io.EOF)
 	}
 }
@@ -174,7 +174,7 @@ func (l *Link) connected(err error) {
 	}
 	l.conn.Urgent() // what the server can't get rid of in time it drops, with the connection
 	l.state = ready
-	if l.greeting = l.cfg.Auth != nil; l.greeting {
+	if l.authPending = l.cfg.Auth != nil; l.authPending {
 		l.Send(l.cfg.auth()...)
 	}
 	l.h.Connected()
@@ -201,7 +201,7 @@ func (l *Link) Lose(err error) {
 	again := l.h.Lost(err)
 	switch {
 	case !again || l.state != idle:
-	case l.proven:
+	case l.answered:
 		l.Connect()
 	default:
 		l.attemptFailed(err)
@@ -231,15 +231,15 @@ func (l *Link) Data(b []byte) (n int) {
 }
 
 func (l *Link) frame(b []byte) error {
-	if !l.proven {
+	if !l.answered {
 		if err := turnsAway(b); err != nil {
 			return err
 		}
 	}
-	if !l.greeting {
+	if !l.authPending {
 		return l.h.Frame(b)
 	}
-	l.greeting = false
+	l.authPending = false
 	switch b[0] {
 	case '+':
 		return nil

@@ -96,7 +96,7 @@ func TestRenewGivesUpASilentServer(t *testing.T) {
 }
 
 // A connection that a client has to itself is the client's to end.
-func TestRenewLeavesPinnedConnectionsToTheirClients(t *testing.T) {
+func TestRenewLeavesDedicatedConnectionsToTheirClients(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, _ []string) { c.Reply("+OK\r\n") })})
 	cfg := config(s.Addr())

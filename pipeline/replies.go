@@ -13,12 +13,12 @@ import (
 func (c *Conn) Data(b []byte) (n int) {
 	pos := 0
 	c.lastData = c.loop.Now()
-	if !c.proven && !c.met(b) {
+	if !c.answered && !c.checkFirstReply(b) {
 		return 0
 	}
 	c.answerable = c.queue.tail
 	if c.conn.Waiting() > 0 && !c.conn.Stalled() {
-		c.answerable = c.unsent
+		c.answerable = c.unsentFrom
 	}
 	for pos < len(b) {
 		size, first, done := 0, !c.streaming, true
@@ -71,8 +71,8 @@ func (c *Conn) Data(b []byte) (n int) {
 			}
 		}
 		c.wake()
-		if len(c.marks) > 0 {
-			c.passMarks()
+		if len(c.barriers) > 0 {
+			c.passBarriers()
 		}
 		if c.retired && c.queue.len() == 0 {
 			c.Close()
@@ -84,12 +84,12 @@ func (c *Conn) Data(b []byte) (n int) {
 // deliver gives the oldest request its reply, or the first or last or another part
 // of it. It reports false if the connection ended meanwhile.
 func (c *Conn) deliver(b []byte, first, last bool) bool {
-	if c.state == greeting {
+	if c.state == handshaking {
 		if !last {
 			c.broken(errors.New("a large reply to AUTH or SELECT"))
 			return false
 		}
-		c.greeted(b)
+		c.handshakeReply(b)
 		return c.conn != nil
 	}
 	// Nor can a reply belong to a request that the server has yet to see.
@@ -97,7 +97,7 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		c.broken(fmt.Errorf("a reply that nobody asked for: %s", strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
 		return false
 	}
-	if c.fences.open > 0 && c.isFenceAhead(b) {
+	if c.markers.unanswered > 0 && c.answersLaterMarker(b) {
 		c.broken(ErrMarker)
 		return false
 	}
@@ -115,11 +115,11 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		return c.conn != nil
 	}
 	e := c.queue.pop()
-	if first && b[0] == '-' && !c.fenceIsNext() {
+	if first && b[0] == '-' && !c.answeredWasMarked() {
 		c.obs.Complained(b)
 	}
 	c.answering = e.receiver
-	if (c.redirector == nil || !c.refused(&e, b, first)) && e.receiver != nil {
+	if (c.redirector == nil || !c.redirected(&e, b, first)) && e.receiver != nil {
 		c.inTime = true
 		e.receiver.Reply(e.tag, b, true)
 	}

@@ -151,7 +151,7 @@ func (r *rig) attachClient(onData func()) net.Conn {
 	}
 	defer l.Close()
 	attached := make(chan error, 1)
-	r.loop.Dial(eventloop.Target{Network: "tcp", Addr: l.Addr().String(), Timeout: patience}, func(s eventloop.Socket, err error) {
+	r.loop.Dial(eventloop.Target{Network: "tcp", Addr: l.Addr().String(), Timeout: waitLimit}, func(s eventloop.Socket, err error) {
 		if err == nil {
 			_, err = r.loop.AttachSocket(s, handler{onData})
 		}

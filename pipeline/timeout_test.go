@@ -10,7 +10,7 @@ import (
 	"ringway/pipeline"
 )
 
-func timeUp() <-chan time.Time { return time.After(patience) }
+func timeUp() <-chan time.Time { return time.After(waitLimit) }
 
 func TestLateReplyIsDroppedInOrder(t *testing.T) {
 	t.Parallel()
@@ -122,10 +122,10 @@ func TestLargeReplyThatStopsTimesOut(t *testing.T) {
 				}
 				return
 			}
-		case <-time.After(patience):
+		case <-time.After(waitLimit):
 			t.Fatal("no end within the patience of the test")
 		}
-		if timeout > patience {
+		if timeout > waitLimit {
 			t.Fatal("nothing was passed on")
 		}
 	}

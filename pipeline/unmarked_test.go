@@ -9,7 +9,7 @@ import (
 
 // Where there are no markers, what a script adds to its reply goes to nobody, even if
 // the script was sent while the connection was being made.
-func TestScriptHeldWithoutMarkersHasItsConnectionToItself(t *testing.T) {
+func TestBufferedScriptWithoutMarkersHasItsConnectionToItself(t *testing.T) {
 	t.Parallel()
 	refused := func(c *fakeredis.Conn, args []string) {
 		switch args[0] {
@@ -23,11 +23,11 @@ func TestScriptHeldWithoutMarkersHasItsConnectionToItself(t *testing.T) {
 	}
 	s := fakeredis.StartHandler(t, refused)
 	cfg := config(s.Addr())
-	cfg.Markers = new(pipeline.Markers)
+	cfg.MarkerSupport = new(pipeline.MarkerSupport)
 	learn := newRig(t, cfg) // another connection of the same user
 	to := learn.receiver()
 	for i := uint32(1); i <= 2; i++ {
-		learn.on(func() { learn.conn.AskMarking(); learn.conn.Send([]byte(get("k")), to, i) })
+		learn.on(func() { learn.conn.ProbeMarkerSupport(); learn.conn.Send([]byte(get("k")), to, i) })
 		learn.expect(i, fakeredis.Bulk("k"))
 	}
 	r := newRig(t, cfg)

@@ -135,7 +135,7 @@ func (l *Local) evictOwn() {
 // has forgotten its client, clean, it may be lent again; else it is closed. A
 // fence that is under way decides that when it is answered.
 func (l *Local) ReleaseDedicated(c *pipeline.Conn, clean bool) {
-	if clean && c.OnlyFences() {
+	if clean && c.OnlyMarkers() {
 		c.AfterReplies(func() { l.ReleaseDedicated(c, true) })
 		return
 	}

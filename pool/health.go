@@ -65,8 +65,8 @@ func (s *server) Failed(err error) (leaving bool) {
 
 // refusesMarkers says what it means that the proxy's user may not ECHO.
 func (s *server) refusesMarkers(m *pipeline.MarkerError) {
-	if m.Left != "" {
-		s.pool.log.Info("server refuses "+m.Word+": "+m.Left+" is used instead to see that its replies are in order; permit it (ACL: +echo) if you can",
+	if m.Instead != "" {
+		s.pool.log.Info("server refuses "+m.Command+": "+m.Instead+" is used instead to see that its replies are in order; permit it (ACL: +echo) if you can",
 			"server", s.name, "addr", s.addr, "reply", m.Reply)
 		return
 	}

@@ -179,7 +179,7 @@ func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 	if p.Map().Slotted() {
 		l.placing = p.Map()
 	}
-	l.hedges.timer = loop.NewTimer(l.hedgeDue).Of(&l.hedges)
+	l.hedges.timer = loop.NewTimer(l.hedgeDue).OwnedBy(&l.hedges)
 	l.grow()
 	lanes := l.ConnSet(resp.RESP2, p.conf.RedisDB)
 	p.mu.Lock()
@@ -205,7 +205,7 @@ func (l *Local) Map() *Map {
 // addShard makes this loop's part of one more shard.
 func (l *Local) addShard(index int, t told) {
 	sh := &localShard{l: l, index: index, told: t}
-	sh.timer, sh.retryTimer = l.loop.NewTimer(sh.tick).Of(sh), l.loop.NewTimer(sh.retryDue).Of(sh)
+	sh.timer, sh.retryTimer = l.loop.NewTimer(sh.tick).OwnedBy(sh), l.loop.NewTimer(sh.retryDue).OwnedBy(sh)
 	l.shards = append(l.shards, sh)
 	for _, n := range l.shared {
 		n.add(sh)

@@ -32,7 +32,7 @@ func (a *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) bool
 	}
 	e := a.retryOf(r)
 	if kind == Demoted && !a.reads && (!r.Marked || a.confirmed(e, reply)) {
-		c.Doubt()
+		c.ReviewReplies()
 	}
 	if !a.reads && (a.current() || e.shard.waiting || kind <= TryAgain || r.Marked && !InRedisWords(reply)) {
 		return a.conns.l.refused(e.shard, e, reply)
@@ -52,7 +52,7 @@ func (a *route) confirmed(e *retry, reply []byte) bool {
 
 // Doubtful is pipeline.Redirector's: what only reads is executed again, behind
 // what was refused.
-func (a *route) Doubtful(_ *pipeline.Conn, r pipeline.Request) bool {
+func (a *route) Review(_ *pipeline.Conn, r pipeline.Request) bool {
 	if reads := a.conns.l.reads; reads == nil || !reads(r.Bytes) {
 		return false
 	}
@@ -238,7 +238,7 @@ func (l *Local) later(e *retry) {
 		e.probe = false
 	}
 	l.tornAt = l.loop.Now()
-	l.loop.NewTimer(e.resend).Of(e).After(againAfter)
+	l.loop.NewTimer(e.resend).OwnedBy(e).After(againAfter)
 }
 
 // refusedScript is refused for a script or a module's command. What these reply is

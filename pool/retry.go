@@ -88,7 +88,7 @@ func (e *retry) send() { e.sendOver(e.conns.of(e.shard.index)[e.conn]) }
 
 func (e *retry) sendOver(c *pipeline.Conn) {
 	if e.marked {
-		c.AskMarking()
+		c.ProbeMarkerSupport()
 	}
 	var f *pipeline.Failure
 	if e.replies == 1 {
@@ -105,7 +105,7 @@ func (e *retry) sendOver(c *pipeline.Conn) {
 
 func (e *retry) marker(c *pipeline.Conn) {
 	if e.marked {
-		c.Fence()
+		c.SendMarker()
 	}
 }
 

@@ -32,14 +32,14 @@ type server struct {
 	lastCheck atomic.Int64  // when a look was asked for, in nanoseconds since started; 0 for never
 	noted     atomic.Uint32 // the notices that were logged, as bits
 
-	markers pipeline.Markers // of the pool's own user
+	markers pipeline.MarkerSupport // of the pool's own user
 
 	mu      sync.Mutex // guards what follows
 	configs map[configKey]*pipeline.Config
 }
 
 // markersOf returns what is known of the markers that a user may send.
-func (s *server) markersOf(user *User) *pipeline.Markers {
+func (s *server) markersOf(user *User) *pipeline.MarkerSupport {
 	if user == nil {
 		return &s.markers
 	}
@@ -76,7 +76,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: true,
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes), MaxReplies: int(p.proxy.ServerReplyBytes),
 		Replies:  resp.DefaultReplyLimits,
-		Attempts: &s.attempts, Cautious: true, ReplyCheck: p.conf.ReplyCheck, Markers: s.markersOf(k.user),
+		Attempts: &s.attempts, PingAfterLoss: true, ReplyCheck: p.conf.ReplyCheck, MarkerSupport: s.markersOf(k.user),
 		Once: u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
 	}
 	if k.user != nil && k.db != 0 {

@@ -77,7 +77,7 @@ func (l *Local) CheckHandshake(user *User, protocol resp.Protocol, db int, told 
 		t := &trial{l: l, conns: l.ConnSetAs(user, protocol, db), told: []HandshakeReceiver{told}}
 		t.conns.Retain()
 		t.conns.trial = t
-		t.late = l.loop.NewTimer(t.tooLate).Of(t)
+		t.late = l.loop.NewTimer(t.tooLate).OwnedBy(t)
 		t.begin(r)
 	}
 }
@@ -118,7 +118,7 @@ func (t *trial) ask(shards ...int) {
 			t.shut = c
 			continue
 		}
-		c.Meet(func(f *pipeline.Failure) {
+		c.AfterHandshake(func(f *pipeline.Failure) {
 			if round == t.round && !t.ended {
 				t.met(shard, f)
 			}

@@ -20,19 +20,19 @@ type User struct {
 	since    time.Time // when the last of them left
 
 	mu      sync.Mutex // guards what follows
-	markers map[*server]*pipeline.Markers
+	markers map[*server]*pipeline.MarkerSupport
 }
 
 // markersAt returns what is known of the markers that the user may send to a server. It
 // is forgotten with the user.
-func (u *User) markersAt(s *server) *pipeline.Markers {
+func (u *User) markersAt(s *server) *pipeline.MarkerSupport {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	m := u.markers[s]
 	if m == nil {
-		m = new(pipeline.Markers)
+		m = new(pipeline.MarkerSupport)
 		if u.markers == nil {
-			u.markers = map[*server]*pipeline.Markers{}
+			u.markers = map[*server]*pipeline.MarkerSupport{}
 		}
 		u.markers[s] = m
 	}

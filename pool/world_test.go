@@ -137,7 +137,7 @@ func (a *ask) unit(b []byte, last bool) bool {
 		return false
 	}
 	if RefusalOf(refusal) == Demoted {
-		a.conn.Doubt()
+		a.conn.ReviewReplies()
 	}
 	a.resent, a.left, a.refusal = true, 3, nil
 	r := pipeline.Request{Bytes: a.bytes, Replies: 3, Receiver: a}

@@ -113,7 +113,7 @@ func newConnection(loop *eventloop.Loop, cfg *pipeline.Config, obs pipeline.Obse
 		c.limit = cfg.Timeout
 	}
 	c.link = pipeline.NewLink(loop, cfg, obs, c)
-	c.watch = loop.NewTimer(c.check).Of(c.link)
+	c.watch = loop.NewTimer(c.check).OwnedBy(c.link)
 	return c
 }
 
@@ -323,7 +323,7 @@ func (c *connection) answered(frame []byte) error {
 	if q.verb == joins && bytes.HasPrefix(frame, []byte("-NOAUTH")) {
 		return fmt.Errorf("%w: %s", pipeline.ErrHandshake, bytes.TrimSpace(frame[1:])) // it may want none later
 	}
-	c.link.Proven()
+	c.link.SetAnswered()
 	switch q.verb {
 	case identifies:
 		return c.identified(frame)

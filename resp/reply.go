@@ -9,15 +9,15 @@ import (
 // ReplyState follows the replies of one server connection. The zero value
 // stands at the start of a reply.
 type ReplyState struct {
-	stack    []frame // the open aggregates, innermost last
-	payload  int64   // bytes of a bulk still to come, its CR LF included
-	elements int64   // of all aggregates of this reply
-	length   int64   // of the text line or the streamed string so far
-	begun    bool    // the reply's first byte has been consumed
-	text     bool    // inside a text line that is passed on as it arrives
-	chunks   bool    // inside a streamed string, between two of its chunks
-	owed     bool    // an attribute has been read, its element has not
-	push     bool    // the reply is a push
+	stack            []frame // the open aggregates, innermost last
+	payload          int64   // bytes of a bulk still to come, its CR LF included
+	elements         int64   // of all aggregates of this reply
+	length           int64   // of the text line or the streamed string so far
+	started          bool    // the reply's first byte has been consumed
+	text             bool    // inside a text line that is passed on as it arrives
+	chunks           bool    // inside a streamed string, between two of its chunks
+	attributePending bool    // an attribute has been read, its element has not
+	push             bool    // the reply is a push
 }
 
 // frame is an open aggregate.
@@ -42,7 +42,7 @@ const (
 	// holdText is how long a text line may become before it is passed on in
 	// pieces. Until then it comes whole, so that a caller can tell one error
 	// from another, and no line is searched more than holdText times over.
-	holdText = 1024
+	maxBufferedText = 1024
 )
 
 // Push reports whether the last complete reply was a RESP3 push, which answers
@@ -60,7 +60,7 @@ func (s *ReplyState) Push() bool { return s.push }
 // n bytes before the fault still belonged to the reply, which will never be
 // complete.
 func (s *ReplyState) Scan(b []byte, lim *ReplyLimits) (n int, done bool, err error) {
-	if !s.begun {
+	if !s.started {
 		s.push = false
 		if n := knownLen(b, lim); n > 0 {
 			return n, true, nil
@@ -75,7 +75,7 @@ func (s *ReplyState) Scan(b []byte, lim *ReplyLimits) (n int, done bool, err err
 		if k == 0 {
 			break
 		}
-		s.begun = true
+		s.started = true
 		if whole && s.endElement() {
 			s.reset()
 			return n, true, nil
@@ -262,7 +262,7 @@ func (s *ReplyState) startAggregate(lead byte, value []byte, lim *ReplyLimits) (
 			kind = streamedMap
 		}
 		s.stack = append(s.stack, frame{kind: kind})
-		s.owed = false
+		s.attributePending = false
 		return false, nil
 	}
 	if !ok || n < 0 {
@@ -281,19 +281,19 @@ func (s *ReplyState) startAggregate(lead byte, value []byte, lim *ReplyLimits) (
 	if s.elements += n; s.elements > lim.MaxElements {
 		return false, tooManyElements(lim)
 	}
-	s.owed = kind == attribute
+	s.attributePending = kind == attribute
 	if n == 0 {
 		return kind != attribute, nil
 	}
 	s.stack = append(s.stack, frame{left: n, kind: kind})
-	s.owed = false
+	s.attributePending = false
 	return false, nil
 }
 
 // endElement counts an element that is complete in the aggregate it stands in,
 // and in those that are complete with it. It reports whether the reply is.
 func (s *ReplyState) endElement() (done bool) {
-	s.owed = false
+	s.attributePending = false
 	for len(s.stack) > 0 {
 		top := &s.stack[len(s.stack)-1]
 		if top.kind >= streamed {
@@ -306,7 +306,7 @@ func (s *ReplyState) endElement() (done bool) {
 		}
 		s.stack = s.stack[:len(s.stack)-1]
 		if top.kind == attribute {
-			s.owed = true
+			s.attributePending = true
 			return false
 		}
 	}
@@ -315,7 +315,7 @@ func (s *ReplyState) endElement() (done bool) {
 
 // endStreamed takes the '.' that ends a streamed aggregate.
 func (s *ReplyState) endStreamed(value []byte) (whole bool, err error) {
-	if len(value) == 0 && len(s.stack) > 0 && !s.owed {
+	if len(value) == 0 && len(s.stack) > 0 && !s.attributePending {
 		top := s.stack[len(s.stack)-1]
 		if top.kind == streamed || top.kind == streamedMap && top.left%2 == 0 {
 			s.stack = s.stack[:len(s.stack)-1]
@@ -328,13 +328,13 @@ func (s *ReplyState) endStreamed(value []byte) (whole bool, err error) {
 // startText takes a line of text if all of it is there, or begins to pass it on
 // if it is long.
 func (s *ReplyState) startText(b []byte, lim *ReplyLimits) (n int, whole bool, err error) {
-	window := b[:min(len(b), holdText)]
-	if bytes.IndexByte(window, '\r') < 0 && bytes.IndexByte(window, '\n') < 0 && len(b) < holdText {
+	window := b[:min(len(b), maxBufferedText)]
+	if bytes.IndexByte(window, '\r') < 0 && bytes.IndexByte(window, '\n') < 0 && len(b) < maxBufferedText {
 		return 0, false, nil
 	}
 	s.text, s.length = true, 0
 	n, whole, err = s.stepText(b, lim)
-	if !whole && n < holdText {
+	if !whole && n < maxBufferedText {
 		s.text = false
 		return 0, false, err
 	}

@@ -21,7 +21,7 @@ type loop struct {
 func newLoop(srv *Server, l *eventloop.Loop, sessions *session.Worker) *loop {
 	own := &loop{Loop: l, srv: srv, sessions: sessions}
 	l.OnPanic(srv.panicked)
-	l.OnMoved(own.tellMemory)
+	l.OnLentChange(own.tellMemory)
 	own.tick = l.NewTimer(own.onTick)
 	own.tick.After(session.TickEvery)
 	return own

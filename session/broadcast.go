@@ -81,7 +81,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		if f := t.conn.Send(raw, b, uint32(i)); f != nil {
 			b.failTarget(i, f.AppendReply(nil), f.Sent)
 		} else if cmd.NeedsMarker() {
-			t.conn.Fence()
+			t.conn.SendMarker()
 		}
 	}
 	return true
@@ -274,7 +274,7 @@ func (b *broadcast) joined() (reply []byte, ok bool) {
 	case command.JoinRandom:
 		return b.pickByKeys(replies), true
 	case command.JoinNewest:
-		return join.Newest(nil, replies, b.limit)
+		return join.NewestFirst(nil, replies, b.limit)
 	case command.JoinOwner:
 		return b.joinOwners(replies)
 	}
@@ -287,7 +287,7 @@ func (b *broadcast) pickByKeys(replies [][]byte) []byte {
 	for i := range b.targets {
 		weights[i] = b.targets[i].weight
 	}
-	return join.Random(replies, weights, rand.Int64N)
+	return join.RandomKey(replies, weights, rand.Int64N)
 }
 
 // concat answers with one array of the elements of all arrays. They may be many, so they are

@@ -119,7 +119,7 @@ func (a *exclusive) retryRefused(reply []byte) bool {
 	a.slot = s.dedicated.slot
 	s.releaseDedicated(false)
 	if wait > 0 {
-		s.w.loop.NewTimer(func() { a.send(shard, asking) }).Of(a).After(wait)
+		s.w.loop.NewTimer(func() { a.send(shard, asking) }).OwnedBy(a).After(wait)
 	} else {
 		a.send(shard, asking)
 	}
@@ -145,7 +145,7 @@ func (a *exclusive) retryUnsent() {
 			shard = owner
 		}
 		a.send(shard, false)
-	}).Of(a).After(retryDelay)
+	}).OwnedBy(a).After(retryDelay)
 }
 
 // send sends the request over a new dedicated connection to a shard, behind ASKING if the shard
@@ -179,7 +179,7 @@ func (a *exclusive) send(shard int, asking bool) {
 		f = conn.Send(a.raw, a, a.number)
 	}
 	if a.marked && f == nil {
-		conn.Fence()
+		conn.SendMarker()
 	}
 	a.checkSent(f)
 }

@@ -96,7 +96,7 @@ func (b *broadcast) keepOwned() {
 	}
 	for i := range b.targets {
 		sh := &b.targets[i]
-		if kept, ok := join.Keep(nil, sh.reply, func(channel []byte) bool { return m.Index(channel) == sh.server }); ok {
+		if kept, ok := join.Filter(nil, sh.reply, func(channel []byte) bool { return m.Index(channel) == sh.server }); ok {
 			sh.reply = append(sh.reply[:0], kept...)
 		}
 	}

@@ -41,13 +41,13 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 	if slotted {
 		return s.scanCluster(args, cursor)
 	}
-	server, own := join.CutCursor(cursor, servers)
+	server, own := join.SplitCursor(cursor, servers)
 	for server < servers && s.local.Absent(server) {
 		// Nobody reaches the keys that are left there.
 		server, own = server+1, 0
 	}
 	if server >= servers {
-		s.reply(join.AppendScanned(s.w.scratch[:0], 0))
+		s.reply(join.AppendEmptyScan(s.w.scratch[:0], 0))
 		return true
 	}
 	conn := s.primaryConn(server)
@@ -77,7 +77,7 @@ func (sc *scan) Reply(number uint32, b []byte, last bool) {
 		return
 	case sc.begun || b[0] == '-':
 	default:
-		cursor, rest, ok := join.CutScan(b)
+		cursor, rest, ok := join.SplitScan(b)
 		if ok {
 			if cursor, ok = sc.next(cursor); !ok {
 				sc.fail(number, errScanRange)

@@ -61,7 +61,7 @@ func (s *session) scanShard(args [][]byte, at join.ClusterCursor) bool {
 	if at.Shard >= s.local.Shards() {
 		at.Shard, at.Own = join.AllScanned, 0
 		n, _ := at.Encode()
-		s.reply(join.AppendScanned(s.w.scratch[:0], n))
+		s.reply(join.AppendEmptyScan(s.w.scratch[:0], n))
 		return true
 	}
 	conn := s.primaryConn(at.Shard)
@@ -118,7 +118,7 @@ func (c *slotCheck) answered() {
 	if !c.begins {
 		var follows bool
 		if at, follows = c.at.NextPass(sum); !follows {
-			s.finish(c.number, join.AppendScanned(s.w.failure[:0], 0))
+			s.finish(c.number, join.AppendEmptyScan(s.w.failure[:0], 0))
 			return
 		}
 	}

@@ -114,4 +114,4 @@ func (s *session) expect(conn *pipeline.Conn, parts int) {
 func (s *session) full(conn *pipeline.Conn) bool { return conn.Full() || s.laden(conn) }
 
 // laden reports whether it must since so much is expected there already.
-func (s *session) laden(conn *pipeline.Conn) bool { return conn.Laden() && s.expected() > 0 }
+func (s *session) laden(conn *pipeline.Conn) bool { return conn.RepliesFull() && s.expected() > 0 }

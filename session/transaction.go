@@ -299,12 +299,12 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	tx.unit = append(tx.unit, requestExec...)
 	tx.conn = conn
 	if tx.marked {
-		conn.AskMarking()
+		conn.ProbeMarkerSupport()
 	}
 	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {
 		tx.end(func() { s.finish(tx.number, f.AppendReply(s.w.failure[:0])) })
 	} else if tx.marked {
-		conn.Fence()
+		conn.SendMarker()
 	}
 	if !s.local.Follows() {
 		tx.unit = nil
@@ -368,7 +368,7 @@ func (tx *transaction) again(reply []byte) bool {
 	}
 	tx.resent = true
 	if pool.RefusalOf(reply) == pool.Demoted && (!tx.marked || pool.InRedisWords(reply)) {
-		tx.conn.Doubt() // reads behind it must not see the state from before it
+		tx.conn.ReviewReplies() // reads behind it must not see the state from before it
 	}
 	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil
 	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx, Marked: tx.marked}

@@ -14,7 +14,7 @@ const script = "*3\r\n$4\r\nEVAL\r\n$1\r\nx\r\n$1\r\n0\r\n"
 
 // fenced sends a script with its fence, and requests behind it, in one turn.
 // Their tags count on.
-func (r *rig) fenced(behind ...string) {
+func (r *rig) sendScript(behind ...string) {
 	r.t.Helper()
 	to := r.receiver()
 	r.on(func() {
@@ -41,7 +41,7 @@ func TestNoReplyThatAScriptAddsIsDelivered(t *testing.T) {
 			fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("-ERR a\r\n" + added), fakeredis.AnswerEcho(), fakeredis.Discard()},
 			fakeredis.Script{fakeredis.Expect("GET", "c"), fakeredis.Reply("+c\r\n")})
 		r := newRig(t, config(s.Addr()))
-		r.fenced(get("a"), get("b"))
+		r.sendScript(get("a"), get("b"))
 		r.expect(1, "-ERR a\r\n")
 		r.expectFailure(2, pipeline.ErrProtocol, true)
 		r.expectFailure(3, pipeline.ErrProtocol, true)
@@ -55,18 +55,18 @@ func TestNoReplyThatAScriptAddsIsDelivered(t *testing.T) {
 
 // Nor does a request whose reply the server leaves out get the answer to the fence
 // behind it.
-func TestAnswerToAFenceGoesToNobodyBefore(t *testing.T) {
+func TestAnswerToAMarkerGoesToNoEarlierRequest(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.AnswerEcho(), fakeredis.Discard()})
 	r := newRig(t, config(s.Addr()))
-	r.fenced(get("a"))
+	r.sendScript(get("a"))
 	r.expectFailure(1, pipeline.ErrMarker, true)
 	r.expectFailure(2, pipeline.ErrMarker, true)
 }
 
 // A script that is answered too late is nobody's any more, but what follows its
 // reply is looked at all the same.
-func TestFenceOfAScriptThatTimedOutStillHolds(t *testing.T) {
+func TestMarkerOfATimedOutScriptIsStillChecked(t *testing.T) {
 	t.Parallel()
 	for _, vulnerable := range []bool{false, true} {
 		release := make(chan struct{})
@@ -83,7 +83,7 @@ func TestFenceOfAScriptThatTimedOutStillHolds(t *testing.T) {
 		cfg.Timeout = 300 * time.Millisecond
 		r := newRig(t, cfg)
 		r.on(r.conn.Connect)
-		r.fenced()
+		r.sendScript()
 		r.expectFailure(1, pipeline.ErrTimeout, true)
 		r.send(get("a"))
 		close(release)
@@ -96,7 +96,7 @@ func TestFenceOfAScriptThatTimedOutStillHolds(t *testing.T) {
 }
 
 // An answer to a fence that comes too late is no sign of health.
-func TestLateFenceIsNoSuccess(t *testing.T) {
+func TestLateMarkerIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	s := fakeredis.Start(t, fakeredis.Script{
@@ -105,7 +105,7 @@ func TestLateFenceIsNoSuccess(t *testing.T) {
 	cfg := config(s.Addr())
 	cfg.Timeout = 100 * time.Millisecond
 	r := newRig(t, cfg)
-	r.fenced()
+	r.sendScript()
 	r.expectFailure(1, pipeline.ErrTimeout, true)
 	time.Sleep(cfg.Timeout) // until the fence is late, too
 	close(release)
@@ -118,24 +118,24 @@ func TestLateFenceIsNoSuccess(t *testing.T) {
 
 // What was not written when the connection is lost goes out over the next one,
 // and a fence goes with its script or alone.
-func TestScriptsThatWereHeldAreFenced(t *testing.T) {
+func TestBufferedScriptsAreMarked(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.Expect("EVAL", "x", "0"), fakeredis.Reply("$1\r\na\r\n"), fakeredis.AnswerEcho(),
 		fakeredis.Expect("EVAL", "x", "0"), fakeredis.Reply("$1\r\nb\r\n"), fakeredis.Reply("+PWNED\r\n"), fakeredis.ExpectAny(1),
 	})
 	r := newRig(t, config(s.Addr()))
-	r.fenced() // while there is no connection yet
+	r.sendScript() // while there is no connection yet
 	r.expect(1, "$1\r\na\r\n")
 	r.eventually("the fence is answered", func() bool { return r.conn.InFlight() == 0 })
-	r.fenced()
+	r.sendScript()
 	r.expect(2, "$1\r\nb\r\n")
 	if errs := r.obs.failed(t, 1); !errors.Is(errs[0], pipeline.ErrMarker) {
 		t.Error(errs)
 	}
 }
 
-func TestLargeRepliesOfScriptsAreFenced(t *testing.T) {
+func TestLargeRepliesOfScriptsAreMarked(t *testing.T) {
 	t.Parallel()
 	large := fakeredis.Bulk(strings.Repeat("x", 1<<20))
 	s := fakeredis.Start(t, fakeredis.Script{
@@ -144,12 +144,12 @@ func TestLargeRepliesOfScriptsAreFenced(t *testing.T) {
 		fakeredis.ExpectAny(2), fakeredis.Reply(large + "+PWNED\r\n"), fakeredis.Discard(),
 	})
 	r := newRig(t, config(s.Addr()))
-	r.fenced(get("a"))
+	r.sendScript(get("a"))
 	if o := r.next(); o.reply != large || o.parts < 2 {
 		t.Fatalf("%d bytes in %d parts, %v", len(o.reply), o.parts, o.failure)
 	}
 	r.expect(2, "+a\r\n")
-	r.fenced()
+	r.sendScript()
 	if o := r.next(); o.reply != large {
 		t.Fatalf("%d bytes, %v", len(o.reply), o.failure)
 	}
@@ -160,14 +160,14 @@ func TestLargeRepliesOfScriptsAreFenced(t *testing.T) {
 
 // Redis refuses ECHO while a script runs for too long and while it loads. That
 // proves nothing, so the connection ends, but the server has done no wrong.
-func TestServerThatRefusesTheEchoIsNotToBlame(t *testing.T) {
+func TestRefusedEchoIsNoFailureOfTheServer(t *testing.T) {
 	t.Parallel()
 	const busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"
 	s := fakeredis.Start(t,
 		fakeredis.Script{fakeredis.ExpectAny(3), fakeredis.Reply(busy + busy + busy), fakeredis.Discard()},
 		fakeredis.Script{fakeredis.Expect("GET", "b"), fakeredis.Reply("+b\r\n")})
 	r := newRig(t, config(s.Addr()))
-	r.fenced(get("a"))
+	r.sendScript(get("a"))
 	r.expect(1, busy)
 	if o := r.next(); o.tag != 2 || o.failure == nil || !o.failure.Sent {
 		t.Fatalf("%+v", o)
@@ -217,7 +217,7 @@ func TestServerThatLeavesAReplyOutIsFoundOutUnderLoad(t *testing.T) {
 		requests = append(requests, get("more"))
 	}
 	r.sendTo(to, requests...)
-	for stop := time.After(patience); ; {
+	for stop := time.After(waitLimit); ; {
 		select {
 		case <-r.done:
 		case err := <-ended:
@@ -231,7 +231,7 @@ func TestServerThatLeavesAReplyOutIsFoundOutUnderLoad(t *testing.T) {
 	}
 }
 
-func TestFencesAllocateNothingInTheSteadyState(t *testing.T) {
+func TestMarkersAllocateNothingInTheSteadyState(t *testing.T) {
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) { c.Reply(fakeredis.Bulk(args[1])) })
 	r := newRig(t, config(s.Addr()))
 	r.on(func() {

@@ -43,10 +43,10 @@ func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := refusing(t, test.words)
 			cfg := config(s.Addr())
-			cfg.ReplyCheck, cfg.Markers = 10*time.Millisecond, new(pipeline.Markers)
+			cfg.ReplyCheck, cfg.MarkerSupport = 10*time.Millisecond, new(pipeline.MarkerSupport)
 			r := newRig(t, cfg)
 			to := r.receiver()
-			for i := uint32(1); len(r.obs.told()) < test.news || i < 100; i++ {
+			for i := uint32(1); len(r.obs.markerErrors()) < test.news || i < 100; i++ {
 				r.on(func() { r.conn.Send([]byte(get("k")), to, i) })
 				r.expect(i, fakeredis.Bulk("k"))
 			}
@@ -59,7 +59,7 @@ func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
 			if after := s.Conns(); (after > before) != test.again {
 				t.Errorf("%d connections before scripts, %d after", before, after)
 			}
-			if news := r.obs.told(); len(news) != test.news {
+			if news := r.obs.markerErrors(); len(news) != test.news {
 				t.Errorf("told: %v", news)
 			}
 		})
@@ -67,7 +67,7 @@ func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
 }
 
 // told returns what was reported, which must be about markers.
-func (o *observer) told() []error {
+func (o *observer) markerErrors() []error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, err := range o.failures {
@@ -85,14 +85,14 @@ func TestRefusalBehindAScriptTeachesNothing(t *testing.T) {
 		fakeredis.AnswerEcho(), fakeredis.ExpectAny(1), fakeredis.Reply("$1\r\na\r\n-NOPERM made up\r\n"), fakeredis.Discard(),
 	}, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("$1\r\nb\r\n"), fakeredis.AnswerEcho()})
 	cfg := config(s.Addr())
-	cfg.Markers = new(pipeline.Markers)
+	cfg.MarkerSupport = new(pipeline.MarkerSupport)
 	r := newRig(t, cfg)
-	r.fenced(get("victim"))
+	r.sendScript(get("victim"))
 	r.expect(1, "$1\r\na\r\n")
 	if o := r.next(); o.tag != 2 || o.failure == nil {
 		t.Fatalf("%+v", o)
 	}
-	r.fenced()
+	r.sendScript()
 	r.expect(3, "$1\r\nb\r\n")
 	s.WaitPlayed(2)
 }

@@ -27,7 +27,7 @@ func TestWhatIsReadyIsReadBeforeOverdueTimers(t *testing.T) {
 		for _, peer := range peers {
 			peer.Write([]byte("x"))
 		}
-		time.Sleep(5*time.Millisecond + 3*time.Duration(tolerated)/2)
+		time.Sleep(5*time.Millisecond + 3*time.Duration(lateTolerance)/2)
 	})
 	if heard := receive(t, fired, "timer"); heard != n {
 		t.Errorf("the timer fired when %d of %d had been heard", heard, n)
@@ -45,14 +45,14 @@ func TestMissedTimeDoesNotCount(t *testing.T) {
 	l.NewTimer(func() { fired++ }).After(2 * time.Second)
 	l.NewTimer(func() { fired++ }).After(3 * time.Second)
 	before := l.Now()
-	l.missed -= int64(10 * time.Hour)
+	l.skipped -= int64(10 * time.Hour)
 	l.turn()
 	if d := time.Duration(l.Now() - before); d > time.Minute || fired > 0 {
 		t.Errorf("%s later, %d timers", d, fired)
 	}
 	// Time goes on, and a loop that is always too late runs its timers all the same.
 	for range 20 {
-		l.missed -= int64(10 * time.Hour)
+		l.skipped -= int64(10 * time.Hour)
 		l.turn()
 	}
 	if fired != 2 {

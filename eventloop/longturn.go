@@ -20,7 +20,7 @@ func (l *Loop) OnLongTurn(fn func(ran time.Duration)) { l.onLongTurn = fn }
 
 // tellLong calls OnLongTurn's fn if the turn that ends at the given time, by the clock
 // that leaves nothing out, was a long one.
-func (l *Loop) tellLong(end int64) {
+func (l *Loop) reportLongTurn(end int64) {
 	took := time.Duration(end - l.began)
 	if took < LongTurn || l.onLongTurn == nil || l.began == 0 {
 		return
@@ -40,14 +40,14 @@ type usage struct {
 
 // note notes what has been used so far.
 func (u *usage) note() {
-	*u = usage{thread: threadID(), byThread: processorTime(ofThread), process: processorTime(syscall.RUSAGE_SELF)}
+	*u = usage{thread: threadID(), byThread: processorTime(rusageWho), process: processorTime(syscall.RUSAGE_SELF)}
 }
 
 // since is how much the loop has used since note; if it is on another thread by now, how
 // much the process has.
 func (u *usage) since() time.Duration {
 	if u.thread == threadID() {
-		return processorTime(ofThread) - u.byThread
+		return processorTime(rusageWho) - u.byThread
 	}
 	return processorTime(syscall.RUSAGE_SELF) - u.process
 }

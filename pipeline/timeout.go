@@ -8,8 +8,8 @@ import (
 
 // expire is called when the oldest request may have waited for too long.
 func (c *Conn) expire() {
-	if c.loop.Now() < c.timersFrom {
-		c.deadline.After(caughtUp)
+	if c.loop.Now() < c.timeoutsFrom {
+		c.deadline.After(catchUpTime)
 		return
 	}
 	limit := c.loop.Now() - int64(c.cfg.Timeout)
@@ -17,7 +17,7 @@ func (c *Conn) expire() {
 	if c.state == ready {
 		expired = c.expireSent(limit)
 	} else {
-		expired = c.expireHeld(limit)
+		expired = c.expireBuffered(limit)
 	}
 	// One stall is one failure, however many requests it holds up.
 	if expired && c.loop.Now()-c.lastTimeout >= int64(c.cfg.Timeout) {
@@ -32,8 +32,8 @@ func (c *Conn) expire() {
 // expireSent answers the requests from before limit. Their places in the queue
 // stay until the late replies have come.
 func (c *Conn) expireSent(limit int64) (expired bool) {
-	if int32(c.expired-c.queue.head) < 0 {
-		c.expired = c.queue.head
+	if int32(c.unexpiredFrom-c.queue.head) < 0 {
+		c.unexpiredFrom = c.queue.head
 	}
 	due := int64(math.MaxInt64)
 	if c.streaming {
@@ -41,15 +41,15 @@ func (c *Conn) expireSent(limit int64) (expired bool) {
 		// behind it need not wait for its end.
 		if c.lastRead > limit {
 			due = c.lastRead
-			if c.expired == c.queue.head {
-				c.expired++
+			if c.unexpiredFrom == c.queue.head {
+				c.unexpiredFrom++
 			}
 		} else {
 			expired = c.expireEntry(c.queue.at(c.queue.head))
 		}
 	}
-	for ; c.expired != c.queue.tail; c.expired++ {
-		e := c.queue.at(c.expired)
+	for ; c.unexpiredFrom != c.queue.tail; c.unexpiredFrom++ {
+		e := c.queue.at(c.unexpiredFrom)
 		if e.at > limit {
 			due = min(due, e.at)
 			break
@@ -69,7 +69,7 @@ func (c *Conn) expireEntry(e *entry) bool {
 	if r == nil {
 		return false
 	}
-	if f, ok := r.(*fence); ok {
+	if f, ok := r.(*marker); ok {
 		f.late = true
 		return false
 	}
@@ -79,7 +79,7 @@ func (c *Conn) expireEntry(e *entry) bool {
 }
 
 // expireHeld answers the requests from before limit and forgets them.
-func (c *Conn) expireHeld(limit int64) (expired bool) {
+func (c *Conn) expireBuffered(limit int64) (expired bool) {
 	var late []entry
 	size := 0
 	for c.queue.len() > 0 && c.queue.at(c.queue.head).at <= limit {
@@ -94,15 +94,15 @@ func (c *Conn) expireHeld(limit int64) (expired bool) {
 	if len(late) == 0 {
 		return false
 	}
-	held := c.held
-	c.held = nil
+	held := c.buffered
+	c.buffered = nil
 	if rest := held[size:]; len(rest) > 0 {
-		c.held = append(c.loop.Buffer(len(rest)), rest...)
+		c.buffered = append(c.loop.Buffer(len(rest)), rest...)
 	}
 	failUnsent(late, c.failure(ErrTimeout), held)
 	c.loop.Release(held)
 	c.wake()
-	c.passMarks()
+	c.passBarriers()
 	return true
 }
 
@@ -117,17 +117,17 @@ func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
 		sent = append(sent, c.queue.pop())
 	}
 	rest := unwritten[len(unwritten)-size:]
-	if size > 0 && c.held == nil {
-		c.held = c.loop.Buffer(size)
+	if size > 0 && c.buffered == nil {
+		c.buffered = c.loop.Buffer(size)
 	}
 	for n := c.queue.len(); n > 0; n-- {
 		e := c.queue.pop()
 		switch {
 		case e.receiver == nil:
-		case isFence(e.receiver) && len(c.held) == 0:
+		case isMarker(e.receiver) && len(c.buffered) == 0:
 			e.receiver.Fail(e.tag, nil, nil) // what it fences was sent, over the connection that is lost
 		default:
-			c.held = append(c.held, rest[:e.size]...)
+			c.buffered = append(c.buffered, rest[:e.size]...)
 			c.queue.push(e)
 		}
 		rest = rest[e.size:]
@@ -149,11 +149,11 @@ func (c *Conn) firstUnsent(unwritten int) (first uint32, size int) {
 }
 
 // fail tells the receivers of requests that were sent.
-func fail(sent []entry, f *Failure) {
+func failEntries(sent []entry, f *Failure) {
 	told := 0
 	defer func() {
 		if told < len(sent) { // this one panicked, the others are to hear of it all the same
-			fail(sent[told+1:], f)
+			failEntries(sent[told+1:], f)
 			abandon(sent[told].receiver)
 		}
 	}()
@@ -192,22 +192,22 @@ func abandon(r Receiver) {
 func (c *Conn) Abandon() {
 	r := c.answering
 	c.answering = nil
-	if c.state == ready || c.state == greeting {
+	if c.state == ready || c.state == handshaking {
 		c.lost(eventloop.ErrPanicked) // else it was lost when its timer's function panicked
 	}
 	abandon(r)
 }
 
 // failHeld fails all requests in the queue, none of which was sent.
-func (c *Conn) failHeld(err error) {
+func (c *Conn) failBuffered(err error) {
 	var unsent []entry
 	for c.queue.len() > 0 {
 		unsent = append(unsent, c.queue.pop())
 	}
 	c.expected.passed(c.queue.head)
-	c.lone = false
-	held := c.held
-	c.held = nil
+	c.fullUntilRenewed = false
+	held := c.buffered
+	c.buffered = nil
 	defer func() {
 		c.loop.Release(held)
 		c.wake()

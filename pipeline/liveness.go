@@ -14,27 +14,27 @@ import (
 
 const (
 	// lookEvery is how often a connection that awaits replies is looked at, at most.
-	lookEvery = time.Second
+	checkEvery = time.Second
 
 	// deafAfter is how long a server's system may leave what it was sent without
 	// an acknowledgement, and be silent.
-	deafAfter = 3 * time.Second
+	unacknowledgedAfter = 3 * time.Second
 
 	// lateLook is how late a look may be for what it sees to be believed: after a
 	// pause of the whole process what has come in the meantime is read first.
-	lateLook = 500 * time.Millisecond
+	lateCheck = 500 * time.Millisecond
 )
 
 // errSilent is the loss of a connection on which nothing comes. It is a timeout.
 var errSilent = fmt.Errorf("nothing was received for twice the timeout: %w", ErrTimeout)
 
 // errDeaf is the loss of a connection whose other end is gone.
-var errDeaf = fmt.Errorf("nothing is acknowledged: %w", ErrTimeout)
+var errUnacknowledged = fmt.Errorf("nothing is acknowledged: %w", ErrTimeout)
 
 // lookAfter is how long after the first request, and after that, the connection is
 // looked at.
-func (c *Conn) lookAfter() time.Duration {
-	after := lookEvery
+func (c *Conn) checkInterval() time.Duration {
+	after := checkEvery
 	if c.cfg.Timeout > 0 {
 		after = min(after, c.cfg.Timeout)
 	}
@@ -46,21 +46,21 @@ func (c *Conn) lookAfter() time.Duration {
 
 // watch has the connection looked at after a while. It is called when a request is
 // sent and it is not to be looked at already.
-func (c *Conn) watch() {
-	c.watched = true
-	c.lookDue = c.loop.Now() + int64(c.lookAfter())
-	c.look.Reset(c.lookDue)
+func (c *Conn) scheduleCheck() {
+	c.checking = true
+	c.checkDue = c.loop.Now() + int64(c.checkInterval())
+	c.checkTimer.Reset(c.checkDue)
 }
 
 // lookAt gives up a connection that is dead, and has others prove from time to time
 // that their replies are in order.
-func (c *Conn) lookAt() {
-	late := c.loop.Now()-c.lookDue > int64(lateLook) || c.loop.Now() < c.timersFrom
+func (c *Conn) check() {
+	late := c.loop.Now()-c.checkDue > int64(lateCheck) || c.loop.Now() < c.timeoutsFrom
 	if c.queue.len() == 0 {
-		c.watched = false
+		c.checking = false
 		return
 	}
-	c.watch()
+	c.scheduleCheck()
 	if c.state != ready || late {
 		return
 	}
@@ -68,19 +68,19 @@ func (c *Conn) lookAt() {
 	switch {
 	case c.cfg.Timeout > 0 && !c.untimed && silent >= 2*c.cfg.Timeout && !c.conn.Paused():
 		c.lost(errSilent)
-	case silent >= deafAfter && c.conn.Deaf(deafAfter):
-		c.lost(errDeaf)
-	case c.marksNow():
-		c.marked = c.loop.Now()
-		c.sendMarker(true)
+	case silent >= unacknowledgedAfter && c.conn.Unacknowledged(unacknowledgedAfter):
+		c.lost(errUnacknowledged)
+	case c.markerDue():
+		c.lastMarker = c.loop.Now()
+		c.appendMarker(true)
 	}
 }
 
 // marksNow reports whether it is time for a marker: under load this is so once in a
 // ReplyCheck.
-func (c *Conn) marksNow() bool {
-	return c.cfg.ReplyCheck > 0 && !c.cfg.Once && c.fences.open == 0 && !c.renewing && c.markers.way() != unmarked &&
-		c.loop.Now()-c.marked >= int64(c.cfg.ReplyCheck)
+func (c *Conn) markerDue() bool {
+	return c.cfg.ReplyCheck > 0 && !c.cfg.Once && c.markers.unanswered == 0 && !c.renewing && c.support.command() != noMarker &&
+		c.loop.Now()-c.lastMarker >= int64(c.cfg.ReplyCheck)
 }
 
 // isStall reports whether err is that of a stall which was counted as a failure

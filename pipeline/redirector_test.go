@@ -10,15 +10,15 @@ import (
 )
 
 // greedy is a Redirector that takes over whatever it is offered.
-type greedy struct{ taken atomic.Int32 }
+type takesAll struct{ taken atomic.Int32 }
 
-func (g *greedy) take() bool { g.taken.Add(1); return true }
+func (g *takesAll) take() bool { g.taken.Add(1); return true }
 
-func (g *greedy) Refused(*pipeline.Conn, []byte, pipeline.Request) bool { return g.take() }
-func (g *greedy) Doubtful(*pipeline.Conn, pipeline.Request) bool        { return g.take() }
-func (g *greedy) Unsent(*pipeline.Conn, error, pipeline.Request) bool   { return g.take() }
-func (g *greedy) Down(*pipeline.Conn, error)                            {}
-func (g *greedy) Opened(*pipeline.Conn)                                 {}
+func (g *takesAll) Refused(*pipeline.Conn, []byte, pipeline.Request) bool { return g.take() }
+func (g *takesAll) Review(*pipeline.Conn, pipeline.Request) bool          { return g.take() }
+func (g *takesAll) Unsent(*pipeline.Conn, error, pipeline.Request) bool   { return g.take() }
+func (g *takesAll) Down(*pipeline.Conn, error)                            {}
+func (g *takesAll) Opened(*pipeline.Conn)                                 {}
 
 // The end of a large value is no error, whatever it looks like: else a value
 // could send requests to where its writer wants them.
@@ -30,7 +30,7 @@ func TestAPartOfAReplyIsNoRefusal(t *testing.T) {
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Reply(head), fakeredis.Wait(passed), fakeredis.Reply(refusal), fakeredis.Discard(),
 	})
-	g := &greedy{}
+	g := &takesAll{}
 	r := newRig(t, config(s.Addr()))
 	r.on(func() { r.conn.SetRedirector(g) })
 	to := r.receiver()
@@ -54,7 +54,7 @@ func TestARefusalIsOfferedWithItsRequest(t *testing.T) {
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.ExpectAny(3), fakeredis.Reply("+1\r\n-READONLY x\r\n+3\r\n"), fakeredis.Discard(),
 	})
-	g := &greedy{}
+	g := &takesAll{}
 	r := newRig(t, config(s.Addr()))
 	r.on(func() { r.conn.SetRedirector(g) })
 	r.send(get("a"), get("b"), get("c"))

@@ -11,7 +11,7 @@ func TestKeysAreDrawnByTheirNumber(t *testing.T) {
 	f := func(weights []int64, draws []int64, want string, replies ...string) {
 		t.Helper()
 		asked := 0
-		got := Random(framed(replies...), weights, func(n int64) int64 {
+		got := RandomKey(framed(replies...), weights, func(n int64) int64 {
 			asked++
 			return draws[asked-1] % n
 		})
@@ -33,7 +33,7 @@ func TestKeysAreDrawnByTheirNumber(t *testing.T) {
 func TestWeightsDoNotOverflow(t *testing.T) {
 	t.Parallel()
 	replies := framed("$1\r\na\r\n", "$1\r\nb\r\n", "$1\r\nc\r\n")
-	Random(replies, []int64{math.MaxInt64, math.MaxInt64, math.MinInt64}, rand.Int64N)
+	RandomKey(replies, []int64{math.MaxInt64, math.MaxInt64, math.MinInt64}, rand.Int64N)
 }
 
 func FuzzRandom(f *testing.F) {
@@ -41,7 +41,7 @@ func FuzzRandom(f *testing.F) {
 	f.Add([]byte(""), []byte("_\r\n"), int64(-1), int64(0))
 	f.Fuzz(func(t *testing.T, one, two []byte, w1, w2 int64) {
 		replies := [][]byte{one, two}
-		if got := Random(replies, []int64{w1, w2}, rand.Int64N); string(got) != string(one) && string(got) != string(two) {
+		if got := RandomKey(replies, []int64{w1, w2}, rand.Int64N); string(got) != string(one) && string(got) != string(two) {
 			t.Errorf("%q of %q", got, replies)
 		}
 	})

@@ -13,7 +13,7 @@ type Redirector interface {
 
 	// Doubtful is given a request with its reply, which is no error, once Doubt was
 	// called. It reports as Refused does.
-	Doubtful(c *Conn, r Request) bool
+	Review(c *Conn, r Request) bool
 
 	// Unsent is given a request, or a unit of them, that was not sent since the
 	// connection is gone. It reports false if that is for the Receiver to know.
@@ -45,9 +45,9 @@ func (c *Conn) SetRedirector(r Redirector) { c.redirector = r }
 // oldest first, so that one which the server refuses can be sent elsewhere. Its
 // buffer is lent by the loop.
 type sentLog struct {
-	buf []byte
-	off int  // of the oldest request
-	mid bool // the requests of a unit are being answered
+	buf     []byte
+	off     int  // of the oldest request
+	midUnit bool // the requests of a unit are being answered
 }
 
 func (l *sentLog) add(loop *eventloop.Loop, request []byte) {
@@ -66,8 +66,8 @@ func (l *sentLog) add(loop *eventloop.Loop, request []byte) {
 // unit's are its last entry's. alone tells that the entry is no part of a unit.
 func (l *sentLog) take(e *entry) (request []byte, alone bool) {
 	request = l.buf[l.off:][:e.size]
-	alone = e.size > 0 && !l.mid
-	l.mid = e.size == 0
+	alone = e.size > 0 && !l.midUnit
+	l.midUnit = e.size == 0
 	if l.off += int(e.size); l.off == len(l.buf) {
 		l.buf, l.off = l.buf[:0], 0
 	}
@@ -87,25 +87,25 @@ func (l *sentLog) cut(n int) { l.buf = l.buf[:len(l.buf)-n] }
 // called for each last reply on a connection that has one, after e was popped. A
 // reply of which a part was passed on is the Receiver's: its last part is no
 // error, whatever it looks like.
-func (c *Conn) refused(e *entry, reply []byte, whole bool) bool {
+func (c *Conn) redirected(e *entry, reply []byte, whole bool) bool {
 	request, alone := c.sent.take(e)
-	if !alone || !whole || e.receiver == nil || reply[0] != '-' && !c.doubting {
+	if !alone || !whole || e.receiver == nil || reply[0] != '-' && !c.reviewing {
 		return false
 	}
-	r := Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Marked: c.fenceIsNext()}
+	r := Request{Bytes: request, Replies: 1, Receiver: e.receiver, Tag: e.tag, Marked: c.answeredWasMarked()}
 	if reply[0] == '-' {
 		return c.redirector.Refused(c, reply, r)
 	}
-	if int32(c.queue.head-c.doubted) > 0 { // it was sent later
-		c.doubting = false
+	if int32(c.queue.head-c.reviewedTo) > 0 { // it was sent later
+		c.reviewing = false
 		return false
 	}
-	return c.redirector.Doubtful(c, r)
+	return c.redirector.Review(c, r)
 }
 
 // Doubt has the Redirector see the replies to all that is in flight: something
 // before it was refused, and it may show a state from before that.
-func (c *Conn) Doubt() { c.doubting, c.doubted = true, c.queue.tail }
+func (c *Conn) ReviewReplies() { c.reviewing, c.reviewedTo = true, c.queue.tail }
 
 // giveBack offers requests that were not executed, and whose bytes are at the
 // start of held, to the Redirector, and fails those that it does not take.
@@ -125,10 +125,10 @@ func (c *Conn) giveBack(entries []entry, err error, held []byte) {
 		unit = entries[:n]
 		last := entries[n-1]
 		request := held[:last.size]
-		fenced := n < len(entries) && isMarkerOf(entries[n].receiver)
+		fenced := n < len(entries) && marksRequest(entries[n].receiver)
 		entries, held = entries[n:], held[last.size:]
 		switch {
-		case isFence(last.receiver): // a fence is for its connection alone
+		case isMarker(last.receiver): // a fence is for its connection alone
 			last.receiver.Fail(last.tag, nil, nil)
 		case last.receiver == nil: // its client was told that its time is over
 		case c.redirector != nil && c.redirector.Unsent(c, err, Request{request, n, last.receiver, last.tag, fenced}):
@@ -169,7 +169,9 @@ func (c *Conn) Refuse(cause error) {
 }
 
 // FullForReads is Full for a request that only reads.
-func (c *Conn) FullForReads() bool { return c.gate == Shut || c.renewing || c.lone || c.overBound() }
+func (c *Conn) FullForReads() bool {
+	return c.gate == Shut || c.renewing || c.fullUntilRenewed || c.overBound()
+}
 
 // AfterReplies calls fn once everything that is in flight now was answered or
 // has failed; at once if nothing is.
@@ -178,20 +180,20 @@ func (c *Conn) AfterReplies(fn func()) {
 		fn()
 		return
 	}
-	c.marks = append(c.marks, mark{c.queue.tail, fn})
+	c.barriers = append(c.barriers, barrier{c.queue.tail, fn})
 }
 
 // mark is a place in the queue, and what to do when it is reached.
-type mark struct {
+type barrier struct {
 	behind uint32 // position behind the last request before the mark
 	fn     func()
 }
 
 // passMarks calls what waits for the requests that are gone from the queue.
-func (c *Conn) passMarks() {
-	for len(c.marks) > 0 && int32(c.queue.head-c.marks[0].behind) >= 0 {
-		fn := c.marks[0].fn
-		c.marks = c.marks[1:]
+func (c *Conn) passBarriers() {
+	for len(c.barriers) > 0 && int32(c.queue.head-c.barriers[0].behind) >= 0 {
+		fn := c.barriers[0].fn
+		c.barriers = c.barriers[1:]
 		fn()
 	}
 }
@@ -220,7 +222,7 @@ func (c *Conn) Retire() {
 func (c *Conn) awaited() bool {
 	for pos := c.queue.head; pos != c.queue.tail; pos++ {
 		if r := c.queue.at(pos).receiver; r != nil {
-			if _, ok := r.(*fence); !ok {
+			if _, ok := r.(*marker); !ok {
 				return true
 			}
 		}
@@ -239,13 +241,13 @@ func (c *Conn) takeBack() {
 	}
 	c.queue.tail = first
 	c.expected.cut(first)
-	for i := range c.marks { // what a mark stood behind is gone
-		if int32(c.marks[i].behind-first) > 0 {
-			c.marks[i].behind = first
+	for i := range c.barriers { // what a mark stood behind is gone
+		if int32(c.barriers[i].behind-first) > 0 {
+			c.barriers[i].behind = first
 		}
 	}
-	if int32(c.expired-first) > 0 {
-		c.expired = first
+	if int32(c.unexpiredFrom-first) > 0 {
+		c.unexpiredFrom = first
 	}
 	rest := unwritten[:len(unwritten)-size]
 	if len(rest) > 0 { // of a request that was written in part

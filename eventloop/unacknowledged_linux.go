@@ -11,27 +11,27 @@ import (
 // it was sent something, again and again: the way there, or the peer's machine, is
 // gone. A peer that merely does not read is not deaf: its system says so each time
 // it is asked. That is why TCP_USER_TIMEOUT, which counts that time too, is not used.
-func (c *Conn) Deaf(d time.Duration) bool {
+func (c *Conn) Unacknowledged(d time.Duration) bool {
 	if c.relay != nil {
 		deaf := false
 		if raw, ok := c.relay.Conn().(syscall.Conn); ok {
 			if control, err := raw.SyscallConn(); err == nil {
-				control.Control(func(fd uintptr) { deaf = isDeaf(int(fd), d) })
+				control.Control(func(fd uintptr) { deaf = isUnacknowledged(int(fd), d) })
 			}
 		}
 		return deaf
 	}
-	return c.fd >= 0 && isDeaf(c.fd, d)
+	return c.fd >= 0 && isUnacknowledged(c.fd, d)
 }
 
 // unanswered is how many times in a row something must have been sent again.
-const unanswered = 2
+const minRetransmits = 2
 
-func isDeaf(fd int, d time.Duration) bool {
+func isUnacknowledged(fd int, d time.Duration) bool {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return false // no TCP
 	}
-	again := max(info.Retransmits, info.Probes) >= unanswered
+	again := max(info.Retransmits, info.Probes) >= minRetransmits
 	return again && time.Duration(info.Last_ack_recv)*time.Millisecond >= d
 }

@@ -8,22 +8,22 @@ import (
 
 // marking is how a server is made to prove that its replies are in order: with an
 // ECHO, or a PING with an argument, which more users may send.
-type marking uint32
+type markerCommand uint32
 
 const (
-	echoUntried marking = iota
+	echoUntried markerCommand = iota
 	echoWorks
 	pingUntried
 	pingWorks
-	unmarked // both are refused
+	noMarker // both are refused
 )
 
 // word is the command; "" if there is none. Those that there are have four letters.
-func (m marking) word() string {
+func (m markerCommand) name() string {
 	switch {
 	case m < pingUntried:
 		return "ECHO"
-	case m < unmarked:
+	case m < noMarker:
 		return "PING"
 	}
 	return ""
@@ -32,29 +32,29 @@ func (m marking) word() string {
 // Markers is what the connections of one user to one server, on all loops, have
 // learnt of what the server permits. The zero value is ready for use, and any
 // goroutine may use it.
-type Markers struct{ state atomic.Uint32 }
+type MarkerSupport struct{ state atomic.Uint32 }
 
-func (m *Markers) way() marking { return marking(m.state.Load()) }
+func (m *MarkerSupport) command() markerCommand { return markerCommand(m.state.Load()) }
 
 // Forget has the server tried again, as one of which nothing is known.
-func (m *Markers) Forget() { m.state.Store(uint32(echoUntried)) }
+func (m *MarkerSupport) Forget() { m.state.Store(uint32(echoUntried)) }
 
 // works notes that a way is permitted.
-func (m *Markers) works(way marking) {
+func (m *MarkerSupport) permitted(way markerCommand) {
 	if way == echoUntried || way == pingUntried {
 		m.state.CompareAndSwap(uint32(way), uint32(way+1))
 	}
 }
 
 // refused notes that a way is not permitted. It reports whether that is news.
-func (m *Markers) refused(way marking) (news bool) {
+func (m *MarkerSupport) refused(way markerCommand) (news bool) {
 	next := pingUntried
 	if way >= pingUntried {
-		next = unmarked
+		next = noMarker
 	}
 	for {
-		now := m.way()
-		if now.word() != way.word() {
+		now := m.command()
+		if now.name() != way.name() {
 			return false
 		}
 		if m.state.CompareAndSwap(uint32(now), uint32(next)) {
@@ -66,13 +66,13 @@ func (m *Markers) refused(way marking) (news bool) {
 // MarkerError tells an Observer, once for each way, that a server does not permit
 // markers. It is no failure: everything goes on.
 type MarkerError struct {
-	Word  string // what it refuses: "ECHO" or "PING"
-	Left  string // what is used instead; "" if there is nothing left
-	Reply string // what it has said
+	Command string // what it refuses: "ECHO" or "PING"
+	Instead string // what is used instead; "" if there is nothing left
+	Reply   string // what it has said
 }
 
 func (e *MarkerError) Error() string {
-	return fmt.Sprintf("the server refuses %s: %s", e.Word, e.Reply)
+	return fmt.Sprintf("the server refuses %s: %s", e.Command, e.Reply)
 }
 
 // unknownCommand begins what a server says to a command that was renamed.
@@ -80,6 +80,6 @@ const unknownCommand = "-ERR unknown command"
 
 // refusesMarkers reports whether a reply refuses a marker for good: the user may not
 // send it, or it was renamed.
-func refusesMarkers(b []byte) bool {
+func refusesMarkerForGood(b []byte) bool {
 	return bytes.HasPrefix(b, []byte("-NOPERM ")) || bytes.HasPrefix(b, []byte(unknownCommand))
 }

@@ -12,33 +12,33 @@ import "time"
 // times a second.
 
 // tolerated is how late a timer may be on a machine that is merely busy.
-const tolerated = int64(100 * time.Millisecond)
+const lateTolerance = int64(100 * time.Millisecond)
 
 // setClock sets the loop's time at the start of a turn: that of the turn before if this one
 // is much too late. When it is so again the first timer fires, so that one does in every
 // other turn however slow they are.
 func (l *Loop) setClock(monotonic int64) {
-	now, late := monotonic-l.missed, false
-	if len(l.timers) > 0 && now-l.timers[0].at > tolerated {
+	now, late := monotonic-l.skipped, false
+	if len(l.timers) > 0 && now-l.timers[0].at > lateTolerance {
 		at := l.timers[0].at
-		if late = !l.late; late {
+		if late = !l.lateTurn; late {
 			at = l.now
 		}
-		l.missed += now - at
+		l.skipped += now - at
 		now = at
 	}
-	l.now, l.late = now, late
+	l.now, l.lateTurn = now, late
 }
 
 // catchUp handles what else is ready in a turn that began too late, each connection once,
 // before timers are run.
 func (l *Loop) catchUp() {
-	for l.turns.looks > 0 {
-		l.turns.looks--
-		l.turns.events = l.poll.wait(0)
-		l.urgentFirst(l.turns.events)
-		if len(l.turns.events) < maxEvents-1 { // the event that wakes the loop may have been taken out
-			l.turns.looks = 0
+	for l.progress.pollsLeft > 0 {
+		l.progress.pollsLeft--
+		l.progress.events = l.poll.wait(0)
+		l.urgentFirst(l.progress.events)
+		if len(l.progress.events) < maxEvents-1 { // the event that wakes the loop may have been taken out
+			l.progress.pollsLeft = 0
 		}
 		l.handle()
 	}

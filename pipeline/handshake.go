@@ -11,7 +11,7 @@ import (
 
 // greetings are the requests that go first on a new connection; none if nothing has
 // to.
-func (cfg *Config) greetings() (requests [][][]byte) {
+func (cfg *Config) handshakeRequests() (requests [][][]byte) {
 	number := func(command string, n int) {
 		requests = append(requests, [][]byte{[]byte(command), strconv.AppendInt(nil, int64(n), 10)})
 	}
@@ -38,9 +38,9 @@ func (cfg *Config) greetings() (requests [][][]byte) {
 
 // greet sends AUTH, HELLO and SELECT. Requests are held until all are answered: one
 // that overtook a refused SELECT would go to the wrong database.
-func (c *Conn) greet() {
-	c.state = greeting
-	requests := c.cfg.greetings()
+func (c *Conn) startHandshake() {
+	c.state = handshaking
+	requests := c.cfg.handshakeRequests()
 	if len(requests) == 0 {
 		// A server may refuse our certificate after TLS's handshake is done, and in
 		// front of one that is dead something may accept connections: no request is
@@ -51,20 +51,20 @@ func (c *Conn) greet() {
 	for _, request := range requests {
 		b = resp.AppendRequest(b, request)
 	}
-	c.unmet = len(requests)
+	c.handshakeLeft = len(requests)
 	c.conn.Append(b)
 	c.attempt.After(c.cfg.ConnectTimeout)
 }
 
 // greeted handles the reply to AUTH, HELLO or SELECT.
-func (c *Conn) greeted(reply []byte) {
-	if requests := c.cfg.greetings(); reply[0] == '-' && len(requests) > 0 {
-		refused := requests[len(requests)-c.unmet]
+func (c *Conn) handshakeReply(reply []byte) {
+	if requests := c.cfg.handshakeRequests(); reply[0] == '-' && len(requests) > 0 {
+		refused := requests[len(requests)-c.handshakeLeft]
 		c.disconnect()
 		c.attemptFailed(&HandshakeError{Command: string(refused[0]), Reply: string(bytes.TrimRight(reply[1:], "\r\n"))})
 		return
 	}
-	if c.unmet--; c.unmet == 0 {
+	if c.handshakeLeft--; c.handshakeLeft == 0 {
 		c.attempt.Stop()
 		c.open()
 	}
@@ -105,7 +105,7 @@ func HandshakeRefusal(err error) *HandshakeError {
 // Meet makes the connection if there is none, and has told called once with what came
 // of that, on the loop: nil if the server has taken the handshake. It is called at once
 // if that is known, or if no attempt may be made now.
-func (c *Conn) Meet(told func(f *Failure)) {
+func (c *Conn) AfterHandshake(told func(f *Failure)) {
 	c.Connect()
 	switch c.state {
 	case ready:
@@ -113,14 +113,14 @@ func (c *Conn) Meet(told func(f *Failure)) {
 	case down, suspended:
 		told(c.refuse())
 	default:
-		c.meets = append(c.meets, told)
+		c.onHandshake = append(c.onHandshake, told)
 	}
 }
 
 // tellMeets ends Meet. It is called last, since anything may be done then.
-func (c *Conn) tellMeets(f *Failure) {
-	meets := c.meets
-	c.meets = nil
+func (c *Conn) handshakeEnded(f *Failure) {
+	meets := c.onHandshake
+	c.onHandshake = nil
 	for _, told := range meets {
 		told(f)
 	}

@@ -51,7 +51,7 @@ func newLoop(t *testing.T) *Loop {
 func TestManyConnectionsAtOnceKeepTheirBytes(t *testing.T) {
 	l := startLoop(t)
 	var wg sync.WaitGroup
-	for i := range 3*readsTogether + 5 {
+	for i := range 3*maxBatchReads + 5 {
 		e := &echo{}
 		peer := attachEcho(t, l, e)
 		wg.Go(func() {
@@ -146,7 +146,7 @@ func TestEndsOfManyConnectionsAtOnce(t *testing.T) {
 	l := startLoop(t)
 	var rs []*recorder
 	var peers []net.Conn
-	for range readsTogether + 3 {
+	for range maxBatchReads + 3 {
 		r := newRecorder()
 		rs = append(rs, r)
 		peers = append(peers, attach(t, l, r))
@@ -226,7 +226,7 @@ func TestFullOutputIsWrittenOnce(t *testing.T) {
 		return len(b)
 	}
 	a.consume, b.consume = bring, bring
-	onLoop(l, func() { answering.conn.Answers() })
+	onLoop(l, func() { answering.conn.PeerIsServer() })
 	for range 20 {
 		allReadyAtOnce(l, peers...)
 		got := make([]byte, 41*1024)

@@ -23,7 +23,7 @@ func (c *Conn) need() int {
 
 // fewMore is how much more of a request may come than it has announced with its largest
 // argument, such as the options of a SET, without all of it being copied.
-const fewMore = 4 << 10
+const extraInput = 4 << 10
 
 // inSize is how large the buffer is that follows one with n bytes, of which need were
 // announced: as large as that and a little more, so that little of what follows comes into
@@ -34,7 +34,7 @@ func inSize(n, need int) int {
 	case 2*n <= largeInput:
 		return max(2*n, 4*minRead)
 	case need >= 2*n:
-		return max(need, need+fewMore) // the sum may be too large for an int
+		return max(need, need+extraInput) // the sum may be too large for an int
 	}
 	return 8 * n
 }
@@ -76,19 +76,19 @@ func (c *Conn) dropIn(inUse bool) {
 }
 
 // keep is Append for bytes that may be large input of this loop: such are not copied.
-func (c *Conn) keep(b []byte) {
-	from := c.loop.handing
+func (c *Conn) appendOrShare(b []byte) {
+	from := c.loop.inHandler
 	if len(b) <= largeInput || from == nil || from == c || !sameArray(b, from.in) {
 		c.Append(b)
 		return
 	}
 	c.noteFull(len(b))
 	c.pushOut()
-	c.before = append(c.before, b)
-	c.beforeSize += len(b)
+	c.blocks = append(c.blocks, b)
+	c.blocksSize += len(b)
 	c.out = c.loop.bufs.get(0)
 	c.loop.bufs.share(b)
-	from.given = true
+	from.inShared = true
 	if !c.dirty {
 		c.markDirty()
 	}
@@ -96,8 +96,8 @@ func (c *Conn) keep(b []byte) {
 
 // leaveInput has the input go on in a buffer of its own after an output has come to share
 // its buffer: nothing is written to that any more.
-func (c *Conn) leaveInput() {
-	c.given = false
+func (c *Conn) moveInput() {
+	c.inShared = false
 	if c.in == nil { // all was passed on, or the connection is closed
 		return
 	}

@@ -10,7 +10,7 @@ const maxWeight = 1 << 40
 // draws each as often as its weight says, which is how many keys the server has, so
 // that each key of all servers is drawn as often as any other. random returns a number
 // from 0 up to, but without, n. There must be one reply at least.
-func Random(replies [][]byte, weights []int64, random func(n int64) int64) []byte {
+func RandomKey(replies [][]byte, weights []int64, random func(n int64) int64) []byte {
 	drawn, total := replies[0], int64(0)
 	for i, reply := range replies {
 		if _, ok := resp.Bulk(reply); !ok {

@@ -19,7 +19,7 @@ func (c *Conn) Renew() {
 		c.renewing = true
 		c.attempt.After(c.renewWithin())
 		c.AfterReplies(c.renew)
-	case c.state == greeting:
+	case c.state == handshaking:
 		c.disconnect()
 		c.connect()
 	}
@@ -35,7 +35,7 @@ func (c *Conn) renew() {
 	case c.queue.len() > 0: // sent by who does not ask whether it is Full
 		c.AfterReplies(c.renew)
 	default:
-		c.lone = false
+		c.fullUntilRenewed = false
 		c.loop.Release(c.disconnect())
 		c.connect()
 		c.wake()

@@ -8,7 +8,7 @@ import (
 
 // spin uses processor time.
 func spin(d time.Duration) {
-	for began := processorTime(ofThread); processorTime(ofThread)-began < d; {
+	for began := processorTime(rusageWho); processorTime(rusageWho)-began < d; {
 	}
 }
 
@@ -69,12 +69,12 @@ func TestTimeInWhichTheLoopDidNotRunIsNoLongTurn(t *testing.T) {
 }
 
 // insatiable is deferred again and again, and takes its time.
-type insatiable struct {
+type alwaysDeferred struct {
 	l    *Loop
 	over bool
 }
 
-func (d *insatiable) RunDeferred() {
+func (d *alwaysDeferred) RunDeferred() {
 	if spin(time.Millisecond); !d.over {
 		d.l.Defer(d)
 	}
@@ -83,7 +83,7 @@ func (d *insatiable) RunDeferred() {
 // What a turn's end brings about does not keep the loop from the next turn for ever.
 func TestDeferredWorkDoesNotStarveOthers(t *testing.T) {
 	l := startLoop(t)
-	d := &insatiable{l: l}
+	d := &alwaysDeferred{l: l}
 	r := newRecorder()
 	peer := attach(t, l, r)
 	onLoop(l, func() { l.Defer(d) })

@@ -13,16 +13,16 @@ const (
 	trimEvery = time.Second
 )
 
-// buffers lends byte buffers of powers of two and keeps those that come back.
-// What was not needed for a whole trim period is given up, so that memory
-// after a burst returns to what it was before.
+// buffers lends byte buffers whose sizes are powers of two, and keeps those that come back. A
+// buffer that was not needed for a whole trim period is dropped, so that a burst leaves no memory
+// behind.
 type buffers struct {
 	free [classes]freeList
 	trim *Timer
 
-	lent     int // bytes of buffers that are lent
-	kept     int // bytes of those that are not
-	reported int // lent, when onMoved was last called
+	lent     int // bytes of buffers that are in use
+	kept     int // bytes of buffers that wait in free
+	reported int // lent, when onLentChange was last called
 
 	onLentChange func()
 
@@ -74,8 +74,8 @@ func (p *buffers) put(b []byte) {
 	p.kept += c
 }
 
-// grow returns a buffer with b's bytes and room for n more; b is taken back. It
-// doubles, and when it is large it becomes larger by half.
+// grow returns a buffer with b's bytes and room for n more, and takes b back. The size doubles, or
+// grows by half when it is large.
 func (p *buffers) grow(b []byte, n int) []byte {
 	size := 2 * cap(b)
 	if size > 1<<maxBufferBits {
@@ -86,7 +86,7 @@ func (p *buffers) grow(b []byte, n int) []byte {
 	return bigger
 }
 
-// trimBuffers drops the surplus of each size, now and then every trimEvery.
+// trimBuffers drops the surplus of each size, and does so again every trimEvery.
 func (l *Loop) trimBuffers() {
 	for i := range l.bufs.free {
 		f := &l.bufs.free[i]
@@ -105,20 +105,20 @@ func (l *Loop) trimBuffers() {
 	l.bufs.trim.After(trimEvery)
 }
 
-// Lent is how many bytes of buffers are lent: to connections, and by Buffer and Grow.
+// Lent returns how many bytes of buffers are lent: to connections, and by Buffer and Grow.
 func (l *Loop) Lent() int { return l.bufs.lent }
 
-// Kept is how many bytes of buffers wait to be lent.
+// Kept returns how many bytes of buffers wait to be lent.
 func (l *Loop) Kept() int { return l.bufs.kept }
 
-// movedStep is how much has to be lent or taken back for OnMoved's fn to be called.
+// lentStep is the change of Lent after which OnLentChange's fn is called.
 const lentStep = 256 << 10
 
-// OnMoved has fn called at the end of a turn when what is lent has changed by much
-// since fn was last called. Fn may close connections.
+// OnLentChange makes the loop call fn at the end of a turn when Lent has changed by 256 KiB or more
+// since fn was last called. fn may close connections.
 func (l *Loop) OnLentChange(fn func()) { l.bufs.onLentChange = fn }
 
-// noteMoved calls OnMoved's fn if it is time, and reports whether it was.
+// reportLent calls OnLentChange's fn if it is due, and reports whether it was.
 func (p *buffers) reportLent() bool {
 	if p.onLentChange == nil || max(p.lent, p.reported)-min(p.lent, p.reported) < lentStep {
 		return false
@@ -128,8 +128,7 @@ func (p *buffers) reportLent() bool {
 	return true
 }
 
-// Buffer lends an empty buffer with room for at least n bytes, to be given
-// back with Release.
+// Buffer lends an empty buffer with room for at least n bytes, to be given back with Release.
 func (l *Loop) Buffer(n int) []byte { return l.bufs.get(n) }
 
 // Grow returns a buffer with b's bytes and room for n more, and takes b back.

@@ -2,18 +2,18 @@ package eventloop
 
 import "syscall"
 
-// blockSize is the size of the blocks that much output is in. A buffer that grew with
-// it would be copied again and again, and be there twice while it is.
+// blockSize is the size of the blocks of large output. One buffer that grew instead would be copied
+// again and again, and take twice the memory while it is.
 const blockSize = 64 << 10
 
-// Chain is bytes that may become many, in blocks lent by a loop. The zero value holds
-// none. It belongs to the loop's goroutine.
+// Chain holds bytes that may become many, in blocks lent by a loop. The zero value is empty. It
+// belongs to the loop's goroutine.
 type Chain struct {
 	blocks [][]byte // oldest first
 	size   int      // bytes in them
 }
 
-// Len is how many bytes there are.
+// Len returns the number of bytes.
 func (ch *Chain) Len() int { return ch.size }
 
 // Append copies b to the end of ch, in blocks that l lends.
@@ -36,7 +36,7 @@ func (l *Loop) Append(ch *Chain, b []byte) {
 	}
 }
 
-// Drop gives the blocks of ch back, which is empty then.
+// Drop gives the blocks of ch back to the loop and empties it.
 func (l *Loop) Drop(ch *Chain) {
 	for _, block := range ch.blocks {
 		l.bufs.put(block)
@@ -44,8 +44,8 @@ func (l *Loop) Drop(ch *Chain) {
 	*ch = Chain{}
 }
 
-// WriteChain is Write for the bytes of ch, which are not copied: the connection takes
-// its blocks, and ch is empty then.
+// WriteChain is Write for the bytes of ch, which are not copied: the connection takes over the
+// blocks, and ch is empty then.
 func (c *Conn) WriteChain(ch *Chain) {
 	if ch.size == 0 || c.fd < 0 {
 		c.loop.Drop(ch)
@@ -68,7 +68,7 @@ func (c *Conn) WriteChain(ch *Chain) {
 	c.writeOut()
 }
 
-// pushOut puts the block that was written to last behind those before it.
+// pushOut moves the block that was written to last behind the full ones.
 func (c *Conn) pushOut() {
 	if len(c.out) == c.outOff && len(c.blocks) == 0 { // nothing waits
 		c.loop.bufs.put(c.out)
@@ -99,15 +99,15 @@ func (c *Conn) appendBlocks(b []byte) {
 	}
 }
 
-// noteFull has a connection that is answered be written soon if there will be enough
-// for that with n more bytes.
+// noteFull lists a server's connection to be written before the end of the turn, if n more bytes
+// make its output a full one.
 func (c *Conn) noteFull(n int) {
 	if c.toServer && c.Waiting()+n > fullOutput {
 		c.loop.fullOutputs = append(c.loop.fullOutputs, c)
 	}
 }
 
-// first is the oldest block of the output, from the first byte that waits.
+// firstBlock returns the oldest block of the output, from the first byte that is not written.
 func (c *Conn) firstBlock() []byte {
 	if len(c.blocks) > 0 {
 		return c.blocks[0][c.outOff:]
@@ -123,8 +123,7 @@ func (c *Conn) writeSome() (n int, err error) {
 	return write(c.fd, c.out[c.outOff:])
 }
 
-// maxBlocks is how many blocks are written in one system call: about what a socket
-// takes at once.
+// maxBlocks is how many blocks are written in one system call: about what a socket takes at once.
 const maxBlocks = 64
 
 // writeBlocks writes what the kernel takes of the first blocks.
@@ -147,7 +146,7 @@ func (c *Conn) writeBlocks() (n int, err error) {
 	return n, err
 }
 
-// took gives back the blocks of which all was written.
+// freeWritten gives back the blocks that are written completely.
 func (c *Conn) freeWritten() {
 	for len(c.blocks) > 0 && c.outOff >= len(c.blocks[0]) {
 		block := c.blocks[0]
@@ -162,7 +161,7 @@ func (c *Conn) freeWritten() {
 	}
 }
 
-// takeBlocks returns all that waits in one buffer.
+// takeBlocks returns all output in one buffer.
 func (c *Conn) takeBlocks() []byte {
 	all := c.loop.bufs.get(c.Waiting())
 	off := c.outOff
@@ -177,7 +176,7 @@ func (c *Conn) takeBlocks() []byte {
 	return all
 }
 
-// dropOut gives the output up.
+// dropOut drops the output.
 func (c *Conn) dropOut() {
 	for _, block := range c.blocks {
 		c.loop.bufs.put(block)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Whatever is appended, however, arrives as it was appended, and all that was lent for
+// Whatever is appended, in whichever way, arrives as it was appended, and all that was lent for
 // it comes back; also while the peer takes it by and by.
 func TestMuchOutputArrivesWhole(t *testing.T) {
 	for _, answers := range []bool{false, true} {
@@ -79,7 +79,7 @@ func TestUnwrittenBlocksAreTakenInOneBuffer(t *testing.T) {
 	}
 }
 
-// Output that nobody takes is in memory once.
+// Output that the peer does not take is in memory once.
 func TestMuchOutputIsInMemoryOnce(t *testing.T) {
 	l := startLoop(t)
 	r := newRecorder()

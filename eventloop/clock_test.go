@@ -30,7 +30,7 @@ func TestWhatIsReadyIsReadBeforeOverdueTimers(t *testing.T) {
 		time.Sleep(5*time.Millisecond + 3*time.Duration(lateTolerance)/2)
 	})
 	if heard := receive(t, fired, "timer"); heard != n {
-		t.Errorf("the timer fired when %d of %d had been heard", heard, n)
+		t.Errorf("the timer fired when %d of %d bytes had been read", heard, n)
 	}
 }
 

@@ -8,59 +8,62 @@ import (
 	"syscall"
 )
 
-// Handler is what a connection's bytes and end are told to, always on the
-// loop's goroutine.
+// Handler gets a connection's bytes and its end. It is always called on the loop's goroutine.
 type Handler interface {
-	// Data is given all bytes that wait to be handled, oldest first, and
-	// returns how many of them are done with; the rest is presented again,
-	// followed by more. The bytes are valid only during the call.
+	// Data is given all bytes that wait to be handled, oldest first, and returns how many of them
+	// it is done with. The rest is presented again, followed by more. b is valid only during the
+	// call.
 	Data(b []byte) (n int)
 
-	// EOF tells that the peer will send no more: b is what it left undone.
-	// The connection can still write; the handler closes it when it is done.
+	// EOF is called when the peer has ended its side, and after Data was given all bytes. The
+	// connection can still be written to; the handler closes it when it is done.
 	EOF()
 
-	// Closed tells that the connection failed and is gone; TakeUnwritten still
-	// returns what was not written. It is not called after Close.
+	// Closed is called when the connection has failed and is closed. TakeUnwritten still returns
+	// what was not written. Closed is not called after Close.
 	Closed(err error)
 
-	// Drained tells that output which the peer did not take at first has
-	// now left completely.
+	// Drained is called when output that the peer did not take at first has left completely.
 	Drained()
 }
 
-// Conn is a buffered non-blocking connection of one loop. Output is collected
-// and written at the end of the turn. It belongs to the loop's goroutine.
+// Conn is a buffered non-blocking connection of one loop. Output is collected and written at the
+// end of the turn. It belongs to the loop's goroutine.
 type Conn struct {
-	loop *Loop
-	h    Handler
-	fd   int
+	// Static, but fd is -1 once the connection is closed.
+	loop  *Loop
+	h     Handler
+	fd    int
+	relay Relay // stands between fd and the peer; nil if nothing does
 
-	in     []byte // bytes the handler left, from inOff; nil when there are none
-	inOff  int
-	out    []byte // bytes to write, from outOff; nil when there are none
-	outOff int    // in the first of before, if there are any
-	outCap int    // size of the last output buffer, to start the next one with
+	// Input that the handler has left.
+	in        []byte // from inOff; nil when there is none
+	inOff     int
+	inHandler bool // the handler is being given bytes of in
+	inShared  bool // an output has come to share in's buffer
+	readsMuch bool // the last read would have filled a part of the loop's read buffer
 
-	blocks     [][]byte // blocks of output before out, which is not nil then
-	blocksSize int      // bytes of them
-	wrote      uint64
+	// Output that is to be written: the blocks, then out.
+	out        []byte   // nil when there is no output; from outOff if there are no blocks
+	outOff     int      // in the first block, or in out, of the first byte that is not written
+	outCap     int      // capacity of the last out, to start the next one with
+	blocks     [][]byte // full ones, oldest first
+	blocksSize int      // bytes in blocks
+	wrote      uint64   // bytes that the kernel has taken so far
+	dirty      bool     // in loop.dirty or loop.dirtyServers
+	delayed    bool     // output was delayed at the end of the last turn
+	stalled    bool     // the peer did not take all output; waiting for writability
 
-	inHandler bool     // the handler is looking at in
-	inShared  bool     // an output has taken the buffer of in
-	dirty     bool     // in loop.dirty or loop.last
-	toServer  bool     // the peer answers what it is sent; see Answers
-	urgent    bool     // see Urgent
-	more      bool     // the handler will add to the output soon
-	delayed   bool     // output was held back at the end of the last turn
-	readsMuch bool     // the last read would have filled a part of the loop's read buffer
-	stalled   bool     // the peer did not take all output; waiting for writability
-	paused    bool     // the handler does not want data
+	// What the handler has said: see PeerIsServer, Urgent, MoreComing and Pause.
+	toServer bool
+	urgent   bool
+	more     bool
+	paused   bool
+
+	// The peer's end, and the poller.
 	eof       bool     // the peer has ended its side, and all was read
 	peerEnded bool     // the peer was seen to end its side while the connection was paused
 	armed     interest // what the poller reports
-
-	relay Relay // stands between fd and the peer; nil if nothing does
 }
 
 // Attach makes a connection of fd, a non-blocking connected socket which the
@@ -78,9 +81,8 @@ func (l *Loop) Attach(fd int, h Handler) (*Conn, error) {
 	return c, nil
 }
 
-// Detach takes the connection, which must have no input or output waiting,
-// away from the loop and returns its descriptor, for another loop to Attach. It
-// is not for connections with a Relay.
+// Detach takes the connection away from the loop and returns its descriptor, for another loop to
+// Attach. No input or output may be waiting, and the connection must not have a Relay.
 func (c *Conn) Detach() (fd int) {
 	if c.Waiting() > 0 || c.Unread() > 0 {
 		panic("bug: detaching a connection with bytes in its buffers")
@@ -89,9 +91,8 @@ func (c *Conn) Detach() (fd int) {
 	return c.forget()
 }
 
-// Close closes the connection at once and drops what was not written. It may
-// be called twice, and from its own handler, whose bytes stay valid until it
-// returns.
+// Close closes the connection at once and drops what was not written. It may be called twice, and
+// from the connection's own handler, whose bytes stay valid until it returns.
 func (c *Conn) Close() {
 	if c.fd < 0 {
 		return
@@ -100,7 +101,7 @@ func (c *Conn) Close() {
 	c.releaseBuffers()
 }
 
-// forget takes the connection out of the loop's tables.
+// forget removes the connection from the loop.
 func (c *Conn) forget() (fd int) {
 	fd = c.fd
 	c.fd = -1
@@ -120,16 +121,14 @@ func (c *Conn) releaseBuffers() {
 	c.dropOut()
 }
 
-// Answers tells that the peer answers what is written to it: its output is
-// written after that of others, for the later it starts to answer, the more of
-// its answers, and of its peers', are there when the loop looks next; and more
-// of them is read at once than of requests. So much output that a write of its
-// own is no loss leaves after the event that brought it, for the peer to begin
-// while the loop is at the next.
+// PeerIsServer says that the peer answers what it is sent. Its output is written after the
+// clients', so that more of the servers' replies have arrived by the next poll, and it is read with
+// the whole read buffer. Once fullOutput bytes wait, they are written after the current event, so
+// that the server begins while the loop handles the next one.
 func (c *Conn) PeerIsServer() { c.toServer = true }
 
-// Urgent has what the connection brings handled before what others do that are ready at
-// the same time, and much of it be read at once: its peer does not wait until it is read.
+// Urgent makes the loop handle the connection before all others that are ready at the same time,
+// and read it with the whole read buffer. It is for a peer that drops what is not read in time.
 func (c *Conn) Urgent() {
 	if !c.urgent && c.fd >= 0 {
 		c.urgent = true
@@ -137,32 +136,33 @@ func (c *Conn) Urgent() {
 	}
 }
 
-// fullOutput is that much: what Redis reads at most before it answers
-// (PROTO_IOBUF_LEN), so that a larger write saves neither side a system call.
+// fullOutput is how much output for a server is written before the end of the turn. Redis reads as
+// much at once before it answers (PROTO_IOBUF_LEN), so a larger write saves neither side a system
+// call.
 const fullOutput = 16 << 10
 
-// maxHeld is how much output may be held back: more than that is worth a write.
+// maxDelayed is the most output that may be delayed: more is worth a write.
 const maxDelayed = 16 << 10
 
-// MoreComing says whether the handler will soon add to the output. While it
-// will, what was appended in a turn may leave with what the next turn adds: at
-// the end of that turn, which begins within a millisecond.
+// MoreComing says whether the handler will soon add to the output. While it will, output may be
+// delayed to the end of the next turn, which begins within a millisecond, and leave together with
+// what that turn adds.
 func (c *Conn) MoreComing(more bool) { c.more = more }
 
-// holdBack tells whether the output is to wait for the next turn's.
+// delayOutput reports whether the output waits for the next turn's.
 func (c *Conn) delayOutput() bool {
 	c.delayed = c.more && !c.delayed && !c.stalled && c.Waiting() > 0 && c.Waiting() < maxDelayed
 	return c.delayed
 }
 
-// Open tells whether the connection has not been closed.
+// Open reports whether the connection has not been closed.
 func (c *Conn) Open() bool { return c.fd >= 0 }
 
-// FD is the connection's descriptor, for socket options; -1 when closed.
+// FD returns the connection's descriptor, for socket options; -1 when closed.
 func (c *Conn) FD() int { return c.fd }
 
-// Peer is the IP address at the other end, or of the peer behind a Relay; the zero
-// Addr if there is none.
+// Peer returns the IP address of the peer, or of the peer behind a Relay; the zero Addr if it has
+// none.
 func (c *Conn) Peer() netip.Addr {
 	if c.relay != nil {
 		ap, _ := netip.ParseAddrPort(c.relay.Conn().RemoteAddr().String())
@@ -180,16 +180,16 @@ func (c *Conn) Peer() netip.Addr {
 	return netip.Addr{}
 }
 
-// Waiting is how many bytes wait to be written.
+// Waiting returns how many bytes of output wait to be written.
 func (c *Conn) Waiting() int { return c.blocksSize + len(c.out) - c.outOff }
 
-// Written is how many bytes the kernel has taken so far.
+// Written returns how many bytes the kernel has taken so far.
 func (c *Conn) Written() uint64 { return c.wrote }
 
-// Stalled tells whether the peer has not taken all that was written to it.
+// Stalled reports whether the peer has not taken all that was written to it.
 func (c *Conn) Stalled() bool { return c.stalled }
 
-// Unread is how many bytes were read that the handler has left.
+// Unread returns how many bytes were read that the handler has left.
 func (c *Conn) Unread() int { return len(c.in) - c.inOff }
 
 // Append copies b to the output, which is written at the end of the turn.
@@ -208,9 +208,8 @@ func (c *Conn) Append(b []byte) {
 	}
 }
 
-// Reserve returns the output buffer with room for at least n more bytes, for
-// the caller to append to and hand back with Commit before anything else is
-// done with the connection.
+// Reserve returns the output buffer with room for at least n more bytes. The caller appends to it
+// and hands it back with Commit, before anything else is done with the connection.
 func (c *Conn) Reserve(n int) []byte {
 	switch {
 	case n <= cap(c.out)-len(c.out):
@@ -224,11 +223,11 @@ func (c *Conn) Reserve(n int) []byte {
 	return c.out
 }
 
-// Commit takes b, which is what Reserve returned with bytes appended, and
-// returns how many these are.
+// Commit takes b, which is what Reserve returned with bytes appended, and returns how many bytes
+// were appended.
 func (c *Conn) Commit(b []byte) (n int) {
 	n = len(b) - len(c.out)
-	c.loop.bufs.lent += cap(b) - cap(c.out) // more than there was room for
+	c.loop.bufs.lent += cap(b) - cap(c.out) // the caller has grown the buffer
 	c.out = b
 	if !c.dirty {
 		c.markDirty()
@@ -264,14 +263,13 @@ func (c *Conn) growOut(n int) {
 	c.out = c.loop.bufs.grow(c.out, n)
 }
 
-// directWrite is the least size for which a system call of its own costs less
-// than to copy the bytes to the output buffer and from there to the kernel.
+// directWrite is the size from which on a system call of its own costs less than copying the bytes
+// to the output buffer and from there to the kernel.
 const directWrite = 16 << 10
 
-// Write is Append for bytes that may be many: those are given to the kernel
-// right away, after what waits already, and only what it does not take is
-// copied, unless it is large and what the handler of another connection was given
-// to look at.
+// Write is Append for bytes that may be many. directWrite bytes or more are given to the kernel at
+// once, after what waits already, and only what it does not take is kept. Even that is not copied
+// if b is large input that the handler of another connection is being given.
 func (c *Conn) Write(b []byte) {
 	if len(b) < directWrite {
 		c.Append(b)
@@ -291,13 +289,13 @@ func (c *Conn) Write(b []byte) {
 	c.wrote += uint64(max(n, 0))
 	if n < len(b) {
 		c.appendOrShare(b[max(n, 0):])
-		c.stalled = true // another write this turn would be in vain
+		c.stalled = true // another write in this turn would take nothing
 		c.arm()
 	}
 }
 
-// TakeUnwritten returns what waits to be written, in a buffer that the caller
-// now owns and may give to Loop.Release. The output is empty then.
+// TakeUnwritten returns the output that is not written, in a buffer that the caller owns and may
+// give to Loop.Release. The output is empty then.
 func (c *Conn) TakeUnwritten() []byte {
 	if c.out == nil {
 		return nil
@@ -310,32 +308,31 @@ func (c *Conn) TakeUnwritten() []byte {
 	return out
 }
 
-// Pause stops reading: the handler wants no data until Resume.
+// Pause stops reading until Resume: Data is not called.
 func (c *Conn) Pause() {
 	c.paused = true
 	c.arm()
 }
 
-// Resume reads on. The handler must ask for bytes that it left with Redeliver.
+// Resume goes on reading. It does not present bytes that the handler has left: see Redeliver.
 func (c *Conn) Resume() {
 	c.paused = false
 	c.arm()
 }
 
-// Paused tells whether Pause is in force.
+// Paused reports whether Pause was called and Resume was not.
 func (c *Conn) Paused() bool { return c.paused }
 
-// Redeliver calls the handler's Data with the bytes that it left, if any.
-// It is for a handler that can go on now; do not call it from Data.
+// Redeliver calls the handler's Data with the bytes that it left, if any. It is for a handler that
+// can go on now; do not call it from Data.
 func (c *Conn) Redeliver() {
 	if c.Unread() > 0 {
 		c.deliver()
 	}
 }
 
-// handOver gives the handler what waits in the connection's own buffer. Should
-// the connection end meanwhile, the buffer is not lent to others: the handler
-// may be deep in what it does with the bytes.
+// deliver gives the handler what waits in the connection's own buffer. If the connection ends
+// meanwhile, the buffer is not lent to others yet: the handler may still be using the bytes.
 func (c *Conn) deliver() {
 	before := c.loop.inHandler
 	c.inHandler, c.loop.inHandler = true, c
@@ -361,8 +358,8 @@ func (c *Conn) ready(ev event) {
 	}
 	switch {
 	case ev.broken():
-		// Not reading, yet the peer is gone for good: nothing that waits for
-		// it can be delivered.
+		// The connection is not being read, but the peer is gone for good: nothing can be delivered
+		// to it.
 		c.fail(syscall.ECONNRESET)
 	case ev.hangUp() && c.watchesHangUp():
 		c.hungUp()
@@ -394,8 +391,7 @@ func (c *Conn) read() {
 	c.ended(n, err)
 }
 
-// handOverRead gives the handler b, which was read while nothing was left, and
-// keeps what it leaves.
+// deliverRead gives the handler b, which was read into the shared buffer, and keeps what it leaves.
 func (c *Conn) deliverRead(b []byte) {
 	if !c.paused {
 		b = b[c.h.Data(b):]
@@ -405,14 +401,14 @@ func (c *Conn) deliverRead(b []byte) {
 	}
 }
 
-// minRead is the least room that a read into a connection's own buffer gets.
+// minRead is the least room for a read into a connection's own buffer.
 const minRead = 4 << 10
 
-// muchToRead is room enough for a read, however much is there already.
+// enoughRoom is room enough for a read, however much was read before.
 const enoughRoom = 64 << 10
 
-// roomToRead makes room behind the bytes that were left, unless there is room for all
-// that was announced. The buffer grows as bytes arrive.
+// roomToRead makes room behind the bytes that were left, unless there is room for all that was
+// announced. The buffer grows as bytes arrive.
 func (c *Conn) roomToRead() []byte {
 	room := cap(c.in) - len(c.in)
 	if room >= max(minRead, min(c.Unread()/2, enoughRoom)) {
@@ -430,7 +426,7 @@ func (c *Conn) roomToRead() []byte {
 	return c.room()
 }
 
-// mostRead is how much is read at once into a connection's own buffer: more would make the
+// maxOwnRead is the most that is read at once into a connection's own buffer: more would make the
 // turn a long one.
 const maxOwnRead = 1 << 20
 
@@ -460,14 +456,12 @@ func (c *Conn) ended(n int, err error) {
 	}
 }
 
-// transient tells whether a read or write that failed so is merely to be made
-// again when the poller says.
+// transient reports whether a read or write with this error is to be repeated when the poller says.
 func transient(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
 
-// toBeWritten takes the connection from those with output, unless it is held
-// back, and tells whether there is something to write now. A peer that did not
-// take all of the last write is left alone until the poller says that it can
-// take more.
+// toBeWritten takes the connection off the list of those with output, unless its output is delayed,
+// and reports whether there is something to write now. A peer that did not take all of the last
+// write is not written to until the poller says that it can take more.
 func (c *Conn) toBeWritten() bool {
 	if !c.dirty {
 		return false // listed twice: it was full, and has been written
@@ -488,7 +482,7 @@ func (c *Conn) resumeWriting() {
 	}
 }
 
-// writeOut tells whether all output was written.
+// writeOut writes the output and reports whether all of it was written.
 func (c *Conn) writeOut() bool {
 	n, err := c.writeSome()
 	if err != nil && !transient(err) {
@@ -498,7 +492,7 @@ func (c *Conn) writeOut() bool {
 	return c.noteWritten(max(n, 0))
 }
 
-// noteWritten takes n bytes off the output and tells whether that was all.
+// noteWritten removes n bytes from the output and reports whether that was all.
 func (c *Conn) noteWritten(n int) bool {
 	c.outOff += n
 	c.wrote += uint64(n)
@@ -514,7 +508,7 @@ func (c *Conn) noteWritten(n int) bool {
 	}
 	c.outCap = cap(c.out)
 	if c.toServer {
-		c.outCap = min(c.outCap, fullOutput) // so that to grow means to be full
+		c.outCap = min(c.outCap, fullOutput) // so that the buffer grows only when the output is full: see noteFull
 	} else if c.outCap > 64<<10 {
 		c.outCap = 0
 	}
@@ -544,7 +538,7 @@ func (c *Conn) arm() {
 	}
 }
 
-// watchesHangUp reports whether the poller is to tell of the peer's end by itself.
+// watchesHangUp reports whether the poller is to report the peer's end by itself.
 func (c *Conn) watchesHangUp() bool { return c.paused && !c.eof && !c.peerEnded }
 
 func (c *Conn) fail(err error) {
@@ -556,7 +550,7 @@ func (c *Conn) fail(err error) {
 	c.releaseBuffers()
 }
 
-// IsOrderly tells whether err is a peer that went away: nothing to log.
+// IsOrderly reports whether err means that the peer went away, which needs no log line.
 func IsOrderly(err error) bool {
 	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A descriptor of a loop that has ended may be somebody else's by then.
+// The number of a descriptor of a loop that has ended may be in use again.
 func TestEndedLoopTouchesNoDescriptor(t *testing.T) {
 	l := newLoop(t)
 	l.Stop()
@@ -33,7 +33,7 @@ func TestEndedLoopTouchesNoDescriptor(t *testing.T) {
 	}
 }
 
-// An end does not wait for connections that are being made, and nobody hears of them.
+// Stop does not wait for connections that are being made, and does not report them.
 func TestStopEndsAttemptsToConnect(t *testing.T) {
 	l := newLoop(t)
 	ended := make(chan struct{})
@@ -41,7 +41,7 @@ func TestStopEndsAttemptsToConnect(t *testing.T) {
 		l.Run()
 		close(ended)
 	}()
-	done := func(Socket, error) { t.Error("told of an attempt after the end") }
+	done := func(Socket, error) { t.Error("an attempt is reported after the end") }
 	onLoop(l, func() {
 		l.Dial(Target{Network: "tcp", Addr: full(t), Timeout: time.Hour}, done)
 	})

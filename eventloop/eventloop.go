@@ -1,17 +1,3 @@
-// Package eventloop runs buffered non-blocking connections on one goroutine.
-//
-// A Loop owns an epoll (kqueue on BSD and macOS) instance, its connections,
-// its timers and one large read buffer. It works in turns: wait for readiness,
-// let every ready connection read once and hand its bytes to a Handler, run
-// what other goroutines posted and the timers that are due, run what was
-// deferred, and then write each connection that has output, once. So what
-// happens in one turn leaves in one system call for each connection, unless it is
-// much: batching comes from load. Output that its handler will add to soon (MoreComing) may wait
-// for the end of the next turn.
-//
-// Everything of a Loop and its Conns belongs to the loop's goroutine; only
-// Post, Stop, Busy and the functions that say so may be called from others.
-// The package knows no Redis.
 package eventloop
 
 import (
@@ -26,61 +12,63 @@ import (
 )
 
 const (
-	// readBufferSize is what one read takes at most. Of large replies, the more
-	// one read takes the fewer parts they are in, for this process and for the
-	// clients: GET of 16 KiB costs a fifth less than with 128 KiB (docs/adr/0018).
-	// More would not stay in a core's L2 cache.
+	// readBufferSize is the most that one read takes. The more one read takes of a large reply, the
+	// fewer parts it comes in, for this process and for the clients: GET of 16 KiB costs a fifth
+	// less than with 128 KiB (docs/adr/0018). More would not stay in a core's L2 cache.
 	readBufferSize = 512 << 10
-	// requestsSize is what one read takes at most from a peer that asks. It may
-	// be thousands of requests, and all others wait until they are handled.
+	// requestsSize is the most that one read takes from a client. It may be thousands of requests,
+	// and all others wait until they are handled.
 	requestsSize = 128 << 10
 )
 
-// maxEvents is how many events one wait returns at most.
+// maxEvents is the most events that one wait returns.
 const maxEvents = 256
 
 // Loop is one event loop. Make it with New, start it with Run.
 type Loop struct {
-	// Owned by the loop's goroutine.
-	poll         poller
-	now          int64   // at the start of the turn, by a clock that leaves out pauses
-	skipped      int64   // how much that clock has left out so far
-	lateTurn     bool    // the turn began much too late
-	began        int64   // when the turn began, by a clock that leaves nothing out; 0 before the first
+	// Static once the loop runs; the functions may be called on the loop only.
+	onPanic    func(Panic)                                    // nil: a panic ends the process; see OnPanic
+	onLongTurn func(time.Duration)                            // nil: long turns are not reported
+	dialer     func(t Target, done func(s Socket, err error)) // of a loop that is turned by hand; see ByHand
+	running    context.Context                                // until Stop: attempts to connect end with it
+	cancel     context.CancelFunc                             // of running
+
+	// Owned by the loop's goroutine: the turn, and its time.
+	poll     poller
+	now      int64 // at the start of the turn, by a clock that leaves out pauses
+	skipped  int64 // how much that clock has left out so far
+	lateTurn bool  // the turn began much too late
+	began    int64 // when the turn began, by a clock that leaves nothing out; 0 before the first
+	progress progress
+	deferred []Deferred
+	timers   timerHeap
+	busyFrom int64 // start of the window that Busy reports on
+	busyIdle int64 // nanoseconds of that window spent asleep
+	usage    usage // at the start of that window
+
+	// Owned by the loop's goroutine: connections and their bytes.
 	conns        []*Conn // by descriptor
 	openConns    int     // how many of conns are not nil
 	urgentConns  int     // how many of them are urgent
 	readBuf      []byte  // shared by all connections: an idle one holds no buffer
 	dirty        []*Conn // have output to write at the end of the turn
-	dirtyServers []*Conn // the same, after those in dirty
-	fullOutputs  []*Conn // of last, where they stay, those with so much that it is written before the next event
+	dirtyServers []*Conn // the same for servers, which are written to after the others
+	fullOutputs  []*Conn // those of dirtyServers, which they stay in, that are written to before the next event
 	delayed      []*Conn // have output that waits for more until the end of the next turn
-	deferred     []Deferred
-	timers       timerHeap
 	bufs         buffers
-	inHandler    *Conn           // whose handler looks at bytes in its own buffer; nil if none does
+	inHandler    *Conn           // whose handler is being given bytes of its own buffer; nil if none is
 	vectors      []syscall.Iovec // scratch of writeBlocks
 	io           ioBatch
-	progress     progress
-	busyFrom     int64 // start of the window that Busy reports on
-	busyIdle     int64 // nanoseconds of that window spent asleep
-	usage        usage // at the start of that window
 
-	onPanic    func(Panic)         // nil: a panic ends the process
-	onLongTurn func(time.Duration) // nil: nobody is told
+	// Used by any goroutine.
+	busy    atomic.Uint32  // per mille of the last window that was not sleep
+	stopped atomic.Bool    // Stop was called
+	hasMail atomic.Bool    // the mailbox is not empty
+	dialing sync.WaitGroup // goroutines that may still post, or that carry bytes of connections
 
-	dialer func(t Target, done func(s Socket, err error)) // of a loop that is turned by hand; see ByHand
-
-	busy    atomic.Uint32 // per mille of the last window that was not sleep
-	stopped atomic.Bool
-
-	mu      sync.Mutex // guards mailbox, ended, and that the poller is woken only while it is there; never held during calls
-	mailbox []func()
-	ended   bool
-	hasMail atomic.Bool     // the mailbox is not empty
-	dialing sync.WaitGroup  // goroutines that may still post, or carry bytes of connections
-	running context.Context // until Stop: what dials connections ends with it
-	cancel  context.CancelFunc
+	mu      sync.Mutex // guards the fields below, and that the poller is woken only before ended; not held during calls
+	mailbox []func()   // posted functions for the next turn
+	ended   bool       // Run has ended, or is about to
 }
 
 // Deferred is work for the end of a turn, before output is written.
@@ -89,8 +77,8 @@ type Deferred interface {
 	RunDeferred()
 }
 
-// New returns a loop that has not started. The caller must Run it, which also
-// releases its descriptors.
+// New returns a loop that has not started. The caller must call Run, which also releases the loop's
+// descriptors.
 func New() (*Loop, error) {
 	l := &Loop{readBuf: make([]byte, readBufferSize), vectors: make([]syscall.Iovec, 0, maxBlocks)}
 	if err := l.poll.open(); err != nil {
@@ -103,11 +91,11 @@ func New() (*Loop, error) {
 	return l, nil
 }
 
-// Run turns until Stop and then closes every connection, without telling
-// their handlers. It belongs on a goroutine of its own and returns when all
-// goroutines that the loop started have ended.
+// Run makes turns until Stop and then closes every connection, without calling its handler. It
+// belongs on a goroutine of its own and returns when all goroutines that the loop started have
+// ended.
 func (l *Loop) Run() {
-	debug.SetPanicOnFault(true) // a look at what is not mapped any more costs one connection, not the process
+	debug.SetPanicOnFault(true) // an access to unmapped memory costs one connection, not the process
 	l.busyFrom = nanotime()
 	l.usage.note()
 	for !l.stopped.Load() {
@@ -122,7 +110,7 @@ func (l *Loop) Run() {
 	l.mu.Lock()
 	l.ended = true
 	l.mu.Unlock()
-	l.runMailbox() // hands back descriptors that dialers posted too late
+	l.runMailbox() // closes descriptors that dialers posted too late
 	for _, c := range l.conns {
 		if c != nil {
 			c.Close()
@@ -132,8 +120,8 @@ func (l *Loop) Run() {
 	l.poll.close()
 }
 
-// Stop makes Run return after the current turn, and ends attempts to connect. Any
-// goroutine may call it.
+// Stop makes Run return after the current turn, and ends attempts to connect. Any goroutine may
+// call it.
 func (l *Loop) Stop() {
 	l.stopped.Store(true)
 	l.cancel()
@@ -144,13 +132,13 @@ func (l *Loop) Stop() {
 	}
 }
 
-// Post runs fn on the loop in its next turn. Any goroutine may call it; fn is
-// dropped if the loop has ended.
+// Post runs fn on the loop in its next turn. Any goroutine may call it. If the loop has ended, fn
+// is not called.
 func (l *Loop) Post(fn func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return // and by now the poller's descriptor may be somebody else's
+		return // the number of the poller's descriptor may be used again by now
 	}
 	l.mailbox = append(l.mailbox, fn)
 	if !l.hasMail.Swap(true) {
@@ -161,17 +149,16 @@ func (l *Loop) Post(fn func()) {
 // Defer runs d at the end of this turn, before output is written.
 func (l *Loop) Defer(d Deferred) { l.deferred = append(l.deferred, d) }
 
-// Now is the monotonic time at which the turn began, in nanoseconds since an
-// arbitrary start: cheap, and the same for everything in a turn. Time in which the
-// process did not run does not count (see late.go), so it can't be compared with
-// another loop's.
+// Now returns the monotonic time at which the turn began, in nanoseconds since an arbitrary start.
+// It costs nothing and is the same throughout a turn. Time in which the process did not run does
+// not count (see clock.go), so times of two loops can't be compared.
 func (l *Loop) Now() int64 { return l.now }
 
-// Conns is the number of open connections.
+// Conns returns the number of open connections.
 func (l *Loop) Conns() int { return l.openConns }
 
-// Busy is the share of recent time, 0 to 1, in which the loop was not asleep.
-// Any goroutine may call it.
+// Busy returns the share of the last 100 ms, 0 to 1, in which the loop was not asleep. Any
+// goroutine may call it.
 func (l *Loop) Busy() float64 { return float64(l.busy.Load()) / 1000 }
 
 func (l *Loop) turn() {
@@ -184,8 +171,8 @@ func (l *Loop) turn() {
 	}
 }
 
-// work does what is left of a turn. It returns false if a callback panicked; what
-// that did not come to is left for the next call. See OnPanic.
+// work does what is left of a turn. It returns false if a callback panicked; the next call goes on
+// behind that callback. See OnPanic.
 func (l *Loop) work() (done bool) {
 	defer l.recovered()
 	l.handle()
@@ -203,16 +190,16 @@ func (l *Loop) work() (done bool) {
 	return true
 }
 
-// finishTime is how long a turn may have lasted for what its own end has brought about to
-// be done in it too.
+// finishTime bounds the turn's duration up to which its end does work that the end itself has
+// brought about.
 const finishTime = int64(time.Millisecond)
 
-// finish runs what is deferred and writes what is to be written. Of what that brings about
-// in turn, such as the next requests of a client whose replies have left, the turn does
-// only so much: others wait.
+// finish runs what is deferred and writes what is to be written. Both may bring about more, such as
+// the next requests of a client whose replies have left. finish goes on with that until the turn
+// has lasted finishTime; the rest waits for the next turn.
 func (l *Loop) finish() {
 	for again := true; again; again = l.unfinished() && nanotime()-l.began < finishTime {
-		// What is deferred may wait for output to leave, so none is held for longer.
+		// Deferred work may wait for output to leave, so delayed output is not delayed again.
 		l.dirty = append(l.dirty, l.delayed...)
 		clear(l.delayed)
 		l.delayed = l.delayed[:0]
@@ -221,10 +208,10 @@ func (l *Loop) finish() {
 	}
 }
 
-// unfinished reports whether something is deferred or to be written.
+// unfinished reports whether work is deferred or output is to be written.
 func (l *Loop) unfinished() bool { return len(l.deferred)+len(l.dirty)+len(l.dirtyServers) > 0 }
 
-// longestHold bounds how long output waits for more if nothing happens.
+// longestDelay bounds how long output waits for more if nothing happens.
 const longestDelay = time.Millisecond
 
 // wait sleeps until there are events or a timer is due.
@@ -247,8 +234,8 @@ func (l *Loop) wait() []event {
 	return evs
 }
 
-// urgentFirst puts the events of urgent connections before the others, and leaves these in
-// the order in which they became ready.
+// urgentFirst moves the events of urgent connections to the front and keeps the order of the
+// others.
 func (l *Loop) urgentFirst(evs []event) {
 	if l.urgentConns == 0 {
 		return
@@ -313,8 +300,8 @@ func (l *Loop) runTimers() {
 	l.progress.timer = nil
 }
 
-// runDeferred runs what is deferred now; what that defers is for the next go,
-// after output was written, so that one connection can't starve the rest.
+// runDeferred runs what is deferred now. What that defers runs in the next pass, after output was
+// written, so that one connection can't starve the rest.
 func (l *Loop) runDeferred() {
 	t := &l.progress
 	if t.due == 0 {
@@ -332,9 +319,8 @@ func (l *Loop) runDeferred() {
 	t.ran, t.due = 0, 0
 }
 
-// flush writes the output of conns and empties it. To write may end a
-// connection, and thereby give others something to write. Nil is what a flush
-// that a panic cut short has written.
+// flush writes the output of conns and empties the list. A write may end a connection, and thereby
+// add to the list. A nil entry was written by a flush that a panic cut short.
 func flush(conns *[]*Conn) {
 	for i := 0; i < len(*conns); i++ {
 		c := (*conns)[i]
@@ -346,7 +332,7 @@ func flush(conns *[]*Conn) {
 	*conns = (*conns)[:0]
 }
 
-// flushFull writes full outputs.
+// flushFull writes the outputs that are too full to wait for the end of the turn.
 func (l *Loop) flushFull() {
 	if len(l.fullOutputs) > 0 {
 		l.progress.conn = nil

@@ -349,7 +349,7 @@ func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
 			onLoop(l, func() {
 				answering.conn.PeerIsServer()
 				for _, peer := range peers {
-					peer.Write([]byte("x")) // both are there when the loop looks next
+					peer.Write([]byte("x")) // both are there at the next poll
 				}
 			})
 			if _, err := io.ReadFull(reader, make([]byte, 2*size)); err != nil {
@@ -611,7 +611,7 @@ func TestBytesStayTheHandlersAfterClose(t *testing.T) {
 	}
 }
 
-// An attempt that is cut short by the loop's end says nothing about the peer.
+// An attempt that Stop has ended says nothing about the peer, so it is not reported.
 func TestDialThatEndsAfterStopTellsNobody(t *testing.T) {
 	l, err := New()
 	if err != nil {
@@ -619,7 +619,7 @@ func TestDialThatEndsAfterStopTellsNobody(t *testing.T) {
 	}
 	l.Post(func() {
 		l.Stop()
-		l.Dial(Target{Network: "unix", Addr: "/nonexistent/socket", Timeout: time.Minute}, func(Socket, error) { t.Error("told") })
+		l.Dial(Target{Network: "unix", Addr: "/nonexistent/socket", Timeout: time.Minute}, func(Socket, error) { t.Error("reported") })
 	})
 	l.Run()
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// leaver is a recorder that is told of hang-ups.
+// hangUpRecorder is a recorder that is also a HangUpHandler.
 type hangUpRecorder struct {
 	*recorder
 	hungUp chan struct{}
@@ -77,7 +77,7 @@ func TestHangUpBehindUnreadBytesIsSeenOnce(t *testing.T) {
 				t.Error(err)
 			}
 			if len(h.hungUp) > 0 {
-				t.Error("told of it twice")
+				t.Error("reported twice")
 			}
 		})
 	}

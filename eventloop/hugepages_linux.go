@@ -2,6 +2,6 @@ package eventloop
 
 import "syscall"
 
-// useHugePages asks for pages of 2 MiB: with those of 4 KiB it takes longer to have them
-// made, one after the other, than to read what comes into them.
+// useHugePages asks for pages of 2 MiB: to have pages of 4 KiB made, one after the other, takes
+// longer than to read the bytes into them.
 func useHugePages(mem []byte) { syscall.Madvise(mem, syscall.MADV_HUGEPAGE) }

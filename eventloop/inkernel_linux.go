@@ -2,8 +2,8 @@ package eventloop
 
 import "golang.org/x/sys/unix"
 
-// InKernel is how many bytes that were written the peer has not yet acknowledged, and
-// so the kernel holds. It costs a system call.
+// InKernel returns how many bytes that were written the peer has not acknowledged yet, so that the
+// kernel holds them. It costs a system call.
 func (c *Conn) InKernel() int {
 	if c.fd < 0 {
 		return 0

@@ -2,6 +2,6 @@
 
 package eventloop
 
-// InKernel is how many bytes that were written the peer has not yet acknowledged; 0
-// where that can't be asked.
+// InKernel returns how many bytes that were written the peer has not acknowledged yet; 0 where that
+// can't be asked.
 func (c *Conn) InKernel() int { return 0 }

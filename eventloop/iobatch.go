@@ -2,52 +2,52 @@ package eventloop
 
 import "syscall"
 
-// maxTogether is how many reads or writes are made in one system call.
+// maxBatch is the most reads or writes that are made in one system call.
 const maxBatch = 64
 
 const (
-	// readsTogether is how many connections are read at once, each into a part
-	// of the loop's read buffer.
+	// maxBatchReads is how many connections are read at once, each into a part of the loop's read
+	// buffer.
 	maxBatchReads = 16
 	partSize      = 8 << 10
 )
 
-// together is how a loop reads and writes several connections in one system
-// call each, by io_uring. Nothing else differs from one call after the other.
+// ioBatch reads and writes several connections in one system call, by io_uring. The results are the
+// same as those of one call after the other.
 type ioBatch struct {
 	uring *uring // nil: one call after the other
 
-	// Of the events that are being handled together, at most readsTogether.
+	// Of the events that are being handled together, at most maxBatchReads.
 	events      []event
-	reading     [maxBatchReads]*Conn // in their order, nil for those that are read by themselves
+	reading     [maxBatchReads]*Conn // for each event; nil if it is read by itself
 	readResults []int32              // what the reads returned, from the next one on
-	buf         []byte               // the loop's read buffer, which they were made into
-	delivered   int                  // events of which it was handed over what was read together
+	buf         []byte               // the loop's read buffer, which was read into
+	delivered   int                  // events whose bytes have been delivered, if they were read together
 	handled     int                  // events that are done with
 
 	// Of a turn's outputs.
 	writing      []*Conn         // all of them
 	rest         []*Conn         // of writing, those to come
-	wrote        []*Conn         // written, in this order, which has yet to be noted
+	wrote        []*Conn         // written, in this order; their results are yet to be recorded
 	writeResults []int32         // what the writes of wrote returned
-	failed       []failedWriting // of whose failure has yet to be told
+	failed       []failedWriting // whose handlers are yet to be told
 }
 
+// failedWriting is a write whose failure the connection's handler has not been told of.
 type failedWriting struct {
 	conn *Conn
 	err  error
 }
 
-// UseIOURing has the loop read and write many connections in one system call.
-// It returns an error if that cannot be had, and the loop goes on with one call
-// for each; errors.ErrUnsupported where there is no Linux. Call it before Run.
+// UseIOURing makes the loop read and write many connections in one system call. If io_uring is not
+// available it returns an error, and the loop makes one call for each; the error is
+// errors.ErrUnsupported on systems other than Linux. Call it before Run.
 func (l *Loop) UseIOURing() (err error) {
 	l.io.uring, err = openURing()
 	return err
 }
 
-// possible tells whether n calls are to be made together. A ring that is broken
-// is given up.
+// enabled reports whether to make n calls together. It gives up a ring that is broken.
 func (t *ioBatch) enabled(n int) bool {
 	if t.uring != nil && t.uring.broken {
 		t.close()
@@ -62,11 +62,11 @@ func (t *ioBatch) close() {
 	}
 }
 
-// handle tells the connections of what the poller reported.
+// handle passes the poller's events on to their connections.
 func (l *Loop) handle() {
 	t := &l.io
 	for {
-		// The whole read buffer is needed by the others, so what was read together comes first.
+		// What was read together comes first, since the others need the whole read buffer.
 		for t.delivered < len(t.events) {
 			l.deliverPart()
 		}
@@ -100,8 +100,7 @@ func (l *Loop) handleOne(ev event) {
 	}
 }
 
-// readTogether reads the connections whose bytes are likely to fit in a part of
-// the read buffer.
+// readBatch reads the connections whose bytes are likely to fit into a part of the read buffer.
 func (l *Loop) readBatch() {
 	t := &l.io
 	t.buf, t.delivered = l.readBuf, 0
@@ -114,8 +113,7 @@ func (l *Loop) readBatch() {
 	t.readResults = t.uring.run()
 }
 
-// handOverPart hands over what was read together for the next event, if
-// anything was.
+// deliverPart delivers what was read together for the next event, if anything was.
 func (l *Loop) deliverPart() {
 	t := &l.io
 	i := t.delivered
@@ -131,15 +129,14 @@ func (l *Loop) deliverPart() {
 
 func (t *ioBatch) part(i int) []byte { return t.buf[i*partSize : (i+1)*partSize] }
 
-// readsLittle tells whether all that ev asks for is a read that a part of the
-// read buffer is likely to be enough for.
+// readsLittle reports whether ev asks for nothing but a read whose bytes are likely to fit into a
+// part of the read buffer.
 func (c *Conn) readsLittle(ev event) bool {
 	return !c.readsMuch && ev.readable() && !(ev.writable() && c.stalled) && !c.paused && !c.eof && c.Unread() == 0
 }
 
-// wasRead handles a read that returned n: a number of bytes, now in b, or an
-// error number with a minus sign. The connection may have been closed or paused
-// by those handled before it.
+// wasRead handles a read that returned n: a number of bytes, now in b, or a negative error number.
+// A connection handled before it may have closed or paused it.
 func (c *Conn) wasRead(b []byte, n int) {
 	switch {
 	case c.fd < 0:
@@ -161,7 +158,7 @@ func (l *Loop) flushAll() {
 		flush(&l.dirtyServers)
 		return
 	}
-	l.finishWriting() // what a panic cut short
+	l.finishWriting() // the rest of a flush that a panic cut short
 	t.writing = append(append(t.writing[:0], l.dirty...), l.dirtyServers...)
 	clear(l.dirty)
 	clear(l.dirtyServers)
@@ -173,9 +170,9 @@ func (l *Loop) flushAll() {
 
 func (t *ioBatch) underWay() bool { return len(t.rest)+len(t.wrote)+len(t.failed) > 0 }
 
-// finishWriting writes what there is to write. All of one system call is noted
-// before anybody hears of a failure: whoever does may take back what another
-// connection has not written.
+// finishWriting writes what is to be written. It records all results of one system call before it
+// calls any handler because of a failure: the handler may take back what another connection has not
+// written.
 func (l *Loop) finishWriting() {
 	t := &l.io
 	for {
@@ -196,7 +193,7 @@ func (l *Loop) finishWriting() {
 	}
 }
 
-// noteOne notes what became of the next writing.
+// noteOne records the result of the next write.
 func (t *ioBatch) noteOne() {
 	c, n := t.wrote[0], int(t.writeResults[0])
 	t.wrote, t.writeResults = t.wrote[1:], t.writeResults[1:]

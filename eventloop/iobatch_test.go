@@ -88,7 +88,7 @@ func attachEcho(t *testing.T, l *Loop, e *echo) net.Conn {
 	return peer
 }
 
-// allReadyAtOnce has every peer say something, in one turn of the loop.
+// allReadyAtOnce makes every peer send something, in one turn of the loop.
 func allReadyAtOnce(l *Loop, peers ...net.Conn) {
 	onLoop(l, func() {
 		for _, p := range peers {
@@ -168,7 +168,7 @@ func TestEndsOfManyConnectionsAtOnce(t *testing.T) {
 	}
 }
 
-// When a write fails, whoever hears of it finds of other connections only that
+// When a write fails, the handler that is told finds of other connections only that
 // unwritten which is not on its way: what was sent must not be sent again.
 func TestFailureFindsOnlyUnwrittenBytesUnwritten(t *testing.T) {
 	l := startLoop(t)

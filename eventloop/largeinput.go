@@ -1,19 +1,18 @@
 package eventloop
 
-// Large input costs more to copy than all else that is done with it. So the buffer that
-// it arrives in is as large as is announced, in memory that is mapped for it, and what is
-// written on from there, as a whole, is not copied: the output shares the buffer.
+// Large input costs more to copy than everything else that is done with it. So its buffer has the
+// announced size from the start, in memory that is mapped for it, and output that is a part of it
+// shares the buffer instead of copying it. ADR 0026 has the numbers.
 
-// Expecter may be implemented by a Handler that knows how much has to arrive before it can
-// do anything with what it has left: Need returns that, from the first byte that it left
-// on, or 0. It is what a peer announces, and may be anything.
+// Expecter may be implemented by a Handler that knows how many bytes must arrive before it can go
+// on. Need returns that number, counted from the first byte that the handler has left, or 0 if it
+// does not know. A peer announces it, so it may be any number.
 type Expecter interface{ Need() int }
 
 // largeInput is the size from which on input is large: smaller buffers are used again.
 const largeInput = 1 << maxBufferBits
 
-// need is how many bytes are announced, those that are there included; 0 if that is not
-// known.
+// need returns how many bytes are announced, including those that are there; 0 if unknown.
 func (c *Conn) need() int {
 	if e, ok := c.h.(Expecter); ok {
 		return e.Need()
@@ -21,14 +20,13 @@ func (c *Conn) need() int {
 	return 0
 }
 
-// fewMore is how much more of a request may come than it has announced with its largest
-// argument, such as the options of a SET, without all of it being copied.
+// extraInput is the room for what a request may have behind the argument that it has announced,
+// such as the options of a SET, so that the buffer need not be copied for it.
 const extraInput = 4 << 10
 
-// inSize is how large the buffer is that follows one with n bytes, of which need were
-// announced: as large as that and a little more, so that little of what follows comes into
-// it, or else much larger than now. A large one is mapped, and what it has too much costs
-// nothing.
+// inSize returns the size of the buffer that replaces one with n bytes, if need bytes were
+// announced: a little more than announced, so that little of what follows comes into it, or else
+// much larger than now. A large buffer is mapped, so that what it does not use costs nothing.
 func inSize(n, need int) int {
 	switch {
 	case 2*n <= largeInput:
@@ -39,8 +37,8 @@ func inSize(n, need int) int {
 	return 8 * n
 }
 
-// growIn has the input go on in a buffer of a size, if that can be had: where nothing can
-// be mapped, what is announced is no reason to take memory.
+// growIn moves the input to a buffer of the given size. Where memory can't be mapped, the buffer is
+// as large as the bytes that are there need it: an announcement is no reason to take memory.
 func (c *Conn) growIn(size int) {
 	var bigger []byte
 	if size > largeInput {
@@ -55,14 +53,14 @@ func (c *Conn) growIn(size int) {
 	c.noteFilled()
 }
 
-// noteFilled notes that something was read behind the input.
+// noteFilled records that something was read behind the input.
 func (c *Conn) noteFilled() {
 	if cap(c.in) > largeInput {
 		c.loop.bufs.noteFilled(c.in)
 	}
 }
 
-// dropIn gives the input's buffer back, later if a handler may look at it still.
+// dropIn gives the input's buffer back: with the next turn if a handler may still be using it.
 func (c *Conn) dropIn(inUse bool) {
 	if c.in == nil {
 		return
@@ -75,7 +73,8 @@ func (c *Conn) dropIn(inUse bool) {
 	c.in, c.inOff = nil, 0
 }
 
-// keep is Append for bytes that may be large input of this loop: such are not copied.
+// appendOrShare is Append for bytes that may be part of another connection's large input, which are
+// shared instead of copied.
 func (c *Conn) appendOrShare(b []byte) {
 	from := c.loop.inHandler
 	if len(b) <= largeInput || from == nil || from == c || !sameArray(b, from.in) {
@@ -94,8 +93,8 @@ func (c *Conn) appendOrShare(b []byte) {
 	}
 }
 
-// leaveInput has the input go on in a buffer of its own after an output has come to share
-// its buffer: nothing is written to that any more.
+// moveInput moves the rest of the input to a buffer of its own after an output has come to share
+// its buffer: nothing may be written to that any more.
 func (c *Conn) moveInput() {
 	c.inShared = false
 	if c.in == nil { // all was passed on, or the connection is closed

@@ -31,7 +31,7 @@ func (f *forwarder) Data(b []byte) (n int) {
 }
 
 // Large input that is written on is in memory once, arrives as it was, and all that was
-// lent for it comes back, whoever ends first.
+// lent for it comes back, whichever side ends first.
 func TestLargeInputIsPassedOnWithoutACopy(t *testing.T) {
 	l := startLoop(t)
 	out := newRecorder()
@@ -75,7 +75,7 @@ func onceOnLoop(t *testing.T, l *Loop, holds func() bool) {
 }
 
 // What is announced and does not come takes no memory, and a connection that ends gives
-// back what it had, also while its handler looks at it.
+// back what it had, also while its handler is using it.
 func TestAnnouncedInputTakesNoMemory(t *testing.T) {
 	for _, within := range []bool{false, true} {
 		l := startLoop(t)
@@ -88,7 +88,7 @@ func TestAnnouncedInputTakesNoMemory(t *testing.T) {
 				if closing {
 					in.conn.Close()
 					if b[0] != 1 || b[len(b)-1] != 2 {
-						t.Error("what the handler looks at has changed")
+						t.Error("the bytes that the handler is using have changed")
 					}
 				}
 			}

@@ -26,49 +26,49 @@ func runOnThread(t *testing.T, l *Loop) {
 	})
 }
 
-// A turn in which the loop runs for long is told of, as that long, once. On a busy machine
+// A turn in which the loop runs for long is reported, with its duration, once. On a busy machine
 // it may be that so little of it is known to be the loop's that it is not.
 func TestLongTurnIsToldOf(t *testing.T) {
 	l := newLoop(t)
-	var told []time.Duration
-	l.OnLongTurn(func(ran time.Duration) { told = append(told, ran) })
+	var reported []time.Duration
+	l.OnLongTurn(func(ran time.Duration) { reported = append(reported, ran) })
 	runOnThread(t, l)
 	for range 100 {
-		onLoop(l, func() { told = nil })
+		onLoop(l, func() { reported = nil })
 		began := time.Now()
 		onLoop(l, func() { spin(3 * LongTurn) })
 		took := time.Since(began)
 		var got []time.Duration
-		onLoop(l, func() { got = told })
+		onLoop(l, func() { got = reported })
 		if len(got) > 1 || len(got) == 1 && (got[0] < LongTurn || got[0] > took) {
-			t.Fatalf("a turn of %v was told of as %v", took, got)
+			t.Fatalf("a turn of %v was reported as %v", took, got)
 		}
 		if len(got) == 1 {
 			return
 		}
 	}
-	t.Error("a long turn was never told of")
+	t.Error("no long turn was reported")
 }
 
-// Time in which the loop did not run is not held against anybody: the process may have
+// Time in which the loop did not run does not count: the process may have
 // been stopped.
 func TestTimeInWhichTheLoopDidNotRunIsNoLongTurn(t *testing.T) {
 	l := newLoop(t)
-	told := 0
-	l.OnLongTurn(func(time.Duration) { told++ })
+	reported := 0
+	l.OnLongTurn(func(time.Duration) { reported++ })
 	runOnThread(t, l)
 	onLoop(l, func() {})
 	for range 3 {
 		onLoop(l, func() { time.Sleep(3 * LongTurn) })
 	}
 	var got int
-	onLoop(l, func() { got = told })
+	onLoop(l, func() { got = reported })
 	if got > 0 {
 		t.Errorf("%d long turns", got)
 	}
 }
 
-// insatiable is deferred again and again, and takes its time.
+// alwaysDeferred is deferred again and again, and uses processor time.
 type alwaysDeferred struct {
 	l    *Loop
 	over bool

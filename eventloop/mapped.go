@@ -2,24 +2,24 @@ package eventloop
 
 import "syscall"
 
-// mapped are the buffers of large input, in memory that is mapped for each of them. What
-// is reserved there is no memory before it is written to, so that a buffer can have the
-// size that is announced from the beginning, and need not be copied as it fills; and all
-// of it is the system's again when it is given back.
+// mapped are the buffers of large input, each in memory that is mapped for it. Mapped memory takes
+// no room before it is written to, so that a buffer can have the announced size from the start and
+// need not be copied as it fills. All of it returns to the system when it is given back.
 type mapped struct {
 	byEnd        map[*byte]*mapping // by the last byte
-	deferredPuts [][]byte           // given back while a handler may look at them: until the next turn
+	deferredPuts [][]byte           // given back while a handler may be using them: until the next turn
 }
 
-// mapping is one of them. Slices of it that reach to its end are told by that.
+// mapping is one mapped buffer. A slice of it is recognised by its last byte, so every slice must
+// reach to the buffer's end.
 type mapping struct {
 	mem    []byte
 	filled int // bytes from the start on that were written to; these count as lent
 	users  int
 }
 
-// getMapped returns an empty buffer with room for n bytes, which must be many, or nil if
-// so much can't be mapped.
+// getMapped returns an empty buffer with room for n bytes, which must be many, or nil if so much
+// can't be mapped.
 func (p *buffers) getMapped(n int) []byte {
 	mem, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
 	if err != nil {
@@ -33,7 +33,7 @@ func (p *buffers) getMapped(n int) []byte {
 	return mem[:0]
 }
 
-// noteFilled notes that a buffer from getMapped has been written to as far as b reaches.
+// noteFilled records that a buffer from getMapped has been written to as far as b reaches.
 func (p *buffers) noteFilled(b []byte) {
 	m := p.mapped.byEnd[end(b)]
 	if m == nil {
@@ -45,17 +45,17 @@ func (p *buffers) noteFilled(b []byte) {
 	}
 }
 
-// share has one more user of a buffer that is larger than those that are used again, of
-// which b is a part that reaches to its end. Each user puts its part.
+// share adds a user of a large buffer, of which b is a part that reaches to its end. Each user puts
+// its part.
 func (p *buffers) share(b []byte) {
 	if m := p.mapped.byEnd[end(b)]; m != nil {
 		m.users++
 		return
 	}
-	p.lent += cap(b) // the collector knows who uses it
+	p.lent += cap(b) // the garbage collector counts the users
 }
 
-// putLarge takes back a buffer that is larger than those that are used again.
+// putLarge takes back a buffer that is too large to be used again.
 func (p *buffers) putLarge(b []byte) {
 	m := p.mapped.byEnd[end(b)]
 	if m == nil {
@@ -70,10 +70,10 @@ func (p *buffers) putLarge(b []byte) {
 	go syscall.Munmap(m.mem) // of many pages this takes a while
 }
 
-// putLater takes b back as put does, when nobody looks at it any more: with the next turn.
+// putLater takes b back as put does, but in the next turn, when no handler uses it any more.
 func (p *buffers) putLater(b []byte) { p.mapped.deferredPuts = append(p.mapped.deferredPuts, b) }
 
-// putLeft takes back what putLater was given in turns before.
+// putDeferred takes back what putLater was given in earlier turns.
 func (p *buffers) putDeferred() {
 	if len(p.mapped.deferredPuts) == 0 {
 		return
@@ -84,7 +84,7 @@ func (p *buffers) putDeferred() {
 	p.mapped.deferredPuts = nil
 }
 
-// end is the last byte that a slice can have.
+// end returns the last byte of a slice's capacity.
 func end(b []byte) *byte { return &b[:cap(b)][cap(b)-1] }
 
 // sameArray reports whether two slices end, to their capacity, with the same byte.

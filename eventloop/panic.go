@@ -5,30 +5,27 @@ import (
 	"runtime/debug"
 )
 
-// ErrPanicked is what a connection is Closed with because its handler panicked.
+// ErrPanicked is passed to Closed when the connection's handler has panicked.
 var ErrPanicked = errors.New("the connection's handler panicked")
 
-// Panic is what a callback panicked with: a handler, a timer, or what was posted
-// or deferred.
+// Panic describes the panic of a callback: of a handler, a timer, or a function that was posted or
+// deferred.
 type Panic struct {
-	Value any    // that it panicked with
+	Value any    // what the callback panicked with
 	Stack []byte // of the goroutine, as runtime/debug.Stack formats it
 }
 
-// Abandoner may be implemented by a Handler or a Deferred, and owns a Timer by
-// Timer.Of. Abandon is called, on the loop, after one of its callbacks has
-// panicked, and after Closed if it has a connection that was open. It ends what
-// the callback may have left half done.
+// Abandoner may be implemented by a Handler or a Deferred, and owns a Timer by Timer.OwnedBy.
+// Abandon is called, on the loop, after one of its callbacks has panicked, and after Closed if it
+// has a connection that was open. It ends what the callback may have left half done.
 type Abandoner interface{ Abandon() }
 
-// OnPanic has the loop survive a panic of a callback: the connection whose event
-// was handled is closed, as if it had failed, and so is that of a Handler that
-// was deferred; fn is told, on the loop; and the turn goes on with what comes
-// next. Whoever is told may panic again to end the process, as a panic does
-// without OnPanic. Call it before Run.
+// OnPanic makes the loop survive a panic of a callback. The connection whose event was handled is
+// closed as if it had failed, and so is that of a Handler that was deferred; fn is called on the
+// loop; and the turn goes on with what comes next. fn may panic again to end the process, as a
+// panic does without OnPanic. Call it before Run. ADR 0029 has the reasons.
 //
-// What cannot be recovered from, such as want of memory, ends the process all
-// the same.
+// Fatal errors of the runtime, such as lack of memory, end the process all the same.
 func (l *Loop) OnPanic(fn func(Panic)) { l.onPanic = fn }
 
 // progress is how far a turn has come, so that it can go on after a panic.
@@ -38,13 +35,13 @@ type progress struct {
 	conn      *Conn    // whose event is being handled; nil if none is
 	posted    []func() // posted functions to come
 	timer     *Timer   // that fires; nil if none does
-	ran       int      // of Loop.deferred, those that were run
-	due       int      // of Loop.deferred, those that are run in this go; 0 between two
+	ran       int      // how many of Loop.deferred were run
+	due       int      // how many of Loop.deferred this pass runs; 0 between two passes
 
-	deferring bool // the last of those that were run still runs
+	deferring bool // the last of them is still running
 }
 
-// recovered is deferred by work.
+// recovered is deferred by work. It recovers from a panic.
 func (l *Loop) recovered() {
 	if l.onPanic == nil {
 		return
@@ -57,7 +54,7 @@ func (l *Loop) recovered() {
 
 // abandonCurrent ends what the callback that panicked belongs to.
 func (l *Loop) abandonCurrent() {
-	// Whatever the callback was given to look at may still be looked at.
+	// The callback may still be using the bytes that it was given.
 	l.readBuf = make([]byte, readBufferSize)
 	t := &l.progress
 	var owner any
@@ -82,7 +79,7 @@ func (l *Loop) abandonCurrent() {
 	}
 }
 
-// guarded calls fn, which the loop survives.
+// guarded calls fn and survives its panic.
 func (l *Loop) guarded(fn func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -92,7 +89,7 @@ func (l *Loop) guarded(fn func()) {
 	fn()
 }
 
-// connOf returns the connection whose Handler it is, or nil.
+// connOf returns the connection of a Handler, or nil.
 func (l *Loop) connOf(h Handler) *Conn {
 	for _, c := range l.conns {
 		if c != nil && c.h == h {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// fragile is a Handler that echoes, and panics when it is told to.
+// panicker is a Handler that echoes, and panics where a test wants it to.
 type panicker struct {
 	conn      *Conn
 	panics    string // the callback that does
@@ -47,7 +47,7 @@ func (f *panicker) RunDeferred()     { f.called("RunDeferred") }
 func (f *panicker) Closed(err error) { f.closed = err; f.called("Closed") }
 func (f *panicker) Abandon()         { f.abandoned++ }
 
-// panicBench is a loop that a test turns by hand, with connections to fragile handlers.
+// panicBench is a loop that a test turns by hand, with connections to panickers.
 type panicBench struct {
 	t      *testing.T
 	loop   *Loop
@@ -99,7 +99,7 @@ func pair() (*net.UnixConn, int, error) {
 	return conn.(*net.UnixConn), fds[1], nil
 }
 
-// say has the peers of all connections but one write their number.
+// writeNumbers makes the peers of all connections but one write their number.
 func (b *panicBench) writeNumbers(but int) {
 	for i, peer := range b.peers {
 		if i != but {
@@ -108,7 +108,7 @@ func (b *panicBench) writeNumbers(but int) {
 	}
 }
 
-// hear reads what say had all connections but one echo, and that there is no more.
+// readNumbers checks that all connections but one have echoed what writeNumbers wrote, and no more.
 func (b *panicBench) readNumbers(but int) {
 	b.t.Helper()
 	for i, peer := range b.peers {
@@ -126,7 +126,7 @@ func (b *panicBench) readNumbers(but int) {
 // survived checks that there was one panic, which cost one connection at most.
 func (b *panicBench) survived(lost int) {
 	b.t.Helper()
-	if len(b.panics) != 1 || !bytes.Contains(b.panics[0].Stack, []byte("fragile")) && !bytes.Contains(b.panics[0].Stack, []byte("TestPanic")) {
+	if len(b.panics) != 1 || !bytes.Contains(b.panics[0].Stack, []byte("panicker")) && !bytes.Contains(b.panics[0].Stack, []byte("TestPanic")) {
 		b.t.Fatalf("panics: %v", b.panics)
 	}
 	for i, f := range b.conns {
@@ -154,7 +154,7 @@ func TestPanicOfAHandlerCostsItsConnectionOnly(t *testing.T) {
 			b.survived(lost)
 			f := b.conns[lost]
 			if !errors.Is(f.closed, ErrPanicked) || f.abandoned != 1 {
-				t.Errorf("told of %v, abandoned %d times", f.closed, f.abandoned)
+				t.Errorf("Closed with %v, abandoned %d times", f.closed, f.abandoned)
 			}
 			if want := fmt.Sprintf("hello %3d", lost); string(f.retained) != want {
 				t.Errorf("what it was given to look at is %q now, was %q", f.retained, want)
@@ -252,7 +252,7 @@ func TestPanicLosesNothingThatIsDeferred(t *testing.T) {
 		t.Errorf("ran %v, want %v", ran, want)
 	}
 	if !errors.Is(f.closed, ErrPanicked) || f.abandoned != 1 {
-		t.Errorf("told of %v, abandoned %d times", f.closed, f.abandoned)
+		t.Errorf("Closed with %v, abandoned %d times", f.closed, f.abandoned)
 	}
 	b.survived(1)
 }
@@ -310,7 +310,7 @@ func TestPanicWhileAPanicIsDealtWith(t *testing.T) {
 	b.survived(1)
 }
 
-// twiceFragile panics again when it hears of its connection's end.
+// panicsInClosed panics again in Closed.
 type panicsInClosed struct{ *panicker }
 
 func (f *panicsInClosed) Closed(error) { panic("in Closed") }
@@ -332,5 +332,5 @@ func TestPanicEndsTheProcessUnlessSomebodyIsTold(t *testing.T) {
 		})
 	}
 	f("without OnPanic", nil)
-	f("who is told panics", func(p Panic) { panic(p.Value) })
+	f("OnPanic's function panics", func(p Panic) { panic(p.Value) })
 }

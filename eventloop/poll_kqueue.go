@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// interest is what a connection waits for.
+// interest is what a connection wants to be told of, as bits.
 type interest uint32
 
 const (
@@ -106,8 +106,8 @@ func (p *poller) change(fd int, want interest) error {
 		syscall.SetKevent(&ev, fd, filter, flags)
 		changes = append(changes, ev)
 	}
-	// A hang-up comes with the filter for reading. Edge-triggered, it tells of
-	// bytes that nobody reads once for each that arrive, and not for ever.
+	// A hang-up comes with the filter for reading. Edge-triggered, it reports bytes that are not
+	// read once for each that arrive, and not for ever.
 	const reads = readable | hangUp
 	if (want^was)&reads != 0 {
 		if was&reads != 0 {

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// interest is what a connection waits for.
+// interest is what a connection wants to be told of, as bits.
 type interest uint32
 
 const (
@@ -37,9 +37,9 @@ type poller struct {
 	dozes  bool // events come in quick succession
 }
 
-// catnap is how long a wait may last that the scheduler is not told of. The
-// wait holds a scheduler's slot (see server.Run), and a collection that must
-// stop the loop interrupts it, like any code that runs long.
+// maxDoze is the longest wait that Go's scheduler is not told of. The wait holds one of the
+// scheduler's slots (see server.Run), and a collection that must stop the loop interrupts it, like
+// any code that runs long.
 const maxDoze = 10 * time.Millisecond
 
 func (p *poller) open() error {
@@ -70,8 +70,8 @@ func (p *poller) wake() {
 	syscall.Write(p.wakeFD, (*[8]byte)(unsafe.Pointer(&one))[:])
 }
 
-// wait returns the events that are ready, after at most timeout. They are
-// valid until the next call.
+// wait returns the events that are ready, after at most timeout. They are valid until the next
+// call.
 func (p *poller) wait(timeout time.Duration) []event {
 	var n int
 	if p.dozes {
@@ -92,10 +92,10 @@ func (p *poller) wait(timeout time.Duration) []event {
 	return p.events[:n]
 }
 
-// doze waits without telling the scheduler: that would have its monitor take
-// the processor away from this thread, and the thread get it back, all the
-// time. It tells whether to go on so, which an interruption does not change.
-func (p *poller) doze(timeout time.Duration) (n int, awake bool) {
+// doze waits without telling the scheduler: if told, its monitor would take the processor away from
+// this thread, and the thread get it back, all the time. It reports whether the next wait should be
+// a doze too, which an interruption does not change. ADR 0002 has the numbers.
+func (p *poller) doze(timeout time.Duration) (n int, again bool) {
 	r, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
 		uintptr(unsafe.Pointer(&p.events)), uintptr(len(p.events)), milliseconds(timeout), 0, 0)
 	if errno != 0 {
@@ -104,9 +104,9 @@ func (p *poller) doze(timeout time.Duration) (n int, awake bool) {
 	return int(r), r > 0 || timeout < maxDoze
 }
 
-// sleep waits as any other system call does. It tells whether the next wait
-// may well be short.
-func (p *poller) sleep(timeout time.Duration) (n int, awake bool) {
+// sleep waits as any other system call does. It reports whether the next wait is likely to be
+// short.
+func (p *poller) sleep(timeout time.Duration) (n int, dozeNext bool) {
 	before := nanotime()
 	r, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
 		uintptr(unsafe.Pointer(&p.events)), uintptr(len(p.events)), milliseconds(timeout), 0, 0)
@@ -116,7 +116,7 @@ func (p *poller) sleep(timeout time.Duration) (n int, awake bool) {
 	return int(r), r > 0 && nanotime()-before < int64(maxDoze)
 }
 
-// milliseconds is how epoll_pwait takes a timeout: rounded up, -1 for none.
+// milliseconds converts a timeout for epoll_pwait: rounded up, -1 for none.
 func milliseconds(timeout time.Duration) uintptr {
 	if timeout == math.MaxInt64 {
 		return ^uintptr(0)
@@ -140,9 +140,9 @@ func (p *poller) remove(fd int) {
 	syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_DEL, fd, nil)
 }
 
-// read and write are raw: on a non-blocking socket they return at once, so the
-// scheduler need not know of them. And they are recv and send, which spare what
-// read and write do before they find that it is a socket (docs/adr has the numbers).
+// read and write are raw system calls: on a non-blocking socket they return at once, so the
+// scheduler need not know of them. They are recv and send, which spare the kernel what read and
+// write do before they find that the descriptor is a socket (ADR 0015).
 func read(fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall6(callRead, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0, 0, 0)
 	if errno != 0 {

@@ -12,21 +12,20 @@ import (
 	"time"
 )
 
-// Target is what a connection is made to, and how.
+// Target says where and how to connect.
 type Target struct {
 	Network, Addr string // "tcp" or "unix"; names are resolved
 	Timeout       time.Duration
 	KeepAlive     bool // a connection whose other end is gone ends within 8 seconds though nothing is sent
 
-	// Wrap, if not nil, puts a Relay before the connection that was made, to speak TLS,
-	// say. It is called on the goroutine that dials; ctx ends with the timeout. If it
-	// fails, the connection is still the caller's.
+	// Wrap, if not nil, puts a Relay before the connection that was made, to speak TLS for
+	// instance. It is called on the goroutine that dials; ctx ends with the timeout. If it returns
+	// an error, the caller still owns the connection.
 	Wrap func(ctx context.Context, conn net.Conn) (Socket, error)
 }
 
-// Dial makes a connection on a goroutine of its own and calls done on the loop with its
-// socket, which the callee then owns, or an error. Stop ends the attempt, and then done
-// is not called.
+// Dial connects on a goroutine of its own and calls done on the loop, with the socket, which done
+// then owns, or an error. Stop ends the attempt, and then done is not called.
 func (l *Loop) Dial(t Target, done func(s Socket, err error)) {
 	if l.dialer != nil {
 		l.dialer(t, done)
@@ -65,9 +64,8 @@ func (t *Target) connect(ctx context.Context) (Socket, error) {
 	return Socket{FD: fd}, err
 }
 
-// keepAliveOf is how it is found out that a server's machine is gone while nothing
-// is sent: by a client that is blocked, say. A server that is busy answers all the
-// same, since its system does.
+// keepAliveOf returns how to detect that a server's machine is gone while nothing is sent, for
+// instance because the client is blocked. The system answers for a server that is busy.
 func keepAliveOf(on bool) net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: on, Idle: 5 * time.Second, Interval: time.Second, Count: 3}
 }
@@ -98,7 +96,7 @@ type Listener struct {
 	file *os.File // a second descriptor: net hands out no accepted socket that it does not watch itself
 	raw  syscall.RawConn
 	path string      // of a unix socket
-	made os.FileInfo // what it was when it was made
+	made os.FileInfo // the file as it was created
 
 	closed atomic.Bool
 }
@@ -122,14 +120,14 @@ func Listen(network, addr string, backlog int, reusePort bool) (*Listener, error
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	if unix, ok := ln.(*net.UnixListener); ok {
-		unix.SetUnlinkOnClose(false) // it may be another's by then
+		unix.SetUnlinkOnClose(false) // the file may be another listener's by then
 		l.path = addr
 		l.made, _ = os.Lstat(addr)
 	}
 	return l, nil
 }
 
-// familyOf narrows "tcp" to the family of an address that is no name.
+// familyOf returns the network for the family of an address that is not a name.
 func familyOf(network, addr string) string {
 	ap, err := netip.ParseAddrPort(addr)
 	switch {
@@ -158,10 +156,10 @@ func (l *Listener) open(backlog int) error {
 	return err
 }
 
-// KeepAlive has TCP ask whether peers are still there from which nothing came for
-// idle, in whole seconds from 1 on, or for the system's time if idle is 0. One that
-// does not answer for as long again is gone, as with Redis's tcp-keepalive. Accepted
-// sockets have it from the listening one. Unix sockets have no use for it.
+// KeepAlive makes TCP probe peers from which nothing came for idle, in whole seconds from 1 on, or
+// for the system's time if idle is 0. A peer that does not answer for as long again is gone, as
+// with Redis's tcp-keepalive. Accepted sockets inherit this from the listening one. It does nothing
+// for Unix sockets.
 func (l *Listener) KeepAlive(idle time.Duration) error {
 	if _, tcp := l.Listener.(*net.TCPListener); !tcp {
 		return nil
@@ -176,7 +174,7 @@ func (l *Listener) KeepAlive(idle time.Duration) error {
 	return os.NewSyscallError("setsockopt", cmp.Or(cerr, err))
 }
 
-// keepAliveProbes is how many questions without an answer mean that a peer is gone.
+// keepAliveProbes is how many unanswered probes mean that a peer is gone.
 const keepAliveProbes = 3
 
 // Close stops listening, removes the file of a unix socket, and ends AcceptFD.
@@ -225,7 +223,7 @@ func sockaddr(sa syscall.Sockaddr) string {
 // CloseFD closes a descriptor from AcceptFD or Detach that no loop owns.
 func CloseFD(fd int) { closeFD(fd) }
 
-// SendAndClose gives b to the kernel, as far as it takes it, and closes fd.
+// SendAndClose gives the kernel as much of b as it takes at once, and closes fd.
 func SendAndClose(fd int, b []byte) {
 	write(fd, b)
 	closeFD(fd)

@@ -14,8 +14,8 @@ func setReusePort(_, _ string, c syscall.RawConn) (err error) {
 	return err
 }
 
-// setKeepAliveTimes leaves the times to the system: each of these has other names
-// for them, or none.
+// setKeepAliveTimes leaves the times to the system: the BSDs name the options differently, or have
+// none.
 func setKeepAliveTimes(int, int) error { return nil }
 
 func accept(fd int) (int, syscall.Sockaddr, error) {

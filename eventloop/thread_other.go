@@ -4,7 +4,7 @@ package eventloop
 
 import "syscall"
 
-// ofThread is the process: there is nothing that tells of one thread alone.
+// rusageWho makes getrusage return the usage of the process: there is none for one thread.
 const rusageWho = syscall.RUSAGE_SELF
 
 func threadID() int { return 0 }

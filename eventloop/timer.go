@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Timer calls a function on its loop at a time. Its zero value is not usable;
-// make it with Loop.NewTimer. It belongs to the loop's goroutine.
+// Timer calls a function on its loop at a time. The zero value is not usable: make it with
+// Loop.NewTimer. It belongs to the loop's goroutine.
 type Timer struct {
 	loop  *Loop
 	fn    func()
@@ -18,14 +18,14 @@ type Timer struct {
 // NewTimer returns a timer, not yet armed, that will call fn on the loop.
 func (l *Loop) NewTimer(fn func()) *Timer { return &Timer{loop: l, fn: fn, index: -1} }
 
-// Of names who is abandoned should t's function panic, and returns t.
+// OwnedBy sets whose Abandon is called if t's function panics, and returns t.
 func (t *Timer) OwnedBy(owner Abandoner) *Timer {
 	t.owner = owner
 	return t
 }
 
-// Reset arms t to fire once at the monotonic time at (as Loop.Now), instead of
-// any time it was armed for.
+// Reset arms t to fire once at the monotonic time at (as Loop.Now), instead of the time it was
+// armed for.
 func (t *Timer) Reset(at int64) {
 	t.at = at
 	if t.index >= 0 {
@@ -38,7 +38,7 @@ func (t *Timer) Reset(at int64) {
 // After arms t to fire once after d, counted from the start of the turn.
 func (t *Timer) After(d time.Duration) { t.Reset(t.loop.now + int64(d)) }
 
-// Armed tells whether t is going to fire.
+// Armed reports whether t is going to fire.
 func (t *Timer) Armed() bool { return t.index >= 0 }
 
 // Stop disarms t.
@@ -48,8 +48,8 @@ func (t *Timer) Stop() {
 	}
 }
 
-// timerHeap is a heap.Interface, the earliest first. Timers are few (some for
-// each server connection, not for each request), so their cost is of no concern.
+// timerHeap is a heap.Interface, the earliest first. Timers are few (some for each server
+// connection, none for a request), so their cost does not matter.
 type timerHeap []*Timer
 
 func (h timerHeap) Len() int           { return len(h) }

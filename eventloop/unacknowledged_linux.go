@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Deaf reports whether the peer's system has acknowledged nothing for so long though
-// it was sent something, again and again: the way there, or the peer's machine, is
-// gone. A peer that merely does not read is not deaf: its system says so each time
-// it is asked. That is why TCP_USER_TIMEOUT, which counts that time too, is not used.
+// Unacknowledged reports whether the peer's system has acknowledged nothing for d although
+// something was sent to it repeatedly: the network, or the peer's machine, is gone. A peer that
+// merely does not read is another case: its system acknowledges each probe. That is why
+// TCP_USER_TIMEOUT, which counts that time too, is not used.
 func (c *Conn) Unacknowledged(d time.Duration) bool {
 	if c.relay != nil {
 		deaf := false
@@ -24,7 +24,7 @@ func (c *Conn) Unacknowledged(d time.Duration) bool {
 	return c.fd >= 0 && isUnacknowledged(c.fd, d)
 }
 
-// unanswered is how many times in a row something must have been sent again.
+// minRetransmits is how many times in a row something must have been sent again.
 const minRetransmits = 2
 
 func isUnacknowledged(fd int, d time.Duration) bool {

@@ -10,12 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uring makes several reads and writes in one system call, by io_uring(7). The
-// calls are the same as read and write: each returns at once what there is, or
-// takes what there is room for, so all results are there when run returns, and
-// the kernel is left with nothing to do later.
+// uring makes several reads and writes in one system call, by io_uring(7). The calls are the same
+// as read and write: each returns at once what there is, or takes what there is room for. So all
+// results are there when run returns, and the kernel has nothing left to do later.
 //
-// Constants and layouts are those of Linux' include/uapi/linux/io_uring.h.
+// Constants and layouts are those of Linux's include/uapi/linux/io_uring.h.
 type uring struct {
 	fd   int
 	maps [2][]byte // the two rings, and the entries of submissions
@@ -120,13 +119,12 @@ func (u *uring) mapRings(p *setup) (err error) {
 	u.results = unsafe.Slice((*completion)(unsafe.Pointer(field(p.cqResults))), p.cqEntries)
 	u.entries = unsafe.Slice((*submission)(unsafe.Pointer(&u.maps[1][0])), p.sqEntries)
 	for i, order := 0, unsafe.Slice(field(p.sqArray), p.sqEntries); i < len(order); i++ {
-		order[i] = uint32(i) // entries are submitted in the order of their places
+		order[i] = uint32(i) // entries are submitted in order
 	}
 	return nil
 }
 
-// try makes sure of what all else relies on: that a call which would wait
-// returns at once.
+// try checks what all else relies on: that a call which would wait returns at once.
 func (u *uring) try() error {
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -152,8 +150,8 @@ func (u *uring) close() {
 	syscall.Close(u.fd)
 }
 
-// read adds a read into b, whose bytes must be in the heap, for those on a stack
-// may move before run has returned. At most maxTogether calls are added before.
+// read adds a read into b, whose bytes must be in the heap, since a stack may move before run has
+// returned. At most maxBatch calls are added before run.
 func (u *uring) read(fd int, b []byte) { u.add(opRecv, fd, b, syscall.MSG_DONTWAIT) }
 
 // write adds a write of b, likewise.
@@ -171,9 +169,8 @@ func (u *uring) add(op uint8, fd int, b []byte, flags uint32) {
 
 func (u *uring) entry(i uint32) *submission { return &u.entries[(u.tail+i)&uint32(len(u.entries)-1)] }
 
-// run makes the calls that were added, in their order, and returns what each
-// returned: a number of bytes, or an error number with a minus sign. The result
-// is valid until the next run.
+// run makes the calls that were added, in order, and returns the result of each: a number of bytes,
+// or a negative error number. The results are valid until the next run.
 func (u *uring) run() []int32 {
 	n := u.added
 	if n == 0 {
@@ -189,8 +186,8 @@ func (u *uring) run() []int32 {
 	default:
 		taken, u.broken = 0, true
 	}
-	// What the kernel did not take is made one by one, so that io_uring can be
-	// given up at any time.
+	// Calls that the kernel did not take are made one by one, so that io_uring can be given up at
+	// any time.
 	for i := taken; i < n; i++ {
 		u.returned[i] = u.entry(i).call()
 	}
@@ -201,9 +198,8 @@ func (u *uring) run() []int32 {
 	return u.returned[:n]
 }
 
-// collect takes n results off their ring. They are there, since no call waits
-// for anything; should the kernel ever put one off, what became of it must
-// be waited for all the same.
+// collect takes n results off their ring. They are there, since no call waits for anything. If the
+// kernel ever postponed a call, its result would have to be waited for all the same.
 func (u *uring) collect(n uint32) {
 	for {
 		for tail := atomic.LoadUint32(u.cqTail); u.head != tail; u.head++ {

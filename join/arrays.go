@@ -2,8 +2,8 @@ package join
 
 import "ringway/resp"
 
-// Elements returns what stands behind the header of an array of exactly count
-// elements, as a slice of reply. It does not look at the elements themselves.
+// Elements returns what follows the header of an array of exactly count elements, as a slice of
+// reply. It does not check the elements themselves.
 func Elements(reply []byte, count int) (elements []byte, ok bool) {
 	n, header, ok := resp.ArrayLen(reply)
 	if !ok || n != count {
@@ -12,10 +12,10 @@ func Elements(reply []byte, count int) (elements []byte, ok bool) {
 	return reply[header:], true
 }
 
-// InOrder appends one array of the elements of several: that of MGET, whose keys are
-// on several servers. parts are what Elements returns for each server, and order says
-// for each element of the result which part it is the next one of. It cuts what it has
-// taken off parts. It allocates nothing while dst has room.
+// InOrder appends one array with the elements of several: the reply to MGET whose keys are on
+// several servers. parts are what Elements returns for each server, and order says for each element
+// of the result which part has it next. InOrder cuts what it has taken off parts. It allocates
+// nothing while dst has room.
 func InOrder(dst []byte, parts [][]byte, order []uint16) ([]byte, bool) {
 	dst = resp.AppendArray(dst, len(order))
 	for _, i := range order {
@@ -30,9 +30,8 @@ func InOrder(dst []byte, parts [][]byte, order []uint16) ([]byte, bool) {
 	return dst, true
 }
 
-// Concat puts arrays one behind the other, such as the replies to KEYS. It appends the
-// head of the joined array alone, and cuts the heads off replies: the elements, which
-// may be many, need not be copied.
+// Concat concatenates arrays, such as the replies to KEYS. It appends only the header of the joined
+// array, and cuts the headers off replies: the elements, which may be many, need not be copied.
 func Concat(dst []byte, replies [][]byte) ([]byte, bool) {
 	total := 0
 	for i, reply := range replies {
@@ -46,8 +45,8 @@ func Concat(dst []byte, replies [][]byte) ([]byte, bool) {
 	return resp.AppendArray(dst, total), true
 }
 
-// Keep appends an array of those strings of another one that keep reports true for,
-// such as the channels that a server owns in its reply to PUBSUB CHANNELS.
+// Filter appends an array of those strings of reply for which keep reports true, such as the
+// channels that a server owns in its reply to PUBSUB CHANNELS.
 func Filter(dst, reply []byte, keep func(s []byte) bool) ([]byte, bool) {
 	elements, ok := resp.ReadArray(reply)
 	if !ok {

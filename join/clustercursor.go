@@ -10,16 +10,15 @@ import (
 
 // ClusterCursor is the cursor of a SCAN in a Cluster.
 //
-// SCAN promises every key that is there from its beginning to its end. In a
-// Cluster a slot may move, while a scan goes on, from a shard that is yet to be
-// scanned to one that was, and its keys would be missed. So the primaries say
-// before and after a pass over all shards which slots they serve and whether one
-// is on its way. If that has changed, another pass follows: a key that was missed
-// by the first one, since it moved, is found by the second. A key that moves once
-// more in every pass is found by none; that is what scanPasses leaves open.
+// SCAN promises every key that exists from its beginning to its end. In a Cluster a slot may move
+// during a scan from a shard that was not scanned yet to one that was, and its keys would be
+// missed. So the primaries are asked, before and after a pass over all shards, which slots they
+// serve and whether one is being moved. If that has changed, another pass follows, which finds the
+// keys that moved during the first. A key that moves again in every pass is found by none;
+// scanPasses bounds the effort.
 //
-// The number that a client sees holds all of it, so that a scan may go on over
-// another connection or another proxy:
+// The number that a client sees holds all of it, so that a scan may go on over another connection
+// or another proxy:
 //
 //	bits 0-9    the shard, or AllScanned
 //	bits 10-11  the pass
@@ -32,7 +31,7 @@ type ClusterCursor struct {
 	Own   uint64 // the shard's own cursor
 }
 
-// AllScanned stands for a shard: the pass is over, and it is to be seen whether slots
+// AllScanned stands for a shard: the pass is over, and the primaries are to be asked whether slots
 // have moved meanwhile.
 const AllScanned = 1<<scanShardBits - 1
 
@@ -47,9 +46,9 @@ const (
 
 // Checksums with a meaning of their own.
 const (
-	// SumMoving says that slots were moving, or that a primary did not say.
+	// SumMoving means that slots were moving, or that a primary did not say.
 	SumMoving = 0
-	// sumUnknown says that the primaries are not allowed to say: slots are taken to stay.
+	// sumUnknown means that the proxy's user may not ask: slots are taken to stay.
 	sumUnknown = 1<<scanSumBits - 1
 )
 
@@ -63,14 +62,14 @@ func ParseClusterCursor(n uint64) ClusterCursor {
 	}
 }
 
-// Encode returns the number for the client. It reports false if the shard's own
-// cursor is too large.
+// Encode returns the number for the client. It reports false if the shard's own cursor does not
+// fit.
 func (c ClusterCursor) Encode() (uint64, bool) {
 	n := c.Own<<scanOwnShift | uint64(c.Sum)<<(scanShardBits+scanPassBits) | uint64(c.Pass)<<scanShardBits | uint64(c.Shard)
 	return n, c.Own < 1<<(64-scanOwnShift)
 }
 
-// Next returns where the scan goes on once a shard has answered with its own cursor.
+// Next returns where the scan goes on after a shard has answered with its own cursor.
 func (c ClusterCursor) Next(own uint64, shards int) ClusterCursor {
 	if c.Own = own; own == 0 {
 		if c.Shard++; c.Shard >= shards {
@@ -80,8 +79,8 @@ func (c ClusterCursor) Next(own uint64, shards int) ClusterCursor {
 	return c
 }
 
-// NextPass returns where another pass begins, which is at no shard yet, if one has to
-// follow: slots have moved during this one. sum is SlotSum now.
+// NextPass returns where another pass begins, which is at no shard yet, and whether it has to
+// follow because slots have moved during this one. sum is SlotSum now.
 func (c ClusterCursor) NextPass(sum uint32) (next ClusterCursor, follows bool) {
 	moved := sum == SumMoving || c.Sum == SumMoving || sum != c.Sum && sum != sumUnknown && c.Sum != sumUnknown
 	next = ClusterCursor{Pass: c.Pass + 1, Sum: sum}
@@ -113,8 +112,7 @@ func SlotSum(replies [][]byte) uint32 {
 	return 1 + h.Sum32()%(sumUnknown-1)
 }
 
-// ownLine returns the line of a reply to CLUSTER NODES that is about the server
-// itself.
+// ownLine returns the line of a reply to CLUSTER NODES that describes the server itself.
 func ownLine(reply []byte) ([]byte, bool) {
 	text, _ := resp.Text(reply)
 	for line := range bytes.Lines(text) {

@@ -9,14 +9,14 @@ import (
 	"ringway/resp"
 )
 
-// The cursor of a SCAN that goes from server to server holds both the server's index
-// and the server's own cursor:
+// The cursor of a SCAN that goes from server to server holds both the server's index and the
+// server's own cursor:
 //
 //	client's = server's * servers + index
 //
-// 0 begins with the first server and, as the last one is done, ends the scan. No state
-// of a scan is kept by the proxy: it may go on over another connection or another proxy
-// of the same configuration. That of a Cluster is another; see ClusterCursor.
+// 0 begins with the first server, and ends the scan after the last one. The proxy keeps no state of
+// a scan: it may go on over another connection, or another proxy with the same configuration. A
+// Cluster has another cursor; see ClusterCursor.
 
 // ParseCursor reads a cursor as Redis does, with strtoul: digits, perhaps signed
 // and then taken modulo 2^64, up to the first NUL; nothing at all is 0.
@@ -41,14 +41,14 @@ func ParseCursor(b []byte) (uint64, bool) {
 	return n, true
 }
 
-// CutCursor returns where a client's cursor says that the scan goes on: the server's
-// index and the server's own cursor. servers is how many there are, one at least.
+// SplitCursor returns where a client's cursor says that the scan goes on: the server's index and
+// the server's own cursor. servers is their number, at least one.
 func SplitCursor(cursor uint64, servers int) (server int, own uint64) {
 	return int(cursor % uint64(servers)), cursor / uint64(servers)
 }
 
-// NextCursor returns the cursor for the client that goes on where the server's own one
-// says. It reports false if there is no room for both.
+// NextCursor returns the client's next cursor, given the server's own. It reports false if both do
+// not fit.
 func NextCursor(own uint64, server, servers int) (uint64, bool) {
 	if own == 0 {
 		return uint64((server + 1) % servers), true
@@ -57,8 +57,8 @@ func NextCursor(own uint64, server, servers int) (uint64, bool) {
 	return low + uint64(server), high == 0 && low <= math.MaxUint64-uint64(server)
 }
 
-// CutScan reads the cursor of a reply to SCAN and returns what follows it: the array of
-// keys, of which not all need be there.
+// SplitScan reads the cursor of a reply to SCAN and returns what follows it: the array of keys,
+// which need not be complete.
 func SplitScan(b []byte) (cursor uint64, rest []byte, ok bool) {
 	count, head, ok := resp.ArrayLen(b)
 	if !ok || count != 2 {
@@ -73,14 +73,14 @@ func SplitScan(b []byte) (cursor uint64, rest []byte, ok bool) {
 	return cursor, b[head+n:], err == nil
 }
 
-// AppendScan appends the beginning of a reply to SCAN, up to and with the cursor. The
-// array of keys is to follow.
+// AppendScan appends the beginning of a reply to SCAN, up to and including the cursor. The caller
+// appends the array of keys.
 func AppendScan(dst []byte, cursor uint64) []byte {
 	var digits [20]byte
 	return resp.AppendBulk(resp.AppendArray(dst, 2), strconv.AppendUint(digits[:0], cursor, 10))
 }
 
-// AppendScanned appends a reply to SCAN without keys.
+// AppendEmptyScan appends a reply to SCAN without keys.
 func AppendEmptyScan(dst []byte, cursor uint64) []byte {
 	return resp.AppendArray(AppendScan(dst, cursor), 0)
 }

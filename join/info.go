@@ -29,8 +29,8 @@ type infoField struct {
 	values []string // one of each server that has the field
 }
 
-// Add takes what one server says: a bulk or a verbatim string. Of one that was cut
-// short, its lines that are whole count. It reports false for any other reply.
+// Add adds one server's reply: a bulk or a verbatim string. Of a reply that was cut short, the
+// complete lines count. It reports false for any other reply.
 func (t *Info) Add(reply []byte) bool {
 	text, ok := resp.Text(reply)
 	if !ok {
@@ -81,7 +81,7 @@ func (s *infoSection) field(name string) *infoField {
 	return f
 }
 
-// Field returns what the servers' joined value of a field is, or "" if none has it.
+// Field returns the joined value of a field, or "" if no server has it.
 func (t *Info) Field(section, name string) string {
 	s := t.section(section)
 	f := s.byName[name]
@@ -91,11 +91,11 @@ func (t *Info) Field(section, name string) string {
 	return s.join(f)
 }
 
-// HasSection reports whether a server, or Set, has given a section fields.
+// HasSection reports whether a section has fields, from a server or from Set.
 func (t *Info) HasSection(name string) bool { return len(t.section(name).fields) > 0 }
 
-// Set has a section begin with fields of the proxy's own, pairs of name and value, in
-// place of those of the same names.
+// Set puts fields of the proxy's own, pairs of name and value, at the start of a section, in place
+// of the servers' fields with the same names.
 func (t *Info) Set(section string, own [][2]string) {
 	s := t.section(section)
 	for i, pair := range own {
@@ -106,8 +106,8 @@ func (t *Info) Set(section string, own [][2]string) {
 	}
 }
 
-// HideServers drops fields that are about single servers: which process and which
-// configuration it is, and where several servers were joined, how each replicates.
+// HideServers drops fields that describe single servers: process and configuration files, and,
+// where several servers were joined, how each replicates.
 func (t *Info) HideServers(several bool) {
 	t.drop("Server", func(name string) bool { return infoOfProcess[name] || strings.HasPrefix(name, "listener") })
 	if several {
@@ -117,6 +117,7 @@ func (t *Info) HideServers(several bool) {
 	}
 }
 
+// drop removes the fields of a section for which drops reports true.
 func (t *Info) drop(section string, drops func(name string) bool) {
 	s := t.section(section)
 	s.fields = slices.DeleteFunc(s.fields, func(f *infoField) bool { return drops(f.name) })
@@ -141,7 +142,8 @@ func (t *Info) String() string {
 	return b.String()
 }
 
-// join makes one value of a field's.
+// join returns one value for the values of all servers. Fields whose sum would mean nothing are
+// known by their names.
 func (s *infoSection) join(f *infoField) string {
 	switch {
 	case len(f.values) == 1:
@@ -166,7 +168,8 @@ func (s *infoSection) join(f *infoField) string {
 	return f.values[0]
 }
 
-// Fields that are not sums, and those of Server that are one process's.
+// infoOfProcess are the fields of section Server that belong to one process; infoLeast and
+// infoGreatest those of which the least or greatest value is taken, since their sum means nothing.
 var (
 	infoOfProcess = map[string]bool{
 		"run_id": true, "executable": true, "config_file": true, "redis_build_id": true, "process_supervised": true, "server_time_usec": true, "lru_clock": true,
@@ -182,6 +185,7 @@ var (
 	}
 )
 
+// compareNumbers compares numbers by value, and versions number by number.
 func compareNumbers(a, b string) int {
 	x, errA := strconv.ParseFloat(a, 64)
 	y, errB := strconv.ParseFloat(b, 64)
@@ -210,10 +214,11 @@ func atLeastVersion(a, b string) bool {
 	return len(x) >= len(y)
 }
 
-// sumOf adds numbers, and reports false if one is none.
+// sumOf returns the sum of numbers, with as many digits after the point as the most precise of
+// them. It reports false if one is not a number.
 func sumOf(values []string) (string, bool) {
 	var whole int64
-	var broken float64
+	var fractional float64
 	fraction := 0
 	for _, v := range values {
 		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
@@ -224,17 +229,17 @@ func sumOf(values []string) (string, bool) {
 		if err != nil {
 			return "", false
 		}
-		broken += f
+		fractional += f
 		_, digits, _ := strings.Cut(v, ".")
 		fraction = max(fraction, len(digits))
 	}
 	if fraction == 0 {
 		return strconv.FormatInt(whole, 10), true
 	}
-	return strconv.FormatFloat(float64(whole)+broken, 'f', fraction, 64), true
+	return strconv.FormatFloat(float64(whole)+fractional, 'f', fraction, 64), true
 }
 
-// sum is the total of a field of the section, or 0.
+// sum returns the total of a field of the section, or 0.
 func (s *infoSection) sum(name string) int64 {
 	f := s.byName[name]
 	if f == nil {
@@ -248,7 +253,7 @@ func (s *infoSection) sum(name string) int64 {
 	return total
 }
 
-// humanBytes writes a size as Redis does.
+// humanBytes formats a size as Redis does (bytesToHuman).
 func humanBytes(n int64) string {
 	if n < 1024 {
 		return strconv.FormatInt(n, 10) + "B"
@@ -260,8 +265,9 @@ func humanBytes(n int64) string {
 	return strconv.FormatFloat(f, 'f', 2, 64) + string("KMGTP"[unit])
 }
 
-// joinPairs joins values such as "keys=3,expires=1,avg_ttl=100" or
-// "calls=2,usec=10,usec_per_call=5.00".
+// joinPairs adds up values such as "keys=3,expires=1,avg_ttl=100" or
+// "calls=2,usec=10,usec_per_call=5.00", name by name. Averages are weighted: avg_ttl by expires,
+// usec_per_call by calls.
 func joinPairs(values []string) string {
 	var names []string
 	sums := map[string]float64{}

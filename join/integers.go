@@ -15,8 +15,8 @@ func Sum(dst []byte, replies [][]byte) ([]byte, bool) {
 	return resp.AppendInt(dst, total), true
 }
 
-// Least appends the least of integers, such as the replies to WAIT. There must be one
-// at least.
+// Least appends the least of integers, such as the replies to WAIT. It reports false without
+// replies.
 func Least(dst []byte, replies [][]byte) ([]byte, bool) {
 	least := int64(0)
 	for i, reply := range replies {
@@ -31,9 +31,9 @@ func Least(dst []byte, replies [][]byte) ([]byte, bool) {
 	return resp.AppendInt(dst, least), len(replies) > 0
 }
 
-// LeastOfEach appends an array that has in each place the least integer of that place:
-// the replies to SCRIPT EXISTS, or to WAITAOF. They must be arrays of one length, and
-// there must be one at least.
+// LeastOfEach appends an array whose i-th element is the least i-th element of all replies, such as
+// those to SCRIPT EXISTS or WAITAOF. The replies must be arrays of one length. It reports false
+// without replies.
 func LeastOfEach(dst []byte, replies [][]byte) ([]byte, bool) {
 	var least []int64
 	for i, reply := range replies {

@@ -2,9 +2,8 @@ package join
 
 import "ringway/resp"
 
-// NumSub appends the reply to PUBSUB NUMSUB, channels each followed by a number, of one
-// server: extra returns by how much more subscribers the i-th channel has than the
-// server says.
+// NumSub appends one server's reply to PUBSUB NUMSUB, channels each followed by a number. extra
+// returns how many more subscribers the i-th channel has than the server says.
 func NumSub(dst, reply []byte, extra func(i int) int) ([]byte, bool) {
 	elements, ok := resp.ReadArray(reply)
 	if !ok || elements.Len()%2 != 0 {
@@ -25,10 +24,9 @@ func NumSub(dst, reply []byte, extra func(i int) int) ([]byte, bool) {
 	return dst, true
 }
 
-// NumSubOfOwners appends one reply to PUBSUB NUMSUB of those of several servers, which
-// were asked for the same channels: of each channel what the one server says that owns
-// reports true for, and extra subscribers. server is an index of replies. Each channel
-// must have an owner.
+// NumSubOfOwners joins the replies to PUBSUB NUMSUB of several servers that were asked for the same
+// channels. The number for each channel is that of the one server for which owns reports true, plus
+// extra. server is an index of replies. Each channel must have an owner.
 func NumSubOfOwners(dst []byte, replies [][]byte, owns func(server int, channel []byte) bool, extra func(channel []byte) int) ([]byte, bool) {
 	var owned [][]byte // of each channel: its name and number, framed
 	found, length := 0, 0

@@ -25,7 +25,7 @@ func TestOwnersCountTheirSubscribers(t *testing.T) {
 		},
 		{"the same one twice", []string{"*4\r\n$1\r\na\r\n:1\r\n$1\r\na\r\n:1\r\n", "*4\r\n$1\r\na\r\n:9\r\n$1\r\na\r\n:9\r\n"}, "*4\r\n$1\r\na\r\n:11\r\n$1\r\na\r\n:11\r\n"},
 		{"no channels", []string{"*0\r\n", "*0\r\n"}, "*0\r\n"},
-		{"nobody's", []string{"*2\r\n$1\r\nc\r\n:1\r\n", "*2\r\n$1\r\nc\r\n:1\r\n"}, ""},
+		{"no owner", []string{"*2\r\n$1\r\nc\r\n:1\r\n", "*2\r\n$1\r\nc\r\n:1\r\n"}, ""},
 		{"one says more", []string{"*2\r\n$1\r\na\r\n:1\r\n", "*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:1\r\n"}, ""},
 		{"one says less", []string{"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:1\r\n", "*2\r\n$1\r\na\r\n:1\r\n"}, ""},
 		{"an odd number", []string{"*3\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n", "*3\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n"}, ""},

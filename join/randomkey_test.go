@@ -23,7 +23,7 @@ func TestKeysAreDrawnByTheirNumber(t *testing.T) {
 	f([]int64{3, 1}, []int64{0, 0}, b, a, b) // 0 of 4 is among the last one's
 	f([]int64{3, 1}, []int64{0, 1}, a, a, b)
 	f([]int64{0, 5}, []int64{0}, b, null, b)
-	f([]int64{0, 0}, []int64{0, 0}, b, a, b) // whoever has a key has one at least
+	f([]int64{0, 0}, []int64{0, 0}, b, a, b) // a server with a key has one at least
 	f([]int64{0, 0}, nil, null, null, null)
 	f([]int64{0, 0}, nil, null3, null3, null3)
 	f([]int64{1, 1}, []int64{0}, a, a, ":7\r\n")

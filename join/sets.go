@@ -9,8 +9,9 @@ import (
 	"ringway/resp"
 )
 
-// SetOperation is a request such as SUNION, SINTERCARD or ZDIFF whose keys are on
-// several servers: what each has of the sets is fetched, and the operation is done here.
+// SetOperation is a request such as SUNION, SINTERCARD or ZDIFF whose keys are on several servers.
+// The members of each server's sets are fetched, and the operation is done here. Make it with
+// ParseSetOperation.
 type SetOperation struct {
 	kind       setKind
 	sorted     bool
@@ -40,10 +41,9 @@ const (
 
 var errSyntax = errors.New("ERR syntax error")
 
-// ParseSetOperation reads a request. name is the command's in lower case, keys are the
-// positions of its keys in args, one at least. version is the servers', such as
-// "7.0.15": how they write scores depends on it. An error is for the client, in Redis's
-// words.
+// ParseSetOperation parses a request. name is the command's in lower case, keys are the positions
+// of its keys in args, at least one. version is the servers', such as "7.0.15", on which the format
+// of scores depends. An error is for the client, in Redis's words.
 func ParseSetOperation(name string, args [][]byte, keys []int, version string) (*SetOperation, error) {
 	op := &SetOperation{sorted: name[0] == 'z', counts: strings.HasSuffix(name, "card"), shortest: atLeastVersion(version, "7.2")}
 	switch strings.TrimSuffix(name[1:], "card") {
@@ -68,7 +68,7 @@ func ParseSetOperation(name string, args [][]byte, keys []int, version string) (
 	return op, nil
 }
 
-// option reads one option and returns how many arguments it has.
+// option parses one option and returns how many arguments it has.
 func (op *SetOperation) option(args [][]byte) (n int, err error) {
 	joins := op.sorted && !op.counts && op.kind != difference
 	switch option := strings.ToLower(string(args[0])); {
@@ -107,13 +107,13 @@ func (op *SetOperation) option(args [][]byte) (n int, err error) {
 	return 0, errSyntax
 }
 
-// KeyByKey reports whether each key must be fetched by itself: scores are added up in
-// the order in which Redis does that, so no server can add up some of them.
+// KeyByKey reports whether each key must be fetched by itself: scores are added up in Redis's
+// order, so no server may add up some of them.
 func (op *SetOperation) KeyByKey() bool { return op.sorted }
 
-// AppendFetch appends the request that fetches what one server has of the sets. What it
-// can do of the operation by itself it does. first says that these are the request's
-// first keys: of a difference, all else is taken away from what they hold.
+// AppendFetch appends the request that fetches one server's sets. The server does as much of the
+// operation as it can. first says that these are the request's first keys: a difference subtracts
+// all others from them.
 func (op *SetOperation) AppendFetch(dst []byte, keys [][]byte, first bool) []byte {
 	name := "SUNION"
 	switch {
@@ -136,8 +136,8 @@ func (op *SetOperation) AppendFetch(dst []byte, keys [][]byte, first bool) []byt
 	return dst
 }
 
-// AppendReply appends the reply that the operation comes to. parts are the replies to
-// what AppendFetch has asked for, in that order.
+// AppendReply appends the result of the operation. parts are the replies to the requests of
+// AppendFetch, in that order. protocol is the servers' and the client's.
 func (op *SetOperation) AppendReply(dst []byte, parts [][]byte, protocol resp.Protocol) ([]byte, bool) {
 	if op.sorted {
 		return op.appendSorted(dst, parts, protocol)
@@ -196,7 +196,7 @@ func (op *SetOperation) joinSets(parts [][]byte) (names []string, ok bool) {
 	return names, true
 }
 
-// limited is how many members of n the client is told of.
+// limited returns the cardinality n, bounded by LIMIT.
 func (op *SetOperation) limited(n int) int64 {
 	if op.limit > 0 {
 		n = min(n, op.limit)

@@ -20,9 +20,10 @@ func SlowlogCount(args [][]byte) int {
 	return int(min(n, 1<<31))
 }
 
-// Newest appends an array of entries whose second element is a time, the newest first,
-// of arrays of such: SLOWLOG GET. It has at most limit of them if that is not negative.
-// The numbers of entries, their first elements, stay those of their servers.
+// NewestFirst appends an array of the entries of several arrays, such as the replies to SLOWLOG
+// GET, sorted by time, the newest first. An entry is an array whose second element is its time. If
+// limit is not negative, at most so many entries are appended. The entries' ids stay those of their
+// servers.
 func NewestFirst(dst []byte, replies [][]byte, limit int) ([]byte, bool) {
 	type entry struct {
 		at    int64

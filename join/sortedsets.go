@@ -10,7 +10,7 @@ import (
 	"ringway/resp"
 )
 
-// member is one of a sorted set's, with its score.
+// member is one member of a sorted set.
 type member struct {
 	name  string
 	score float64
@@ -62,9 +62,8 @@ func (op *SetOperation) appendSorted(dst []byte, parts [][]byte, protocol resp.P
 	return dst, true
 }
 
-// joinSorted does the operation on sorted sets. The scores of a member are joined in the
-// order in which Redis does that, the smallest set first: sums of floating point
-// numbers depend on it.
+// joinSorted does the operation on sorted sets. It joins the scores of a member in Redis's order,
+// the smallest set first: sums of floating point numbers depend on the order.
 func (op *SetOperation) joinSorted(sets [][]member) (joined []member) {
 	order := make([]int, len(sets))
 	for i := range order {
@@ -107,7 +106,7 @@ func (op *SetOperation) joinSorted(sets [][]member) (joined []member) {
 	return kept
 }
 
-// combine joins two scores of a member.
+// combine joins two scores of a member, as AGGREGATE says.
 func (op *SetOperation) combine(to, m *member) {
 	switch op.aggregate {
 	case aggregateSum:
@@ -125,8 +124,8 @@ func (op *SetOperation) combine(to, m *member) {
 	}
 }
 
-// readScores reads a reply WITHSCORES: members each followed by its score, in RESP3
-// pairs of them.
+// readScores reads a reply WITHSCORES: members each followed by its score, in RESP3 an array of
+// pairs.
 func readScores(reply []byte, protocol resp.Protocol) (set []member, ok bool) {
 	r, ok := resp.ReadArray(reply)
 	if !ok {
@@ -154,7 +153,7 @@ func readScores(reply []byte, protocol resp.Protocol) (set []member, ok bool) {
 	return set, true
 }
 
-// readDouble returns how a server has spelled a number.
+// readDouble returns a number as the server has spelled it.
 func readDouble(reply []byte, protocol resp.Protocol) (spelled []byte, ok bool) {
 	if protocol != resp.RESP3 {
 		return resp.Bulk(reply)
@@ -174,8 +173,8 @@ func parseScore(b []byte) (float64, bool) {
 	return f, true
 }
 
-// appendScore appends a score as Redis writes it: with 17 digits, or since 7.2
-// with as few as tell it from others.
+// appendScore formats a score as Redis does: with 17 digits, or since 7.2 with the fewest digits
+// that tell it from others.
 func appendScore(dst []byte, f float64, shortest bool) []byte {
 	switch {
 	case math.IsInf(f, 1):

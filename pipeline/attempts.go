@@ -10,39 +10,39 @@ import (
 	"time"
 )
 
-// Attempts is what the connections to one server, on all loops, know of attempts
-// to connect that have failed, so that they back off together: else a server that
-// is full, or something that accepts in front of one that is dead, is asked by each
-// of them. The zero value is ready for use, and any goroutine may use it.
+// Attempts is what the connections to one server, on all loops, know of failed attempts to connect.
+// They back off together: else each of them would go on asking a server that is full, or something
+// that accepts in front of a dead one. The zero value is ready for use, and any goroutine may use
+// it.
 type Attempts struct {
-	// Jitter returns a part of a time, for tests that leave nothing to chance; nil for one
-	// at random. It is not changed once in use.
+	// Jitter returns a duration from 0 to most, for tests that must not depend on chance; nil for a
+	// random one. It is not changed once in use.
 	Jitter func(most time.Duration) time.Duration
 
 	mu      sync.Mutex
-	backoff time.Duration // 0 while the last attempt has not failed
-	until   int64         // before that nobody is to try, as eventloop.Loop.Now
+	backoff time.Duration // 0 unless the last attempt has failed
+	until   int64         // before that no attempt is to be made, as eventloop.Loop.Now
 	failed  int64         // when the last attempt that counted has failed
 	cause   error         // of that
 
 	ended atomic.Uint32
 }
 
-// Ends is how many connections the server has ended, or not let be made: while it stays
-// the same, the server is the one that it was.
+// Ends returns how many connections the server has closed or not accepted. While the number stays
+// the same, no connection was lost, so the server is the process that it was.
 func (a *Attempts) Ends() uint32 { return a.ended.Load() }
 
 const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = time.Second
 
-	// sameFailure is how close together attempts of several connections that fail
-	// are one failure of their server.
+	// sameFailure is how close together failed attempts of several connections count as one
+	// failure.
 	sameFailure = firstBackoff / 2
 )
 
-// claim reports how long the next attempt has to wait, and why; 0 if it may be made
-// now, and then others are to wait for what comes of it.
+// claim returns how long the next attempt has to wait, and why. 0 means that the caller may make it
+// now; other connections then wait for its result.
 func (a *Attempts) claim(now int64) (wait time.Duration, cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -56,7 +56,7 @@ func (a *Attempts) claim(now int64) (wait time.Duration, cause error) {
 	return 0, a.cause
 }
 
-// fail notes that an attempt has failed, and reports how long the next has to wait.
+// fail records a failed attempt and returns how long the next one has to wait.
 func (a *Attempts) fail(now int64, cause error) (wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,8 +68,8 @@ func (a *Attempts) fail(now int64, cause error) (wait time.Duration) {
 	return time.Duration(max(a.until-now, 1))
 }
 
-// postpone has the next attempt wait, with jitter so that proxies do not all come
-// at one moment. The caller holds a.mu.
+// postpone sets when the next attempt may be made, with jitter so that many proxies do not connect
+// at the same moment. The caller holds a.mu.
 func (a *Attempts) postpone(now int64) {
 	jitter := rand.N[time.Duration]
 	if a.Jitter != nil {
@@ -85,38 +85,37 @@ func (a *Attempts) Reset() {
 	a.backoff, a.until, a.failed, a.cause = 0, 0, 0, nil
 }
 
-// state reports whether the last attempt has failed, and whether the server was
-// full then.
+// state reports whether the last attempt has failed, and whether the server was full then.
 func (a *Attempts) state() (failing, full bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.backoff > 0, errors.Is(a.cause, ErrTurnedAway)
 }
 
-// ErrTurnedAway tells that a server takes no more clients, or not this one: it has
-// read nothing of what it was sent.
+// ErrTurnedAway is the cause when a server accepts no more clients, or not this one: it has read
+// nothing of what it was sent.
 var ErrTurnedAway = errors.New("the server turned the connection away")
 
-// doorWords begin what a server says to a connection that it closes unheard: when
-// it has too many clients, or is in protected mode.
+// turnAwayTexts begin what a server sends to a connection that it closes without reading: when it
+// has too many clients, or is in protected mode.
 var turnAwayTexts = [][]byte{[]byte("-ERR max number of clients"), []byte("-DENIED ")}
 
-// turnsAway returns the error if a first reply turns the connection away, else nil.
+// turnsAway returns an error if a first reply turns the connection away, else nil.
 func turnsAway(reply []byte) error {
-	for _, word := range turnAwayTexts {
-		if bytes.HasPrefix(reply, word) {
+	for _, text := range turnAwayTexts {
+		if bytes.HasPrefix(reply, text) {
 			return fmt.Errorf("%w: %s", ErrTurnedAway, bytes.TrimSpace(reply[1:min(len(reply), 100)]))
 		}
 	}
 	return nil
 }
 
-// maxDoorLine bounds the line that is waited for to see what it says: the one of
-// protected mode has some 900 bytes.
+// maxTurnAwayLine bounds the line that must be complete before it is judged: the one of protected
+// mode has some 900 bytes.
 const maxTurnAwayLine = 2048
 
-// met looks at the first bytes of a connection's first reply. It reports false if
-// more of them must come first, or if the server has turned the connection away.
+// checkFirstReply looks at the first bytes of a connection's first reply. It reports false if more
+// of them must come first, or if the server has turned the connection away.
 func (c *Conn) checkFirstReply(b []byte) bool {
 	if b[0] == '-' {
 		eol := bytes.IndexByte(b, '\n')
@@ -132,8 +131,8 @@ func (c *Conn) checkFirstReply(b []byte) bool {
 	return true
 }
 
-// turnedAway handles a connection that its server has closed unheard. Requests that
-// were written were not executed, but without a Redirector their bytes are gone.
+// turnedAway handles a connection that its server has closed without reading. Requests that were
+// written were not executed; only with a Redirector are their bytes still there to be sent again.
 func (c *Conn) turnedAway(err error) {
 	if c.state != ready {
 		c.loop.Release(c.disconnect())
@@ -155,8 +154,8 @@ func (c *Conn) turnedAway(err error) {
 	c.attemptFailed(err)
 }
 
-// putOff refuses requests until it is time for the next attempt, of any connection
-// to the server, after one that has failed because of cause.
+// backOff refuses requests until the next attempt is due, after one of any connection to the server
+// has failed with cause.
 func (c *Conn) backOff(wait time.Duration, cause error) {
 	c.downCause = c.outage(cause)
 	defer func() { c.handshakeEnded(c.failure(c.downCause)) }()
@@ -175,9 +174,8 @@ func (c *Conn) backOff(wait time.Duration, cause error) {
 	c.failBuffered(cause)
 }
 
-// mayTry reports whether the connection may be attempted now. If not, it has been
-// put off. One that a client has to itself is the client's to try, but not at a
-// server that is full.
+// mayDial reports whether to attempt a connection now; if not, it has called backOff. A client with
+// a dedicated connection (Once) may always try, except at a server that is full.
 func (c *Conn) mayDial() bool {
 	for _, a := range []*Attempts{&c.handshakeAttempts, c.attempts} {
 		failing, full := a.state()
@@ -193,8 +191,8 @@ func (c *Conn) mayDial() bool {
 	return true
 }
 
-// failedBy is who is to know of an attempt that failed: that a server refuses a
-// user, a database or a protocol is no concern of those who come with another.
+// attemptsFor returns who keeps count of a failed attempt. A refused user, database or protocol
+// does not concern connections with another.
 func (c *Conn) attemptsFor(err error) *Attempts {
 	if errors.Is(err, ErrHandshake) {
 		return &c.handshakeAttempts

@@ -68,7 +68,7 @@ func TestTurnedAwayIsNotSent(t *testing.T) {
 	})
 }
 
-// taker is a Redirector that takes what was not sent.
+// keepsUnsent is a Redirector that takes over requests that were not sent, and keeps them.
 type keepsUnsent struct{ unsent []string }
 
 func (*keepsUnsent) Refused(*pipeline.Conn, []byte, pipeline.Request) bool { return false }
@@ -103,7 +103,7 @@ func TestRequestOnAConnectionThatIsPutOffWaits(t *testing.T) {
 	r.eventually("it was given back", func() bool { return len(took.unsent) == 1 && took.unsent[0] == get("b") })
 }
 
-// Something may accept connections in front of a server that is dead: once bitten,
+// Something may accept connections in front of a server that is dead: after a loss,
 // nothing is written before something has come back.
 func TestNothingIsSentToWhatOnlyAccepts(t *testing.T) {
 	t.Parallel()
@@ -181,7 +181,7 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 	}
 }
 
-// A large reply that goes on, and a reply to one request after the other, is life.
+// A connection on which a large reply goes on, or one reply after the other comes, is alive.
 func TestSlowConnectionIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	const parts = 6
@@ -212,14 +212,14 @@ func TestBlockedConnectionIsNotGivenUp(t *testing.T) {
 	r := newRig(t, cfg)
 	to := r.receiver()
 	r.on(func() { r.conn.SendUntimed([]byte(get("k")), to, 1) })
-	looks := make(chan struct{})
-	r.on(func() { r.loop.NewTimer(func() { close(looks) }).After(10 * cfg.Timeout) })
-	<-looks
+	checked := make(chan struct{})
+	r.on(func() { r.loop.NewTimer(func() { close(checked) }).After(10 * cfg.Timeout) })
+	<-checked
 	close(answer)
 	r.expect(1, "+late\r\n")
 }
 
-// Marks stand behind requests of which those that were not written are taken back.
+// Retire takes back requests that were not written; a barrier behind them passes all the same.
 func TestBarrierBehindUnsentRequestsPasses(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
@@ -239,7 +239,7 @@ func TestBarrierBehindUnsentRequestsPasses(t *testing.T) {
 	})
 	close(answer)
 	r.expect(1, "+a\r\n")
-	r.eventually("both marks are passed", func() bool { return passed == 2 })
+	r.eventually("both barriers are passed", func() bool { return passed == 2 })
 	if len(took.unsent) != 1 {
 		t.Errorf("taken back: %q", took.unsent)
 	}

@@ -83,7 +83,7 @@ func TestLostConnectionKeepsNoBuffer(t *testing.T) {
 	}
 }
 
-// Who waits for what is in flight need not wait for more, however that ends.
+// AfterReplies calls when what is in flight has ended, however that ends.
 func TestAfterRepliesOfWhatWasNotSent(t *testing.T) {
 	for name, end := range map[string]func(r *byHand){
 		"refused":   func(r *byHand) { r.dial(eventloop.Socket{}, syscall.ECONNREFUSED) },
@@ -96,14 +96,14 @@ func TestAfterRepliesOfWhatWasNotSent(t *testing.T) {
 			r.conn.AfterReplies(func() { passed = true })
 			end(r)
 			if <-r.done; !passed {
-				t.Error("nothing is in flight, and who waits for that is not told")
+				t.Error("nothing is in flight, and AfterReplies has not called")
 			}
 			r.conn.Close()
 		})
 	}
 }
 
-// fencedOf is a Redirector that notes whether requests were fenced.
+// markedRequests is a Redirector that records whether refused requests were marked.
 type markedRequests struct {
 	takesAll
 	marked []bool
@@ -114,7 +114,7 @@ func (f *markedRequests) Refused(_ *pipeline.Conn, _ []byte, r pipeline.Request)
 	return false
 }
 
-// The marker that goes out now and then does not make a script of what is before it.
+// The marker that a connection sends by itself does not make the request before it a marked one.
 func TestMarkerOfTheConnectionIsNotOneOfTheRequest(t *testing.T) {
 	r := newByHand(t, func(cfg *pipeline.Config) { cfg.ReplyCheck = 100 * time.Millisecond })
 	f := &markedRequests{}
@@ -130,7 +130,7 @@ func TestMarkerOfTheConnectionIsNotOneOfTheRequest(t *testing.T) {
 	syscall.Write(r.peer, []byte("-LOADING Redis is loading the dataset in memory\r\n"))
 	r.pass(0)
 	if len(f.marked) != 1 || f.marked[0] {
-		t.Errorf("fenced: %v", f.marked)
+		t.Errorf("marked: %v", f.marked)
 	}
 	syscall.Close(r.peer)
 }

@@ -1,13 +1,3 @@
-// Package pipeline carries many requests over one connection to a Redis server.
-//
-// Requests are appended to one output buffer and written together at the end
-// of the loop's turn. Redis answers in order, so position is the only match
-// between a request and its reply: a Conn that loses count is closed. A request
-// that times out is answered at once, but its place in the queue stays until
-// its late reply was read and dropped. What was never written may be sent again
-// over a new connection; what was written is never sent twice.
-//
-// A Conn belongs to one event loop and is not safe for concurrent use.
 package pipeline
 
 import (
@@ -23,95 +13,92 @@ import (
 	"ringway/tlsrelay"
 )
 
-// Receiver is who sent a request. Both methods are called on the loop, and
-// exactly one of them ends a request. Sending one may fail others, so a call
-// may come from within Send, but not for the request that is being sent.
+// Receiver gets the outcome of a request. Both methods are called on the loop, and exactly one of
+// them ends a request. Sending a request may fail others, so they may be called from within Send,
+// but not for the request that is being sent.
 type Receiver interface {
-	// Reply is given the reply to the request that was sent with tag, or, if
-	// it is a large one, its next part; last marks the end. There is at least one
-	// byte, but a part may end anywhere: only the first byte of the first one tells
-	// the type of the reply. The bytes are valid only during the call.
+	// Reply is given the reply to the request that was sent with tag; a large reply comes in parts,
+	// and last marks the final one. b has at least one byte, but a part may end anywhere: only the
+	// first byte of the first part tells the type of the reply. b is valid only during the call.
 	Reply(tag uint32, b []byte, last bool)
 
-	// Fail tells that no reply, or not the rest of it, will come. If the
-	// request was not sent, request is its bytes, valid only during the call;
-	// else it is nil.
+	// Fail reports that no reply, or not the rest of it, will come. If the request was not sent,
+	// request is its bytes, valid only during the call; else it is nil.
 	Fail(tag uint32, f *Failure, request []byte)
 }
 
-// Waiter is told when a connection that was Full has room again.
+// Waiter is woken when a connection that was Full has room again.
 type Waiter interface {
-	// ConnReady is called once for each Conn.Wait, on the loop. It must not
-	// send at once, but defer that.
+	// ConnReady is called once for each Conn.Wait, on the loop. It must not send from within the
+	// call: it defers that (eventloop.Loop.Defer).
 	ConnReady()
 }
 
-// Observer is told what a connection learns of its server's health, on the
-// loop, from within calls of Conn's methods as well.
+// Observer gets what a connection learns of its server's health. It is called on the loop, from
+// within Conn's methods as well.
 type Observer interface {
 	Succeeded() // the server answered something
 
-	// Failed tells that a connection attempt, a connection or a request failed. It
-	// reports whether Suspend will follow at once: then requests that were not sent
-	// wait for that, since others will own their keys.
-	Failed(err error) (leaving bool)
+	// Failed reports that a connection attempt, a connection or a request failed. It returns
+	// whether Suspend will follow at once. If so, requests that were not sent are kept until then,
+	// since other servers will own their keys.
+	Failed(err error) (suspends bool)
 
-	// Complained is given an error that the server has answered a request with,
-	// valid only during the call; what a script replies is not its own.
+	// Complained is given an error reply of the server, valid only during the call. Errors that a
+	// script replies are left out: the client made them, not the server.
 	Complained(reply []byte)
 }
 
-// Config is what a Conn needs to know. It is not changed once in use.
+// Config describes a connection. It is not changed while in use.
 type Config struct {
 	Network, Addr string // as for net.Dial: "tcp" or "unix"
 	Name          string // for clients, as Failure.Server
 
-	// TLS, if not nil, has the server spoken to in TLS. It is called for each
-	// connection, on a goroutine of its own.
+	// TLS, if not nil, makes the connection speak TLS. It is called for each attempt, on the
+	// dialing goroutine.
 	TLS func() (*tls.Config, error)
 
 	Protocol resp.Protocol // of the replies
-	Auth     []string      // what AUTH is given on every new connection: a password, or a user and a password, of which each may be empty; nil for no AUTH
+	Auth     []string      // arguments of AUTH on every new connection: a password, or a user and a password, of which each may be empty; nil for no AUTH
 	DB       int           // for SELECT on every new connection; 0 for none
-	SelectAs []string      // what AUTH is given first, to SELECT as a user who may, before Auth; nil if that may
+	SelectAs []string      // arguments of an AUTH before SELECT, for a user who may SELECT; nil if the user of Auth may
 
 	Timeout        time.Duration // from Send to the reply; 0 means none
 	ConnectTimeout time.Duration // for one attempt, handshake included
 	KeepAlive      bool          // SO_KEEPALIVE
 
-	// ReadsOnly tells that the connection carries reads only: such a request may be
-	// executed again when its reply was lost. The Redirector is given it as unsent.
+	// ReadsOnly says that the connection carries only requests that read. Such a request may be
+	// executed twice, so one whose reply was lost is given to Redirector.Unsent.
 	ReadsOnly bool
-	// Replica has a server of a Cluster answer reads although it is a replica:
-	// READONLY on every new connection.
+	// Replica sends READONLY on every new connection, so that a replica of a Cluster answers reads.
 	Replica bool
 
-	// Attempts is what all connections to the server know of attempts that failed;
-	// nil if the connection is the only one.
+	// Attempts is shared by all connections to the server; nil if this is the only one.
 	Attempts *Attempts
-	// Cautious has PING go first on a connection that follows one which was lost or
-	// could not be made: no request is written before something has come back.
+	// PingAfterLoss sends PING first on a connection that follows one which was lost or could not
+	// be made. No request is written before the reply: something may accept connections in front of
+	// a dead server.
 	PingAfterLoss bool
 
-	// ReplyCheck is how often a connection in use, but for Once, has the server prove
-	// that its replies are in order; 0 for never, and then their kinds do not matter.
+	// ReplyCheck is how often a connection in use, unless it is Once, sends a marker. 0 means
+	// never, and then replies are not checked by their Kinds either.
 	ReplyCheck time.Duration
-	// Markers is what all connections of the user to the server know of that; nil if
-	// the connection is the only one.
+	// MarkerSupport is shared by all connections of the user to the server; nil if this is the only
+	// one.
 	MarkerSupport *MarkerSupport
 
-	// Once makes the connection end for good when it is lost: what a server
-	// knows of a connection, such as WATCH, does not survive it.
+	// Once makes the connection end for good when it is lost, because the server's state of it,
+	// such as WATCH, is lost too.
 	Once bool
 
 	MaxRequests int // requests awaiting replies at which Full reports true
-	MaxBytes    int // unwritten bytes, same
-	MaxReplies  int // expected bytes of replies at which Laden reports true; 0 for no bound
+	MaxBytes    int // unwritten bytes at which Full reports true
+	MaxReplies  int // expected bytes of replies at which RepliesFull reports true; 0 for no bound
 
 	Replies resp.ReplyLimits
 }
 
-// target is what connections to the server are made to.
+// target returns where and how to connect.
 func (cfg *Config) target() eventloop.Target {
 	t := eventloop.Target{Network: cfg.Network, Addr: cfg.Addr, Timeout: cfg.ConnectTimeout, KeepAlive: cfg.KeepAlive}
 	if cfg.TLS != nil {
@@ -120,12 +107,12 @@ func (cfg *Config) target() eventloop.Target {
 	return t
 }
 
-// greets tells whether the server is told something before the first request.
+// hasHandshake reports whether the configuration needs requests before the first one of a client's.
 func (cfg *Config) hasHandshake() bool {
 	return cfg.Protocol != resp.RESP2 || cfg.Auth != nil || cfg.DB != 0 || cfg.Replica
 }
 
-// auth returns the request with the credentials.
+// auth returns the AUTH request.
 func (cfg *Config) auth() [][]byte { return authRequest(cfg.Auth) }
 
 func authRequest(credentials []string) [][]byte {
@@ -136,15 +123,46 @@ func authRequest(credentials []string) [][]byte {
 	return args
 }
 
+// state is where a Conn or a Link stands. Of a Conn:
+//
+//	state        socket    a request is             left by
+//	idle         none      buffered; starts dialing Send, Connect: dialing (down if attempts have to wait)
+//	dialing      none yet  buffered                 connected: handshaking, or ready if there is no handshake;
+//	                                                failed: down (Once: suspended)
+//	handshaking  open      buffered                 all replies are good: ready; refused, late or lost: down
+//	                                                (Once: suspended); Renew: dialing
+//	ready        open      written                  lost: idle, and on to dialing if requests wait (Once, or
+//	                                                retired: suspended); turned away: down; Renew, once all
+//	                                                replies have come: dialing
+//	down         none      refused, but buffered    the attempt timer: dialing
+//	                       while awaitsSuspend
+//	suspended    none      refused                  Restore: idle
+//
+// From each of them Suspend, Retire (from ready once all replies have come) and Close lead to
+// suspended, and GiveUp leads from the first four to idle.
+//
+// What else bears on a Conn, in any state:
+//
+//	gate              Open, ReadsOnly or Shut: which requests Full lets pass
+//	renewing          ready: takes no requests until those in flight are answered and it connects anew
+//	fullUntilRenewed  the same after a script without a marker: nothing may follow it on this connection
+//	retired           takes no requests, and is suspended when those in flight are answered
+//	stale             Once: Renew was called; it is not to be lent again
+//	repliesHeld       replies are not read and nothing times out, until ReleaseReplies or GiveUp
+//	reviewing         replies to what was in flight at ReviewReplies go to the Redirector first
+//	refusal           suspended by Refuse: every request fails with it
+//	untimed           the request in flight may take any time
+//
+// Link has a table of its own.
 type state uint8
 
 const (
-	idle        state = iota // no connection: the next Send makes one
-	dialing                  // requests are held
-	handshaking              // connected, AUTH, HELLO and SELECT not yet answered; requests are held
-	ready                    // requests go out
-	down                     // the last attempt failed: requests fail at once until the next
-	suspended                // the pool says the server is down: same until Restore
+	idle        state = iota
+	dialing           // an attempt to connect is under way
+	handshaking       // connected; AUTH, HELLO and SELECT are not yet answered
+	ready
+	down      // the last attempt failed; another follows
+	suspended // the pool says that the server is down, or the connection has ended for good
 )
 
 const (
@@ -156,67 +174,71 @@ const (
 	streamFrom = 16 << 10
 )
 
-// Conn is a persistent connection to one server, which comes back by itself.
+// Conn is a persistent connection to one server, which comes back by itself. Make it with New.
+// See state for what it does when. It belongs to its loop.
 type Conn struct {
-	link // whose attempt also bounds the greeting, Renew and Retire
+	link // whose attempt timer also bounds the handshake, Renew and Retire
 
-	queue     queue
-	expected  expected
-	buffered  []byte // bytes of the queued requests while there is no connection
-	streaming bool   // the head's reply was passed on in part
-
+	// The requests in flight.
+	queue      queue
+	expected   expected
+	buffered   []byte // bytes of the queued requests while the connection is not ready
+	streaming  bool   // the oldest request's reply was passed on in part
 	unsentFrom uint32 // position of the first entry of which nothing was written, if output waits and is not stalled
 	answerable uint32 // position behind the last entry that may be answered by what was just read
 
+	// Their replies and timeouts.
 	answering     Receiver // whose Reply is being called; known after a panic, see Abandon
 	inTime        bool     // what was just read answered a request that had not timed out
 	unexpiredFrom uint32   // position of the first entry that has not timed out
 	deadline      *eventloop.Timer
-	reviewing     bool   // replies to what was in flight at Doubt are offered to the Redirector
+	reviewing     bool   // replies to what was in flight at ReviewReplies are offered to the Redirector
 	reviewedTo    uint32 // position behind that
 	lastTimeout   int64  // when a timeout last counted as a failure
 	lastRead      int64  // when a part of a large reply last arrived
+	untimed       bool   // what is in flight may take any time
+	repliesHeld   bool   // see HoldReplies
+	timeoutsFrom  int64  // no request times out before that
 
-	attempts          *Attempts          // of the server
-	handshakeAttempts Attempts           // those that AUTH and the like have ended
-	handshakeLeft     int                // greeting: replies that are to come
-	onHandshake       []func(f *Failure) // see Meet
-	pingFirst         bool               // the last connection was lost, or could not be made; see Config.Cautious
+	// Connecting and the handshake.
+	attempts          *Attempts // of the server
+	handshakeAttempts Attempts  // those that ended with a refused handshake: of this connection alone
+	handshakeLeft     int       // handshaking: replies that are to come
+	onHandshake       []func(f *Failure)
+	pingFirst         bool  // the last connection was lost, or could not be made; see Config.PingAfterLoss
+	awaitsSuspend     bool  // down: Suspend will follow, until when requests are buffered
+	downCause         error // down or suspended: what requests fail with; nil for ErrSuspended
+	refusal           error // after Refuse
 
-	checkTimer       *eventloop.Timer // see lookAt
-	checkDue         int64            // when it is to fire
-	checking         bool             // it is armed
-	lastMarker       int64            // when the last marker of lookAt was sent
-	support          *MarkerSupport
-	alsoAllowed      Kinds // what replies may be of whatever is known of them
-	untimed          bool  // what is in flight may take any time
-	repliesHeld      bool  // see HoldReplies
-	timeoutsFrom     int64 // no request times out before that
-	fullUntilRenewed bool  // it carries a script that nothing may follow: full until it is made anew
-	awaitsSuspend    bool  // down: Suspend will follow, until when requests are held
+	// Checks that the connection is alive, and markers; see liveness.go and marker.go.
+	checkTimer  *eventloop.Timer
+	checkDue    int64 // when it is to fire
+	checking    bool  // it is armed
+	lastMarker  int64 // when check last sent a marker
+	markers     connMarkers
+	support     *MarkerSupport
+	alsoAllowed Kinds // kinds that every reply may have: all, if replies are not checked
 
-	markers connMarkers
-
-	waiters []Waiter
-
-	// ServerID is the server's number for the connection, for who has asked for it
-	// with CLIENT ID. It is of use if the connection ends when it is lost.
-	ServerID int64
+	// Who waits, and how the connection is to end.
+	gate             Gate
+	waiters          []Waiter
+	barriers         []barrier
+	fullUntilRenewed bool // it carries a script that nothing may follow
+	retired          bool // no request is taken any more; closed when all are answered
+	renewing         bool // the same, but then it connects anew
+	stale            bool // with Once: Renew was called
 
 	// With a Redirector.
 	redirector Redirector
 	sent       sentLog
-	gate       Gate
-	refusal    error // after Refuse
-	downCause  error // down or suspended: what requests fail with; nil for ErrSuspended
-	retired    bool  // no request is taken any more; closed when all are answered
-	renewing   bool  // the same, but then it is made anew
-	stale      bool  // with Once: the server is to be found at another address
-	barriers   []barrier
+
+	// ServerID is the server's number for the connection, as CLIENT ID reports it; whoever has
+	// asked for it sets it. It is of use only with Config.Once.
+	ServerID int64
 }
 
-// New returns a connection that will be made when the first request is sent.
-// The caller keeps cfg as it is.
+// New returns a connection that is made when the first request is sent. It reads cfg as long as it
+// lives. Obs must not be nil.
 func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
 	c := &Conn{link: link{loop: loop, cfg: cfg, obs: obs}, attempts: cfg.Attempts}
 	if c.attempts == nil {
@@ -235,18 +257,18 @@ func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
 	return c
 }
 
-// Connect makes the connection now instead of at the first request.
+// Connect starts to connect now instead of at the first request.
 func (c *Conn) Connect() {
 	if c.state == idle {
 		c.connect()
 	}
 }
 
-// InFlight is how many requests await their replies.
+// InFlight returns how many requests await their replies, markers included.
 func (c *Conn) InFlight() int { return c.queue.len() }
 
-// WaitingSince is when the oldest request that awaits its reply was sent, as
-// eventloop.Loop.Now, or 0 if there is none or it has not left.
+// WaitingSince returns when the oldest request that awaits its reply was sent, as
+// eventloop.Loop.Now; 0 if there is none or the connection is not ready.
 func (c *Conn) WaitingSince() int64 {
 	if c.state != ready || c.queue.len() == 0 {
 		return 0
@@ -254,11 +276,12 @@ func (c *Conn) WaitingSince() int64 {
 	return c.queue.at(c.queue.head).at
 }
 
-// Up tells whether requests would be sent or held rather than refused.
+// Up reports whether requests would be sent or buffered rather than refused.
 func (c *Conn) Up() bool { return c.state < down }
 
-// Full tells whether the connection has reached one of its bounds. A caller
-// that sends all the same breaks the bound, not the connection.
+// Full reports whether the connection should be sent nothing for now: it has reached one of its
+// bounds, its gate is not Open, or it is about to be replaced. A caller that sends all the same
+// exceeds the bound, and nothing worse happens. Wait tells when there is room.
 func (c *Conn) Full() bool {
 	return c.gate != Open || c.renewing || c.fullUntilRenewed || c.overBound()
 }
@@ -273,17 +296,17 @@ func (c *Conn) overBound() bool {
 	return len(c.buffered) >= c.cfg.MaxBytes
 }
 
-// Wait asks that w be told when the connection is no longer Full.
+// Wait makes the connection call w.ConnReady once when it is no longer Full, with some margin.
 func (c *Conn) Wait(w Waiter) { c.waiters = append(c.waiters, w) }
 
-// Send appends one request, whose bytes are copied, to be written at the end
-// of the turn. r is then told of its reply or failure with tag. If it returns
-// a failure, the request was refused and r will hear nothing of it.
+// Send appends one request, whose bytes are copied, to the output that is written at the end of the
+// turn. r then gets its reply or failure, with tag. If Send returns a failure, the request was
+// refused and r is not called.
 func (c *Conn) Send(request []byte, r Receiver, tag uint32) *Failure {
 	return c.SendKind(request, r, tag, AnyKind)
 }
 
-// SendKind is Send for a request whose reply is of known kinds.
+// SendKind is Send for a request whose reply must be of the given kinds.
 func (c *Conn) SendKind(request []byte, r Receiver, tag uint32, kinds Kinds) *Failure {
 	if c.state == ready {
 		c.noteUnsent()
@@ -302,9 +325,9 @@ func (c *Conn) SendKind(request []byte, r Receiver, tag uint32, kinds Kinds) *Fa
 	return nil
 }
 
-// SendUnit sends several requests that belong together, such as MULTI to EXEC,
-// and that get as many replies. They are written to one connection or to none.
-// r is told of every reply with tag, or of every request's failure.
+// SendUnit sends several requests that belong together, such as MULTI to EXEC, and that get the
+// given number of replies. They are written to one connection or to none. r gets every reply with
+// tag, or every request's failure.
 func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *Failure {
 	if c.state == ready {
 		c.noteUnsent()
@@ -326,8 +349,8 @@ func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *F
 	return nil
 }
 
-// SendUntimed sends a request whose reply may take any time: a blocking one. The
-// connection must carry no other.
+// SendUntimed sends a request whose reply may take any time: a blocking one. The connection must
+// carry no other.
 func (c *Conn) SendUntimed(request []byte, r Receiver, tag uint32) *Failure {
 	f := c.Send(request, r, tag)
 	if f == nil {
@@ -337,8 +360,8 @@ func (c *Conn) SendUntimed(request []byte, r Receiver, tag uint32) *Failure {
 	return f
 }
 
-// Reserve returns a buffer with room for a request of n bytes, to append it
-// to and hand back with Commit. If it returns a failure, there is no buffer.
+// Reserve returns a buffer with room for a request of n bytes, to append the request to and to hand
+// back with Commit. If it returns a failure, there is no buffer and no Commit must follow.
 func (c *Conn) Reserve(n int) ([]byte, *Failure) {
 	if c.state == ready {
 		return c.conn.Reserve(n), nil
@@ -352,8 +375,8 @@ func (c *Conn) Reserve(n int) ([]byte, *Failure) {
 	return c.buffered, nil
 }
 
-// Commit sends the request that was appended to b, which Reserve returned, and whose
-// reply is of the given kinds.
+// Commit sends the request that was appended to b, which Reserve returned. The rest is as for
+// SendKind.
 func (c *Conn) Commit(b []byte, r Receiver, tag uint32, kinds Kinds) {
 	if c.state == ready {
 		c.noteUnsent()
@@ -369,8 +392,7 @@ func (c *Conn) Commit(b []byte, r Receiver, tag uint32, kinds Kinds) {
 	c.enqueue(r, tag, size, kinds)
 }
 
-// noteUnsent remembers which request is the first in the output. It is called
-// before one is appended.
+// noteUnsent records which request is the first in the output. Call it before appending one.
 func (c *Conn) noteUnsent() {
 	if c.conn.Waiting() == 0 {
 		c.unsentFrom = c.queue.tail
@@ -387,7 +409,7 @@ func (c *Conn) enqueue(r Receiver, tag uint32, size int, kinds Kinds) {
 	}
 }
 
-// hold keeps a request until there is a connection, and sees to that.
+// buffer keeps a request until there is a connection, and starts to connect if necessary.
 func (c *Conn) buffer(request []byte) *Failure {
 	switch c.state {
 	case down:
@@ -401,7 +423,7 @@ func (c *Conn) buffer(request []byte) *Failure {
 		if c.state == suspended || c.state == down && c.redirector == nil {
 			return c.refuse()
 		}
-		// Where it was put off, who has sent this could not know: it waits for the attempt.
+		// If the attempt has to wait, the sender could not know that: the request waits with it.
 	}
 	if len(request) > cap(c.buffered)-len(c.buffered) {
 		c.buffered = c.loop.Grow(c.buffered, len(request))
@@ -410,7 +432,7 @@ func (c *Conn) buffer(request []byte) *Failure {
 	return nil
 }
 
-// refuse is the failure of requests while none is taken.
+// refuse returns the failure of a request that is not taken.
 func (c *Conn) refuse() *Failure {
 	if c.refusal != nil {
 		return &Failure{Cause: c.refusal}
@@ -418,8 +440,8 @@ func (c *Conn) refuse() *Failure {
 	return c.failure(cmp.Or(c.downCause, ErrSuspended))
 }
 
-// connect starts an attempt; connected is told of its result. If it is not yet time
-// for one, the connection is down afterwards.
+// connect starts an attempt, which ends in connected. If another attempt may not be made yet, the
+// connection is down afterwards.
 func (c *Conn) connect() {
 	if !c.mayDial() {
 		return
@@ -443,7 +465,7 @@ func (c *Conn) connected(err error) {
 	c.startHandshake()
 }
 
-// open lets the requests that were held go out.
+// open makes the connection ready and writes the buffered requests.
 func (c *Conn) open() {
 	c.state = ready
 	c.pingFirst = false
@@ -472,7 +494,8 @@ func (c *Conn) open() {
 	c.wake()
 }
 
-// attemptDue is called when it is time to try again, or to give up trying.
+// attemptDue is called by the attempt timer: it is time to connect again, or something has taken
+// too long.
 func (c *Conn) attemptDue() {
 	switch c.state {
 	case ready:
@@ -489,8 +512,8 @@ func (c *Conn) attemptDue() {
 	}
 }
 
-// attemptFailed refuses requests until the next attempt, which comes by itself:
-// a server that is down costs a client an error at once, not a timeout.
+// attemptFailed refuses requests until the next attempt, which the timer starts: a server that is
+// down costs a client an error at once, not a timeout.
 func (c *Conn) attemptFailed(err error) {
 	defer func() { c.handshakeEnded(c.failure(err)) }()
 	defer c.passBarriers()
@@ -516,8 +539,8 @@ func (c *Conn) attemptFailed(err error) {
 	}
 }
 
-// outage returns why requests fail after an attempt that failed, and perhaps others
-// before.
+// outage returns the cause with which requests fail after an attempt that failed with err. It keeps
+// the time since when attempts have been failing.
 func (c *Conn) outage(err error) error {
 	var last *Outage
 	switch {
@@ -529,28 +552,27 @@ func (c *Conn) outage(err error) error {
 	return &Outage{err, time.Now()}
 }
 
-// Suspend closes the connection and refuses requests until Restore. Those in
-// flight fail.
+// Suspend closes the connection and refuses requests until Restore. Requests in flight fail.
 func (c *Conn) Suspend() { c.SuspendFor(ErrSuspended) }
 
-// SuspendFor is Suspend with the cause of the failures, which is ErrSuspended to
-// errors.Is.
-func (c *Conn) SuspendFor(why error) {
+// SuspendFor is Suspend with the cause of the failures, for which errors.Is(cause, ErrSuspended)
+// must hold.
+func (c *Conn) SuspendFor(cause error) {
 	if c.state == suspended {
 		return
 	}
-	c.downCause = why
+	c.downCause = cause
 	wasReady := c.state == ready
 	log := c.sent
 	unwritten := c.disconnect()
 	c.attempt.Stop()
 	c.state, c.awaitsSuspend = suspended, false
-	defer func() { c.handshakeEnded(c.failure(why)) }()
+	defer func() { c.handshakeEnded(c.failure(cause)) }()
 	defer c.passBarriers()
-	defer c.failBuffered(why)
+	defer c.failBuffered(cause)
 	if wasReady {
 		defer log.release(c.loop)
-		c.failSent(c.splitSent(unwritten), why, &log)
+		c.failSent(c.splitSent(unwritten), cause, &log)
 	}
 }
 
@@ -561,7 +583,7 @@ func (c *Conn) Restore() {
 	}
 }
 
-// Close closes the connection for good; requests in flight fail.
+// Close closes the connection for good. Requests in flight fail.
 func (c *Conn) Close() {
 	c.Suspend()
 	c.deadline.Stop()
@@ -578,82 +600,8 @@ func (c *Conn) Closed(err error) { c.lost(err) }
 // Drained is eventloop.Handler's.
 func (c *Conn) Drained() { c.wake() }
 
-// lost handles the end of the connection. Requests of which a byte was written
-// fail; the others go out over a new connection. A server that closes while
-// nothing is in flight has done no wrong: Redis does so with idle clients.
-func (c *Conn) lost(err error) {
-	c.attempts.ended.Add(1)
-	wasReady := c.state == ready
-	log := c.sent
-	unwritten := c.disconnect()
-	if !wasReady {
-		c.attemptFailed(fmt.Errorf("handshake: %w", err))
-		return
-	}
-	c.state = idle
-	if c.cfg.Once || c.retired {
-		c.state = suspended
-		c.attempt.Stop()
-	}
-	sent := c.splitSent(unwritten)
-	ours := errors.Is(err, eventloop.ErrPanicked) // and none of the server's fault
-	c.pingFirst = c.pingFirst || (len(sent) > 0 || !c.answered) && !ours
-	defer c.afterFailures(&log)
-	defer c.failSent(sent, err, &log)
-	leaving := false
-	if err != errMarkerRefused && !isStall(err) && !ours && (len(sent) > 0 || !eventloop.IsOrderly(err)) {
-		leaving = c.obs.Failed(err)
-	}
-	switch {
-	case c.state == suspended:
-		c.failBuffered(err)
-	case c.queue.len() == 0:
-		c.fullUntilRenewed = false
-	case !leaving:
-		c.connect()
-	}
-}
-
-// settleAfter does what is due after requests have failed, even if one of those who
-// were told has panicked.
-func (c *Conn) afterFailures(log *sentLog) {
-	log.release(c.loop)
-	defer c.wake() // no reply is going to come and do that
-	c.passBarriers()
-}
-
-// failSent fails requests that were sent, but for reads that can be sent again.
-func (c *Conn) failSent(sent []entry, err error, log *sentLog) {
-	again, requests := c.resendable(sent, log)
-	failEntries(sent[:len(sent)-len(again)], &Failure{Cause: err, Sent: true, Server: c.cfg.Name})
-	c.giveBack(again, err, requests)
-}
-
-// disconnect closes the socket and returns the bytes of requests that it has not
-// taken, in a buffer for Loop.Release.
-func (c *Conn) disconnect() (unwritten []byte) {
-	if c.conn == nil {
-		return nil
-	}
-	unwritten = c.conn.TakeUnwritten()
-	if c.state != ready { // it is the handshake's
-		c.loop.Release(unwritten)
-		unwritten = nil
-	}
-	c.hangUp()
-	if c.renewing {
-		c.renewing = false
-		c.attempt.Stop()
-	}
-	return unwritten
-}
-
-// broken handles a server that does not keep to the protocol.
-func (c *Conn) broken(err error) {
-	c.lost(fmt.Errorf("%w: %w", ErrProtocol, err))
-}
-
-// wake tells the waiters, if there is room again by a margin.
+// wake calls the Waiters if there is room again, by a margin, so that they are not woken for a
+// single request.
 func (c *Conn) wake() {
 	if len(c.waiters) == 0 || c.gate == Shut || c.renewing || c.queue.len() > c.cfg.MaxRequests/2 ||
 		c.cfg.MaxReplies > 0 && c.expected.bytes > c.cfg.MaxReplies/2 ||

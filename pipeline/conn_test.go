@@ -170,7 +170,7 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 	r.expect(2, "+OK\r\n")
 }
 
-// A client that waits for room must hear of it however the room came about,
+// A client that waits for room must be woken however the room came about,
 // also when the connection went away with all that filled it.
 func TestWaiterIsToldWhenTheConnectionIsLost(t *testing.T) {
 	t.Parallel()
@@ -250,7 +250,7 @@ func (w waiter) wait(t *testing.T) {
 	select {
 	case <-w:
 	case <-timeUp():
-		t.Fatal("the waiter was not told")
+		t.Fatal("ConnReady was not called")
 	}
 }
 

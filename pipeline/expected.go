@@ -1,20 +1,20 @@
 package pipeline
 
-// expected is what is known of the sizes of the replies that are to come. Only
-// those that may be large are noted, so that it costs others nothing.
+// expected is what is known of the sizes of replies that are to come. Only replies that may be
+// large are recorded, so that others cost nothing.
 type expected struct {
 	noted []expectation // oldest first
 	bytes int           // of all of them
 }
 
-// expectation is that of one request.
+// expectation is the expected size of one reply.
 type expectation struct {
 	pos  uint32 // of the request in the queue
 	size int
 }
 
-// Expect tells how many bytes the reply to the request that was sent last is
-// likely to have. It counts for Laden until the reply has come.
+// Expect says how many bytes the reply to the request that was sent last is likely to have. They
+// count for RepliesFull until the reply has come.
 func (c *Conn) Expect(size int) {
 	if c.queue.len() == 0 {
 		return // it has failed
@@ -23,15 +23,15 @@ func (c *Conn) Expect(size int) {
 	c.expected.bytes += size
 }
 
-// Laden reports whether so many bytes of replies are expected that no more large
-// ones should be asked for. A server holds in memory what it has yet to send, and
-// may close a connection for which it holds much; and everybody else's replies
-// stand behind it. Wait tells when there is room for more.
+// RepliesFull reports whether so many bytes of replies are expected that no more requests with
+// large replies should be sent. A server keeps unsent replies in memory and may close a connection
+// with too many of them; and the replies of all other clients wait behind them. Wait tells when
+// there is room.
 func (c *Conn) RepliesFull() bool {
 	return c.cfg.MaxReplies > 0 && c.expected.bytes >= c.cfg.MaxReplies
 }
 
-// passed forgets the requests that stood before head.
+// passed removes the requests before head.
 func (e *expected) passed(head uint32) {
 	n := 0
 	for n < len(e.noted) && int32(e.noted[n].pos-head) < 0 {
@@ -47,7 +47,7 @@ func (e *expected) passed(head uint32) {
 	}
 }
 
-// cut forgets the requests from tail on.
+// cut removes the requests from tail on.
 func (e *expected) cut(tail uint32) {
 	for n := len(e.noted); n > 0 && int32(e.noted[n-1].pos-tail) >= 0; n-- {
 		e.bytes -= e.noted[n-1].size

@@ -21,33 +21,33 @@ func TestRepliesFullCountsExpectedBytes(t *testing.T) {
 		r.send(request)
 		r.on(func() { r.conn.Expect(size) })
 	}
-	laden := func(want bool) {
+	full := func(want bool) {
 		t.Helper()
 		r.on(func() {
 			if r.conn.RepliesFull() != want {
-				t.Errorf("laden %t, want %t", !want, want)
+				t.Errorf("full %t, want %t", !want, want)
 			}
 		})
 	}
 	expect(get("a"), 600)
-	laden(false)
+	full(false)
 	r.send(get("b"))
 	expect(get("c"), 600)
-	laden(true)
+	full(true)
 	w := make(waiter, 1)
 	r.on(func() { r.conn.Wait(w) })
 	close(first)
 	r.expect(1, "+1\r\n")
-	laden(false)
+	full(false)
 	close(second)
 	r.expect(2, "+2\r\n")
 	r.expect(3, "+3\r\n")
 	w.wait(t)
 
 	expect(get("d"), 5000)
-	laden(true)
+	full(true)
 	r.on(func() { r.conn.Wait(w) })
 	close(end)
 	w.wait(t)
-	laden(false)
+	full(false)
 }

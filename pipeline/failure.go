@@ -16,20 +16,20 @@ import (
 	"ringway/tlsrelay"
 )
 
-// Failure tells why a request got no reply from its server.
+// Failure says why a request got no reply from its server.
 type Failure struct {
 	Cause error // never nil
-	// Sent tells that at least one byte of the request was given to the
-	// kernel: the server may have executed it, so it must never be sent again.
+	// Sent says that at least one byte of the request was given to the kernel: the server may have
+	// executed it, so it must never be sent again.
 	Sent bool
-	// Server is what clients know the server as, such as "server alpha1"; "" if they
-	// do not. It is never its address, unless that is its name.
+	// Server is the server's name for clients, such as "server alpha1"; "" if they do not know it
+	// by one. It is never the address, unless that is its name.
 	Server string
 }
 
-// Outage is the cause of failures at a server that has failed before. It is
-// ErrSuspended to errors.Is, and hides why from it: a request that was never sent has
-// not timed out because others have.
+// Outage is the cause of failures at a server that has failed before. errors.Is(o, ErrSuspended)
+// holds, and errors.Is does not see Why: a request that was never sent has not timed out because
+// others have.
 type Outage struct {
 	Why   error // the last failure
 	Since time.Time
@@ -48,8 +48,8 @@ var (
 	ErrSuspended = errors.New("the server is down")
 )
 
-// Refusal is a cause of failures whose text, which begins with a word such as
-// ERR, is all that a client gets.
+// Refusal is a cause whose text is all that a client gets. It begins with an error code such as
+// ERR.
 type Refusal string
 
 func (r Refusal) Error() string { return string(r) }
@@ -64,10 +64,9 @@ func (f *Failure) Error() string {
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// AppendReply appends the RESP error that a client gets. Its first words are those
-// of twemproxy, which are those of strerror, where they are true; then come which
-// server it is and since when it is down, and last what tells apart what is safe to
-// repeat from what is not.
+// AppendReply appends the RESP error for the client. It begins with twemproxy's words, which are
+// strerror's, where they are true. Then come the server's name and since when it is down, and last
+// whether the request is safe to repeat.
 func (f *Failure) AppendReply(dst []byte) []byte {
 	var refusal Refusal
 	if errors.As(f.Cause, &refusal) && !f.Sent {
@@ -86,7 +85,7 @@ func (f *Failure) AppendPartReply(dst []byte) []byte {
 	return append(dst, ": a part of the request failed, other parts may have been executed\r\n"...)
 }
 
-// appendCause appends what has happened, at which server.
+// appendCause appends what has happened, and at which server.
 func (f *Failure) appendCause(dst []byte) []byte {
 	var o *Outage
 	if !errors.As(f.Cause, &o) {
@@ -101,7 +100,7 @@ func (f *Failure) appendCause(dst []byte) []byte {
 	}
 	words, text := describe(o.Why), detail(o.Why)
 	if f.Sent && !errors.Is(o.Why, ErrTimeout) {
-		// This one was sent: what came of other attempts is not what became of it.
+		// This request was sent: the result of other attempts is not its outcome.
 		words, text = "Connection given up", words
 	}
 	dst = append(append(dst, words...), ": "...)
@@ -134,8 +133,8 @@ func detail(err error) string {
 	return ""
 }
 
-// isLocal tells whether a connection attempt failed for want of something on
-// this machine, which says nothing about the server.
+// isLocal reports whether a connection attempt failed for lack of a resource of this machine, which
+// says nothing about the server.
 func isLocal(err error) bool {
 	for _, cause := range []error{eventloop.ErrPanicked, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
 		if errors.Is(err, cause) {

@@ -9,8 +9,7 @@ import (
 	"ringway/resp"
 )
 
-// greetings are the requests that go first on a new connection; none if nothing has
-// to.
+// handshakeRequests returns the requests that go first on a new connection, in order.
 func (cfg *Config) handshakeRequests() (requests [][][]byte) {
 	number := func(command string, n int) {
 		requests = append(requests, [][]byte{[]byte(command), strconv.AppendInt(nil, int64(n), 10)})
@@ -36,15 +35,15 @@ func (cfg *Config) handshakeRequests() (requests [][][]byte) {
 	return requests
 }
 
-// greet sends AUTH, HELLO and SELECT. Requests are held until all are answered: one
-// that overtook a refused SELECT would go to the wrong database.
+// startHandshake sends AUTH, HELLO, SELECT and READONLY as configured. Requests stay buffered until
+// all are answered: one that overtook a refused SELECT would go to the wrong database.
 func (c *Conn) startHandshake() {
 	c.state = handshaking
 	requests := c.cfg.handshakeRequests()
 	if len(requests) == 0 {
-		// A server may refuse our certificate after TLS's handshake is done, and in
-		// front of one that is dead something may accept connections: no request is
-		// written before something came back, whatever it is.
+		// PING stands in: a server may refuse our certificate after the TLS handshake is done, and
+		// something may accept connections in front of a dead server. No request is written before
+		// something came back, whatever it is.
 		requests = [][][]byte{{[]byte("PING")}}
 	}
 	var b []byte
@@ -56,7 +55,7 @@ func (c *Conn) startHandshake() {
 	c.attempt.After(c.cfg.ConnectTimeout)
 }
 
-// greeted handles the reply to AUTH, HELLO or SELECT.
+// handshakeReply handles the reply to one request of the handshake.
 func (c *Conn) handshakeReply(reply []byte) {
 	if requests := c.cfg.handshakeRequests(); reply[0] == '-' && len(requests) > 0 {
 		refused := requests[len(requests)-c.handshakeLeft]
@@ -70,8 +69,8 @@ func (c *Conn) handshakeReply(reply []byte) {
 	}
 }
 
-// HandshakeError tells that a server has refused the handshake of a connection. It is
-// ErrHandshake to errors.Is.
+// HandshakeError is the cause when a server has refused the handshake. errors.Is(e, ErrHandshake)
+// holds.
 type HandshakeError struct {
 	Command string // that was refused: AUTH, HELLO, SELECT or READONLY
 	Reply   string // the server's error, as it comes behind the "-"
@@ -82,16 +81,16 @@ func (e *HandshakeError) Error() string { return ErrHandshake.Error() + ": " + e
 // Is reports whether target is ErrHandshake.
 func (e *HandshakeError) Is(target error) bool { return target == ErrHandshake }
 
-// Lasting reports whether the server does not have the protocol or the database that
-// the connection is for, or not for its user. Else it may take the same handshake in a
-// moment, as when it is busy with a script, or says nothing of these.
+// Lasting reports whether another attempt would fail too: the server does not have the protocol or
+// the database, or not for this user. Else it may accept the same handshake in a moment, for
+// instance when it is busy with a script.
 func (e *HandshakeError) Lasting() bool {
 	word, _, _ := strings.Cut(e.Reply, " ")
 	return (e.Command == "HELLO" || e.Command == "SELECT") && (word == "ERR" || word == "NOPROTO" || word == "NOPERM")
 }
 
-// HandshakeRefusal returns the refused handshake that a failure comes from, nil if none
-// was: its own, or the last one before, because of which no attempt is made for now.
+// HandshakeRefusal returns the refused handshake that a failure comes from, nil if there is none:
+// the request's own, or that of the last attempt, because of which none is made for now.
 func HandshakeRefusal(err error) *HandshakeError {
 	if o := (*Outage)(nil); errors.As(err, &o) {
 		err = o.Why
@@ -102,26 +101,27 @@ func HandshakeRefusal(err error) *HandshakeError {
 	return nil
 }
 
-// Meet makes the connection if there is none, and has told called once with what came
-// of that, on the loop: nil if the server has taken the handshake. It is called at once
-// if that is known, or if no attempt may be made now.
-func (c *Conn) AfterHandshake(told func(f *Failure)) {
+// AfterHandshake connects if there is no connection, and calls done once with the result, on the
+// loop: nil if the server has accepted the handshake. It calls done at once if the result is known,
+// or if no attempt may be made now.
+func (c *Conn) AfterHandshake(done func(f *Failure)) {
 	c.Connect()
 	switch c.state {
 	case ready:
-		told(nil)
+		done(nil)
 	case down, suspended:
-		told(c.refuse())
+		done(c.refuse())
 	default:
-		c.onHandshake = append(c.onHandshake, told)
+		c.onHandshake = append(c.onHandshake, done)
 	}
 }
 
-// tellMeets ends Meet. It is called last, since anything may be done then.
+// handshakeEnded calls the functions of AfterHandshake. Callers do it last, since the functions may
+// do anything.
 func (c *Conn) handshakeEnded(f *Failure) {
-	meets := c.onHandshake
+	waiting := c.onHandshake
 	c.onHandshake = nil
-	for _, told := range meets {
-		told(f)
+	for _, done := range waiting {
+		done(f)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
 
-// patience bounds waits that end by themselves, unless something is wrong.
+// waitLimit bounds waits that end by themselves, unless something is wrong.
 const waitLimit = 30 * time.Second
 
 // rig is a Conn on a loop of its own. Its methods are for the test's goroutine.

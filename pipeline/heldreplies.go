@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// The replies of a server that may have lost its shard a moment ago may be of no
-// worth. So they stay where they are until that is known.
+// When a server may have lost its shard, its replies are worthless. They are held, unread, until
+// that is known.
 
-// caughtUp is how long after ReleaseReplies timeouts are not believed, and how
-// often that is looked at: what has come by then is read first.
+// catchUpTime is how long no request times out after ReleaseReplies, so that replies that came
+// meanwhile are read first. The deadline timer is postponed by as much.
 const catchUpTime = 10 * time.Millisecond
 
-// HoldReplies has nothing read of what the server answers until ReleaseReplies or
-// GiveUp, and no request times out meanwhile. It reports false, and does nothing,
-// where a reply may take any time.
+// HoldReplies stops reading the server's replies until ReleaseReplies or GiveUp. No request times
+// out meanwhile. It reports false, and does nothing, on a connection whose reply may take any time
+// (SendUntimed).
 func (c *Conn) HoldReplies() bool {
 	if c.untimed {
 		return false
@@ -26,7 +26,7 @@ func (c *Conn) HoldReplies() bool {
 	return true
 }
 
-// ReleaseReplies ends HoldReplies, and nobody has noticed it.
+// ReleaseReplies ends HoldReplies: the held replies are read and delivered.
 func (c *Conn) ReleaseReplies() {
 	if !c.endHeldReplies() || c.state != ready {
 		return
@@ -35,9 +35,9 @@ func (c *Conn) ReleaseReplies() {
 	c.conn.Redeliver()
 }
 
-// GiveUp ends HoldReplies on the connection to a server that has lost its shard: it
-// is closed. What was sent is of unknown outcome, what was not is the Redirector's.
-// The next request makes the connection anew, unless that is not to come back.
+// GiveUp ends HoldReplies on the connection to a server that has lost its shard, and closes it.
+// What was sent fails with an unknown outcome; what was not sent goes to the Redirector. The next
+// request makes a new connection, except with Config.Once.
 func (c *Conn) GiveUp() {
 	if !c.endHeldReplies() || c.state >= down {
 		return

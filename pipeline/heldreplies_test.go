@@ -90,7 +90,7 @@ func TestRepliesThatMayTakeAnyTimeAreNotHeld(t *testing.T) {
 	})
 }
 
-// Who waits for a connection to be made that is given up meanwhile is told so.
+// AfterHandshake calls when the connection is given up before it is made.
 func TestGiveUpEndsAfterHandshake(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()})
@@ -106,7 +106,7 @@ func TestGiveUpEndsAfterHandshake(t *testing.T) {
 		r.conn.GiveUp()
 	})
 	if met == nil {
-		t.Error("nobody was told")
+		t.Error("AfterHandshake has not called")
 	}
 	r.expectFailure(1, pipeline.ErrSuspended, false)
 }

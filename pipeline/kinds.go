@@ -2,9 +2,9 @@ package pipeline
 
 import "errors"
 
-// Kinds are kinds of replies: those that a request may get, as bits. Errors are
-// always among them. A reply of another kind shows that the server has lost count:
-// the connection ends before the reply is given to anybody.
+// Kinds is a set of kinds of replies, as bits: those that a request may get. Errors are always
+// among them. A reply of another kind shows that the server has lost count: the connection is
+// closed before the reply is delivered.
 type Kinds uint8
 
 // The kinds, in either protocol.
@@ -18,17 +18,17 @@ const (
 	AnyKind Kinds = 0xff
 )
 
-// ErrKind tells that a reply was of a kind that its request does not get.
+// ErrKind is the cause when a reply is of a kind that its request can't get.
 var ErrKind = errors.New("a reply of another type than its request has")
 
-// kindOf is the kind of a reply by its first byte.
+// kindOf returns the kind of a reply by its first byte.
 var kindOf = [256]Kinds{
 	'+': KindStatus, ':': KindInteger, '$': KindString, '=': KindString, '_': KindString | KindAggregate,
 	'*': KindAggregate, '%': KindAggregate, '~': KindAggregate, ',': KindOther, '#': KindOther, '(': KindOther,
 	'-': AnyKind, '!': AnyKind, '|': AnyKind,
 }
 
-// kindBits are the bits of an entry's time that hold its Kinds: a quarter of a
+// kindBits are the bits of an entry's time that hold its Kinds: the lowest eight, a quarter of a
 // microsecond.
 const kindBits = 0xff
 

@@ -10,8 +10,7 @@ import (
 	"ringway/resp"
 )
 
-// link is what a Conn and a Link have in common: the attempts to connect to one server,
-// and the socket.
+// link is what Conn and Link have in common: the attempts to connect to one server, and the socket.
 type link struct {
 	// Static after construction.
 	loop *eventloop.Loop
@@ -27,8 +26,8 @@ type link struct {
 	lastData int64 // when anything was last read
 }
 
-// dial makes an attempt, of which connected is told when h is attached or it has failed,
-// unless hangUp comes first.
+// dial starts an attempt. connected is called when h is attached to the connection or the attempt
+// has failed, unless hangUp comes first.
 func (l *link) dial(h eventloop.Handler, connected func(err error)) {
 	l.state = dialing
 	l.attempt.Stop()
@@ -67,11 +66,11 @@ func (l *link) hangUp() {
 // failure returns the failure of a request that was not sent.
 func (l *link) failure(err error) *Failure { return &Failure{Cause: err, Server: l.cfg.Name} }
 
-// Addr is the server's address as it was configured.
+// Addr returns the server's address as it was configured.
 func (l *link) Addr() string { return l.cfg.Addr }
 
-// Peer is the IP address that the server is connected to at, the zero Addr while
-// it is not, or not by IP.
+// Peer returns the IP address of the server's end of the connection, the zero Addr while there is
+// none, or none of IP.
 func (l *link) Peer() netip.Addr {
 	if l.conn == nil {
 		return netip.Addr{}
@@ -79,45 +78,54 @@ func (l *link) Peer() netip.Addr {
 	return l.conn.Peer()
 }
 
-// Link is a connection to one server for who does not match replies with requests by
-// their position alone, as Conn does. It is made when Connect is called, and while its
-// handler wants it, it comes back by itself. It belongs to its loop.
+// Link is a connection to one server whose replies are not matched with requests by position alone:
+// the handler gets every frame. It connects when Connect is called, and reconnects as long as its
+// handler wants. It belongs to its loop. Of the states of a Conn it has four:
+//
+//	state    Connect        left by
+//	idle     dials          Connect
+//	dialing  -              connected: ready; failed: down
+//	ready    -              lost: dialing, or down if the server had answered nothing,
+//	                        or idle if the handler does not want it again
+//	down     dials at once  the timer: dialing
+//
+// Close leads to idle from each of them.
 type Link struct {
 	link
 	h           LinkHandler
 	authPending bool     // AUTH is not yet answered
-	cause       error    // down: why
+	cause       error    // down: of the last attempt
 	attempts    Attempts // those of this link alone
 }
 
-// LinkHandler is who speaks over a Link. It is called on the loop, and never from within
-// Connect and Send.
+// LinkHandler speaks over a Link. Its methods are called on the loop, and never from within Connect
+// and Send.
 type LinkHandler interface {
-	// Connected says that there is a connection, over which AUTH was sent if the server
-	// wants it, and nothing else. Its answer is not awaited.
+	// Connected is called when there is a connection. AUTH has been sent if it is configured, and
+	// its reply is not waited for.
 	Connected()
 
-	// Frame is given a reply or a push as the server framed it, but not the answer to
-	// AUTH. The bytes are valid only during the call. An error ends the connection.
+	// Frame is given each reply or push as the server framed it, except the reply to AUTH. frame is
+	// valid only during the call. An error ends the connection.
 	Frame(frame []byte) error
 
-	// Lost says that the connection is gone, and why. It reports whether it is to be made
-	// anew.
+	// Lost is called when the connection is gone, with the cause. It returns whether to connect
+	// again.
 	Lost(err error) (again bool)
 
-	// Unreachable says that an attempt to connect has failed. Others follow.
+	// Unreachable is called when an attempt to connect has failed. Others follow.
 	Unreachable(f *Failure)
 }
 
-// NewLink returns a link that is not connected. The caller keeps cfg as it is; of it
-// count the address, TLS, Auth, ConnectTimeout, KeepAlive and the limits of replies.
+// NewLink returns a link that is not connected. It reads cfg as long as it lives, and of it the
+// address, TLS, Auth, ConnectTimeout, KeepAlive and Replies.
 func NewLink(loop *eventloop.Loop, cfg *Config, obs Observer, h LinkHandler) *Link {
 	l := &Link{link: link{loop: loop, cfg: cfg, obs: obs}, h: h}
 	l.attempt = loop.NewTimer(l.Connect).OwnedBy(l)
 	return l
 }
 
-// Connect makes the connection, unless there is one or an attempt is under way.
+// Connect connects, unless there is a connection or an attempt is under way.
 func (l *Link) Connect() {
 	if l.state == idle || l.state == down {
 		l.dial(l, l.connected)
@@ -127,7 +135,8 @@ func (l *Link) Connect() {
 // Up reports whether there is a connection.
 func (l *Link) Up() bool { return l.state == ready }
 
-// Down returns why there is no connection if the last attempt has failed, else nil.
+// Down returns the failure of the last attempt while there is no connection because of it, else
+// nil.
 func (l *Link) Down() *Failure {
 	if l.state != down {
 		return nil
@@ -138,11 +147,11 @@ func (l *Link) Down() *Failure {
 // Send sends a request over the connection, which must be Up.
 func (l *Link) Send(args ...[]byte) { l.conn.Append(resp.AppendRequest(nil, args)) }
 
-// LastRead is when anything was last read, or the connection made, as eventloop.Loop.Now.
+// LastRead returns when anything was last read, or the connection was made, as eventloop.Loop.Now.
 func (l *Link) LastRead() int64 { return l.lastData }
 
-// Proven says that the server has answered: should the connection be lost, the next
-// attempt is made at once.
+// SetAnswered records that the server works, as the handler sees from its replies: if the
+// connection is lost, the next attempt is made at once.
 func (l *Link) SetAnswered() {
 	if !l.answered {
 		l.answered = true
@@ -151,7 +160,7 @@ func (l *Link) SetAnswered() {
 	}
 }
 
-// Close closes the connection, or ends the attempt to make one. The handler is not told.
+// Close closes the connection, or ends the attempt to make one. The handler is not called.
 func (l *Link) Close() {
 	l.hangUp()
 	l.attempt.Stop()
@@ -159,8 +168,8 @@ func (l *Link) Close() {
 	l.state = idle
 }
 
-// Renew makes the connection anew, for a server whose name has come to mean
-// another address. What the server says meanwhile is not heard.
+// Renew replaces the connection, for a server whose name now resolves to another address. What the
+// server sends until the new one is made is lost.
 func (l *Link) Renew() {
 	if l.answered {
 		l.Lose(io.EOF)
@@ -172,7 +181,7 @@ func (l *Link) connected(err error) {
 		l.attemptFailed(err)
 		return
 	}
-	l.conn.Urgent() // what the server can't get rid of in time it drops, with the connection
+	l.conn.Urgent() // a server closes a connection whose output it can't get rid of
 	l.state = ready
 	if l.authPending = l.cfg.Auth != nil; l.authPending {
 		l.Send(l.cfg.auth()...)
@@ -180,7 +189,7 @@ func (l *Link) connected(err error) {
 	l.h.Connected()
 }
 
-// attemptFailed tries again after a while.
+// attemptFailed schedules the next attempt.
 func (l *Link) attemptFailed(err error) {
 	l.state, l.cause = down, err
 	l.attempt.After(l.attempts.fail(l.loop.Now(), err))
@@ -190,8 +199,8 @@ func (l *Link) attemptFailed(err error) {
 	l.h.Unreachable(l.failure(err))
 }
 
-// Lose ends the connection as if it had been lost because of err: at once the next
-// attempt, unless the server has not answered anything on this one.
+// Lose ends the connection as if it had been lost because of err. The next attempt follows at once,
+// or after a wait if the server has answered nothing on this one.
 func (l *Link) Lose(err error) {
 	if l.state != ready {
 		return

@@ -6,33 +6,32 @@ import (
 	"time"
 )
 
-// A connection may go dead without a word: a firewall has forgotten it, its host
-// or the way there is lost. New connections to the server may work all the while.
-// So one on which nothing comes is given up: after twice the timeout, or when the
-// server's system leaves what it was sent unacknowledged. A server that is merely
-// busy acknowledges, and is waited for if there is no timeout.
+// A connection may go dead without an end that the system reports: a firewall has dropped its
+// state, the server's host or the network is gone. New connections to the server may work all the
+// while. So a connection in use is checked, and closed if nothing was received for twice the
+// timeout, or if the server's system does not acknowledge what it was sent. A server that is merely
+// busy acknowledges, so without a timeout it is waited for.
 
 const (
-	// lookEvery is how often a connection that awaits replies is looked at, at most.
+	// checkEvery is the longest interval between two checks of a connection that awaits replies.
 	checkEvery = time.Second
 
-	// deafAfter is how long a server's system may leave what it was sent without
-	// an acknowledgement, and be silent.
+	// unacknowledgedAfter is how long a server's system may acknowledge nothing, and the server
+	// send nothing.
 	unacknowledgedAfter = 3 * time.Second
 
-	// lateLook is how late a look may be for what it sees to be believed: after a
-	// pause of the whole process what has come in the meantime is read first.
+	// lateCheck is the delay from which on a check is not believed: after a pause of the whole
+	// process, what has come in the meantime is read first.
 	lateCheck = 500 * time.Millisecond
 )
 
-// errSilent is the loss of a connection on which nothing comes. It is a timeout.
+// errSilent is the cause when nothing was received for too long. It is a timeout.
 var errSilent = fmt.Errorf("nothing was received for twice the timeout: %w", ErrTimeout)
 
-// errDeaf is the loss of a connection whose other end is gone.
+// errUnacknowledged is the cause when the server's system acknowledges nothing.
 var errUnacknowledged = fmt.Errorf("nothing is acknowledged: %w", ErrTimeout)
 
-// lookAfter is how long after the first request, and after that, the connection is
-// looked at.
+// checkInterval returns the time between two checks.
 func (c *Conn) checkInterval() time.Duration {
 	after := checkEvery
 	if c.cfg.Timeout > 0 {
@@ -44,16 +43,15 @@ func (c *Conn) checkInterval() time.Duration {
 	return after
 }
 
-// watch has the connection looked at after a while. It is called when a request is
-// sent and it is not to be looked at already.
+// scheduleCheck arms the timer for the next check. It is called when a request is sent and no check
+// is due.
 func (c *Conn) scheduleCheck() {
 	c.checking = true
 	c.checkDue = c.loop.Now() + int64(c.checkInterval())
 	c.checkTimer.Reset(c.checkDue)
 }
 
-// lookAt gives up a connection that is dead, and has others prove from time to time
-// that their replies are in order.
+// check closes the connection if it is dead, and else sends a marker if one is due.
 func (c *Conn) check() {
 	late := c.loop.Now()-c.checkDue > int64(lateCheck) || c.loop.Now() < c.timeoutsFrom
 	if c.queue.len() == 0 {
@@ -76,13 +74,12 @@ func (c *Conn) check() {
 	}
 }
 
-// marksNow reports whether it is time for a marker: under load this is so once in a
-// ReplyCheck.
+// markerDue reports whether to send a marker: under load once in a Config.ReplyCheck.
 func (c *Conn) markerDue() bool {
 	return c.cfg.ReplyCheck > 0 && !c.cfg.Once && c.markers.unanswered == 0 && !c.renewing && c.support.command() != noMarker &&
 		c.loop.Now()-c.lastMarker >= int64(c.cfg.ReplyCheck)
 }
 
-// isStall reports whether err is that of a stall which was counted as a failure
-// when its first request had waited for too long.
+// isStall reports whether err is the end of a stall that was counted as a failure when its first
+// request timed out.
 func isStall(err error) bool { return errors.Is(err, errSilent) }

@@ -9,18 +9,18 @@ import (
 	"math/rand/v2"
 )
 
-// Replies are matched with requests by their position alone, so a reply too many
-// goes to somebody else's request. What a script replies is made by a client,
-// and there are servers that let it end the reply and begin another one
-// (CVE-2025-67733). A fence finds that out: an ECHO of a random number behind the
-// script, before whose answer nothing that follows is delivered to anybody.
+// A server's replies are matched with requests by position alone, so one reply too many goes to
+// somebody else's request. A client decides what a script replies, and some servers let a script
+// end its reply and begin another one (CVE-2025-67733). A marker detects that: an ECHO of a random
+// number behind the script. Nothing that follows the script's reply is delivered before the ECHO
+// has been answered correctly. ADR 0011 has the reasons and the costs.
 
-// ErrMarker tells that a server gave more replies than it was sent requests, or
-// fewer. It counts as a breach of the protocol.
+// ErrMarker is the cause when a server gave more replies than it was sent requests, or fewer. It is
+// a breach of the protocol.
 var ErrMarker = errors.New("what follows a script's reply is not what was asked for next")
 
-// errFenceState tells the same of a server whose state forbids ECHO, so that
-// nothing is known about it.
+// errMarkerRefused is the cause when a server's state forbids ECHO, so that nothing is known about
+// its replies.
 var errMarkerRefused = errors.New("the server refuses ECHO for now, so what follows a script's reply can't be trusted")
 
 const (
@@ -32,28 +32,28 @@ const (
 	echoSize    = nonceOffset + 2*nonceSize + len("\r\n")
 )
 
-// spareFences is how many fences that were answered a connection keeps.
+// spareMarkers is how many answered markers a connection keeps for reuse.
 const spareMarkers = 64
 
-// fence is the Receiver of an ECHO, or of a PING where ECHO is refused.
+// marker is the Receiver of an ECHO, or of a PING where ECHO is refused.
 type marker struct {
 	c       *Conn
-	late    bool          // its time is over; the answer must be right all the same
-	trusted bool          // no script is before it whose own fence has not passed
+	late    bool          // it has timed out; the answer must be right all the same
+	trusted bool          // no script is before it whose own marker is not answered yet
 	command markerCommand // how it was sent
 	// request is the ECHO, whose last argument is spelt as its reply will be.
 	request [echoSize]byte
 }
 
-// fencing is what a connection needs for fences.
+// connMarkers is a connection's own state for markers.
 type connMarkers struct {
-	random     *rand.ChaCha8 // what nobody can guess; nil until the first fence
+	random     *rand.ChaCha8 // of nonces, which clients must not guess; nil until the first marker
 	spare      []*marker
-	unanswered int // fences whose answer is to come
+	unanswered int // markers whose answer is to come
 }
 
-// SendMarked is Send for a request whose reply can't be trusted to end where it
-// should: a script's. The fence takes a place of its own in the queue.
+// SendMarked is Send for a request whose reply may not end where it should: a script's. It sends a
+// marker behind the request, which takes a position of its own in the queue.
 func (c *Conn) SendMarked(request []byte, r Receiver, tag uint32) *Failure {
 	c.ProbeMarkerSupport()
 	f := c.Send(request, r, tag)
@@ -63,12 +63,13 @@ func (c *Conn) SendMarked(request []byte, r Receiver, tag uint32) *Failure {
 	return f
 }
 
-// Fence has the server prove, after its reply to the last request that was sent,
-// that it has not lost count. A connection does so by itself now and then while it
-// is in use, see Config.ReplyCheck: a server that once leaves a reply out, or gives
-// one twice, would otherwise go on giving each request the reply of another. At a
-// server that refuses all that could prove it, the connection is made anew when
-// what is in flight was answered, and takes no request until then.
+// SendMarker makes the server prove, after its reply to the last request that was sent, that it has
+// not lost count. A connection in use also does this by itself every Config.ReplyCheck: a server
+// that once omits a reply, or gives one twice, would otherwise give each later request the reply of
+// another.
+//
+// Where the server refuses every marker command, the connection takes no more requests, and is
+// replaced once all requests in flight are answered.
 func (c *Conn) SendMarker() {
 	if c.support.command() == noMarker {
 		c.fullUntilRenewed = !c.cfg.Once
@@ -78,73 +79,73 @@ func (c *Conn) SendMarker() {
 	c.appendMarker(false)
 }
 
-// AskMarking finds out what the server permits for markers, if nobody has yet. It is
-// for before a request that Fence is called behind: what comes in the place of that
-// fence's answer need not be the server's.
+// ProbeMarkerSupport finds out which marker command the server permits, if no connection knows yet.
+// Call it before sending a request that SendMarker is to follow: what comes in the position of that
+// marker's answer may be the script's and proves nothing.
 func (c *Conn) ProbeMarkerSupport() {
-	if way := c.support.command(); way == echoUntried || way == pingUntried {
+	if command := c.support.command(); command == echoUntried || command == pingUntried {
 		c.appendMarker(true)
 	}
 }
 
 func (c *Conn) appendMarker(trusted bool) {
-	f := c.newMarker()
-	f.trusted = trusted
+	m := c.newMarker()
+	m.trusted = trusted
 	c.markers.unanswered++
-	if c.Send(f.request[:], f, 0) != nil {
-		f.recycle() // what it was to fence has failed, or will
+	if c.Send(m.request[:], m, 0) != nil {
+		m.recycle() // the request before it has failed, or will
 	}
 }
 
-// newFence returns a fence with a nonce of its own: what was used once may have
-// been seen by others, in SLOWLOG say.
+// newMarker returns a marker with a new nonce. A nonce is used once, since others may see it
+// afterwards, in SLOWLOG for instance.
 func (c *Conn) newMarker() *marker {
-	fs := &c.markers
-	if fs.random == nil {
+	own := &c.markers
+	if own.random == nil {
 		var seed [32]byte
 		crand.Read(seed[:])
-		fs.random = rand.NewChaCha8(seed)
+		own.random = rand.NewChaCha8(seed)
 	}
-	var f *marker
-	if last := len(fs.spare) - 1; last >= 0 {
-		f = fs.spare[last]
-		fs.spare = fs.spare[:last]
+	var m *marker
+	if last := len(own.spare) - 1; last >= 0 {
+		m = own.spare[last]
+		own.spare = own.spare[:last]
 	} else {
-		f = &marker{c: c}
-		copy(f.request[:], echoHead+echoReply)
-		copy(f.request[echoSize-2:], "\r\n")
+		m = &marker{c: c}
+		copy(m.request[:], echoHead+echoReply)
+		copy(m.request[echoSize-2:], "\r\n")
 	}
 	var nonce [nonceSize]byte
-	binary.NativeEndian.PutUint64(nonce[:8], fs.random.Uint64())
-	binary.NativeEndian.PutUint64(nonce[8:], fs.random.Uint64())
-	hex.Encode(f.request[nonceOffset:], nonce[:])
-	f.late = false
-	f.command = c.support.command()
-	copy(f.request[nameOffset:], f.command.name())
-	return f
+	binary.NativeEndian.PutUint64(nonce[:8], own.random.Uint64())
+	binary.NativeEndian.PutUint64(nonce[8:], own.random.Uint64())
+	hex.Encode(m.request[nonceOffset:], nonce[:])
+	m.late = false
+	m.command = c.support.command()
+	copy(m.request[nameOffset:], m.command.name())
+	return m
 }
 
-// Reply is Receiver's: what stands where the answer to ECHO should.
-func (f *marker) Reply(_ uint32, b []byte, last bool) {
-	c := f.c
-	if f.late {
-		c.inTime = false // nobody was served by this
+// Reply is Receiver's. It is given whatever stands in the position of the marker's answer.
+func (m *marker) Reply(_ uint32, b []byte, last bool) {
+	c := m.c
+	if m.late {
+		c.inTime = false // a late answer is no sign of health
 	}
-	passed := last && bytes.Equal(b, f.request[len(echoHead):])
-	// Redis quotes the arguments of a command that it does not know, so that the
-	// refusal of one that was renamed proves as much as its answer.
-	quoted := last && bytes.HasPrefix(b, []byte(unknownCommand)) && bytes.Contains(b, f.request[nonceOffset:][:2*nonceSize])
-	trusted, way := f.trusted, f.command
+	passed := last && bytes.Equal(b, m.request[len(echoHead):])
+	// Redis quotes the arguments of a command that it does not know, so the refusal of a renamed
+	// command proves as much as its answer.
+	quoted := last && bytes.HasPrefix(b, []byte(unknownCommand)) && bytes.Contains(b, m.request[nonceOffset:][:2*nonceSize])
+	trusted, command := m.trusted, m.command
 	if last {
-		f.recycle()
+		m.recycle()
 	}
 	switch {
 	case passed && trusted:
-		c.support.permitted(way)
+		c.support.permitted(command)
 	case passed:
 	case quoted, trusted && last && refusesMarkerForGood(b):
-		if c.support.refused(way) {
-			c.obs.Failed(&MarkerError{Command: way.name(), Instead: c.support.command().name(), Reply: string(bytes.TrimSpace(b))})
+		if c.support.refused(command) {
+			c.obs.Failed(&MarkerError{Command: command.name(), Instead: c.support.command().name(), Reply: string(bytes.TrimSpace(b))})
 		}
 	case last && mayRefuseMarker(b):
 		c.lost(errMarkerRefused)
@@ -153,7 +154,7 @@ func (f *marker) Reply(_ uint32, b []byte, last bool) {
 	}
 }
 
-// OnlyFences tells whether nothing is in flight but fences, one at least.
+// OnlyMarkers reports whether at least one marker is in flight and nothing else is.
 func (c *Conn) OnlyMarkers() bool {
 	return c.markers.unanswered > 0 && c.markers.unanswered == c.queue.len()
 }
@@ -163,47 +164,46 @@ func isMarker(r Receiver) bool {
 	return ok
 }
 
-// isMarkerOf reports whether r is the marker that belongs to the request before it, by
-// Fence, and not one that a connection sends by itself.
+// marksRequest reports whether r is a marker that SendMarker sent behind a request, and not one
+// that the connection sends by itself.
 func marksRequest(r Receiver) bool {
-	f, ok := r.(*marker)
-	return ok && !f.trusted
+	m, ok := r.(*marker)
+	return ok && !m.trusted
 }
 
-// fenceIsNext reports whether the request that was answered last was fenced.
+// answeredWasMarked reports whether a marker follows the request that was answered last.
 func (c *Conn) answeredWasMarked() bool {
 	return c.queue.len() > 0 && marksRequest(c.queue.at(c.queue.head).receiver)
 }
 
-// isFenceAhead tells whether b is the answer to a fence that stands behind a request
-// without a reply: the server has left that request's out.
+// answersLaterMarker reports whether b answers a marker while the oldest request is not a marker:
+// the server has omitted that request's reply.
 func (c *Conn) answersLaterMarker(b []byte) bool {
 	if len(b) != len(echoReply)+2*nonceSize+len("\r\n") || !bytes.HasPrefix(b, []byte(echoReply)) || isMarker(c.queue.at(c.queue.head).receiver) {
 		return false
 	}
 	for pos := c.queue.head + 1; pos != c.queue.tail; pos++ {
-		if f, ok := c.queue.at(pos).receiver.(*marker); ok {
-			return bytes.Equal(b, f.request[len(echoHead):])
+		if m, ok := c.queue.at(pos).receiver.(*marker); ok {
+			return bytes.Equal(b, m.request[len(echoHead):])
 		}
 	}
 	return false
 }
 
 // Fail is Receiver's.
-func (f *marker) Fail(uint32, *Failure, []byte) { f.recycle() }
+func (m *marker) Fail(uint32, *Failure, []byte) { m.recycle() }
 
-func (f *marker) recycle() {
-	fs := &f.c.markers
-	fs.unanswered--
-	if len(fs.spare) < spareMarkers {
-		fs.spare = append(fs.spare, f)
+func (m *marker) recycle() {
+	own := &m.c.markers
+	own.unanswered--
+	if len(own.spare) < spareMarkers {
+		own.spare = append(own.spare, m)
 	}
 }
 
-// refusesEcho tells whether a reply is one that a server in good health may give
-// to ECHO: while a script runs for too long, before the data is there, or to a user
-// who may not. A
-// script can make it up, so it proves nothing; but it is no breach either.
+// mayRefuseMarker reports whether a healthy server may answer a marker with this error: while a
+// script runs for too long, while it loads its data, or to a user without the permission. A script
+// can make such a reply up, so it proves nothing; but it is no breach of the protocol either.
 func mayRefuseMarker(b []byte) bool {
 	for _, code := range []string{"-BUSY ", "-LOADING ", "-MASTERDOWN ", "-NOPERM ", unknownCommand} {
 		if bytes.HasPrefix(b, []byte(code)) {

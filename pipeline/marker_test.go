@@ -12,7 +12,7 @@ import (
 
 const script = "*3\r\n$4\r\nEVAL\r\n$1\r\nx\r\n$1\r\n0\r\n"
 
-// fenced sends a script with its fence, and requests behind it, in one turn.
+// sendScript sends a script with its marker, and requests behind it, in one turn.
 // Their tags count on.
 func (r *rig) sendScript(behind ...string) {
 	r.t.Helper()
@@ -29,7 +29,7 @@ func (r *rig) sendScript(behind ...string) {
 	})
 }
 
-// What a script adds to its reply goes to nobody, however it is spelt.
+// What a script adds to its reply is not delivered, however it is spelt.
 func TestNoReplyThatAScriptAddsIsDelivered(t *testing.T) {
 	t.Parallel()
 	nonce := fakeredis.Bulk(strings.Repeat("0", 32))
@@ -53,7 +53,7 @@ func TestNoReplyThatAScriptAddsIsDelivered(t *testing.T) {
 	}
 }
 
-// Nor does a request whose reply the server leaves out get the answer to the fence
+// A request whose reply the server leaves out does not get the answer to the marker
 // behind it.
 func TestAnswerToAMarkerGoesToNoEarlierRequest(t *testing.T) {
 	t.Parallel()
@@ -64,8 +64,8 @@ func TestAnswerToAMarkerGoesToNoEarlierRequest(t *testing.T) {
 	r.expectFailure(2, pipeline.ErrMarker, true)
 }
 
-// A script that is answered too late is nobody's any more, but what follows its
-// reply is looked at all the same.
+// The reply to a script that timed out is dropped, but what follows that
+// reply is checked all the same.
 func TestMarkerOfATimedOutScriptIsStillChecked(t *testing.T) {
 	t.Parallel()
 	for _, vulnerable := range []bool{false, true} {
@@ -95,7 +95,7 @@ func TestMarkerOfATimedOutScriptIsStillChecked(t *testing.T) {
 	}
 }
 
-// An answer to a fence that comes too late is no sign of health.
+// An answer to a marker that comes too late is no sign of health.
 func TestLateMarkerIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -107,17 +107,17 @@ func TestLateMarkerIsNoSuccess(t *testing.T) {
 	r := newRig(t, cfg)
 	r.sendScript()
 	r.expectFailure(1, pipeline.ErrTimeout, true)
-	time.Sleep(cfg.Timeout) // until the fence is late, too
+	time.Sleep(cfg.Timeout) // until the marker is late, too
 	close(release)
 	s.WaitPlayed(1)
-	r.eventually("the fence is answered", func() bool { return r.conn.InFlight() == 0 })
+	r.eventually("the marker is answered", func() bool { return r.conn.InFlight() == 0 })
 	if n := r.obs.count(); n != 0 {
 		t.Errorf("%d successes", n)
 	}
 }
 
 // What was not written when the connection is lost goes out over the next one,
-// and a fence goes with its script or alone.
+// and a marker goes with its script or alone.
 func TestBufferedScriptsAreMarked(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{
@@ -127,7 +127,7 @@ func TestBufferedScriptsAreMarked(t *testing.T) {
 	r := newRig(t, config(s.Addr()))
 	r.sendScript() // while there is no connection yet
 	r.expect(1, "$1\r\na\r\n")
-	r.eventually("the fence is answered", func() bool { return r.conn.InFlight() == 0 })
+	r.eventually("the marker is answered", func() bool { return r.conn.InFlight() == 0 })
 	r.sendScript()
 	r.expect(2, "$1\r\nb\r\n")
 	if errs := r.obs.failed(t, 1); !errors.Is(errs[0], pipeline.ErrMarker) {

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// marking is how a server is made to prove that its replies are in order: with an
-// ECHO, or a PING with an argument, which more users may send.
+// markerCommand is the command that markers use, and whether the server is known to permit it:
+// ECHO, or PING with an argument, which more users may send.
 type markerCommand uint32
 
 const (
@@ -18,7 +18,7 @@ const (
 	noMarker // both are refused
 )
 
-// word is the command; "" if there is none. Those that there are have four letters.
+// name returns the command's name, which has four letters; "" for noMarker.
 func (m markerCommand) name() string {
 	switch {
 	case m < pingUntried:
@@ -29,32 +29,32 @@ func (m markerCommand) name() string {
 	return ""
 }
 
-// Markers is what the connections of one user to one server, on all loops, have
-// learnt of what the server permits. The zero value is ready for use, and any
+// MarkerSupport is which marker command a server permits one user. All connections of that user to
+// the server, on all loops, share it. The zero value is ready for use: nothing is known yet. Any
 // goroutine may use it.
 type MarkerSupport struct{ state atomic.Uint32 }
 
 func (m *MarkerSupport) command() markerCommand { return markerCommand(m.state.Load()) }
 
-// Forget has the server tried again, as one of which nothing is known.
+// Forget returns to the zero value, so that the server is tried again.
 func (m *MarkerSupport) Forget() { m.state.Store(uint32(echoUntried)) }
 
-// works notes that a way is permitted.
-func (m *MarkerSupport) permitted(way markerCommand) {
-	if way == echoUntried || way == pingUntried {
-		m.state.CompareAndSwap(uint32(way), uint32(way+1))
+// permitted records that the server has answered a command.
+func (m *MarkerSupport) permitted(command markerCommand) {
+	if command == echoUntried || command == pingUntried {
+		m.state.CompareAndSwap(uint32(command), uint32(command+1))
 	}
 }
 
-// refused notes that a way is not permitted. It reports whether that is news.
-func (m *MarkerSupport) refused(way markerCommand) (news bool) {
+// refused records that the server refuses a command. It reports whether this was not known before.
+func (m *MarkerSupport) refused(command markerCommand) (news bool) {
 	next := pingUntried
-	if way >= pingUntried {
+	if command >= pingUntried {
 		next = noMarker
 	}
 	for {
 		now := m.command()
-		if now.name() != way.name() {
+		if now.name() != command.name() {
 			return false
 		}
 		if m.state.CompareAndSwap(uint32(now), uint32(next)) {
@@ -63,8 +63,8 @@ func (m *MarkerSupport) refused(way markerCommand) (news bool) {
 	}
 }
 
-// MarkerError tells an Observer, once for each way, that a server does not permit
-// markers. It is no failure: everything goes on.
+// MarkerError tells an Observer, once for each command, that a server does not permit markers. It
+// is no failure: requests go on being sent.
 type MarkerError struct {
 	Command string // what it refuses: "ECHO" or "PING"
 	Instead string // what is used instead; "" if there is nothing left
@@ -75,11 +75,11 @@ func (e *MarkerError) Error() string {
 	return fmt.Sprintf("the server refuses %s: %s", e.Command, e.Reply)
 }
 
-// unknownCommand begins what a server says to a command that was renamed.
+// unknownCommand begins a server's reply to a command that was renamed.
 const unknownCommand = "-ERR unknown command"
 
-// refusesMarkers reports whether a reply refuses a marker for good: the user may not
-// send it, or it was renamed.
+// refusesMarkerForGood reports whether a reply refuses a marker for as long as the server's
+// configuration stays: the user may not send it, or it was renamed.
 func refusesMarkerForGood(b []byte) bool {
 	return bytes.HasPrefix(b, []byte("-NOPERM ")) || bytes.HasPrefix(b, []byte(unknownCommand))
 }

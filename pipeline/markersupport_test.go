@@ -10,7 +10,7 @@ import (
 	"ringway/pipeline"
 )
 
-// refusing is a server that refuses commands in the given words, by their names, and
+// refusing starts a server that refuses commands, each with the text of its name in words, and
 // answers ECHO, PING and others with their last argument.
 func refusing(t *testing.T, words map[string]string) *fakeredis.Server {
 	return fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
@@ -31,7 +31,7 @@ func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		words map[string]string
-		news  int // refusals that the Observer is told of
+		news  int // refusals that are reported to the Observer
 		again bool
 	}{
 		{"ECHO by ACL", map[string]string{"ECHO": noperm}, 1, false},
@@ -60,13 +60,13 @@ func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
 				t.Errorf("%d connections before scripts, %d after", before, after)
 			}
 			if news := r.obs.markerErrors(); len(news) != test.news {
-				t.Errorf("told: %v", news)
+				t.Errorf("reported: %v", news)
 			}
 		})
 	}
 }
 
-// told returns what was reported, which must be about markers.
+// markerErrors returns what was reported, which must be about markers.
 func (o *observer) markerErrors() []error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -78,7 +78,7 @@ func (o *observer) markerErrors() []error {
 	return o.failures
 }
 
-// A script may make up a refusal in the place of the answer to its fence.
+// A script may make up a refusal in the position of the answer to its marker.
 func TestRefusalBehindAScriptTeachesNothing(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{
@@ -97,32 +97,42 @@ func TestRefusalBehindAScriptTeachesNothing(t *testing.T) {
 	s.WaitPlayed(2)
 }
 
-// A reply of a type that its request does not have goes to nobody.
-func TestReplyOfAnotherKindEndsTheConnection(t *testing.T) {
+// Where there are no markers, what a script adds to its reply is not delivered, even if
+// the script was sent while the connection was being made.
+func TestBufferedScriptWithoutMarkersHasItsConnectionToItself(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		kinds pipeline.Kinds
-		reply string
-		right bool
-	}{
-		{pipeline.KindStatus, "+OK\r\n", true}, {pipeline.KindStatus, ":1\r\n", false}, {pipeline.KindStatus, "-ERR x\r\n", true},
-		{pipeline.KindInteger, ":1\r\n", true}, {pipeline.KindInteger, "$1\r\n1\r\n", false},
-		{pipeline.KindString, "$-1\r\n", true}, {pipeline.KindString, "_\r\n", true}, {pipeline.KindString, "+OK\r\n", false}, {pipeline.KindString, "*0\r\n", false},
-		{pipeline.KindString, "$" + "20000\r\n" + strings.Repeat("x", 20000) + "\r\n", true}, {pipeline.KindInteger, "$" + "20000\r\n" + strings.Repeat("x", 20000) + "\r\n", false},
-		{pipeline.KindAggregate, "*1\r\n:1\r\n", true}, {pipeline.KindAggregate, "%1\r\n:1\r\n:2\r\n", true}, {pipeline.KindAggregate, "~0\r\n", true}, {pipeline.KindAggregate, ":0\r\n", false},
-		{pipeline.AnyKind, ",1.5\r\n", true}, {pipeline.KindInteger, "!3\r\nERR\r\n", true},
-	} {
-		s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply(test.reply), fakeredis.Discard()})
-		cfg := config(s.Addr())
-		cfg.ReplyCheck = time.Minute
-		r := newRig(t, cfg)
-		to := r.receiver()
-		r.on(func() { r.conn.SendKind([]byte(get("k")), to, 1, test.kinds) })
-		switch o := r.next(); {
-		case test.right && (o.failure != nil || o.reply != test.reply):
-			t.Errorf("%.20q: %.20q, %v", test.reply, o.reply, o.failure)
-		case !test.right && (o.failure == nil || !errors.Is(o.failure, pipeline.ErrKind) || o.parts > 0):
-			t.Errorf("%.20q was taken for kinds %b: %.20q, %v", test.reply, test.kinds, o.reply, o.failure)
+	refused := func(c *fakeredis.Conn, args []string) {
+		switch args[0] {
+		case "ECHO", "PING":
+			c.Reply("-NOPERM this user has no permissions\r\n")
+		case "EVAL":
+			c.Reply("$1\r\na\r\n$5\r\nPWNED\r\n")
+		default:
+			c.Reply(fakeredis.Bulk(args[len(args)-1]))
+		}
+	}
+	s := fakeredis.StartHandler(t, refused)
+	cfg := config(s.Addr())
+	cfg.MarkerSupport = new(pipeline.MarkerSupport)
+	learn := newRig(t, cfg) // another connection of the same user
+	to := learn.receiver()
+	for i := uint32(1); i <= 2; i++ {
+		learn.on(func() { learn.conn.ProbeMarkerSupport(); learn.conn.Send([]byte(get("k")), to, i) })
+		learn.expect(i, fakeredis.Bulk("k"))
+	}
+	r := newRig(t, cfg)
+	to = r.receiver()
+	full := false
+	r.on(func() {
+		r.conn.SendMarked([]byte(script), to, 1)
+		if full = r.conn.Full(); !full { // as sessions do
+			r.conn.Send([]byte(get("victim")), to, 2)
+		}
+	})
+	r.expect(1, "$1\r\na\r\n")
+	if !full {
+		if o := r.next(); o.reply == "$5\r\nPWNED\r\n" {
+			t.Fatalf("another request got what the script added: %q", o.reply)
 		}
 	}
 }

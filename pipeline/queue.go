@@ -1,15 +1,15 @@
 package pipeline
 
-// entry is one request on a connection, from Send to its reply.
+// entry is one request on a connection, from Send until its reply.
 type entry struct {
-	receiver Receiver // nil when nobody waits for the reply any more
+	receiver Receiver // nil when the request has timed out: its reply is dropped
 	at       int64    // when it was sent, as eventloop.Loop.Now, with its Kinds in kindBits
 	tag      uint32   // the receiver's
 	size     uint32   // bytes of the request, at most 4 GiB (conf bounds it)
 }
 
-// queue holds the requests of one connection, oldest first: a ring whose size
-// is a power of two, addressed by ever-growing positions.
+// queue holds the requests of one connection, oldest first. It is a ring whose size is a power of
+// two, indexed by positions that grow for ever and wrap at 2^32: compare them by int32(a-b).
 type queue struct {
 	ring       []entry
 	head, tail uint32 // positions; tail-head are in use
@@ -48,7 +48,7 @@ func (q *queue) grow() {
 	q.ring = bigger
 }
 
-// shrink gives up the ring of a queue that was long and is empty now.
+// shrink frees the ring of an empty queue that was long.
 func (q *queue) shrink() {
 	if q.head == q.tail && len(q.ring) > spareRing {
 		q.ring = nil

@@ -9,7 +9,7 @@ import (
 	"ringway/pipeline"
 )
 
-// greedy is a Redirector that takes over whatever it is offered.
+// takesAll is a Redirector that takes over whatever it is offered.
 type takesAll struct{ taken atomic.Int32 }
 
 func (g *takesAll) take() bool { g.taken.Add(1); return true }

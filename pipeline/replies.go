@@ -8,8 +8,7 @@ import (
 	"ringway/resp"
 )
 
-// Data is eventloop.Handler's: it matches the replies in b with the requests
-// in the queue.
+// Data is eventloop.Handler's. It matches the replies in b with the requests in the queue.
 func (c *Conn) Data(b []byte) (n int) {
 	pos := 0
 	c.lastData = c.loop.Now()
@@ -36,8 +35,8 @@ func (c *Conn) Data(b []byte) (n int) {
 				return pos
 			}
 			if !done && !c.streaming && size < streamFrom {
-				// Short, so better read once more when it is complete than
-				// passed on in part: a part can't be taken back.
+				// It is short, so it is better read again when it is complete than passed on in
+				// part: a part can't be taken back.
 				c.scan.Restart()
 				break
 			}
@@ -58,7 +57,7 @@ func (c *Conn) Data(b []byte) (n int) {
 	if pos > 0 && c.state == ready {
 		if c.inTime {
 			// Late replies are no sign of health: a server that always answers
-			// after the timeout serves nobody.
+			// after the timeout is of no use.
 			c.inTime = false
 			c.obs.Succeeded()
 		}
@@ -81,8 +80,8 @@ func (c *Conn) Data(b []byte) (n int) {
 	return pos
 }
 
-// deliver gives the oldest request its reply, or the first or last or another part
-// of it. It reports false if the connection ended meanwhile.
+// deliver gives the oldest request its reply, or a part of it. It reports false if the connection
+// ended meanwhile.
 func (c *Conn) deliver(b []byte, first, last bool) bool {
 	if c.state == handshaking {
 		if !last {
@@ -92,7 +91,7 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		c.handshakeReply(b)
 		return c.conn != nil
 	}
-	// Nor can a reply belong to a request that the server has yet to see.
+	// A reply can't belong to a request that the server has not been sent yet.
 	if c.queue.head == c.answerable {
 		c.broken(fmt.Errorf("a reply that nobody asked for: %s", strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
 		return false

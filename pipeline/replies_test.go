@@ -30,7 +30,7 @@ func TestLargeReplyIsPassedOnInParts(t *testing.T) {
 	r.expect(3, fakeredis.Bulk("b"))
 }
 
-// A large reply of which one read brings only the beginning of a line is no reason
+// A read that brings only the beginning of a line of a large reply is no reason
 // to pass on nothing: a Receiver may look at the first byte of what it is given.
 func TestNoPartOfALargeReplyIsEmpty(t *testing.T) {
 	t.Parallel()

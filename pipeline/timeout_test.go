@@ -123,7 +123,7 @@ func TestLargeReplyThatStopsTimesOut(t *testing.T) {
 				return
 			}
 		case <-time.After(waitLimit):
-			t.Fatal("no end within the patience of the test")
+			t.Fatal("no end within the time limit of the test")
 		}
 		if timeout > waitLimit {
 			t.Fatal("nothing was passed on")
@@ -149,7 +149,7 @@ func TestRestOfATimedOutLargeReplyIsDropped(t *testing.T) {
 }
 
 // A server that hangs and is replaced must not hold up who waits for the requests
-// that it has: once all of them are told that their time is over, nobody does.
+// that it has: once all of them have timed out, nothing waits for it.
 func TestRetiredConnectionIsGivenUpWhenNobodyWaitsForIt(t *testing.T) {
 	t.Parallel()
 	for _, when := range []string{"before the timeout", "after it"} {

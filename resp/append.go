@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// The writers. Each appends to dst and returns the longer slice, as append does;
-// none allocates while dst has room. What RESP2 and RESP3 spell differently is a
-// method of Protocol.
+// Each writer appends to dst and returns the longer slice, as append does; none allocates while dst
+// has room. What RESP2 and RESP3 spell differently is a method of Protocol.
 
 // AppendRequest appends args to dst as one request, a RESP array of bulks, and
 // returns the longer slice. It copies the arguments. No arguments append
@@ -23,7 +22,7 @@ func AppendRequest(dst []byte, args [][]byte) []byte {
 	return dst
 }
 
-// AppendArray appends the head of an array of n elements, which are to follow.
+// AppendArray appends the header of an array of n elements, which the caller appends.
 func AppendArray(dst []byte, n int) []byte { return appendLine(dst, '*', int64(n)) }
 
 // AppendInt appends an integer.
@@ -43,8 +42,7 @@ func AppendBulkString(dst []byte, s string) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// AppendSimple appends a simple string, such as "OK". The text is the caller's own:
-// it must not hold a line break.
+// AppendSimple appends a simple string, such as "OK". The text must not hold a line break.
 func AppendSimple(dst []byte, text string) []byte {
 	dst = append(dst, '+')
 	dst = append(dst, text...)
@@ -82,8 +80,8 @@ func (p Protocol) AppendNullArray(dst []byte) []byte {
 	return append(dst, "*-1\r\n"...)
 }
 
-// AppendMap appends the head of a map of n pairs: a key and its value n times are to
-// follow. RESP2 has an array of all of them.
+// AppendMap appends the header of a map of n pairs; the caller appends n times a key and its value.
+// In RESP2 this is an array of 2n elements.
 func (p Protocol) AppendMap(dst []byte, n int) []byte {
 	if p == RESP3 {
 		return appendLine(dst, '%', int64(n))
@@ -91,7 +89,7 @@ func (p Protocol) AppendMap(dst []byte, n int) []byte {
 	return AppendArray(dst, 2*n)
 }
 
-// AppendSet appends the head of a set of n elements, an array in RESP2.
+// AppendSet appends the header of a set of n elements, in RESP2 an array.
 func (p Protocol) AppendSet(dst []byte, n int) []byte {
 	if p == RESP3 {
 		return appendLine(dst, '~', int64(n))
@@ -99,8 +97,8 @@ func (p Protocol) AppendSet(dst []byte, n int) []byte {
 	return AppendArray(dst, n)
 }
 
-// AppendPush appends the head of a message of n elements that answers no request, an
-// array in RESP2.
+// AppendPush appends the header of a push of n elements, a message that answers no request; in
+// RESP2 an array.
 func (p Protocol) AppendPush(dst []byte, n int) []byte {
 	if p == RESP3 {
 		return appendLine(dst, '>', int64(n))
@@ -108,7 +106,7 @@ func (p Protocol) AppendPush(dst []byte, n int) []byte {
 	return AppendArray(dst, n)
 }
 
-// AppendText appends what is for people to read: a verbatim string, in RESP2 a bulk.
+// AppendText appends text for people to read: a verbatim string, in RESP2 a bulk.
 func (p Protocol) AppendText(dst []byte, text string) []byte {
 	if p != RESP3 {
 		return AppendBulkString(dst, text)
@@ -119,8 +117,8 @@ func (p Protocol) AppendText(dst []byte, text string) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// AppendDouble appends a floating point number that is spelled already: a double, in
-// RESP2 a bulk.
+// AppendDouble appends a floating point number that is already formatted: a double, in RESP2 a
+// bulk.
 func (p Protocol) AppendDouble(dst, spelled []byte) []byte {
 	if p != RESP3 {
 		return AppendBulk(dst, spelled)

@@ -2,9 +2,8 @@ package resp
 
 import "errors"
 
-// ProtocolError says how a peer broke the protocol. The connection it came
-// from cannot be framed any more and is to be closed; a client is first told
-// why with AppendError(out, "ERR "+err.Error()).
+// ProtocolError says how a peer broke the protocol. The connection can't be framed any more and is
+// to be closed; a client is first told why with AppendError(out, "ERR "+err.Error()).
 type ProtocolError struct {
 	// Text is what happened, without a prefix; for requests in the words of
 	// Redis, such as "invalid bulk length".
@@ -19,9 +18,9 @@ func (e *ProtocolError) Error() string { return "Protocol error: " + e.Text }
 // closed without an answer and without executing anything that follows.
 var ErrHTTP = errors.New("HTTP request on a Redis port")
 
-// ErrPROXY is returned for the first line of the PROXY protocol (HAProxy's send-proxy),
-// version 1 or 2. The connection is to be closed without an answer: what stands
-// behind whoever sent that line would take it for the reply to its first request.
+// ErrPROXY is returned for the first line of the PROXY protocol (HAProxy's send-proxy), version 1
+// or 2. The connection is to be closed without an answer: the client behind the sender of that line
+// would take it for the reply to its first request.
 var ErrPROXY = errors.New("PROXY protocol on a Redis port")
 
 // ErrTLS is the *ProtocolError for a client that opens a TLS handshake where

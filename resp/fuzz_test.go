@@ -169,7 +169,7 @@ func checkString(t *testing.T, reply []byte) {
 	}
 }
 
-// FuzzRead gives the readers bytes that nobody has scanned.
+// FuzzRead gives the readers bytes that were not scanned.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		"$3\r\nabc\r\n", "$3\r\nabc", "=7\r\ntxt:abc\r\n", "$-1\r\n", "$9223372036854775807\r\n", "$4294967297\r\nab\r\n", "*2\r\n:1\r\n", "*2147483647\r\n$1\r\na\r\n",

@@ -2,9 +2,9 @@ package resp
 
 import "encoding/binary"
 
-// opening is how requests begin that have one number of arguments and one name:
-// "*2\r\n$3\r\nGET\r\n". Most requests begin as the one before them did, and two
-// comparisons of eight bytes find that out at less cost than parsing.
+// opening is the beginning of requests with one number of arguments and one name, such as
+// "*2\r\n$3\r\nGET\r\n". Most requests begin as the one before, and two comparisons of eight bytes
+// detect that at less cost than parsing.
 type opening struct {
 	head, tail uint64 // the first and the last eight bytes, which may overlap
 	size       int    // 0 if nothing is remembered
@@ -17,14 +17,14 @@ const (
 	nameAt     = len("*1\r\n$1\r\n")
 )
 
-// begins tells whether the request at the start of b begins so.
+// begins reports whether the request at the start of b has this opening.
 func (o *opening) begins(b []byte) bool {
 	return o.size >= minOpening && len(b) >= maxOpening && binary.LittleEndian.Uint64(b) == o.head &&
 		binary.LittleEndian.Uint64(b[o.size-8:]) == o.tail
 }
 
-// openingOf returns how the request at the start of b begins, whose arguments
-// are args. It remembers nothing of one that is too long or not spelt as usual.
+// openingOf returns the opening of the request at the start of b, whose arguments are args. It is
+// empty for one that is too long or spelled unusually.
 func openingOf(b []byte, args [][]byte) opening {
 	if len(args) == 0 {
 		return opening{}

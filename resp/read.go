@@ -1,7 +1,7 @@
 package resp
 
-// What a proxy needs to read whole replies. All of it is meant for replies that
-// Scan has found complete, reports false for anything else, and allocates nothing.
+// The readers are meant for replies that Scan has found complete. They report false for anything
+// else, and allocate nothing.
 
 // Int returns the value of an integer reply, and false if reply is not exactly
 // one.
@@ -23,9 +23,9 @@ func Bulk(reply []byte) (payload []byte, ok bool) {
 	return wholePayload(reply)
 }
 
-// Text returns what a reply for people to read says, as a slice of reply: the
-// payload of a bulk string, or in RESP3 that of a verbatim string without its
-// format ("txt:"). It reports false if reply is not exactly one of these.
+// Text returns the text of a reply for people to read, as a slice of reply: the payload of a bulk
+// string, or in RESP3 that of a verbatim string without its format ("txt:"). It reports false if
+// reply is not exactly one of these.
 func Text(reply []byte) (text []byte, ok bool) {
 	if len(reply) == 0 || reply[0] != '=' {
 		return Bulk(reply)
@@ -36,8 +36,8 @@ func Text(reply []byte) (text []byte, ok bool) {
 	return text[len("txt:"):], true
 }
 
-// wholePayload returns what stands between a header with a length and the line end
-// behind it, if that is all of reply.
+// wholePayload returns what stands between a header with a length and the final line end, if that
+// is all of reply.
 func wholePayload(reply []byte) ([]byte, bool) {
 	n, header, ok := lengthHeader(reply)
 	if !ok || n < 0 || n != len(reply)-header-len("\r\n") || string(reply[header+n:]) != "\r\n" {
@@ -106,9 +106,9 @@ func ElementLen(b []byte) int {
 	return n
 }
 
-// elementHead returns the length of the element at the start of b, or that of
-// its header alone if it is an aggregate, and how many elements follow as part
-// of it. The element that an attribute precedes is one of those.
+// elementHead returns the length of the element at the start of b, or only that of its header if it
+// is an aggregate, and how many elements follow as part of it. The element that an attribute
+// precedes is one of those.
 func elementHead(b []byte) (n int, more int64) {
 	if n := ReplyLen(b); n > 0 || len(b) == 0 {
 		return n, 0
@@ -136,7 +136,7 @@ func elementHead(b []byte) (n int, more int64) {
 	return n, 0
 }
 
-// ArrayReader takes an array reply apart, element by element.
+// ArrayReader iterates over the elements of an array reply.
 type ArrayReader struct {
 	rest []byte
 	left int

@@ -39,9 +39,9 @@ const (
 	// maxHeader is the longest line, CR LF included, that is no text: a double
 	// has about 25 characters, a length 22.
 	maxHeader = 64
-	// holdText is how long a text line may become before it is passed on in
-	// pieces. Until then it comes whole, so that a caller can tell one error
-	// from another, and no line is searched more than holdText times over.
+	// maxBufferedText is how long a text line may become before it is passed on in pieces. Until
+	// then it comes whole, so that a caller can tell one error from another, and no line is
+	// searched more than maxBufferedText times.
 	maxBufferedText = 1024
 )
 
@@ -87,7 +87,7 @@ func (s *ReplyState) Scan(b []byte, lim *ReplyLimits) (n int, done bool, err err
 // keptDepth is the deepest stack that is kept from one reply to the next.
 const keptDepth = 64
 
-// reset makes the state one at the start of a reply, but for Push.
+// reset returns to the start of a reply, except for Push.
 func (s *ReplyState) reset() {
 	stack := s.stack[:0]
 	if cap(stack) > keptDepth {
@@ -96,11 +96,11 @@ func (s *ReplyState) reset() {
 	*s = ReplyState{stack: stack, push: s.push}
 }
 
-// Restart forgets what has come of the current reply, which is going to be
-// presented again from its first byte.
+// Restart forgets the part of the current reply that has come. The reply is then presented again
+// from its first byte.
 func (s *ReplyState) Restart() { s.reset() }
 
-// knownLen is ReplyLen within limits. What is beyond them is for step to judge.
+// knownLen is ReplyLen within limits. step judges what exceeds them.
 func knownLen(b []byte, lim *ReplyLimits) int {
 	if n := ReplyLen(b); int64(n) <= lim.MaxBulk && n <= lim.MaxLine {
 		return n
@@ -152,8 +152,8 @@ func (s *ReplyState) step(b []byte, lim *ReplyLimits) (n int, whole bool, err er
 	return eol + 2, whole, nil
 }
 
-// header takes a line of one type with its value, and reports whether it is an
-// element on its own.
+// header handles a line of one type with its value, and reports whether it is an element on its
+// own.
 func (s *ReplyState) header(lead byte, value []byte, lim *ReplyLimits) (whole bool, err error) {
 	ok := true
 	switch lead {
@@ -178,8 +178,7 @@ func (s *ReplyState) header(lead byte, value []byte, lim *ReplyLimits) (whole bo
 	return true, nil
 }
 
-// startBulk takes the header of a bulk string, a bulk error or a verbatim
-// string.
+// startBulk handles the header of a bulk string, a bulk error or a verbatim string.
 func (s *ReplyState) startBulk(lead byte, value []byte, lim *ReplyLimits) (whole bool, err error) {
 	if lead == '$' && len(value) == 1 && value[0] == '?' {
 		s.chunks, s.length = true, 0
@@ -218,8 +217,8 @@ func (s *ReplyState) stepPayload(b []byte) (n int, whole bool, err error) {
 	return n, s.payload == 0 && !s.chunks, nil
 }
 
-// stepChunk takes the header of a streamed string's next chunk. The chunk of
-// length 0 ends the string and has no payload.
+// stepChunk handles the header of a streamed string's next chunk. The chunk of length 0 ends the
+// string and has no payload.
 func (s *ReplyState) stepChunk(b []byte, lim *ReplyLimits) (n int, whole bool, err error) {
 	eol, err := headerEnd(b)
 	if err != nil || eol == 0 {
@@ -290,8 +289,8 @@ func (s *ReplyState) startAggregate(lead byte, value []byte, lim *ReplyLimits) (
 	return false, nil
 }
 
-// endElement counts an element that is complete in the aggregate it stands in,
-// and in those that are complete with it. It reports whether the reply is.
+// endElement counts a complete element in the aggregate around it, and in those that are complete
+// with it. It reports whether the reply is complete.
 func (s *ReplyState) endElement() (done bool) {
 	s.attributePending = false
 	for len(s.stack) > 0 {
@@ -313,7 +312,7 @@ func (s *ReplyState) endElement() (done bool) {
 	return true
 }
 
-// endStreamed takes the '.' that ends a streamed aggregate.
+// endStreamed handles the '.' that ends a streamed aggregate.
 func (s *ReplyState) endStreamed(value []byte) (whole bool, err error) {
 	if len(value) == 0 && len(s.stack) > 0 && !s.attributePending {
 		top := s.stack[len(s.stack)-1]
@@ -325,8 +324,7 @@ func (s *ReplyState) endStreamed(value []byte) (whole bool, err error) {
 	return false, &ProtocolError{"server ended an aggregate that is not complete"}
 }
 
-// startText takes a line of text if all of it is there, or begins to pass it on
-// if it is long.
+// startText handles a line of text if all of it is there, or begins to pass it on if it is long.
 func (s *ReplyState) startText(b []byte, lim *ReplyLimits) (n int, whole bool, err error) {
 	window := b[:min(len(b), maxBufferedText)]
 	if bytes.IndexByte(window, '\r') < 0 && bytes.IndexByte(window, '\n') < 0 && len(b) < maxBufferedText {

@@ -391,7 +391,7 @@ func TestScratchIsGivenBack(t *testing.T) {
 }
 
 // TestKnownStaysWhileRequestsBeginAlike gives a parser one request after another,
-// notes something of each and looks what is left of it at the next.
+// sets Known for each and checks what is left of it at the next.
 func TestKnownStaysWhileRequestsBeginAlike(t *testing.T) {
 	get := string(request("GET", "a"))
 	for _, test := range []struct {

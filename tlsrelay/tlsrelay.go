@@ -31,17 +31,16 @@ import (
 	"ringway/eventloop"
 )
 
-// ErrTLS is what errors of TLS itself, such as a certificate that is not trusted,
-// are wrapped with.
+// ErrTLS wraps errors of TLS itself, such as a certificate that is not trusted.
 var ErrTLS = errors.New("TLS")
 
-// Wrap returns an eventloop.Target's Wrap for a peer at addr that speaks TLS. Config is
-// called on the dialing goroutine for each attempt; where what it returns names no
-// server, the name is the host of addr.
+// Wrap returns an eventloop.Target's Wrap for a peer at addr that speaks TLS. It calls config on
+// the dialing goroutine for each attempt. If the returned Config has no ServerName, the host of
+// addr is used.
 //
-// What the loop wrote counts as written when the relay has it, so it may be lost
-// without having left the machine. An error of TLS ends the connection with that
-// error rather than the system's.
+// Bytes that the loop wrote count as written when the relay has them, so they may be lost without
+// having left the machine. An error of TLS ends the connection with that error rather than the
+// system's.
 func Wrap(addr string, config func() (*tls.Config, error)) func(ctx context.Context, raw net.Conn) (eventloop.Socket, error) {
 	return func(ctx context.Context, raw net.Conn) (eventloop.Socket, error) {
 		c, err := config()
@@ -64,8 +63,8 @@ func Wrap(addr string, config func() (*tls.Config, error)) func(ctx context.Cont
 	}
 }
 
-// pair returns two connected sockets: one for goroutines, and the descriptor of
-// one for a loop.
+// pair returns two connected sockets: one for goroutines, and the descriptor of the other for a
+// loop.
 func pair() (*net.UnixConn, int, error) {
 	syscall.ForkLock.RLock()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
@@ -92,16 +91,16 @@ func pair() (*net.UnixConn, int, error) {
 	return conn.(*net.UnixConn), fds[1], nil
 }
 
-// relay is the eventloop.Relay between a TLS connection and a loop's descriptor. It ends
-// when the loop closes that, or when the peer or the network does; either way
-// both its goroutines end and all its descriptors are closed.
+// relay is the eventloop.Relay between a TLS connection and a loop's descriptor. It ends when the
+// loop closes the descriptor, or when the peer or the network ends the connection. Then both its
+// goroutines end and all its descriptors are closed.
 type relay struct {
 	raw   net.Conn // under tls
 	tls   *tls.Conn
 	local *net.UnixConn // whose other end is the loop's
 
 	unwritable atomic.Pointer[error] // why the peer can't be written to any more
-	failure    atomic.Pointer[error] // what ended it, if that was neither side's will
+	failure    atomic.Pointer[error] // the error that ended it, if neither side closed it
 }
 
 // Run is eventloop.Relay's.
@@ -113,11 +112,11 @@ func (r *relay) Run() {
 	r.Close()
 }
 
-// linger is how long what was written before a Close has to leave.
+// linger is how long the relay goes on sending after the loop has closed its end.
 const linger = time.Second
 
-// Buffers of relays are taken when there is something to carry: a connection that
-// is silent, as a blocked client's, holds next to none.
+// Buffers are taken when there is something to carry: a connection that is silent, such as a
+// blocked client's, uses next to no memory.
 type relayBuffer [64 << 10]byte
 
 var relayBuffers = sync.Pool{New: func() any { return new(relayBuffer) }}
@@ -136,8 +135,7 @@ func (r *relay) encrypt() {
 		_, err := r.tls.Write(b[:n])
 		relayBuffers.Put(b)
 		if err != nil {
-			// Perhaps the peer has said why it does not want more, so decrypt gets
-			// time to read that.
+			// The peer may have sent why it refuses more, so decrypt gets time to read that.
 			r.unwritable.Store(&err)
 			r.raw.SetReadDeadline(time.Now().Add(linger))
 			return
@@ -145,14 +143,14 @@ func (r *relay) encrypt() {
 	}
 }
 
-// readLocal waits for what the loop writes and returns it in a buffer to be given
-// back, unless n is 0: then the loop has closed its end.
+// readLocal waits for what the loop writes and returns it in a buffer to be given back. If n is 0,
+// the loop has closed its end and there is no buffer.
 func (r *relay) readLocal() (b *relayBuffer, n int) {
 	raw, err := r.local.SyscallConn()
 	if err != nil {
 		return nil, 0
 	}
-	// What Read returns is that its end is closed: then n is 0.
+	// Read's error says that the relay's end is closed: then n is 0.
 	raw.Read(func(fd uintptr) bool {
 		b = relayBuffers.Get().(*relayBuffer)
 		if n, err = syscall.Read(int(fd), b[:]); n > 0 {
@@ -165,8 +163,8 @@ func (r *relay) readLocal() (b *relayBuffer, n int) {
 	return b, n
 }
 
-// decrypt carries what the peer writes. When the peer ends its side, so does the
-// loop's connection read its end, and what the loop writes is still carried.
+// decrypt carries what the peer writes. When the peer ends its side, the loop's connection reads
+// that end, and what the loop writes is still carried.
 func (r *relay) decrypt() {
 	small := make([]byte, smallRead)
 	b, large := small, (*relayBuffer)(nil)
@@ -207,8 +205,7 @@ func ofTLS(err error) error {
 	return fmt.Errorf("%w: %w", ErrTLS, err)
 }
 
-// fail remembers why nothing more can be read, which is not an error if this
-// side brought it about.
+// fail records why nothing more can be read. It is no error if this side has closed the connection.
 func (r *relay) fail(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if p := r.unwritable.Load(); p != nil {
@@ -221,15 +218,15 @@ func (r *relay) fail(err error) {
 	}
 }
 
-// Close is eventloop.Relay's, and ends both directions. TLS's own farewell is left
-// out: writing it could wait, and no peer cares for it here.
+// Close is eventloop.Relay's, and ends both directions. It sends no close_notify: that could block,
+// and the peers here do not need it.
 func (r *relay) Close() {
 	r.raw.Close()
 	r.local.Close()
 }
 
-// LoopClosed is eventloop.Relay's: encrypt does not see the loop's end while the peer
-// reads nothing.
+// LoopClosed is eventloop.Relay's. encrypt does not see the loop's end while the peer reads
+// nothing, so a deadline ends it.
 func (r *relay) LoopClosed() { r.raw.SetDeadline(time.Now().Add(linger)) }
 
 // Err is eventloop.Relay's.

@@ -219,7 +219,7 @@ func TestTLSPeerThatDisappearsIsToldAsSuch(t *testing.T) {
 	}
 }
 
-// Whoever stops listening for the result leaves nothing behind, and neither does
+// An attempt whose result is no longer wanted leaves nothing behind, and neither does
 // a loop that stops while it dials.
 func TestTLSConnectionThatNobodyWantsIsClosed(t *testing.T) {
 	a := redistest.NewAuthority(t)
@@ -238,11 +238,11 @@ func TestTLSConnectionThatNobodyWantsIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Stop()
-	l.Dial(target(addr, trusting(a)), func(eventloop.Socket, error) { t.Error("told a stopped loop") })
+	l.Dial(target(addr, trusting(a)), func(eventloop.Socket, error) { t.Error("reported to a stopped loop") })
 	l.Run() // with which the attempt ends
 }
 
-// An end does not wait for a handshake that is under way, and nobody hears of it.
+// Stop does not wait for a handshake that is under way, and does not report it.
 func TestStopEndsTheHandshake(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // shakes no hands
 	if err != nil {
@@ -254,7 +254,7 @@ func TestStopEndsTheHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := func() (*tls.Config, error) { return &tls.Config{}, nil }
-	l.Dial(target(silent.Addr().String(), config), func(eventloop.Socket, error) { t.Error("told of an attempt after the end") })
+	l.Dial(target(silent.Addr().String(), config), func(eventloop.Socket, error) { t.Error("an attempt is reported after the end") })
 	conn, err := silent.Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 )
 
 // Whatever is appended, in whichever way, arrives as it was appended, and all that was lent for
-// it comes back; also while the peer takes it by and by.
+// it comes back; also while the peer takes it slowly.
 func TestMuchOutputArrivesWhole(t *testing.T) {
 	for _, answers := range []bool{false, true} {
 		l := startLoop(t)

@@ -370,8 +370,8 @@ func TestMuchOutputLeavesBeforeTheNextEvent(t *testing.T) {
 	f("much does not", 40<<10, true)
 }
 
-// TestAnswersAreReadInLargerPartsThanRequests has more bytes waiting than one
-// read takes of requests.
+// TestServersAreReadInLargerPartsThanClients has more bytes waiting than one
+// read takes from a client.
 func TestServersAreReadInLargerPartsThanClients(t *testing.T) {
 	const sent = requestsSize * 3 / 2
 	f := func(name string, answers bool, want int) {
@@ -481,7 +481,7 @@ func TestOutputWaitsForNoMoreThanATurn(t *testing.T) {
 	written("though deferred work may wait for it")
 }
 
-func TestDialTellsWhatHappened(t *testing.T) {
+func TestDialReportsItsResult(t *testing.T) {
 	l := startLoop(t)
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := Listen("unix", path, 1, false)
@@ -612,7 +612,7 @@ func TestBytesStayTheHandlersAfterClose(t *testing.T) {
 }
 
 // An attempt that Stop has ended says nothing about the peer, so it is not reported.
-func TestDialThatEndsAfterStopTellsNobody(t *testing.T) {
+func TestDialIsNotReportedAfterStop(t *testing.T) {
 	l, err := New()
 	if err != nil {
 		t.Fatal(err)
@@ -633,7 +633,7 @@ func peek(fd int) {
 	}
 }
 
-// What an urgent connection brings is handled before what others do.
+// An urgent connection is handled before the others.
 func TestUrgentConnectionsComeFirst(t *testing.T) {
 	l := startLoop(t)
 	const n = 20

@@ -99,7 +99,7 @@ func allReadyAtOnce(l *Loop, peers ...net.Conn) {
 
 // The first that is handled closes and pauses others whose bytes may have been
 // read already.
-func TestConnectionEndedByAnotherHearsNoMore(t *testing.T) {
+func TestConnectionClosedByAnotherGetsNoData(t *testing.T) {
 	l := startLoop(t)
 	var rs [4]*recorder
 	var peers []net.Conn
@@ -169,7 +169,7 @@ func TestEndsOfManyConnectionsAtOnce(t *testing.T) {
 }
 
 // When a write fails, the handler that is told finds of other connections only that
-// unwritten which is not on its way: what was sent must not be sent again.
+// unwritten which is not being sent: what was sent must not be sent again.
 func TestFailureFindsOnlyUnwrittenBytesUnwritten(t *testing.T) {
 	l := startLoop(t)
 	lost, other := newRecorder(), newRecorder()

@@ -160,7 +160,7 @@ func TestALittleMoreThanAnnouncedIsNoCopy(t *testing.T) {
 	}
 }
 
-// A look at memory that is not mapped any more is a panic like others.
+// An access to memory that is not mapped any more is a panic like others.
 func TestFaultsArePanicsOnALoop(t *testing.T) {
 	l := newLoop(t)
 	survived := make(chan Panic, 1)

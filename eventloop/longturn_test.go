@@ -28,7 +28,7 @@ func runOnThread(t *testing.T, l *Loop) {
 
 // A turn in which the loop runs for long is reported, with its duration, once. On a busy machine
 // it may be that so little of it is known to be the loop's that it is not.
-func TestLongTurnIsToldOf(t *testing.T) {
+func TestLongTurnIsReported(t *testing.T) {
 	l := newLoop(t)
 	var reported []time.Duration
 	l.OnLongTurn(func(ran time.Duration) { reported = append(reported, ran) })
@@ -80,7 +80,7 @@ func (d *alwaysDeferred) RunDeferred() {
 	}
 }
 
-// What a turn's end brings about does not keep the loop from the next turn for ever.
+// Work that the end of a turn brings about does not keep the loop from the next turn for ever.
 func TestDeferredWorkDoesNotStarveOthers(t *testing.T) {
 	l := startLoop(t)
 	d := &alwaysDeferred{l: l}

@@ -315,7 +315,7 @@ type panicsInClosed struct{ *panicker }
 
 func (f *panicsInClosed) Closed(error) { panic("in Closed") }
 
-func TestPanicEndsTheProcessUnlessSomebodyIsTold(t *testing.T) {
+func TestPanicEndsTheProcessWithoutOnPanic(t *testing.T) {
 	f := func(name string, onPanic func(Panic)) {
 		t.Run(name, func(t *testing.T) {
 			b := newPanicBench(t, 1)

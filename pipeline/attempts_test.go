@@ -10,8 +10,8 @@ import (
 	"ringway/pipeline"
 )
 
-// A server that takes no more clients has executed nothing, and is asked again now
-// and then by all connections together.
+// A server that accepts no more clients has executed nothing. All connections together
+// try it now and then.
 func TestServerThatIsFullIsAskedNowAndThen(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"-ERR max number of clients reached\r\n", "-DENIED Redis is running in protected mode because " + strings.Repeat("x", 800) + "\r\n"} {
@@ -37,8 +37,8 @@ func TestServerThatIsFullIsAskedNowAndThen(t *testing.T) {
 	}
 }
 
-// What was on its way to a server that turns the connection away was not sent, and
-// goes elsewhere where there is an elsewhere.
+// A request on its way to a server that turns the connection away counts as not sent, and
+// goes to the Redirector if there is one.
 func TestTurnedAwayIsNotSent(t *testing.T) {
 	t.Parallel()
 	door := fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, args []string) {
@@ -81,7 +81,7 @@ func (r *keepsUnsent) Unsent(_ *pipeline.Conn, _ error, req pipeline.Request) bo
 }
 
 // Another connection may have failed to reach the server a moment ago, so that no attempt
-// begins now. Who sends could not know: the request waits for the attempt that is due,
+// begins now. The sender could not know: the request waits for the attempt that is due,
 // and goes elsewhere if that fails.
 func TestRequestOnAConnectionThatIsPutOffWaits(t *testing.T) {
 	t.Parallel()
@@ -142,7 +142,7 @@ func TestNothingIsSentToWhatOnlyAccepts(t *testing.T) {
 	}
 }
 
-// A server that closes an idle connection is no cause for caution.
+// After a server has closed an idle connection the next one needs no PING.
 func TestIdleCloseNeedsNoPing(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t,
@@ -156,91 +156,4 @@ func TestIdleCloseNeedsNoPing(t *testing.T) {
 	r.eventually("the connection is closed", func() bool { return !r.conn.Peer().IsValid() })
 	r.send(get("b"))
 	r.expect(2, "+b\r\n")
-}
-
-// A connection on which nothing comes is lost, and what waits goes over a new one.
-func TestSilentConnectionIsGivenUp(t *testing.T) {
-	t.Parallel()
-	s := fakeredis.Start(t, fakeredis.Script{fakeredis.Discard()}, fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, args []string) {
-		c.Reply("+" + args[0] + "\r\n")
-	})})
-	cfg := config(s.Addr())
-	cfg.Timeout, cfg.PingAfterLoss = 100*time.Millisecond, true
-	r := newRig(t, cfg)
-	for replied := false; !replied; {
-		r.send(get("k"))
-		switch o := r.next(); {
-		case o.failure == nil:
-			replied = true
-		case !errors.Is(o.failure, pipeline.ErrTimeout):
-			t.Fatal(o.failure)
-		}
-	}
-	if errs := r.obs.failed(t, 1); !errors.Is(errs[0], pipeline.ErrTimeout) || s.Conns() != 2 {
-		t.Errorf("%d connections, %v", s.Conns(), errs)
-	}
-}
-
-// A connection on which a large reply goes on, or one reply after the other comes, is alive.
-func TestSlowConnectionIsNotGivenUp(t *testing.T) {
-	t.Parallel()
-	const parts = 6
-	script := fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("$120000\r\n")}
-	for range parts {
-		script = append(script, fakeredis.Reply(strings.Repeat("x", 120000/parts)), fakeredis.Call(func() { time.Sleep(100 * time.Millisecond) }))
-	}
-	s := fakeredis.Start(t, append(script, fakeredis.Reply("\r\n"), fakeredis.Discard()))
-	cfg := config(s.Addr())
-	cfg.Timeout = 150 * time.Millisecond
-	r := newRig(t, cfg)
-	r.send(get("k"))
-	// On a busy machine it may time out, but the connection stays.
-	r.next()
-	r.eventually("the reply has come", func() bool { return r.conn.InFlight() == 0 })
-	if n := s.Conns(); n != 1 {
-		t.Errorf("%d connections", n)
-	}
-}
-
-// A blocking request may take any time.
-func TestBlockedConnectionIsNotGivenUp(t *testing.T) {
-	t.Parallel()
-	answer := make(chan struct{})
-	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(answer), fakeredis.Reply("+late\r\n")})
-	cfg := config(s.Addr())
-	cfg.Timeout, cfg.Once = 20*time.Millisecond, true
-	r := newRig(t, cfg)
-	to := r.receiver()
-	r.on(func() { r.conn.SendUntimed([]byte(get("k")), to, 1) })
-	checked := make(chan struct{})
-	r.on(func() { r.loop.NewTimer(func() { close(checked) }).After(10 * cfg.Timeout) })
-	<-checked
-	close(answer)
-	r.expect(1, "+late\r\n")
-}
-
-// Retire takes back requests that were not written; a barrier behind them passes all the same.
-func TestBarrierBehindUnsentRequestsPasses(t *testing.T) {
-	t.Parallel()
-	answer := make(chan struct{})
-	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(answer), fakeredis.Reply("+a\r\n")})
-	r := newRig(t, config(s.Addr()))
-	took := &keepsUnsent{}
-	r.on(func() { r.conn.SetRedirector(took) })
-	r.send(get("a"))
-	s.WaitRequests(1)
-	passed := 0
-	to := r.receiver()
-	r.on(func() {
-		r.conn.Send([]byte(get("b")), to, 2)
-		r.conn.AfterReplies(func() { passed++ })
-		r.conn.Retire()
-		r.conn.AfterReplies(func() { passed++ })
-	})
-	close(answer)
-	r.expect(1, "+a\r\n")
-	r.eventually("both barriers are passed", func() bool { return passed == 2 })
-	if len(took.unsent) != 1 {
-		t.Errorf("taken back: %q", took.unsent)
-	}
 }

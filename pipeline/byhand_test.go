@@ -66,7 +66,7 @@ func (r *byHand) send() {
 	}
 }
 
-// A connection that is lost for good has no buffer, also when its timer fires afterwards.
+// A connection that is lost for good keeps no buffer, even if its timer fires afterwards.
 func TestLostConnectionKeepsNoBuffer(t *testing.T) {
 	r := newByHand(t, func(cfg *pipeline.Config) { cfg.Once, cfg.Timeout = true, time.Second })
 	r.send()

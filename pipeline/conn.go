@@ -313,8 +313,7 @@ func (c *Conn) SendKind(request []byte, r Receiver, tag uint32, kinds Kinds) *Fa
 		c.conn.Write(request)
 	}
 	if c.state != ready {
-		// Not connected, or not any more: then the write of this request is
-		// what failed, and none of it has left.
+		// Not connected, or the write of this request has just failed: none of it has left.
 		if f := c.buffer(request); f != nil {
 			return f
 		}
@@ -340,8 +339,7 @@ func (c *Conn) SendUnit(requests []byte, replies int, r Receiver, tag uint32) *F
 	} else if c.redirector != nil {
 		c.sent.add(c.loop, requests)
 	}
-	// The size is that of the last entry, so that splitSent finds all of them
-	// on the same side.
+	// The last entry has the size of all, so that splitSent finds all of them on the same side.
 	for range replies - 1 {
 		c.enqueue(r, tag, 0, AnyKind)
 	}

@@ -172,7 +172,7 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 
 // A client that waits for room must be woken however the room came about,
 // also when the connection went away with all that filled it.
-func TestWaiterIsToldWhenTheConnectionIsLost(t *testing.T) {
+func TestWaiterIsWokenWhenTheConnectionIsLost(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string

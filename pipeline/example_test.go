@@ -26,7 +26,7 @@ func (p printer) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
 	p.loop.Stop()
 }
 
-// health is an Observer that is not interested.
+// health is an Observer that does nothing.
 type health struct{}
 
 func (health) Succeeded()        {}

@@ -19,7 +19,7 @@ const (
 )
 
 // ErrKind is the cause when a reply is of a kind that its request can't get.
-var ErrKind = errors.New("a reply of another type than its request has")
+var ErrKind = errors.New("a reply of a type that its request can't get")
 
 // kindOf returns the kind of a reply by its first byte.
 var kindOf = [256]Kinds{

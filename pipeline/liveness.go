@@ -29,7 +29,7 @@ const (
 var errSilent = fmt.Errorf("nothing was received for twice the timeout: %w", ErrTimeout)
 
 // errUnacknowledged is the cause when the server's system acknowledges nothing.
-var errUnacknowledged = fmt.Errorf("nothing is acknowledged: %w", ErrTimeout)
+var errUnacknowledged = fmt.Errorf("the server's system acknowledges nothing: %w", ErrTimeout)
 
 // checkInterval returns the time between two checks.
 func (c *Conn) checkInterval() time.Duration {

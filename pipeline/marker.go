@@ -17,11 +17,11 @@ import (
 
 // ErrMarker is the cause when a server gave more replies than it was sent requests, or fewer. It is
 // a breach of the protocol.
-var ErrMarker = errors.New("what follows a script's reply is not what was asked for next")
+var ErrMarker = errors.New("the server lost count of its replies: one that is not a marker's stands in its position")
 
 // errMarkerRefused is the cause when a server's state forbids ECHO, so that nothing is known about
 // its replies.
-var errMarkerRefused = errors.New("the server refuses ECHO for now, so what follows a script's reply can't be trusted")
+var errMarkerRefused = errors.New("the server refuses ECHO for now, so its replies can't be checked")
 
 const (
 	nonceSize   = 16 // bytes

@@ -159,7 +159,7 @@ func TestLargeRepliesOfScriptsAreMarked(t *testing.T) {
 }
 
 // Redis refuses ECHO while a script runs for too long and while it loads. That
-// proves nothing, so the connection ends, but the server has done no wrong.
+// proves nothing, so the connection ends, but the server has not failed.
 func TestRefusedEchoIsNoFailureOfTheServer(t *testing.T) {
 	t.Parallel()
 	const busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"

@@ -23,8 +23,8 @@ func refusing(t *testing.T, words map[string]string) *fakeredis.Server {
 	})
 }
 
-// A server at which the proxy's user may not ECHO is used as any other: PING takes
-// its place, and without that scripts have their connection to themselves.
+// A server at which the proxy's user may not ECHO is used like any other: PING takes
+// its place, and without PING scripts have their connection to themselves.
 func TestServerThatRefusesMarkersIsUsed(t *testing.T) {
 	t.Parallel()
 	const noperm, unknown, older = "-NOPERM this user has no permissions", "-ERR unknown command 'X', with args beginning with: 'ARG' ", "-ERR unknown command 'X'"
@@ -79,7 +79,7 @@ func (o *observer) markerErrors() []error {
 }
 
 // A script may make up a refusal in the position of the answer to its marker.
-func TestRefusalBehindAScriptTeachesNothing(t *testing.T) {
+func TestRefusalBehindAScriptIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.Start(t, fakeredis.Script{
 		fakeredis.AnswerEcho(), fakeredis.ExpectAny(1), fakeredis.Reply("$1\r\na\r\n-NOPERM made up\r\n"), fakeredis.Discard(),

@@ -28,7 +28,7 @@ func (c *Conn) Data(b []byte) (n int) {
 			var err error
 			size, done, err = c.scan.Scan(b[pos:], &c.cfg.Replies)
 			if err == nil && done && c.scan.Push() {
-				err = errors.New("a push message that nobody asked for")
+				err = errors.New("an unexpected push message")
 			}
 			if err != nil {
 				c.broken(err)
@@ -93,7 +93,7 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 	}
 	// A reply can't belong to a request that the server has not been sent yet.
 	if c.queue.head == c.answerable {
-		c.broken(fmt.Errorf("a reply that nobody asked for: %s", strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
+		c.broken(fmt.Errorf("a reply without a request: %s", strconv.QuoteToASCII(string(b[:min(len(b), 64)]))))
 		return false
 	}
 	if c.markers.unanswered > 0 && c.answersLaterMarker(b) {

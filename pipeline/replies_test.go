@@ -72,7 +72,7 @@ func TestRepliesInSingleBytes(t *testing.T) {
 	r.expect(1, replies...)
 }
 
-// What a server must not say ends the connection; the request in flight fails,
+// A breach of the protocol ends the connection; the request in flight fails,
 // the next one has a new connection and its own reply.
 func TestServerThatBreaksTheProtocolIsLeft(t *testing.T) {
 	t.Parallel()

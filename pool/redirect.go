@@ -50,7 +50,7 @@ func (a *route) confirmed(e *retry, reply []byte) bool {
 	return InRedisWords(reply) && (e.shard.waiting || !a.current())
 }
 
-// Doubtful is pipeline.Redirector's: what only reads is executed again, behind
+// Review is pipeline.Redirector's: what only reads is executed again, behind
 // what was refused.
 func (a *route) Review(_ *pipeline.Conn, r pipeline.Request) bool {
 	if reads := a.conns.l.reads; reads == nil || !reads(r.Bytes) {

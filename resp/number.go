@@ -7,10 +7,9 @@ import "math"
 // and compared with its bounds afterwards.
 const maxDigits = 19
 
-// ParseInt reads a decimal number in its one canonical spelling: no blanks, no
-// '+', no leading zero, no "-0", within int64. This is what Redis's string2ll
-// accepts, of
-// lengths and of the arguments of most commands alike. It does not allocate.
+// ParseInt parses a decimal number in its one canonical spelling: no blanks, no '+', no leading
+// zero, no "-0", within int64. Redis's string2ll accepts the same, both in lengths and in the
+// arguments of most commands. It does not allocate.
 func ParseInt(s []byte) (int64, bool) {
 	negative := len(s) > 0 && s[0] == '-'
 	if negative {
@@ -40,11 +39,10 @@ func ParseInt(s []byte) (int64, bool) {
 // shortBulk is how many bytes shortLength looks at.
 const shortBulk = 8
 
-// shortLength reads the line that announces a bulk of up to 99,999 bytes, which
-// is the bulk that nearly every request and reply consists of. x are the first
-// shortBulk bytes of the bulk, the first in the lowest bits. It returns the
-// bulk's length and that of the line, or 0 for the latter if the line is any
-// other, right or wrong.
+// shortLength parses the line that announces a bulk of up to 99,999 bytes, which nearly every
+// request and reply consists of. x are the first shortBulk bytes of the bulk, the first in the
+// lowest bits. It returns the bulk's length and that of the line; the latter is 0 for any other
+// line, right or wrong.
 func shortLength(x uint64) (n, header uint) {
 	// What is below '0' wraps to a large number.
 	n = uint(byte(x>>8) - '0')

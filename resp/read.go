@@ -92,8 +92,8 @@ func ElementLen(b []byte) int {
 	if n := ReplyLen(b); n > 0 {
 		return n
 	}
-	// Where levels end does not matter here. It is enough to count the elements
-	// to come on all of them: an aggregate is one that brings others.
+	// It does not matter here where levels end: it is enough to count the elements to come on all
+	// of them. An aggregate is an element that is followed by others.
 	n := 0
 	for left := int64(1); left > 0; {
 		k, more := elementHead(b[n:])

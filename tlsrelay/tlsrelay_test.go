@@ -187,7 +187,7 @@ func TestTLSRefusalsNameTheirCause(t *testing.T) {
 
 // In TLS 1.3 a server refuses a client's certificate after the handshake: that
 // must not look like a reset.
-func TestTLSErrorAfterTheHandshakeIsToldToTheHandler(t *testing.T) {
+func TestTLSErrorAfterTheHandshakeIsPassedToClosed(t *testing.T) {
 	l := startLoop(t)
 	a := redistest.NewAuthority(t)
 	addr := tlsServer(t, a, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, func(c *tls.Conn) { c.Handshake() })
@@ -200,7 +200,7 @@ func TestTLSErrorAfterTheHandshakeIsToldToTheHandler(t *testing.T) {
 	}
 }
 
-func TestTLSPeerThatDisappearsIsToldAsSuch(t *testing.T) {
+func TestTLSPeerThatDisappearsIsReported(t *testing.T) {
 	l := startLoop(t)
 	a := redistest.NewAuthority(t)
 	reset := make(chan struct{})
@@ -221,7 +221,7 @@ func TestTLSPeerThatDisappearsIsToldAsSuch(t *testing.T) {
 
 // An attempt whose result is no longer wanted leaves nothing behind, and neither does
 // a loop that stops while it dials.
-func TestTLSConnectionThatNobodyWantsIsClosed(t *testing.T) {
+func TestUnwantedTLSConnectionIsClosed(t *testing.T) {
 	a := redistest.NewAuthority(t)
 	ended := make(chan error, 4)
 	addr := tlsServer(t, a, nil, func(c *tls.Conn) {

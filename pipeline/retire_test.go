@@ -54,7 +54,7 @@ func TestRenewOfAnIdleConnectionIsAtOnce(t *testing.T) {
 	s.WaitConns(2)
 }
 
-// Requests of who does not ask whether there is room are not left behind.
+// Requests of a sender that does not ask whether there is room are not lost.
 func TestRenewWaitsForWhatIsSentMeanwhile(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -117,5 +117,75 @@ func TestRenewLeavesDedicatedConnectionsToTheirClients(t *testing.T) {
 	r.expect(2, "+OK\r\n")
 	if n := s.Conns(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
+	}
+}
+
+// Retire takes back requests that were not written; a barrier behind them passes all the same.
+func TestBarrierBehindUnsentRequestsPasses(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	s := fakeredis.Start(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Wait(answer), fakeredis.Reply("+a\r\n")})
+	r := newRig(t, config(s.Addr()))
+	took := &keepsUnsent{}
+	r.on(func() { r.conn.SetRedirector(took) })
+	r.send(get("a"))
+	s.WaitRequests(1)
+	passed := 0
+	to := r.receiver()
+	r.on(func() {
+		r.conn.Send([]byte(get("b")), to, 2)
+		r.conn.AfterReplies(func() { passed++ })
+		r.conn.Retire()
+		r.conn.AfterReplies(func() { passed++ })
+	})
+	close(answer)
+	r.expect(1, "+a\r\n")
+	r.eventually("both barriers are passed", func() bool { return passed == 2 })
+	if len(took.unsent) != 1 {
+		t.Errorf("taken back: %q", took.unsent)
+	}
+}
+
+// A server that hangs and is replaced must not delay AfterReplies of the requests
+// that it has: once all of them have timed out, nothing waits for it.
+func TestRetiredConnectionClosesWithItsLastTimeout(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"before the timeout", "after it"} {
+		t.Run(when, func(t *testing.T) {
+			arrived := make(chan struct{}, 1)
+			s := fakeredis.StartHandler(t, func(_ *fakeredis.Conn, args []string) {
+				if args[0] == "GET" {
+					arrived <- struct{}{}
+				}
+			})
+			cfg := config(s.Addr())
+			cfg.Timeout = 500 * time.Millisecond
+			r := newRig(t, cfg)
+			r.send(get("a"))
+			passed := make(chan time.Time, 1)
+			retire := func() {
+				r.on(func() {
+					r.conn.Retire()
+					r.conn.AfterReplies(func() { passed <- time.Now() })
+				})
+			}
+			if when == "before the timeout" {
+				<-arrived
+				retire()
+			}
+			r.expectFailure(1, pipeline.ErrTimeout, true)
+			told := time.Now()
+			if when == "after it" {
+				retire()
+			}
+			select {
+			case at := <-passed:
+				if d := at.Sub(told); d > 400*time.Millisecond {
+					t.Errorf("given up %v after the timeout", d)
+				}
+			case <-timeUp():
+				t.Fatal("not given up")
+			}
+		})
 	}
 }

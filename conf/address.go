@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// maxSocketPath is the longest path of a unix socket on Linux.
+// maxSocketPath is the longest path of a unix socket on Linux, in bytes.
 const maxSocketPath = 107
 
 var (
@@ -19,10 +19,10 @@ var (
 	errServerForm = errors.New(`want "host:port:weight name" or "/path:weight name"; weight and name may be left out`)
 )
 
-// parseListen reads the value of `listen`: "host:port" split at the last
-// colon, with or without brackets around an IPv6 address, "*:port" for all
-// addresses of IPv4 and IPv6, or an absolute path,
-// perhaps with permissions in octal. Port 0 lets the system choose one.
+// parseListen reads the value of `listen`: "host:port" split at the last colon, with
+// or without brackets around an IPv6 address; "*:port" for all addresses of IPv4 and
+// IPv6; or an absolute path, perhaps with octal permissions after a space. Port 0
+// lets the system choose one.
 func parseListen(s string) (Listen, error) {
 	if err := refuseURL(s, "22121"); err != nil {
 		return Listen{}, err
@@ -77,20 +77,20 @@ func checkPath(path string) error {
 	return nil
 }
 
-// parseServer reads one element of `servers` as twemproxy does: from its end,
-// a name after the last space, the weight after the last colon, the port after
-// the colon before, and what remains is the host, so that an IPv6 address needs
-// no brackets. In addition to that,
+// parseServer reads one element of `servers` as twemproxy 0.5.0 does, from its end:
+// the name follows the last space, the weight the last colon, the port the colon
+// before that. The rest is the host, so an IPv6 address needs no brackets. In
+// addition,
 //
 //   - weight and name may be left out: with just one colon, "host:port", or
 //     none after an absolute path, the weight is 1;
 //   - an IPv6 address may have brackets, and must have them where the weight is
-//     left out: unbracketed, the last two numbers are always port and weight.
+//     left out: without brackets the last two numbers are always port and weight.
 //
-// A server without a name gets the one that twemproxy derives, because the
-// ring hashes names: "host:port", the host alone if the port is 11211
-// (memcached's), and for a unix socket the path and a colon. In it the host is
-// as it was written, but without brackets, which twemproxy does not know.
+// The ring hashes names, so a server without a name gets the one that twemproxy
+// derives: "host:port", the host alone if the port is 11211 (memcached's), and
+// for a unix socket the path and a colon. The host in it is as it was written, but
+// without brackets, which twemproxy does not know.
 func parseServer(s string) (Server, error) {
 	if err := refuseURL(s, "6379"); err != nil {
 		return Server{}, err
@@ -130,8 +130,8 @@ var (
 	nameFirst      = regexp.MustCompile(`^([^\s:]+)\s+([^\s:,]+:\d+(?::\d+)?)$`)
 )
 
-// refuseOrder returns an error for a server whose parts stand in another order or are
-// put together in another way, as they should be; nil for any other.
+// refuseOrder returns an error that shows the right form, for a server whose parts are
+// in the wrong order or joined in the wrong way; nil for any other.
 func refuseOrder(s string) error {
 	if m := nameAfterColon.FindStringSubmatch(s); m != nil {
 		return fmt.Errorf("want a space before the name: %q", m[1]+" "+m[2])
@@ -216,7 +216,7 @@ func splitServerAddr(addr string) (host, port, weight string, err error) {
 	return host + rest[:i], rest[i+1:], weight, nil
 }
 
-// bracketed puts brackets around what stands before the last colon.
+// bracketed puts brackets around the part before the last colon.
 func bracketed(addr string) string {
 	i := strings.LastIndexByte(addr, ':')
 	return "[" + addr[:i] + "]" + addr[i:]
@@ -237,7 +237,7 @@ func parseHost(host string) (string, error) {
 		if err != nil || !a.Is6() {
 			return "", fmt.Errorf("host %q: want an IPv6 address such as ::1", inner)
 		}
-		return a.String(), nil // in one form, by which two of one address are found
+		return a.String(), nil // in canonical form, so that equal addresses are found
 	}
 	if inner == "" {
 		return "", errors.New(`want a host before the port, such as "127.0.0.1"`)

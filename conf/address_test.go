@@ -44,7 +44,7 @@ func TestListenForms(t *testing.T) {
 	}
 }
 
-// The names are what keys hang on; they are twemproxy's.
+// Names decide where keys are, so derived names must be twemproxy's.
 func TestServerForms(t *testing.T) {
 	t.Parallel()
 	tcp := func(name, addr string, weight int) Server { return Server{name, "tcp", addr, weight} }

@@ -10,16 +10,17 @@ import (
 	"strings"
 )
 
-// Zone is one entry of `zones`: what stands in a zone.
+// Zone is one entry of `zones`: the servers of a zone, by their addresses.
 type Zone struct {
 	Name  string
 	Nets  []netip.Prefix // networks
 	Hosts []string       // "host" or "host:port", in lower case, IPv6 hosts with brackets only before a port
 }
 
-// MapAddr returns the address at which the proxy reaches the server or Sentinel
-// that others know by addr, "host:port": what `address_map` has for the whole
-// of it, else for its host alone, else addr itself.
+// MapAddr translates the address, "host:port", that servers and Sentinels announce
+// for a server or Sentinel to the one at which the proxy reaches it: by the entry of
+// `address_map` for the whole address, else by the one for its host, else addr
+// itself. Any goroutine may call it.
 func (p *Pool) MapAddr(addr string) string {
 	if len(p.AddressMap) == 0 {
 		return addr
@@ -38,10 +39,10 @@ func (p *Pool) MapAddr(addr string) string {
 	return addr
 }
 
-// ZoneOf returns the zone of the server at addr, "host:port", as the proxy
-// reaches it, or "" if `zones` does not say. An address with its port comes
-// before a host alone, and that before networks, of which the smallest counts.
-// Networks hold addresses, not names: nothing is resolved.
+// ZoneOf returns the zone of the server at addr, "host:port", as the proxy reaches
+// it, or "" if `zones` does not have it. An entry with a port has precedence over
+// one of a host, and that over networks, of which the smallest counts. Host names
+// are in no network: nothing is resolved. Any goroutine may call it.
 func (p *Pool) ZoneOf(addr string) string {
 	addr = strings.ToLower(addr)
 	host, _, err := net.SplitHostPort(addr)
@@ -67,7 +68,7 @@ func (p *Pool) ZoneOf(addr string) string {
 }
 
 // parseHostOrAddress reads "host" or "host:port", an IPv6 address with brackets
-// where a port follows, and returns it in the form that MapAddr looks for.
+// if a port follows, and returns it in the form of the keys of Pool.AddressMap.
 func parseHostOrAddress(s string) (addr string, hasPort bool, err error) {
 	_, errIP := netip.ParseAddr(s)
 	if errIP == nil || !strings.Contains(s, ":") {
@@ -80,7 +81,7 @@ func parseHostOrAddress(s string) (addr string, hasPort bool, err error) {
 
 const addressMapExample = `{ "10.0.0.5:6379" = "127.0.0.1:7001", "10.0.0.6" = "192.0.2.6" }`
 
-// setAddressMap reads what servers are announced as, and where they are.
+// setAddressMap reads pairs of an announced address and the one to connect to.
 func setAddressMap(v *value, p *Pool) {
 	p.AddressMap = map[string]string{}
 	v.entries(addressMapExample, func(at *node, key string, entry any) {
@@ -96,7 +97,7 @@ func setAddressMap(v *value, p *Pool) {
 		case fromPort != toPort:
 			v.failAt(at, fmt.Sprintf(`entry %q: want both with a port, or neither, as in %s`, key, addressMapExample))
 		case p.AddressMap[from] != "":
-			v.failAt(at, fmt.Sprintf("entry %q: the address is there twice; want it once", key))
+			v.failAt(at, fmt.Sprintf("entry %q: the address has two entries; want one", key))
 		default:
 			p.AddressMap[from] = to
 		}
@@ -105,7 +106,7 @@ func setAddressMap(v *value, p *Pool) {
 
 const zonesExample = `{ "eu-1a" = ["10.1.0.0/16"], "eu-1b" = ["10.2.0.0/16", "redis7:6379"] }`
 
-// setZones reads which networks, hosts and addresses are in which zone.
+// setZones reads the networks, hosts and addresses of each zone.
 func setZones(v *value, p *Pool) {
 	seen := map[string]*node{}
 	v.entries(zonesExample, func(at *node, name string, entry any) {
@@ -125,14 +126,14 @@ func setZones(v *value, p *Pool) {
 					return fmt.Errorf("is an address in a network; want %q for the network", prefix.Masked())
 				}
 				zone.Nets = append(zone.Nets, prefix)
-				return v.once(seen, s, at)
+				return v.checkOnce(seen, s, at)
 			}
 			host, _, err := parseHostOrAddress(s)
 			if err != nil {
 				return fmt.Errorf(`%w; want a network, a host, or "host:port"`, err)
 			}
 			zone.Hosts = append(zone.Hosts, host)
-			return v.once(seen, host, at)
+			return v.checkOnce(seen, host, at)
 		})
 		p.Zones = append(p.Zones, zone)
 	})
@@ -145,14 +146,13 @@ func setZone(v *value, p *Proxy) {
 	switch {
 	case !ok:
 	case !isZone(s):
-		v.fail("want the name of a zone, or no such key")
+		v.fail("want the name of a zone, or remove this key")
 	default:
 		p.Zone = s
 	}
 }
 
-// checkZones reports pools that read by zone and can't, since the proxy's own is
-// unknown.
+// checkZones reports pools that read by zone although the proxy's own zone is not set.
 func (b *builder) checkZones(root *node) {
 	proxy := root.table["proxy"]
 	if b.partial || b.conf.Proxy.Zone != "" || proxy != nil && proxy.table["zone"] != nil {
@@ -161,7 +161,7 @@ func (b *builder) checkZones(root *node) {
 	for _, p := range b.conf.Pools {
 		if p.ReadFrom == ReadZone {
 			at := root.table["pools"].table[p.Name].table["read_from"]
-			b.report.mistake(at.start, poolTable(p.Name), fmt.Sprintf(`read_from %q: where the proxy stands is missing; want zone = "eu-1a" in the [proxy] table`, ReadZone))
+			b.report.mistake(at.start, poolTable(p.Name), fmt.Sprintf(`read_from %q: the proxy's own zone is missing; want zone = "eu-1a" in the [proxy] table`, ReadZone))
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // commands stores a list of names of commands, in lower case and each once. With
-// servable, none may be of a command that is never served.
+// servable it reports commands that Ringway never serves.
 func (v *value) commands(into *[]string, servable bool) {
 	const want = `a list of quoted names, such as ["keys", "config|get"]`
 	list, ok := v.v.([]any)
@@ -27,7 +27,7 @@ func (v *value) commands(into *[]string, servable bool) {
 		name = strings.ToLower(name)
 		c := command.ByName(name)
 		switch {
-		case c == nil && mayBeLearnt(name):
+		case c == nil && mayBeServersOwn(name):
 			v.report.warn(at.start, v.table, v.name+" "+written+": Ringway does not know this command; it is meant for servers that have it")
 			if !slices.Contains(*into, name) {
 				*into = append(*into, name)
@@ -35,35 +35,35 @@ func (v *value) commands(into *[]string, servable bool) {
 		case c == nil:
 			v.failAt(at, written+" "+unknownCommand(name))
 		case servable && !anyServable(c):
-			v.failAt(at, written+" can't be allowed"+because(c))
+			v.failAt(at, written+" can't be allowed"+reasonSuffix(c))
 		case !slices.Contains(*into, name):
 			*into = append(*into, name)
 		}
 	}
 }
 
-func because(c *command.Command) string {
+func reasonSuffix(c *command.Command) string {
 	if c.Reason == "" {
 		return ""
 	}
 	return ": " + c.Reason
 }
 
-// mayBeLearnt reports whether a name may be that of a command that only the servers
-// know: of a module, or newer than Ringway.
-func mayBeLearnt(name string) bool {
+// mayBeServersOwn reports whether a name may be that of a command that only the servers
+// know, of a module or newer than Ringway, rather than a misspelt one.
+func mayBeServersOwn(name string) bool {
 	notInName := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 	}
-	return slices.Contains(elsewhere, name) || name != "" && !strings.ContainsFunc(name, notInName) && Nearest(name, commandNames()) == nil
+	return slices.Contains(unlistedCommands, name) || name != "" && !strings.ContainsFunc(name, notInName) && Nearest(name, commandNames()) == nil
 }
 
-// elsewhere are commands that the table does not have and that would be taken for
-// misspelt ones: Valkey's.
-var elsewhere = []string{"commandlog"}
+// unlistedCommands are commands of Valkey that the table does not have and that look
+// like misspelt ones.
+var unlistedCommands = []string{"commandlog"}
 
-// unknownCommand says that there is no command of that name, and which one was
-// probably meant; there are too many to list them all.
+// unknownCommand returns a message that there is no command of that name, with the
+// nearest ones. There are too many to list all.
 func unknownCommand(name string) string {
 	if Nearest(name, commandNames()) == nil {
 		return "is unknown; want the name of a command"
@@ -78,14 +78,14 @@ func commandNames() (names []string) {
 	return names
 }
 
-// anyServable tells whether a command, or one of its subcommands, may be served.
+// anyServable reports whether a command, or one of its subcommands, may be served.
 func anyServable(c *command.Command) bool {
 	return c.Servable() || slices.ContainsFunc(c.Subcommands, (*command.Command).Servable)
 }
 
-// deniesLessThanScripts reports whether commands are denied, and scripts are not, which
-// may run them.
-func deniesLessThanScripts(deny []string) bool {
+// scriptsEvadeDeny reports whether scripts may run commands that are denied: some
+// commands are denied, and not all script commands are.
+func scriptsEvadeDeny(deny []string) bool {
 	scripts, denied := 0, 0
 	for id := range command.Count() {
 		if c := command.ByID(id); c.IsScript() {

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write what is reported for testdata/invalid into the files beside it")
 
-// example is the issue's, written out as users write it.
+// example is a pool as users write it.
 const example = `
 [pools.alpha]
 listen = "127.0.0.1:22121"
@@ -47,7 +47,7 @@ func mustParse(t *testing.T, text string) *Config {
 	return c
 }
 
-// Every mistake is reported where it is, with what would be right.
+// Every mistake is reported at its place, with what would be right.
 func TestMistakesAreReportedAtTheirPlaces(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/invalid/*.toml")
@@ -80,7 +80,7 @@ func TestMistakesAreReportedAtTheirPlaces(t *testing.T) {
 	}
 }
 
-func TestExampleMeansWhatItSays(t *testing.T) {
+func TestExampleConfiguration(t *testing.T) {
 	t.Parallel()
 	got := mustParse(t, example)
 	want := Default()
@@ -102,7 +102,7 @@ func TestExampleMeansWhatItSays(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotSetHasItsDefault(t *testing.T) {
+func TestUnsetSettingsHaveTheirDefaults(t *testing.T) {
 	t.Parallel()
 	got := mustParse(t, minimal())
 	if got.Proxy != Default().Proxy {
@@ -115,8 +115,8 @@ func TestWhatIsNotSetHasItsDefault(t *testing.T) {
 	}
 }
 
-// Every setting arrives in its own field.
-func TestEverySettingIsKept(t *testing.T) {
+// Every setting is stored in its own field.
+func TestEverySettingIsStored(t *testing.T) {
 	t.Parallel()
 	got := mustParse(t, `
 [proxy]
@@ -229,7 +229,7 @@ beta = { listen = "127.0.0.1:2", servers = ["a:1"] }
 }
 
 // Index order decides placement under modula, so it must be twemproxy's.
-func TestServersHaveTwemproxysOrder(t *testing.T) {
+func TestServersAreInTwemproxysOrder(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, `
 [pools.alpha]
@@ -285,7 +285,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-func TestWarningsComeWithMistakesToo(t *testing.T) {
+func TestWarningsAreReportedBesideMistakes(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := Parse([]byte(minimal(`hash = "crc32"`, `timeout = 1`)), "")
 	if err == nil || len(warnings) != 1 {
@@ -300,7 +300,7 @@ func TestWarningsComeWithMistakesToo(t *testing.T) {
 }
 
 // Editors put a byte order mark and carriage returns into files.
-func TestByteOrderMarkAndCarriageReturnsCountForNothing(t *testing.T) {
+func TestByteOrderMarkAndCarriageReturnsAreIgnored(t *testing.T) {
 	t.Parallel()
 	text := "\uFEFF" + strings.ReplaceAll(minimal(`timeout = 1`), "\n", "\r\n")
 	_, _, err := Parse([]byte(text), "x")
@@ -338,8 +338,7 @@ func TestEndlessTextIsRefused(t *testing.T) {
 	}
 }
 
-// The file that the README sends users to must load, say every setting, and
-// not scare with warnings.
+// examples/ringway.toml loads without warnings and shows every setting.
 func TestExampleFileLoads(t *testing.T) {
 	t.Parallel()
 	const path = "../examples/ringway.toml"
@@ -357,9 +356,8 @@ func TestExampleFileLoads(t *testing.T) {
 	}
 }
 
-// What the example shows of high availability is right as well, once its lines
-// are in force.
-func TestExampleOfHighAvailabilityLoads(t *testing.T) {
+// The commented-out pools of examples/ringway.toml load, too.
+func TestHighAvailabilityPartOfExampleFileLoads(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../examples/ringway.toml")
 	if err != nil {
@@ -382,8 +380,8 @@ func TestExampleOfHighAvailabilityLoads(t *testing.T) {
 	}
 }
 
-// What the documents show is right: each block of pools in them loads.
-func TestDocumentsShowConfigurationsThatLoad(t *testing.T) {
+// Each block of pools that a document shows loads without warnings.
+func TestConfigurationsInDocumentsLoad(t *testing.T) {
 	t.Parallel()
 	blocks := 0
 	for _, name := range []string{"../README.md", "../docs/ha.md", "../docs/migration.md", "../docs/operations.md"} {
@@ -407,7 +405,7 @@ func TestDocumentsShowConfigurationsThatLoad(t *testing.T) {
 	}
 }
 
-func TestPoolHasNoMoreShardsThanTheDataPathNumbers(t *testing.T) {
+func TestPoolsHaveAtMostMaxShards(t *testing.T) {
 	text := func(n int) []byte {
 		b := []byte("[pools.alpha]\nlisten = \"127.0.0.1:22121\"\ndistribution = \"modula\"\nservers = [\n")
 		for i := range n {

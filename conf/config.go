@@ -1,12 +1,28 @@
 // Package conf turns a configuration text into a validated Config.
 //
 // The text is TOML: one [proxy] table for the process and one [pools.NAME]
-// table for each pool, with twemproxy's keys and meanings. Every mistake is
-// reported at once, each with its place in the file and what would be right;
-// a Config that Load returned needs no further checks.
+// table for each pool, with twemproxy's keys and meanings.
 //
-// The package reads the named file and those with certificates that it names,
-// and does no other I/O: it neither resolves names nor opens sockets.
+//	cfg, warnings, err := conf.Load("ringway.toml")
+//	for _, w := range warnings {
+//		log.Print(w) // works, but is probably a mistake
+//	}
+//	if err != nil {
+//		log.Fatal(err) // a line for each mistake
+//	}
+//	ring, err := hashring.New(cfg.Pools[0].Ring())
+//
+// All mistakes are reported at once, each with its place in the file and what
+// would be right (Mistakes, Diagnostic). A Config that Load or Parse returned needs
+// no further checks.
+//
+// The package reads the named file and the certificates that it names, and does
+// no other I/O: it neither resolves names nor opens sockets.
+//
+// To add a setting, give it a field in Proxy or Pool, a default with its reason
+// in Default or DefaultPool, a key in proxySettings or poolSettings, a line in
+// keyTopologies if only some topologies have it, and a place in
+// examples/ringway.toml.
 package conf
 
 import (
@@ -14,113 +30,126 @@ import (
 	"time"
 )
 
-// Config is a validated configuration. It is never changed after Load, so
-// any goroutine may read it.
+// Config is a validated configuration. It never changes after Load, so any
+// goroutine may read it.
 type Config struct {
 	Path  string // the file it came from, as given; "" for text without a file
 	Proxy Proxy
 	Pools []Pool // in the order of the file, at least one
 }
 
-// Proxy holds what concerns the whole process: the [proxy] table.
+// Proxy holds the settings of the whole process: the [proxy] table. A field has the
+// name of its key, unless its comment names another.
 type Proxy struct {
-	Threads   int        // event loops; 0 means one per core
-	IOUring   bool       // read and write many connections in one system call, where the kernel lets us; default true
+	Threads   int        // event loops; default 0: one per core
+	IOUring   bool       // read and write many connections in one system call, where the kernel permits it; default true
 	LogLevel  slog.Level // default info
 	LogFormat string     // "text" (default) or "json"
-	Zone      string     // where the proxy stands, for read_from = "zone"; "" for nowhere in particular
+	Zone      string     // the proxy's own zone, for read_from = "zone"; default "": none
 
-	MaxClients        int           // accepted clients over all pools; default 10000
-	ClientIdleTimeout time.Duration // a client silent for so long is closed; 0 (default) means never
-	ClientKeepAlive   time.Duration // a client's host is asked after so long of silence whether it is there; 0 means never; 300 s by default
-	DrainTimeout      time.Duration // time that requests in flight get at shutdown; default 10s
+	// Clients.
+	MaxClients          int           // clients of all pools together; default 10000
+	ClientIdleTimeout   time.Duration // a client silent for so long is closed; default 0: never
+	ClientKeepAlive     time.Duration // key client_keepalive: silence after which TCP asks the client's host whether it is there; 0: never; default 300s
+	ClientSubscriptions int           // channels and patterns that one client may be subscribed to, and prefixes that it may track; default 100000
+	DrainTimeout        time.Duration // time that requests under way get at shutdown; default 10s
 
-	MaxMemory           int64 // bytes held for clients and servers over all loops, at which the clients with most of it are closed; 0 (default): half of what the machine or the container has
-	MaxRequest          int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit
-	MaxBulk             int64 // bytes of one argument; default 512 MiB, as Redis's proto-max-bulk-len
-	MaxArgs             int   // arguments of one request; default 1048576
-	ClientSubscriptions int   // channels and patterns that one client may be subscribed to, and prefixes that it may track; default 100000
-	GatherLimit         int64 // bytes of sets from several shards that one SUNION, ZINTER and the like may gather; default 64 MiB
-	TrackingKeys        int   // keys that a loop remembers for clients with CLIENT TRACKING, each for each client; beyond it some are invalidated early; default 1000000
-	ClientPipeline      int   // requests of one client that await their replies; at the bound its socket is not read; default 1024
-	ClientOutput        int64 // reply bytes waiting for one client above which its socket is not read; default 1 MiB
-	ClientOutputLimit   int64 // reply bytes waiting for one client at which it is closed; default 1 GiB
-	ServerQueue         int   // requests awaiting replies on one connection to a server; at the bound its clients are not read; default 65536
-	ServerQueueBytes    int64 // unwritten request bytes for one connection to a server, same; default 64 MiB
-	ServerReplyBytes    int64 // bytes of replies expected on one connection to a server; at the bound clients with large replies wait; default 32 MiB
+	// Bounds on requests.
+	MaxRequest  int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit
+	MaxBulk     int64 // bytes of one argument; default 512 MiB, as Redis's proto-max-bulk-len
+	MaxArgs     int   // arguments of one request; default 1048576
+	GatherLimit int64 // bytes of sets from several shards that one SUNION, ZINTER or the like may gather; default 64 MiB
 
-	PubSubOutputLimit     int64         // bytes waiting for a client that is subscribed at which it is closed; default 32 MiB
-	PubSubOutputSoft      int64         // key pubsub_output_soft_limit: the same if that many wait for PubSubOutputTime; default 8 MiB
+	// Bounds on what waits.
+	MaxMemory         int64 // bytes held for clients and servers over all loops, at which the clients that hold most are closed; default 0: half of the machine's or container's memory
+	TrackingKeys      int   // keys that a loop remembers for clients with CLIENT TRACKING, counted per client; beyond that some are invalidated early; default 1000000
+	ClientPipeline    int   // requests of one client that await their replies; at the bound its socket is not read; default 1024
+	ClientOutput      int64 // bytes of replies that wait for one client; above the bound its socket is not read; default 1 MiB
+	ClientOutputLimit int64 // bytes of replies that wait for one client; at the bound it is closed; default 1 GiB
+	ServerQueue       int   // requests that await replies on one connection to a server; at the bound its clients are not read; default 65536
+	ServerQueueBytes  int64 // unwritten bytes of requests for one connection to a server; at the bound its clients are not read; default 64 MiB
+	ServerReplyBytes  int64 // bytes of replies expected on one connection to a server; at the bound clients with large replies wait; default 32 MiB
+
+	// Publish and subscribe.
+	PubSubOutputLimit     int64         // bytes that wait for a subscribed client; at the bound it is closed; default 32 MiB
+	PubSubOutputSoft      int64         // key pubsub_output_soft_limit: it is closed as well if so many wait for PubSubOutputTime; default 8 MiB
 	PubSubOutputTime      time.Duration // key pubsub_output_soft_time; default 60s
 	SubscriberConnections int           // connections of a loop to each server for subscriptions, at most; clients are spread over them; default 8
-	OnLostSubscription    string        // what becomes of clients when such a connection is lost: "keep" (default) or "close"
+	OnLostSubscription    string        // what happens to clients when such a connection is lost: "keep" (default) or "close"
 }
 
 // Pool is one [pools.NAME] table: servers that look like one Redis behind one
-// listen address.
+// listen address. A field has the name of its key, unless its comment names another.
 type Pool struct {
 	Name string
 
+	// The listener.
 	Listen     Listen
 	Backlog    int  // listen(2) backlog; default 512
 	ReusePort  bool // SO_REUSEPORT on the listener
-	MaxClients int  // key client_connections: clients of this pool; 0 (default) means no bound but Proxy.MaxClients
+	MaxClients int  // key client_connections: clients of this pool; default 0: no bound but Proxy.MaxClients
 
+	// Which shard owns a key. A Cluster has its own rule.
 	Hash           string // default "xxhash64"
 	Distribution   string // ketama (default), modula, random or bounded
-	HashTag        string // two bytes such as "{}", or "" for none
-	HashSignedChar bool   // default true: bytes from 0x80 are hashed as x86 builds of twemproxy do
+	HashTag        string // two bytes such as "{}"; default "": none
+	HashSignedChar bool   // bytes from 0x80 are hashed as x86 builds of twemproxy do; default true
 
-	Timeout            time.Duration // from a request's arrival to its reply; 0 (default) means none
-	ConnectTimeout     time.Duration // for one connection attempt; default 1s
-	TCPKeepAlive       bool          // SO_KEEPALIVE on client and server sockets
-	RedisAuth          string        // password clients must give and servers get; "" for none
-	RedisDB            int           // database that clients find selected
-	ACLUsers           int           // ACL users of the servers that clients may AUTH as; default 0: none but the pool's own
-	Databases          int           // clients may SELECT those from 0 up to it; default 1: none but RedisDB
-	Preconnect         bool          // connect at start instead of at the first request
+	// What servers there are. See Topology for which of the lists is set.
+	Topology      string    // Static (default), Replicated, Sentinel or Cluster
+	Servers       []Server  // Static: in twemproxy's index order (by length of Name, then bytes). Cluster: the servers to ask first, in the order of the text. Otherwise nil
+	Shards        []Shard   // Replicated and Sentinel: in the same index order. Otherwise nil
+	Sentinels     []Address // Sentinel: where they listen. Otherwise nil
+	DefaultServer string    // name of the server or shard for commands that concern none in particular; default "": the first
+
+	// Connections to servers.
+	Timeout           time.Duration // from a request's arrival to its reply; default 0: none
+	ConnectTimeout    time.Duration // for one connection attempt; default 1s
+	TCPKeepAlive      bool          // key tcpkeepalive: SO_KEEPALIVE on client and server sockets
+	ServerConnections int           // connections of each loop to each server; default 1
+	PinnedConnections int           // dedicated connections, over all loops and servers; default 1024
+	Preconnect        bool          // connect at start instead of at the first request
+	ReplyCheck        time.Duration // how often a connection in use proves that its replies are in order; 0: never; default 100ms
+	MergeSets         bool          // SETs that a client sends behind each other go to a server as one MSET; default false
+
+	// Credentials, databases and commands.
+	RedisAuth                  string   // password that clients must give and servers get; default "": none
+	RedisUser                  string   // ACL user whose password RedisAuth is at the servers; default "": the default user
+	SentinelUser, SentinelAuth string   // user and password at the Sentinels; default "": the default user, and no password
+	ServerTLS, SentinelTLS     *TLS     // TLS to servers and to Sentinels; nil: in clear
+	ACLUsers                   int      // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
+	RedisDB                    int      // database that clients find selected
+	Databases                  int      // clients may SELECT the databases below this number; default 1: none but RedisDB
+	AllowCommands              []string // guarded commands that are served all the same, in lower case: "keys", "config|get"; a container means its subcommands
+	DenyCommands               []string // commands that are refused, written likewise; they have precedence
+
+	// Ejection, in static pools.
 	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too
-	ServerConnections  int           // connections of each loop to each server; default 1
-	MergeSets          bool          // SETs that a client sends behind each other go to a server as one MSET; default false
-	PinnedConnections  int           // connections, over all loops and servers, that clients may have to themselves; default 1024
-	Restore            string        // what becomes of an ejected server's data before its keys come home: RestoreKeep or RestoreFlush
+	ServerFailureLimit int           // failures in a row that eject; default 2
 	ServerRetryTimeout time.Duration // an ejected server is not probed earlier; default 30s
-	ServerFailureLimit int           // consecutive failures that eject; default 2
+	Restore            string        // what happens to an ejected server's data before it gets its keys back: RestoreKeep or RestoreFlush
 
-	DefaultServer string   // name of the server or shard for what concerns none in particular; "" for the first
-	AllowCommands []string // guarded commands that are served all the same, lower case: "keys", "config|get"; a container means its subcommands
-	DenyCommands  []string // commands that are refused, same; they have precedence
-
-	Topology  string    // Static (default), Replicated, Sentinel or Cluster
-	Servers   []Server  // Static: in twemproxy's index order, by length of Name, then bytes; Cluster: who to ask first, in the order of the text; else nil
-	Shards    []Shard   // Replicated and Sentinel: in the same index order; else nil
-	Sentinels []Address // Sentinel: where they listen; else nil
-
-	RedisUser                  string // ACL user whose password RedisAuth is at the servers; "" for the default user
-	SentinelUser, SentinelAuth string // what Sentinels are told; "" for the default user, and for none
-	ServerTLS, SentinelTLS     *TLS   // how servers and Sentinels are spoken to; nil for in clear
-
+	// Primaries that change, in all other pools.
 	ReadFrom        string            // ReadPrimary (default), ReadPreferReplica, ReadReplica, ReadLowestLatency or ReadZone
-	MaxReplicaLag   time.Duration     // a replica further behind its primary is not read; 0 means no bound; default 10s
-	ReplyCheck      time.Duration     // how often a connection in use proves that its replies are in order; 0 for never
-	HedgeAfter      time.Duration     // a read without reply for so long is sent to another server too; 0 (default) means never
+	MaxReplicaLag   time.Duration     // a replica further behind its primary is not read; 0: no bound; default 10s
+	HedgeAfter      time.Duration     // a read without reply for so long is sent to a second server too; default 0: never
 	FailoverWait    time.Duration     // how long requests wait for a new primary; default 5s
-	ProbeInterval   time.Duration     // how often servers, Sentinels and the Cluster are asked; default 1s
-	ResolveInterval time.Duration     // how often host names are resolved again; 0 means at each connection only; default 10s
-	AddressMap      map[string]string // addresses that servers and Sentinels tell, to those to connect to; see MapAddr
-	Zones           []Zone            // which servers stand where; see ZoneOf
+	ProbeInterval   time.Duration     // how often servers, Sentinels and the Cluster are polled; default 1s
+	ResolveInterval time.Duration     // how often host names are resolved again, in static pools too; 0: only at each connection; default 10s
+	AddressMap      map[string]string // from addresses that servers and Sentinels announce to those to connect to; see MapAddr
+	Zones           []Zone            // which servers are in which zone; see ZoneOf
 }
 
-// Listen is the address a pool's clients connect to.
+// Listen is the address that a pool's clients connect to.
 type Listen struct {
 	Network string // "tcp" or "unix"
 	Addr    string // "host:port" with IPv6 hosts in brackets, or an absolute path
-	Mode    uint32 // permissions of a unix socket, such as 0o666; 0 leaves the umask's
+	Mode    uint32 // permissions of a unix socket, such as 0o666; 0 leaves those of the umask
 }
 
 // Server is one Redis process of a pool.
 type Server struct {
-	Name    string // the ring's name for it: as given, or as twemproxy derives it from the address
+	Name    string // its name on the ring: as given, or as twemproxy derives it from the address
 	Network string // "tcp" or "unix"
 	Addr    string // as Listen.Addr
 	Weight  int    // at least 1

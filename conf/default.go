@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Default returns the configuration of an empty text: every setting of the
-// [proxy] table, and no pool yet. Each call returns a fresh value.
+// Default returns the configuration of an empty text: the default of every setting
+// of the [proxy] table, and no pool. The result is the caller's.
 func Default() *Config {
 	return &Config{Proxy: Proxy{
 		Threads:   0,              // one event loop per core
-		IOUring:   true,           // costs a tenth less
+		IOUring:   true,           // a tenth less processor time
 		LogLevel:  slog.LevelInfo, // changes of state, nothing per connection
-		LogFormat: "text",         // for a person to read
+		LogFormat: "text",         // people read it
 
 		MaxClients:          10000,             // Redis's maxclients
 		ClientIdleTimeout:   0,                 // never, as Redis: pooled clients are silent for hours
@@ -21,27 +21,28 @@ func Default() *Config {
 		MaxMemory:           0,                 // half of what there is
 		MaxRequest:          1 << 30,           // Redis's client-query-buffer-limit
 		MaxBulk:             512 << 20,         // Redis's proto-max-bulk-len
-		MaxArgs:             1 << 20,           // Redis's own bound before 7.0; nobody sends more on purpose
-		ClientPipeline:      1024,              // deeper than clients pipeline to gain speed
-		ClientSubscriptions: 100000,            // more than an application has use for
-		GatherLimit:         64 << 20,          // a few sets of a million small members
+		MaxArgs:             1 << 20,           // Redis's own bound before 7.0; more is hardly meant
+		ClientPipeline:      1024,              // deeper pipelines gain no speed
+		ClientSubscriptions: 100000,            // more than applications use
+		GatherLimit:         64 << 20,          // a few sets of a million small members each
 		TrackingKeys:        1000000,           // Redis's tracking-table-max-keys
 		ClientOutput:        1 << 20,           // some turns' worth of replies
-		ClientOutputLimit:   1 << 30,           // one reply of two largest values, and no more
+		ClientOutputLimit:   1 << 30,           // twice the largest value
 		ServerQueue:         65536,             // 64 clients at their client_pipeline
 		ServerQueueBytes:    64 << 20,          // a second's worth for a slow network
-		ServerReplyBytes:    32 << 20,          // below the output limits that servers are given
+		ServerReplyBytes:    32 << 20,          // below the output limits that servers usually have
 
 		PubSubOutputLimit:     32 << 20, // Redis's client-output-buffer-limit pubsub 32mb 8mb 60
 		PubSubOutputSoft:      8 << 20,
 		PubSubOutputTime:      time.Minute,
-		SubscriberConnections: 8,      // a server gives up each at its limit: eight times as much in a burst
-		OnLostSubscription:    "keep", // subscriptions come back by themselves
+		SubscriberConnections: 8,      // a server closes each at its limit: eight take a burst of eight times that
+		OnLostSubscription:    "keep", // the subscriptions come back by themselves
 	}}
 }
 
-// DefaultPool returns the pool of a [pools.NAME] table that says nothing. It
-// lacks what has no default: the address to listen on and the servers.
+// DefaultPool returns the pool of an empty [pools.NAME] table. Settings without a
+// default are missing: the address to listen on, and the servers. The result is
+// the caller's.
 func DefaultPool(name string) Pool {
 	return Pool{
 		Name:       name,
@@ -55,27 +56,27 @@ func DefaultPool(name string) Pool {
 		HashSignedChar: true,       // x86 builds, which nearly all fleets run
 
 		Timeout:            0,                // twemproxy's: none
-		ConnectTimeout:     time.Second,      // one lost SYN is not sent again before that
+		ConnectTimeout:     time.Second,      // a lost SYN is sent again only after that
 		TCPKeepAlive:       false,            // twemproxy's
-		RedisDB:            0,                // the only one that nearly everybody uses
+		RedisDB:            0,                // the one that nearly every application uses
 		ACLUsers:           0,                // twemproxy's
 		Databases:          1,                // each costs connections
 		Preconnect:         false,            // twemproxy's
 		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches
-		MergeSets:          false,            // a server is asked what the client has asked
+		MergeSets:          false,            // servers get the commands that clients sent
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
 		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default
-		Restore:            RestoreKeep,      // what twemproxy does; and nobody loses data who has not asked for it
+		Restore:            RestoreKeep,      // twemproxy's; data is deleted only if the configuration says so
 		ServerRetryTimeout: 30 * time.Second, // twemproxy's
 		ServerFailureLimit: 2,                // twemproxy's
 
-		Topology:        Static,                 // as a text from twemproxy has no such key
-		ReadFrom:        ReadPrimary,            // replicas answer with the past
-		MaxReplicaLag:   10 * time.Second,       // what a replica is behind while it is well is far less
+		Topology:        Static,                 // twemproxy's configurations have no such key
+		ReadFrom:        ReadPrimary,            // replicas may answer with older values
+		MaxReplicaLag:   10 * time.Second,       // healthy replicas are far less behind
 		ReplyCheck:      100 * time.Millisecond, // ten ECHOs a second cost next to nothing
-		HedgeAfter:      0,                      // never: it costs reads
-		FailoverWait:    5 * time.Second,        // Sentinels need two to four after a primary died
-		ProbeInterval:   time.Second,            // a Sentinel's own rhythm
-		ResolveInterval: 10 * time.Second,       // names that move have short lives in DNS
+		HedgeAfter:      0,                      // never: it costs extra reads
+		FailoverWait:    5 * time.Second,        // Sentinels need two to four seconds after a primary died
+		ProbeInterval:   time.Second,            // Sentinels poll as often
+		ResolveInterval: 10 * time.Second,       // names that move have short times to live in DNS
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// Diagnostic is one mistake in a configuration, or one warning: something that
-// works but is probably not what was meant.
+// Diagnostic is one mistake in a configuration, or one warning: a setting that works
+// but is probably not what was meant. It never contains a password.
 type Diagnostic struct {
 	File    string // as it was given
 	Line    int    // from 1
@@ -37,8 +37,8 @@ func (d Diagnostic) String() string {
 	return b.String()
 }
 
-// Mistakes is the error for a text that is no valid configuration: all that is
-// wrong with it, in the order of the text, at least one.
+// Mistakes is the error for a text that is not a valid configuration: everything that
+// is wrong with it, in the order of the text, at least one. Use errors.As to get it.
 type Mistakes []Diagnostic
 
 // Error returns one line for each mistake.
@@ -50,15 +50,15 @@ func (m Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Sort orders diagnostics by their place in the text, as an editor's list of
-// errors is. Those of one place keep their order.
+// Sort orders diagnostics in place by line and column. Diagnostics of the same place
+// keep their order.
 func Sort(all []Diagnostic) {
 	slices.SortStableFunc(all, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
 
-// report collects what is found in one text.
+// report collects the mistakes and warnings of one text.
 type report struct {
 	file  string
 	text  string
@@ -78,7 +78,8 @@ func newReport(file, text string) *report {
 	return r
 }
 
-// mistake records what is wrong at an offset into the text.
+// mistake records a mistake at an offset into the text. The table is "" outside of
+// tables.
 func (r *report) mistake(offset int, table, message string) {
 	r.mistakes = append(r.mistakes, r.diagnostic(offset, table, message))
 }
@@ -101,15 +102,15 @@ func (r *report) diagnostic(offset int, table, message string) Diagnostic {
 	}
 }
 
-// credentials are what a URL has before its host. The password may have any
-// characters in it.
+// credentials matches the part of a URL before its host. The password may contain any
+// character.
 var credentials = regexp.MustCompile(`(?s)://.*@`)
 
-// withoutCredentials leaves users and passwords of URLs out of a text.
+// withoutCredentials removes users and passwords of URLs from a text.
 func withoutCredentials(text string) string { return credentials.ReplaceAllString(text, "://...@") }
 
-// oneLine replaces control characters, which come from the text and might end
-// the line or confuse a terminal.
+// oneLine replaces control characters. They come from the user's text, and could end
+// the line or control a terminal.
 func oneLine(message string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// longest is the longest duration: deadlines that are later overflow.
-const longest = 10 * 365 * 24 * time.Hour
+// maxDuration is the longest duration that is accepted. Later deadlines would overflow.
+const maxDuration = 10 * 365 * 24 * time.Hour
 
-// inMilliseconds are the durations that twemproxy has as numbers, of milliseconds.
+// inMilliseconds are the settings that twemproxy has as numbers of milliseconds.
 var inMilliseconds = []string{"timeout", "server_retry_timeout"}
 
 // duration stores a quoted duration of at least low.
 func (v *value) duration(into *time.Duration, low time.Duration) {
 	s, ok := v.v.(string)
 	if !ok {
-		v.fail("want a quoted duration with a unit, such as %s", v.durationsOf(fmt.Sprint(v.v)))
+		v.fail("want a quoted duration with a unit, such as %s", v.suggestDurations(fmt.Sprint(v.v)))
 		return
 	}
 	d, err := time.ParseDuration(s)
-	switch meant, known := durationMeantBy(s); {
+	switch meant, known := guessDuration(s); {
 	case err != nil && isDigits(s):
-		v.fail("want a unit, such as %s; the units are ms, s, m and h", v.durationsOf(s))
+		v.fail("want a unit, such as %s; the units are ms, s, m and h", v.suggestDurations(s))
 	case err != nil && known:
 		v.fail("want %q; the units are ms, s, m and h", durationText(meant))
 	case err != nil:
@@ -34,31 +34,31 @@ func (v *value) duration(into *time.Duration, low time.Duration) {
 		v.fail("want a duration that is not negative")
 	case d < low:
 		v.fail("want %s or more", low)
-	case d > longest:
-		v.fail("want %s or less", longest)
+	case d > maxDuration:
+		v.fail("want %s or less", maxDuration)
 	default:
 		*into = d
 	}
 }
 
-// durationsOf returns in quotes what a bare number may mean: milliseconds where
-// twemproxy counts in them, else seconds too, as redis.conf does.
-func (v *value) durationsOf(number string) string {
+// suggestDurations returns, in quotes, what a bare number may mean: milliseconds if
+// twemproxy counts this setting in them, else also seconds, as in redis.conf.
+func (v *value) suggestDurations(number string) string {
 	n, err := strconv.ParseFloat(number, 64)
 	switch {
-	case err != nil || n < 0 || n > float64(longest/time.Millisecond):
+	case err != nil || n < 0 || n > float64(maxDuration/time.Millisecond):
 		return `"400ms"`
 	case n == 0:
 		return `"0s"`
 	case slices.Contains(inMilliseconds, v.name):
 		return strconv.Quote(durationText(time.Duration(n * float64(time.Millisecond))))
-	case n > longest.Seconds():
+	case n > maxDuration.Seconds():
 		return strconv.Quote(number + "ms")
 	}
 	return fmt.Sprintf("%q for seconds or %q for milliseconds", number+"s", number+"ms")
 }
 
-// unitWords are units as people write them, in the singular and in lower case.
+// unitWords are the units that people write, in the singular and in lower case.
 var unitWords = map[string]time.Duration{
 	"ms": time.Millisecond, "msec": time.Millisecond, "milli": time.Millisecond, "millisecond": time.Millisecond,
 	"s": time.Second, "sec": time.Second, "second": time.Second,
@@ -69,15 +69,15 @@ var unitWords = map[string]time.Duration{
 }
 
 var (
-	spokenDuration = regexp.MustCompile(`^(?:\d+(?:[.,]\d+)?\s*[a-zA-Z]+[\s,]*)+$`)
-	durationPart   = regexp.MustCompile(`(\d+(?:[.,]\d+)?)\s*([a-zA-Z]+)`)
+	wordyDuration = regexp.MustCompile(`^(?:\d+(?:[.,]\d+)?\s*[a-zA-Z]+[\s,]*)+$`)
+	durationPart  = regexp.MustCompile(`(\d+(?:[.,]\d+)?)\s*([a-zA-Z]+)`)
 )
 
-// durationMeantBy returns what is meant by a duration with spaces or with units
-// that ParseDuration does not know.
-func durationMeantBy(s string) (sum time.Duration, ok bool) {
+// guessDuration returns the duration that a text with spaces, or with units that
+// time.ParseDuration does not know, probably means: "1 second", "2 days".
+func guessDuration(s string) (sum time.Duration, ok bool) {
 	s = strings.TrimSpace(s)
-	if len(s) > longestWord || !spokenDuration.MatchString(s) {
+	if len(s) > maxWordLen || !wordyDuration.MatchString(s) {
 		return 0, false
 	}
 	for _, part := range durationPart.FindAllStringSubmatch(s, -1) {
@@ -87,16 +87,16 @@ func durationMeantBy(s string) (sum time.Duration, ok bool) {
 		if unit == 0 {
 			unit = unitWords[strings.TrimSuffix(word, "s")]
 		}
-		if part := n * float64(unit); err == nil && part > 0 && part <= float64(longest) {
+		if part := n * float64(unit); err == nil && part > 0 && part <= float64(maxDuration) {
 			sum += time.Duration(part)
 		} else {
 			return 0, false
 		}
 	}
-	return sum, sum <= longest
+	return sum, sum <= maxDuration
 }
 
-// durationText writes a duration in its shortest form: 5m and not 5m0s.
+// durationText returns a duration in its shortest form: 5m, not 5m0s.
 func durationText(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

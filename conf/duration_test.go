@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestDurationsAreToldTheirUnits(t *testing.T) {
+func TestDurationsWithoutUnitsAreExplained(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
 		`timeout = 400`:                `timeout 400: want a quoted duration with a unit, such as "400ms"`,

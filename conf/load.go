@@ -12,42 +12,43 @@ import (
 	"ringway/hashring"
 )
 
-// maxText is the longest configuration: a thousand servers fit a tenth of it.
+// maxText is the longest configuration, in bytes. A thousand servers take a tenth of it.
 const maxText = 1 << 20
 
-// Load reads the file of that name and returns what Parse does. The error is
-// that of the operating system, wrapped, if the file can't be read.
+// Load reads the file at path and returns what Parse returns for its text. If the
+// file can't be read, the error wraps the operating system's.
 func Load(path string) (*Config, []Diagnostic, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxText+1)) // the name may be that of a device
+	text, err := io.ReadAll(io.LimitReader(f, maxText+1)) // path may name a device that never ends
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
-	return parse(text, path, isPublic(f))
+	return parse(text, path, worldReadable(f))
 }
 
-// Parse returns the configuration that a TOML text describes, and warnings:
-// what works but is probably not meant, in the order of the text. The name is
-// that of the text's file, for diagnostics and Config.Path.
+// Parse returns the configuration that a TOML text describes, and warnings about
+// settings that work but are probably a mistake, in the order of the text. The name
+// is that of the text's file, for diagnostics, for Config.Path, and because names of
+// certificate files are relative to its directory.
 //
-// The error is of type Mistakes and holds everything that is wrong. There is
-// no configuration then, but there may be warnings.
+// The error is of type Mistakes and holds everything that is wrong. Then there is
+// no configuration, but there may be warnings.
 //
-// Names of settings, and what is said of them, are in lower case as the
-// library's own mapping to structs would not insist on. Durations and sizes
-// are strings with a unit: the library would take a bare 400 for nanoseconds.
+// Keys must be in lower case, and durations and sizes are strings with a unit. The
+// TOML library's own mapping to structs would ignore case, and take a bare 400 for
+// nanoseconds.
 func Parse(text []byte, name string) (*Config, []Diagnostic, error) { return parse(text, name, "") }
 
-// parse does what Parse does for a file that everybody may read because of its mode,
-// such as "0644"; "" for one that they may not.
+// parse is Parse. The mode, such as "0644", is that of a file that every user may
+// read; it is "" for any other file, and for text without a file.
 func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
 	r := newReport(name, strings.TrimPrefix(string(text), "\uFEFF"))
 	if len(text) > maxText {
-		r.mistake(0, "", fmt.Sprintf("more than %s of text: this is no configuration", sizeText(maxText)))
+		r.mistake(0, "", fmt.Sprintf("more than %s of text: this is not a configuration", sizeText(maxText)))
 		return nil, nil, r.err()
 	}
 	values, clean := decode(r, r.text)
@@ -57,7 +58,7 @@ func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
 
 	b := builder{report: r, partial: len(r.mistakes) > 0, conf: Default()}
 	b.conf.Path = name
-	root := scan(clean)
+	root := parseTree(clean)
 	b.file(root, values)
 	b.warnFile(root, mode)
 	Sort(r.warnings)
@@ -70,11 +71,11 @@ func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
 // builder fills a Config from the values of a text.
 type builder struct {
 	report  *report
-	partial bool // part of the text was left out for its syntax, so that what is missing may have been there
+	partial bool // part of the text was left out because of its syntax: missing settings may be in there
 	conf    *Config
 }
 
-// file reads the text's outermost table.
+// file reads the root table of the text.
 func (b *builder) file(root *node, values map[string]any) {
 	complete := !b.partial
 	for _, name := range root.names {
@@ -89,7 +90,7 @@ func (b *builder) file(root *node, values map[string]any) {
 				b.pools(n, table)
 			}
 		default:
-			message, pool := unknownAtTop(name, n)
+			message, pool := explainTopLevel(name, n)
 			b.report.mistake(n.key, "", message)
 			complete = complete && !pool
 		}
@@ -103,9 +104,9 @@ func (b *builder) file(root *node, values map[string]any) {
 
 const noPool = "no pool; want at least one [pools.NAME] table"
 
-// unknownAtTop says what to do with a key that stands outside of all tables, or with
-// a table that should not be there, and whether it was meant to be a pool.
-func unknownAtTop(name string, n *node) (message string, pool bool) {
+// explainTopLevel returns what is wrong with an unknown key outside of all tables, or
+// with an unknown table, and reports whether it was probably meant to be a pool.
+func explainTopLevel(name string, n *node) (message string, pool bool) {
 	const aPool, theProxy = "a [pools.NAME] table", "the [proxy] table"
 	pools := slices.Contains(Nearest(name, []string{"pools", "proxy"}), "pools")
 	header := toml.Key{"pools", name}.String()
@@ -119,9 +120,9 @@ func unknownAtTop(name string, n *node) (message string, pool bool) {
 	case !pools && slices.ContainsFunc(proxyNames, has):
 		return fmt.Sprintf("table [%s] is unknown; want [proxy]", name), pools
 	}
-	known := foreignName(name, nil, poolNames, aPool)
+	known := explainForeignKey(name, nil, poolNames, aPool)
 	if known == "" {
-		known = foreignName(name, nil, proxyNames, theProxy)
+		known = explainForeignKey(name, nil, proxyNames, theProxy)
 	}
 	if known == "" {
 		known = unknown(name, []string{"pools", "proxy"})
@@ -132,18 +133,18 @@ func unknownAtTop(name string, n *node) (message string, pool bool) {
 	return fmt.Sprintf("key %q %s", name, known), pools
 }
 
-// table returns a value as a table, and reports it if it is none.
+// table returns a value as a table, or reports that it is not one.
 func (b *builder) table(n *node, v any, where, want string) (map[string]any, bool) {
 	table, ok := v.(map[string]any)
 	if !ok {
-		b.report.mistake(n.key, "", fmt.Sprintf("%s is no table; want %s, with single brackets, and a line for each setting", where, want))
+		b.report.mistake(n.key, "", fmt.Sprintf("%s is not a table; want %s, with single brackets, and a line for each setting", where, want))
 	}
 	return table, ok
 }
 
 func (b *builder) proxy(n *node, values map[string]any) {
 	p := &b.conf.Proxy
-	read(reading{report: b.report, node: n, values: values, table: "proxy", elsewhere: poolNames, other: "a [pools.NAME] table"}, proxySettings, p)
+	read(tableSource{report: b.report, node: n, values: values, table: "proxy", otherKeys: poolNames, otherTable: "a [pools.NAME] table"}, proxySettings, p)
 	if p.ClientOutputLimit < p.ClientOutput {
 		at := n.table["client_output_limit"]
 		if at == nil {
@@ -161,7 +162,7 @@ func (b *builder) pools(n *node, values map[string]any) {
 	for _, name := range n.names {
 		at := n.table[name]
 		_, isTable := values[name].(map[string]any)
-		where := toml.Key{"pools", name}.String() // in quotes where a bare key can't be so
+		where := toml.Key{"pools", name}.String() // quoted if it can't be a bare key
 		switch {
 		case slices.Contains(poolNames, name) && !isTable:
 			b.report.mistake(at.key, "", fmt.Sprintf("key %q belongs in a [pools.NAME] table, not in [pools]", name))
@@ -173,14 +174,14 @@ func (b *builder) pools(n *node, values map[string]any) {
 			b.pool(name, at, table)
 		}
 	}
-	b.checkCircles(n)
+	b.checkCycles(n)
 }
 
 func (b *builder) pool(name string, n *node, values map[string]any) {
 	pool, table := DefaultPool(name), poolTable(name)
 	before := len(b.report.mistakes)
-	in := reading{report: b.report, partial: b.partial, node: n, values: values, table: table, elsewhere: proxyNames, other: "the [proxy] table"}
-	// The topology says what the other keys mean, wherever it stands.
+	in := tableSource{report: b.report, partial: b.partial, node: n, values: values, table: table, otherKeys: proxyNames, otherTable: "the [proxy] table"}
+	// The topology decides what the other keys mean, so it is read first.
 	topology, known := values["topology"].(string)
 	if known = known && slices.Contains(topologies, topology); known {
 		pool.Topology = topology
@@ -197,14 +198,13 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 	if pool.Listen.Addr != "" {
 		b.checkListen(&pool, n.table["listen"])
 	}
-	if places := len(pool.Places()); places > maxShards {
-		b.report.mistake(placesNode(n).start, table, fmt.Sprintf("%d shards; want at most %d", places, maxShards))
+	if shards := len(pool.RingServers()); shards > maxShards {
+		b.report.mistake(serversNode(n).start, table, fmt.Sprintf("%d shards; want at most %d", shards, maxShards))
 	}
 	if len(b.report.mistakes) == before && !b.partial && pool.Topology != Cluster {
-		// What the settings say is right one by one; whether they make a ring
-		// together is the ring's to judge.
+		// Each setting is right by itself. Package hashring checks them together.
 		if _, err := hashring.New(pool.Ring()); err != nil {
-			b.report.mistake(placesNode(n).start, table, err.Error())
+			b.report.mistake(serversNode(n).start, table, err.Error())
 		}
 	}
 	b.warnPool(&pool, n)
@@ -214,12 +214,13 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 	b.conf.Pools = append(b.conf.Pools, pool)
 }
 
-// maxShards is how many places a pool may have on its ring: as many as a Cluster has
-// slots. The data path numbers them in 16 bits.
+// maxShards is how many shards a pool may have: as many as a Cluster has slots. The
+// data path numbers them in 16 bits.
 const maxShards = hashring.Slots
 
-// placesNode returns where the places on a pool's ring are listed.
-func placesNode(n *node) *node {
+// serversNode returns the node of the key that lists a pool's servers or shards, or
+// the pool's own node if there is none.
+func serversNode(n *node) *node {
 	for _, key := range []string{"servers", "shards", "masters"} {
 		if at := n.table[key]; at != nil {
 			return at
@@ -228,8 +229,8 @@ func placesNode(n *node) *node {
 	return n
 }
 
-// require reports settings that a pool can't be without. Guessed are those that
-// are there but misspelt.
+// require reports missing settings that a pool must have. Those in guessed are there,
+// but misspelt.
 func (b *builder) require(p *Pool, n *node, guessed []string) {
 	missing := func(key string) bool {
 		return n.table[key] == nil && !b.partial && !slices.Contains(guessed, key)

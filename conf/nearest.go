@@ -7,72 +7,72 @@ import (
 )
 
 const (
-	longestWord = 64 // what is longer is no slip of the pen
-	mostNearest = 5  // words that one error names: more is no help
-	fewWords    = 15 // as many known words are listed in full, where none is near
+	maxWordLen = 64 // bytes: a longer word is not a misspelt name
+	maxNearest = 5  // words that one message suggests
+	maxListed  = 15 // known words that one message lists in full, if none is near
 )
 
-// Nearest returns the known words that were probably meant by word, in the order
-// of known: the one that differs in case, hyphens, underscores and spaces at most;
-// else those that are one slip away, that begin with it, or that are equally close;
-// else those that it begins with. There are several if they are as likely, at most
-// five, and none if nothing is like it.
+// Nearest returns the known words that word was probably meant to be, at most five,
+// in the order of known; nil if none is near. It returns the word that differs only
+// in case, hyphens, underscores and spaces, if there is one; else the words at the
+// smallest edit distance, or those that begin with word if that distance is above
+// one; else those with which word begins.
 func Nearest(word string, known []string) []string {
-	if len(word) > longestWord {
+	if len(word) > maxWordLen {
 		return nil
 	}
-	word = bare(word)
-	if i := slices.IndexFunc(known, func(k string) bool { return bare(k) == word }); i >= 0 && word != "" {
+	word = normalized(word)
+	if i := slices.IndexFunc(known, func(k string) bool { return normalized(k) == word }); i >= 0 && word != "" {
 		return known[i : i+1 : i+1]
 	}
 	var near []string
 	closest := max(1, (len(word)+1)/3)
 	for _, k := range known {
-		switch d := editDistance(word, bare(k)); {
+		switch d := editDistance(word, normalized(k)); {
 		case d < closest || d == closest && near == nil:
 			near, closest = []string{k}, d
 		case d == closest:
 			near = append(near, k)
 		}
 	}
-	if begun := those(known, func(k string) bool { return strings.HasPrefix(bare(k), word) }); len(word) > 2 && begun != nil && (near == nil || closest > 1) {
+	if begun := filter(known, func(k string) bool { return strings.HasPrefix(normalized(k), word) }); len(word) > 2 && begun != nil && (near == nil || closest > 1) {
 		near = begun
 	}
 	if near == nil && len(word) > 2 {
-		near = those(known, func(k string) bool { return strings.HasPrefix(word, bare(k)) })
+		near = filter(known, func(k string) bool { return strings.HasPrefix(word, normalized(k)) })
 	}
-	return near[:min(len(near), mostNearest)]
+	return near[:min(len(near), maxNearest)]
 }
 
-// bare returns a word without what is easily mistaken in it: case, and what stands
-// between its parts.
-func bare(word string) string { return betweenParts.Replace(strings.ToLower(word)) }
+// normalized returns a word in lower case and without separators, which are easily
+// mistaken.
+func normalized(word string) string { return betweenParts.Replace(strings.ToLower(word)) }
 
 var betweenParts = strings.NewReplacer("_", "", "-", "", " ", "")
 
-// related returns the known words that have parts in common with word, most of
-// them first, at most five: timeout_server has two with server_retry_timeout.
+// related returns at most five known words that have parts in common with word, those
+// with most parts first: timeout_server has two in common with server_retry_timeout.
 func related(word string, known []string) []string {
-	if len(word) > longestWord {
+	if len(word) > maxWordLen {
 		return nil
 	}
 	parts := partsOf(word)
 	common := func(k string) int {
-		return len(those(partsOf(k), func(part string) bool { return slices.Contains(parts, part) }))
+		return len(filter(partsOf(k), func(part string) bool { return slices.Contains(parts, part) }))
 	}
-	found := those(known, func(k string) bool { return common(k) > 0 })
+	found := filter(known, func(k string) bool { return common(k) > 0 })
 	slices.SortStableFunc(found, func(a, b string) int { return common(b) - common(a) })
-	return found[:min(len(found), mostNearest)]
+	return found[:min(len(found), maxNearest)]
 }
 
-// partsOf returns the parts of a name of several words, in lower case.
+// partsOf returns the words of a name, those of three letters and more, in lower case.
 func partsOf(name string) []string {
-	return those(strings.FieldsFunc(strings.ToLower(name), func(c rune) bool { return strings.ContainsRune("_-. ", c) }),
+	return filter(strings.FieldsFunc(strings.ToLower(name), func(c rune) bool { return strings.ContainsRune("_-. ", c) }),
 		func(part string) bool { return len(part) > 2 })
 }
 
-// those returns the words for which is says true.
-func those(words []string, is func(string) bool) (found []string) {
+// filter returns the words for which is returns true.
+func filter(words []string, is func(string) bool) (found []string) {
 	for _, w := range words {
 		if is(w) {
 			found = append(found, w)
@@ -81,9 +81,8 @@ func those(words []string, is func(string) bool) (found []string) {
 	return found
 }
 
-// editDistance returns the number of bytes to insert, remove, replace or swap
-// with their neighbour to get from a to b: the optimal string alignment
-// distance, of which a plain account is
+// editDistance returns the number of bytes to insert, remove, replace or swap with
+// their neighbour to get from a to b. It is the optimal string alignment distance:
 // https://en.wikipedia.org/wiki/Damerau–Levenshtein_distance.
 func editDistance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
@@ -107,8 +106,8 @@ func editDistance(a, b string) int {
 	return last[len(b)]
 }
 
-// unknown says that a word is none of those known, and which one it should be, or
-// where they all are if they are many and none is like it.
+// unknown returns a message that a word is none of the known ones, with the nearest
+// ones, or all of them, or where to find them if they are many.
 func unknown(word string, known []string) string {
 	near := Nearest(word, known)
 	if near == nil {
@@ -119,18 +118,18 @@ func unknown(word string, known []string) string {
 		return "is unknown; the nearest is " + near[0]
 	case near != nil:
 		return "is unknown; the nearest are " + listed(near, "and")
-	case len(known) <= fewWords:
+	case len(known) <= maxListed:
 		return "is unknown; want one of " + strings.Join(known, ", ")
 	}
 	return fmt.Sprintf("is unknown; examples/ringway.toml shows all %d", len(known))
 }
 
-// unknownPlacement says the same of a word that decides where keys are. One that
-// is written otherwise is that word; a mere resemblance is none, as the wrong one
-// would move nearly every key.
+// unknownPlacement is unknown for a word that decides where keys are. It recommends a
+// word only if that differs in case and separators alone: a wrong one would move
+// nearly every key.
 func unknownPlacement(word string, known []string) string {
 	near := Nearest(word, known)
-	if len(near) == 1 && bare(near[0]) == bare(word) {
+	if len(near) == 1 && normalized(near[0]) == normalized(word) {
 		return "is unknown; want " + near[0]
 	}
 	message := "is unknown; "

@@ -34,8 +34,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// No error lists dozens of words, and each says what to do.
-func TestUnknownWords(t *testing.T) {
+// No message lists dozens of words, and each says what to do.
+func TestUnknownWordsGetShortMessages(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string]string{
 		"timout":          "is unknown; the nearest is timeout",
@@ -53,8 +53,8 @@ func TestUnknownWords(t *testing.T) {
 	}
 }
 
-// A hash that merely resembles another is not taken for it: every key would move.
-func TestUnknownPlacementsNameAllThereAre(t *testing.T) {
+// A message recommends no hash that merely resembles the word: every key would move.
+func TestUnknownHashesGetAllNames(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string][]string{
 		"fnv1a64": {"is unknown; want fnv1a_64"},

@@ -9,22 +9,21 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// repair is one way in which a line is not TOML: what it says of it, and a function
-// that returns the line as it should be, or unchanged if that is not what is wrong.
+// repair corrects one kind of mistake in a line that is not TOML.
 type repair struct {
-	want  string
-	where int // the kinds of lines that it may be tried on
-	do    func(line string) string
+	want  string                   // what the line lacks, for the message
+	where int                      // the kinds of lines to try it on
+	do    func(line string) string // returns the corrected line, or the line unchanged if it has another mistake
 }
 
 // Kinds of lines.
 const (
 	plain   = 1 << iota // a setting, a header, a comment
-	secret              // the same, with a password, of which nothing is to be shown
-	element             // one of a list that goes over several lines
+	secret              // the same, with a password: no part of it may be shown
+	element             // an element of a list of several lines
 )
 
-// repairs are tried in this order, each on what the ones before have left.
+// repairs are tried in this order, each on the result of those before.
 var repairs = []repair{
 	{"plain quotes", plain | secret | element, strings.NewReplacer("“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "‘", "'", "’", "'", "‚", "'").Replace},
 	{"# before a comment", plain | secret | element, func(line string) string { return commentLine.ReplaceAllString(line, "$1# $3") }},
@@ -56,9 +55,9 @@ var (
 	quotedParts = regexp.MustCompile(`"[^"]*"|'[^']*'|[^,;"'\s](?:[^,;"']*[^,;"'\s])?`)
 )
 
-// repaired returns what is wrong with a line of a text and how it should be, and the
-// offset of that; not ok if it can't tell. Nothing of a line with a password is in
-// what it returns.
+// repaired returns a message that says what is wrong with a line and how to write it, and
+// the offset of the mistake in the line. It reports false if no repair helps. The
+// message shows no part of a line with a password.
 func repaired(line string, withPassword, inList bool) (what string, column int, ok bool) {
 	kind := plain
 	if inList {
@@ -80,7 +79,7 @@ func repaired(line string, withPassword, inList bool) (what string, column int, 
 		fixed = next
 		if wants = append(wants, r.want); isTOML(fixed, kind) {
 			what = "want " + listed(wants, "and")
-			if form := strings.TrimSpace(fixed); kind != secret && !strings.HasPrefix(form, "#") && len(form) <= longestForm {
+			if form := strings.TrimSpace(fixed); kind != secret && !strings.HasPrefix(form, "#") && len(form) <= maxShownLine {
 				what += ": " + form
 			}
 			return what, firstDifference(line, fixed), true
@@ -89,13 +88,13 @@ func repaired(line string, withPassword, inList bool) (what string, column int, 
 	return "", 0, false
 }
 
-// isRepairable reports whether it is known how a line should be.
+// isRepairable reports whether a repair makes a line right.
 func isRepairable(line string) bool {
 	_, _, ok := repaired(line, secretLine.MatchString(line), false)
 	return ok
 }
 
-// isTOML reports whether a line of that kind is right by itself.
+// isTOML reports whether a line of that kind is TOML by itself.
 func isTOML(line string, kind int) bool {
 	if kind == element {
 		line = "x = [\n" + line + "\n]"
@@ -105,11 +104,10 @@ func isTOML(line string, kind int) bool {
 	return err == nil
 }
 
-// longestForm is the longest line that an error shows as it should be, in bytes.
-const longestForm = 400
+// maxShownLine is the longest corrected line that a message shows, in bytes.
+const maxShownLine = 400
 
-// firstDifference returns the offset in a of where b differs, at the start of a
-// character.
+// firstDifference returns the offset in a of the first character in which b differs.
 func firstDifference(a, b string) int {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {
@@ -121,7 +119,7 @@ func firstDifference(a, b string) int {
 	return i
 }
 
-// repairBraces gives a table of one line its equals signs.
+// repairBraces replaces colons in an inline table by equals signs.
 func repairBraces(line string) string {
 	if !strings.Contains(line, "{") {
 		return line
@@ -151,10 +149,11 @@ func repairHeader(line string) string {
 	return strings.TrimRight(m[1]+name+closing+" "+m[4], " ")
 }
 
-// repairBoolean writes true and false as TOML has them, where one of them is wanted.
+// repairBoolean writes true or false for words such as yes and off, if the setting takes
+// a boolean.
 func repairBoolean(line string) string {
 	m := booleanLine.FindStringSubmatch(line)
-	if m == nil || !takesBoolean(m[2]) {
+	if m == nil || !acceptsBoolean(m[2]) {
 		return line
 	}
 	word, ok := booleanOf(m[3])
@@ -164,7 +163,7 @@ func repairBoolean(line string) string {
 	return m[1] + strconv.FormatBool(word) + m[4]
 }
 
-// booleanOf returns what a word for true or false means.
+// booleanOf returns the boolean that a word such as yes or off means, if it means one.
 func booleanOf(word string) (value, ok bool) {
 	switch strings.ToLower(word) {
 	case "true", "yes", "on", "y", "1", "enable", "enabled":
@@ -175,13 +174,13 @@ func booleanOf(word string) (value, ok bool) {
 	return false, false
 }
 
-// takesBoolean reports whether a setting of any table is true or false.
-func takesBoolean(name string) bool {
-	return takes(proxySettings, name, true) || takes(poolSettings, name, true) || takes(tlsSettings, name, true)
+// acceptsBoolean reports whether a setting of any table accepts true.
+func acceptsBoolean(name string) bool {
+	return accepts(proxySettings, name, true) || accepts(poolSettings, name, true) || accepts(tlsSettings, name, true)
 }
 
-// takes reports whether a setting is content with a value.
-func takes[T any](settings []setting[T], name string, with any) bool {
+// accepts reports whether a setting accepts a value.
+func accepts[T any](settings []setting[T], name string, with any) bool {
 	i := slices.IndexFunc(settings, func(s setting[T]) bool { return s.name == name })
 	if i < 0 {
 		return false
@@ -191,7 +190,7 @@ func takes[T any](settings []setting[T], name string, with any) bool {
 	return len(r.mistakes) == 0
 }
 
-// repairList gives a list of one line its brackets, quotes and commas.
+// repairList adds brackets, quotes and commas to a list of one line.
 func repairList(line string) string {
 	m := listLine.FindStringSubmatch(line)
 	if m == nil {
@@ -209,25 +208,25 @@ func repairList(line string) string {
 	return m[1] + "[" + strings.Join(parts, ", ") + "]" + m[3]
 }
 
-// repairNumber writes a whole number without what divides its digits, and without a
-// letter for thousands or millions.
+// repairNumber removes separators between the digits of a whole number, and replaces k
+// and m by zeros.
 func repairNumber(line string) string {
 	m := numberLine.FindStringSubmatch(line)
-	if m == nil || !takesNumber(m[2]) {
+	if m == nil || !acceptsNumber(m[2]) {
 		return line
 	}
 	digits := strings.Trim(strings.NewReplacer(",", "", "_", "", "'", "", ".", "", " ", "").Replace(m[3])+map[string]string{"k": "000", "m": "000000"}[strings.ToLower(m[4])], " ")
 	return m[1] + digits + m[5]
 }
 
-// takesNumber reports whether a setting of the two tables is a whole number.
-func takesNumber(name string) bool {
-	return takes(proxySettings, name, int64(1)) || takes(poolSettings, name, int64(1))
+// acceptsNumber reports whether a setting of a pool or of the proxy accepts a whole number.
+func acceptsNumber(name string) bool {
+	return accepts(proxySettings, name, int64(1)) || accepts(poolSettings, name, int64(1))
 }
 
 func repairQuotes(line string) string {
 	m := settingLine.FindStringSubmatchIndex(line)
-	if m == nil || takesNumber(line[m[2]:m[3]]) {
+	if m == nil || acceptsNumber(line[m[2]:m[3]]) {
 		return line
 	}
 	written := strings.Trim(line[m[4]:m[5]], "`")
@@ -237,7 +236,7 @@ func repairQuotes(line string) string {
 	return line[:m[4]] + strconv.Quote(written) + line[m[5]:]
 }
 
-// closeQuote ends a string that does not end.
+// closeQuote adds a missing closing quote.
 func closeQuote(line string) string {
 	if strings.Contains(line, "#") {
 		return line
@@ -255,7 +254,7 @@ func closeQuote(line string) string {
 	return line + end
 }
 
-// repairElement makes a string of an element of a list that goes over several lines.
+// repairElement quotes an element of a list of several lines.
 func repairElement(line string) string {
 	m := elementLine.FindStringSubmatch(line)
 	if m == nil {

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// pool returns a pool whose lines are in place of servers.
+// poolOf returns a pool with these lines instead of servers.
 func poolOf(lines ...string) string {
 	return "[pools.alpha]\nlisten = \"127.0.0.1:22121\"\n" + strings.Join(lines, "\n") + "\n"
 }
 
-// What newcomers type wrongly is told what would be right, in one line at its place.
-func TestSlipsAreTold(t *testing.T) {
+// A faulty line gets one message at its place, with the line as it should be.
+func TestFaultyLinesAreRepaired(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ text, want string }{
 		{minimal(`auto_eject_hosts = True`), `x:4:20: pool "alpha": syntax: want true or false: auto_eject_hosts = true`},
@@ -110,8 +110,8 @@ func TestSlipsAreTold(t *testing.T) {
 	}
 }
 
-// One slip does not hide the next.
-func TestMistakesAfterSlipsAreReportedToo(t *testing.T) {
+// One faulty line does not hide the next mistake.
+func TestMistakesAfterFaultyLinesAreReported(t *testing.T) {
 	t.Parallel()
 	_, _, err := Parse([]byte(poolOf(
 		`// three servers`,
@@ -129,7 +129,7 @@ func TestMistakesAfterSlipsAreReportedToo(t *testing.T) {
 	}
 }
 
-// A password that goes on in the next line is in no later message.
+// A password of several lines is in no message.
 func TestPasswordsOfSeveralLinesAreNotReported(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What check reports ends in terminals, logs and tickets.
+// Messages end up in terminals, logs and tickets, so they show no passwords.
 func TestPasswordsAreNotReported(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
@@ -41,12 +41,12 @@ func TestPasswordsAreNotReported(t *testing.T) {
 	}
 }
 
-// A dot or an end of line in a pool's name must not end it in the report.
+// Messages show names of pools with dots and line feeds in full.
 func TestOddPoolNamesAreReportedWhole(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"[pools.\"a.b\"]\nlisten = 1\nlisten = 2": `x:3:1: pool "a.b": syntax: `,
-		"[pools]\n\"a b\" = 1":                    `x:2:1: pools."a b" is no table; want [pools."a b"]`,
+		"[pools]\n\"a b\" = 1":                    `x:2:1: pools."a b" is not a table; want [pools."a b"]`,
 		"[pools]\n\"a\\nb\" = 1":                  `x:2:1: pool name "a\nb": want a name`,
 	} {
 		_, _, err := Parse([]byte(text), "x")
@@ -73,7 +73,7 @@ func TestEqualIPv6AddressesAreFound(t *testing.T) {
 	}
 }
 
-func TestDatabaseThatNutcrackerNeverSelected(t *testing.T) {
+func TestDatabaseThatNutcrackerNeverSelectsIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	text := "[pools.a]\nlisten = \"h:1\"\nredis_db = 3\nservers = [\"/run/a.sock:1 a\"]"
 	_, warnings, err := Parse([]byte(text), "x")

@@ -11,7 +11,8 @@ import (
 	"ringway/hashring"
 )
 
-// setting is one key of a table and how its value gets into a T.
+// setting is one key of a table, and the function that checks its value and stores
+// it in a T.
 type setting[T any] struct {
 	name string
 	set  func(v *value, into *T)
@@ -48,8 +49,7 @@ var proxySettings = []setting[Proxy]{
 	{"server_reply_bytes", func(v *value, p *Proxy) { v.size(&p.ServerReplyBytes, 1<<10, 1<<40) }},
 }
 
-// poolSettings are the keys of a [pools.NAME] table: twemproxy's, and what it
-// has no words for.
+// poolSettings are the keys of a [pools.NAME] table: twemproxy's, and more.
 var poolSettings = []setting[Pool]{
 	{"listen", setListen},
 	{"hash", func(v *value, p *Pool) { v.placement(&p.Hash, hashring.HashNames()) }},
@@ -113,32 +113,32 @@ func namesOf[T any](settings []setting[T]) []string {
 	return names
 }
 
-// reading is a table of the text that is to be read.
-type reading struct {
+// tableSource is one table of the text, on its way into a Config.
+type tableSource struct {
 	report  *report
-	partial bool
+	partial bool // part of the table was left out because of its syntax
 	node    *node
 	values  map[string]any
-	table   string // for the report
-	prefix  string // before the names of keys in the report: "server_tls."
+	table   string // as diagnostics name it
+	prefix  string // before the names of keys in diagnostics, such as "server_tls."
 
-	misplaced func(key string) string // what is wrong with a key being there, "" for nothing; nil if they all may be
-	elsewhere []string                // keys of another table,
-	other     string                  // and which that is
+	misplaced  func(key string) string // why a key may not be in this table, "" if it may; nil if all keys may
+	otherKeys  []string                // keys of another kind of table, to recognise those that are in the wrong one
+	otherTable string                  // that table, as diagnostics name it
 }
 
-// read sets what a table of the text says and reports keys that are unknown or
-// belong in another kind of table. It returns the known keys that were probably
-// meant by unknown ones.
-func read[T any](in reading, settings []setting[T], into *T) (guessed []string) {
+// read stores the values of a table in into, by its settings, and reports keys that are unknown or
+// belong in another kind of table. It returns the known keys that unknown ones
+// were probably meant to be.
+func read[T any](in tableSource, settings []setting[T], into *T) (guessed []string) {
 	names := namesOf(settings)
 	for _, name := range in.node.names {
 		at := in.node.table[name]
 		i := slices.Index(names, name)
 		if i < 0 {
-			message := unknownKey(name, names, in.elsewhere, in.other)
+			message := explainUnknownKey(name, names, in.otherKeys, in.otherTable)
 			in.report.mistake(at.key, in.table, fmt.Sprintf("key %q %s", in.prefix+name, message))
-			guessed = append(guessed, meantBy(name, names)...)
+			guessed = append(guessed, guessKeys(name, names)...)
 			continue
 		}
 		if in.misplaced != nil {
@@ -164,18 +164,18 @@ func setLogLevel(v *value, p *Proxy) {
 	}
 }
 
-// longestKeepAlive is what Linux takes.
-const longestKeepAlive = 32767 * time.Second
+// maxKeepAlive is the longest that Linux accepts.
+const maxKeepAlive = 32767 * time.Second
 
-// setClientKeepAlive reads what TCP counts in seconds.
+// setClientKeepAlive reads a duration of whole seconds or more: TCP counts in seconds.
 func setClientKeepAlive(v *value, p *Proxy) {
 	d := p.ClientKeepAlive
 	v.duration(&d, 0)
 	switch {
 	case d > 0 && d < time.Second:
 		v.fail(`want 1s or more, or "0s" for never`)
-	case d > longestKeepAlive:
-		v.fail("want %s or less", longestKeepAlive)
+	case d > maxKeepAlive:
+		v.fail("want %s or less", maxKeepAlive)
 	default:
 		p.ClientKeepAlive = d
 	}
@@ -206,35 +206,35 @@ func setHashTag(v *value, p *Pool) {
 	p.HashTag = s
 }
 
-// setRedis accepts what twemproxy needs to be told, so that its settings can be
-// copied over.
+// setRedis accepts redis = true, which twemproxy's configurations have.
 func setRedis(v *value, _ *Pool) {
 	redis := true
 	if v.boolean(&redis); !redis {
-		v.fail("want true or no such key: memcache is not supported")
+		v.fail("want true, or remove this key: memcache is not supported")
 	}
 }
 
-// setSecret keeps a password out of the report.
+// setSecret reads a password. Diagnostics about it do not quote it.
 func setSecret(v *value, into *string) {
 	s, ok := v.v.(string)
 	switch {
 	case !ok:
-		v.failAt(v.node, "is no string; want the password in quotes")
+		v.failAt(v.node, "is not a string; want the password in quotes")
 	case s == "":
-		v.failAt(v.node, "is empty; want a password, or no such key")
+		v.failAt(v.node, "is empty; want a password, or remove this key")
 	default:
 		*into = s
 	}
 }
 
-// setUser reads the name of an ACL user, which Redis splits at spaces.
+// setUser reads the name of an ACL user. It can't contain spaces: Redis would split it
+// there.
 func setUser(v *value, into *string) {
 	s, ok := v.text("ringway")
 	switch {
 	case !ok:
 	case s == "" || hasControl(s) || strings.Contains(s, " "):
-		v.fail("want the name of an ACL user, or no such key for the default user")
+		v.fail("want the name of an ACL user, or remove this key for the default user")
 	default:
 		*into = s
 	}
@@ -242,13 +242,13 @@ func setUser(v *value, into *string) {
 
 // The values of Pool.Restore.
 const (
-	RestoreKeep  = "keep"  // it comes back with what it had
-	RestoreFlush = "flush" // it is emptied first
+	RestoreKeep  = "keep"  // the server comes back with the data that it had
+	RestoreFlush = "flush" // the server is emptied first
 )
 
 var restores = []string{RestoreKeep, RestoreFlush}
 
-// ejects are the values of eject, which says what auto_eject_hosts says.
+// ejects are the values of eject, for false and true of auto_eject_hosts.
 var ejects = []string{"fail", "eject"}
 
 func setEject(v *value, p *Pool) {
@@ -258,14 +258,13 @@ func setEject(v *value, p *Pool) {
 	}
 }
 
-// setDefaultServer reads a name; whether there is such a server is checked when
-// all servers are known.
+// setDefaultServer reads a name. checkTogether checks that such a server exists.
 func setDefaultServer(v *value, p *Pool) {
 	s, ok := v.text("alpha1")
 	switch {
 	case !ok:
 	case s == "":
-		v.fail("want the name of a server or shard, or no such key")
+		v.fail("want the name of a server or shard, or remove this key")
 	default:
 		p.DefaultServer = s
 	}

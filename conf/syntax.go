@@ -9,16 +9,15 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxSyntaxMistakes bounds how many faults of syntax are reported: each costs
+// maxSyntaxMistakes bounds how many mistakes of syntax are reported. Each takes
 // another pass over the text.
 const maxSyntaxMistakes = 20
 
-// decode returns the values of a TOML text and the text that they are in.
+// decode returns the values of a TOML text, and the text from which they were read.
 //
-// The library stops at the first fault of syntax. Users want to hear of
-// everything at once, so a line with a fault is taken out, with nothing but
-// spaces left in its place so that all offsets stay, and the rest is tried
-// again. Nil values mean that this did not help.
+// The library stops at the first mistake of syntax, but users want all mistakes at
+// once. So decode replaces a faulty line by spaces, which keeps all offsets, and
+// decodes the rest again. If that does not help, the values are nil.
 func decode(r *report, text string) (map[string]any, string) {
 	for before := 0; ; {
 		var values map[string]any
@@ -34,7 +33,7 @@ func decode(r *report, text string) (map[string]any, string) {
 		if line := r.line(at); line > before && len(r.mistakes) < maxSyntaxMistakes {
 			r.mistakes = append(r.mistakes, fault)
 			before = line
-			if text = withoutFault(r, text, line); text != "" {
+			if text = withoutFaultyLine(r, text, line); text != "" {
 				continue
 			}
 		} else if len(r.mistakes) == 0 {
@@ -44,15 +43,15 @@ func decode(r *report, text string) (map[string]any, string) {
 	}
 }
 
-// syntaxMistake turns the library's error into a diagnostic, and returns its
-// offset too.
+// syntaxMistake returns the library's error as a diagnostic, and its offset in the
+// text.
 func syntaxMistake(r *report, text string, err error) (int, Diagnostic) {
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
 		return 0, r.diagnostic(0, "", err.Error())
 	}
-	// The library's columns are sometimes those of the line before, its lines
-	// and offsets are right.
+	// The library's columns are sometimes those of the line before. Its lines and
+	// offsets are right.
 	line := min(max(parse.Position.Line, 1), len(r.lines))
 	at := parse.Position.Start
 	if at > len(text) || r.line(at) != line {
@@ -63,13 +62,13 @@ func syntaxMistake(r *report, text string, err error) (int, Diagnostic) {
 		message = err.Error()
 	}
 	if line > 1 && isOpenHeader(lineOf(r, text, line-1)) {
-		line-- // the library goes on looking for its end
+		line-- // the library reports the line after the open header
 		at = r.lines[line-1]
 	}
 	inList := listAround(r, text, line)
 	switch hint, column := syntaxHint(lineOf(r, text, line), inList > 0); {
 	case strings.HasSuffix(message, "already been defined"):
-		message += "; want it once" + alreadyIn(r, text[:r.lines[line-1]], message)
+		message += "; want it once" + firstDefinition(r, text[:r.lines[line-1]], message)
 	case strings.Contains(message, "'0x0d'"):
 		message = "a carriage return within a line; want lines that end in a line feed, with or without a carriage return before it"
 	case hint != "":
@@ -81,19 +80,19 @@ func syntaxMistake(r *report, text string, err error) (int, Diagnostic) {
 	case strings.Contains(message, "EOF") && listStart.MatchString(lineOf(r, text, line)):
 		message = "want ] at the end of the list"
 	default:
-		message = ourWords(message)
+		message = plainMessage(message)
 	}
 	return at, r.diagnostic(at, tableOf(parse.LastKey), "syntax: "+message)
 }
 
-// isOpenHeader reports whether a line begins a table and lacks its closing bracket.
+// isOpenHeader reports whether a line is a table's header without its closing bracket.
 func isOpenHeader(line string) bool {
 	line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
 	return strings.HasPrefix(line, "[") && !strings.Contains(line, "]") && repairHeader(line) != line
 }
 
-// listAround returns the line, from 1, with the opening bracket of the list of
-// several lines that a line is in, 0 if it is in none.
+// listAround returns the number, from 1, of the line that opens the list of several
+// lines around a line; 0 if there is no such list.
 func listAround(r *report, text string, line int) int {
 	for line--; line > 0; line-- {
 		switch above := lineOf(r, text, line); {
@@ -106,8 +105,8 @@ func listAround(r *report, text string, line int) int {
 	return 0
 }
 
-// libraryWords are beginnings of the library's messages, and what is said instead.
-var libraryWords = []struct{ theirs, ours string }{
+// libraryMessages are beginnings of the library's messages, and our messages for them.
+var libraryMessages = []struct{ theirs, ours string }{
 	{"expected a comma (',') or array terminator (']'), but got end of file", "want ] at the end of the list"},
 	{"expected a comma", "want a comma before this, or ] at the end of the list"},
 	{"expected a top-level item to end with", "want the end of the line here: one setting a line, and # before a comment"},
@@ -117,10 +116,10 @@ var libraryWords = []struct{ theirs, ours string }{
 	{"strings cannot contain newlines", "want a closing quote in this line"},
 }
 
-// ourWords returns the library's message in words for people who do not know TOML, or
-// as it is.
-func ourWords(message string) string {
-	for _, w := range libraryWords {
+// plainMessage returns our message for the library's, for people who do not know TOML;
+// the library's own if there is none.
+func plainMessage(message string) string {
+	for _, w := range libraryMessages {
 		if strings.HasPrefix(message, w.theirs) {
 			return w.ours
 		}
@@ -128,12 +127,12 @@ func ourWords(message string) string {
 	return message
 }
 
-// alreadyIn says where in a text the key stands that the library's message names in
-// single quotes.
-func alreadyIn(r *report, text, message string) string {
+// firstDefinition returns the end of a message: in which line of the text the key is that
+// the library's message names in single quotes; "" if it is not found.
+func firstDefinition(r *report, text, message string) string {
 	_, key, _ := strings.Cut(message, "'")
 	key = key[:max(strings.LastIndex(key, "'"), 0)]
-	path, n := &node{}, scan(text)
+	path, n := &node{}, parseTree(text)
 	for (&scanner{text: key}).keyPath(path); len(path.names) > 0; path = path.table[path.names[0]] {
 		if n = n.last().table[path.names[0]]; n == nil {
 			return ""
@@ -142,7 +141,7 @@ func alreadyIn(r *report, text, message string) string {
 	return fmt.Sprintf(", it is in line %d already", r.line(n.key))
 }
 
-// tableOf returns the table that a dotted key is in, as diagnostics name it.
+// tableOf returns the table of a dotted key, as diagnostics name it.
 func tableOf(key string) string {
 	root := &node{}
 	(&scanner{text: key}).keyPath(root)
@@ -159,8 +158,8 @@ func tableOf(key string) string {
 }
 
 var (
-	// secretLine matches a setting that holds a password, or was meant to.
-	// Neither it nor what the library says of it, which quotes it, is shown.
+	// secretLine matches a setting that holds a password, or was meant to. No message
+	// shows it, nor the library's message, which quotes it.
 	secretLine  = regexp.MustCompile(`(?i)^\s*"?([a-z0-9_-]*(?:auth|pass)[a-z0-9_-]*)["\s:=]`)
 	settingLine = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+)\s*=\s*([^\s#].*?)\s*(#.*)?$`)
 	listStart   = regexp.MustCompile(`^\s*[A-Za-z0-9_-]+\s*=\s*\[[^\]]*$`)
@@ -170,11 +169,11 @@ var (
 
 const wantTOML = `want TOML: a [pools.NAME] header, then lines such as hash = "fnv1a_64"`
 
-// otherFormat returns what to say of a text that was not meant to be TOML, and where;
-// "" if it probably was.
+// otherFormat returns a message for a text that was probably not meant to be TOML, and the
+// offset of its first line; "" if it was.
 func otherFormat(text string) (at int, what string) {
 	if strings.Contains(text, "\x00") {
-		return 0, "" // of UTF-16 the library says it
+		return 0, "" // the library recognises UTF-16
 	}
 	line, start := "", 0
 	for all := range strings.Lines(text) {
@@ -195,9 +194,9 @@ func otherFormat(text string) (at int, what string) {
 	return 0, ""
 }
 
-// syntaxHint returns what is probably meant by a line that is not TOML, and
-// the offset in the line of what is wrong; "" if it can't tell. With inList, the
-// line is one of a list.
+// syntaxHint returns a message that says what a line that is not TOML probably means,
+// and the offset of the mistake in the line; "" if it does not know. With inList the
+// line is an element of a list.
 func syntaxHint(line string, inList bool) (hint string, column int) {
 	secret := secretLine.FindStringSubmatchIndex(line)
 	if hint, column, ok := repaired(line, secret != nil, inList); ok {
@@ -206,7 +205,7 @@ func syntaxHint(line string, inList bool) (hint string, column int) {
 	if secret != nil {
 		return fmt.Sprintf(`want the password in one pair of quotes: %s = '...', or "..." with \" and \\ for quotes and backslashes in it`, line[secret[2]:secret[3]]), secret[2]
 	}
-	if m := settingLine.FindStringSubmatchIndex(line); m != nil && takesNumber(line[m[2]:m[3]]) && !strings.ContainsAny(line[m[4]:m[5]], `"'`) {
+	if m := settingLine.FindStringSubmatchIndex(line); m != nil && acceptsNumber(line[m[2]:m[3]]) && !strings.ContainsAny(line[m[4]:m[5]], `"'`) {
 		return "want a whole number, of digits alone", m[4]
 	}
 	if yamlLine.MatchString(line) {
@@ -215,10 +214,10 @@ func syntaxHint(line string, inList bool) (hint string, column int) {
 	return "", 0
 }
 
-// withoutFault returns text with the smallest part around a faulty line
-// blanked that leaves the rest in order: a setting that is on that line alone,
-// or a table from its header to the next one. It returns "" if there is none.
-func withoutFault(r *report, text string, line int) string {
+// withoutFaultyLine returns text with the smallest part around a faulty line blanked
+// that leaves the rest valid: a setting on that line alone, or a table from its header
+// to the next one. It returns "" if there is none.
+func withoutFaultyLine(r *report, text string, line int) string {
 	content := strings.TrimSpace(lineOf(r, text, line))
 	last := line
 	switch {
@@ -227,7 +226,7 @@ func withoutFault(r *report, text string, line int) string {
 			last++
 		}
 	case secretLine.MatchString(content) && (isOdd(content, `"“”„«»`) || isOdd(content, "'‘’‚")):
-		return "" // the password may go on below
+		return "" // the password may continue on the next line
 	case settingLine.MatchString(content) && balanced(content):
 	case listAround(r, text, line) > 0:
 	case isRepairable(content):
@@ -252,15 +251,15 @@ func isOdd(line, set string) bool {
 	return n%2 == 1
 }
 
-// balanced reports whether a line opens no array, table or string that might go
-// on below.
+// balanced reports whether a line opens no array, table or string that may continue on
+// the next line.
 func balanced(line string) bool {
 	return strings.Count(line, "[") == strings.Count(line, "]") &&
 		strings.Count(line, "{") == strings.Count(line, "}") &&
 		!strings.Contains(line, `"""`) && !strings.Contains(line, "'''")
 }
 
-// blank returns spaces in place of all bytes but ends of lines.
+// blank replaces all bytes but line feeds by spaces.
 func blank(text string) string {
 	b := []byte(text)
 	for i, c := range b {
@@ -271,7 +270,7 @@ func blank(text string) string {
 	return string(b)
 }
 
-// lineOf returns a line of text, which has its lines where r's text has them.
+// lineOf returns a line, from 1, of a text whose lines have the offsets of r's text.
 func lineOf(r *report, text string, line int) string {
 	start, end := r.lines[line-1], len(text)
 	if line < len(r.lines) {

@@ -13,13 +13,14 @@ import (
 )
 
 // TLS is a [pools.NAME.server_tls] or [pools.NAME.sentinel_tls] table: how the
-// proxy speaks TLS to servers or Sentinels. Names of files are relative to the
-// directory that the configuration file is in.
+// proxy speaks TLS to servers or Sentinels. Names of files are absolute, or relative
+// to the process's directory: Parse has put the configuration file's directory before
+// them.
 type TLS struct {
-	CA         string // file with the certificates that sign the servers'; "" for the system's
-	Cert, Key  string // files with the proxy's own certificate and its key, which come together; "" for none
-	ServerName string // the name that certificates must be for; "" for the host that is connected to
-	Insecure   bool   // key insecure_skip_verify: take any certificate
+	CA         string // file with the certificates that sign the servers'; "": the system's
+	Cert, Key  string // files with the proxy's own certificate and its key, both or neither; "": none
+	ServerName string // the name that certificates must be for; "": the host that is connected to
+	Insecure   bool   // key insecure_skip_verify: accept any certificate
 }
 
 var tlsSettings = []setting[TLS]{
@@ -41,16 +42,16 @@ var tlsSettings = []setting[TLS]{
 	{"insecure_skip_verify", func(v *value, t *TLS) { v.boolean(&t.Insecure) }},
 }
 
-// setTLS reads a table whose presence alone turns TLS on.
+// setTLS reads a table. Its presence turns TLS on, even if it is empty.
 func setTLS(v *value, into **TLS) {
 	table, ok := v.v.(map[string]any)
 	if !ok {
-		v.fail(`want a table, such as { ca = "ca.pem" }; an empty one, {}, goes by the system's certificates`)
+		v.fail(`want a table, such as { ca = "ca.pem" }; an empty one, {}, uses the system's certificates`)
 		return
 	}
 	t := &TLS{}
 	before := len(v.report.mistakes)
-	read(reading{report: v.report, node: v.node, values: table, table: v.table, prefix: v.name + "."}, tlsSettings, t)
+	read(tableSource{report: v.report, node: v.node, values: table, table: v.table, prefix: v.name + "."}, tlsSettings, t)
 	if cert, key := v.node.table["cert"], v.node.table["key"]; cert != nil && key == nil && !v.partial {
 		v.failAt(cert, "cert has no key; want key too, the file with the certificate's private key")
 	} else if key != nil && cert == nil && !v.partial {
@@ -62,7 +63,8 @@ func setTLS(v *value, into **TLS) {
 	*into = t
 }
 
-// checkFiles reports files that do not hold what they should.
+// checkFiles reports files without the certificates or the key that they should hold,
+// and warns of a key that every user may read.
 func (v *value) checkFiles(t *TLS) {
 	at := func(key string) *node { return v.node.table[key] }
 	if _, err := t.roots(); err != nil {
@@ -72,20 +74,20 @@ func (v *value) checkFiles(t *TLS) {
 		v.failAt(at("cert"), err.Error())
 	}
 	if f, err := os.Open(t.Key); err == nil {
-		if mode := isPublic(f); mode != "" {
+		if mode := worldReadable(f); mode != "" {
 			v.report.warn(at("key").start, v.table, fmt.Sprintf("%s.key: everybody on this machine may read %s (mode %s); want chmod 640, or 600", v.name, t.Key, mode))
 		}
 		f.Close()
 	}
 }
 
-// file stores the name of a file, which is relative to the text's.
+// file stores the name of a file, joined to the directory of the configuration file.
 func (v *value) file(into *string) {
 	s, ok := v.text("ca.pem")
 	switch {
 	case !ok:
 	case s == "" || hasControl(s):
-		v.fail("want the name of a file, or no such key")
+		v.fail("want the name of a file, or remove this key")
 	case filepath.IsAbs(s):
 		*into = s
 	default:
@@ -93,8 +95,8 @@ func (v *value) file(into *string) {
 	}
 }
 
-// Config reads the files and returns what package crypto/tls needs of them. It
-// lacks ServerName where t does, as that is the host. The error names the file.
+// Config reads the files and returns the configuration for package crypto/tls. If t has
+// no ServerName, the caller sets it to the host. The error names the file.
 func (t *TLS) Config() (*tls.Config, error) {
 	c := &tls.Config{
 		ServerName: t.ServerName, InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12,
@@ -110,17 +112,17 @@ func (t *TLS) Config() (*tls.Config, error) {
 	return c, nil
 }
 
-// Loader returns a function that does what Config does, but reads the files only
-// when they have changed since. Files that are wrong then, as they may be while
-// they are replaced, leave it at what was last read by any Loader of equal
-// settings. Any goroutine may call it; what it returns is not to be changed.
+// Loader returns a function that does what Config does, but reads the files again only
+// after they have changed. If they are invalid then, as they may be while they are
+// being replaced, it returns what it read last. Loaders of equal settings are the same
+// function. Any goroutine may call it; callers must not change its result.
 func (t *TLS) Loader() func() (*tls.Config, error) {
 	settings := *t
 	load, _ := loaders.LoadOrStore(settings, settings.newLoader())
 	return load.(func() (*tls.Config, error))
 }
 
-// loaders has the Loader for each TLS.
+// loaders holds the Loader of each TLS.
 var loaders sync.Map
 
 func (t *TLS) newLoader() func() (*tls.Config, error) {
@@ -147,7 +149,7 @@ func (t *TLS) newLoader() func() (*tls.Config, error) {
 	}
 }
 
-// stamp returns what changes when the files do.
+// stamp returns the times and sizes of the files, which change when the files do.
 func (t *TLS) stamp() string {
 	var b strings.Builder
 	for _, name := range []string{t.CA, t.Cert, t.Key} {
@@ -160,7 +162,7 @@ func (t *TLS) stamp() string {
 	return b.String()
 }
 
-// roots returns the certificates that are trusted, nil for the system's.
+// roots returns the certificates of CA, nil for the system's.
 func (t *TLS) roots() (*x509.CertPool, error) {
 	if t.CA == "" {
 		return nil, nil
@@ -176,7 +178,7 @@ func (t *TLS) roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// certificate returns the proxy's own certificate, if it has one.
+// certificate returns the proxy's own certificate, nil if it has none.
 func (t *TLS) certificate() ([]tls.Certificate, error) {
 	if t.Cert == "" {
 		return nil, nil
@@ -196,8 +198,8 @@ func (t *TLS) certificate() ([]tls.Certificate, error) {
 	return []tls.Certificate{pair}, nil
 }
 
-// readPEM reads a file of certificates or a key, which is no device or pipe and
-// is small.
+// readPEM reads a file of certificates or of a key. It refuses devices, pipes and large
+// files.
 func readPEM(name string) ([]byte, error) {
 	const most = 8 << 20 // a system's bundle of all roots is a fortieth of that
 	info, err := os.Stat(name)

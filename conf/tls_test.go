@@ -10,7 +10,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-func TestTLSConfigHoldsWhatTheFilesDo(t *testing.T) {
+func TestTLSConfigHoldsTheFilesCertificates(t *testing.T) {
 	t.Parallel()
 	a := redistest.NewAuthority(t)
 	cert, key := a.Issue("proxy")
@@ -29,7 +29,7 @@ func TestTLSConfigHoldsWhatTheFilesDo(t *testing.T) {
 	}
 }
 
-func TestLoaderReadsAgainWhatHasChanged(t *testing.T) {
+func TestLoaderReadsChangedFilesAgain(t *testing.T) {
 	t.Parallel()
 	a, b := redistest.NewAuthority(t), redistest.NewAuthority(t)
 	file := filepath.Join(t.TempDir(), "ca.pem")

@@ -12,71 +12,71 @@ import (
 	"ringway/hashring"
 )
 
-// What a pool's Topology may be: how it is found out which servers there are and
-// which of them take writes.
+// The values of Pool.Topology: how Ringway finds the servers, and which of them take
+// writes.
 const (
-	Static     = "static"     // each of Servers is a shard of its own, a primary that never changes
-	Replicated = "replicated" // each of Shards lists a primary and its replicas; they are asked who is which
+	Static     = "static"     // each of Servers is a shard of its own, whose primary never changes
+	Replicated = "replicated" // each of Shards lists a primary and its replicas, which are asked for their roles
 	Sentinel   = "sentinel"   // Sentinels are asked for the primary and the replicas of each of Shards
-	Cluster    = "cluster"    // a Redis Cluster is asked for everything; Servers are who to ask first
+	Cluster    = "cluster"    // a Redis Cluster is asked for its shards; Servers are asked first
 )
 
 var topologies = []string{Static, Replicated, Sentinel, Cluster}
 
-// What a pool's ReadFrom may be: who answers commands that only read. Replicas
-// that are loading, have lost their primary or lag too far are never asked.
+// The values of Pool.ReadFrom: which server answers read-only commands. Replicas that
+// are loading, have lost their primary or lag too far are never asked.
 const (
-	ReadPrimary       = "primary"        // the primary, which answers with the last write
-	ReadPreferReplica = "prefer_replica" // a replica, or the primary where none is fit
-	ReadReplica       = "replica"        // a replica; an error where none is fit
-	ReadLowestLatency = "lowest_latency" // who answers fastest, replica or primary
-	ReadZone          = "zone"           // a server of the proxy's own zone, or the primary if none is there
+	ReadPrimary       = "primary"        // the primary, so that a client reads what it wrote
+	ReadPreferReplica = "prefer_replica" // a replica, or the primary if no replica is fit
+	ReadReplica       = "replica"        // a replica; an error if no replica is fit
+	ReadLowestLatency = "lowest_latency" // the server that answers fastest, replica or primary
+	ReadZone          = "zone"           // a server in the proxy's own zone, or the primary if there is none
 )
 
 var readFroms = []string{ReadPrimary, ReadPreferReplica, ReadReplica, ReadLowestLatency, ReadZone}
 
 // Shard is a place on the ring: a primary and its replicas.
 type Shard struct {
-	Name    string   // what the ring hashes; under Sentinel the name of the master
+	Name    string   // its name on the ring; in topology Sentinel the name of the master
 	Weight  int      // at least 1
-	Servers []Server // any of which may be the primary; nil under Sentinel, which knows them
+	Servers []Server // the primary and its replicas in any order; nil in topology Sentinel: the Sentinels know them
 }
 
-// Address is where something other than a server of the pool listens.
+// Address is the address of a Sentinel.
 type Address struct {
 	Network string // "tcp"
 	Addr    string // "host:port" with IPv6 hosts in brackets
 }
 
-// Places returns the places on the pool's ring: its servers or its shards, with
-// the indices of Servers or Shards. A Cluster has none, as its slots are on no
-// ring. The result is the caller's.
-func (p *Pool) Places() []hashring.Server {
-	var places []hashring.Server
+// RingServers returns the pool's shards as package hashring knows them: Servers or
+// Shards, with the same indices. It is nil for a Cluster, whose slots are on no ring.
+// The result is the caller's.
+func (p *Pool) RingServers() []hashring.Server {
+	var servers []hashring.Server
 	switch p.Topology {
 	case Cluster:
 	case Replicated, Sentinel:
 		for _, s := range p.Shards {
-			places = append(places, hashring.Server{Name: s.Name, Weight: s.Weight})
+			servers = append(servers, hashring.Server{Name: s.Name, Weight: s.Weight})
 		}
 	default:
 		for _, s := range p.Servers {
-			places = append(places, hashring.Server{Name: s.Name, Weight: s.Weight})
+			servers = append(servers, hashring.Server{Name: s.Name, Weight: s.Weight})
 		}
 	}
-	return places
+	return servers
 }
 
-// Ring returns what package hashring needs to place the pool's keys, with the
-// indices of Places. It is of no use for a Cluster, where hashring.Slot places
-// them. The result is the caller's.
+// Ring returns the configuration from which hashring.New makes the pool's ring, with
+// the indices of RingServers. A Cluster has no ring: hashring.Slot places its keys. The
+// result is the caller's.
 func (p *Pool) Ring() hashring.Config {
 	return hashring.Config{
 		Hash:         p.Hash,
 		Distribution: p.Distribution,
 		HashTag:      p.HashTag,
 		UnsignedChar: !p.HashSignedChar,
-		Servers:      p.Places(),
+		Servers:      p.RingServers(),
 	}
 }
 
@@ -105,8 +105,8 @@ func parseAddress(s string) (Address, error) {
 	return Address{Network: "tcp", Addr: net.JoinHostPort(host, port)}, nil
 }
 
-// parseMember reads a server that has no place on the ring by itself, and so
-// neither weight nor name.
+// parseMember reads one server of a shard or of a Cluster, which has neither weight nor
+// name of its own.
 func parseMember(s string) (Server, error) {
 	a, err := parseAddress(s)
 	if err != nil {
@@ -118,20 +118,18 @@ func parseMember(s string) (Server, error) {
 	return Server{Name: a.Addr, Network: a.Network, Addr: a.Addr, Weight: 1}, nil
 }
 
-// setServers reads the list of servers of a static pool, or who to ask first in
-// a Cluster.
+// setServers reads the servers of a static pool, or those to ask first of a Cluster.
 func setServers(v *value, p *Pool) {
 	if p.Topology == Cluster {
 		setMembers(v, &p.Servers, map[string]*node{})
 		return
 	}
-	setRing(v, &p.Servers)
+	setRingServers(v, &p.Servers)
 }
 
-// setRing reads servers each of which is a place on the ring, with a name of its
-// own. Two names for one address are allowed, as in twemproxy, but earn a
-// warning.
-func setRing(v *value, into *[]Server) {
+// setRingServers reads servers each of which is a shard, with a name of its own. Two
+// names for one address are allowed, as in twemproxy, but get a warning.
+func setRingServers(v *value, into *[]Server) {
 	names, addrs := map[string]*node{}, map[string]string{}
 	v.list("127.0.0.1:6379:1 alpha1", func(at *node, s string) error {
 		server, err := parseServer(s)
@@ -152,15 +150,15 @@ func setRing(v *value, into *[]Server) {
 	slices.SortFunc(*into, func(a, b Server) int { return hashring.Compare(a.Name, b.Name) })
 }
 
-// setMembers reads servers without weight and name, in their order; seen holds
-// the addresses that were read already, and where.
+// setMembers reads servers without weight and name, in their order. Seen holds the
+// addresses read so far, with their places.
 func setMembers(v *value, into *[]Server, seen map[string]*node) {
 	v.list("10.0.0.1:6379", func(at *node, s string) error {
 		server, err := parseMember(s)
 		if err != nil {
 			return err
 		}
-		if err := v.once(seen, server.Addr, at); err != nil {
+		if err := v.checkOnce(seen, server.Addr, at); err != nil {
 			return err
 		}
 		*into = append(*into, server)
@@ -168,8 +166,8 @@ func setMembers(v *value, into *[]Server, seen map[string]*node) {
 	})
 }
 
-// once reports an address that was read before.
-func (v *value) once(seen map[string]*node, addr string, at *node) error {
+// checkOnce returns an error for an address that was read before.
+func (v *value) checkOnce(seen map[string]*node, addr string, at *node) error {
 	if first := seen[addr]; first != nil {
 		return fmt.Errorf("the same address as in line %d; want each once", v.report.line(first.start))
 	}
@@ -184,7 +182,7 @@ func setSentinels(v *value, p *Pool) {
 		if err != nil {
 			return err
 		}
-		if err := v.once(seen, a.Addr, at); err != nil {
+		if err := v.checkOnce(seen, a.Addr, at); err != nil {
 			return err
 		}
 		p.Sentinels = append(p.Sentinels, a)
@@ -192,10 +190,10 @@ func setSentinels(v *value, p *Pool) {
 	})
 }
 
-// masterName is what Sentinel accepts as the name of a master.
+// masterName matches the names of masters that Sentinel accepts.
 var masterName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
-// setMasters reads "name" or "name:weight" of each master, which is a shard.
+// setMasters reads a list of "name" or "name:weight". Each master is a shard.
 func setMasters(v *value, p *Pool) {
 	names := map[string]*node{}
 	v.list("sessions1", func(at *node, s string) error {
@@ -238,7 +236,7 @@ var shardSettings = []setting[shardTable]{
 	{"servers", func(v *value, s *shardTable) { setMembers(v, &s.Servers, s.seen) }},
 }
 
-// shardTable is a Shard on its way out of the text.
+// shardTable is a Shard while it is being read.
 type shardTable struct {
 	Shard
 	seen map[string]*node // addresses of this and earlier shards
@@ -257,8 +255,8 @@ func setShards(v *value, p *Pool) {
 	for i, table := range tables {
 		at := v.node.elems[i]
 		shard := shardTable{Shard: Shard{Weight: 1}, seen: seen}
-		in := reading{report: v.report, partial: v.partial, node: at, values: table, table: v.table, prefix: "shards.",
-			elsewhere: v.siblings, other: "the pool's own table, before the first [[...shards]]"}
+		in := tableSource{report: v.report, partial: v.partial, node: at, values: table, table: v.table, prefix: "shards.",
+			otherKeys: v.siblings, otherTable: "the pool's own table, before the first [[...shards]]"}
 		guessed := read(in, shardSettings, &shard)
 		for _, key := range []string{"name", "servers"} {
 			if at.table[key] == nil && !v.partial && !slices.Contains(guessed, key) {
@@ -275,7 +273,7 @@ func setShards(v *value, p *Pool) {
 	sortShards(p.Shards)
 }
 
-// tablesOf returns the tables of an array, whichever way it was written.
+// tablesOf returns the tables of an array, written with headers or inline.
 func tablesOf(v any) ([]map[string]any, bool) {
 	if tables, ok := v.([]map[string]any); ok {
 		return tables, true
@@ -292,8 +290,8 @@ func tablesOf(v any) ([]map[string]any, bool) {
 	return tables, ok
 }
 
-// ServerAuth is what AUTH is given at the pool's servers: a password, or a user and
-// a password; nil for no AUTH.
+// ServerAuth returns the arguments of AUTH at the pool's servers: a password, or a user
+// and a password; nil if there is no password. The result is the caller's.
 func (p *Pool) ServerAuth() []string {
 	switch {
 	case p.RedisAuth == "":

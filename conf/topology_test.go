@@ -88,12 +88,12 @@ func TestClusterPool(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("pool\n%+v, want\n%+v", got, want)
 	}
-	if places := got.Places(); places != nil {
+	if places := got.RingServers(); places != nil {
 		t.Errorf("places %v in a Cluster", places)
 	}
 }
 
-func TestEjectSaysWhatAutoEjectHostsSays(t *testing.T) {
+func TestEjectAndAutoEjectHostsMeanTheSame(t *testing.T) {
 	t.Parallel()
 	for lines, want := range map[string]bool{
 		`eject = "eject"`: true,
@@ -165,7 +165,7 @@ func TestKeysOfOtherTopologiesAreMistakes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, text, want string }{
 		{"nothing to empty", "servers = [\"h:1\"]\nrestore = \"flush\"",
-			`4:11: pool "a": restore "flush": a server keeps its keys while it is down, since none move; want auto_eject_hosts = true, or no such key`},
+			`4:11: pool "a": restore "flush": a server keeps its keys while it is down, since none move; want auto_eject_hosts = true, or remove this key`},
 		{"a ring's key for Sentinel", "topology = \"sentinel\"\nsentinels = [\"h:1\"]\nmasters = [\"m\"]\nauto_eject_hosts = true",
 			`6:1: pool "a": auto_eject_hosts belongs to topology "static"; this pool has topology "sentinel"`},
 		{"servers for Sentinel", "topology = \"sentinel\"\nsentinels = [\"h:1\"]\nmasters = [\"m\"]\nservers = [\"h:1\"]",
@@ -173,11 +173,11 @@ func TestKeysOfOtherTopologiesAreMistakes(t *testing.T) {
 		{"servers for replication", "servers = [\"h:1\"]\ntopology = \"replicated\"\n[[pools.a.shards]]\nname = \"s\"\nservers = [\"h:1\"]",
 			`3:1: pool "a": servers belongs to topology "static" or "cluster"; topology "replicated" wants shards instead`},
 		{"no topology", "servers = [\"h:1\"]\nread_from = \"replica\"",
-			`4:1: pool "a": read_from belongs to topology "replicated", "sentinel" or "cluster"; this pool has topology "static", as none is given; want topology = "replicated", or no such key`},
+			`4:1: pool "a": read_from belongs to topology "replicated", "sentinel" or "cluster"; this pool has topology "static", as none is given; want topology = "replicated", or remove this key`},
 		{"no topology, masters", "servers = [\"h:1\"]\nmasters = [\"m\"]",
-			`4:1: pool "a": masters belongs to topology "sentinel"; this pool has topology "static", as none is given; want topology = "sentinel", or no such key`},
+			`4:1: pool "a": masters belongs to topology "sentinel"; this pool has topology "static", as none is given; want topology = "sentinel", or remove this key`},
 		{"a ring's key in a Cluster", "topology = \"cluster\"\nservers = [\"h:1\"]\nhash_tag = \"{}\"",
-			`5:1: pool "a": hash_tag is for a ring; in topology "cluster" keys are in slots by the Cluster's own rule, with {} as hash tag; want no such key`},
+			`5:1: pool "a": hash_tag is for a ring; in topology "cluster" keys are in slots by the Cluster's own rule, with {} as hash tag; remove this key`},
 		{"ejection in a Cluster", "topology = \"cluster\"\nservers = [\"h:1\"]\neject = \"fail\"",
 			`5:1: pool "a": eject belongs to topology "static"; this pool has topology "cluster"`},
 		{"default_server in a Cluster", "topology = \"cluster\"\nservers = [\"h:1\"]\ndefault_server = \"h:1\"",

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// refuseURL returns an error that says what to write for an address that is a URL,
-// nil if it is none. What the URL has before its host is not shown.
+// refuseURL returns an error that says what to write instead of a URL; nil if the
+// address is not one. The error does not show the URL's user and password.
 func refuseURL(address, defaultPort string) error {
 	scheme, rest, is := strings.Cut(address, "://")
 	if !is {

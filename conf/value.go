@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// value is one setting as the text has it, on its way into a Config. Its
-// methods store it if it is right and report what is wrong otherwise.
+// value is one setting of the text, on its way into a Config. Its methods store it if
+// it is valid, and report what is wrong otherwise.
 type value struct {
 	report  *report
-	partial bool   // of a table part of which was left out for its syntax
-	table   string // for the report
+	partial bool   // part of its table was left out because of its syntax
+	table   string // as diagnostics name it
 	name    string // the key
 	node    *node
 	v       any // as the TOML library decodes it into an any
 
-	siblings []string // keys of the table that it is in
+	siblings []string // all keys that its table may have
 }
 
 // fail reports that the value is wrong, naming it as it was written.
@@ -32,8 +32,7 @@ func (v *value) failAt(n *node, message string) {
 	v.report.mistake(n.start, v.table, v.name+" "+message)
 }
 
-// rawOf returns the value of n, or of a part of it, as it was written,
-// shortened to fit a line.
+// rawOf returns the value of n as it was written, shortened to fit a line.
 func (v *value) rawOf(n *node) string {
 	const longest = 60
 	raw, _, more := strings.Cut(withoutCredentials(strings.ToValidUTF8(v.report.text[n.start:n.end], "?")), "\n")
@@ -47,7 +46,7 @@ func (v *value) rawOf(n *node) string {
 	return string(runes)
 }
 
-// text returns a string; want is an example of what would be right.
+// text returns the value if it is a string. Want is an example for the message.
 func (v *value) text(want string) (string, bool) {
 	s, ok := v.v.(string)
 	if !ok {
@@ -89,14 +88,15 @@ func span(low, high int) string {
 	return fmt.Sprintf("%d to %d", low, high)
 }
 
-// word stores one of the known words, and reports whether it did. What is there
-// before is the example of what would be right.
+// word stores one of the known words, and reports whether it did. The previous content
+// of into is the example for the message.
 func (v *value) word(into *string, known []string) bool { return v.oneOf(into, known, unknown) }
 
-// placement stores one of the known words, which decides where keys are.
+// placement is word for a word that decides where keys are.
 func (v *value) placement(into *string, known []string) { v.oneOf(into, known, unknownPlacement) }
 
-// oneOf stores one of the known words, or reports what other says of it.
+// oneOf stores one of the known words. For any other word it reports the message of
+// other.
 func (v *value) oneOf(into *string, known []string, other func(word string, known []string) string) bool {
 	s, ok := v.text(cmp.Or(*into, known[0]))
 	switch {
@@ -110,12 +110,12 @@ func (v *value) oneOf(into *string, known []string, other func(word string, know
 	return false
 }
 
-// list calls set with each element of a list of strings, at least one, and
-// reports what it says is wrong with it. The example is of an element.
+// list calls set with each element of a list of strings, at least one, and reports
+// its errors. The example is one of an element.
 func (v *value) list(example string, set func(at *node, s string) error) {
 	want := fmt.Sprintf(`a list of quoted strings, such as [%q]`, example)
 	list, ok := v.v.([]any)
-	if s, text := v.v.(string); text && strings.TrimSpace(s) != "" && !strings.ContainsAny(s, "\"'[]{}") && !strings.Contains(s, "://") && len(s) <= longestForm {
+	if s, text := v.v.(string); text && strings.TrimSpace(s) != "" && !strings.ContainsAny(s, "\"'[]{}") && !strings.Contains(s, "://") && len(s) <= maxShownLine {
 		want = "a list of quoted strings: " + strings.TrimSpace(repairList("x = [" + s + "]")[len("x ="):])
 	}
 	if !ok || len(list) != len(v.node.elems) {
@@ -124,7 +124,7 @@ func (v *value) list(example string, set func(at *node, s string) error) {
 	}
 	if len(list) == 0 {
 		if v.partial {
-			return // what was in it may be what was left out
+			return // its elements may be in the part that was left out
 		}
 		v.fail("want at least one, in %s", want)
 		return
@@ -141,8 +141,8 @@ func (v *value) list(example string, set func(at *node, s string) error) {
 	}
 }
 
-// entries calls set with each entry of a table of the user's own keys, in the
-// order of the text. The example is of a table.
+// entries calls set with each entry of a table with keys of the user's choice, in the
+// order of the text. The example is one of a table.
 func (v *value) entries(example string, set func(at *node, key string, entry any)) {
 	table, ok := v.v.(map[string]any)
 	if !ok {
@@ -154,15 +154,14 @@ func (v *value) entries(example string, set func(at *node, key string, entry any
 	}
 }
 
-// sizeUnits are the units of a size, all powers of 1024 as in redis.conf, where
-// kb is 1024 bytes.
+// sizeUnits are the units of a size, powers of 1024: as in redis.conf, KB is 1024 bytes.
 var sizeUnits = []struct {
 	name  string
 	shift uint
 }{
 	{"kib", 10}, {"mib", 20}, {"gib", 30},
 	{"kb", 10}, {"mb", 20}, {"gb", 30},
-	{"b", 0}, // last: the others end in it too
+	{"b", 0}, // last: the others end in b too
 }
 
 // size stores a quoted number of bytes from low to high.
@@ -188,9 +187,8 @@ func (v *value) size(into *int64, low, high int64) {
 	}
 }
 
-// parseSize returns the number of bytes that a size such as "64KB" means. Case
-// does not matter, and a space before the unit does not either. What does not
-// fit is the largest int64.
+// parseSize returns the number of bytes of a size such as "64KB", in any case, with or
+// without a space before the unit. A size that does not fit is the largest int64.
 func parseSize(s string) (int64, bool) {
 	s = strings.ToLower(s)
 	for _, u := range sizeUnits {
@@ -211,7 +209,7 @@ func parseSize(s string) (int64, bool) {
 	return 0, false
 }
 
-// sizeText writes a size with the largest unit that divides it.
+// sizeText returns a size with the largest unit that divides it.
 func sizeText(n int64) string {
 	for _, u := range []struct {
 		name  string

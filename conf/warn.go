@@ -13,13 +13,13 @@ import (
 	"ringway/hashring"
 )
 
-// warnPool warns of settings that are right one by one but go badly together.
+// warnPool warns of settings that are each valid but do not fit together.
 func (b *builder) warnPool(p *Pool, n *node) {
 	warn := func(key, format string, args ...any) {
 		b.report.warn(n.table[key].start, poolTable(p.Name), fmt.Sprintf(format, args...))
 	}
 	if warning := hashring.Warn(p.Hash, p.Distribution); warning != "" {
-		warn("hash", "%s", warning) // the default hash goes with everything
+		warn("hash", "%s", warning) // the default hash fits every distribution
 	}
 	with := ""
 	if p.RedisAuth != "" {
@@ -30,9 +30,9 @@ func (b *builder) warnPool(p *Pool, n *node) {
 	if p.RedisDB > 0 && with != "" {
 		warn("redis_db", "redis_db %d with %s: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB, with)
 	}
-	if p.Listen.isEverywhere() && n.table["redis_auth"] == nil && p.ACLUsers == 0 && !b.partial {
+	if p.Listen.isWildcard() && n.table["redis_auth"] == nil && p.ACLUsers == 0 && !b.partial {
 		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, or an address that only clients reach, such as \"127.0.0.1%s\"",
-			p.Listen.text(), p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
+			p.Listen.written(), p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
 	}
 	if p.AutoEjectHosts && n.table["timeout"] == nil && !b.partial {
 		key := "auto_eject_hosts"
@@ -43,16 +43,16 @@ func (b *builder) warnPool(p *Pool, n *node) {
 	}
 }
 
-// text is the address as a configuration has it.
-func (l Listen) text() string {
+// written returns the address as a configuration has it.
+func (l Listen) written() string {
 	if strings.HasPrefix(l.Addr, ":") {
 		return "*" + l.Addr
 	}
 	return l.Addr
 }
 
-// isEverywhere reports whether it is an address that stands for all of the machine's.
-func (l Listen) isEverywhere() bool {
+// isWildcard reports whether the address stands for all of the machine's addresses.
+func (l Listen) isWildcard() bool {
 	host, _, err := net.SplitHostPort(l.Addr)
 	if err != nil || l.Network != "tcp" {
 		return false
@@ -61,11 +61,11 @@ func (l Listen) isEverywhere() bool {
 	return host == "" || err == nil && ip.IsUnspecified()
 }
 
-// weighted matches a server with its weight, which twemproxy insists on.
+// weighted matches a server with its weight, which twemproxy requires.
 var weighted = regexp.MustCompile(`^(/[^:]+|\[[^\]]+\]:\d+|[^\[\]]+:\d+):\d+(\s+\S+)?$`)
 
-// warnHash warns of a pool that seems to come from twemproxy and has not said by which
-// hash its keys are placed: nearly all of them would be looked for elsewhere.
+// warnHash warns of a pool that seems to come from twemproxy and does not set hash: nearly
+// all of its keys would be looked for on other servers.
 func (b *builder) warnHash(p *Pool, n *node, values map[string]any) {
 	if p.Topology != Static || n.table["hash"] != nil || len(p.Servers) < 2 {
 		return
@@ -77,11 +77,11 @@ func (b *builder) warnHash(p *Pool, n *node, values map[string]any) {
 	}) {
 		return
 	}
-	b.report.warn(n.table["servers"].key, poolTable(p.Name), fmt.Sprintf("hash is missing and the pool looks like one of twemproxy's, whose default is another than here: it would find nearly none of its keys; "+
+	b.report.warn(n.table["servers"].key, poolTable(p.Name), fmt.Sprintf("hash is missing and the pool looks like one of twemproxy's, whose default hash is another one: it would find nearly none of its keys; "+
 		`want hash = "fnv1a_64" if nutcracker.yml has no hash, or the one that it has; for a new pool hash = %q`, p.Hash))
 }
 
-// warnZones warns of pools that read by zone and know no server in the proxy's.
+// warnZones warns of pools that read by zone and have no server in the proxy's zone.
 func (b *builder) warnZones(root *node) {
 	zone := b.conf.Proxy.Zone
 	for _, p := range b.conf.Pools {
@@ -98,7 +98,8 @@ func (b *builder) warnZones(root *node) {
 	}
 }
 
-// warnFile warns of passwords in a file that everybody may read, which has that mode.
+// warnFile warns of passwords in a file that every user may read. The mode is "" for any
+// other file.
 func (b *builder) warnFile(root *node, mode string) {
 	if mode == "" || root.table["pools"] == nil {
 		return
@@ -107,14 +108,15 @@ func (b *builder) warnFile(root *node, mode string) {
 		for _, key := range []string{"redis_auth", "sentinel_auth"} {
 			if at := root.table["pools"].table[p.Name].table[key]; at != nil {
 				b.report.warn(at.key, poolTable(p.Name), fmt.Sprintf("%s: everybody on this machine may read the file with this password (mode %s); want chmod 640 %s, or 600", key, mode, b.report.file))
-				return // it is one file
+				return // one warning for the file
 			}
 		}
 	}
 }
 
-// isPublic returns the mode of a file that everybody may read, "" for any other.
-func isPublic(f *os.File) string {
+// worldReadable returns the mode of a regular file that every user may read, such as
+// "0644"; "" for any other file.
+func worldReadable(f *os.File) string {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o004 == 0 {
 		return ""
@@ -123,13 +125,13 @@ func isPublic(f *os.File) string {
 }
 
 var (
-	// fromEnvironment matches what other programs replace before they use a value.
-	fromEnvironment = regexp.MustCompile(`\$\{[A-Za-z_][^}]*\}|^\$[A-Z][A-Z0-9_]{2,}$|\{\{.*\}\}|^%[A-Z_]{3,}%$|^(env|vault):[A-Za-z]|^file:/`)
-	typographic     = regexp.MustCompile(`^["'“”„‘’«].*["'“”‘’»]$`)
+	// placeholder matches text that other programs replace before they use a value.
+	placeholder = regexp.MustCompile(`\$\{[A-Za-z_][^}]*\}|^\$[A-Z][A-Z0-9_]{2,}$|\{\{.*\}\}|^%[A-Z_]{3,}%$|^(env|vault):[A-Za-z]|^file:/`)
+	typographic = regexp.MustCompile(`^["'“”„‘’«].*["'“”‘’»]$`)
 )
 
-// warnLiteral warns of strings in the value that are taken as they are written and
-// were probably not meant to be.
+// warnLiteral warns of strings in the value that are used literally and were probably
+// not meant to be.
 func (v *value) warnLiteral() { v.warnLiterals(v.node, v.v) }
 
 func (v *value) warnLiterals(at *node, of any) {
@@ -146,18 +148,18 @@ func (v *value) warnLiterals(at *node, of any) {
 		}
 	case map[string]any:
 		for _, name := range at.names {
-			if v.name == "address_map" || v.name == "zones" { // others are read as tables
+			if v.name == "address_map" || v.name == "zones" { // other tables are read key by key
 				v.warnLiterals(at.table[name], of[name])
 			}
 		}
 	}
 }
 
-// literal says of a value that is taken as it is written why that was hardly meant.
-// Nothing of the value is in it, which may be a password.
+// literal returns a message that says why a value was probably not meant literally; "" if
+// it may be. The message does not quote the value, which may be a password.
 func literal(s string) string {
 	switch {
-	case fromEnvironment.MatchString(s):
+	case placeholder.MatchString(s):
 		return "is taken as it is written: Ringway replaces no ${NAME} and the like, and does not read the environment; want the value itself, put there before the start, as by envsubst < ringway.toml.in > ringway.toml"
 	case s == "...":
 		return `is "..." as it is written, which the example has in place of a value; want the value`

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// twemproxys is a pool as migration from twemproxy makes it.
+// twemproxys returns a pool that comes from twemproxy.
 func twemproxys(lines ...string) string {
 	return poolOf(append([]string{`servers = ["h:6379:1 a", "h:6380:1 b"]`}, lines...)...)
 }
 
-// What works and is hardly meant is warned of, and what may well be meant is not.
-func TestWhatIsHardlyMeantIsWarnedOf(t *testing.T) {
+// Settings that work and are probably a mistake get a warning; plausible ones do not.
+func TestProbableMistakesAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	const noHash, open, hangs = "hash is missing and the pool looks like one of twemproxy's", "whoever can reach this machine", "a server that hangs is never ejected"
 	const literally, placeholder, twice = "Ringway replaces no ${NAME}", `is "..." as it is written`, "has quotes within its quotes"
@@ -81,7 +81,7 @@ func TestWhatIsHardlyMeantIsWarnedOf(t *testing.T) {
 	}
 }
 
-// An address from the environment is a mistake, and why is said beside it.
+// A placeholder as an address is a mistake, and a warning explains why.
 func TestAddressesFromTheEnvironmentAreExplained(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := Parse([]byte(poolOf(`servers = ["${HOST}:6379"]`)), "x")
@@ -90,7 +90,7 @@ func TestAddressesFromTheEnvironmentAreExplained(t *testing.T) {
 	}
 }
 
-func TestFilesThatEverybodyMayReadAreWarnedOf(t *testing.T) {
+func TestWorldReadableFilesAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ringway.toml")
 	load := func(text string, mode os.FileMode) []Diagnostic {

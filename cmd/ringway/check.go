@@ -56,7 +56,7 @@ func summary(p *conf.Pool) string {
 	default:
 		what = count(len(p.Servers), "server")
 	}
-	if len(p.Places()) > 1 {
+	if len(p.RingServers()) > 1 {
 		what += fmt.Sprintf(", %s by %s", p.Distribution, p.Hash)
 	}
 	if p.Topology != conf.Static {

@@ -128,7 +128,7 @@ func ownerOf(s streams, p *conf.Pool, down []string) (func(key []byte) string, e
 	if err != nil {
 		return nil, err
 	}
-	places := p.Places()
+	places := p.RingServers()
 	return func(key []byte) string { return places[ring.Index(key)].Name }, nil
 }
 

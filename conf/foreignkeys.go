@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// foreign is what other programs' names for a setting come to here.
-type foreign struct {
-	to   []string // settings that do the same, of pools or of the proxy: the first that fits where the name stands
-	note string   // what else is to be said of it
+// foreignKey is a key that other programs have, and what to use here instead.
+type foreignKey struct {
+	to   []string // settings of pools or of the proxy that do the same; the first that fits the table is suggested
+	note string   // what else to say about it
 }
 
-// foreignNames are names that redis.conf, HAProxy, Envoy, predixy and others have
-// for settings, and what people look for that is not there, as bare makes them.
-var foreignNames = namesFrom([]struct{ names, to, note string }{
+// foreignKeys are keys of redis.conf, HAProxy, Envoy, predixy and others, and keys that
+// people look for in vain, in normalized form.
+var foreignKeys = foreignKeysFrom([]struct{ names, to, note string }{
 	{"bind port address addr unixsocket listen_address", "listen", `such as listen = "127.0.0.1:22121"`},
 	{"server hosts host nodes backends backend members addresses upstreams endpoints seeds", "servers", ""},
 	{"replicas slaves primary master_slave", "shards", `with topology = "replicated"`},
@@ -44,7 +44,7 @@ var foreignNames = namesFrom([]struct{ names, to, note string }{
 	{"fall max_fails failure_limit consecutive_5xx consecutive_gateway_failure", "server_failure_limit", ""},
 	{"read_policy read_preference read_from_replicas master_read_priority static_slave_read_priority dynamic_slave_read_priority", "read_from", ""},
 	{"inter check_interval health_check_interval refresh_interval", "probe_interval", ""},
-	{"dc data_center", "zones", "which servers stand where; and zone in the [proxy] table for where the proxy stands"},
+	{"dc data_center", "zones", "the zones of the servers; and zone in the [proxy] table for the proxy's own"},
 	{"rename_command disabled_commands blocked_commands", "deny_commands", ""},
 	{"verbose verbosity", "log_level", ""},
 	{"proto_max_bulk_len", "max_bulk", ""},
@@ -52,35 +52,36 @@ var foreignNames = namesFrom([]struct{ names, to, note string }{
 	{"client_output_buffer_limit", "client_output_limit", ""},
 
 	{"tls ssl use_tls tls_ca_cert_file ssl_ca", "server_tls", `such as server_tls = { ca = "ca.pem" }, for TLS to the servers; TLS for clients is not there yet`},
-	{"client_tls tls_port tls_cert_file tls_key_file listen_tls", "", "is not there yet: clients are spoken to in clear; want something in front that ends their TLS. server_tls is for TLS to the servers"},
-	{"proxy_protocol send_proxy accept_proxy", "", "is not there yet: turn the PROXY protocol off in what stands in front"},
-	{"stats stats_port stats_addr stats_interval metrics metrics_addr prometheus admin admin_addr latency_monitor", "", "is not there yet: want no such key; INFO, over any client's connection, has what is counted"},
+	{"client_tls tls_port tls_cert_file tls_key_file listen_tls", "", "is not there yet: clients connect without TLS; want a TLS proxy in front. server_tls is for TLS to the servers"},
+	{"proxy_protocol send_proxy accept_proxy", "", "is not there yet: turn the PROXY protocol off in the proxy in front"},
+	{"stats stats_port stats_addr stats_interval metrics metrics_addr prometheus admin admin_addr latency_monitor", "", "is not there yet: remove this key; INFO, over any client's connection, shows the counters"},
 	{"log log_file log_path log_rotate logging output", "", "is not there: the log goes to standard error; let the shell or the service manager put it into a file, as in 2>>FILE"},
 	{"pid_file daemon daemonize", "", "is not there: Ringway stays in the foreground, for a service manager such as systemd to start and stop"},
 	{"include includes", "", "is not there: all settings are in one file"},
-	{"slowlog slow_log slowlog_log_slower_than", "", "is not there yet: want no such key; the servers have their own SLOWLOG"},
-	{"mbuf_size buf_size", "", "is nothing to set here: want no such key"},
+	{"slowlog slow_log slowlog_log_slower_than", "", "is not there yet: remove this key; the servers have their own SLOWLOG"},
+	{"mbuf_size buf_size", "", "has no counterpart here: remove this key"},
 	{"retries retry retry_on_error", "", "is not there: a request of which a server may have seen a byte is never sent again"},
-	{"rate_limit mirror request_mirror_policy", "", "is not there: want no such key"},
+	{"rate_limit mirror request_mirror_policy", "", "is not there: remove this key"},
 	{"name", "", "is not needed: the name of a pool is in its header, [pools.NAME]"},
 	{"weight weights", "", `is not there: the weight is in the server's own line, such as "127.0.0.1:6379:1 alpha1"`},
 })
 
-func namesFrom(rows []struct{ names, to, note string }) map[string]foreign {
-	all := map[string]foreign{}
+func foreignKeysFrom(rows []struct{ names, to, note string }) map[string]foreignKey {
+	all := map[string]foreignKey{}
 	for _, row := range rows {
 		for name := range strings.FieldsSeq(row.names) {
-			all[bare(name)] = foreign{strings.Fields(row.to), row.note}
+			all[normalized(name)] = foreignKey{strings.Fields(row.to), row.note}
 		}
 	}
 	return all
 }
 
-// foreignName says which setting of a table does what the name means elsewhere, or
-// that there is none; "" if it does not know the name. Names are the table's,
-// elsewhere is what belongs in the other table.
-func foreignName(name string, names, elsewhere []string, other string) string {
-	f, known := foreignNames[bare(name)]
+// explainForeignKey returns a message that names the setting to use instead of a key of
+// another program, or says that there is none; "" if it does not know the key. Names
+// are the keys of the table that the key is in, otherKeys those of the other kind of
+// table, which otherTable names.
+func explainForeignKey(name string, names, otherKeys []string, otherTable string) string {
+	f, known := foreignKeys[normalized(name)]
 	if !known {
 		return ""
 	}
@@ -94,34 +95,34 @@ func foreignName(name string, names, elsewhere []string, other string) string {
 	if i := slices.IndexFunc(f.to, func(to string) bool { return slices.Contains(names, to) }); i >= 0 {
 		return "is unknown; want " + f.to[i] + note
 	}
-	if i := slices.IndexFunc(f.to, func(to string) bool { return slices.Contains(elsewhere, to) }); i >= 0 {
-		return "is unknown; want " + f.to[i] + " in " + other + note
+	if i := slices.IndexFunc(f.to, func(to string) bool { return slices.Contains(otherKeys, to) }); i >= 0 {
+		return "is unknown; want " + f.to[i] + " in " + otherTable + note
 	}
 	return ""
 }
 
-// unknownKey says what is wrong with a key that none of the names is. Elsewhere are
-// the keys of another kind of table, which other names; none for a table that means
-// the same wherever it is.
-func unknownKey(name string, names, elsewhere []string, other string) string {
-	if elsewhere == nil {
+// explainUnknownKey returns what is wrong with a key that is not in names. OtherKeys are
+// the keys of another kind of table, which otherTable names; nil for a table whose keys
+// belong nowhere else.
+func explainUnknownKey(name string, names, otherKeys []string, otherTable string) string {
+	if otherKeys == nil {
 		return unknown(name, names)
 	}
-	if slices.Contains(elsewhere, name) {
-		return "belongs in " + other
+	if slices.Contains(otherKeys, name) {
+		return "belongs in " + otherTable
 	}
-	if spelt := Nearest(name, elsewhere); len(spelt) == 1 && bare(spelt[0]) == bare(name) {
-		if here := Nearest(name, names); len(here) == 0 || bare(here[0]) != bare(name) {
-			return "belongs in " + other + ", as " + spelt[0]
+	if spelt := Nearest(name, otherKeys); len(spelt) == 1 && normalized(spelt[0]) == normalized(name) {
+		if here := Nearest(name, names); len(here) == 0 || normalized(here[0]) != normalized(name) {
+			return "belongs in " + otherTable + ", as " + spelt[0]
 		}
 	}
-	if message := foreignName(name, names, elsewhere, other); message != "" {
+	if message := explainForeignKey(name, names, otherKeys, otherTable); message != "" {
 		return message
 	}
 	return unknown(name, names)
 }
 
-// meantBy returns the settings that were probably meant by an unknown name.
-func meantBy(name string, names []string) []string {
-	return append(slices.Clone(Nearest(name, names)), foreignNames[bare(name)].to...)
+// guessKeys returns the settings that an unknown key was probably meant to be.
+func guessKeys(name string, names []string) []string {
+	return append(slices.Clone(Nearest(name, names)), foreignKeys[normalized(name)].to...)
 }

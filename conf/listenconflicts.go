@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// checkListen reports an address that another pool listens on already, be it as one
-// of all of the machine's: the second would not start.
+// checkListen reports an address that another pool listens on already, also as part of
+// a wildcard address: the second listener could not be opened.
 func (b *builder) checkListen(p *Pool, n *node) {
 	for i := range b.conf.Pools {
 		other := &b.conf.Pools[i]
 		same := p.Listen.Network == other.Listen.Network && p.Listen.Addr == other.Listen.Addr
-		shared := p.ReusePort && other.ReusePort // the system permits an exact address beside all
+		shared := p.ReusePort && other.ReusePort // the system permits an exact address beside a wildcard
 		if strings.HasSuffix(p.Listen.Addr, ":0") || !same && (shared || !p.Listen.overlaps(other.Listen)) {
 			continue
 		}
@@ -26,32 +26,33 @@ func (b *builder) checkListen(p *Pool, n *node) {
 	}
 }
 
-// checkCircles reports pools whose requests would come back to them: what a pool sends
-// to a server that is a pool of the same file goes round for ever.
-func (b *builder) checkCircles(pools *node) {
+// checkCycles reports pools whose servers are pools of the same file, if requests would
+// come back to where they started.
+func (b *builder) checkCycles(pools *node) {
 	for i := range b.conf.Pools {
 		p := &b.conf.Pools[i]
-		if s, through := b.circle(p, p, map[string]bool{}); s != nil {
-			b.report.mistake(placesNode(pools.table[p.Name]).start, poolTable(p.Name), fmt.Sprintf("servers entry %q: pool %q listens there, so that requests come back to pool %q and go round; want the address of a Redis", s.Addr, through, p.Name))
+		if s, through := b.cycle(p, p, map[string]bool{}); s != nil {
+			b.report.mistake(serversNode(pools.table[p.Name]).start, poolTable(p.Name), fmt.Sprintf("servers entry %q: pool %q listens there, so requests would come back to pool %q endlessly; want the address of a Redis", s.Addr, through, p.Name))
 		}
 	}
 }
 
-// circle returns the server of a pool over which requests get to a listener, and the
-// pool that is there; nil if they get nowhere near it.
-func (b *builder) circle(from, to *Pool, seen map[string]bool) (s *Server, through string) {
+// cycle returns the server of pool from through which requests reach pool to, and the
+// name of the pool that listens there; nil if there is none. Names of pools already
+// visited are in seen.
+func (b *builder) cycle(from, to *Pool, seen map[string]bool) (s *Server, through string) {
 	seen[from.Name] = true
 	for i := range from.Servers {
 		for j := range b.conf.Pools {
 			next := &b.conf.Pools[j]
-			if !next.Listen.isReached(from.Servers[i]) {
+			if !next.Listen.isAddressOf(from.Servers[i]) {
 				continue
 			}
 			if next == to {
 				return &from.Servers[i], next.Name
 			}
 			if !seen[next.Name] {
-				if found, _ := b.circle(next, to, seen); found != nil {
+				if found, _ := b.cycle(next, to, seen); found != nil {
 					return &from.Servers[i], next.Name
 				}
 			}
@@ -60,16 +61,16 @@ func (b *builder) circle(from, to *Pool, seen map[string]bool) (s *Server, throu
 	return nil, ""
 }
 
-// overlaps reports whether two addresses can't be listened on at once, though they are
-// not equal.
+// overlaps reports whether one of two addresses is part of the other, so that the
+// system refuses to listen on both.
 func (l Listen) overlaps(other Listen) bool {
 	return l.includes(other.Network, other.Addr) || other.includes(l.Network, l.Addr)
 }
 
-// includes reports whether l is all addresses of a family, and the other is one of
-// them with the same port. Names of hosts are not looked up.
+// includes reports whether l is a wildcard address and the other is one of its
+// addresses, with the same port. Host names are not resolved.
 func (l Listen) includes(network, addr string) bool {
-	if network != "tcp" || !l.isEverywhere() {
+	if network != "tcp" || !l.isWildcard() {
 		return false
 	}
 	all, port, _ := net.SplitHostPort(l.Addr)
@@ -84,9 +85,9 @@ func (l Listen) includes(network, addr string) bool {
 	return err == nil && ip.Is4() == netip.MustParseAddr(all).Is4()
 }
 
-// isReached reports whether a server's address leads to the listener, for certain:
-// names of hosts are not looked up, but for localhost.
-func (l Listen) isReached(s Server) bool {
+// isAddressOf reports whether connections to the server certainly reach the listener.
+// Host names other than localhost are not resolved.
+func (l Listen) isAddressOf(s Server) bool {
 	if s.Network != "tcp" {
 		return l.Network == s.Network && l.Addr == s.Addr
 	}

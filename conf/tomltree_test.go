@@ -8,8 +8,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// Each value's place is shown by what stands there.
-func TestScanFindsKeysAndValues(t *testing.T) {
+// The tree's offsets are compared by the text that they enclose.
+func TestParseTreeFindsKeysAndValues(t *testing.T) {
 	t.Parallel()
 	text := `# [comment]
 top = 1
@@ -28,7 +28,7 @@ k = 2
 k = 3
 [a]
 late = inf`
-	root := scan(text)
+	root := parseTree(text)
 	for path, want := range map[string]string{
 		"top":             "1",
 		"quoted.key":      "'x # y'",
@@ -68,8 +68,8 @@ late = inf`
 	}
 }
 
-// FuzzScan holds the scanner against the library: for every text that the
-// library accepts, both see the same keys and elements.
+// FuzzScan compares the scanner with the library: for every text that the library
+// accepts, both find the same keys and elements.
 func FuzzScan(f *testing.F) {
 	f.Add(example)
 	f.Add("a.b = [ { c = 1 }, [], '''x''' ]\n[[d]]\n[d.e]\n\"\\u0041\" = 1 # x")
@@ -77,7 +77,7 @@ func FuzzScan(f *testing.F) {
 	f.Add("[[[[")
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.TrimPrefix(text, "\uFEFF")
-		root := scan(text) // must end, whatever the text
+		root := parseTree(text) // must end, whatever the text
 		var values map[string]any
 		if _, err := toml.Decode(text, &values); err != nil || strings.HasPrefix(text, "\xff") || strings.HasPrefix(text, "\xfe") || strings.HasPrefix(text, "\uFEFF") {
 			return

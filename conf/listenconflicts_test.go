@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// listening is a file of pools, each "LISTEN SERVER", by the names a, b, ...
+// listening returns a file of pools named a, b, ..., each given as "LISTEN SERVER".
 func listening(pools ...string) string {
 	var b strings.Builder
 	for i, p := range pools {
@@ -15,10 +15,10 @@ func listening(pools ...string) string {
 	return b.String()
 }
 
-// What would not start, or would send its requests to itself, is said beforehand.
-func TestListenersThatGetInTheWay(t *testing.T) {
+// Pools that could not start, or would send requests to themselves, are mistakes.
+func TestListenConflicts(t *testing.T) {
 	t.Parallel()
-	const all, round = "includes it or is part of it", "go round"
+	const all, round = "includes it or is part of it", "endlessly"
 	for _, test := range []struct{ text, at, want string }{
 		{listening("127.0.0.1:1 h:9", "127.0.0.1:2 h:9", "[::1]:1 h:9"), "", ""},
 		{listening("0.0.0.0:1 h:9", "[::]:1 h:9"), "", ""},

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// What a name comes to is there, and what is said not to be is not.
-func TestForeignNamesAreOfSettings(t *testing.T) {
+// Suggested settings exist, and no key that a message calls missing exists.
+func TestForeignKeysSuggestSettingsThatExist(t *testing.T) {
 	t.Parallel()
 	all := slices.Concat(poolNames, proxyNames)
-	for name, f := range foreignNames {
-		if i := slices.IndexFunc(all, func(s string) bool { return bare(s) == name }); i >= 0 {
+	for name, f := range foreignKeys {
+		if i := slices.IndexFunc(all, func(s string) bool { return normalized(s) == name }); i >= 0 {
 			t.Errorf("%s is a setting, %s", name, all[i])
 		}
 		for _, to := range f.to {
@@ -25,9 +25,9 @@ func TestForeignNamesAreOfSettings(t *testing.T) {
 	}
 }
 
-// Keys of other proxies and of redis.conf, tables without their [pools.], and what is
-// not there: each is told what would be right, and in few words.
-func TestKeysOfOthersAreTold(t *testing.T) {
+// Keys of other proxies and of redis.conf, tables without [pools.], and missing features
+// each get one short line with what would be right.
+func TestForeignKeysAreExplained(t *testing.T) {
 	t.Parallel()
 	inProxy := func(line string) string { return minimal("[proxy]", line) }
 	for _, test := range []struct{ text, want string }{
@@ -40,7 +40,7 @@ func TestKeysOfOthersAreTold(t *testing.T) {
 		{inProxy(`requirepass = "swordfish"`), `x:5:1: proxy: key "requirepass" is unknown; want redis_auth in a [pools.NAME] table`},
 		{minimal(`enable_hashtagging = true`), `want hash_tag: such as hash_tag = "{}"`},
 		{minimal(`tls = true`), `x:4:1: pool "alpha": key "tls" is unknown; want server_tls: such as`},
-		{minimal(`client_tls = true`), `key "client_tls" is not there yet: clients are spoken to in clear`},
+		{minimal(`client_tls = true`), `key "client_tls" is not there yet: clients connect without TLS`},
 		{minimal(`stats = 1`), `key "stats" is not there yet`},
 		{minimal(`stats-port = 1`), `key "stats-port" is not there yet`},
 		{minimal(`max_conns = 1`), `key "max_conns" is unknown; `},

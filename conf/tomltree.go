@@ -6,19 +6,19 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// node is the place in a TOML text of one value and, if it is a table or an
-// array, of what is in it. The values themselves come from the TOML library,
-// which keeps no places.
+// node is the place of one value in a TOML text, and the nodes of its entries or
+// elements if it is a table or an array. The values themselves come from the TOML
+// library, which does not report their places.
 type node struct {
-	key        int // offset of the name, of a table's in its first header
-	start, end int // offsets of the value; for a table with a header those of the header
+	key        int // offset of the name; of a table, in its first header
+	start, end int // offsets of the value; of a table with a header, those of the header
 
 	names []string // of a table's entries, in the order of the text
 	table map[string]*node
 	elems []*node // of an array
 }
 
-// entry returns the entry of a table, made at offset at if it is new.
+// entry returns the entry of a table. If it is new, its offset is at.
 func (n *node) entry(name string, at int) *node {
 	if e := n.table[name]; e != nil {
 		return e
@@ -32,8 +32,8 @@ func (n *node) entry(name string, at int) *node {
 	return e
 }
 
-// last returns the table that names under n belong to: the newest element of
-// an array of tables, else n.
+// last returns the table to which keys under n belong: the last element of an array
+// of tables, else n itself.
 func (n *node) last() *node {
 	if len(n.elems) > 0 {
 		return n.elems[len(n.elems)-1]
@@ -41,16 +41,16 @@ func (n *node) last() *node {
 	return n
 }
 
-// scanner finds the places in a text. It relies on the TOML library having
-// accepted the text, and so checks nothing; on any other text it returns some
-// tree without reading out of bounds or looping.
+// scanner finds the places of values in a text that the TOML library has accepted, so
+// it checks nothing. For any other text it returns some tree, without reading out of
+// bounds or looping.
 type scanner struct {
 	text string
 	pos  int
 }
 
-// scan returns the tree of a text that the TOML library accepted.
-func scan(text string) *node {
+// parseTree returns the root table of a text that the TOML library accepted.
+func parseTree(text string) *node {
 	s := &scanner{text: text}
 	root := &node{}
 	table := root
@@ -146,7 +146,7 @@ func (s *scanner) value(n *node) {
 		s.until(",]}#\r\n")
 		n.end = n.start + len(strings.TrimRight(s.text[n.start:s.pos], " \t"))
 		if s.pos == n.start && s.pos < len(s.text) {
-			s.pos++ // no value, so this isn't TOML; but every call moves on
+			s.pos++ // no value, so this is not TOML; every call must move on
 		}
 		return
 	}
@@ -167,7 +167,7 @@ func (s *scanner) more(closing byte) bool {
 	return true
 }
 
-// quoted reads a string of any of the four kinds.
+// quoted reads a string of any of TOML's four kinds.
 func (s *scanner) quoted() {
 	quote := s.text[s.pos : s.pos+1]
 	delimiter := quote
@@ -192,7 +192,7 @@ func (s *scanner) quoted() {
 	}
 }
 
-// skip passes over bytes of a set, and over comments if told to.
+// skip passes over the bytes of a set, and over comments if comments is true.
 func (s *scanner) skip(set string, comments bool) {
 	for s.pos < len(s.text) {
 		switch {
@@ -206,7 +206,7 @@ func (s *scanner) skip(set string, comments bool) {
 	}
 }
 
-// until passes over bytes that are not in a set.
+// until passes over the bytes that are not in a set.
 func (s *scanner) until(set string) {
 	if i := strings.IndexAny(s.text[s.pos:], set); i >= 0 {
 		s.pos += i

@@ -42,8 +42,8 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	s.notePause(new(pause).note(cmd, args))
 	// SCRIPT KILL must not queue behind the script that it is to end, nor CLIENT UNPAUSE
 	// behind the writes that the pause holds back.
-	apart := cmd.Join == command.JoinAny || cmd.Name == "client|unpause"
-	if s.local.Shards() == 1 && !apart {
+	dedicated := cmd.Join == command.JoinAny || cmd.Name == "client|unpause"
+	if s.local.Shards() == 1 && !dedicated {
 		if cmd.NeedsMarker() {
 			return s.sendMarked(0, raw)
 		}
@@ -52,10 +52,10 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 		}
 		return s.send(0, raw)
 	}
-	b := &broadcast{s: s, cmd: cmd, dedicated: apart, limit: join.SlowlogCount(args)}
+	b := &broadcast{s: s, cmd: cmd, dedicated: dedicated, limit: join.SlowlogCount(args)}
 	for _, server := range s.broadcastShards(cmd) {
 		t := broadcastTarget{server: server}
-		if !apart {
+		if !dedicated {
 			t.conn = s.primaryConn(server)
 			if s.full(t.conn) {
 				s.await(t.conn)
@@ -67,7 +67,7 @@ func (s *session) broadcast(cmd *command.Command, args [][]byte, raw []byte) boo
 	b.number, b.left = s.push(), len(b.targets)
 	for i := range b.targets {
 		t := &b.targets[i]
-		if apart {
+		if dedicated {
 			conn, err := s.conns.Acquire(t.server)
 			if err != nil {
 				b.failTarget(i, resp.AppendError(nil, errNoDedicated.Error()), false)

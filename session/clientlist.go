@@ -82,10 +82,10 @@ func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.d
 // time. It answers s's current request with what reply makes of all results, which are in no
 // particular order. The session's window is closed meanwhile.
 func (s *session) survey(each func(peers []*session) string, reply func(results []string) []byte) {
-	number, who := s.push(), s.viewer()
+	number, viewer := s.push(), s.viewer()
 	s.closeWindow()
 	gather(s.shared, func(peer *shared, report func([]string)) {
-		peer.w.survey(who.sees(peer.sessions()), each, report)
+		peer.w.survey(viewer.sees(peer.sessions()), each, report)
 	}, func(results [][]string) {
 		s.answerAndResume(number, reply(slices.Concat(results...)))
 	})

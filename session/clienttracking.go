@@ -157,21 +157,21 @@ func (s *session) track(t *tracking) {
 	if t.bcast && len(t.prefixes) == 0 && (was == nil || len(was.prefixes) == 0) {
 		t.prefixes = []string{""}
 	}
-	who, left := t, t.prefixes
+	owner, left := t, t.prefixes
 	if was != nil {
-		who = was
+		owner = was
 	}
 	s.w.inPortions(func() (done bool) {
 		if !s.conn.Open() {
 			if t.redirect != nil {
 				t.redirect.end()
 			}
-			tr.forget(who, t.prefixes)
+			tr.forget(owner, t.prefixes)
 			return true
 		}
 		n := min(portion, len(left))
 		for _, p := range left[:n] {
-			tr.prefixes.add(who, p)
+			tr.prefixes.add(owner, p)
 		}
 		if left = left[n:]; len(left) > 0 {
 			return false

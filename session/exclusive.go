@@ -71,7 +71,7 @@ func (a *exclusive) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	if !a.s.conn.Open() {
 		return
 	}
-	if a.skipAsking {
+	if a.skipAsking { // ASKING's failure; that of the request comes next
 		a.skipAsking = false
 		return
 	}

@@ -255,9 +255,9 @@ func (f *fanout) chains() (first, next []int32) {
 
 // Reply implements pipeline.Receiver; the tag is the fragment's index.
 func (f *fanout) Reply(tag uint32, b []byte, last bool) {
-	p := &f.fragments[tag]
+	fragment := &f.fragments[tag]
 	if f.s.conn.Open() {
-		f.take(p, b, last)
+		f.take(fragment, b, last)
 	}
 	if last {
 		f.left--
@@ -269,8 +269,8 @@ func (f *fanout) Reply(tag uint32, b []byte, last bool) {
 
 // take records a fragment's reply, or a part of one. Replies that come whole are counted at once
 // where the join allows it; others are copied.
-func (f *fanout) take(p *fragment, b []byte, last bool) {
-	if p.reply == nil && last {
+func (f *fanout) take(fragment *fragment, b []byte, last bool) {
+	if fragment.reply == nil && last {
 		switch {
 		case b[0] == '-':
 			f.failWith(b)
@@ -289,13 +289,13 @@ func (f *fanout) take(p *fragment, b []byte, last bool) {
 			return
 		}
 	}
-	if p.reply == nil {
-		p.reply = f.w.loop.Buffer(len(b))
+	if fragment.reply == nil {
+		fragment.reply = f.w.loop.Buffer(len(b))
 	}
-	if len(b) > cap(p.reply)-len(p.reply) {
-		p.reply = f.w.loop.Grow(p.reply, len(b))
+	if len(b) > cap(fragment.reply)-len(fragment.reply) {
+		fragment.reply = f.w.loop.Grow(fragment.reply, len(b))
 	}
-	p.reply = append(p.reply, b...)
+	fragment.reply = append(fragment.reply, b...)
 	f.s.replies.charge(len(b))
 	f.s.checkOutputLimit()
 }
@@ -407,8 +407,8 @@ var (
 // spareFanouts is how many finished fanouts a worker keeps for a while, with some 700 bytes each
 // for four fragments. One with more than spareOrder keys is not kept.
 const (
-	spareFanouts = 4096
-	spareOrder   = 4096
+	spareFanouts    = 4096
+	spareFanoutKeys = 4096
 )
 
 // newFanout returns an empty fanout, a finished one if there is one.
@@ -436,7 +436,7 @@ func (f *fanout) recycle() {
 		w.loop.Release(f.fragments[i].reply)
 	}
 	clear(f.fragments)
-	if cap(f.fragmentOf) > spareOrder || len(w.fanouts) >= spareFanouts {
+	if cap(f.fragmentOf) > spareFanoutKeys || len(w.fanouts) >= spareFanouts {
 		return
 	}
 	*f = fanout{w: w, fragments: f.fragments[:0], fragmentOf: f.fragmentOf[:0], first: f.first[:0], next: f.next[:0]}

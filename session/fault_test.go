@@ -333,7 +333,7 @@ func TestIdleCloseCostsNoErrorAndEjectsNothing(t *testing.T) {
 func TestNoWriteIsExecutedTwice(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
-	t.Run("as it is", func(t *testing.T) { countUnderKills(t, asItIs) })
+	t.Run("as it is", func(t *testing.T) { countUnderKills(t, unchangedConfig) })
 	t.Run("without io_uring", func(t *testing.T) { countUnderKills(t, withoutIOUring) })
 }
 

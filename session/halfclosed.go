@@ -79,23 +79,24 @@ func (w *Worker) closeHalfClosed() {
 // closeIfOverdue closes the half-closed client if its grace period has passed, and reports whether
 // it did.
 func (s *session) closeIfOverdue() bool {
-	l, now := s.halfClosed, s.w.loop.Now()
-	if written := s.conn.Written(); s.replies.head != l.head || written != l.written {
-		l.since, l.head, l.written = now, s.replies.head, written
+	h, now := s.halfClosed, s.w.loop.Now()
+	if written := s.conn.Written(); s.replies.head != h.head || written != h.written {
+		h.since, h.head, h.written = now, s.replies.head, written
 		return false
 	}
-	if s.waitsLong() || now-l.since >= int64(s.grace()) {
+	if s.waitsLong() || now-h.since >= int64(s.grace()) {
 		s.closeWritten()
 		return true
 	}
-	if !l.uncounted {
-		l.uncounted = true
+	if !h.uncounted {
+		h.uncounted = true
 		s.w.host.Uncount(s.poolIndex)
 	}
 	return false
 }
 
-// grace is the client's grace period: none if descriptors are short.
+// grace returns the client's grace period. An uncounted client has none while descriptors are short:
+// new clients need them.
 func (s *session) grace() time.Duration {
 	switch {
 	case s.halfClosed.uncounted && s.w.host.DescriptorsShort():

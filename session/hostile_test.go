@@ -51,7 +51,7 @@ func startHostile(t *testing.T, fake *fakeredis.Server, adjust func(*conf.Config
 	return m
 }
 
-func unchanged(*conf.Config) {}
+func unchangedConfig(*conf.Config) {}
 
 // Whatever a server sends, its request gets an error or its own reply, never that of another one,
 // and the client's other requests get their replies.
@@ -80,7 +80,7 @@ func TestInvalidRepliesOfAServerAffectOnlyItsRequests(t *testing.T) {
 				}
 				c.Reply("+OK\r\n")
 			})
-			m := startHostile(t, fake, unchanged)
+			m := startHostile(t, fake, unchangedConfig)
 			c := m.dial()
 			c.Send(encode("SET", m.good, "g") + encode("GET", m.good) + encode("PING"))
 			c.expect("+OK\r\n", bulk("g"), "+PONG\r\n")
@@ -162,7 +162,7 @@ func TestSurplusRepliesAreNotTakenForOthers(t *testing.T) {
 	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		c.Reply(strings.Repeat(fakeredis.Bulk(args[len(args)-1]), 2))
 	})
-	m := startHostile(t, fake, unchanged)
+	m := startHostile(t, fake, unchangedConfig)
 	c := m.dial()
 	for i := range 200 {
 		key := m.bad
@@ -226,7 +226,7 @@ func TestPartOfAReplyIsNeverPassedOnAsAWhole(t *testing.T) {
 			fake := fakeredis.Start(t,
 				fakeredis.Script{fakeredis.ExpectAny(2), fakeredis.Reply(test.half), test.end},
 				fakeredis.Script{fakeredis.Handle(func(c *fakeredis.Conn, _ []string) { c.Reply(fakeredis.Bulk("again")) })})
-			m := startHostile(t, fake, unchanged)
+			m := startHostile(t, fake, unchangedConfig)
 			c, neighbour := m.dial(), m.dial()
 			c.Send(encode("GET", m.bad))
 			fake.WaitRequests(1)
@@ -257,7 +257,7 @@ func TestSplitRequestsRefuseUnexpectedReplies(t *testing.T) {
 	t.Parallel()
 	var says atomic.Value
 	fake := fakeredis.StartHandler(t, func(c *fakeredis.Conn, _ []string) { c.Reply(says.Load().(string)) })
-	m := startHostile(t, fake, unchanged)
+	m := startHostile(t, fake, unchangedConfig)
 	c := m.dial()
 	const unexpected = "-ERR a server answered a part of the request with something unexpected\r\n"
 	const lost = "-ERR Protocol error: the server lost count of its replies (server s2): a part of the request failed, other parts may have been executed\r\n"

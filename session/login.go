@@ -24,7 +24,7 @@ const (
 	maxVerified   = 4096                    // how many of them
 	maxCredential = 16 << 10                // the most bytes that a server accepts before authentication
 	freeAttempts  = 2                       // wrong passwords in a row that are answered at once
-	firstDelay    = 50 * time.Millisecond   // of the next wrong one; it doubles with each
+	firstDelay    = 50 * time.Millisecond   // of the first one behind these; it doubles with each
 	lastDelay     = 1600 * time.Millisecond // the longest
 )
 
@@ -223,7 +223,7 @@ func (s *session) delayRefusal(answer func()) {
 		answer()
 		return
 	}
-	penalty := min(firstDelay<<min(s.wrong-freeAttempts, 10), lastDelay)
+	delay := min(firstDelay<<min(s.wrong-freeAttempts, 10), lastDelay)
 	s.wrong++
-	s.w.loop.NewTimer(answer).After(penalty)
+	s.w.loop.NewTimer(answer).After(delay)
 }

@@ -49,7 +49,7 @@ func (w *Worker) onLongTurn(ran time.Duration) {
 		}
 		attrs = append(attrs, "pool", s.poolName, "client", s.info.addr, "command", cmd, "bytes", t.largest)
 	}
-	w.log.Warn("an event loop was held up, and its other clients waited; named is the largest piece of work in that time; others are counted for a minute (long_turns in INFO)", attrs...)
+	w.log.Warn("event loop held up: its other clients waited; the largest piece of work is named, further long turns are only counted for a minute (long_turns in INFO)", attrs...)
 	t.logged, t.unlogged = now, 0
 }
 

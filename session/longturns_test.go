@@ -35,7 +35,7 @@ func TestLongTurnsAreCountedAndLogged(t *testing.T) {
 	if longest < eventloop.LongTurn.Microseconds() {
 		t.Errorf("the longest turn took %d us", longest)
 	}
-	if got := log.count("an event loop was held up"); got != 1 {
+	if got := log.count("event loop held up"); got != 1 {
 		t.Errorf("%d lines in the log", got)
 	}
 	if log.count("command=info bytes=1048576") != 1 {

@@ -21,17 +21,17 @@ func (s *session) moduleCommand(name []byte) *command.Command {
 	if facts == nil {
 		return nil
 	}
-	l := s.moduleCommands
-	if l == nil || l.facts != facts {
-		l = &moduleCommands{facts: facts, byName: map[string]*command.Command{}}
+	m := s.moduleCommands
+	if m == nil || m.facts != facts {
+		m = &moduleCommands{facts: facts, byName: map[string]*command.Command{}}
 		for _, f := range *facts {
 			if c := command.Learn(f.Name, f.Arity, f.Flags, f.Marks, f.First, f.Last, f.Step); c != nil {
-				l.byName[c.Name] = c
+				m.byName[c.Name] = c
 			}
 		}
-		s.moduleCommands = l
+		s.moduleCommands = m
 	}
-	return l.byName[strings.ToLower(string(name))]
+	return m.byName[strings.ToLower(string(name))]
 }
 
 // refusalOfModuleCommand returns the error for a request that has the wrong number of arguments or

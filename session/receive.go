@@ -1,8 +1,10 @@
 package session
 
-import (
-	"ringway/pipeline"
-)
+import "ringway/pipeline"
+
+// A session is itself the Receiver of the replies to most of its requests: the tag is the
+// request's number. Requests that need more have Receivers of their own (fanout, broadcast,
+// exclusive …), which end in session.finish or session.Reply too.
 
 // push appends a position for the current request to the line of replies, and returns the
 // request's number.
@@ -62,7 +64,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 // unexpectedReply closes the client: a reply has come for a number that no request awaits.
 // That is a bug of the proxy, and which reply belongs to which request is unknown from here on.
 func (s *session) unexpectedReply(number uint32) {
-	s.w.log.Error("bug: a reply that no request awaits: the client is closed",
+	s.w.log.Error("bug: reply that no request awaits; client closed",
 		"pool", s.poolName, "client", s.info.addr, "reply", number, "next", s.replies.head, "awaited", s.replies.awaited())
 	s.close()
 }

@@ -66,10 +66,10 @@ func (s *session) gatherSets(cmd *command.Command, args [][]byte) bool {
 	}
 	g.number, g.left = s.push(), len(g.fetches)
 	for i := range g.fetches {
-		p := &g.fetches[i]
-		request := op.AppendFetch(nil, p.keys, i == 0)
-		p.keys = nil
-		if f := p.conn.Send(request, g, uint32(i)); f != nil {
+		fetch := &g.fetches[i]
+		request := op.AppendFetch(nil, fetch.keys, i == 0)
+		fetch.keys = nil
+		if f := fetch.conn.Send(request, g, uint32(i)); f != nil {
 			g.Fail(uint32(i), f, nil)
 		}
 	}
@@ -90,31 +90,31 @@ func (g *setGather) add(bucket int, key []byte) {
 
 // Reply implements pipeline.Receiver; the tag is the index of the fetch.
 func (g *setGather) Reply(tag uint32, b []byte, last bool) {
-	s, p := g.s, &g.fetches[tag]
+	s, fetch := g.s, &g.fetches[tag]
 	if s.conn.Open() && g.failed == nil {
 		if g.size += len(b); g.size > int(s.w.conf.GatherLimit) {
 			g.fail(resp.AppendError(nil, errGatherLimit.Error()))
 		} else {
-			g.take(p, b)
+			g.take(fetch, b)
 		}
 	}
 	if last {
-		if p.reply != nil && p.reply[0] == '-' {
-			g.fail(p.reply)
+		if fetch.reply != nil && fetch.reply[0] == '-' {
+			g.fail(fetch.reply)
 		}
 		g.countDown()
 	}
 }
 
 // take appends to the reply of a fetch. b is copied.
-func (g *setGather) take(p *setFetch, b []byte) {
+func (g *setGather) take(fetch *setFetch, b []byte) {
 	loop := g.s.w.loop
-	if p.reply == nil {
-		p.reply = loop.Buffer(len(b))
-	} else if len(b) > cap(p.reply)-len(p.reply) {
-		p.reply = loop.Grow(p.reply, len(b))
+	if fetch.reply == nil {
+		fetch.reply = loop.Buffer(len(b))
+	} else if len(b) > cap(fetch.reply)-len(fetch.reply) {
+		fetch.reply = loop.Grow(fetch.reply, len(b))
 	}
-	p.reply = append(p.reply, b...)
+	fetch.reply = append(fetch.reply, b...)
 	g.s.replies.charge(len(b))
 	g.s.checkOutputLimit()
 }

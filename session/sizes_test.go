@@ -74,7 +74,7 @@ func (s *silent) answer(n int, reply string) {
 // it is known how large the replies are.
 func TestRepliesOfUnknownSizeAreNotAskedForAllAtOnce(t *testing.T) {
 	t.Parallel()
-	s := startSilent(t, unchanged)
+	s := startSilent(t, unchangedConfig)
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 300))
 	s.expectOnly("GET", 16)
@@ -93,7 +93,7 @@ func TestRepliesOfUnknownSizeAreNotAskedForAllAtOnce(t *testing.T) {
 
 func TestSmallRepliesOpenTheWindow(t *testing.T) {
 	t.Parallel()
-	s := startSilent(t, unchanged)
+	s := startSilent(t, unchangedConfig)
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 600))
 	for answered := 0; answered < 500; {

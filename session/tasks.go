@@ -19,11 +19,11 @@ const (
 
 // inPortions does a task's first portion now, and the rest, if there is any, in the loop's
 // next turns. Tasks of several clients take turns, portion by portion.
-func (w *Worker) inPortions(c task) {
-	if c() {
+func (w *Worker) inPortions(t task) {
+	if t() {
 		return
 	}
-	w.tasks = append(w.tasks, c)
+	w.tasks = append(w.tasks, t)
 	if !w.tasksPosted {
 		w.tasksPosted = true
 		w.loop.Post(w.runTasks)
@@ -38,10 +38,10 @@ func (w *Worker) runTasks() {
 		}
 	}()
 	for began := time.Now(); len(w.tasks) > 0 && time.Since(began) < taskTime; {
-		c := w.tasks[0]
+		t := w.tasks[0]
 		w.tasks[0] = nil
-		if w.tasks = w.tasks[1:]; !c() {
-			w.tasks = append(w.tasks, c)
+		if w.tasks = w.tasks[1:]; !t() {
+			w.tasks = append(w.tasks, t)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func benchKeys() [][]byte {
 	return keys
 }
 
-// BenchmarkIndex is what a request pays for its placement: hash and lookup of
+// BenchmarkIndex is the cost of placing a request: hash and lookup of
 // keys of ten bytes among four servers, without a tag unless it says so.
 func BenchmarkIndex(b *testing.B) {
 	run := func(name string, cfg Config) {
@@ -44,17 +44,17 @@ func BenchmarkIndex(b *testing.B) {
 
 // BenchmarkIndices is BenchmarkIndex of sixteen keys at once.
 func BenchmarkIndices(b *testing.B) {
-	const row = 16
+	const batch = 16
 	for _, hash := range []string{"fnv1a_64", "xxhash64"} {
 		for _, tag := range []string{"", "{}"} {
 			b.Run(hash+tag, func(b *testing.B) {
 				r, keys := mustNew(b, Config{Hash: hash, Distribution: "ketama", HashTag: tag, Servers: shards(4)}), benchKeys()
-				owners := make([]int, row)
+				owners := make([]int, batch)
 				b.ReportAllocs()
 				for i := uint(0); b.Loop(); i++ {
-					r.Indices(keys[i*row%benchSize:][:row], owners)
+					r.Indices(keys[i*batch%benchSize:][:batch], owners)
 				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*row), "ns/key")
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/key")
 			})
 		}
 	}

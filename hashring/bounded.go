@@ -15,7 +15,7 @@ const (
 	// as all 64 bits do in the library.
 	boundedPartitions = 4096
 
-	// boundedReplicas is the number of places of a unit of weight on the
+	// boundedReplicas is the number of points of a unit of weight on the
 	// library's circle.
 	boundedReplicas = 40
 

@@ -48,7 +48,7 @@ func FuzzPlacement(f *testing.F) {
 	f.Add(uint64(2), []byte("{a}b"))
 	f.Add(uint64(3), []byte(nil))
 	f.Fuzz(func(t *testing.T, seed uint64, key []byte) {
-		l := newLike(seed)
+		l := newRandomInput(seed)
 		cfg := l.pool(6)
 		down := l.down(len(cfg.Servers))
 		if got, want := mustNew(t, cfg).Without(down).Index(key), newModel(cfg, down).index(key); got != want {

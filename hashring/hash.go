@@ -10,7 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// A Hash turns a key into a place in the 32-bit hash space. It neither keeps
+// A Hash turns a key into a hash value of 32 bits. It neither keeps
 // nor changes key, does not allocate, and may be called from any goroutine.
 //
 // A Ring never calls it with an empty key: twemproxy gives the empty key the

@@ -1,7 +1,10 @@
-// Package hashring decides which server of a pool owns a key.
+// Package hashring decides which server of a pool owns a key:
+//
+//	ring, err := hashring.New(hashring.Config{Hash: "fnv1a_64", Distribution: "ketama", Servers: servers})
+//	owner := servers[ring.Index(key)]
 //
 // A Ring is built from a pool's servers, a hash function and a distribution,
-// and never changes: a server that is ejected gives a new Ring. With the
+// and never changes: when a server is ejected, Without makes another Ring. With the
 // distributions ketama, modula and random it places every key exactly as
 // twemproxy (nutcracker) 0.5.0 does, its quirks included, so that a pool can
 // change its proxy and keep its data. The hash xxhash64 and the distribution
@@ -13,7 +16,7 @@
 // last two or three bytes of a key. Ketama looks at the high bits first, so
 // short keys that differ in a number at their end clump: of key-0 to key-99,
 // nine tenths may be on one server. It evens out over many keys. The hashes
-// xxhash64, murmur, md5 and jenkins have no such weakness. Warn tells of
+// xxhash64, murmur, md5 and jenkins have no such weakness. Warn names
 // combinations that are worse.
 //
 // # Distributions
@@ -39,7 +42,7 @@ import (
 	"strings"
 )
 
-// A Server is one place on the ring.
+// A Server is one server on the ring.
 type Server struct {
 	Name   string // what the ring hashes, and what it is sorted by
 	Weight int    // share of the keys in proportion to the others', 1 to 2147483647
@@ -68,13 +71,13 @@ const (
 	bounded
 )
 
-// fourKeys says whether the hash is one that is computed for four keys at once.
+// fourKeys says whether the hash can be computed for four keys at once.
 type fourKeys uint8
 
 const (
 	oneByOne     fourKeys = iota
-	fourSigned            // fnv1a_64 as an x86 build of twemproxy has it
-	fourUnsigned          // and an ARM build
+	fourSigned            // fnv1a_64 as in an x86 build of twemproxy
+	fourUnsigned          // fnv1a_64 as in an ARM build
 )
 
 var distributionNames = [...]string{ketama: "ketama", modula: "modula", random: "random", bounded: "bounded"}
@@ -95,20 +98,23 @@ func Compare(a, b string) int {
 // A Ring maps keys to servers. It is immutable: all its methods may be called
 // from any goroutine.
 type Ring struct {
+	// How a key becomes a hash value.
 	hash      Hash
 	four      fourKeys
-	how       distribution
 	tagged    bool
 	open, end byte // the two bytes of the hash tag, if tagged
 
+	// How a hash value becomes a server: the structure of one distribution.
+	how        distribution
 	continuum  continuum   // ketama
 	partitions *partitions // bounded
-	slots      slots       // modula
+	weighted   modulaList  // modula
 	choices    []uint32    // random: indices of the live servers
 
+	// What the ring was built from.
+	named   distribution // how, unless there is a single server
 	live    []bool
 	servers []Server // the full list; shared by all rings of a pool
-	named   distribution
 }
 
 // New returns a ring of all servers of cfg. It keeps no reference to
@@ -190,7 +196,7 @@ func (r *Ring) Index(key []byte) int {
 	case bounded:
 		return int(r.partitions[r.sum(key)%boundedPartitions])
 	case modula:
-		return r.slots.owner(r.sum(key))
+		return r.weighted.owner(r.sum(key))
 	case random:
 		return int(r.choices[rand.Uint32N(uint32(len(r.choices)))])
 	default:
@@ -198,9 +204,9 @@ func (r *Ring) Index(key []byte) int {
 	}
 }
 
-// Indices is Index of several keys, which costs less than one after the other
-// under ketama with fnv1a_64: owners[i] becomes the owner of keys[i]. There must
-// be as many of both.
+// Indices is Index of several keys: it sets owners[i] to the owner of keys[i]. Both
+// slices must have the same length. Under ketama with fnv1a_64 that costs less than one
+// Index after the other.
 func (r *Ring) Indices(keys [][]byte, owners []int) {
 	owners = owners[:len(keys)]
 	if r.how == ketama && r.four != oneByOne {
@@ -256,12 +262,12 @@ func (r *Ring) sum(key []byte) uint32 {
 // ring of the pool the method is called on; what lies beyond its end is not
 // down. So Without(nil) is the full ring again.
 //
-// When every server is down, the result is the ring itself: with nobody to
-// take the keys over, moving them would help nobody.
+// When every server is down, the result is the ring itself: no server is left
+// to take the keys over.
 //
-// Building costs about 0.1 milliseconds for four servers under ketama, 5 for a
-// hundred; 1 and 20 milliseconds under bounded. That is no
-// work for an event loop.
+// Building a ring takes about 0.1 milliseconds for four servers under ketama, 5
+// for a hundred; 1 and 20 milliseconds under bounded. That is too long for an
+// event loop.
 func (r *Ring) Without(down []bool) *Ring {
 	live, n := make([]bool, len(r.servers)), 0
 	for i := range live {
@@ -281,7 +287,7 @@ func (r *Ring) Without(down []bool) *Ring {
 	case ketama:
 		next.continuum = newContinuum(r.servers, live)
 	case modula:
-		next.slots = newSlots(r.servers, live)
+		next.weighted = newModulaList(r.servers, live)
 	case bounded:
 		next.partitions = newPartitions(r.servers, live)
 	case random:
@@ -305,15 +311,16 @@ func liveIndices(live []bool) []uint32 {
 	return indices
 }
 
-// slots is modula's list of servers, in which a server comes as often as its
-// weight says. Only where each server's run ends is kept: weights may be large.
-type slots struct {
-	ends   []uint32 // ascending; the last is the number of slots
-	owners []uint32 // of the run that ends there
+// modulaList is modula's list of servers, in which each server comes as often
+// as its weight says (twemproxy's nc_modula.c). Weights may be large, so only
+// the position at which each server's run ends is kept.
+type modulaList struct {
+	ends   []uint32 // ascending; the last one is the list's length
+	owners []uint32 // owners[i] has the positions before ends[i], from ends[i-1] on
 }
 
-func newSlots(servers []Server, live []bool) slots {
-	s := slots{owners: liveIndices(live)}
+func newModulaList(servers []Server, live []bool) modulaList {
+	s := modulaList{owners: liveIndices(live)}
 	var end uint32
 	for _, i := range s.owners {
 		end += uint32(servers[i].Weight)
@@ -322,12 +329,12 @@ func newSlots(servers []Server, live []bool) slots {
 	return s
 }
 
-// owner returns the server of slot h modulo the number of slots.
-func (s *slots) owner(h uint32) int {
-	slot := h % s.ends[len(s.ends)-1]
+// owner returns the server at position h modulo the list's length.
+func (s *modulaList) owner(h uint32) int {
+	position := h % s.ends[len(s.ends)-1]
 	low, high := 0, len(s.ends)-1 // the run is in low..high
 	for low < high {
-		if mid := int(uint(low+high) >> 1); slot < s.ends[mid] {
+		if mid := int(uint(low+high) >> 1); position < s.ends[mid] {
 			high = mid
 		} else {
 			low = mid + 1

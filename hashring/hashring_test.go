@@ -12,12 +12,12 @@ import (
 	"github.com/buraksezer/consistent"
 )
 
-// like makes names, weights, keys and so on from a seeded source.
-type like struct{ *rand.Rand }
+// randomInput makes names, weights, keys and so on from a seeded source.
+type randomInput struct{ *rand.Rand }
 
-func newLike(seed uint64) like { return like{rand.New(rand.NewPCG(seed, 1))} }
+func newRandomInput(seed uint64) randomInput { return randomInput{rand.New(rand.NewPCG(seed, 1))} }
 
-func (l like) bytes(maxLen int) []byte {
+func (l randomInput) bytes(maxLen int) []byte {
 	b := make([]byte, l.IntN(maxLen+1))
 	for i := range b {
 		b[i] = byte(l.Uint32())
@@ -25,8 +25,8 @@ func (l like) bytes(maxLen int) []byte {
 	return b
 }
 
-// key is anything from random bytes to what people use.
-func (l like) key(tag string) []byte {
+// key is anything from random bytes to keys as applications have them.
+func (l randomInput) key(tag string) []byte {
 	switch l.IntN(4) {
 	case 0:
 		return fmt.Appendf(nil, "key-%d", l.IntN(100000))
@@ -40,7 +40,7 @@ func (l like) key(tag string) []byte {
 	return l.bytes(300)
 }
 
-func (l like) name() string {
+func (l randomInput) name() string {
 	switch l.IntN(6) {
 	case 0:
 		return fmt.Sprintf("127.0.0.1:%d", 1+l.IntN(65535))
@@ -57,7 +57,7 @@ func (l like) name() string {
 	}
 }
 
-func (l like) weight(equal bool) int {
+func (l randomInput) weight(equal bool) int {
 	switch {
 	case equal:
 		return 1
@@ -69,7 +69,7 @@ func (l like) weight(equal bool) int {
 }
 
 // pool is a Config with up to size servers.
-func (l like) pool(size int) Config {
+func (l randomInput) pool(size int) Config {
 	pick := func(s []string) string { return s[l.IntN(len(s))] }
 	cfg := Config{
 		Hash:         pick(HashNames()),
@@ -93,7 +93,7 @@ func (l like) pool(size int) Config {
 }
 
 // down marks some of n servers, but not all.
-func (l like) down(n int) []bool {
+func (l randomInput) down(n int) []bool {
 	down := make([]bool, n)
 	for i := range down {
 		down[i] = l.IntN(3) == 0
@@ -132,7 +132,7 @@ func TestRandomPoolsPlaceKeysAsTheModel(t *testing.T) {
 		pools = 30
 	}
 	for seed := range uint64(pools) {
-		l := newLike(seed)
+		l := newRandomInput(seed)
 		cfg := l.pool(12)
 		full, n := mustNew(t, cfg), len(cfg.Servers)
 		for _, down := range [][]bool{nil, l.down(n), l.down(n)} {
@@ -149,7 +149,7 @@ func TestRandomPoolsPlaceKeysAsTheModel(t *testing.T) {
 
 func TestHashesAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
-	l := newLike(7)
+	l := newRandomInput(7)
 	for _, name := range HashNames() {
 		for _, signed := range []bool{true, false} {
 			f, _ := LookupHash(name, signed)
@@ -165,7 +165,7 @@ func TestHashesAgreeWithTheModel(t *testing.T) {
 
 func TestPointCountsAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
-	l := newLike(8)
+	l := newRandomInput(8)
 	for range 20000 {
 		n := 1 + l.IntN(300)
 		weight := 1 + l.IntN(1+l.IntN(100000))
@@ -179,7 +179,7 @@ func TestPointCountsAgreeWithTheModel(t *testing.T) {
 func TestCircleIsTheModelsPointsInOrder(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
-		cfg := newLike(seed).pool(12)
+		cfg := newRandomInput(seed).pool(12)
 		cfg.Distribution = "ketama"
 		want := newModel(cfg, nil).points
 		slices.SortStableFunc(want, func(a, b modelPoint) int { return int(a.value) - int(b.value) })
@@ -222,7 +222,7 @@ func TestLookupFindsTheFirstPointNotBelow(t *testing.T) {
 func TestIndicesIsIndexOfEachKey(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
-		l := newLike(seed)
+		l := newRandomInput(seed)
 		cfg := l.pool(1 + int(seed%5))
 		if seed%2 == 0 {
 			cfg.Hash, cfg.Distribution = "fnv1a_64", "ketama"
@@ -511,7 +511,7 @@ func TestWarnNamesWhatPlacesBadly(t *testing.T) {
 			}
 		}
 	}
-	// And the two do what they are said to do.
+	// And the two have the weakness that the warning names.
 	if most, _ := spread(mustNew(t, Config{Hash: "crc32", Distribution: "ketama", Servers: shards(5)})); most < 95 {
 		t.Errorf("crc32: %d %% of the keys on one server, want nearly all", most)
 	}

@@ -10,11 +10,10 @@ import (
 	"strings"
 )
 
-// This file says a second time what the package does, in the plainest words
-// there are, so that a slip in one of the two shows. Nothing here is shared
-// with the package: hashes work byte by byte on big enough numbers, single
-// precision comes from math/big, tags from a regular expression, and every
-// question walks over all points.
+// This file is a second, slow and simple implementation of the package, so that
+// a mistake in one of the two shows. It shares nothing with the package: hashes
+// work byte by byte on big enough numbers, single precision comes from math/big,
+// tags from a regular expression, and every lookup walks over all points.
 
 // model is a pool as twemproxy sees it.
 type model struct {

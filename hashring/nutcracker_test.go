@@ -41,7 +41,7 @@ func TestNutcrackerStoresKeysWhereIndexSays(t *testing.T) {
 	}
 	pools := nutcrackerPools()
 	f.startNutcracker(t, pools)
-	l := newLike(9)
+	l := newRandomInput(9)
 	for i, p := range pools {
 		f.checkPool(t, i, p, nil, l)
 	}
@@ -103,7 +103,7 @@ func nutcrackerPools() []nutcrackerPool {
 
 // checkPool writes keys through the pool and compares where they are with
 // where the ring without the servers in down says.
-func (f *fleet) checkPool(t *testing.T, pool int, p nutcrackerPool, down []bool, l like) {
+func (f *fleet) checkPool(t *testing.T, pool int, p nutcrackerPool, down []bool, l randomInput) {
 	t.Helper()
 	var alive []int
 	for i, c := range f.redis {

@@ -2,12 +2,12 @@ package hashring
 
 import "iter"
 
-// Points tells how much of a ring one server has.
+// Points says how much of a ring one server has.
 type Points struct {
 	Server Server
 	Live   bool // on this ring, not taken off by Without
 
-	// Points is the number of places where the server stands: on ketama's
+	// Points is how often the server stands on the ring: on ketama's
 	// circle, in modula's list (the weight), or of bounded's partitions. Under
 	// random it is 1. A server that is not live has none.
 	Points int
@@ -44,10 +44,10 @@ func (r *Ring) Points() []Points {
 			add(int(owner), 1, 1)
 		}
 	case modula:
-		for i, before := 0, uint32(0); i < len(r.slots.ends); i++ {
-			n := r.slots.ends[i] - before
-			add(int(r.slots.owners[i]), int(n), float64(n))
-			before = r.slots.ends[i]
+		for i, before := 0, uint32(0); i < len(r.weighted.ends); i++ {
+			n := r.weighted.ends[i] - before
+			add(int(r.weighted.owners[i]), int(n), float64(n))
+			before = r.weighted.ends[i]
 		}
 	case random:
 		for _, owner := range r.choices {

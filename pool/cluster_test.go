@@ -10,9 +10,9 @@ import (
 	"ringway/pubsub"
 )
 
-// Another loop, or the control plane, may have put a shard on the Map of which
-// this loop has not heard: it goes on with its own until it takes the other.
-func TestALoopTakesAMapWithShardsItHasNotHeardOf(t *testing.T) {
+// The Map in force may name shards that this loop does not know yet. The loop uses its own
+// Map until it takes the new one.
+func TestALoopTakesAMapWithShardsItDoesNotKnow(t *testing.T) {
 	p, _ := newPool(t, 1, func(c *conf.Pool) { c.Topology = conf.Cluster })
 	loop, err := eventloop.New()
 	if err != nil {
@@ -39,8 +39,8 @@ func TestALoopTakesAMapWithShardsItHasNotHeardOf(t *testing.T) {
 	loop.Run()
 }
 
-// Thousands of -MOVED, as a failover brings that traffic meets first, make a few
-// Maps, and all of them are followed.
+// Thousands of -MOVED, as after a failover that traffic notices first, make few Maps, and all
+// of them are followed.
 func TestManyMovedSlotsMakeFewMaps(t *testing.T) {
 	p := followingPool(t, conf.Cluster, "127.0.0.1:1")
 	l := runLocal(t, p)
@@ -76,8 +76,8 @@ func TestManyMovedSlotsMakeFewMaps(t *testing.T) {
 	})
 }
 
-// A server that redirects to one address after the other makes no shards without end;
-// those that there are can be reached.
+// A server that redirects to ever new addresses can't add shards without bound; those that
+// there are can be reached.
 func TestPrimariesThatAreMetAreBounded(t *testing.T) {
 	p := followingPool(t, conf.Cluster, "127.0.0.1:1")
 	l := runLocal(t, p)

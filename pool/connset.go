@@ -9,155 +9,155 @@ import (
 	"ringway/resp"
 )
 
-// ConnSet are one loop's shared connections to the servers of a pool, in one
-// protocol and database. They belong to the loop's goroutine, and exist for as
-// long as a session holds them, and a while longer.
+// ConnSet is one loop's shared connections to the servers of a pool, in one protocol and
+// database and for one user. It belongs to the loop's goroutine. It exists while a session
+// retains it, and a while longer.
 type ConnSet struct {
-	l     *Local
-	kind  kind
-	width int // connections for each server
+	// Static after construction.
+	l         *Local
+	kind      kind
+	width     int            // connections to each server
+	noReplica *pipeline.Conn // fails reads that must not go to a primary; nil if they may
 
-	holders     int   // sessions
-	unusedSince int64 // when the last of them left, as eventloop.Loop.Now
+	// Owned by the loop.
+	holders     int   // sessions that retain it
+	unusedSince int64 // when the last of them released it, as eventloop.Loop.Now
+	accepted    bool  // servers have accepted the handshake, and none has refused it since
+	check       *handshakeCheck
 
-	conns []*pipeline.Conn // those to the primary of shard i from i*width
+	// Owned by the loop: connections to primaries. Those of shard i begin at i*width.
+	conns        []*pipeline.Conn // for any request
+	primaryConns []*pipeline.Conn // the same where primaries change, but for a shard that refuses writes: reads still use these
 
-	// Where primaries change; nil in a static pool.
-	reads    [][]*pipeline.Conn        // those that reads of shard i take first
-	fallback []*pipeline.Conn          // those that they take else, ordered as conns
-	links    map[link][]*pipeline.Conn // all that are in use
-
-	taken bool   // servers have taken the handshake, and none has refused it since
-	trial *trial // under way; nil if none is
-
-	noReplica *pipeline.Conn // refuses reads that must not go to a primary; nil if they may
+	// Owned by the loop, where primaries change; nil in a static pool.
+	reads      [][]*pipeline.Conn            // those that reads of shard i use first
+	byEndpoint map[endpoint][]*pipeline.Conn // all that are in use
 }
 
-// kind is what connections to one server differ by.
+// kind is what distinguishes connections to one server.
 type kind struct {
 	protocol resp.Protocol
 	db       int
 	user     *User
 }
 
-// link is what a connection is for: the server of a shard, and whether it is
-// only read.
-type link struct {
+// endpoint is what a connection is for.
+type endpoint struct {
 	shard  int
 	server *server
-	reads  bool
+	reads  bool // only reads of a replica
 }
 
-// ConnSet returns the shared connections in a protocol and database, which are
-// made when they are asked for first.
+// ConnSet returns the shared connections in a protocol and database for the pool's own
+// user. They are made at the first call. A caller that keeps the set must Retain it.
 func (l *Local) ConnSet(protocol resp.Protocol, db int) *ConnSet {
 	return l.ConnSetAs(nil, protocol, db)
 }
 
-// ConnSetAs is ConnSet for an ACL user, nil for the pool's own.
+// ConnSetAs is ConnSet for an ACL user; nil is the pool's own.
 func (l *Local) ConnSetAs(user *User, protocol resp.Protocol, db int) *ConnSet {
 	k := kind{protocol, db, user}
-	if n := l.findConnSet(k); n != nil {
-		return n
+	if cs := l.findConnSet(k); cs != nil {
+		return cs
 	}
-	n := &ConnSet{l: l, kind: k, width: l.conf.ServerConnections, unusedSince: l.loop.Now()}
+	cs := &ConnSet{l: l, kind: k, width: l.conf.ServerConnections, unusedSince: l.loop.Now()}
 	if l.follows {
-		n.links = map[link][]*pipeline.Conn{}
+		cs.byEndpoint = map[endpoint][]*pipeline.Conn{}
 		if l.conf.ReadFrom == conf.ReadReplica {
-			n.noReplica = n.refusing(pipeline.Refusal("ERR no replica of this shard is fit to be read, and read_from = \"replica\" rules out its primary"))
+			cs.noReplica = cs.refusing(pipeline.Refusal("ERR no replica of this shard is fit to be read, and read_from = \"replica\" rules out its primary"))
 		}
 	}
 	for _, sh := range l.shards {
-		n.add(sh)
+		cs.add(sh)
 	}
-	l.shared = append(l.shared, n)
-	return n
+	l.connSets = append(l.connSets, cs)
+	return cs
 }
 
-// DB is the database.
-func (n *ConnSet) DB() int { return n.kind.db }
+// DB returns the number of the database.
+func (cs *ConnSet) DB() int { return cs.kind.db }
 
-// Conn is the connection to a shard's primary that the client with the given
-// number uses: always the same, so that the order of its requests does not
-// change.
-func (n *ConnSet) Conn(shard int, client uint64) *pipeline.Conn {
-	if n.width == 1 && shard < len(n.conns) {
-		return n.conns[shard]
+// Conn returns the connection to a shard's primary for the client with the given number.
+// It is always the same one while the primary is, so that a client's requests keep their
+// order.
+func (cs *ConnSet) Conn(shard int, client uint64) *pipeline.Conn {
+	if cs.width == 1 && shard < len(cs.conns) {
+		return cs.conns[shard]
 	}
-	if shard*n.width >= len(n.conns) {
-		n.l.grow() // a Map may be ahead of what this loop has heard
+	if shard*cs.width >= len(cs.conns) {
+		cs.l.grow() // the Map may name shards that this loop does not know yet
 	}
-	return n.conns[shard*n.width+int(client%uint64(n.width))]
+	return cs.conns[shard*cs.width+int(client%uint64(cs.width))]
 }
 
-// ReadConn is the connection for a request of a client that only reads: to a
-// replica, if the pool says so and one is fit.
-func (n *ConnSet) ReadConn(shard int, client uint64) *pipeline.Conn {
-	if n.reads == nil {
-		return n.Conn(shard, client)
+// ReadConn returns the connection for a request of a client that only reads: to a replica
+// if the pool reads replicas and one is available, else to the primary.
+func (cs *ConnSet) ReadConn(shard int, client uint64) *pipeline.Conn {
+	if cs.reads == nil {
+		return cs.Conn(shard, client)
 	}
-	if shard >= len(n.reads) {
-		n.l.grow()
+	if shard >= len(cs.reads) {
+		cs.l.grow()
 	}
-	conns := n.reads[shard]
+	conns := cs.reads[shard]
 	for i := range conns {
-		// A client keeps to one of them, so that it does not see time go back.
+		// A client keeps to one replica, so that it does not see older data after newer.
 		if c := conns[(client+uint64(i))%uint64(len(conns))]; c.Up() && !c.FullForReads() {
 			return c
 		}
 	}
-	if n.noReplica == nil {
-		return n.fallback[shard*n.width+int(client%uint64(n.width))]
+	if cs.noReplica == nil {
+		return cs.primaryConns[shard*cs.width+int(client%uint64(cs.width))]
 	}
 	if len(conns) == 0 {
-		return n.noReplica
+		return cs.noReplica
 	}
 	return conns[client%uint64(len(conns))]
 }
 
 // add makes the connections to one more shard.
-func (n *ConnSet) add(sh *localShard) {
-	if !n.l.follows {
-		for range n.width {
-			c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forAll), n.observer(sh.primary))
-			if n.l.IsDown(sh.index) {
-				c.SuspendFor(n.l.outage(sh.index))
+func (cs *ConnSet) add(sh *localShard) {
+	if !cs.l.follows {
+		for range cs.width {
+			c := pipeline.New(cs.l.loop, sh.primary.config(cs.kind, useShared), cs.observer(sh.primary))
+			if cs.l.IsDown(sh.index) {
+				c.SuspendFor(cs.l.outage(sh.index))
 			}
-			n.conns = append(n.conns, c)
+			cs.conns = append(cs.conns, c)
 		}
 		return
 	}
-	n.conns = append(n.conns, make([]*pipeline.Conn, n.width)...)
-	n.fallback = append(n.fallback, make([]*pipeline.Conn, n.width)...)
-	n.reads = append(n.reads, nil)
-	n.aim(sh)
-	n.aimReads(sh)
+	cs.conns = append(cs.conns, make([]*pipeline.Conn, cs.width)...)
+	cs.primaryConns = append(cs.primaryConns, make([]*pipeline.Conn, cs.width)...)
+	cs.reads = append(cs.reads, nil)
+	cs.connectPrimary(sh)
+	cs.connectReaders(sh)
 }
 
-// of returns the connections to a shard's primary.
-func (n *ConnSet) of(shard int) []*pipeline.Conn { return n.conns[shard*n.width:][:n.width] }
+// connsTo returns the connections to a shard's primary.
+func (cs *ConnSet) connsTo(shard int) []*pipeline.Conn { return cs.conns[shard*cs.width:][:cs.width] }
 
-// aim points the connection sets at a shard's primary. It returns the connections to the
-// last one, which take no further request.
-func (n *ConnSet) aim(sh *localShard) (retired []*pipeline.Conn) {
-	was := append([]*pipeline.Conn(nil), n.fallback[sh.index*n.width:][:n.width]...)
-	to := n.connect(link{sh.index, sh.primary, false})
+// connectPrimary replaces the connections to a shard's primary by those to the one that
+// it has now. It returns the ones to the last primary, which accept no further request.
+func (cs *ConnSet) connectPrimary(sh *localShard) (retired []*pipeline.Conn) {
+	was := append([]*pipeline.Conn(nil), cs.primaryConns[sh.index*cs.width:][:cs.width]...)
+	to := cs.connect(endpoint{sh.index, sh.primary, false})
 	for _, c := range to {
 		c.SetGate(sh.gate())
 	}
-	copy(n.fallback[sh.index*n.width:], to)
-	copy(n.of(sh.index), to)
+	copy(cs.primaryConns[sh.index*cs.width:], to)
+	copy(cs.connsTo(sh.index), to)
 	if sh.refusal != nil {
-		for i := range n.of(sh.index) {
-			n.of(sh.index)[i] = n.refusing(sh.refusal)
+		for i := range cs.connsTo(sh.index) {
+			cs.connsTo(sh.index)[i] = cs.refusing(sh.refusal)
 		}
 	}
 	if was[0] == nil || was[0] == to[0] {
 		return nil
 	}
-	for k, conns := range n.links {
+	for k, conns := range cs.byEndpoint {
 		if conns[0] == was[0] {
-			delete(n.links, k)
+			delete(cs.byEndpoint, k)
 		}
 	}
 	for _, c := range was {
@@ -166,66 +166,66 @@ func (n *ConnSet) aim(sh *localShard) (retired []*pipeline.Conn) {
 	return was
 }
 
-// aimReads points the connection sets at the servers that reads of a shard go to first.
-func (n *ConnSet) aimReads(sh *localShard) {
+// connectReaders replaces the connections for reads of a shard by those to its readers.
+func (cs *ConnSet) connectReaders(sh *localShard) {
 	var conns []*pipeline.Conn
 	for _, s := range sh.readers {
 		if s == sh.primary {
-			conns = append(conns, n.fallback[sh.index*n.width])
+			conns = append(conns, cs.primaryConns[sh.index*cs.width])
 		} else {
-			conns = append(conns, n.connect(link{sh.index, s, true})[0])
+			conns = append(conns, cs.connect(endpoint{sh.index, s, true})[0])
 		}
 	}
-	n.reads[sh.index] = conns
-	for k, unused := range n.links {
+	cs.reads[sh.index] = conns
+	for k, unused := range cs.byEndpoint {
 		if k.shard == sh.index && k.reads && !slices.Contains(sh.readers, k.server) {
-			delete(n.links, k)
+			delete(cs.byEndpoint, k)
 			unused[0].Retire()
 		}
 	}
 }
 
-// refusing returns a connection that has nothing but an error for requests.
-func (n *ConnSet) refusing(cause error) *pipeline.Conn {
-	c := pipeline.New(n.l.loop, nowhere, ignored{})
+// refusing returns a connection that fails every request with cause.
+func (cs *ConnSet) refusing(cause error) *pipeline.Conn {
+	c := pipeline.New(cs.l.loop, nowhere, ignored{})
 	c.Refuse(cause)
 	return c
 }
 
-// nowhere is the server of connections that are never made.
+// nowhere is the configuration of connections that are never made.
 var nowhere = &pipeline.Config{MaxRequests: math.MaxInt32, MaxBytes: math.MaxInt32}
 
-// ignored is an Observer of those.
+// ignored is the Observer of connections whose health does not matter.
 type ignored struct{}
 
 func (ignored) Succeeded()        {}
 func (ignored) Failed(error) bool { return false }
 func (ignored) Complained([]byte) {}
 
-// connect returns the connections of a link, which are made if there are none.
-func (n *ConnSet) connect(k link) []*pipeline.Conn {
-	if conns := n.links[k]; conns != nil {
+// connect returns the connections to an endpoint. It makes them if there are none.
+func (cs *ConnSet) connect(k endpoint) []*pipeline.Conn {
+	if conns := cs.byEndpoint[k]; conns != nil {
 		return conns
 	}
-	use, width := forAll, n.width
+	use, width := useShared, cs.width
 	if k.reads {
-		use, width = forReads, 1
+		use, width = useReads, 1
 	}
 	var conns []*pipeline.Conn
-	for lane := range width {
+	for i := range width {
 		if k.server == nil {
-			conns = append(conns, n.refusing(ErrNoPrimary))
+			conns = append(conns, cs.refusing(ErrNoPrimary))
 			continue
 		}
-		r := &route{conns: n, shard: k.shard, conn: lane, server: k.server, reads: k.reads}
-		c := pipeline.New(n.l.loop, k.server.config(n.kind, use), r)
+		r := &route{conns: cs, shard: k.shard, conn: i, server: k.server, reads: k.reads}
+		c := pipeline.New(cs.l.loop, k.server.config(cs.kind, use), r)
 		c.SetRedirector(r)
-		if n.l.conf.Preconnect {
-			n.l.loop.Defer(preconnect{c}) // it may fail at once, and the shard is not complete yet
+		if cs.l.conf.Preconnect {
+			cs.l.loop.Defer(preconnect{c}) // it may fail at once, while the shard is still being set up
 		}
 		conns = append(conns, c)
 	}
-	n.links[k] = conns
+	cs.byEndpoint[k] = conns
 	return conns
 }
 
@@ -235,10 +235,10 @@ type preconnect struct{ c *pipeline.Conn }
 // RunDeferred is eventloop.Deferred's.
 func (p preconnect) RunDeferred() { p.c.Connect() }
 
-// all returns the connections of the connection sets.
-func (n *ConnSet) all() (conns []*pipeline.Conn) {
-	conns = append(conns, n.conns...)
-	for _, of := range n.links {
+// all returns all connections of the set; some of them twice.
+func (cs *ConnSet) all() (conns []*pipeline.Conn) {
+	conns = append(conns, cs.conns...)
+	for _, of := range cs.byEndpoint {
 		conns = append(conns, of...)
 	}
 	return conns

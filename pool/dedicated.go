@@ -9,20 +9,20 @@ import (
 	"ringway/pipeline"
 )
 
-// ErrNoDedicated tells that all connections that clients may have to themselves are
-// in use.
+// ErrNoDedicated reports that clients use as many dedicated connections as
+// pinned_connections allows.
 var ErrNoDedicated = errors.New("no pinned connection left")
 
-// A loop keeps up to maxDedicatedIdle dedicated connections of one kind to one server for the
-// next client, each for spareFor at most.
+// A loop keeps up to maxSpares dedicated connections of one kind to one server for the next
+// client, each for spareFor at most.
 const (
-	maxDedicatedIdle = 4
-	spareFor         = time.Minute
+	maxSpares = 4
+	spareFor  = time.Minute
 )
 
-// dedicatedKey is what connections that clients have to themselves differ by.
+// dedicatedKey is what distinguishes dedicated connections.
 type dedicatedKey struct {
-	link
+	endpoint
 	kind
 }
 
@@ -32,43 +32,45 @@ type spare struct {
 	since int64 // as eventloop.Loop.Now
 }
 
-// dedicated counts dedicated connections over all loops. Together they keep within
-// pinned_connections, but only those that clients have count when a client wants
-// one: spare ones give way.
+// dedicatedCount counts dedicated connections over all loops. Together they stay within
+// pinned_connections. When a client asks for one only those lent to clients count: spare
+// ones give way.
 type dedicatedCount struct{ lent, spare atomic.Int64 }
 
 func (p *dedicatedCount) over(limit int) bool { return p.lent.Load()+p.spare.Load() > int64(limit) }
 
-// Acquire lends a connection to a shard's primary to one client alone, until ReleaseDedicated.
-// Its protocol and database are those of the connection sets. It ends for good when it is
-// lost.
-func (n *ConnSet) Acquire(shard int) (*pipeline.Conn, error) {
-	l := n.l
+// Acquire lends a connection to a shard's primary to one client alone, until
+// ReleaseDedicated. It has the protocol, database and user of the set. Once lost it is
+// not made again. The error is ErrNoDedicated.
+func (cs *ConnSet) Acquire(shard int) (*pipeline.Conn, error) {
+	l := cs.l
 	sh := l.shardAt(shard)
-	key := dedicatedKey{link{shard: shard, server: sh.primary}, n.kind}
+	key := dedicatedKey{endpoint{shard: shard, server: sh.primary}, cs.kind}
 	if l.dedicated.lent.Add(1) > int64(l.conf.PinnedConnections) {
 		l.dedicated.lent.Add(-1)
 		return nil, ErrNoDedicated
 	}
 	c := l.takeSpare(key)
 	if c == nil {
-		c = n.newDedicated(sh)
+		c = cs.newDedicated(sh)
 		l.evictSpare()
 	}
 	l.lent[c] = key
 	return c, nil
 }
 
-func (n *ConnSet) newDedicated(sh *localShard) *pipeline.Conn {
+// newDedicated returns a new connection to a shard's primary, or one that refuses all
+// requests while there is none.
+func (cs *ConnSet) newDedicated(sh *localShard) *pipeline.Conn {
 	switch {
 	case sh.refusal != nil:
-		return n.refusing(sh.refusal)
+		return cs.refusing(sh.refusal)
 	case sh.primary == nil:
-		return n.refusing(ErrNoPrimary)
+		return cs.refusing(ErrNoPrimary)
 	}
-	c := pipeline.New(n.l.loop, sh.primary.config(n.kind, forOne), n.observer(sh.primary))
-	if n.l.IsDown(sh.index) {
-		c.SuspendFor(n.l.outage(sh.index))
+	c := pipeline.New(cs.l.loop, sh.primary.config(cs.kind, useDedicated), cs.observer(sh.primary))
+	if cs.l.IsDown(sh.index) {
+		c.SuspendFor(cs.l.outage(sh.index))
 	}
 	return c
 }
@@ -76,7 +78,7 @@ func (n *ConnSet) newDedicated(sh *localShard) *pipeline.Conn {
 // takeSpare returns the spare connection of a kind that was used last, or nil.
 func (l *Local) takeSpare(key dedicatedKey) *pipeline.Conn {
 	for {
-		spares := l.dedicatedIdle[key]
+		spares := l.spares[key]
 		if len(spares) == 0 {
 			return nil
 		}
@@ -89,31 +91,31 @@ func (l *Local) takeSpare(key dedicatedKey) *pipeline.Conn {
 	}
 }
 
-// setSpares replaces the spare connections of a kind, and counts them.
+// setSpares replaces the spare connections of a kind and counts them.
 func (l *Local) setSpares(key dedicatedKey, spares []spare) {
-	change := int64(len(spares) - len(l.dedicatedIdle[key]))
+	change := int64(len(spares) - len(l.spares[key]))
 	l.dedicated.spare.Add(change)
-	l.spares.Add(change)
+	l.spareCount.Add(change)
 	if len(spares) == 0 {
-		delete(l.dedicatedIdle, key)
+		delete(l.spares, key)
 		return
 	}
-	l.dedicatedIdle[key] = spares
+	l.spares[key] = spares
 }
 
-// evictSpare has a spare connection of another kind give way, of this loop if there is
-// one, if there are too many connections.
+// evictSpare closes a spare connection if there are too many connections: one of this
+// loop if it has any, else one of another loop.
 func (l *Local) evictSpare() {
 	if !l.dedicated.over(l.conf.PinnedConnections) {
 		return
 	}
-	for key, spares := range l.dedicatedIdle {
+	for key, spares := range l.spares {
 		spares[0].conn.Close()
 		l.setSpares(key, slices.Delete(spares, 0, 1))
 		return
 	}
 	l.mu.Lock()
-	i := slices.IndexFunc(l.locals, func(other *Local) bool { return other != l && other.spares.Load() > 0 })
+	i := slices.IndexFunc(l.locals, func(other *Local) bool { return other != l && other.spareCount.Load() > 0 })
 	var other *Local
 	if i >= 0 {
 		other = l.locals[i]
@@ -126,14 +128,15 @@ func (l *Local) evictSpare() {
 
 // evictOwn is evictSpare on behalf of another loop.
 func (l *Local) evictOwn() {
-	if l.spares.Load() > 0 {
+	if l.spareCount.Load() > 0 {
 		l.evictSpare()
 	}
 }
 
-// ReleaseDedicated gives a connection back. If nothing is under way on it and the server
-// has forgotten its client, clean, it may be lent again; else it is closed. A
-// fence that is under way decides that when it is answered.
+// ReleaseDedicated gives a connection back. clean says that the server keeps nothing of
+// its client (WATCH, MULTI); then it may be lent again if nothing is in flight on it.
+// Else it is closed. If only markers are in flight, that is decided when they are
+// answered.
 func (l *Local) ReleaseDedicated(c *pipeline.Conn, clean bool) {
 	if clean && c.OnlyMarkers() {
 		c.AfterReplies(func() { l.ReleaseDedicated(c, true) })
@@ -142,8 +145,8 @@ func (l *Local) ReleaseDedicated(c *pipeline.Conn, clean bool) {
 	key := l.lent[c]
 	delete(l.lent, c)
 	l.dedicated.lent.Add(-1)
-	spares := l.dedicatedIdle[key]
-	if clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spares) < maxDedicatedIdle && key.server == l.shards[key.shard].primary &&
+	spares := l.spares[key]
+	if clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spares) < maxSpares && key.server == l.shards[key.shard].primary &&
 		l.dedicated.lent.Load()+l.dedicated.spare.Load() < int64(l.conf.PinnedConnections) {
 		l.setSpares(key, append(spares, spare{c, l.loop.Now()}))
 		return
@@ -151,15 +154,15 @@ func (l *Local) ReleaseDedicated(c *pipeline.Conn, clean bool) {
 	c.Close()
 }
 
-// lastWord is how long a server that has lost its shard may still answer what it
-// was sent over a connection that one client has. One that hands over as planned
-// holds writes back and then refuses them, so that they can go to the new
-// primary; one that is demoted tells blocked clients itself.
-const lastWord = time.Second
+// lentDrainTime is how long a server that has lost its shard may still answer what it was
+// sent over a dedicated connection. A primary that hands over as planned holds writes
+// back and then refuses them, so that they can go to the new one; one that is demoted
+// tells blocked clients itself.
+const lentDrainTime = time.Second
 
-// endLent ends a connection that a client has: when what is under way on it is
-// answered, or after lastWord.
-func (l *Local) endLent(c *pipeline.Conn, key dedicatedKey) {
+// retireLent ends a connection that a client has: when what is in flight on it is
+// answered, or after lentDrainTime.
+func (l *Local) retireLent(c *pipeline.Conn, key dedicatedKey) {
 	end := func() {
 		if l.lent[c] == key {
 			c.Suspend()
@@ -170,17 +173,16 @@ func (l *Local) endLent(c *pipeline.Conn, key dedicatedKey) {
 		return
 	}
 	late := l.loop.NewTimer(end)
-	late.After(lastWord)
+	late.After(lentDrainTime)
 	c.AfterReplies(func() {
 		late.Stop()
 		end()
 	})
 }
 
-// closeSpares closes those connections that no client has for which which reports
-// true.
+// closeSpares closes the spare connections for which which returns true.
 func (l *Local) closeSpares(which func(key dedicatedKey, s spare) bool) {
-	for key, spares := range l.dedicatedIdle {
+	for key, spares := range l.spares {
 		var kept []spare
 		for _, s := range spares {
 			if which(key, s) {

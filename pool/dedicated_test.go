@@ -30,10 +30,10 @@ func localsOf(t *testing.T, p *Pool, n int) (locals []*Local) {
 }
 
 // lend takes n connections to a shard, and fails the test if there are fewer.
-func lend(t *testing.T, lanes *ConnSet, shard, n int) (conns []*pipeline.Conn) {
+func lend(t *testing.T, connSet *ConnSet, shard, n int) (conns []*pipeline.Conn) {
 	t.Helper()
 	for i := range n {
-		c, err := lanes.Acquire(shard)
+		c, err := connSet.Acquire(shard)
 		if err != nil {
 			t.Fatalf("%d of %d connections: %v", i, n, err)
 		}
@@ -56,18 +56,18 @@ func TestSpareConnectionsGiveWay(t *testing.T) {
 	if spare := p.dedicated.spare.Load(); spare != 8 {
 		t.Fatalf("%d are kept, want 8", spare)
 	}
-	// Of other shards, databases and protocols.
-	held := lend(t, first, 0, 5)
-	held = append(held, lend(t, ls[0].ConnSet(resp.RESP3, 3), 1, 3)...)
+	// Spare connections to other shards, databases and protocols give way.
+	lent := lend(t, first, 0, 5)
+	lent = append(lent, lend(t, ls[0].ConnSet(resp.RESP3, 3), 1, 3)...)
 	if _, err := first.Acquire(1); err != ErrNoDedicated {
 		t.Errorf("a ninth connection: %v", err)
 	}
 	if lent, spare := p.dedicated.lent.Load(), p.dedicated.spare.Load(); lent != 8 || spare != 0 {
 		t.Errorf("%d lent, %d spare", lent, spare)
 	}
-	giveBack(ls[0], held)
-	// And of other loops, which do it when they come to it.
-	held = lend(t, ls[1].ConnSet(resp.RESP2, 0), 0, 8)
+	giveBack(ls[0], lent)
+	// And those of other loops, when these get to it.
+	lent = lend(t, ls[1].ConnSet(resp.RESP2, 0), 0, 8)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -76,8 +76,8 @@ func TestSpareConnectionsGiveWay(t *testing.T) {
 	eventually(t, func() bool { return p.dedicated.spare.Load() == 0 })
 	ls[0].loop.Stop()
 	<-done
-	giveBack(ls[1], held)
-	if lent, spare := p.dedicated.lent.Load(), p.dedicated.spare.Load(); lent != 0 || spare != maxDedicatedIdle {
+	giveBack(ls[1], lent)
+	if lent, spare := p.dedicated.lent.Load(), p.dedicated.spare.Load(); lent != 0 || spare != maxSpares {
 		t.Errorf("%d lent, %d spare", lent, spare)
 	}
 }
@@ -85,15 +85,15 @@ func TestSpareConnectionsGiveWay(t *testing.T) {
 func TestSpareConnectionsExpire(t *testing.T) {
 	p, _ := newPool(t, 1, func(*conf.Pool) {})
 	l := localsOf(t, p, 1)[0]
-	held := lend(t, l.ConnSet(resp.RESP2, 0), 0, 2)
-	giveBack(l, held)
-	held[0].Suspend() // its server has closed it
+	lent := lend(t, l.ConnSet(resp.RESP2, 0), 0, 2)
+	giveBack(l, lent)
+	lent[0].Suspend() // its server has closed it
 	l.sweep(l.loop.Now()-1, time.Now())
 	if spare := p.dedicated.spare.Load(); spare != 1 {
 		t.Errorf("%d spare connections, one is dead", spare)
 	}
 	l.sweep(l.loop.Now(), time.Now())
-	if spare := p.dedicated.spare.Load(); spare != 0 || len(l.dedicatedIdle) != 0 {
+	if spare := p.dedicated.spare.Load(); spare != 0 || len(l.spares) != 0 {
 		t.Errorf("%d spare connections after a minute", spare)
 	}
 }
@@ -105,34 +105,34 @@ func TestConnectionsThatNobodyUsesAreClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lanes := []*ConnSet{l.ConnSet(resp.RESP2, 0), l.ConnSet(resp.RESP3, 0), l.ConnSet(resp.RESP2, 5), l.ConnSetAs(alice, resp.RESP2, 0)}
-	for _, n := range lanes {
-		n.Retain()
+	sets := []*ConnSet{l.ConnSet(resp.RESP2, 0), l.ConnSet(resp.RESP3, 0), l.ConnSet(resp.RESP2, 5), l.ConnSetAs(alice, resp.RESP2, 0)}
+	for _, cs := range sets {
+		cs.Retain()
 	}
 	l.sweep(l.loop.Now(), time.Now())
-	if len(l.shared) != len(lanes) {
-		t.Fatalf("%d of %d lanes are left though all are used", len(l.shared), len(lanes))
+	if len(l.connSets) != len(sets) {
+		t.Fatalf("%d of %d connection sets are left though all are used", len(l.connSets), len(sets))
 	}
-	for _, n := range lanes {
-		n.Release()
+	for _, cs := range sets {
+		cs.Release()
 	}
 	l.sweep(l.loop.Now()-1, time.Now())
-	if len(l.shared) != len(lanes) {
+	if len(l.connSets) != len(sets) {
 		t.Fatal("closed before a minute has passed")
 	}
 	p.ReleaseUser(alice)
 	l.sweep(l.loop.Now(), time.Now().Add(time.Second))
-	if len(l.shared) != 1 || l.shared[0] != lanes[0] || lanes[3].conns[0].Up() {
-		t.Errorf("%d lanes are left", len(l.shared))
+	if len(l.connSets) != 1 || l.connSets[0] != sets[0] || sets[3].conns[0].Up() {
+		t.Errorf("%d connection sets are left", len(l.connSets))
 	}
 	if len(p.users.byID) != 0 {
 		t.Error("alice is remembered")
 	}
 }
 
-func TestPasswordsThatChangeTakeNoSeatForGood(t *testing.T) {
+func TestPasswordsThatChangeDoNotCountForGood(t *testing.T) {
 	p, _ := newPool(t, 1, func(c *conf.Pool) { c.ACLUsers = 2 })
-	admit := func(name, password string) *User {
+	acquire := func(name, password string) *User {
 		t.Helper()
 		u, err := p.AcquireUser(name, password)
 		if err != nil {
@@ -141,20 +141,20 @@ func TestPasswordsThatChangeTakeNoSeatForGood(t *testing.T) {
 		return u
 	}
 	for i := range 10 {
-		p.ReleaseUser(admit("alice", string(rune('a'+i))))
+		p.ReleaseUser(acquire("alice", string(rune('a'+i))))
 	}
 	if len(p.users.byID) != 1 {
 		t.Errorf("%d passwords of alice are remembered", len(p.users.byID))
 	}
-	// Her old clients stay, and take one seat with the new ones.
+	// Her old clients stay, and count as one user with the new ones.
 	var hers []*User
 	for i := range maxPasswords {
-		hers = append(hers, admit("alice", string(rune('a'+i))))
+		hers = append(hers, acquire("alice", string(rune('a'+i))))
 	}
-	if admit("alice", "a") != hers[0] {
+	if acquire("alice", "a") != hers[0] {
 		t.Error("one password is two users")
 	}
-	bob := admit("bob", "")
+	bob := acquire("bob", "")
 	if _, err := p.AcquireUser("carol", ""); err != ErrTooManyUsers {
 		t.Errorf("a third user: %v", err)
 	}
@@ -162,7 +162,7 @@ func TestPasswordsThatChangeTakeNoSeatForGood(t *testing.T) {
 		t.Errorf("a fifth password: %v", err)
 	}
 	p.ReleaseUser(bob)
-	admit("carol", "") // in the place of bob, whom nobody is
+	acquire("carol", "") // bob, without a session, gives way
 	p.ReleaseUser(hers[1])
-	admit("alice", "another")
+	acquire("alice", "another")
 }

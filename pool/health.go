@@ -10,26 +10,26 @@ import (
 	"ringway/pipeline"
 )
 
-// started is what times are counted from; clock jumps do not touch them.
+// started is what times are counted from. Changes of the system's clock do not affect it.
 var started = time.Now()
 
-// Succeeded is pipeline.Observer's. It runs for each batch of replies, so it
-// writes shared memory only after a failure.
+// Succeeded is pipeline.Observer's. It runs for each batch of replies, so it writes
+// shared memory only after a failure.
 func (s *server) Succeeded() {
 	if s.failures.Load() != 0 {
 		s.failures.Store(0)
 	}
 }
 
-// sameEvent is how close together the failures of several connections may be to
-// count as one: a server that closes all its connections at once has failed
-// once, however many loops notice it. It is shorter than the least time after
-// which a connection is tried again.
+// sameEvent is how close together the failures of several connections may be to count as
+// one: a server that closes all its connections at once has failed once, however many
+// loops notice it. It is shorter than the least time after which a connection is tried
+// again.
 const sameEvent = 20 * time.Millisecond
 
-// Failed is pipeline.Observer's. What several loops notice of one event counts
-// once, and so does what they notice of one stall.
-func (s *server) Failed(err error) (leaving bool) {
+// Failed is pipeline.Observer's. What several loops notice of one event, or of one stall,
+// counts once (docs/adr/0004).
+func (s *server) Failed(err error) (ejecting bool) {
 	p := s.pool
 	if m := (*pipeline.MarkerError)(nil); errors.As(err, &m) {
 		s.refusesMarkers(m)
@@ -50,44 +50,44 @@ func (s *server) Failed(err error) (leaving bool) {
 	if errors.Is(err, pipeline.ErrTimeout) {
 		apart = max(apart, p.conf.Timeout)
 	}
-	now, last := int64(time.Since(started)), s.counted.Load()
-	if last != 0 && now-last < int64(apart) || !s.counted.CompareAndSwap(last, now) {
+	now, last := int64(time.Since(started)), s.failureAt.Load()
+	if last != 0 && now-last < int64(apart) || !s.failureAt.CompareAndSwap(last, now) {
 		p.log.Debug("server failed, counted already", "server", s.name, "addr", s.addr, "err", err)
-		return s.leaving.Load()
+		return s.ejecting.Load()
 	}
 	n := s.failures.Add(1)
 	p.log.Debug("server failed", "server", s.name, "addr", s.addr, "err", err, "failures", n)
 	if int(n) >= p.conf.ServerFailureLimit {
 		p.takeDown(s, err)
 	}
-	return s.leaving.Load()
+	return s.ejecting.Load()
 }
 
-// refusesMarkers says what it means that the proxy's user may not ECHO.
+// refusesMarkers logs what follows when the pool's user may not send ECHO.
 func (s *server) refusesMarkers(m *pipeline.MarkerError) {
 	if m.Instead != "" {
-		s.pool.log.Info("server refuses "+m.Command+": "+m.Instead+" is used instead to see that its replies are in order; permit it (ACL: +echo) if you can",
+		s.pool.log.Info("server refuses "+m.Command+": using "+m.Instead+" instead to check the order of its replies; permit it (ACL: +echo) if possible",
 			"server", s.name, "addr", s.addr, "reply", m.Reply)
 		return
 	}
-	s.pool.log.Warn("server refuses ECHO and PING: it can't be seen whether its replies are in order, and a connection is made anew after each script; permit one of them (ACL: +echo)",
+	s.pool.log.Warn("server refuses ECHO and PING: the order of its replies can't be checked, and each script needs a new connection; permit one of them (ACL: +echo)",
 		"server", s.name, "addr", s.addr, "reply", m.Reply)
 }
 
-// miscounted warns, once, of a server whose replies can't be relied on. It is no
+// miscounted warns once of a server whose count of replies can't be relied on. It is no
 // failure: a client's script must not be able to have a server ejected.
 func (s *server) miscounted(err error) {
-	if s.warned.Swap(true) {
+	if s.miscountLogged.Swap(true) {
 		s.pool.log.Debug("server gave replies too many or too few again", "addr", s.addr, "err", err)
 		return
 	}
-	s.pool.log.Warn("connection to server closed: it gave replies too many or too few; a script may add replies of its own on servers without the fix "+
-		"for CVE-2025-67733: update the server. No client was given them; requests in flight have failed. This is logged once",
+	s.pool.log.Warn("connection to server closed: it gave replies too many or too few; on servers without the fix "+
+		"for CVE-2025-67733 a script can add replies: update the server. No client got them, and the requests in flight failed. Logged once for each server",
 		"server", s.name, "addr", s.addr, "err", err)
 }
 
-// takeDown marks a server as down: its requests fail at once, and with
-// auto_eject_hosts its keys move to the servers that are left.
+// takeDown marks a server as down: its requests fail at once, and with auto_eject_hosts
+// its keys move to the other servers.
 func (p *Pool) takeDown(s *server, err error) {
 	p.mu.Lock()
 	if p.down[s.index] {
@@ -96,7 +96,7 @@ func (p *Pool) takeDown(s *server, err error) {
 	}
 	now := time.Now()
 	p.down[s.index] = true
-	s.leaving.Store(p.conf.AutoEjectHosts)
+	s.ejecting.Store(p.conf.AutoEjectHosts)
 	s.downAt, s.outage = now, &pipeline.Outage{Why: err, Since: now}
 	if s.restoredAt.IsZero() || now.Sub(s.restoredAt) > steadyAfter {
 		s.relapses = 0
@@ -107,16 +107,17 @@ func (p *Pool) takeDown(s *server, err error) {
 	p.swapRing(func(live int) { p.tookDown(s, err, live, relapses) })
 }
 
-// steadyAfter is for how long a server that was restored must be well to be taken
-// for a sound one: what fails before that has relapsed.
+// steadyAfter is how long a restored server must work to count as sound. One that fails
+// earlier has relapsed.
 const steadyAfter = 10 * time.Second
 
-// flapsAfter is how many relapses in a row make a server one that flaps.
+// flapsAfter is after how many relapses in a row the log says that a server flaps.
 const flapsAfter = 3
 
-// tookDown is called when the ring is in that lacks the server, and tells everybody.
+// tookDown is called when the Map without the server is installed. It tells the log, the
+// loops and the watcher.
 func (p *Pool) tookDown(s *server, err error, live, relapses int) {
-	s.leaving.Store(false)
+	s.ejecting.Store(false)
 	if p.conf.AutoEjectHosts {
 		p.log.Warn("server ejected: its keys move to the others until it answers again",
 			"server", s.name, "addr", s.addr, "err", err, "live", live, "retry_after", p.conf.ServerRetryTimeout)
@@ -125,7 +126,7 @@ func (p *Pool) tookDown(s *server, err error, live, relapses int) {
 			"server", s.name, "addr", s.addr, "err", err, "live", live)
 	}
 	if relapses == flapsAfter {
-		p.log.Warn("server flaps: it answers probes, and fails again as soon as it has its keys back; it is tried again less and less often, every half minute in the end",
+		p.log.Warn("server flaps: it answers probes and fails again as soon as it has its keys back; it is probed less and less often, down to once in 30 s",
 			"server", s.name, "addr", s.addr, "err", err)
 	}
 	p.eachLocal(func(l *Local) {
@@ -139,8 +140,8 @@ func (p *Pool) tookDown(s *server, err error, live, relapses int) {
 	}
 }
 
-// Eject takes a static pool's server down, as its failures would: it is for a
-// Watcher that has found it unfit. It does nothing to one that is down.
+// Eject takes a static pool's server down as its failures would. It is for a Watcher that
+// has found the server unfit. It does nothing to a server that is down.
 func (p *Pool) Eject(server int, err error) { p.takeDown(p.servers[server], err) }
 
 // outage returns why a server's requests fail.
@@ -153,17 +154,17 @@ func (p *Pool) outage(server int) error {
 	return pipeline.ErrSuspended
 }
 
-// IsDown reports whether a server has failed and not been restored. It takes no
+// IsDown reports whether a server has failed and was not restored since. It takes no
 // lock.
 func (p *Pool) IsDown(server int) bool {
-	down := p.m.Load().down
+	down := p.current.Load().down
 	return server < len(down) && down[server]
 }
 
-// Restore puts a server that was down back to work. It is for a Watcher, once
-// the server has answered a probe. It returns at once; the server is up when
-// every loop's connections are open to requests again. Only then the ring has
-// it: the other way round, requests would meet connections that refuse them.
+// Restore puts a server that was down back to work. It is for a Watcher, once the server
+// has answered a probe. It returns at once. First every loop opens its connections to
+// requests again, then the ring gets the server back: the other way round, requests would
+// meet connections that refuse them.
 func (p *Pool) Restore(server int) {
 	p.mu.Lock()
 	if !p.down[server] || p.servers[server].restoring {
@@ -191,13 +192,13 @@ func (p *Pool) Restore(server int) {
 	}
 }
 
-// restored gives a server its keys again.
+// restored gives a server its keys back.
 func (p *Pool) restored(server int) {
 	s := p.servers[server]
 	p.mu.Lock()
 	p.down[server], s.restoring = false, false
 	s.failures.Store(0)
-	s.counted.Store(0)
+	s.failureAt.Store(0)
 	s.restoredAt = time.Now()
 	after := s.restoredAt.Sub(s.downAt)
 	p.swapRing(func(live int) {
@@ -206,24 +207,24 @@ func (p *Pool) restored(server int) {
 	})
 }
 
-// swapRing installs a Map that knows which servers are down, and with
-// auto_eject_hosts the ring of those that are left. The caller holds p.mu, which
-// is given up here. Then done is called with how many are left.
+// swapRing installs a Map of the servers that are down now, and with auto_eject_hosts a ring
+// of the others. The caller holds p.mu, which swapRing unlocks. Then it has done called with
+// the number of servers that are left.
 //
-// A ring takes some milliseconds to make, 20 for a large one, and its caller may be
-// an event loop. So it is made on a goroutine of its own, which ends when there is
-// nothing left to make; what changes meanwhile becomes one ring. Until that is in,
-// requests go where they went, and those that a failed server was not sent wait.
+// Making a ring takes some milliseconds, 20 for a large one, and the caller may be an event
+// loop. So a goroutine makes it, which ends when there is nothing left to make. Changes that
+// come meanwhile become one ring. Until that is installed, requests go where they went, and
+// those that were not sent to a failed server wait.
 func (p *Pool) swapRing(done func(live int)) {
 	if !p.conf.AutoEjectHosts {
-		live := p.installMap(p.full)
+		live := p.installMap(p.fullRing)
 		p.mu.Unlock()
 		done(live)
 		return
 	}
-	p.changes = append(p.changes, done)
-	if !p.making {
-		p.making = true
+	p.ringDone = append(p.ringDone, done)
+	if !p.makingRing {
+		p.makingRing = true
 		go p.makeRings()
 	}
 	p.mu.Unlock()
@@ -233,20 +234,20 @@ func (p *Pool) swapRing(done func(live int)) {
 func (p *Pool) makeRings() {
 	for {
 		p.mu.Lock()
-		if len(p.changes) == 0 {
-			p.making = false
+		if len(p.ringDone) == 0 {
+			p.makingRing = false
 			p.mu.Unlock()
 			return
 		}
-		down, changes := slices.Clone(p.down), p.changes
-		p.changes = nil
+		down, changes := slices.Clone(p.down), p.ringDone
+		p.ringDone = nil
 		p.mu.Unlock()
 
-		ring := p.full.Without(down)
+		ring := p.fullRing.Without(down)
 
 		p.mu.Lock()
-		if !slices.Equal(down, p.down) { // the next one is on its way to be made
-			p.changes = append(changes, p.changes...)
+		if !slices.Equal(down, p.down) { // it is out of date: make the next one
+			p.ringDone = append(changes, p.ringDone...)
 			p.mu.Unlock()
 			continue
 		}
@@ -258,17 +259,17 @@ func (p *Pool) makeRings() {
 	}
 }
 
-// installMap installs a Map of the servers that are down now and a ring that goes
-// with them. It returns how many are left. The caller holds p.mu.
+// installMap installs a Map of the servers that are down now with a ring that fits. It
+// returns how many are left. The caller holds p.mu, or is New.
 func (p *Pool) installMap(ring *hashring.Ring) (live int) {
 	m := &Map{ring: ring, down: slices.Clone(p.down)}
-	p.m.Store(m)
+	p.current.Store(m)
 	return len(m.down) - m.countDown()
 }
 
-// CountDown is how many servers have failed and not been restored. It takes no
+// CountDown returns how many servers have failed and were not restored since. It takes no
 // lock.
-func (p *Pool) CountDown() int { return p.m.Load().countDown() }
+func (p *Pool) CountDown() int { return p.current.Load().countDown() }
 
 func (m *Map) countDown() (n int) {
 	for _, down := range m.down {

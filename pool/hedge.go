@@ -9,8 +9,7 @@ import (
 // its shard as well, and the first answer counts ("The Tail at Scale", Dean and
 // Barroso, 2013: hedged requests). Writes never are.
 
-// hedge is such a read. It is the Receiver of both requests, whose tags are 0
-// and 1.
+// hedge is such a read. It is the Receiver of both requests, whose tags are 0 and 1.
 type hedge struct {
 	conns   *ConnSet
 	shard   int
@@ -20,32 +19,32 @@ type hedge struct {
 	request []byte
 	at      int64 // when it was sent, as eventloop.Loop.Now
 	first   *pipeline.Conn
-	sent    [2]bool // which requests are under way
+	sent    [2]bool // which requests are in flight
 	winner  int8    // whose reply counts; -1 while there is none
-	queued  bool    // in hedges.waiting
+	queued  bool    // in hedges.pending
 }
 
-// hedges are one loop's reads that may yet be sent a second time.
+// hedges is one loop's reads that may yet be sent a second time.
 type hedges struct {
-	waiting []*hedge // oldest first, since all wait for the same time
+	pending []*hedge // oldest first: all wait for the same time
 	timer   *eventloop.Timer
 	spare   []*hedge
 }
 
-// spareHedges is how many finished hedges a loop keeps for reuse, and spareRead
-// the most bytes that one of them may have copied.
+// spareHedges is how many finished hedges a loop keeps for reuse, and spareRead the most
+// bytes of a request that one of them may keep.
 const (
 	spareHedges = 1024
 	spareRead   = 4 << 10
 )
 
-// SendHedged is Send over a connection that ReadConn has returned for the shard
-// and client, for a request that only reads.
-func (n *ConnSet) SendHedged(c *pipeline.Conn, shard int, client uint64, request []byte, to pipeline.Receiver, tag uint32) *pipeline.Failure {
-	l := n.l
+// SendHedged is Conn.Send for a request that only reads, over a connection c that
+// ReadConn has returned for the shard and client. It copies the request.
+func (cs *ConnSet) SendHedged(c *pipeline.Conn, shard int, client uint64, request []byte, to pipeline.Receiver, tag uint32) *pipeline.Failure {
+	l := cs.l
 	h := l.newHedge()
 	*h = hedge{
-		conns: n, shard: shard, client: client, to: to, tag: tag, request: append(h.request[:0], request...),
+		conns: cs, shard: shard, client: client, to: to, tag: tag, request: append(h.request[:0], request...),
 		at: l.loop.Now(), first: c, winner: -1, queued: true,
 	}
 	if f := c.Send(h.request, h, 0); f != nil {
@@ -54,41 +53,41 @@ func (n *ConnSet) SendHedged(c *pipeline.Conn, shard int, client uint64, request
 		return f
 	}
 	h.sent[0] = true
-	l.hedges.waiting = append(l.hedges.waiting, h)
+	l.hedges.pending = append(l.hedges.pending, h)
 	if !l.hedges.timer.Armed() {
 		l.hedges.timer.After(l.conf.HedgeAfter)
 	}
 	return nil
 }
 
-// hedgeDue sends the reads again that have waited for long enough.
+// hedgeDue is the timer's: it sends the reads again that have waited for hedge_after.
 func (l *Local) hedgeDue() {
 	q := &l.hedges
 	due := l.loop.Now() - int64(l.conf.HedgeAfter)
 	n := 0
-	for n < len(q.waiting) && (q.waiting[n].at <= due || q.waiting[n].winner >= 0) {
-		h := q.waiting[n]
+	for n < len(q.pending) && (q.pending[n].at <= due || q.pending[n].winner >= 0) {
+		h := q.pending[n]
 		n++
 		h.queued = false
 		if h.winner < 0 && h.sent[0] {
-			h.again()
+			h.sendSecond()
 		}
 		h.recycle()
 	}
-	rest := copy(q.waiting, q.waiting[n:])
-	clear(q.waiting[rest:])
-	q.waiting = q.waiting[:rest]
+	rest := copy(q.pending, q.pending[n:])
+	clear(q.pending[rest:])
+	q.pending = q.pending[:rest]
 	if rest > 0 {
-		q.timer.Reset(q.waiting[0].at + int64(l.conf.HedgeAfter))
+		q.timer.Reset(q.pending[0].at + int64(l.conf.HedgeAfter))
 	}
 }
 
-// again sends the read to another server, if there is one that has room.
-func (h *hedge) again() {
-	n := h.conns
-	others := append([]*pipeline.Conn(nil), n.reads[h.shard]...)
-	if n.noReplica == nil {
-		others = append(others, n.fallback[h.shard*n.width+int(h.client%uint64(n.width))])
+// sendSecond sends the read to another server, if there is one that has room.
+func (h *hedge) sendSecond() {
+	cs := h.conns
+	others := append([]*pipeline.Conn(nil), cs.reads[h.shard]...)
+	if cs.noReplica == nil {
+		others = append(others, cs.primaryConns[h.shard*cs.width+int(h.client%uint64(cs.width))])
 	}
 	for i := range others {
 		c := others[(h.client+uint64(i))%uint64(len(others))]
@@ -113,7 +112,8 @@ func (h *hedge) Reply(tag uint32, b []byte, last bool) {
 	h.recycle()
 }
 
-// Fail is pipeline.Receiver's. One failure is no news while there is hope.
+// Fail is pipeline.Receiver's. The first of two failures is dropped: the other reply may
+// still come.
 func (h *hedge) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
 	h.sent[tag] = false
 	switch {
@@ -126,6 +126,7 @@ func (h *hedge) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
 	h.recycle()
 }
 
+// newHedge returns a hedge that was recycled, or a new one.
 func (l *Local) newHedge() *hedge {
 	if last := len(l.hedges.spare) - 1; last >= 0 {
 		h := l.hedges.spare[last]
@@ -135,7 +136,7 @@ func (l *Local) newHedge() *hedge {
 	return &hedge{}
 }
 
-// recycle keeps the hedge for another read, if nothing holds on to it.
+// recycle keeps the hedge for another read if nothing refers to it any more.
 func (h *hedge) recycle() {
 	if h.queued || h.sent[0] || h.sent[1] {
 		return

@@ -19,20 +19,20 @@ import (
 // send has a client send a request, if it may.
 func (p *player) send(kind string) {
 	w := p.w
-	if p.blocked || p.wary {
+	if p.blocked || p.serial {
 		return
 	}
 	key := w.keys[w.rng.IntN(len(w.keys))]
 	a := &ask{w: w, id: len(w.asks), p: p, kind: kind, key: key, left: 1, large: kind == "GET" && w.chance(5)}
 	shard := w.l.Map().Index([]byte(key))
-	a.unordered = !w.follows && w.l.conf.AutoEjectHosts || // keys move, and nobody waits
-		kind == "EVAL" // nobody waits for a script that was refused
-	c := p.lanes.Conn(shard, p.number)
+	a.unordered = !w.follows && w.l.conf.AutoEjectHosts || // keys move, and later requests do not wait
+		kind == "EVAL" // later requests do not wait for a refused script
+	c := p.connSet.Conn(shard, p.number)
 	full := c.Full()
 	if kind == "GET" && w.follows {
-		c = p.lanes.ReadConn(shard, p.number)
+		c = p.connSet.ReadConn(shard, p.number)
 		full = c.FullForReads()
-		a.unordered = len(p.lanes.reads[shard]) > 0 || w.l.conf.HedgeAfter > 0
+		a.unordered = len(p.connSet.reads[shard]) > 0 || w.l.conf.HedgeAfter > 0
 	}
 	if full {
 		p.blocked = true
@@ -77,7 +77,7 @@ func (p *player) sendOver(c *pipeline.Conn, shard int, a *ask) *pipeline.Failure
 	case a.kind == "EVAL":
 		return c.SendMarked(a.bytes, a, 0)
 	case a.kind == "GET" && p.w.follows && p.w.l.conf.HedgeAfter > 0:
-		return p.lanes.SendHedged(c, shard, p.number, a.bytes, a, 0)
+		return p.connSet.SendHedged(c, shard, p.number, a.bytes, a, 0)
 	case p.w.chance(30):
 		b, f := c.Reserve(len(a.bytes))
 		if f == nil {
@@ -88,7 +88,7 @@ func (p *player) sendOver(c *pipeline.Conn, shard int, a *ask) *pipeline.Failure
 	return c.Send(a.bytes, a, 0)
 }
 
-// step does one thing.
+// step makes one event happen.
 func (w *world) step() {
 	for _, s := range w.p.servers {
 		s.apart()
@@ -121,7 +121,7 @@ func (w *world) step() {
 
 func (w *world) turn() {
 	w.loop.Turn(w.now)
-	if slices.ContainsFunc(w.l.shards, func(sh *localShard) bool { return len(sh.muted) > 0 }) {
+	if slices.ContainsFunc(w.l.shards, func(sh *localShard) bool { return len(sh.repliesHeldOn) > 0 }) {
 		return // replies are not read
 	}
 	for _, s := range w.servers {
@@ -139,7 +139,7 @@ func (w *world) pass(d time.Duration) {
 	w.endDials(false)
 }
 
-// fault does something to a server.
+// fault changes the state of a server, or ends one of its connections.
 func (w *world) fault(s *scriptedServer) {
 	n := w.rng.IntN(9)
 	w.trace("fault %d at %s", n, s.addr)
@@ -161,14 +161,14 @@ func (w *world) fault(s *scriptedServer) {
 		if len(s.conns) > 0 {
 			c := s.conns[w.rng.IntN(len(s.conns))]
 			if c.read(); w.chance(50) {
-				c.serve(1) // of which nobody hears
+				c.serve(1) // the reply is lost
 			}
 			c.end()
 		}
 	}
 }
 
-// control changes the truth, or tells the pool of it.
+// control changes who serves what, or tells the pool.
 func (w *world) control() {
 	shard := w.rng.IntN(len(w.primaries))
 	n := w.rng.IntN(10)
@@ -202,7 +202,7 @@ func (w *world) control() {
 	}
 }
 
-// failover gives a shard to its other server.
+// failover makes the other server of a shard its primary.
 func (w *world) failover(shard int) {
 	old := w.servers[w.primaries[shard]]
 	next := w.servers[old.index^1]
@@ -233,11 +233,11 @@ func (w *world) migrate() {
 func (w *world) install() {
 	if w.clustered {
 		w.p.installOnce()
-		w.p.moving = true
+		w.p.installingMoves = true
 	}
 }
 
-// restore restores the servers that the watcher was told of.
+// restore restores the servers that the pool has reported as down.
 func (w *world) restore() {
 	w.makeRings()
 	for _, server := range w.watcher.down {
@@ -248,10 +248,10 @@ func (w *world) restore() {
 
 func (w *world) makeRings() {
 	w.p.makeRings()
-	w.p.making = true
+	w.p.makingRing = true
 }
 
-// settle has all be well again, and waits until nothing is under way.
+// settle repairs everything, and turns until nothing is in flight.
 func (w *world) settle() {
 	w.trace("settle")
 	for _, key := range w.keys {
@@ -291,25 +291,25 @@ func (w *world) settle() {
 			return
 		case busy:
 			idle = 0
-		case w.unrest() == "" && idle > 4:
+		case w.unfinished() == "" && idle > 4:
 			return
 		default:
 			idle++
 			w.now += int64(20*time.Millisecond) << min(idle, 6)
 		}
 	}
-	w.fail("it does not settle: %s", w.unrest())
+	w.fail("it does not settle: %s", w.unfinished())
 }
 
-// unrest says what is still under way; "" if nothing is.
-func (w *world) unrest() string {
+// unfinished says what is not finished; "" if nothing is left.
+func (w *world) unfinished() string {
 	for _, a := range w.asks {
 		if a.ended == "" {
 			return fmt.Sprintf("request %s has not ended", a)
 		}
 	}
 	for _, p := range w.players {
-		if p.blocked || p.wary {
+		if p.blocked || p.serial {
 			return fmt.Sprintf("client %d waits", p.number)
 		}
 	}
@@ -318,28 +318,28 @@ func (w *world) unrest() string {
 	}
 	for _, sh := range w.l.shards {
 		switch {
-		case sh.waiting || sh.held || sh.passing || sh.probing:
-			return fmt.Sprintf("shard %d waits: waiting %v, held %v, passing %v, probing %v", sh.index, sh.waiting, sh.held, sh.passing, sh.probing)
-		case len(sh.parked)+len(sh.behind)+len(sh.retries)+len(sh.muted) > 0 || sh.draining != 0:
-			return fmt.Sprintf("shard %d has %d parked, %d behind, %d retries, %d muted, %d draining", sh.index, len(sh.parked), len(sh.behind), len(sh.retries), len(sh.muted), sh.draining)
-		case sh.timer.Armed() || sh.retryTimer.Armed():
+		case sh.allHeld || sh.writesHeld || sh.draining || sh.probing:
+			return fmt.Sprintf("shard %d waits: all held %v, writes held %v, draining %v, probing %v", sh.index, sh.allHeld, sh.writesHeld, sh.draining, sh.probing)
+		case len(sh.parked)+len(sh.parkedUnsent)+len(sh.scriptRetries)+len(sh.repliesHeldOn) > 0 || sh.undrained != 0:
+			return fmt.Sprintf("shard %d has %d parked, %d parked unsent, %d script retries, replies held on %d, %d undrained", sh.index, len(sh.parked), len(sh.parkedUnsent), len(sh.scriptRetries), len(sh.repliesHeldOn), sh.undrained)
+		case sh.timer.Armed() || sh.scriptTimer.Armed():
 			return fmt.Sprintf("a timer of shard %d is armed", sh.index)
 		}
 	}
-	for _, n := range w.l.shared {
+	for _, n := range w.l.connSets {
 		for _, c := range n.all() {
 			if c.InFlight() > 0 || c.IsShut() || !c.Up() && c.Addr() != "" {
 				return fmt.Sprintf("connection to %q: %d in flight, shut %v, up %v", c.Addr(), c.InFlight(), c.IsShut(), c.Up())
 			}
 		}
 	}
-	if n := len(w.l.hedges.waiting); n > 0 {
+	if n := len(w.l.hedges.pending); n > 0 {
 		return fmt.Sprintf("%d hedged reads", n)
 	}
 	return ""
 }
 
-// serves has every client ask for something, which must be answered.
+// serves has every client send a request, which must be answered.
 func (w *world) serves() {
 	for i, p := range w.players {
 		w.endDials(true)
@@ -353,15 +353,15 @@ func (w *world) serves() {
 			return
 		}
 		if len(w.asks) == before || w.asks[before].at == 0 {
-			w.fail("all is well, and request %d of client %d gets %+v", before, i, w.asks[before:])
+			w.fail("everything works, and request %d of client %d gets %+v", before, i, w.asks[before:])
 		}
 	}
 }
 
-// close ends everything, and looks for what is left.
+// close closes everything, and checks that nothing is left.
 func (w *world) close(timers int) {
 	for _, p := range w.players {
-		p.lanes.Release()
+		p.connSet.Release()
 	}
 	w.l.Close()
 	for range 4 { // timers of connections that were retired fire once
@@ -385,7 +385,7 @@ func (w *world) close(timers int) {
 	}
 }
 
-// judge looks at what became of all requests.
+// judge checks the outcome of all requests.
 func (w *world) judge() {
 	last := map[string]*ask{}
 	// A primary that -MOVED named first, and that the control plane then makes another
@@ -396,9 +396,9 @@ func (w *world) judge() {
 		case a.writes() && a.executed > 1:
 			w.fail("request %s was executed %d times", a, a.executed)
 		case a.writes() && a.at == 0 && a.executed > 0 && (a.unsent || strings.HasPrefix(a.ended, `"-`)):
-			w.fail("request %s was executed, and its client told %s", a, a.ended)
+			w.fail("request %s was executed, and its client got %s", a, a.ended)
 		case a.at > 0 && a.executed == 0:
-			w.fail("request %s was not executed, and its client told %s", a, a.ended)
+			w.fail("request %s was not executed, and its client got %s", a, a.ended)
 		}
 		if a.at == 0 || a.unordered || twice {
 			continue
@@ -425,11 +425,11 @@ func runWorld(loop *eventloop.Loop, now int64, timers int, seed uint64, tracer f
 	return w.now, w.err
 }
 
-// Whatever a pool meets in whatever order, each request has one outcome, none is executed
-// twice, a client's requests for a key keep their order, and in the end nothing waits and
-// nothing is left. The worlds are the same each time, so that it fails for a change and not by
-// chance; RINGWAY_LONG=1 makes it minutes of ever other ones, and RINGWAY_SEED repeats one
-// that failed.
+// Whatever happens to a pool, in whatever order: each request has one outcome, none is
+// executed twice, a client's requests for a key keep their order, and in the end nothing
+// waits and nothing is left. The worlds are the same in each run, so a failure comes from a
+// change and not from chance. RINGWAY_LONG=1 runs other worlds each time, for minutes;
+// RINGWAY_SEED repeats one that failed.
 func TestInterleavings(t *testing.T) {
 	seed, runs := uint64(1), 200
 	if os.Getenv("RINGWAY_LONG") != "" {

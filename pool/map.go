@@ -6,13 +6,13 @@ import (
 	"ringway/hashring"
 )
 
-// Map says which shard owns a key. It is immutable and swapped whole; what must
-// be placed consistently takes one Map for all of it.
+// Map says which shard owns a key. It is immutable and replaced whole: a request with
+// several keys must use one Map for all of them.
 type Map struct {
-	ring  *hashring.Ring
-	slots *[hashring.Slots]uint16 // of a Cluster, instead of a ring: the shard of each hash slot
+	ring  *hashring.Ring          // nil for a Cluster
+	slots *[hashring.Slots]uint16 // of a Cluster: the shard of each hash slot
 	owns  []bool                  // of a Cluster: whether a shard has a slot
-	down  []bool                  // of a static pool: which servers have failed
+	down  []bool                  // of a static pool: which servers are down
 }
 
 // slotMap returns the Map of a Cluster.
@@ -32,8 +32,8 @@ func (m *Map) Index(key []byte) int {
 	return m.ring.Index(key)
 }
 
-// Bucket returns a number that is the same for two keys if one request may have
-// both: the shard's, or in a Cluster that of the hash slot.
+// Bucket returns the same number for two keys if one request may have both: the index of
+// their shard, or in a Cluster their hash slot.
 func (m *Map) Bucket(key []byte) int {
 	if m.slots != nil {
 		return int(hashring.Slot(key))
@@ -41,31 +41,31 @@ func (m *Map) Bucket(key []byte) int {
 	return m.ring.Index(key)
 }
 
-// Buckets is Place of several keys, which may cost less than one after the other:
-// places[i] becomes the place of keys[i]. There must be as many of both.
-func (m *Map) Buckets(keys [][]byte, places []int) {
+// Buckets is Bucket of several keys, which may cost less than one after the other: it
+// sets buckets[i] to the bucket of keys[i]. Both slices must have the same length.
+func (m *Map) Buckets(keys [][]byte, buckets []int) {
 	if m.slots == nil {
-		m.ring.Indices(keys, places)
+		m.ring.Indices(keys, buckets)
 		return
 	}
 	for i, key := range keys {
-		places[i] = int(hashring.Slot(key))
+		buckets[i] = int(hashring.Slot(key))
 	}
 }
 
-// Slotted tells whether places are the hash slots of a Cluster.
+// Slotted reports whether buckets are the hash slots of a Cluster.
 func (m *Map) Slotted() bool { return m.slots != nil }
 
-// Serves tells whether a shard of a Cluster has a slot.
+// Serves reports whether a shard of a Cluster has a slot.
 func (m *Map) Serves(shard int) bool { return shard < len(m.owns) && m.owns[shard] }
 
-// ShardAt returns the shard of a place.
-func (m *Map) ShardAt(place int) int {
+// ShardAt returns the shard of a bucket.
+func (m *Map) ShardAt(bucket int) int {
 	if m.slots != nil {
-		return int(m.slots[place])
+		return int(m.slots[bucket])
 	}
-	return place
+	return bucket
 }
 
-// Ring is the ring that places keys, nil in a Cluster.
+// Ring returns the ring that places keys; nil in a Cluster.
 func (m *Map) Ring() *hashring.Ring { return m.ring }

@@ -1,10 +1,21 @@
-// Package pool holds one pool: its ring of servers, which of them are down,
-// and each event loop's connections to them.
+// Package pool holds what Ringway knows of one pool of servers: which shard owns a key,
+// which servers are down or have lost their shard, and each event loop's connections.
 //
-// A Pool is shared by all loops, and what it shares is immutable (the ring,
-// swapped whole through an atomic pointer when a server is ejected or
-// restored) or an atomic counter that is only written when something fails.
-// A Local is one loop's part: its own connections to every server.
+// A Pool is shared by all loops. The request path reads immutable values from it (the Map
+// with its ring, replaced whole through an atomic pointer) and takes no lock. A Local is one
+// loop's part: its connections to every server. It belongs to that loop:
+//
+//	p, err := pool.New(&cfg.Pools[0], &cfg.Proxy, watcher, log)
+//	local := p.NewLocal(loop, owner)             // one for each loop
+//	conns := local.ConnSet(resp.RESP2, 0)        // connections in a protocol and database
+//	shard := local.Map().Index(key)
+//	failure := conns.Conn(shard, client).Send(request, receiver, tag)
+//
+// In a static pool the servers are written down. One that fails is taken down, and with
+// auto_eject_hosts its keys move to the others (health.go). In the other topologies the
+// primaries are found out: package topology tells the Pool who they are (controlplane.go), and
+// what a server refuses or was not sent becomes a retry (refusal.go, retry.go). The states
+// of a shard whose primary changes are in a table above localShard (shard.go).
 package pool
 
 import (
@@ -20,55 +31,60 @@ import (
 	"ringway/resp"
 )
 
-// Pool is one pool of servers. Its methods may be called from any goroutine.
+// Pool is one pool of servers. Any goroutine may call its methods.
 type Pool struct {
 	// Static after construction.
-	conf    *conf.Pool
-	proxy   *conf.Proxy
-	log     *slog.Logger
-	watcher Watcher
-	follows bool                        // primaries are found out: the topology is not static
-	full    *hashring.Ring              // with all servers; nil for a Cluster
-	tls     func() (*tls.Config, error) // for connections to servers; nil without TLS
+	conf     *conf.Pool
+	proxy    *conf.Proxy
+	log      *slog.Logger
+	watcher  Watcher
+	follows  bool                        // primaries are found out: the topology is not static
+	fullRing *hashring.Ring              // with all servers; nil for a Cluster
+	servers  []*server                   // of a static pool, in the order of the ring
+	tls      func() (*tls.Config, error) // for connections to servers; nil without TLS
 
-	m         atomic.Pointer[Map]
-	met       atomic.Int32                  // how many shards there are; see Local.grow
-	dedicated dedicatedCount                // connections that clients have to themselves
-	commands  atomic.Pointer[[]CommandFact] // of the servers
-	version   atomic.Pointer[string]        // of the servers, as INFO gives it
+	// Atomic: read by any goroutine, without a lock.
+	current    atomic.Pointer[Map]
+	shardCount atomic.Int32                  // len(shards); see Local.grow
+	dedicated  dedicatedCount                // connections that one client has to itself
+	commands   atomic.Pointer[[]CommandFact] // of the servers
+	version    atomic.Pointer[string]        // of the servers, as INFO gives it
 
-	users users // ACL users that clients are
+	users users // ACL users that clients are; it has a mutex of its own
 
-	mu      sync.Mutex         // guards what follows; never held while calling out
-	servers []*server          // of a static pool, in the order of the ring
-	down    []bool             // which of them are; the Map follows, with its ring
-	crowded bool               // more primaries than there may be were named
-	moves   map[int]uint16     // slots of a Cluster that -MOVED has given to other shards, for the next Map
-	moving  bool               // installMoves runs
-	changes []func(live int)   // that await a ring
-	making  bool               // makeRings runs
-	shards  []*shard           // in their order; those of a static pool never change
-	byAddr  map[string]*server // all servers that were ever named there
-	locals  []*Local
+	mu sync.Mutex // guards the fields below; see docs/architecture.md for what may be called meanwhile
+
+	// Guarded by mu.
+	down   []bool             // which servers of a static pool are down; the Map follows, with its ring
+	shards []*shard           // by index; those of a static pool never change
+	byAddr map[string]*server // every server that was ever named, by address
+	locals []*Local
+
+	// Guarded by mu: the next Map.
+	ringDone        []func(live int) // to be called when a ring that has their change is installed
+	makingRing      bool             // makeRings runs
+	pendingMoves    map[int]uint16   // slots of a Cluster that -MOVED has given to other shards
+	installingMoves bool             // installMoves runs
+	tooManyLogged   bool             // see roomFor
 }
 
-// Watcher is told of servers that are down, to tell the pool with Restore when
-// they are back. It is called from any goroutine and must return at once.
+// Watcher looks after servers that are down or suspected; it tells the pool with Restore
+// when one is back. Any goroutine calls it, also while loops run; it must return at once.
 type Watcher interface {
-	// Suspect tells that a shard's primary, addr, may be it no longer; the shard is
-	// -1 for a whole Cluster. It comes as often as the data path meets it: the
-	// watcher limits its own rate. Of static pools it comes for LoadingServer alone.
+	// Suspect reports that addr may no longer be the primary of a shard; the shard is -1
+	// for a whole Cluster. The data path calls it each time it sees a sign of that: the
+	// watcher limits its own rate. In static pools the only reason is LoadingServer.
 	Suspect(p *Pool, shard int, addr string, why Suspicion)
 
-	// ServerDown tells of a static pool's server, by its index, and how often in a
-	// row it has failed soon after it was restored.
+	// ServerDown reports that a static pool's server, given by its index, was taken down.
+	// relapses is how often in a row it has failed soon after it was restored.
 	ServerDown(p *Pool, server, relapses int)
 }
 
-// New returns a pool as c says, none of whose servers is down. The error is
-// that of hashring.New, which a validated configuration does not cause. w may
-// be nil: then a server that is down stays so until Restore, and a primary that
-// was not written down is never found. The caller keeps c as it is.
+// New returns a pool as configured by c, with no server down. The caller must not change
+// c and proxy afterwards. The error is hashring.New's; a validated configuration causes
+// none. w may be nil: then a server that is down stays down until Restore, and only a
+// primary that the configuration names is known.
 func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, error) {
 	p := &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name), watcher: w, byAddr: map[string]*server{}}
 	if c.ServerTLS != nil {
@@ -83,35 +99,35 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 	if err != nil {
 		return nil, err
 	}
-	p.full = full
+	p.fullRing = full
 	if !p.follows {
 		p.down = make([]bool, len(c.Servers))
 		for i, c := range c.Servers {
 			s := &server{pool: p, index: i, name: c.Name, title: "server " + c.Name, network: c.Network, addr: c.Addr}
 			p.servers = append(p.servers, s)
-			p.shards = append(p.shards, &shard{index: i, name: c.Name, told: told{primary: s}}) // for ever
+			p.shards = append(p.shards, &shard{index: i, name: c.Name, serving: serving{primary: s}}) // which never changes
 		}
 	}
 	p.installMap(full)
 	for i := range c.Shards {
 		p.shards = append(p.shards, &shard{index: i, name: c.Shards[i].Name})
 	}
-	p.met.Store(int32(len(p.shards)))
+	p.shardCount.Store(int32(len(p.shards)))
 	return p, nil
 }
 
-// Conf is the pool's configuration, not to be changed.
+// Conf returns the pool's configuration, which must not be changed.
 func (p *Pool) Conf() *conf.Pool { return p.conf }
 
-// Follows tells whether primaries are found out rather than written down: then
-// requests may wait for one, and a server may refuse them.
+// Follows reports whether primaries are found out rather than written down. Then requests
+// may wait for a primary, and a server may refuse them.
 func (p *Pool) Follows() bool { return p.follows }
 
-// Map is who owns which key now.
-func (p *Pool) Map() *Map { return p.m.Load() }
+// Map returns which shard owns which key now. It is immutable.
+func (p *Pool) Map() *Map { return p.current.Load() }
 
-// Absent tells whether nothing is to be had from a shard: it was ejected, or is
-// a primary of a Cluster that serves no slot.
+// Absent reports whether a shard serves no keys: it was ejected, or it is a primary of a
+// Cluster that serves no slot.
 func (p *Pool) Absent(shard int) bool {
 	if m := p.Map(); m.Slotted() {
 		return !m.Serves(shard)
@@ -122,8 +138,8 @@ func (p *Pool) Absent(shard int) bool {
 // SetVersion records the version of Redis that the servers have.
 func (p *Pool) SetVersion(v string) { p.version.Store(&v) }
 
-// Version is the version of Redis that the servers have, or the oldest that is
-// supported while none has told.
+// Version returns the version of Redis that the servers have, or the oldest supported one
+// while no server has told its own.
 func (p *Pool) Version() string {
 	if v := p.version.Load(); v != nil {
 		return *v
@@ -131,105 +147,110 @@ func (p *Pool) Version() string {
 	return "6.0.0"
 }
 
-// Local is one event loop's connections to the servers of a pool. It belongs
-// to the loop's goroutine.
+// Local is one event loop's part of a pool: its connections to the servers. It belongs to
+// the loop's goroutine.
 type Local struct {
 	*Pool
-	loop  *eventloop.Loop
-	owner Owner
 
-	placing    *Map   // of a Cluster: what this loop places keys by
+	// Static once the connections are used.
+	loop    *eventloop.Loop
+	owner   Owner
+	changes ChangeListener            // see SetChangeListener
+	reads   func(request []byte) bool // reports whether a request only reads; nil if unknown
+	onLate  func()                    // see SetOnLate
+
+	// Owned by the loop: who serves which key.
+	taken      *Map // of a Cluster: the Map by which this loop places keys, see takeMap
+	shards     []*localShard
 	lastNumber uint64 // see nextNumber
-	tornAt     int64  // when a slot was last met whose keys are on two servers; 0 for never
+	tryAgainAt int64  // when a server last answered -TRYAGAIN, as eventloop.Loop.Now; 0 for never
 
-	shards        []*localShard
-	shared        []*ConnSet
-	declined      map[kind]*declined              // connections that servers do not take
-	dedicatedIdle map[dedicatedKey][]spare        // dedicated connections that no client has
-	spares        atomic.Int64                    // how many these are, for other loops
-	lent          map[*pipeline.Conn]dedicatedKey // and those that clients have
-	changes       ChangeListener                  // see SetFollower
-	login         loginConn                       // that carries AUTH of clients
-	hedges        hedges
-	reads         func(request []byte) bool // whether a request only reads; nil if nobody knows
-	onLate        func()                    // see SetOnLate
+	// Owned by the loop: connections.
+	connSets   []*ConnSet
+	refusals   map[kind]*knownRefusal          // kinds of connections that servers do not accept
+	spares     map[dedicatedKey][]spare        // dedicated connections that no client has
+	spareCount atomic.Int64                    // how many these are; other loops read it
+	lent       map[*pipeline.Conn]dedicatedKey // dedicated connections that clients have
+	login      loginConn                       // carries AUTH of clients
+	hedges     hedges
 }
 
-// SetReads says how to find out whether a request only reads, so that it may be
-// executed again. It is to be called before the connections are used.
+// SetReads sets the function that reports whether a request only reads, so that it may be
+// executed again. It must be called before the connections are used.
 func (l *Local) SetReads(reads func(request []byte) bool) { l.reads = reads }
 
-// SetOnLate says what is to happen on the loop when a server that has lost its shard
-// takes so long to answer what it was sent that new requests no longer wait: they
-// may now overtake what is under way, so clients of which anything is must send no
-// more until it is answered. It is to be called before the connections are used.
+// SetOnLate sets what is called on the loop when a server that has lost its shard takes
+// so long to answer that new requests no longer wait for it (see the table above
+// localShard). From then on new requests may overtake those that are in flight there, so
+// a client with any request in flight must send no more until all are answered. It must
+// be called before the connections are used.
 func (l *Local) SetOnLate(onLate func()) { l.onLate = onLate }
 
-// Owner finds the shard that owns the keys of a request, or of the requests of a
-// unit. It reports false if there are none, or not on one shard. It is called on
-// the loop.
+// Owner returns the shard that owns the keys of a request, or of the requests of a unit
+// (MULTI to EXEC). ok is false if there are no keys, or if they are on several shards. It
+// is called on the loop.
 type Owner func(m *Map, requests []byte) (shard int, ok bool)
 
-// NewLocal makes the connections of one loop, on that loop's goroutine or
-// before it runs. They connect at their first request, or now with preconnect.
-// Where slots may move, owner is asked who is to get a request that was refused;
-// it may be nil elsewhere.
+// NewLocal returns the part of one more loop. It is called on that loop's goroutine or
+// before the loop runs. Connections are made at their first request, or now with
+// preconnect. owner is needed where slots may move, to find the shard of a request that
+// was refused; elsewhere it may be nil.
 func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
-	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, changes: noListener{}, declined: map[kind]*declined{}, dedicatedIdle: map[dedicatedKey][]spare{}, lent: map[*pipeline.Conn]dedicatedKey{}}
+	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, changes: noListener{}, refusals: map[kind]*knownRefusal{}, spares: map[dedicatedKey][]spare{}, lent: map[*pipeline.Conn]dedicatedKey{}}
 	if p.Map().Slotted() {
-		l.placing = p.Map()
+		l.taken = p.Map()
 	}
 	l.hedges.timer = loop.NewTimer(l.hedgeDue).OwnedBy(&l.hedges)
 	l.grow()
-	lanes := l.ConnSet(resp.RESP2, p.conf.RedisDB)
+	connSet := l.ConnSet(resp.RESP2, p.conf.RedisDB)
 	p.mu.Lock()
 	p.locals = append(p.locals, l)
 	p.mu.Unlock()
 	if p.conf.Preconnect {
-		for _, c := range lanes.conns {
+		for _, c := range connSet.conns {
 			c.Connect()
 		}
 	}
 	return l
 }
 
-// Map is who owns which key, as this loop knows it. In a Cluster each loop goes
-// over to another Map by itself, when it has seen to the order of requests.
+// Map returns which shard owns which key, as this loop knows it. In a Cluster each loop
+// switches to a new Map by itself, after it has seen to the order of requests (takeMap).
 func (l *Local) Map() *Map {
-	if l.placing != nil {
-		return l.placing
+	if l.taken != nil {
+		return l.taken
 	}
 	return l.Pool.Map()
 }
 
 // addShard makes this loop's part of one more shard.
-func (l *Local) addShard(index int, t told) {
-	sh := &localShard{l: l, index: index, told: t}
-	sh.timer, sh.retryTimer = l.loop.NewTimer(sh.tick).OwnedBy(sh), l.loop.NewTimer(sh.retryDue).OwnedBy(sh)
+func (l *Local) addShard(index int, who serving) {
+	sh := &localShard{l: l, index: index, serving: who}
+	sh.timer, sh.scriptTimer = l.loop.NewTimer(sh.tick).OwnedBy(sh), l.loop.NewTimer(sh.resendScripts).OwnedBy(sh)
 	l.shards = append(l.shards, sh)
-	for _, n := range l.shared {
-		n.add(sh)
+	for _, cs := range l.connSets {
+		cs.add(sh)
 	}
-	if t.primary == nil {
-		sh.wait()
+	if who.primary == nil {
+		sh.holdAll()
 	}
 }
 
-// Shards is how many shards the pool has, those that are down or Absent
-// included. In a Cluster there may come more.
+// Shards returns how many shards the pool has, including those that are down or Absent.
+// In a Cluster the number may grow.
 func (l *Local) Shards() int {
-	if int(l.met.Load()) != len(l.shards) {
+	if int(l.shardCount.Load()) != len(l.shards) {
 		l.grow()
 	}
 	return len(l.shards)
 }
 
-// Close closes the connections for good.
+// Close closes all connections for good.
 func (l *Local) Close() {
 	l.changes.Close()
 	l.closeLogin()
-	for _, n := range l.shared {
-		for _, c := range n.all() {
+	for _, cs := range l.connSets {
+		for _, c := range cs.all() {
 			c.Close()
 		}
 	}
@@ -239,11 +260,11 @@ func (l *Local) Close() {
 	l.closeSpares(func(dedicatedKey, spare) bool { return true })
 }
 
-// connsOf returns the connections to a static pool's server that are in use, or
-// shared.
+// connsOf returns the connections to a static pool's server that are shared, or lent to a
+// client.
 func (l *Local) connsOf(server int) (conns []*pipeline.Conn) {
-	for _, n := range l.shared {
-		conns = append(conns, n.of(server)...)
+	for _, cs := range l.connSets {
+		conns = append(conns, cs.connsTo(server)...)
 	}
 	for c, key := range l.lent {
 		if key.shard == server {
@@ -253,6 +274,8 @@ func (l *Local) connsOf(server int) (conns []*pipeline.Conn) {
 	return conns
 }
 
+// suspend closes the connections to a static pool's server that is down; their requests
+// fail until restore.
 func (l *Local) suspend(server int) {
 	why := l.outage(server)
 	for _, c := range l.connsOf(server) {
@@ -260,9 +283,11 @@ func (l *Local) suspend(server int) {
 	}
 }
 
+// restore opens the shared connections to a server for requests again. Dedicated ones
+// have ended for good.
 func (l *Local) restore(server int) {
-	for _, n := range l.shared {
-		for _, c := range n.of(server) {
+	for _, cs := range l.connSets {
+		for _, c := range cs.connsTo(server) {
 			c.Restore()
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"ringway/resp"
 )
 
-// watcher records what a pool tells of servers that are down.
+// watcher records which servers a pool reports as down.
 type watcher struct {
 	mu   sync.Mutex
 	down []int
@@ -39,7 +39,7 @@ func (w *watcher) seen() []int {
 	return slices.Clone(w.down)
 }
 
-// newPool returns a pool of n servers, of which nobody listens.
+// newPool returns a pool of n servers, at whose address nothing listens.
 func newPool(t *testing.T, n int, change func(*conf.Pool)) (*Pool, *watcher) {
 	t.Helper()
 	c := conf.DefaultPool("alpha")
@@ -62,8 +62,8 @@ func eventually(t *testing.T, cond func() bool) {
 	redistest.Eventually(t, 30*time.Second, "what another goroutine does", cond)
 }
 
-// apart makes the next failure one of its own.
-func (s *server) apart() { s.counted.Store(0) }
+// apart makes the next failure count separately.
+func (s *server) apart() { s.failureAt.Store(0) }
 
 func TestConsecutiveFailuresTakeAServerDown(t *testing.T) {
 	p, w := newPool(t, 3, func(c *conf.Pool) { c.ServerFailureLimit = 3 })
@@ -86,7 +86,7 @@ func TestConsecutiveFailuresTakeAServerDown(t *testing.T) {
 	}
 	fail(5)
 	if got := w.seen(); !slices.Equal(got, []int{1}) {
-		t.Errorf("the watcher was told of %v, want [1]", got)
+		t.Errorf("the watcher got %v, want [1]", got)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestWhatAllLoopsNoticeAtOnceIsOneFailure(t *testing.T) {
 	}
 	for range 16 {
 		p.servers[1].Failed(pipeline.ErrTimeout)
-		p.servers[1].counted.Add(-int64(time.Minute)) // as if later in the same stall
+		p.servers[1].failureAt.Add(-int64(time.Minute)) // as if later in the same stall
 	}
 	if p.IsDown(1) {
 		t.Error("down after one stall of less than the timeout")
@@ -114,8 +114,8 @@ func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 		t.Error("requests that were not sent do not wait for the new ring")
 	}
 	eventually(t, func() bool { return p.IsDown(2) })
-	eventually(t, func() bool { return !p.servers[2].leaving.Load() })
-	want := p.full.Without([]bool{false, false, true, false, false})
+	eventually(t, func() bool { return !p.servers[2].ejecting.Load() })
+	want := p.fullRing.Without([]bool{false, false, true, false, false})
 	for i := range 5000 {
 		key := []byte(fmt.Sprint("key:", i))
 		if got := p.Map().Index(key); got != want.Index(key) || got == 2 {
@@ -177,7 +177,7 @@ func TestEjectionsOfAMomentMakeOneRing(t *testing.T) {
 		p.servers[i].Failed(errors.New("refused"))
 	}
 	eventually(t, func() bool { return len(w.seen()) == 20 })
-	want := p.full.Without(down)
+	want := p.fullRing.Without(down)
 	for i := range 1000 {
 		key := []byte(fmt.Sprint("key:", i))
 		if got := p.Map().Index(key); got != want.Index(key) {
@@ -189,8 +189,8 @@ func TestEjectionsOfAMomentMakeOneRing(t *testing.T) {
 	}
 }
 
-// What a server says of the pool's settings is logged once.
-func TestErrorsThatTellOfSettingsAreLoggedOnce(t *testing.T) {
+// What a server's errors say about the pool's settings is logged once.
+func TestErrorsAboutSettingsAreLoggedOnce(t *testing.T) {
 	p, _ := newPool(t, 1, func(*conf.Pool) {})
 	var text bytes.Buffer
 	p.log = slog.New(slog.NewTextHandler(&text, nil))

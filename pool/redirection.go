@@ -9,21 +9,21 @@ import (
 	"ringway/hashring"
 )
 
-// redirection is what -MOVED or -ASK says: which slot is, or may be, another
-// server's. It comes from the network, so there is one way to make one, which
-// has checked it: Local.redirection.
+// redirection is what -MOVED or -ASK says: which slot belongs, or may belong, to another
+// server. It comes from the network, so only Local.redirection makes one, which has
+// checked it.
 type redirection struct {
 	kind RefusalKind // Moved or Ask
-	slot int         // a hash slot that there is
+	slot int         // less than hashring.Slots
 	addr string      // "host:port" over TCP
 }
 
-// longestAddr bounds what a server may name: a name of DNS and a port.
+// longestAddr bounds an address that a server may name: a DNS name and a port.
 const longestAddr = 255 + 1 + 5
 
-// readRedirection reads "-MOVED 3999 host:port\r\n" and its like. It reports
-// false for whatever names no slot that there is, or no address. The host may be
-// empty or "?": then it is that of the server which says so.
+// readRedirection reads "-MOVED 3999 host:port\r\n" or "-ASK ...". ok is false if the
+// slot or the address is not valid. The host may be empty or "?", which stand for the
+// host of the server that says so.
 func readRedirection(reply []byte) (r redirection, ok bool) {
 	if r.kind = RefusalOf(reply); r.kind != Moved && r.kind != Ask {
 		return r, false
@@ -47,9 +47,9 @@ func readRedirection(reply []byte) (r redirection, ok bool) {
 	return r, true
 }
 
-// redirection reads the reply of a shard's server, with the address as the proxy
-// reaches it. It reports false for what can't be followed: in a pool without
-// slots nothing can, nor can a primary too many.
+// redirection reads the reply of a shard's server, with the address as the proxy reaches
+// it. ok is false for what can't be followed: any redirection in a pool without slots,
+// and one to a primary beyond maxShards.
 func (l *Local) redirection(sh *localShard, reply []byte) (r redirection, ok bool) {
 	r, ok = readRedirection(reply)
 	if !ok || !l.Map().Slotted() {
@@ -70,7 +70,7 @@ func (l *Local) redirection(sh *localShard, reply []byte) (r redirection, ok boo
 	return r, l.roomFor("", r.addr)
 }
 
-// unbracket puts the host of an IPv6 address in brackets, which Cluster leaves
+// unbracket adds the brackets around the host of an IPv6 address, which a Cluster leaves
 // out: "::1:7000" is port 7000 of ::1.
 func unbracket(addr string) string {
 	for i := len(addr) - 1; i >= 0; i-- {

@@ -15,7 +15,7 @@ import (
 	"ringway/resp"
 )
 
-// outcomes is a Listener that tells what became of its subscriptions.
+// outcomes is a Listener that receives the outcomes of its subscriptions.
 type outcomes chan string
 
 func (o outcomes) Subscribed(_ *pubsub.Subscription, reply []byte) { o <- string(reply) }
@@ -91,9 +91,9 @@ func refusing(t *testing.T, reply func() string) *fakeredis.Server {
 	})
 }
 
-// A redirection of which nothing can be made is the client's answer, whatever it
-// names: neither is it an index, nor a place to connect to.
-func TestARedirectionThatNamesNothingIsTheReply(t *testing.T) {
+// A redirection that is not valid is the client's reply: what it names is used neither as
+// an index nor as an address.
+func TestAnInvalidRedirectionIsTheReply(t *testing.T) {
 	cluster := []string{
 		"-MOVED 99999 127.0.0.1:1", "-MOVED 16384 127.0.0.1:1", "-MOVED -1 127.0.0.1:1",
 		"-MOVED 9223372036854775808 127.0.0.1:1", "-MOVED x 127.0.0.1:1",
@@ -118,9 +118,9 @@ func TestARedirectionThatNamesNothingIsTheReply(t *testing.T) {
 	}
 }
 
-// Servers that send a subscription round in a circle, or to themselves, are asked
-// a few times and no more.
-func TestASubscriptionIsNotSentRoundForEver(t *testing.T) {
+// Servers that redirect a subscription in a circle, or to themselves, are asked a few times
+// and no more.
+func TestASubscriptionIsNotRedirectedForEver(t *testing.T) {
 	movedTo := func(s **fakeredis.Server) func() string {
 		return func() string { return fmt.Sprintf("-MOVED %d %s\r\n", hashring.Slot([]byte("c")), (*s).Addr()) }
 	}
@@ -147,31 +147,31 @@ func (o outcomes) next(t *testing.T) string {
 	}
 }
 
-// failures counts how often a request is told that it has failed.
+// failures counts how often a request fails.
 type failures int
 
 func (*failures) Reply(uint32, []byte, bool)               {}
 func (n *failures) Fail(uint32, *pipeline.Failure, []byte) { *n++ }
 
-// ASKING goes with the request behind it, and what both are told is told once.
+// ASKING and the request behind it are one request to its Receiver, which fails once.
 func TestRequestBehindASKINGThatWasNotSentFailsOnce(t *testing.T) {
 	p := followingPool(t, conf.Cluster, "127.0.0.1:1")
 	l := runLocal(t, p)
 	done := make(chan struct{})
 	l.loop.Post(func() {
 		defer close(done)
-		lanes := l.ConnSetAs(nil, resp.RESP2, 0)
-		a := &route{conns: lanes, shard: 0, server: l.shards[0].primary}
-		told := new(failures)
-		e := &retry{shard: l.shards[0], conns: lanes, to: told, replies: 1, skip: 1, asked: true, until: l.loop.Now() - 1}
-		if a.Unsent(nil, ErrNoPrimary, pipeline.Request{Receiver: e, Replies: 2}) {
+		connSet := l.ConnSetAs(nil, resp.RESP2, 0)
+		ro := &route{conns: connSet, shard: 0, server: l.shards[0].primary}
+		failed := new(failures)
+		rt := &retry{shard: l.shards[0], conns: connSet, to: failed, replies: 1, skip: 1, behindAsking: true, until: l.loop.Now() - 1}
+		if ro.Unsent(nil, ErrNoPrimary, pipeline.Request{Receiver: rt, Replies: 2}) {
 			t.Error("it was taken, though its time is over")
 		}
 		for range 2 {
-			e.Fail(0, &pipeline.Failure{Cause: ErrNoPrimary}, nil)
+			rt.Fail(0, &pipeline.Failure{Cause: ErrNoPrimary}, nil)
 		}
-		if *told != 1 {
-			t.Errorf("told %d times", *told)
+		if *failed != 1 {
+			t.Errorf("it failed %d times", *failed)
 		}
 	})
 	<-done

@@ -7,167 +7,176 @@ import (
 	"ringway/pipeline"
 )
 
-// retry is a request that a server did not execute, on its way to be executed
-// elsewhere or later. It stands between its Receiver and the connections.
+// retry is a request that a server did not execute, on its way to be executed elsewhere or
+// later. It stands between its Receiver and the connections, so the request keeps its place
+// in the client's line of replies.
 type retry struct {
-	shard   *localShard
-	by      *Map // by which that is the shard, a redirection since then included; nil if not known
+	// The request.
 	conns   *ConnSet
-	conn    int // among those to one server, so that the order of a client's requests stays
+	conn    int // which of the connections to a server: always the same, for the order of a client's requests
 	to      pipeline.Receiver
 	tag     uint32
 	request []byte
-	replies int
-	marked  bool   // a fence goes behind it, as in package pipeline
-	number  uint64 // of two that wait, the one with the lower goes first
+	replies int   // how many it gets: more than one for a unit (MULTI to EXEC)
+	marked  bool  // a marker goes behind it, as in package pipeline
+	until   int64 // as eventloop.Loop.Now: after that the Receiver gets the last refusal
 
-	until int64 // as eventloop.Loop.Now: after that the Receiver is told of the last refusal
-	hops  int
-	why   []byte // the last refusal, or nil if there was none
-	err   error  // why it was not sent, if there was no refusal
-	skip  int    // replies to come that are not the Receiver's: ASKING's
-	asked bool   // sent behind ASKING: the connection does not offer what comes of it
-	probe bool   // sent to see whether the server executes requests again
+	// Where it goes.
+	shard    *localShard
+	number   uint64 // of two that are parked, the one with the lower number goes first; see nextNumber
+	placedBy *Map   // the Map, or a later redirection, that says so; nil if not known
+	hops     int    // how often it was refused
 
-	// Of a unit, that is a transaction: its replies are withheld until the last
-	// one shows whether it was executed.
-	early   [][]byte
-	refusal []byte // the first of them that refuses
+	// Why it has not been executed.
+	lastRefusal []byte // nil if there was none
+	err         error  // if there was none: why it was not sent
+
+	// While it is in flight.
+	skip         int  // replies to come that are not the Receiver's: ASKING's
+	behindAsking bool // it was sent behind ASKING: the connection does not offer its refusal
+	probe        bool // it was sent to find out whether the server executes requests again
+
+	// Of a unit: its first replies are withheld until the last one shows whether it was
+	// executed.
+	withheld    [][]byte
+	unitRefusal []byte // the first of them that is a refusal
 }
 
-// maxHops is how many times one request is sent on: more than a Cluster that is
-// in order ever needs.
+// maxHops is how often one request is sent on: more than a Cluster in good order ever
+// needs.
 const maxHops = 16
 
-// retryOf makes a retry of a request, or returns the one that it is already.
-func (a *route) retryOf(r pipeline.Request) *retry {
-	if e, ok := r.Receiver.(*retry); ok {
-		return e
+// retryOf returns a retry of a request, or the one that the request is already.
+func (ro *route) retryOf(r pipeline.Request) *retry {
+	if rt, ok := r.Receiver.(*retry); ok {
+		return rt
 	}
-	l := a.conns.l
+	l := ro.conns.l
 	return &retry{
-		shard: l.shards[a.shard], conns: a.conns, conn: a.conn, to: r.Receiver, tag: r.Tag, replies: r.Replies, marked: r.Marked,
+		shard: l.shards[ro.shard], conns: ro.conns, conn: ro.conn, to: r.Receiver, tag: r.Tag, replies: r.Replies, marked: r.Marked,
 		number: l.nextNumber(), request: append([]byte(nil), r.Bytes...), until: l.loop.Now() + int64(l.conf.FailoverWait),
 	}
 }
 
-// Resend sends requests of a unit, of which a shard has refused one with reply,
-// to where they will be executed; the client's number is that of Conn. It reports
-// false if they can't be.
-func (n *ConnSet) Resend(shard int, client uint64, r pipeline.Request, reply []byte) bool {
-	a := &route{conns: n, shard: shard, conn: int(client % uint64(n.width))}
-	e := a.retryOf(r)
-	return n.l.refused(e.shard, e, reply)
+// Resend sends a unit again, one of whose requests a shard has refused with reply, to
+// where it will be executed. client is the number that Conn is given. It reports false if
+// that is not possible.
+func (cs *ConnSet) Resend(shard int, client uint64, r pipeline.Request, reply []byte) bool {
+	ro := &route{conns: cs, shard: shard, conn: int(client % uint64(cs.width))}
+	rt := ro.retryOf(r)
+	return cs.l.handleRefusal(rt.shard, rt, reply)
 }
 
 // resend sends the request to the shard that owns its keys now.
-func (e *retry) resend() {
-	e.place()
-	e.send()
+func (rt *retry) resend() {
+	rt.reassign()
+	rt.send()
 }
 
-// place makes the shard that owns the request's keys now the request's own. It reports
-// whether that was another before.
-func (e *retry) place() (moved bool) {
-	l := e.conns.l
-	if l.owner == nil || !l.Map().Slotted() || e.by == l.Map() {
+// reassign sets the request's shard to the one that owns its keys now. It reports whether
+// that is another one than before.
+func (rt *retry) reassign() (moved bool) {
+	l := rt.conns.l
+	if l.owner == nil || !l.Map().Slotted() || rt.placedBy == l.Map() {
 		return false
 	}
-	e.by = l.Map()
-	shard, ok := l.owner(e.by, e.request)
-	if !ok || shard == e.shard.index {
+	rt.placedBy = l.Map()
+	shard, ok := l.owner(rt.placedBy, rt.request)
+	if !ok || shard == rt.shard.index {
 		return false
 	}
-	e.end()
-	e.shard = l.shardAt(shard)
+	rt.endProbe()
+	rt.shard = l.shardAt(shard)
 	return true
 }
 
-// send sends the request to its shard, whatever waits there.
-func (e *retry) send() { e.sendOver(e.conns.of(e.shard.index)[e.conn]) }
+// send sends the request to its shard, whatever is held there.
+func (rt *retry) send() { rt.sendOver(rt.conns.connsTo(rt.shard.index)[rt.conn]) }
 
-func (e *retry) sendOver(c *pipeline.Conn) {
-	if e.marked {
+// sendOver sends the request over one connection.
+func (rt *retry) sendOver(c *pipeline.Conn) {
+	if rt.marked {
 		c.ProbeMarkerSupport()
 	}
 	var f *pipeline.Failure
-	if e.replies == 1 {
-		f = c.Send(e.request, e, e.tag)
+	if rt.replies == 1 {
+		f = c.Send(rt.request, rt, rt.tag)
 	} else {
-		f = c.SendUnit(e.request, e.replies, e, e.tag)
+		f = c.SendUnit(rt.request, rt.replies, rt, rt.tag)
 	}
 	if f != nil {
-		e.refused(f.Cause)
+		rt.connRefused(f.Cause)
 		return
 	}
-	e.marker(c)
+	rt.sendMarker(c)
 }
 
-func (e *retry) marker(c *pipeline.Conn) {
-	if e.marked {
+// sendMarker sends the marker behind a request that needs one.
+func (rt *retry) sendMarker(c *pipeline.Conn) {
+	if rt.marked {
 		c.SendMarker()
 	}
 }
 
-// refused handles a connection that takes no request.
-func (e *retry) refused(err error) {
-	e.err = err
+// connRefused handles a connection that accepts no request: it parks the request, or
+// fails it.
+func (rt *retry) connRefused(err error) {
+	rt.err = err
 	refusal := pipeline.HandshakeRefusal(err)
-	if refusal != nil && refusal.Lasting() || !e.park() {
-		e.giveUp()
+	if refusal != nil && refusal.Lasting() || !rt.park() {
+		rt.giveUp()
 	}
 }
 
-// RequestAsking is ASKING, with which a server that a slot is being moved to
-// executes the next request on its connection.
+// RequestAsking is ASKING. A server that a slot is being moved to executes the next
+// request on its connection after it.
 var RequestAsking = []byte("*1\r\n$6\r\nASKING\r\n")
 
-// ask sends the request behind ASKING, with which a server that a slot is being
-// moved to executes it. ASKING holds for the next request on its connection, so
-// both go out as one.
-func (e *retry) ask(c *pipeline.Conn) {
-	unit := append(append(make([]byte, 0, len(RequestAsking)+len(e.request)), RequestAsking...), e.request...)
-	e.skip, e.asked = 1, true
-	if f := c.SendUnit(unit, 1+e.replies, e, e.tag); f != nil {
-		e.skip, e.asked = 0, false
-		e.refused(f.Cause)
+// sendAsking sends the request behind ASKING. ASKING holds for the next request on its
+// connection, so both go out as one unit.
+func (rt *retry) sendAsking(c *pipeline.Conn) {
+	unit := append(append(make([]byte, 0, len(RequestAsking)+len(rt.request)), RequestAsking...), rt.request...)
+	rt.skip, rt.behindAsking = 1, true
+	if f := c.SendUnit(unit, 1+rt.replies, rt, rt.tag); f != nil {
+		rt.skip, rt.behindAsking = 0, false
+		rt.connRefused(f.Cause)
 		return
 	}
-	e.marker(c)
+	rt.sendMarker(c)
 }
 
-// park has the request wait until its shard serves again. It reports false if
-// that has been waited for in vain.
-func (e *retry) park() bool {
-	if e.conns.l.loop.Now() >= e.until {
+// park makes the request wait until its shard serves again. It reports false if the
+// request's time is over, or if the shard is in the state "failing".
+func (rt *retry) park() bool {
+	if rt.conns.l.loop.Now() >= rt.until {
 		return false
 	}
-	if e.place() && !e.shard.waiting {
-		e.send()
+	if rt.reassign() && !rt.shard.allHeld {
+		rt.send()
 		return true
 	}
-	sh := e.shard
-	sh.wait()
-	if !sh.waiting {
+	sh := rt.shard
+	sh.holdAll()
+	if !sh.allHeld {
 		return false
 	}
-	e.end()
-	sh.parkRetries()
-	sh.parked.add(e)
+	rt.endProbe()
+	sh.parkScripts()
+	sh.parked.add(rt)
 	return true
 }
 
-// line is requests that wait, in the order in which they are to be sent. One that has
-// been sent and comes back may find those there that were behind it.
-type line []*retry
+// retryLine is requests that wait, in the order in which they will be sent. One that was
+// sent and comes back may find requests there that were behind it.
+type retryLine []*retry
 
-// add puts a request where it belongs.
-func (l *line) add(e *retry) {
+// add inserts a request by its number.
+func (l *retryLine) add(rt *retry) {
 	i := len(*l)
-	for i > 0 && (*l)[i-1].number > e.number {
+	for i > 0 && (*l)[i-1].number > rt.number {
 		i--
 	}
-	*l = slices.Insert(*l, i, e)
+	*l = slices.Insert(*l, i, rt)
 }
 
 // nextNumber numbers requests in the order in which they first come back, or are sent
@@ -177,132 +186,131 @@ func (l *Local) nextNumber() uint64 {
 	return l.lastNumber
 }
 
-// retry sends a script again after a while, for which nobody else waits.
-func (sh *localShard) retry(e *retry) {
-	sh.retries = append(sh.retries, e)
-	if len(sh.retries) == 1 {
-		sh.retryTimer.After(retryEvery)
+// retryScript sends a script again after a while. No other request waits for it.
+func (sh *localShard) retryScript(rt *retry) {
+	sh.scriptRetries = append(sh.scriptRetries, rt)
+	if len(sh.scriptRetries) == 1 {
+		sh.scriptTimer.After(retryEvery)
 	}
 }
 
-// retryDue sends the scripts again.
-func (sh *localShard) retryDue() {
-	due := sh.retries
-	sh.retries = nil
-	for _, e := range due {
-		e.resend()
+// resendScripts is scriptTimer's.
+func (sh *localShard) resendScripts() {
+	due := sh.scriptRetries
+	sh.scriptRetries = nil
+	for _, rt := range due {
+		rt.resend()
 	}
 }
 
-// parkRetries has the scripts that are to be sent again wait with the others, now
-// that these wait, too: they were sent before what comes to be parked from here on.
-func (sh *localShard) parkRetries() {
-	for _, e := range sh.retries {
-		sh.parked.add(e)
+// parkScripts parks the scripts that were to be sent again, now that other requests are
+// parked: the scripts were sent before these.
+func (sh *localShard) parkScripts() {
+	for _, rt := range sh.scriptRetries {
+		sh.parked.add(rt)
 	}
-	sh.retries = nil
-	sh.retryTimer.Stop()
+	sh.scriptRetries = nil
+	sh.scriptTimer.Stop()
 }
 
-// parkUnsent is park for a request that was not sent, at a shard that waits. One that
-// has not come back before goes behind all that may come to be parked: they were sent
-// before it.
-func (e *retry) parkUnsent(again bool) bool {
-	sh := e.shard
-	if sh.l.loop.Now() >= e.until {
+// parkUnsent is park for a request that was not sent, at a shard that holds requests.
+// Unless it has come back before, it goes behind all that was sent and may yet be parked.
+func (rt *retry) parkUnsent(again bool) bool {
+	sh := rt.shard
+	if sh.l.loop.Now() >= rt.until {
 		return false
 	}
-	e.end()
+	rt.endProbe()
 	if again {
-		sh.parked.add(e)
+		sh.parked.add(rt)
 	} else {
-		sh.behind.add(e)
+		sh.parkedUnsent.add(rt)
 	}
 	return true
 }
 
-// giveUp tells the Receiver of the last refusal.
-func (e *retry) giveUp() {
-	if e.probe {
-		e.probe, e.shard.probing = false, false
+// giveUp ends the request with its last refusal, or a failure if there was none.
+func (rt *retry) giveUp() {
+	if rt.probe {
+		rt.probe, rt.shard.probing = false, false
 	}
-	if e.why != nil {
-		for range e.replies {
-			e.to.Reply(e.tag, e.why, true)
+	if rt.lastRefusal != nil {
+		for range rt.replies {
+			rt.to.Reply(rt.tag, rt.lastRefusal, true)
 		}
 		return
 	}
-	err := e.err
+	err := rt.err
 	if err == nil {
 		err = ErrNoPrimary
 	}
 	f := &pipeline.Failure{Cause: err}
-	if e.shard.primary != nil {
-		f.Server = e.shard.primary.title
+	if rt.shard.primary != nil {
+		f.Server = rt.shard.primary.title
 	}
-	for range e.replies {
-		e.to.Fail(e.tag, f, nil)
+	for range rt.replies {
+		rt.to.Fail(rt.tag, f, nil)
 	}
 }
 
 // Reply is pipeline.Receiver's.
-func (e *retry) Reply(tag uint32, b []byte, last bool) {
-	if e.skip > 0 {
+func (rt *retry) Reply(tag uint32, b []byte, last bool) {
+	if rt.skip > 0 {
 		if last {
-			e.skip--
+			rt.skip--
 		}
 		return
 	}
-	if len(e.early) < e.replies-1 {
-		e.withhold(b)
+	if len(rt.withheld) < rt.replies-1 {
+		rt.withhold(b)
 		return
 	}
-	if last && b[0] == '-' && (e.asked || e.replies > 1) {
-		// The connection has not offered it: it does not look into units.
+	if last && b[0] == '-' && (rt.behindAsking || rt.replies > 1) {
+		// The connection has not offered this refusal: it does not look into units.
 		refusal := b
-		if e.refusal != nil && bytes.HasPrefix(b, []byte("-EXECABORT")) {
-			refusal = e.refusal
+		if rt.unitRefusal != nil && bytes.HasPrefix(b, []byte("-EXECABORT")) {
+			refusal = rt.unitRefusal
 		}
-		early := e.early
-		e.early, e.refusal, e.asked = nil, nil, false
-		if e.conns.l.refused(e.shard, e, refusal) {
+		withheld := rt.withheld
+		rt.withheld, rt.unitRefusal, rt.behindAsking = nil, nil, false
+		if rt.conns.l.handleRefusal(rt.shard, rt, refusal) {
 			return
 		}
-		e.early = early
+		rt.withheld = withheld
 	}
-	e.asked = false
-	if e.probe {
-		e.probe = false
-		e.shard.recovered()
+	rt.behindAsking = false
+	if rt.probe {
+		rt.probe = false
+		rt.shard.releaseAll()
 	}
-	for _, reply := range e.early {
-		e.to.Reply(tag, reply, true)
+	for _, reply := range rt.withheld {
+		rt.to.Reply(tag, reply, true)
 	}
-	e.early, e.replies = nil, 1
-	e.to.Reply(tag, b, last)
+	rt.withheld, rt.replies = nil, 1
+	rt.to.Reply(tag, b, last)
 }
 
-// withhold keeps the reply to a request that is to be queued.
-func (e *retry) withhold(b []byte) {
-	if e.refusal == nil && RefusalOf(b) != NoRefusal {
-		e.refusal = append([]byte(nil), b...)
+// withhold keeps a reply of a unit that is not its last one.
+func (rt *retry) withhold(b []byte) {
+	if rt.unitRefusal == nil && RefusalOf(b) != NoRefusal {
+		rt.unitRefusal = append([]byte(nil), b...)
 	}
-	e.early = append(e.early, append([]byte(nil), b...))
+	rt.withheld = append(rt.withheld, append([]byte(nil), b...))
 }
 
-// Fail is pipeline.Receiver's. A request that was not sent comes here only when
-// its time is over.
-func (e *retry) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
-	if e.skip > 0 {
-		e.skip-- // ASKING's
+// Fail is pipeline.Receiver's. A request that was not sent comes here only when its time
+// is over.
+func (rt *retry) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
+	if rt.skip > 0 {
+		rt.skip-- // ASKING's
 		return
 	}
-	if e.probe {
-		e.probe, e.shard.probing = false, false
+	if rt.probe {
+		rt.probe, rt.shard.probing = false, false
 	}
-	for range e.early { // those that were withheld fail, too
-		e.to.Fail(tag, f, nil)
+	for range rt.withheld { // those that were withheld fail, too
+		rt.to.Fail(tag, f, nil)
 	}
-	e.early = nil
-	e.to.Fail(tag, f, nil)
+	rt.withheld = nil
+	rt.to.Fail(tag, f, nil)
 }

@@ -7,20 +7,20 @@ import (
 	"ringway/conf"
 )
 
-// A unit that waits in vain gets as many replies as it has requests: who sent it counts
+// A unit that waits in vain gets as many replies as it has requests: its Receiver counts
 // them.
 func TestUnitThatIsGivenUpGetsAllItsReplies(t *testing.T) {
 	got := make(replies, 8)
-	e := &retry{shard: &localShard{}, to: got, replies: 3, why: []byte("-LOADING x\r\n")}
-	e.giveUp()
+	rt := &retry{shard: &localShard{}, to: got, replies: 3, lastRefusal: []byte("-LOADING x\r\n")}
+	rt.giveUp()
 	if len(got) != 3 {
 		t.Errorf("%d replies, want 3", len(got))
 	}
 }
 
-// A request that comes back while others wait that were behind it goes before them.
+// A request that comes back goes before those that were behind it and wait already.
 func TestRequestThatComesBackKeepsItsPlace(t *testing.T) {
-	var l line
+	var l retryLine
 	for _, number := range []uint64{2, 5, 1, 3} {
 		l.add(&retry{number: number})
 	}
@@ -33,8 +33,8 @@ func TestRequestThatComesBackKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// A primary that -MOVED named first is known twice once the control plane knows it: its
-// requests go where the control plane has them go, or they change places.
+// A primary that -MOVED named first has two shards once the control plane knows it. A
+// redirection must name the control plane's, or requests change their order.
 func TestRedirectionGoesToThePrimaryThatIsKnown(t *testing.T) {
 	p := followingPool(t, conf.Cluster, "127.0.0.1:1")
 	l := runLocal(t, p)

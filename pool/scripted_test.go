@@ -13,8 +13,8 @@ import (
 	"ringway/resp"
 )
 
-// scriptedServer plays a server of an interleavings world: it does nothing by itself, and
-// what it has been sent it reads, executes and answers when the world says so.
+// scriptedServer plays a server of a world. It does nothing by itself: it reads, executes and
+// answers requests when the world says so.
 type scriptedServer struct {
 	w     *world
 	index int
@@ -26,7 +26,7 @@ type scriptedServer struct {
 	full    bool // connections are turned away
 	loading bool
 	down    bool // -CLUSTERDOWN or -MASTERDOWN
-	stale   bool // it takes itself for a primary still
+	stale   bool // it still acts as a primary
 }
 
 // scriptedConn is its end of a connection.
@@ -46,7 +46,7 @@ type scriptedConn struct {
 // scriptedRequest is a request as a server got it.
 type scriptedRequest struct {
 	name, key string
-	a         *ask // whose it is, nil for what the proxy itself sends
+	a         *ask // nil for what the proxy itself sends
 	arg       string
 	refused   bool // without having executed it
 }
@@ -104,8 +104,7 @@ func (c *scriptedConn) read() (any bool) {
 	return any
 }
 
-// receive notes a request. One that a server got, and has not refused, must never come
-// again.
+// receive notes a request. One that a server got and has not refused must never come again.
 func (c *scriptedConn) receive(args [][]byte) {
 	r := &scriptedRequest{name: string(args[0])}
 	if len(args) > 1 {
@@ -247,8 +246,8 @@ func (s *scriptedServer) execute(r *scriptedRequest) string {
 	return bulk(text)
 }
 
-// changes is for before the server refuses less, or other requests: those that are on
-// their way there may change places with those that are on their way back.
+// changes is called before the server refuses fewer or other requests: those on their way
+// there may overtake those on their way back.
 func (s *scriptedServer) changes() {
 	for _, c := range s.conns {
 		c.read()

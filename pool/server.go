@@ -9,36 +9,41 @@ import (
 	"ringway/resp"
 )
 
-// server is what a pool knows about one server.
+// server is what a pool knows of one server.
 type server struct {
+	// Static after construction.
 	pool          *Pool
 	index         int // of its shard; -1 in a Cluster
 	name          string
-	title         string // for clients: by its name in the configuration, or its shard's; "" for neither
+	title         string // its name in errors for clients: its own or its shard's; "" for neither
 	network, addr string
-	failures      atomic.Int32 // consecutive ones, over all loops
-	warned        atomic.Bool  // that it lost count of its replies
-	attempts      pipeline.Attempts
-	counted       atomic.Int64 // when the last one was counted, in nanoseconds since started; 0 for never
+
+	// Atomic: any loop.
+	failures       atomic.Int32  // in a row, over all loops
+	failureAt      atomic.Int64  // when the last one was counted, in nanoseconds since started; 0 for never
+	ejecting       atomic.Bool   // it will be ejected as soon as there is a ring without it
+	loadingCheckAt atomic.Int64  // see checkLoading, in nanoseconds since started; 0 for never
+	loggedNotices  atomic.Uint32 // which notices were logged, by their bits
+	miscountLogged atomic.Bool   // see miscounted
+
+	attempts pipeline.Attempts      // to connect, of all loops
+	markers  pipeline.MarkerSupport // of the pool's own user
 
 	// Guarded by Pool.mu.
 	downAt     time.Time
 	outage     *pipeline.Outage // why it is down
-	restoring  bool             // it is down, and the loops are told to use it again
+	restoring  bool             // it is down, and the loops were asked to use it again
 	restoredAt time.Time
 	relapses   int // how often in a row it has failed soon after it was restored
 
-	leaving   atomic.Bool   // it is ejected as soon as there is a ring without it
-	lastCheck atomic.Int64  // when a look was asked for, in nanoseconds since started; 0 for never
-	noted     atomic.Uint32 // the notices that were logged, as bits
+	mu sync.Mutex // guards the field below
 
-	markers pipeline.MarkerSupport // of the pool's own user
-
-	mu      sync.Mutex // guards what follows
+	// Guarded by mu.
 	configs map[configKey]*pipeline.Config
 }
 
-// markersOf returns what is known of the markers that a user may send.
+// markersOf returns what is known of the markers that a user may send; nil is the pool's
+// own user.
 func (s *server) markersOf(user *User) *pipeline.MarkerSupport {
 	if user == nil {
 		return &s.markers
@@ -55,13 +60,14 @@ type configKey struct {
 type use uint8
 
 const (
-	forAll   use = iota // shared by all clients
-	forOne              // one client has it to itself
-	forReads            // shared by all clients, for reads from a replica
-	forLogin            // credentials of clients are tried over it
+	useShared    use = iota // shared by all clients
+	useDedicated            // one client has it to itself
+	useReads                // shared by all clients, for reads from a replica
+	useLogin                // credentials of clients are tried over it
 )
 
-// config returns what connections of one kind and use need to know.
+// config returns the configuration of connections of one kind and use. Connections share
+// it.
 func (s *server) config(k kind, u use) *pipeline.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,12 +83,12 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes), MaxReplies: int(p.proxy.ServerReplyBytes),
 		Replies:  resp.DefaultReplyLimits,
 		Attempts: &s.attempts, PingAfterLoss: true, ReplyCheck: p.conf.ReplyCheck, MarkerSupport: s.markersOf(k.user),
-		Once: u == forOne, ReadsOnly: u == forReads, Replica: u == forReads && p.m.Load().Slotted(),
+		Once: u == useDedicated, ReadsOnly: u == useReads, Replica: u == useReads && p.current.Load().Slotted(),
 	}
 	if k.user != nil && k.db != 0 {
-		c.SelectAs = p.Credentials(nil) // the user found the database selected, and may not be allowed to
+		c.SelectAs = p.Credentials(nil) // who may SELECT, which the user may not
 	}
-	if u == forLogin {
+	if u == useLogin {
 		c.Auth = nil
 		if c.Timeout == 0 {
 			c.Timeout = c.ConnectTimeout
@@ -91,14 +97,14 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	if s.configs == nil {
 		s.configs = map[configKey]*pipeline.Config{}
 	}
-	if k.user == nil { // users come and go
+	if k.user == nil { // users come and go, and would fill the map
 		s.configs[key] = c
 	}
 	return c
 }
 
-// serverAt returns the server at an address, which is made known if it is not;
-// nil for no address. The caller holds p.mu, or has the pool to itself.
+// serverAt returns the server at an address, which it adds if it is new; nil for the
+// address "". The caller holds p.mu, or is New.
 func (p *Pool) serverAt(addr string, shard int) *server {
 	if addr == "" {
 		return nil
@@ -117,10 +123,10 @@ func (p *Pool) serverAt(addr string, shard int) *server {
 	return s
 }
 
-// watched is what the control plane calls a shard: a Cluster is watched as a
-// whole.
+// watched returns the number by which the control plane knows a shard: -1 in a Cluster,
+// which is watched as a whole.
 func (p *Pool) watched(shard int) int {
-	if p.full == nil {
+	if p.fullRing == nil {
 		return -1
 	}
 	return shard

@@ -9,76 +9,115 @@ import (
 	"ringway/pipeline"
 )
 
-// shard is what a pool knows about one of its shards, guarded by Pool.mu. In a static pool
-// its primary is the server that was written down, and stays that.
+// shard is what a pool knows of one of its shards. Pool.mu guards it. In a static pool
+// its primary is the server that was written down, and never changes.
 type shard struct {
-	index int
-	name  string
-	id    string // in a Cluster: the primary's node ID; "" if it is known by its address alone
-	told  told
+	index   int
+	name    string
+	id      string // in a Cluster: the primary's node ID; "" if it is known by its address alone
+	serving serving
 }
 
-// told is what the loops are told of a shard.
-type told struct {
-	primary *server   // nil: none is known
+// serving is who serves a shard, as the loops are told.
+type serving struct {
+	primary *server   // nil if none is known
 	readers []*server // that reads go to first
-	refusal error     // that writes get; nil if there is none
+	refusal error     // that writes get at once; nil for none
 }
 
 // localShard is one loop's part of a shard.
+//
+// Where primaries change it is in one of these states. A static pool's shard is always in
+// the first one: a server that is down there refuses requests at once, or leaves the ring.
+//
+//	state           what brings it about               what requests experience           what ends it
+//	(fields)
+//
+//	serving         the start, and all below           they are sent to the primary       see the other rows
+//	(none)
+//
+//	writes held     Pool.Hold: a failover of a         writes wait in their clients'      Release, SetView with the same primary, or
+//	(writesHeld)    healthy primary has begun          sessions; reads go on              failover_wait has passed: serving. Another or no
+//	                                                                                      primary, or no connection: as from "all held"
+//
+//	replies held    Pool.HoldReplies: a replica        as above, and what the primary     Hold: writes held. Release: serving.
+//	(writesHeld,    may have been promoted             answers is not read                GiveUpReplies, or another primary: what is in
+//	repliesHeldOn)                                                                        flight there fails, its outcome unknown
+//
+//	all held        no primary is known, no con-       new ones wait in their sessions;   the probe is executed, or a connection is made:
+//	(allHeld)       nection can be made, or the        refused and unsent ones are        serving. Another primary: draining, or serving
+//	                primary refuses requests           parked here. The first of these    if nothing is in flight at the old one.
+//	                (-READONLY, -LOADING ...)          probes the server every 50 ms      failover_wait has passed: failing
+//
+//	draining        another primary, or a slot of      all wait until what is in flight   all is answered: serving. After 100 ms, or 1 s if
+//	(allHeld,       another shard, while requests      there is answered: it may come     that server still has other slots: serving, and
+//	draining)       are in flight at the server        back refused, and came first       onLate is called
+//	                that was responsible before
+//
+//	failing         failover_wait has passed in        sent if there is a connection,     a success, a connection, or another primary:
+//	(failFast)      "all held"                         else they fail at once; a refusal  serving
+//	                                                   is the client's reply
+//
+//	writes refused  SetView with View.Refuse: it       writes get that error at once,     the next SetView
+//	(refusal)       is not certain who is primary      reads go on
+//
+// On every way to "serving" the parked requests are sent first, in their order. A session
+// waits when its connection reports Full, which its gate makes it do (setGates).
 type localShard struct {
+	// Static after construction.
 	l     *Local
 	index int
-	told
 
-	held    bool             // writes wait, since the primary is about to change
-	muted   []*pipeline.Conn // connections to the primary whose replies are held, too
-	waiting bool             // everything waits, since the primary can't serve now, or while passing
-	passing bool             // new requests let those pass that an earlier server has yet to answer
-	until   int64
-	spent   bool // it has waited in vain: until something changes, requests fail at once
-	parked  line
-	behind  line // those that go behind all that may come to be parked
-	probing bool // the first of those that were parked is on its way to try the server
-	timer   *eventloop.Timer
+	// Owned by the loop: see the table.
+	serving
+	writesHeld    bool
+	repliesHeldOn []*pipeline.Conn // connections to the primary that are not read
+	allHeld       bool
+	draining      bool
+	undrained     int // draining: connections to earlier servers with requests in flight
+	failFast      bool
+	heldUntil     int64 // when holding ends, as eventloop.Loop.Now
+	timer         *eventloop.Timer
 
-	retries    []*retry // scripts that were refused while nothing waits
-	retryTimer *eventloop.Timer
+	// Owned by the loop: requests that wait here.
+	parked       retryLine
+	parkedUnsent retryLine // never sent: they go behind all that were, and may yet come back
+	probing      bool      // the first of the parked requests was sent to try the server
 
-	draining int // connections to earlier servers with requests under way
+	// Owned by the loop: scripts that were refused while nothing else waits.
+	scriptRetries []*retry
+	scriptTimer   *eventloop.Timer
 }
 
-// ErrNoPrimary is the cause of failures of requests that have waited in vain for
-// a primary.
+// ErrNoPrimary is why requests fail that have waited for a primary for failover_wait.
 var ErrNoPrimary error = pipeline.Refusal("ERR no primary is known: the request was not sent")
 
-// tellLoops has every loop follow what a shard has come to. The caller holds
-// p.mu, so that all loops hear of the changes in their order.
-func (p *Pool) tellLoops(sh *shard) {
-	i, t := sh.index, sh.told
+// postServing makes every loop follow a shard's state. The caller holds p.mu, so that all
+// loops get the changes in one order.
+func (p *Pool) postServing(sh *shard) {
+	i, now := sh.index, sh.serving
 	for _, l := range p.locals {
 		l.loop.Post(func() {
 			l.grow()
-			l.shards[i].follow(t)
+			l.shards[i].follow(now)
 		})
 	}
 }
 
-// SetView tells who serves a shard. The control plane has made sure of it: the
-// primary said so itself, and nobody newer is known. Where the primary changes,
-// requests that were written to the old one may still be answered by it, no
-// further one is written to it, and those not yet written go to the new one. It
-// also ends Hold.
+// SetView sets who serves a shard. The control plane must be certain: the primary said so
+// itself, and no newer one is known. Where the primary changes, the old one may still
+// answer requests that were written to it, gets no further ones, and those not yet
+// written go to the new one. It also ends Hold and HoldReplies.
 func (p *Pool) SetView(shard int, v View) {
 	p.mu.Lock()
 	sh := p.shards[shard]
-	was := sh.told
-	sh.told = told{primary: p.serverAt(v.Primary.Addr, sh.index), readers: p.readers(sh.index, v)}
+	was := sh.serving
+	sh.serving = serving{primary: p.serverAt(v.Primary.Addr, sh.index), readers: p.readers(sh.index, v)}
 	if v.Refuse != "" {
-		sh.told.refusal = pipeline.Refusal(v.Refuse)
+		sh.serving.refusal = pipeline.Refusal(v.Refuse)
 	}
-	now, name := sh.told, sh.name
-	p.tellLoops(sh)
+	now, name := sh.serving, sh.name
+	p.postServing(sh)
 	p.mu.Unlock()
 	switch {
 	case now.primary == was.primary:
@@ -91,46 +130,48 @@ func (p *Pool) SetView(shard int, v View) {
 	}
 }
 
-// SetReplicas changes which replicas of a shard may be read, and no more.
+// SetReplicas changes which replicas of a shard are read, and nothing else.
 func (p *Pool) SetReplicas(shard int, replicas []Member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sh := p.shards[shard]
 	v := View{Replicas: replicas}
-	if sh.told.primary != nil {
-		v.Primary = Member{Addr: sh.told.primary.addr, Zone: p.conf.ZoneOf(sh.told.primary.addr)}
+	if sh.serving.primary != nil {
+		v.Primary = Member{Addr: sh.serving.primary.addr, Zone: p.conf.ZoneOf(sh.serving.primary.addr)}
 	}
 	readers := p.readers(shard, v)
-	if slices.Equal(readers, sh.told.readers) {
+	if slices.Equal(readers, sh.serving.readers) {
 		return
 	}
-	sh.told.readers = readers
+	sh.serving.readers = readers
 	for _, l := range p.locals {
 		l.loop.Post(func() {
 			l.shards[shard].readers = readers
-			for _, n := range l.shared {
-				n.aimReads(l.shards[shard])
+			for _, cs := range l.connSets {
+				cs.connectReaders(l.shards[shard])
 			}
 		})
 	}
 }
 
-// Hold has new writes to a shard wait until SetView or Unhold, and for
-// failover_wait at most, after which they go where they went before. It is for
-// the time in which a primary is about to be replaced and still takes writes
-// that will be lost.
+// Hold makes new writes to a shard wait until SetView or Release, for failover_wait at
+// most; then they go where they went before. It is for the time in which a primary is
+// about to be replaced and still accepts writes that will be lost. Replies are no longer
+// held.
 func (p *Pool) Hold(shard int) {
 	p.eachLocal(func(l *Local) {
-		l.shards[shard].release()
-		l.shards[shard].hold()
+		l.shards[shard].releaseReplies()
+		l.shards[shard].holdWrites()
 	})
 }
 
-// Unhold ends Hold and leaves everything as it was: the failover was called off.
+// Release ends Hold and HoldReplies and changes nothing else: the failover was called
+// off.
 func (p *Pool) Release(shard int) {
-	p.eachLocal(func(l *Local) { l.shards[shard].unhold() })
+	p.eachLocal(func(l *Local) { l.shards[shard].releaseWrites() })
 }
 
+// eachLocal runs fn on each loop, soon.
 func (p *Pool) eachLocal(fn func(l *Local)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,8 +180,8 @@ func (p *Pool) eachLocal(fn func(l *Local)) {
 	}
 }
 
-// readers lists the servers that reads of a shard go to first: the best ones, of
-// which each client keeps to one. With none, reads go to the primary.
+// readers returns the servers that reads of a shard go to first: the best ones, of which
+// each client keeps to one. If there are none, reads go to the primary.
 func (p *Pool) readers(shard int, v View) (readers []*server) {
 	members := slices.Clone(v.Replicas)
 	switch p.conf.ReadFrom {
@@ -160,7 +201,7 @@ func (p *Pool) readers(shard int, v View) (readers []*server) {
 	return readers
 }
 
-// nearest leaves the members whose latency is near the least.
+// nearest returns the members whose latency is close to the lowest one.
 func nearest(members []Member) []Member {
 	const near = 200 * time.Microsecond
 	least := time.Duration(0)
@@ -172,140 +213,140 @@ func nearest(members []Member) []Member {
 	return slices.DeleteFunc(members, func(m Member) bool { return m.Latency == 0 || m.Latency > least+least/4+near })
 }
 
-// follow takes what the control plane has told.
-func (sh *localShard) follow(t told) {
-	old := sh.told
-	news := old.primary != t.primary || old.refusal != t.refusal || t.primary == nil
-	if news {
-		sh.overtaken()
+// follow applies what the control plane has said of the shard.
+func (sh *localShard) follow(now serving) {
+	was := sh.serving
+	changed := was.primary != now.primary || was.refusal != now.refusal || now.primary == nil
+	if changed {
+		sh.giveUpReplies()
 	}
-	sh.told = t
-	if !news {
-		sh.unhold()
-		for _, n := range sh.l.shared {
-			n.aimReads(sh)
+	sh.serving = now
+	if !changed {
+		sh.releaseWrites()
+		for _, cs := range sh.l.connSets {
+			cs.connectReaders(sh)
 		}
 		return
 	}
-	waited := sh.waiting && !sh.passing
-	sh.spent, sh.held, sh.passing = false, false, false
-	sh.waiting = true // so that what the old connections give back is parked
-	sh.parkRetries()
+	heldAlready := sh.allHeld && !sh.draining
+	sh.failFast, sh.writesHeld, sh.draining = false, false, false
+	sh.allHeld = true // so that what the old connections give back is parked
+	sh.parkScripts()
 	var retired []*pipeline.Conn
-	for _, n := range sh.l.shared {
-		retired = append(retired, n.aim(sh)...)
-		n.aimReads(sh)
+	for _, cs := range sh.l.connSets {
+		retired = append(retired, cs.connectPrimary(sh)...)
+		cs.connectReaders(sh)
 	}
-	if old.primary != t.primary {
-		sh.l.leave(old.primary, sh)
+	if was.primary != now.primary {
+		sh.l.retireDedicated(was.primary, sh)
 	}
-	sh.underWay(retired)
+	sh.countUndrained(retired)
 	switch {
-	case t.primary == nil && t.refusal == nil && waited:
-		// It goes on.
-	case t.primary == nil && t.refusal == nil:
-		sh.waiting = false
-		sh.wait()
-	case sh.draining > 0:
-		sh.letPassFor(lastWait)
+	case now.primary == nil && now.refusal == nil && heldAlready:
+		// It goes on waiting, with the time that is left.
+	case now.primary == nil && now.refusal == nil:
+		sh.allHeld = false
+		sh.holdAll()
+	case sh.undrained > 0:
+		sh.holdForDrain(lostDrainTime)
 	default:
-		sh.recovered()
+		sh.releaseAll()
 	}
 }
 
-// leave ends the connections that clients have to themselves to a server that
-// has lost its shard, and has subscriptions follow.
-func (l *Local) leave(old *server, sh *localShard) {
+// retireDedicated ends the dedicated connections to a server that has lost its shard, and
+// makes subscriptions follow the shard.
+func (l *Local) retireDedicated(old *server, sh *localShard) {
 	for c, k := range l.lent {
-		if k.link.server == old {
-			l.endLent(c, k)
+		if k.endpoint.server == old {
+			l.retireLent(c, k)
 		}
 	}
 	l.closeSpares(func(k dedicatedKey, _ spare) bool { return k.server == old })
 	l.changes.PrimaryChanged(sh.index)
 }
 
-// hold has writes wait.
-func (sh *localShard) hold() {
-	if sh.waiting || sh.spent {
-		return // they do, or are refused
+// holdWrites begins "writes held".
+func (sh *localShard) holdWrites() {
+	if sh.allHeld || sh.failFast {
+		return // they wait already, or fail
 	}
-	sh.held = true
-	sh.until = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
-	sh.timer.Reset(sh.until)
+	sh.writesHeld = true
+	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
+	sh.timer.Reset(sh.heldUntil)
 	sh.setGates()
 }
 
-// unhold ends hold.
-func (sh *localShard) unhold() {
-	if !sh.held {
+// releaseWrites ends "writes held" and "replies held".
+func (sh *localShard) releaseWrites() {
+	if !sh.writesHeld {
 		return
 	}
-	sh.release()
-	sh.held = false
+	sh.releaseReplies()
+	sh.writesHeld = false
 	sh.timer.Stop()
-	for _, e := range sh.takeParked() { // what overtaken has left
-		e.resend()
+	for _, rt := range sh.takeParked() { // those that giveUpReplies got back unsent
+		rt.resend()
 	}
-	if !sh.waiting {
+	if !sh.allHeld {
 		sh.setGates()
 	}
 }
 
-// gate is what the connections to the primary may take.
+// gate returns which requests the connections to the primary accept.
 func (sh *localShard) gate() pipeline.Gate {
 	switch {
-	case sh.waiting:
+	case sh.allHeld:
 		return pipeline.Shut
-	case sh.held:
+	case sh.writesHeld:
 		return pipeline.ReadsOnly
 	}
 	return pipeline.Open
 }
 
-// setGates opens and shuts the connections to the primary.
+// setGates opens or shuts the connections to the primary.
 func (sh *localShard) setGates() {
 	gate := sh.gate()
-	for _, n := range sh.l.shared {
-		for _, c := range n.fallback[sh.index*n.width:][:n.width] {
+	for _, cs := range sh.l.connSets {
+		for _, c := range cs.primaryConns[sh.index*cs.width:][:cs.width] {
 			c.SetGate(gate)
 		}
 	}
 }
 
-// retryEvery is how often the first of the requests that wait is sent to see
-// whether the server executes requests again.
+// retryEvery is how often the first of the parked requests is sent to find out whether
+// the server executes requests again.
 const retryEvery = 50 * time.Millisecond
 
-// wait has everything wait for the shard's primary, for failover_wait at most.
-func (sh *localShard) wait() {
-	if sh.waiting || sh.spent {
+// holdAll begins "all held", for failover_wait at most.
+func (sh *localShard) holdAll() {
+	if sh.allHeld || sh.failFast {
 		return
 	}
-	sh.overtaken()
-	sh.waiting, sh.held = true, false
-	sh.until = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
+	sh.giveUpReplies()
+	sh.allHeld, sh.writesHeld = true, false
+	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
 	sh.timer.After(min(retryEvery, sh.l.conf.FailoverWait))
 	sh.setGates()
 }
 
-// tick is called now and then while the shard waits, and at the end of hold.
+// tick is the timer's: it ends holding when its time has passed, and sends the probe.
 func (sh *localShard) tick() {
 	switch now := sh.l.loop.Now(); {
-	case sh.held:
-		sh.unhold()
+	case sh.writesHeld:
+		sh.releaseWrites()
 		return
-	case !sh.waiting:
+	case !sh.allHeld:
 		return
-	case now >= sh.until && sh.passing:
-		sh.l.onLate() // that server hangs; this one need not
-		sh.recovered()
+	case now >= sh.heldUntil && sh.draining:
+		sh.l.onLate() // the earlier server may hang; this shard goes on
+		sh.releaseAll()
 		return
-	case now >= sh.until:
-		sh.giveUp()
+	case now >= sh.heldUntil:
+		sh.failParked()
 		return
-	case sh.passing:
-		sh.timer.Reset(sh.until)
+	case sh.draining:
+		sh.timer.Reset(sh.heldUntil)
 		return
 	}
 	sh.timer.After(retryEvery)
@@ -314,58 +355,57 @@ func (sh *localShard) tick() {
 	}
 	line := &sh.parked
 	if len(*line) == 0 {
-		line = &sh.behind
+		line = &sh.parkedUnsent
 	}
 	if len(*line) == 0 {
 		return
 	}
-	e := (*line)[0]
-	if c := e.conns.of(sh.index)[e.conn]; c.Up() {
+	rt := (*line)[0]
+	if c := rt.conns.connsTo(sh.index)[rt.conn]; c.Up() {
 		*line = (*line)[1:]
 		sh.probing = true
-		e.probe = true
-		e.send()
+		rt.probe = true
+		rt.send()
 	}
 }
 
-// recovered ends wait: the requests that were parked are sent in their order,
-// before any other.
-func (sh *localShard) recovered() {
-	sh.probing, sh.passing = false, false
+// releaseAll ends "all held", "draining" and "failing": the parked requests are sent in
+// their order, before any other.
+func (sh *localShard) releaseAll() {
+	sh.probing, sh.draining = false, false
 	sh.timer.Stop()
 	parked := sh.takeParked()
-	wasWaiting := sh.waiting
-	sh.waiting, sh.spent = false, false
-	for _, e := range parked {
-		e.resend()
+	wasHeld := sh.allHeld
+	sh.allHeld, sh.failFast = false, false
+	for _, rt := range parked {
+		rt.resend()
 	}
-	if wasWaiting && sh.waiting {
-		return // it is down again
+	if wasHeld && sh.allHeld {
+		return // sending showed that the primary is down again
 	}
 	sh.setGates()
 }
 
-// first and last are the lines of requests that wait.
-func (sh *localShard) first() *line { return &sh.parked }
-func (sh *localShard) last() *line  { return &sh.behind }
+// parkedLine and unsentLine return the two lines, for reassignParked.
+func (sh *localShard) parkedLine() *retryLine { return &sh.parked }
+func (sh *localShard) unsentLine() *retryLine { return &sh.parkedUnsent }
 
-// takeParked takes the requests that were parked, in their order.
+// takeParked removes and returns the parked requests, in their order.
 func (sh *localShard) takeParked() (parked []*retry) {
-	parked = append(sh.parked, sh.behind...)
-	sh.parked, sh.behind = nil, nil
-	for _, e := range parked {
-		e.number = sh.l.nextNumber()
+	parked = append(sh.parked, sh.parkedUnsent...)
+	sh.parked, sh.parkedUnsent = nil, nil
+	for _, rt := range parked {
+		rt.number = sh.l.nextNumber()
 	}
 	return parked
 }
 
-// giveUp fails the requests that were parked. From here on requests fail at
-// once, until something changes.
-func (sh *localShard) giveUp() {
-	sh.waiting, sh.spent, sh.probing, sh.passing = false, true, false, false
+// failParked fails the parked requests and begins "failing".
+func (sh *localShard) failParked() {
+	sh.allHeld, sh.failFast, sh.probing, sh.draining = false, true, false, false
 	parked := sh.takeParked()
 	sh.setGates()
-	for _, e := range parked {
-		e.giveUp()
+	for _, rt := range parked {
+		rt.giveUp()
 	}
 }

@@ -6,22 +6,23 @@ import (
 	"ringway/resp"
 )
 
-// unusedFor is how long connections stay that nobody uses: of databases and protocols
-// that no client has selected any more, of ACL users that no client is any more.
+// unusedFor is how long connections stay open that no session uses: of databases and
+// protocols that no client has selected any more, and of ACL users that no client is any
+// more.
 const unusedFor = time.Minute
 
-// Retain notes that one more session uses the connection sets, until Release.
-func (n *ConnSet) Retain() { n.holders++ }
+// Retain notes that one more session uses the set, until Release.
+func (cs *ConnSet) Retain() { cs.holders++ }
 
-// Release ends Hold.
-func (n *ConnSet) Release() {
-	if n.holders--; n.holders == 0 {
-		n.unusedSince = n.l.loop.Now()
+// Release ends Retain.
+func (cs *ConnSet) Release() {
+	if cs.holders--; cs.holders == 0 {
+		cs.unusedSince = cs.l.loop.Now()
 	}
 }
 
-// Sweep closes connections that nobody has used for a minute. It is to be called now
-// and then, on the loop.
+// Sweep closes connections that nobody has used for a minute. The loop's owner calls it
+// now and then, on the loop.
 func (l *Local) Sweep() {
 	before := l.loop.Now() - int64(unusedFor)
 	l.sweep(before, time.Now().Add(-unusedFor))
@@ -33,26 +34,26 @@ func (l *Local) sweep(before int64, idleUsers time.Time) {
 		l.evictOwn()
 	}
 	l.users.forget(idleUsers)
-	l.forgetDeclined(before)
-	kept := l.shared[:0]
-	for _, n := range l.shared {
-		if n.isUnused(before) {
-			n.close()
+	l.forgetRefusals(before)
+	kept := l.connSets[:0]
+	for _, cs := range l.connSets {
+		if cs.isUnused(before) {
+			cs.close()
 		} else {
-			kept = append(kept, n)
+			kept = append(kept, cs)
 		}
 	}
-	clear(l.shared[len(kept):])
-	l.shared = kept
+	clear(l.connSets[len(kept):])
+	l.connSets = kept
 }
 
-// isUnused reports whether no session has used the connection sets since a moment, and nothing
-// is under way on them. Those that clients begin with stay.
-func (n *ConnSet) isUnused(since int64) bool {
-	if n.kind == (kind{protocol: resp.RESP2, db: n.l.conf.RedisDB}) || n.holders > 0 || n.unusedSince > since {
+// isUnused reports whether no session has used the set since a moment, and nothing is in
+// flight on it. The set that clients begin with is never unused.
+func (cs *ConnSet) isUnused(since int64) bool {
+	if cs.kind == (kind{protocol: resp.RESP2, db: cs.l.conf.RedisDB}) || cs.holders > 0 || cs.unusedSince > since {
 		return false
 	}
-	for _, c := range n.all() {
+	for _, c := range cs.all() {
 		if c.InFlight() > 0 {
 			return false
 		}
@@ -61,8 +62,8 @@ func (n *ConnSet) isUnused(since int64) bool {
 }
 
 // close closes the connections for good.
-func (n *ConnSet) close() {
-	for _, c := range n.all() {
+func (cs *ConnSet) close() {
+	for _, c := range cs.all() {
 		c.Close()
 	}
 }

@@ -10,21 +10,22 @@ import (
 	"ringway/resp"
 )
 
-// User is an ACL user of the servers, as whom connections are made, with a password
-// that the servers have taken. Either may be empty, and means just that: the pool's
-// own user, the one that the configuration names, is a nil *User.
+// User is an ACL user of the servers with a password that they have accepted. Connections
+// are made as that user. Name and Password may be empty strings, which stand for themselves:
+// the pool's own user, which the configuration names, is a nil *User.
 type User struct {
 	Name, Password string
 
-	sessions int       // guarded by users.mu, as is
+	// Guarded by users.mu.
+	sessions int
 	since    time.Time // when the last of them left
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards markers
 	markers map[*server]*pipeline.MarkerSupport
 }
 
-// markersAt returns what is known of the markers that the user may send to a server. It
-// is forgotten with the user.
+// markersAt returns what is known of the markers that the user may send to a server. That
+// is forgotten together with the user.
 func (u *User) markersAt(s *server) *pipeline.MarkerSupport {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -39,25 +40,26 @@ func (u *User) markersAt(s *server) *pipeline.MarkerSupport {
 	return m
 }
 
-// users are the ACL users that clients of a pool are, or were until lately.
+// users holds the ACL users that clients of a pool are, or were until lately.
 type users struct {
 	mu   sync.Mutex
 	byID map[credentials]*User
 }
 
+// credentials identify a user.
 type credentials struct{ name, password string }
 
-// ErrTooManyUsers tells that clients are as many users as the pool allows.
+// ErrTooManyUsers reports that clients are as many users as acl_users allows.
 var ErrTooManyUsers = errors.New("too many users")
 
-// maxPasswords is how many passwords of one user clients may have in use: a user
-// whose password is changed keeps its old clients until they leave.
+// maxPasswords is how many passwords of one user may be in use: when a user's password is
+// changed, its old clients stay until they leave.
 const maxPasswords = 4
 
-// Admit returns the user for one more session, which has shown to know a password.
-// Each password is a user of its own, since connections that are made anew must
-// be made with what their clients have shown. What no session uses any more gives
-// way. It may be called from any goroutine.
+// AcquireUser returns the user for one more session whose password the servers have
+// accepted, until ReleaseUser. A user with another password is another User, since
+// connections must be made with the password that their clients gave. Users without a session
+// give way to new ones. The error is ErrTooManyUsers. Any goroutine may call it.
 func (p *Pool) AcquireUser(name, password string) (*User, error) {
 	p.users.mu.Lock()
 	defer p.users.mu.Unlock()
@@ -77,7 +79,8 @@ func (p *Pool) AcquireUser(name, password string) (*User, error) {
 	return u, nil
 }
 
-// Dismiss ends Admit: a session is no longer that user. nil is the pool's own.
+// ReleaseUser ends AcquireUser: a session is no longer that user. It does nothing for
+// nil, the pool's own user.
 func (p *Pool) ReleaseUser(u *User) {
 	if u == nil {
 		return
@@ -89,9 +92,9 @@ func (p *Pool) ReleaseUser(u *User) {
 	}
 }
 
-// makeRoom reports whether a password of a user may be added, where clients may be
-// at most so many users. Idle ones are forgotten for that: other passwords of the
-// same user, then whoever has been idle for longest.
+// makeRoom reports whether another password of a user may be added, where clients may be
+// at most so many users. It drops users without a session for that: other passwords of
+// the same user, then the one that has been unused for longest. The caller holds us.mu.
 func (us *users) makeRoom(name string, most int) bool {
 	passwords, names := 0, map[string]bool{name: true}
 	var oldest *User
@@ -120,7 +123,7 @@ func (us *users) makeRoom(name string, most int) bool {
 	return us.makeRoom(name, most)
 }
 
-// auth is what AUTH is given for a user; nil for no AUTH.
+// auth returns the arguments of AUTH for a user; nil for no AUTH.
 func (p *Pool) auth(u *User) []string {
 	if u != nil {
 		return []string{u.Name, u.Password}
@@ -128,30 +131,30 @@ func (p *Pool) auth(u *User) []string {
 	return p.conf.ServerAuth()
 }
 
-// userConn observes connections that are as their client wants them: of an ACL user,
-// whose password may have been changed, in a protocol or database that the server
-// may not have. One that refuses these has not failed.
+// userConn observes connections whose kind a client has chosen: an ACL user, whose password
+// may have been changed, or a protocol or database that the server may not have. A server
+// that refuses these has not failed.
 type userConn struct {
 	*server
 	conns *ConnSet // that the connection is one of
 }
 
 // Failed is pipeline.Observer's.
-func (g userConn) Failed(err error) bool {
+func (uc userConn) Failed(err error) bool {
 	if !errors.Is(err, pipeline.ErrHandshake) {
-		return g.server.Failed(err)
+		return uc.server.Failed(err)
 	}
-	g.conns.taken = false // it is another server than before
+	uc.conns.accepted = false // the server has changed
 	if strings.Contains(err.Error(), "LOADING ") {
-		g.loads()
+		uc.checkLoading()
 	}
 	return false
 }
 
-// observer is who is told how a connection of the connection sets fares.
-func (n *ConnSet) observer(s *server) pipeline.Observer {
-	if n.kind != (kind{protocol: resp.RESP2, db: s.pool.conf.RedisDB}) {
-		return userConn{s, n}
+// observer returns who is told how a connection of the set fares.
+func (cs *ConnSet) observer(s *server) pipeline.Observer {
+	if cs.kind != (kind{protocol: resp.RESP2, db: s.pool.conf.RedisDB}) {
+		return userConn{s, cs}
 	}
 	return s
 }

@@ -16,9 +16,9 @@ import (
 	"ringway/resp"
 )
 
-// A world is a pool with its servers, its control plane and its clients, in which nothing
-// happens but what is drawn by lot, one step at a time, on one goroutine and by a clock
-// that stands still in between: the same seed gives the same run.
+// world is a pool with its servers, its control plane and its clients. Events are drawn at
+// random, one step at a time, on one goroutine and with a clock that stands still in between:
+// the same seed gives the same run.
 type world struct {
 	rng    *rand.Rand
 	loop   *eventloop.Loop
@@ -37,7 +37,7 @@ type world struct {
 	asks               []*ask
 	executed           int
 
-	// The truth, of which the pool is told.
+	// Who serves what. The pool is told now and then.
 	primaries []int // by shard: the server
 	keys      []string
 	owner     map[string]int  // of a Cluster: the shard of a key
@@ -52,20 +52,20 @@ type scriptedDial struct {
 	until int64
 }
 
-// player is a client, with a session's rules about what may follow what.
+// player is a client that keeps a session's rules about what may follow what.
 type player struct {
 	w       *world
 	number  uint64
-	lanes   *ConnSet
+	connSet *ConnSet
 	blocked bool // it waits for a connection
-	wary    bool
+	serial  bool
 	flying  int // requests under way
 }
 
 // ConnReady is pipeline.Waiter's.
 func (p *player) ConnReady() { p.blocked = false }
 
-// ask is one request of a client, and what became of it.
+// ask is one request of a client, and its outcome.
 type ask struct {
 	w         *world
 	id        int
@@ -75,7 +75,7 @@ type ask struct {
 	bytes     []byte
 	received  []*scriptedRequest
 	executed  int
-	unordered bool // it may change places with others
+	unordered bool // its order among others is not promised
 
 	left    int            // replies to come
 	refusal []byte         // of a unit
@@ -141,7 +141,7 @@ func (a *ask) unit(b []byte, last bool) bool {
 	}
 	a.resent, a.left, a.refusal = true, 3, nil
 	r := pipeline.Request{Bytes: a.bytes, Replies: 3, Receiver: a}
-	if !a.p.lanes.Resend(a.w.l.Map().Index([]byte(a.key)), a.p.number, r, refusal) {
+	if !a.p.connSet.Resend(a.w.l.Map().Index([]byte(a.key)), a.p.number, r, refusal) {
 		a.end(string(refusal))
 	}
 	return true
@@ -156,9 +156,9 @@ func (a *ask) Fail(_ uint32, f *pipeline.Failure, request []byte) {
 		return
 	}
 	if !a.w.follows && request != nil && a.kind != "MULTI" && !f.Sent {
-		c := a.p.lanes.Conn(a.w.l.Map().Index([]byte(a.key)), a.p.number)
+		c := a.p.connSet.Conn(a.w.l.Map().Index([]byte(a.key)), a.p.number)
 		if c.Up() && !c.Full() && c.Send(request, a, 0) == nil {
-			a.unordered = true // nothing keeps those behind it
+			a.unordered = true // nothing keeps it before those behind it
 			return
 		}
 	}
@@ -170,7 +170,7 @@ func (a *ask) end(how string) {
 	a.w.trace("  %s: %s", a, how)
 	a.ended = how
 	if a.p.flying--; a.p.flying == 0 {
-		a.p.wary = false
+		a.p.serial = false
 	}
 }
 
@@ -186,7 +186,7 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// newWorld returns one drawn by lot, on a loop that is turned by hand.
+// newWorld returns a random world on a loop that is turned by hand.
 func newWorld(loop *eventloop.Loop, now int64, seed uint64, tracer func(string, ...any)) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0)), loop: loop, now: now, tracer: tracer, owner: map[string]int{}, migrating: map[string]int{}, gone: map[string]bool{}}
 	topology := []string{conf.Static, conf.Replicated, conf.Sentinel, conf.Cluster}[w.rng.IntN(4)]
@@ -222,7 +222,7 @@ func newWorld(loop *eventloop.Loop, now int64, seed uint64, tracer func(string, 
 	if w.p, err = New(&c, &proxy, &w.watcher, slog.New(slog.DiscardHandler)); err != nil {
 		panic(err)
 	}
-	w.p.making, w.p.moving = true, true // what has goroutines of its own is done in steps
+	w.p.makingRing, w.p.installingMoves = true, true // what their goroutines do is done in steps
 	for i, s := range w.servers {
 		at := w.p.servers
 		if w.follows {
@@ -235,11 +235,11 @@ func newWorld(loop *eventloop.Loop, now int64, seed uint64, tracer func(string, 
 	w.l.SetReads(func(request []byte) bool { return strings.Contains(string(request[:min(len(request), 20)]), "GET") })
 	w.l.SetOnLate(w.late)
 	for i := range 3 {
-		p := &player{w: w, number: uint64(i), lanes: w.l.ConnSet(resp.RESP2, 0)}
+		p := &player{w: w, number: uint64(i), connSet: w.l.ConnSet(resp.RESP2, 0)}
 		if w.chance(20) {
-			p.lanes = w.l.ConnSet(resp.RESP3, 0)
+			p.connSet = w.l.ConnSet(resp.RESP3, 0)
 		}
-		p.lanes.Retain()
+		p.connSet.Retain()
 		w.players = append(w.players, p)
 	}
 	for i := range 3 {
@@ -293,28 +293,28 @@ func (w *world) ownerOf(m *Map, requests []byte) (shard int, ok bool) {
 	return 0, false
 }
 
-// shardOf is who owns a key in truth.
+// shardOf is the shard that owns a key, whatever the pool knows.
 func (w *world) shardOf(key string) int {
 	if w.clustered {
 		return w.owner[key]
 	}
-	return w.p.full.Index([]byte(key))
+	return w.p.fullRing.Index([]byte(key))
 }
 
 // home is the shard whose primary or replica a server is.
 func (w *world) home(server int) int { return server / 2 }
 
-// late is SetOnLate's: what is under way may now be overtaken by what was sent behind it.
+// late is SetOnLate's: requests in flight may now be overtaken by later ones.
 func (w *world) late() {
 	w.trace("  late")
 	for _, a := range w.asks {
 		if a.ended == "" {
-			a.p.wary, a.unordered = true, true
+			a.p.serial, a.unordered = true, true
 		}
 	}
 }
 
-// tellAll tells the pool the truth.
+// tellAll tells the pool who serves what.
 func (w *world) tellAll() {
 	switch {
 	case w.clustered:

@@ -44,104 +44,106 @@ type Topic struct {
 	Name string
 }
 
-// events is who a connection reports to, on the loop. The calls come from outside of
-// join and leave, but they may call these.
+// events is who a connection reports to, on the loop. The calls do not come from within
+// subscribe and unsubscribe, but may call these.
 type events interface {
-	// confirmed says that what is published from now on will be heard.
+	// confirmed reports that the topic's messages from now on will come.
 	confirmed(t *Topic)
-	// refused says that the server answered with an error, which is valid only
-	// during the call.
+	// refused reports that the server answered with an error, which is valid only during
+	// the call.
 	refused(t *Topic, reply []byte)
-	// left says that what is published from now on will not be sent, after leave
-	// has promised it.
-	left(t *Topic)
-	// lost says that nothing is heard until topics are confirmed again, and why.
+	// unsubscribed reports that no more messages of the topic will come, where
+	// unsubscribe has returned true.
+	unsubscribed(t *Topic)
+	// lost reports that no messages come until topics are confirmed again, and why.
 	lost(err error)
-	// unreachable says that an attempt to connect has failed. Others follow.
+	// unreachable reports that an attempt to connect has failed. Others follow.
 	unreachable(f *pipeline.Failure)
-	// message is given a message as the server framed it, a RESP2 array, with the
-	// kind and name of its topic. The bytes are valid only during the call.
+	// message hands over a message as the server framed it, a RESP2 array, with the kind
+	// and name of its topic. The bytes are valid only during the call.
 	message(kind TopicKind, name, frame []byte)
 }
 
-// connection is a connection to one server for nothing but subscriptions. It is
-// there while there are topics, and when it was lost it comes back by itself and
-// subscribes to all of them again. It belongs to its loop.
+// connection is a connection to one server for subscriptions only. It exists while there are
+// topics; when it is lost it is made again and subscribes to all of them. It belongs to its
+// loop.
 type connection struct {
 	// Static after construction.
-	loop   *eventloop.Loop
-	link   *pipeline.Link
-	limit  time.Duration // how long the server may take to answer
-	events events
-	tracks bool // see newInvalidations
+	loop       *eventloop.Loop
+	link       *pipeline.Link
+	answerTime time.Duration // how long the server may take to answer
+	events     events
+	tracks     bool // see newInvalidations
 
-	topics map[*Topic]struct{}
-	asked  []question       // awaiting answers, oldest first
-	made   int              // how often it was made
-	watch  *eventloop.Timer // looks for a server that is silent
+	// Owned by the loop.
+	topics       map[*Topic]struct{}
+	unanswered   []request // oldest first
+	generation   int       // how often the connection was made
+	silenceTimer *eventloop.Timer
 }
 
-// question is a request that the server has yet to answer.
-type question struct {
+// request is one that the server has yet to answer.
+type request struct {
 	verb  verb
 	topic *Topic
 	at    int64 // as eventloop.Loop.Now
 }
 
+// verb says which request it is.
 type verb uint8
 
 const (
-	pings verb = iota
-	joins
-	leaves
-	identifies // CLIENT ID
-	trackings  // CLIENT TRACKING
+	askPing verb = iota
+	askSubscribe
+	askUnsubscribe
+	askClientID // CLIENT ID
+	askTracking // CLIENT TRACKING
 )
 
 const (
-	// quietFor is how long a server may have nothing to say before it is pinged.
-	quietFor = 5 * time.Second
-	// patience is how long an answer may take if there is no timeout.
-	patience = 5 * time.Second
+	// pingAfter is how long a server may send nothing before it is pinged.
+	pingAfter = 5 * time.Second
+	// answerTime is how long an answer may take if the pool has no timeout.
+	answerTime = 5 * time.Second
 )
 
-// newConnection returns a connection that is made when the first topic is joined. The
-// protocol in cfg is of no concern.
+// newConnection returns a connection that is made at the first subscribe. The protocol in
+// cfg is ignored: it is RESP2.
 func newConnection(loop *eventloop.Loop, cfg *pipeline.Config, obs pipeline.Observer, events events) *connection {
-	c := &connection{loop: loop, events: events, limit: patience, topics: map[*Topic]struct{}{}}
+	c := &connection{loop: loop, events: events, answerTime: answerTime, topics: map[*Topic]struct{}{}}
 	if cfg.Timeout > 0 {
-		c.limit = cfg.Timeout
+		c.answerTime = cfg.Timeout
 	}
 	c.link = pipeline.NewLink(loop, cfg, obs, c)
-	c.watch = loop.NewTimer(c.check).OwnedBy(c.link)
+	c.silenceTimer = loop.NewTimer(c.checkSilence).OwnedBy(c.link)
 	return c
 }
 
-// join subscribes to t until leave. If it returns a failure, the server can't be
-// reached now; t is subscribed to when it can. Else events will be told.
-func (c *connection) join(t *Topic) *pipeline.Failure {
+// subscribe subscribes to t until unsubscribe. If it returns a failure, the server can't
+// be reached now, and the subscription is made when it can. Else events gets the outcome.
+func (c *connection) subscribe(t *Topic) *pipeline.Failure {
 	c.topics[t] = struct{}{}
 	if f := c.link.Down(); f != nil {
 		return f
 	}
 	if c.link.Up() {
-		c.ask(joins, t)
+		c.ask(askSubscribe, t)
 	} else {
 		c.link.Connect()
 	}
 	return nil
 }
 
-// leave ends join. It reports whether the server is asked to forget t: then events
-// will be told. The last answer of that kind closes the connection.
-func (c *connection) leave(t *Topic) (asked bool) {
+// unsubscribe ends subscribe. It reports whether the server was asked: then events gets
+// unsubscribed. The last answer of that kind closes the connection.
+func (c *connection) unsubscribe(t *Topic) (asked bool) {
 	if _, ok := c.topics[t]; !ok {
 		return false
 	}
 	delete(c.topics, t)
 	switch {
 	case c.link.Up() && t.Kind != everything:
-		c.ask(leaves, t)
+		c.ask(askUnsubscribe, t)
 		return true
 	case len(c.topics) == 0:
 		c.close()
@@ -149,46 +151,47 @@ func (c *connection) leave(t *Topic) (asked bool) {
 	return false
 }
 
-// close closes the connection and forgets all topics, of which events is not told.
+// close closes the connection and drops all topics, without a call of events for these.
 func (c *connection) close() {
 	clear(c.topics)
-	left := c.forgetAsked()
+	left := c.dropUnanswered()
 	c.link.Close()
 	for _, t := range left {
-		c.events.left(t)
+		c.events.unsubscribed(t)
 	}
 }
 
-// forgetAsked ends what awaits answers, and returns the topics that were to be left.
-func (c *connection) forgetAsked() (left []*Topic) {
-	c.watch.Stop()
-	for _, q := range c.asked {
-		if q.verb == leaves {
+// dropUnanswered drops the requests that await answers, and returns the topics that were
+// being unsubscribed from.
+func (c *connection) dropUnanswered() (left []*Topic) {
+	c.silenceTimer.Stop()
+	for _, q := range c.unanswered {
+		if q.verb == askUnsubscribe {
 			left = append(left, q.topic)
 		}
 	}
-	c.asked = nil
+	c.unanswered = nil
 	return left
 }
 
-// Connected is pipeline.LinkHandler's. Everything is subscribed to without waiting for
-// the answer to AUTH: nothing here does harm if that is refused.
+// Connected is pipeline.LinkHandler's. It subscribes to all topics without waiting for the
+// answer to AUTH: if that is refused, so are these.
 func (c *connection) Connected() {
-	c.made++
+	c.generation++
 	if c.tracks {
-		c.ask(identifies, nil)
+		c.ask(askClientID, nil)
 	} else {
-		c.joinAll()
+		c.subscribeAll()
 	}
-	c.watch.After(c.limit)
+	c.silenceTimer.After(c.answerTime)
 }
 
 // Lost is pipeline.LinkHandler's.
 func (c *connection) Lost(err error) (again bool) {
-	left := c.forgetAsked()
+	left := c.dropUnanswered()
 	c.events.lost(err)
 	for _, t := range left {
-		c.events.left(t)
+		c.events.unsubscribed(t)
 	}
 	return len(c.topics) > 0
 }
@@ -196,49 +199,52 @@ func (c *connection) Lost(err error) (again bool) {
 // Unreachable is pipeline.LinkHandler's.
 func (c *connection) Unreachable(f *pipeline.Failure) { c.events.unreachable(f) }
 
-// joinAtOnce is how many topics are asked for in one turn.
-const joinAtOnce = 1000
+// subscribeAtOnce is how many topics are subscribed to in one turn.
+const subscribeAtOnce = 1000
 
-// joinAll asks for all topics, over some turns if they are many.
-func (c *connection) joinAll() {
-	c.joinSome(slices.Collect(maps.Keys(c.topics)), c.made)
+// subscribeAll subscribes to all topics, over several turns if they are many.
+func (c *connection) subscribeAll() {
+	c.subscribeSome(slices.Collect(maps.Keys(c.topics)), c.generation)
 }
 
-func (c *connection) joinSome(topics []*Topic, made int) {
-	if !c.link.Up() || c.made != made {
+// subscribeSome subscribes to topics, unless the connection was lost since they were
+// listed.
+func (c *connection) subscribeSome(topics []*Topic, made int) {
+	if !c.link.Up() || c.generation != made {
 		return // that connection was lost
 	}
-	n := min(joinAtOnce, len(topics))
+	n := min(subscribeAtOnce, len(topics))
 	for _, t := range topics[:n] {
 		if _, ok := c.topics[t]; ok {
-			c.ask(joins, t)
+			c.ask(askSubscribe, t)
 		}
 	}
 	if topics = topics[n:]; len(topics) > 0 {
-		c.loop.Post(func() { c.joinSome(topics, made) })
+		c.loop.Post(func() { c.subscribeSome(topics, made) })
 	}
 }
 
-// ask sends a request, one for each topic so that an error names its own.
+// ask sends a request. Each topic gets its own, so that an error names its topic.
 func (c *connection) ask(v verb, t *Topic) {
 	switch v {
-	case pings:
+	case askPing:
 		c.send(v, t, "PING")
-	case joins:
+	case askSubscribe:
 		if t.Kind == everything {
 			c.send(v, t, "MONITOR")
 		} else {
 			c.send(v, t, t.Kind.String()+"subscribe", t.Name)
 		}
-	case leaves:
+	case askUnsubscribe:
 		c.send(v, t, t.Kind.String()+"unsubscribe", t.Name)
-	case identifies:
+	case askClientID:
 		c.send(v, t, "CLIENT", "ID")
 	}
 }
 
+// send sends a request and notes it as unanswered.
 func (c *connection) send(v verb, t *Topic, words ...string) {
-	c.asked = append(c.asked, question{verb: v, topic: t, at: c.loop.Now()})
+	c.unanswered = append(c.unanswered, request{verb: v, topic: t, at: c.loop.Now()})
 	args := make([][]byte, len(words))
 	for i, word := range words {
 		args[i] = []byte(word)
@@ -246,26 +252,27 @@ func (c *connection) send(v verb, t *Topic, words ...string) {
 	c.link.Send(args...)
 }
 
-// check gives up a server that does not answer, and asks one that is silent
-// whether it is there: a connection that only listens would never know.
-func (c *connection) check() {
+// checkSilence gives up a server that does not answer, and pings one that has sent
+// nothing for a while: a connection that only listens would not notice that its server is
+// gone.
+func (c *connection) checkSilence() {
 	if !c.link.Up() {
 		return
 	}
-	since := c.loop.Now() - int64(c.limit)
+	since := c.loop.Now() - int64(c.answerTime)
 	switch {
-	case len(c.asked) > 0 && c.asked[0].at <= since && c.link.LastRead() <= since:
+	case len(c.unanswered) > 0 && c.unanswered[0].at <= since && c.link.LastRead() <= since:
 		c.link.Lose(pipeline.ErrTimeout)
 		return
-	case len(c.asked) == 0 && c.link.LastRead() <= c.loop.Now()-int64(quietFor):
-		c.ask(pings, nil)
+	case len(c.unanswered) == 0 && c.link.LastRead() <= c.loop.Now()-int64(pingAfter):
+		c.ask(askPing, nil)
 	}
-	c.watch.After(c.limit)
+	c.silenceTimer.After(c.answerTime)
 }
 
 var errUnexpected = fmt.Errorf("%w: an answer that nobody asked for", pipeline.ErrProtocol)
 
-// Frame is pipeline.LinkHandler's: a message, or the answer to the oldest question.
+// Frame is pipeline.LinkHandler's: a message, or the answer to the oldest request.
 func (c *connection) Frame(frame []byte) error {
 	if frame[0] == '+' && '0' <= frame[1] && frame[1] <= '9' {
 		c.events.message(everything, nil, frame)
@@ -293,16 +300,16 @@ func (c *connection) Frame(frame []byte) error {
 		c.events.message(ShardChannel, name, frame)
 		return nil
 	}
-	if len(c.asked) == 0 {
-		return errUnexpected // a server of a Cluster that gives a channel away
+	if len(c.unanswered) == 0 {
+		return errUnexpected // such as a sunsubscribe of a Cluster server that gives a channel away
 	}
 	confirmed := false
-	switch q := &c.asked[0]; q.verb {
-	case joins:
+	switch q := &c.unanswered[0]; q.verb {
+	case askSubscribe:
 		confirmed = q.topic.Kind.named(word, "subscribe") && string(name) == q.topic.Name
-	case leaves:
+	case askUnsubscribe:
 		confirmed = q.topic.Kind.named(word, "unsubscribe") && string(name) == q.topic.Name
-	case pings:
+	case askPing:
 		confirmed = string(word) == "pong"
 	}
 	if !confirmed {
@@ -311,39 +318,39 @@ func (c *connection) Frame(frame []byte) error {
 	return c.answered(frame)
 }
 
-// answered takes the answer to the oldest question.
+// answered handles the answer to the oldest request.
 func (c *connection) answered(frame []byte) error {
-	if len(c.asked) == 0 {
+	if len(c.unanswered) == 0 {
 		return errUnexpected
 	}
-	q := c.asked[0]
-	if c.asked = c.asked[1:]; len(c.asked) == 0 {
-		c.asked = nil
+	q := c.unanswered[0]
+	if c.unanswered = c.unanswered[1:]; len(c.unanswered) == 0 {
+		c.unanswered = nil
 	}
-	if q.verb == joins && bytes.HasPrefix(frame, []byte("-NOAUTH")) {
-		return fmt.Errorf("%w: %s", pipeline.ErrHandshake, bytes.TrimSpace(frame[1:])) // it may want none later
+	if q.verb == askSubscribe && bytes.HasPrefix(frame, []byte("-NOAUTH")) {
+		return fmt.Errorf("%w: %s", pipeline.ErrHandshake, bytes.TrimSpace(frame[1:])) // it is asked again later: it may want none then
 	}
 	c.link.SetAnswered()
 	switch q.verb {
-	case identifies:
+	case askClientID:
 		return c.identified(frame)
-	case trackings:
+	case askTracking:
 		return c.tracked(frame)
-	case leaves:
-		c.events.left(q.topic)
-		if len(c.topics) == 0 && len(c.asked) == 0 {
+	case askUnsubscribe:
+		c.events.unsubscribed(q.topic)
+		if len(c.topics) == 0 && len(c.unanswered) == 0 {
 			c.close()
 		}
-	case joins:
-		c.joined(q.topic, frame)
+	case askSubscribe:
+		c.subscribed(q.topic, frame)
 	}
 	return nil
 }
 
-// joined takes the answer to a request to subscribe.
-func (c *connection) joined(t *Topic, frame []byte) {
+// subscribed handles the answer to a request to subscribe.
+func (c *connection) subscribed(t *Topic, frame []byte) {
 	if _, ok := c.topics[t]; !ok {
-		return // left meanwhile
+		return // unsubscribed meanwhile
 	}
 	if frame[0] == '-' {
 		c.events.refused(t, frame)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
 
-// observer is told of the server's health and keeps it for himself.
+// observer ignores the server's health.
 type observer struct{}
 
 func (observer) Succeeded()        {}
@@ -26,27 +26,27 @@ func config(addr string) *pipeline.Config {
 	return &pipeline.Config{Network: "tcp", Addr: addr, ConnectTimeout: 10 * time.Second, Replies: resp.DefaultReplyLimits}
 }
 
-// listening is a connection on a loop of its own, and what its events are, as
-// text. Its methods are for the test's goroutine.
+// listening is a connection on a loop of its own, which records its events as text. Its
+// methods are for the test's goroutine.
 type listening struct {
-	t    *testing.T
-	loop *eventloop.Loop
-	conn *connection
-	told chan string
+	t      *testing.T
+	loop   *eventloop.Loop
+	conn   *connection
+	events chan string
 }
 
-func (l *listening) tell(words ...string)          { l.told <- strings.Join(words, " ") }
-func (l *listening) confirmed(t *Topic)            { l.tell("confirmed", t.Name) }
-func (l *listening) left(t *Topic)                 { l.tell("left", t.Name) }
-func (l *listening) lost(error)                    { l.tell("lost") }
-func (l *listening) unreachable(*pipeline.Failure) { l.tell("unreachable") }
+func (l *listening) record(words ...string)        { l.events <- strings.Join(words, " ") }
+func (l *listening) confirmed(t *Topic)            { l.record("confirmed", t.Name) }
+func (l *listening) unsubscribed(t *Topic)         { l.record("left", t.Name) }
+func (l *listening) lost(error)                    { l.record("lost") }
+func (l *listening) unreachable(*pipeline.Failure) { l.record("unreachable") }
 
 func (l *listening) refused(t *Topic, reply []byte) {
-	l.tell("refused", t.Name, strings.TrimSpace(string(reply)))
+	l.record("refused", t.Name, strings.TrimSpace(string(reply)))
 }
 
 func (l *listening) message(kind TopicKind, name, frame []byte) {
-	l.tell("message", kind.String()+string(name))
+	l.record("message", kind.String()+string(name))
 }
 
 func listen(t *testing.T, cfg *pipeline.Config, tracks bool) *listening {
@@ -55,7 +55,7 @@ func listen(t *testing.T, cfg *pipeline.Config, tracks bool) *listening {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &listening{t: t, loop: loop, told: make(chan string, 1000)}
+	l := &listening{t: t, loop: loop, events: make(chan string, 1000)}
 	l.conn = newConnection(loop, cfg, observer{}, l)
 	if tracks {
 		l.conn = newInvalidations(loop, cfg, observer{}, l)
@@ -81,10 +81,10 @@ func (l *listening) on(fn func()) {
 	<-done
 }
 
-func (l *listening) join(topics ...*Topic) {
+func (l *listening) subscribe(topics ...*Topic) {
 	l.on(func() {
 		for _, t := range topics {
-			l.conn.join(t)
+			l.conn.subscribe(t)
 		}
 	})
 }
@@ -93,12 +93,12 @@ func (l *listening) expect(want ...string) {
 	l.t.Helper()
 	for _, w := range want {
 		select {
-		case got := <-l.told:
+		case got := <-l.events:
 			if got != w {
-				l.t.Fatalf("told %q, want %q", got, w)
+				l.t.Fatalf("got %q, want %q", got, w)
 			}
 		case <-time.After(30 * time.Second):
-			l.t.Fatalf("not told %q", w)
+			l.t.Fatalf("no %q", w)
 		}
 	}
 }
@@ -119,13 +119,13 @@ func TestSubscriptionsComeBackAfterALoss(t *testing.T) {
 			fakeredis.Expect("unsubscribe", "a"), fakeredis.Reply(published("a") + strings.Replace(subscribed("a"), "$9\r\n", "$11\r\nun", 1))})
 	l := listen(t, config(s.Addr()), false)
 	topic := &Topic{Kind: Channel, Name: "a"}
-	l.join(topic)
+	l.subscribe(topic)
 	l.expect("confirmed a", "message a", "lost", "confirmed a")
-	l.on(func() { l.conn.leave(topic) })
+	l.on(func() { l.conn.unsubscribe(topic) })
 	l.expect("message a", "left a")
 }
 
-// A server that says what it can't mean is left, and asked again after a while.
+// A connection to a server that breaks the protocol is closed, and made again after a while.
 func TestConnectionLeavesAServerThatBreaksTheProtocol(t *testing.T) {
 	t.Parallel()
 	for _, broken := range []string{"+OK\r\n", subscribed("other"), "\x00garbage\r\n", "$3\r\nabcdef", "*3\r\n:1\r\n:2\r\n:3\r\n"} {
@@ -133,12 +133,12 @@ func TestConnectionLeavesAServerThatBreaksTheProtocol(t *testing.T) {
 			fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a") + broken), fakeredis.Discard()},
 			fakeredis.Script{fakeredis.Expect("subscribe", "a"), fakeredis.Reply(subscribed("a")), fakeredis.Discard()})
 		l := listen(t, config(s.Addr()), false)
-		l.join(&Topic{Name: "a"})
+		l.subscribe(&Topic{Name: "a"})
 		l.expect("confirmed a", "lost", "confirmed a")
 	}
 }
 
-func TestConnectionIsToldWhyATopicIsRefused(t *testing.T) {
+func TestConnectionReportsWhyATopicIsRefused(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) { // they come in any order
 		if args[0] == "subscribe" {
@@ -149,26 +149,26 @@ func TestConnectionIsToldWhyATopicIsRefused(t *testing.T) {
 	})
 	l := listen(t, config(s.Addr()), false)
 	l.on(func() {
-		l.conn.join(&Topic{Name: "a"})
+		l.conn.subscribe(&Topic{Name: "a"})
 	})
-	l.on(func() { l.conn.join(&Topic{Kind: Pattern, Name: "b*"}) })
+	l.on(func() { l.conn.subscribe(&Topic{Kind: Pattern, Name: "b*"}) })
 	for range 2 {
-		switch got := <-l.told; got {
+		switch got := <-l.events; got {
 		case "refused a -NOPERM no", "confirmed b*":
 		default:
-			t.Errorf("told %q", got)
+			t.Errorf("got %q", got)
 		}
 	}
 }
 
-// A server that takes requests and answers none is noticed.
+// A server that reads requests and answers none is given up.
 func TestConnectionGivesUpASilentServer(t *testing.T) {
 	t.Parallel()
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Discard()})
 	cfg := config(s.Addr())
 	cfg.Timeout = 50 * time.Millisecond
 	l := listen(t, cfg, false)
-	l.join(&Topic{Name: "a"})
+	l.subscribe(&Topic{Name: "a"})
 	l.expect("lost", "unreachable", "lost", "unreachable")
 }
 
@@ -176,7 +176,7 @@ func TestInvalidationsComeOfAllKeysOfARealServer(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	l := listen(t, config(s.Addr()), true)
-	l.join(&Topic{Name: InvalidationChannel})
+	l.subscribe(&Topic{Name: InvalidationChannel})
 	l.expect("confirmed " + InvalidationChannel)
 	s.Do("MSET", "a", "1", "b", "2")
 	l.expect("message " + InvalidationChannel)
@@ -204,19 +204,19 @@ func TestInvalidatedKeysAreReadFromMessagesOfServersAlone(t *testing.T) {
 	}
 }
 
-// Subscriptions back off, too, and nobody is told that the topic was refused.
+// Subscriptions back off as well, and no topic is reported as refused.
 func TestConnectionToAServerThatIsFull(t *testing.T) {
 	s := fakeredis.StartEach(t, fakeredis.Script{fakeredis.ExpectAny(1), fakeredis.Reply("-ERR max number of clients reached\r\n"), fakeredis.Close()})
 	l := listen(t, config(s.Addr()), false)
-	l.join(&Topic{Kind: Channel, Name: "c"})
+	l.subscribe(&Topic{Kind: Channel, Name: "c"})
 	l.expect("lost", "unreachable", "lost", "unreachable")
 }
 
-// A server that wants a password which the proxy does not have is not asked again at
-// once, over and over.
+// A server that wants a password which the proxy does not have is asked again only after a
+// while.
 func TestConnectionToAServerThatWantsAPasswordBacksOff(t *testing.T) {
 	s := redistest.Start(t, redistest.Password("secret"))
 	l := listen(t, config(s.Addr()), false)
-	l.join(&Topic{Kind: Channel, Name: "c"})
+	l.subscribe(&Topic{Kind: Channel, Name: "c"})
 	l.expect("lost", "unreachable", "lost", "unreachable")
 }

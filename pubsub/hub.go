@@ -9,54 +9,54 @@ import (
 	"ringway/pipeline"
 )
 
-// hub is what some of one loop's listeners are subscribed to in a pool: one connection
-// per server, whatever their number. A listener has all its subscriptions in one, so
-// that it gets messages in the order in which a server sent them.
+// hub is the subscriptions of some of one loop's listeners: one connection to each server,
+// whatever their number. All subscriptions of a listener are in one hub, so that it gets
+// messages in the order in which a server sent them.
 type hub struct {
-	l         *Local
-	listeners int
-	feeds     []*feed // for each shard; nil where there was no need
-	topics    [TopicKinds]map[string]*topic
-	leaving   map[*Topic]*leaving
-	watched   []*topic         // that may wait for servers which only scripts publish at, oldest first
-	lateTimer *eventloop.Timer // looks at watched
+	l             *Local
+	listeners     int
+	feeds         []*feed // by shard; nil where none is needed
+	topics        [TopicKinds]map[string]*topic
+	unsubscribing map[*Topic]*unsubscribing
+	watched       []*topic         // that settleLate looks at, oldest first
+	lateTimer     *eventloop.Timer // settleLate's
 }
 
-// seat is a listener's place in a hub.
-type seat struct {
+// membership is a listener's in a hub.
+type membership struct {
 	hub  *hub
-	subs int
+	subs int // its subscriptions
 }
 
-// leaving is a topic that has no listeners any more, while servers have yet to
-// confirm that they know.
-type leaving struct {
-	feeds []*feed // theirs
+// unsubscribing is a topic without listeners of which servers have yet to confirm the end.
+type unsubscribing struct {
+	feeds []*feed // of these servers
 	done  func()
 }
 
-// topic is what all listeners to one name share.
+// topic is what all listeners to one name in a hub share.
 type topic struct {
 	Topic
-	hub     *hub
-	since   int64 // watched: when settleLate last looked at it, as eventloop.Loop.Now
-	asked   int64 // since when somebody waits for it, the same
-	watched bool  // it is in hub.watched
-	parts   []part
-	subs    []*Subscription
-	waiting int // subscriptions that await the outcome
-	hops    int // how often servers have sent it on, since one confirmed it
+	hub          *hub
+	parts        []part
+	subs         []*Subscription
+	waiting      int   // how many of these are unconfirmed
+	waitingSince int64 // since when there are any, as eventloop.Loop.Now
+	watched      bool  // it is in hub.watched
+	watchedSince int64 // since when, as eventloop.Loop.Now
+	hops         int   // how often servers have redirected it since one confirmed it
 }
 
-// part is a topic at the primary of a shard that it is subscribed to.
+// part is a topic at one shard's primary.
 type part struct {
-	server      int // its shard
+	shard       int
 	state       partState
 	scriptsOnly bool   // the channel has another owner: here only scripts publish on it
-	expected    bool   // who publishes waits for it
+	counted     bool   // PUBLISH waits for it, see countPending
 	reply       []byte // failed: the error
 }
 
+// partState is the state of a part, or of an invalidationListener.
 type partState uint8
 
 const (
@@ -65,20 +65,20 @@ const (
 	failed
 )
 
-// feed is what the primary of one shard has to say.
+// feed is what a hub gets from the primary of one shard.
 type feed struct {
 	hub       *hub
-	server    int
+	shard     int
 	conn      *connection // nil while no primary is known
-	noPrimary error       // then: why
-	progress  int64       // when it last confirmed or refused something, as eventloop.Loop.Now
-	late      bool        // somebody waited for it in vain
+	noPrimary error       // why not
+	progress  int64       // when it last confirmed or refused a topic, as eventloop.Loop.Now
+	late      bool        // a topic has waited for it for scriptsWait
 }
 
-// hubFor returns the hub of a listener: of those that there may be, the one with the
-// fewest.
-func (l *Local) hubFor(to Listener) *hub {
-	s := l.seats[to]
+// joinHub returns the hub of a listener and counts one more subscription there. A new
+// listener gets the hub with the fewest, or a further one while there may be more.
+func (l *Local) joinHub(to Listener) *hub {
+	s := l.members[to]
 	if s == nil {
 		var best *hub
 		for _, h := range l.hubs {
@@ -91,24 +91,25 @@ func (l *Local) hubFor(to Listener) *hub {
 			l.hubs = append(l.hubs, best)
 		}
 		best.listeners++
-		s = &seat{hub: best}
-		l.seats[to] = s
+		s = &membership{hub: best}
+		l.members[to] = s
 	}
 	s.subs++
 	return s.hub
 }
 
-// unseat ends hubFor.
-func (l *Local) unseat(from Listener) {
-	s := l.seats[from]
+// leaveHub ends joinHub.
+func (l *Local) leaveHub(from Listener) {
+	s := l.members[from]
 	if s.subs--; s.subs == 0 {
 		s.hub.listeners--
-		delete(l.seats, from)
+		delete(l.members, from)
 	}
 }
 
+// newHub returns a hub without listeners.
 func newHub(l *Local) *hub {
-	h := &hub{l: l, leaving: map[*Topic]*leaving{}}
+	h := &hub{l: l, unsubscribing: map[*Topic]*unsubscribing{}}
 	for kind := range h.topics {
 		h.topics[kind] = map[string]*topic{}
 	}
@@ -116,26 +117,27 @@ func newHub(l *Local) *hub {
 	return h
 }
 
-// await notes that one more subscription waits for the outcome.
-func (t *topic) await() {
+// addWaiting counts one more subscription that waits for the outcome.
+func (t *topic) addWaiting() {
 	if t.waiting++; t.waiting == 1 {
-		t.asked = t.hub.l.loop.Now()
+		t.waitingSince = t.hub.l.loop.Now()
 	}
 	if slices.ContainsFunc(t.parts, t.hub.waitsForPrimary) {
 		t.hub.watch(t)
 	}
 }
 
-// waitsForPrimary reports whether a part waits for its shard to have a primary.
+// waitsForPrimary reports whether a part waits until its shard has a primary.
 func (h *hub) waitsForPrimary(p part) bool {
-	return p.state == pending && h.feedOf(p.server).conn == nil
+	return p.state == pending && h.feedOf(p.shard).conn == nil
 }
 
-// listenAt lists the shards at which a topic is to be subscribed to: all, since scripts
-// publish where they run. A Cluster passes messages on to all of its servers, so one is
-// enough there, and more would double them. But what a server says of its own keys it
-// says to nobody else. If there is an owner, not -1, PUBLISH goes to it alone.
-func (l *Local) listenAt(kind TopicKind, name string) (shards []int, owner int) {
+// shardsFor returns the shards at which a topic is subscribed to: all of them, since
+// scripts publish where they run. In a Cluster, whose servers pass messages on to each
+// other, it is one shard: more would double the messages. Keyspace notifications are not
+// passed on, so they need all shards there too. If PUBLISH goes to one of several shards,
+// that is the owner; else owner is -1.
+func (l *Local) shardsFor(kind TopicKind, name string) (shards []int, owner int) {
 	slotted := l.servers.Slotted()
 	ofKeys := kind != ShardChannel && strings.HasPrefix(name, "__key") // "__keyspace@0__:", "__keyevent@0__:"
 	if kind == ShardChannel || slotted && !ofKeys {
@@ -158,36 +160,36 @@ func (h *hub) feedOf(shard int) *feed {
 		h.feeds = append(h.feeds, nil)
 	}
 	if h.feeds[shard] == nil {
-		f := &feed{hub: h, server: shard}
+		f := &feed{hub: h, shard: shard}
 		h.feeds[shard] = f
-		f.aim()
+		f.connect()
 	}
 	return h.feeds[shard]
 }
 
-// aim makes a connection to the shard's primary, if there is one.
-func (f *feed) aim() {
-	cfg, obs, err := f.hub.l.servers.Primary(f.server)
+// connect makes a connection to the shard's primary if one is known.
+func (f *feed) connect() {
+	cfg, obs, err := f.hub.l.servers.Primary(f.shard)
 	if f.conn, f.noPrimary = nil, err; err == nil {
 		f.conn = newConnection(f.hub.l.loop, cfg, obs, f)
 	}
 }
 
-// primaryChanged subscribes to everything that was subscribed to at a shard's primary
-// at the one that it has now.
+// primaryChanged subscribes at the new primary of a shard to all topics that were
+// subscribed to at the old one.
 func (h *hub) primaryChanged(shard int) {
 	if shard >= len(h.feeds) || h.feeds[shard] == nil {
 		return
 	}
 	f := h.feeds[shard]
 	f.close()
-	f.aim()
+	f.connect()
 	f.each(func(t *topic, p *part) {
 		p.state = pending
-		h.noted(t, p)
+		h.uncountPending(t, p)
 		switch {
 		case f.conn != nil:
-			f.join(t, p)
+			f.subscribe(t, p)
 			t.settle()
 		case t.waiting > 0:
 			h.watch(t)
@@ -202,52 +204,52 @@ func (f *feed) close() {
 	}
 }
 
-// leave ends join. It reports whether left will be called.
-func (f *feed) leave(t *topic) (asked bool) {
-	return f.conn != nil && f.conn.leave(&t.Topic)
+// unsubscribe ends subscribe. It reports whether unsubscribed will be called.
+func (f *feed) unsubscribe(t *topic) (asked bool) {
+	return f.conn != nil && f.conn.unsubscribe(&t.Topic)
 }
 
-// join asks for a topic.
-func (f *feed) join(t *topic, p *part) {
-	if failure := f.conn.join(&t.Topic); failure != nil {
+// subscribe subscribes to a topic at the server.
+func (f *feed) subscribe(t *topic, p *part) {
+	if failure := f.conn.subscribe(&t.Topic); failure != nil {
 		p.state, p.reply = failed, failure.AppendReply(nil)
 		return
 	}
-	f.hub.expect(t, p)
+	f.hub.countPending(t, p)
 }
 
-// ask has a topic subscribed to at one more server.
-func (h *hub) ask(t *topic, server, owner int) {
-	t.parts = append(t.parts, part{server: server, scriptsOnly: owner >= 0 && owner != server})
-	if f := h.feedOf(server); f.conn != nil { // else it is pending until there is one
-		f.join(t, &t.parts[len(t.parts)-1])
+// addPart subscribes to a topic at one more shard.
+func (h *hub) addPart(t *topic, shard, owner int) {
+	t.parts = append(t.parts, part{shard: shard, scriptsOnly: owner >= 0 && owner != shard})
+	if f := h.feedOf(shard); f.conn != nil { // else the part is pending until there is one
+		f.subscribe(t, &t.parts[len(t.parts)-1])
 	}
 }
 
-// maxHops is how many times servers may send one subscription on: more than a Cluster
-// that is sane needs.
+// maxHops is how often servers may redirect one subscription: more than a Cluster in good
+// order needs.
 const maxHops = 16
 
-// scriptsPatience is how long a subscription waits for a server that says nothing, and at
+// scriptsWait is how long a subscription waits for a server that does not answer and at
 // which only scripts could publish on the channel.
-const scriptsPatience = 100 * time.Millisecond
+const scriptsWait = 100 * time.Millisecond
 
-// watch has settleLate look at a topic later.
+// watch makes settleLate look at a topic after scriptsWait.
 func (h *hub) watch(t *topic) {
 	if t.watched {
 		return
 	}
-	t.watched, t.since = true, h.l.loop.Now()
+	t.watched, t.watchedSince = true, h.l.loop.Now()
 	if h.watched = append(h.watched, t); len(h.watched) == 1 {
-		h.lateTimer.After(scriptsPatience)
+		h.lateTimer.After(scriptsWait)
 	}
 }
 
-// settleLate settles topics that wait only for servers that are late, and those that have
-// waited for a primary for failover_wait.
+// settleLate settles topics that wait only for late servers, and those that have waited
+// for a primary for failover_wait.
 func (h *hub) settleLate() {
 	now := h.l.loop.Now()
-	for len(h.watched) > 0 && h.watched[0].since <= now-int64(scriptsPatience) {
+	for len(h.watched) > 0 && h.watched[0].watchedSince <= now-int64(scriptsWait) {
 		t := h.watched[0]
 		h.watched[0] = nil
 		h.watched = h.watched[1:]
@@ -262,47 +264,48 @@ func (h *hub) settleLate() {
 		}
 	}
 	if len(h.watched) > 0 {
-		h.lateTimer.After(time.Duration(h.watched[0].since - now + int64(scriptsPatience)))
+		h.lateTimer.After(time.Duration(h.watched[0].watchedSince - now + int64(scriptsWait)))
 	}
 }
 
-// lookAt finds out whether a part of a topic has waited for long enough.
+// lookAt marks a part's feed as late, or fails the part, if it has waited for long
+// enough.
 func (h *hub) lookAt(t *topic, p *part, now int64) {
 	if !h.waitsForPrimary(*p) {
-		f := h.feedOf(p.server)
-		f.late = f.late || p.state == pending && f.progress <= now-int64(scriptsPatience)
+		f := h.feedOf(p.shard)
+		f.late = f.late || p.state == pending && f.progress <= now-int64(scriptsWait)
 		return
 	}
-	if now-t.asked >= int64(h.l.conf.FailoverWait) {
-		p.state, p.reply = failed, (&pipeline.Failure{Cause: h.feedOf(p.server).noPrimary}).AppendReply(nil)
+	if now-t.waitingSince >= int64(h.l.conf.FailoverWait) {
+		p.state, p.reply = failed, (&pipeline.Failure{Cause: h.feedOf(p.shard).noPrimary}).AppendReply(nil)
 	}
 }
 
-// left is events'.
-func (f *feed) left(pt *Topic) {
-	leaves := f.hub.leaving[pt]
-	if leaves == nil {
+// unsubscribed is events'.
+func (f *feed) unsubscribed(pt *Topic) {
+	ending := f.hub.unsubscribing[pt]
+	if ending == nil {
 		return
 	}
-	i := slices.Index(leaves.feeds, f)
+	i := slices.Index(ending.feeds, f)
 	if i < 0 {
-		return // it is not waited for
+		return // nobody waits for this one
 	}
-	if leaves.feeds = slices.Delete(leaves.feeds, i, i+1); len(leaves.feeds) == 0 {
-		delete(f.hub.leaving, pt)
-		leaves.done()
+	if ending.feeds = slices.Delete(ending.feeds, i, i+1); len(ending.feeds) == 0 {
+		delete(f.hub.unsubscribing, pt)
+		ending.done()
 	}
 }
 
-// outcome reports whether nothing about the topic is open, and if so the error if
-// no server has confirmed it, or not the one that PUBLISH goes to.
+// outcome reports whether the topic waits for no server any more. Then reply is the error
+// if no server has confirmed it, or if the one that PUBLISH goes to has not.
 func (t *topic) outcome() (settled bool, reply []byte) {
 	listens, waits := false, false
 	for i := range t.parts {
 		p := &t.parts[i]
 		switch {
 		case p.scriptsOnly:
-			f := t.hub.feedOf(p.server)
+			f := t.hub.feedOf(p.shard)
 			waits = waits || p.state == pending && f.conn != nil && !f.late
 		case p.state == pending:
 			return false, nil
@@ -318,7 +321,8 @@ func (t *topic) outcome() (settled bool, reply []byte) {
 	return !waits, nil
 }
 
-// settle hands the outcome, if there is one, to who waits for it. They may leave.
+// settle reports the outcome, if there is one, to the listeners that wait for it. They
+// may unsubscribe meanwhile.
 func (t *topic) settle() {
 	settled, reply := t.outcome()
 	if !settled || t.waiting == 0 {
@@ -328,23 +332,23 @@ func (t *topic) settle() {
 		if i >= len(t.subs) {
 			continue
 		}
-		if sub := t.subs[i]; sub.waiting {
-			sub.waiting = false
+		if sub := t.subs[i]; sub.unconfirmed {
+			sub.unconfirmed = false
 			t.waiting--
 			sub.l.Subscribed(sub, reply)
 		}
 	}
 }
 
-// part returns the part of a topic at the feed's server, if the topic is still
-// the one of its name.
+// part returns the topic of a Topic and its part at the feed's server; nil if the topic
+// of that name is another one by now.
 func (f *feed) part(pt *Topic) (*topic, *part) {
 	t := f.hub.topics[pt.Kind][pt.Name]
 	if t == nil || &t.Topic != pt {
 		return nil, nil
 	}
 	for i := range t.parts {
-		if t.parts[i].server == f.server {
+		if t.parts[i].shard == f.shard {
 			return t, &t.parts[i]
 		}
 	}
@@ -356,7 +360,7 @@ func (f *feed) confirmed(pt *Topic) {
 	f.progress, f.late = f.hub.l.loop.Now(), false
 	if t, p := f.part(pt); t != nil {
 		p.state, p.reply = confirmed, nil
-		f.hub.noted(t, p)
+		f.hub.uncountPending(t, p)
 		t.hops = 0
 		t.settle()
 	}
@@ -371,16 +375,16 @@ func (f *feed) refused(pt *Topic, reply []byte) {
 	l := f.hub.l
 	f.progress, f.late = l.loop.Now(), false
 	if t.hops < maxHops {
-		if to, ok := l.servers.FollowMoved(f.server, reply); ok {
+		if to, ok := l.servers.FollowMoved(f.shard, reply); ok {
 			t.hops++
-			if to != f.server {
+			if to != f.shard {
 				l.loop.Post(l.MapChanged)
 				return
 			}
 		}
 	}
 	p.state, p.reply = failed, append([]byte(nil), reply...)
-	f.hub.noted(t, p)
+	f.hub.uncountPending(t, p)
 	t.settle()
 }
 
@@ -390,8 +394,8 @@ func (f *feed) lost(err error) {
 	f.missed(err.Error())
 }
 
-// missed counts that messages may have been lost, says so, and tells the listeners. What
-// only scripts publish at the server is not worth that.
+// missed reports that messages may have been lost: to the log, the count and the
+// listeners. Topics on which only scripts publish at this server do not count.
 func (f *feed) missed(why string) {
 	listeners := map[Listener]struct{}{}
 	f.each(func(t *topic, p *part) {
@@ -420,13 +424,13 @@ func (f *feed) unreachable(failure *pipeline.Failure) {
 	f.each(func(t *topic, p *part) {
 		if p.state == pending {
 			p.state, p.reply = failed, reply
-			f.hub.noted(t, p)
+			f.hub.uncountPending(t, p)
 			t.settle()
 		}
 	})
 }
 
-// each calls fn for everything at the feed's server.
+// each calls fn for each topic at the feed's server.
 func (f *feed) each(fn func(*topic, *part)) {
 	for _, topics := range f.hub.topics {
 		for _, t := range topics {
@@ -437,12 +441,13 @@ func (f *feed) each(fn func(*topic, *part)) {
 	}
 }
 
-// message is events'. A listener that is closed meanwhile leaves, which
-// puts the last one, already served, in its place.
+// message is events'. A listener that is closed by its message unsubscribes, which puts
+// the last subscription, already served, in its place; so it runs from the last to the
+// first.
 func (f *feed) message(kind TopicKind, name, frame []byte) {
 	t := f.hub.topics[kind][string(name)]
 	if t == nil {
-		return // left meanwhile
+		return // unsubscribed meanwhile
 	}
 	for i := len(t.subs) - 1; i >= 0; i-- {
 		if i < len(t.subs) {
@@ -452,22 +457,22 @@ func (f *feed) message(kind TopicKind, name, frame []byte) {
 	}
 }
 
-// move has a topic subscribed to at the given shards and no others.
+// move subscribes to a topic at the given shards and unsubscribes at all others.
 func (h *hub) move(t *topic, shards []int, owner int) {
 	parts := t.parts
 	t.parts = nil
 	for _, p := range parts {
-		h.noted(t, &p)
-		if slices.Contains(shards, p.server) {
-			p.scriptsOnly = owner >= 0 && owner != p.server
+		h.uncountPending(t, &p)
+		if slices.Contains(shards, p.shard) {
+			p.scriptsOnly = owner >= 0 && owner != p.shard
 			t.parts = append(t.parts, p)
 		} else {
-			h.feedOf(p.server).leave(t)
+			h.feedOf(p.shard).unsubscribe(t)
 		}
 	}
 	for _, shard := range shards {
-		if !slices.ContainsFunc(parts, func(p part) bool { return p.server == shard }) {
-			h.ask(t, shard, owner)
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.shard == shard }) {
+			h.addPart(t, shard, owner)
 		}
 	}
 	t.settle()

@@ -8,19 +8,19 @@ import (
 	"ringway/resp"
 )
 
-// Invalidations is who is told of keys that are not what they were. It is called
-// on the loop.
+// InvalidationReceiver is told which keys have changed. Its methods are called on the
+// loop.
 type InvalidationReceiver interface {
-	// Invalidated is given keys as an array of bulk strings, valid only during the
-	// call; nil if they may be all keys there are.
+	// Invalidated hands over changed keys as an array of bulk strings, valid only during
+	// the call; nil means that any key may have changed.
 	Invalidated(keys []byte)
 
-	// Listening says that what Hears reports has changed.
+	// TrackingChanged reports that what Tracks returns has changed.
 	TrackingChanged()
 }
 
-// invalidations listens to all shards of a pool for one loop, over one connection
-// each that is told of every key that changes.
+// invalidations listens to the changes of all shards of a pool for one loop, over one
+// connection to each.
 type invalidations struct {
 	l      *Local
 	to     InvalidationReceiver
@@ -37,8 +37,8 @@ type invalidationListener struct {
 	reply []byte // failed because the server refuses: its error
 }
 
-// Track has an Invalidations told of all changes until Untrack. There is one for
-// each Local.
+// Track reports all changes of keys to the receiver to, until Untrack. A Local has one
+// receiver at a time.
 func (l *Local) Track(to InvalidationReceiver) {
 	if l.invalidations == nil {
 		l.invalidations = &invalidations{l: l, to: to}
@@ -64,12 +64,12 @@ func (s *invalidations) grow() {
 	for n := s.l.servers.Shards(); len(s.shards) < n; {
 		e := &invalidationListener{of: s, shard: len(s.shards), topic: Topic{Kind: Channel, Name: InvalidationChannel}}
 		s.shards = append(s.shards, e)
-		e.aim()
+		e.connect()
 	}
 }
 
-// Hears reports whether every change of a shard's keys will be told from now on.
-// Without Track it is false.
+// Tracks reports whether every change of a shard's keys from now on will be reported. It
+// is false without Track.
 func (l *Local) Tracks(shard int) bool {
 	if l.invalidations == nil {
 		return false
@@ -78,9 +78,8 @@ func (l *Local) Tracks(shard int) bool {
 	return l.invalidations.shards[shard].partState == confirmed
 }
 
-// HearsOrNever reports whether, for each shard in use, Hears is true or can't
-// become so for now. With a reply, it is the error of a server that does not let
-// itself be listened to.
+// TrackingSettled reports whether for each shard in use Tracks is true, or can't become
+// true for now. If reply is not nil, it is the error of a server that refuses tracking.
 func (l *Local) TrackingSettled() (settled bool, reply []byte) {
 	for _, e := range l.invalidations.shards {
 		if l.servers.Absent(e.shard) {
@@ -96,8 +95,8 @@ func (l *Local) TrackingSettled() (settled bool, reply []byte) {
 	return true, reply
 }
 
-// aim listens to the shard's primary, if there is one.
-func (e *invalidationListener) aim() {
+// connect listens to the shard's primary, if one is known.
+func (e *invalidationListener) connect() {
 	if e.conn != nil {
 		e.conn.close()
 		e.lost(nil)
@@ -108,7 +107,7 @@ func (e *invalidationListener) aim() {
 		return
 	}
 	e.conn = newInvalidations(e.of.l.loop, cfg, obs, e)
-	if e.conn.join(&e.topic) != nil {
+	if e.conn.subscribe(&e.topic) != nil {
 		e.partState = failed
 	}
 }
@@ -139,7 +138,7 @@ func (e *invalidationListener) unreachable(*pipeline.Failure) {
 	}
 }
 
-func (e *invalidationListener) left(*Topic) {}
+func (e *invalidationListener) unsubscribed(*Topic) {}
 
 func (e *invalidationListener) message(_ TopicKind, _, frame []byte) {
 	if keys, ok := invalidatedKeys(frame); ok {
@@ -147,7 +146,7 @@ func (e *invalidationListener) message(_ TopicKind, _, frame []byte) {
 	}
 }
 
-// mapChanged says that keys may have other owners now, where they may have other
+// mapChanged reports that keys may have other owners now, where they may have other
 // values.
 func (s *invalidations) mapChanged() {
 	if s != nil {
@@ -158,46 +157,45 @@ func (s *invalidations) mapChanged() {
 // primaryChanged listens to the primary that a shard has now.
 func (s *invalidations) primaryChanged(shard int) {
 	if s != nil && shard < len(s.shards) {
-		s.shards[shard].aim()
+		s.shards[shard].connect()
 	}
 }
 
-// InvalidationChannel is where Redis tells a connection in RESP2 which keys are not
-// what they were.
+// InvalidationChannel is the channel on which Redis tells a connection in RESP2 which
+// keys have changed.
 const InvalidationChannel = "__redis__:invalidate"
 
-// newInvalidations returns a connection that is told of every key of its server that
-// changes, expires or is evicted, whoever changes it. It is to join InvalidationChannel
-// and nothing else.
+// newInvalidations returns a connection that gets every key of its server that changes,
+// expires or is evicted, whoever changes it. It is for InvalidationChannel and nothing else.
 //
-// The connection has the server redirect the invalidations to the connection
-// itself. That is what CLIENT TRACKING offers in RESP2, and so all that a
-// connection knows of losing servers and finding them again is of use here too.
+// The connection has the server redirect the invalidations to the connection itself, which
+// CLIENT TRACKING offers in RESP2. So it works as a subscription, and a connection's ways to
+// lose servers and find them again serve here too.
 func newInvalidations(loop *eventloop.Loop, cfg *pipeline.Config, obs pipeline.Observer, events events) *connection {
 	c := newConnection(loop, cfg, obs, events)
 	c.tracks = true
 	return c
 }
 
-// identified goes on when the server has said which number the connection has.
+// identified handles the answer to CLIENT ID.
 func (c *connection) identified(frame []byte) error {
 	if _, ok := resp.Int(frame); !ok {
 		return c.untracked(frame)
 	}
-	c.send(trackings, nil, "CLIENT", "TRACKING", "ON", "BCAST", "REDIRECT", string(bytes.TrimSpace(frame[1:])))
+	c.send(askTracking, nil, "CLIENT", "TRACKING", "ON", "BCAST", "REDIRECT", string(bytes.TrimSpace(frame[1:])))
 	return nil
 }
 
-// tracked goes on when the server has answered CLIENT TRACKING.
+// tracked handles the answer to CLIENT TRACKING.
 func (c *connection) tracked(frame []byte) error {
 	if frame[0] != '+' {
 		return c.untracked(frame)
 	}
-	c.joinAll()
+	c.subscribeAll()
 	return nil
 }
 
-// untracked reports a server that does not know tracking or does not allow it.
+// untracked reports that the server does not know tracking or does not allow it.
 func (c *connection) untracked(frame []byte) error {
 	if frame[0] != '-' {
 		return errUnexpected
@@ -209,8 +207,8 @@ func (c *connection) untracked(frame []byte) error {
 }
 
 // invalidatedKeys reads a message on InvalidationChannel: an array of keys as the server
-// framed it, or nil if it is about all keys. It reports false if the message is
-// none of the server's, but one that a client has published.
+// framed it, or nil for all keys. ok is false if the message is not the server's but was
+// published by a client.
 func invalidatedKeys(frame []byte) (keys []byte, ok bool) {
 	elements, ok := resp.ReadArray(frame)
 	if !ok || elements.Len() != 3 {

@@ -2,13 +2,13 @@ package pubsub
 
 import "ringway/pipeline"
 
-// MonitorFeed is MONITOR at the primaries that the shards have when it is opened. It
-// belongs to its loop.
+// MonitorFeed is the output of MONITOR at the servers that were the shards' primaries
+// when it was opened. It belongs to its loop.
 type MonitorFeed struct {
-	line    func(b []byte)
-	opened  func()
-	shards  []*monitored
-	waiting map[*monitored]bool // those that have yet to answer
+	line       func(b []byte)
+	opened     func()
+	shards     []*monitored
+	unanswered map[*monitored]bool // those that have yet to answer
 }
 
 // monitored is one server's part of a MonitorFeed.
@@ -17,11 +17,11 @@ type monitored struct {
 	conn *connection
 }
 
-// Monitor has all shards' primaries tell of the requests that they execute. line is
-// given each as the server framed it, valid only during the call; opened is called
-// once, when every server has answered or can't be reached, and perhaps at once.
+// Monitor runs MONITOR at all shards' primaries. line is called with each line as the
+// server framed it, valid only during the call. opened is called once, perhaps before
+// Monitor returns, when every server has answered or can't be reached.
 func (l *Local) Monitor(line func(b []byte), opened func()) *MonitorFeed {
-	m := &MonitorFeed{line: line, opened: opened, waiting: map[*monitored]bool{}}
+	m := &MonitorFeed{line: line, opened: opened, unanswered: map[*monitored]bool{}}
 	for shard := range l.servers.Shards() {
 		cfg, obs, err := l.servers.Primary(shard)
 		if err != nil {
@@ -30,10 +30,10 @@ func (l *Local) Monitor(line func(b []byte), opened func()) *MonitorFeed {
 		s := &monitored{feed: m}
 		s.conn = newConnection(l.loop, cfg, obs, s)
 		m.shards = append(m.shards, s)
-		m.waiting[s] = true
+		m.unanswered[s] = true
 	}
 	for _, s := range m.shards {
-		if s.conn.join(&Topic{Kind: everything}) != nil {
+		if s.conn.subscribe(&Topic{Kind: everything}) != nil {
 			s.settle()
 		}
 	}
@@ -43,7 +43,7 @@ func (l *Local) Monitor(line func(b []byte), opened func()) *MonitorFeed {
 	return m
 }
 
-// Close ends the feed.
+// Close ends the feed: line is not called any more.
 func (m *MonitorFeed) Close() {
 	m.line, m.opened = nil, nil
 	for _, s := range m.shards {
@@ -51,9 +51,10 @@ func (m *MonitorFeed) Close() {
 	}
 }
 
+// settle notes that the server has answered or can't be reached.
 func (s *monitored) settle() {
 	m := s.feed
-	if delete(m.waiting, s); len(m.waiting) == 0 && m.opened != nil {
+	if delete(m.unanswered, s); len(m.unanswered) == 0 && m.opened != nil {
 		opened := m.opened
 		m.opened = nil
 		opened()
@@ -63,8 +64,8 @@ func (s *monitored) settle() {
 func (s *monitored) confirmed(*Topic)              { s.settle() }
 func (s *monitored) refused(*Topic, []byte)        { s.settle() }
 func (s *monitored) unreachable(*pipeline.Failure) { s.settle() }
-func (s *monitored) left(*Topic)                   {}
-func (s *monitored) lost(error)                    {} // the connection comes back by itself
+func (s *monitored) unsubscribed(*Topic)           {}
+func (s *monitored) lost(error)                    {} // the connection is made again by itself
 
 func (s *monitored) message(_ TopicKind, _, frame []byte) {
 	if s.feed.line != nil {

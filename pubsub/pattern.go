@@ -1,14 +1,15 @@
 package pubsub
 
-// matcher matches names with patterns until its work is done: a pattern and a name can
-// be such that it takes as many steps as the product of their lengths.
+// matcher matches names with patterns within a bounded number of steps: matching may take
+// as many as the product of the lengths of pattern and name.
 type matcher struct {
 	work int // steps left
 }
 
-// matches reports whether a channel's name matches a pattern of PSUBSCRIBE: ?
-// is any byte, * any bytes, [a-c] and [^a-c] one of a set, and \ takes the next
-// byte as it is. It is false if that would take more steps than are left.
+// matches reports whether a channel's name matches a pattern of PSUBSCRIBE: ? is any
+// byte, * any bytes, [a-c] and [^a-c] one byte of a set, and \ takes the next byte
+// literally. It is false if matching takes more steps than are left. The rules are
+// stringmatchlen's (util.c of Redis 7.0).
 func (m *matcher) matches(pattern, s string) bool {
 	// Where to go on if what follows the last * does not match.
 	star, from := -1, 0
@@ -39,8 +40,8 @@ func (m *matcher) matches(pattern, s string) bool {
 	return p == len(pattern)
 }
 
-// matchOne matches one byte with what a pattern begins with, which is no *. It
-// returns how much of the pattern that takes, or 0 if it does not match.
+// matchOne matches one byte with the beginning of a pattern, which is no *. It returns
+// how many bytes of the pattern that takes, or 0 if it does not match.
 func (m *matcher) matchOne(pattern string, c byte) int {
 	switch {
 	case pattern == "":
@@ -60,7 +61,7 @@ func (m *matcher) matchOne(pattern string, c byte) int {
 	return 0
 }
 
-// matchSet is matchOne for a set. One that is not closed goes to the pattern's end.
+// matchSet is matchOne for a set. A set without ] extends to the pattern's end.
 func (m *matcher) matchSet(pattern string, c byte) int {
 	i, not := 1, false
 	if i < len(pattern) && pattern[i] == '^' {

@@ -41,7 +41,7 @@ func TestPatternsMatchAsInRedis(t *testing.T) {
 	f("a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false)
 }
 
-// How long a message is looked for among patterns is bounded, whatever clients choose.
+// The steps of matching are bounded, whatever patterns and channels clients choose.
 func TestMatchingIsBounded(t *testing.T) {
 	f := func(pattern, s string) {
 		t.Helper()

@@ -1,21 +1,21 @@
-// Package pubsub holds what one event loop listens to at a pool's servers for its
-// clients: channels and patterns, keys that change (for CLIENT TRACKING), and MONITOR.
+// Package pubsub subscribes at a pool's servers on behalf of the clients of an event loop:
+// to channels and patterns, to keys that change (for CLIENT TRACKING), and to MONITOR.
 //
-// Clients share connections. However many listen to a channel, each server is asked
-// once by a loop, or a few times where there are many clients, and its messages are
-// handed on to all of them. A connection comes back by itself when it was lost, and it
-// follows the shard's primary.
+// Clients share connections. However many clients listen to a channel, a loop subscribes to
+// it once at each server, or a few times where there are many clients, and hands each message
+// to all of them. A connection that is lost is made again and subscribes anew; it follows the
+// shard's primary.
 //
 // A Pool is shared by all loops. A Local is one loop's part and belongs to that loop:
 //
 //	shared := pubsub.NewPool(&cfg.Pools[0], &cfg.Proxy, log)
 //	subs := pubsub.NewLocal(shared, loop, local) // local is a *pool.Local
-//	local.SetFollower(subs)                      // which tells it of changes
-//	sub, wait, reply := subs.Join(pubsub.Channel, "news", listener)
+//	local.SetChangeListener(subs)                // which reports changes of the pool to it
+//	sub, wait, reply := subs.Subscribe(pubsub.Channel, "news", listener)
 //	...
-//	subs.Leave(sub, nil)
+//	subs.Unsubscribe(sub, nil)
 //
-// Sessions are its Listeners.
+// Sessions are its Listeners. What it promises and what not is in docs/pubsub.md.
 package pubsub
 
 import (
@@ -36,107 +36,110 @@ type Pool struct {
 	proxy *conf.Proxy
 	log   *slog.Logger
 
+	// Safe for concurrent use.
 	SubscriberCounts
-	joins joining
+	subscribing subscribing
 	losses
 
 	mu     sync.Mutex // guards locals
 	locals []*Local
 }
 
-// NewPool returns what all loops share for a pool. The caller keeps its arguments as they
-// are.
+// NewPool returns what all loops share for a pool. The caller must not change its
+// arguments afterwards.
 func NewPool(c *conf.Pool, proxy *conf.Proxy, log *slog.Logger) *Pool {
 	return &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name)}
 }
 
-// Servers is what subscriptions need to know of a pool's servers, as their loop does. It
-// is called on the loop.
+// Servers is what subscriptions need to know of a pool's servers, as their loop knows
+// them; *pool.Local has it. It is called on the loop.
 type Servers interface {
-	// Shards is how many shards there are. In a Cluster there may come more.
+	// Shards returns how many shards there are. In a Cluster the number may grow.
 	Shards() int
 	// ShardOf returns the shard that owns a channel.
 	ShardOf(channel []byte) int
 	// Slotted reports whether the pool is a Cluster, whose servers pass messages on to
 	// each other.
 	Slotted() bool
-	// Absent reports whether nothing is to be had from a shard: it was ejected, or is a
-	// primary of a Cluster that serves no slot.
+	// Absent reports whether a shard serves no keys: it was ejected, or it is a primary
+	// of a Cluster that serves no slot.
 	Absent(shard int) bool
 	// Primary returns how connections to a shard's primary are made and who is told of
 	// their health; or an error, for clients, while no primary is known.
 	Primary(shard int) (cfg *pipeline.Config, obs pipeline.Observer, err error)
-	// Moved returns the shard to which a shard's server sends a subscription on, if its
-	// reply does that. The pool learns from it.
+	// FollowMoved returns the shard to which a reply of a shard's server sends a
+	// subscription on, if it is a redirection. The pool learns from it.
 	FollowMoved(shard int, reply []byte) (to int, ok bool)
 }
 
 // Local is one loop's subscriptions to a pool. It belongs to the loop.
 type Local struct {
 	*Pool
+
+	// Static once subscriptions are made.
 	loop         *eventloop.Loop
 	servers      Servers
-	onSubscribed func() // see SetOnJoined
+	onSubscribed func() // see SetOnSubscribed
 
+	// Owned by the loop.
 	hubs          []*hub
-	seats         map[Listener]*seat // which of the hubs each listener has
-	invalidations *invalidations     // nil while nobody tracks
+	members       map[Listener]*membership // in which of the hubs each listener is
+	invalidations *invalidations           // nil while nobody tracks
 }
 
 // NewLocal returns the subscriptions of one more loop. It is called on the loop, or
-// before that runs. The caller has servers tell it of changes.
+// before that runs. The caller has servers report changes to it.
 func NewLocal(p *Pool, loop *eventloop.Loop, servers Servers) *Local {
-	l := &Local{Pool: p, loop: loop, servers: servers, onSubscribed: func() {}, seats: map[Listener]*seat{}}
+	l := &Local{Pool: p, loop: loop, servers: servers, onSubscribed: func() {}, members: map[Listener]*membership{}}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.locals = append(p.locals, l)
 	return l
 }
 
-// Listener is a client with subscriptions. It is called on the loop.
+// Listener is a client with subscriptions. Its methods are called on the loop.
 type Listener interface {
-	// Joined says that a subscription for which Join said wait is settled. With
-	// a reply, an error valid only during the call, it has failed, and the
-	// listener must Leave it.
+	// Subscribed reports the outcome of a subscription for which Subscribe returned wait.
+	// If reply is not nil, it is an error, valid only during the call: the subscription
+	// has failed, and the listener must Unsubscribe it.
 	Subscribed(sub *Subscription, reply []byte)
 
-	// Message is given a message as a RESP2 array, valid only during the call, and
-	// the subscription that it comes of. That may be one for which Joined has yet to
-	// be called.
+	// Message hands over a message as a RESP2 array, valid only during the call, with the
+	// subscription that it is for. The outcome of that may not have been reported yet.
 	Message(sub *Subscription, frame []byte)
 
-	// Missed says that messages of one of the listener's topics may have been lost:
-	// the connection that they come over was, or its server is another one now.
+	// Missed reports that messages of one of the listener's topics may have been lost:
+	// their connection was lost, or their server is another one now.
 	Missed()
 }
 
-// Subscription is one listener's share in a topic.
+// Subscription is one listener's subscription to a topic. It belongs to the loop.
 type Subscription struct {
-	// Live is the listener's: its client knows of the subscription.
+	// Live is for the listener: its client knows of the subscription.
 	Live bool
 
-	topic   *topic
-	index   int // in topic.subs
-	l       Listener
-	waiting bool // Joined has yet to be called
+	topic       *topic
+	index       int // in topic.subs
+	l           Listener
+	unconfirmed bool // Subscribed has yet to be called
 }
 
 // Name returns the channel's name, or the pattern.
 func (s *Subscription) Name() string { return s.topic.Name }
 
-// Join subscribes a listener to a channel or a pattern, at all servers at which
-// messages for it may be published. If wait is true, Joined will be called; if
-// not, the subscription is in force, or has failed if there is a reply.
+// Subscribe subscribes a listener to a channel or a pattern, at all servers at which
+// messages for it may be published. If wait is true, Listener.Subscribed reports the
+// outcome later. Else the subscription is in force, or has failed if reply is not nil.
 func (l *Local) Subscribe(kind TopicKind, name string, to Listener) (sub *Subscription, wait bool, reply []byte) {
-	h := l.hubFor(to)
+	h := l.joinHub(to)
 	t := h.topics[kind][name]
 	if t == nil {
 		t = &topic{Topic: Topic{Kind: kind, Name: name}, hub: h}
 		h.topics[kind][name] = t
-		shards, owner := l.listenAt(kind, name)
+		shards, owner := l.shardsFor(kind, name)
 		t.parts = make([]part, 0, len(shards))
 		for _, shard := range shards {
-			h.ask(t, shard, owner)
+			h.addPart(t, shard, owner)
 		}
 		if len(t.parts) > 1 && owner >= 0 {
 			h.watch(t)
@@ -148,20 +151,20 @@ func (l *Local) Subscribe(kind TopicKind, name string, to Listener) (sub *Subscr
 	}
 	settled, reply := t.outcome()
 	if !settled {
-		sub.waiting = true
-		t.await()
+		sub.unconfirmed = true
+		t.addWaiting()
 	}
 	return sub, !settled, reply
 }
 
-// Leave ends a subscription. The last one of a topic ends that: if servers must
-// confirm it, wait is true and done, if not nil, will be called.
+// Unsubscribe ends a subscription. With the last one of a topic, servers are unsubscribed
+// from it: if they must confirm that, wait is true and done, if not nil, will be called.
 func (l *Local) Unsubscribe(sub *Subscription, done func()) (wait bool) {
 	t := sub.topic
 	h := t.hub
-	l.unseat(sub.l)
-	if sub.waiting {
-		sub.waiting = false
+	l.leaveHub(sub.l)
+	if sub.unconfirmed {
+		sub.unconfirmed = false
 		t.waiting--
 	}
 	last := len(t.subs) - 1
@@ -174,36 +177,37 @@ func (l *Local) Unsubscribe(sub *Subscription, done func()) (wait bool) {
 		return false
 	}
 	delete(h.topics[t.Kind], t.Name)
-	leaves := &leaving{done: done}
+	ending := &unsubscribing{done: done}
 	for i := range t.parts {
 		p := &t.parts[i]
-		h.noted(t, p)
-		if f := h.feedOf(p.server); f.leave(t) && !p.scriptsOnly {
-			leaves.feeds = append(leaves.feeds, f)
+		h.uncountPending(t, p)
+		if f := h.feedOf(p.shard); f.unsubscribe(t) && !p.scriptsOnly {
+			ending.feeds = append(ending.feeds, f)
 		}
 	}
-	if len(leaves.feeds) == 0 || done == nil {
+	if len(ending.feeds) == 0 || done == nil {
 		return false
 	}
-	h.leaving[&t.Topic] = leaves
+	h.unsubscribing[&t.Topic] = ending
 	return true
 }
 
 // MapChanged moves subscriptions to where they belong: channels and keys may have other
-// owners now, or a server is down or back. Like all that follows it is called on the loop.
+// owners now, or a server was taken down or restored. It is called on the loop, as the
+// methods below are.
 func (l *Local) MapChanged() {
 	l.invalidations.mapChanged()
 	for _, h := range l.hubs {
 		for kind, topics := range h.topics {
 			for name, t := range topics {
-				shards, owner := l.listenAt(TopicKind(kind), name)
+				shards, owner := l.shardsFor(TopicKind(kind), name)
 				h.move(t, shards, owner)
 			}
 		}
 	}
 }
 
-// PrimaryChanged has everything that is listened to at a shard follow its primary.
+// PrimaryChanged makes all subscriptions at a shard follow its primary.
 func (l *Local) PrimaryChanged(shard int) {
 	for _, h := range l.hubs {
 		h.primaryChanged(shard)
@@ -211,8 +215,8 @@ func (l *Local) PrimaryChanged(shard int) {
 	l.invalidations.primaryChanged(shard)
 }
 
-// Resolved says at which IP addresses the server with the address addr is found now.
-// Connections to another one are made anew.
+// Resolved reports to which IP addresses the name in the server address addr resolves
+// now. Connections to others are made anew.
 func (l *Local) Resolved(addr string, at []netip.Addr) {
 	for _, c := range l.connections() {
 		if peer := c.link.Peer(); c.link.Addr() == addr && peer.IsValid() && !slices.Contains(at, peer) {
@@ -221,7 +225,7 @@ func (l *Local) Resolved(addr string, at []netip.Addr) {
 	}
 }
 
-// connections returns those to primaries, but for MONITOR's.
+// connections returns the connections to primaries, except those of MONITOR.
 func (l *Local) connections() (all []*connection) {
 	for _, h := range l.hubs {
 		for _, f := range h.feeds {

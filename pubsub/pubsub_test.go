@@ -29,7 +29,7 @@ func (s oneServer) Primary(int) (*pipeline.Config, pipeline.Observer, error) {
 	return s.cfg, observer{}, nil
 }
 
-// client is told of subscriptions and of invalidations. It keeps that as text.
+// client records what it is told of subscriptions and invalidations, as text.
 type client chan string
 
 func (c client) Subscribed(_ *Subscription, reply []byte) { c <- "joined" + string(reply) }
@@ -48,10 +48,10 @@ func (c client) expect(t *testing.T, want ...string) {
 		select {
 		case got := <-c:
 			if got != w {
-				t.Fatalf("told %q, want %q", got, w)
+				t.Fatalf("got %q, want %q", got, w)
 			}
 		case <-time.After(30 * time.Second):
-			t.Fatalf("not told %q", w)
+			t.Fatalf("no %q", w)
 		}
 	}
 }
@@ -86,8 +86,8 @@ func newLocal(t *testing.T, cfg *pipeline.Config) (l *Local, on func(func())) {
 	}
 }
 
-// A server whose name has come to mean another address is heard from there: both what is
-// published and which keys change.
+// When a server's name resolves to another address, messages and invalidations come from
+// there.
 func TestConnectionsFollowAServersName(t *testing.T) {
 	s := redistest.Start(t)
 	l, on := newLocal(t, config(s.Addr()))
@@ -108,7 +108,7 @@ func TestConnectionsFollowAServersName(t *testing.T) {
 	changes.expect(t, "invalidated ", "listening", "listening")
 }
 
-// MONITOR where no primary is known has nothing to wait for.
+// MONITOR does not wait where no primary is known.
 func TestMonitorWithoutPrimariesIsOpenAtOnce(t *testing.T) {
 	l, on := newLocal(t, nil)
 	opened := false

@@ -8,7 +8,7 @@ import (
 
 // A client that asks for another protocol or database is told what the servers say of
 // that: not all of them have HELLO or so many databases. They are asked once on a loop
-// (pool/trial.go), and the client is held until they have answered.
+// (pool/handshakecheck.go), and the client is held until they have answered.
 
 // deferredAnswer is a request for which the session is held if it can't be answered at once.
 type deferredAnswer struct {

@@ -5,19 +5,20 @@ import (
 	"sync/atomic"
 )
 
-// Audience is the listeners that servers can't count. The clients of a loop share
-// connections, so a server counts one receiver where there may be many: for each topic
-// the Audience knows how many more clients listen to it than connections of this proxy
-// do. It is added to what PUBLISH and PUBSUB NUMSUB return. All loops share it; who
-// publishes takes no lock.
+// SubscriberCounts holds how many subscribers the servers can't count. The clients of a loop
+// share connections, so a server counts one receiver where there may be many. For each topic
+// this is the number of clients that listen to it beyond the number of this proxy's
+// connections that do. It is added to what PUBLISH and PUBSUB NUMSUB return. All loops share
+// it; reading it takes no lock.
 type SubscriberCounts struct {
 	shared   atomic.Int64 // topics with more listeners than connections
 	extra    [TopicKinds]sync.Map
-	patterns atomic.Pointer[[]sharedPattern] // the same as extra's; nil if there are too many to look at
+	patterns atomic.Pointer[[]sharedPattern] // the patterns in extra; nil if there are too many to look at
 
 	mu sync.Mutex // taken to change any of these
 }
 
+// sharedPattern is a pattern with more listeners than connections.
 type sharedPattern struct {
 	text  string
 	extra int
@@ -26,14 +27,14 @@ type sharedPattern struct {
 const (
 	// maxSharedPatterns is how many patterns are looked at for a message.
 	maxSharedPatterns = 256
-	// matchingWork and matchingWorkPerByte bound the steps that are made to find who
-	// listens to a message by patterns: some microseconds, and some for each byte of
-	// the channel's name. Beyond it, the server's count is all there is.
+	// matchingWork and matchingWorkPerByte bound the steps of matching a message's channel
+	// with patterns: some microseconds, and some for each byte of the name. Patterns beyond
+	// that are not counted.
 	matchingWork        = 4096
 	matchingWorkPerByte = 4
 )
 
-// Shared reports whether any topic has more listeners than connections.
+// AnyShared reports whether any topic has more listeners than connections.
 func (a *SubscriberCounts) AnyShared() bool { return a.shared.Load() > 0 }
 
 // add counts listeners beyond the first one of their connection.
@@ -57,7 +58,7 @@ func (a *SubscriberCounts) add(t *Topic, n int) {
 	}
 }
 
-// listPatterns lists the patterns anew for those who publish.
+// listPatterns lists the patterns anew for ExtraReceivers.
 func (a *SubscriberCounts) listPatterns() {
 	list := []sharedPattern{}
 	a.extra[Pattern].Range(func(text, extra any) bool {
@@ -71,16 +72,16 @@ func (a *SubscriberCounts) listPatterns() {
 	a.patterns.Store(&list)
 }
 
-// Extra is what the server's count of a channel's subscribers lacks.
+// ExtraSubscribers returns how many of a channel's subscribers the server does not count.
 func (a *SubscriberCounts) ExtraSubscribers(kind TopicKind, channel string) int {
 	n, _ := a.extra[kind].Load(channel)
 	extra, _ := n.(int)
 	return extra
 }
 
-// ExtraReceivers is what the server's count of a message's receivers lacks: those
-// who listen to its channel, and to patterns that match it, as far as that is known
-// after a bounded time.
+// ExtraReceivers returns how many of a message's receivers the server does not count:
+// those that listen to its channel, and to patterns that match it, as far as these are
+// found within a bounded time.
 func (a *SubscriberCounts) ExtraReceivers(kind TopicKind, channel string) int {
 	n := a.ExtraSubscribers(kind, channel)
 	patterns := a.patterns.Load()

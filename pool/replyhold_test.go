@@ -11,9 +11,9 @@ import (
 	"ringway/resp"
 )
 
-// suspenseRig is a shard whose primary has been sent one request, and answers it
-// when told so.
-type suspenseRig struct {
+// heldRepliesRig is a shard whose primary has been sent one request, while its replies are
+// held. The primary answers when answer is closed.
+type heldRepliesRig struct {
 	t      *testing.T
 	pool   *Pool
 	local  *Local
@@ -21,8 +21,8 @@ type suspenseRig struct {
 	answer chan struct{}
 }
 
-func newSuspenseRig(t *testing.T, next ...fakeredis.Script) *suspenseRig {
-	r := &suspenseRig{t: t, got: make(replies, 8), answer: make(chan struct{})}
+func newHeldRepliesRig(t *testing.T, next ...fakeredis.Script) *heldRepliesRig {
+	r := &heldRepliesRig{t: t, got: make(replies, 8), answer: make(chan struct{})}
 	old := fakeredis.Start(t, append([]fakeredis.Script{{
 		fakeredis.Expect("APPEND", "k", "1"), fakeredis.Wait(r.answer), fakeredis.Reply(":1\r\n"), fakeredis.Discard(),
 	}}, next...)...)
@@ -43,7 +43,7 @@ func newSuspenseRig(t *testing.T, next ...fakeredis.Script) *suspenseRig {
 	return r
 }
 
-func (r *suspenseRig) on(fn func()) {
+func (r *heldRepliesRig) on(fn func()) {
 	done := make(chan struct{})
 	r.local.loop.Post(func() {
 		fn()
@@ -52,17 +52,17 @@ func (r *suspenseRig) on(fn func()) {
 	<-done
 }
 
-func (r *suspenseRig) settle() {
+func (r *heldRepliesRig) settle() {
 	for range 5 {
 		r.on(func() {})
 	}
 }
 
-func (r *suspenseRig) send(args ...string) {
+func (r *heldRepliesRig) send(args ...string) {
 	r.on(func() { r.local.ConnSet(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request(args...)), r.got, 0) })
 }
 
-func (r *suspenseRig) expect(part string) {
+func (r *heldRepliesRig) expect(part string) {
 	r.t.Helper()
 	select {
 	case reply := <-r.got:
@@ -74,17 +74,17 @@ func (r *suspenseRig) expect(part string) {
 	}
 }
 
-// A false alarm is noticed by nobody: the reply is passed on, and writes go on.
+// A false alarm has no effect: the reply is passed on, and writes go on.
 func TestHeldRepliesComeWhenNothingHasHappened(t *testing.T) {
-	for name, end := range map[string]func(r *suspenseRig){
-		"unheld": func(r *suspenseRig) { r.pool.Release(0) },
-		"held":   func(r *suspenseRig) { r.pool.Hold(0) },
-		"same primary": func(r *suspenseRig) {
+	for name, end := range map[string]func(r *heldRepliesRig){
+		"released": func(r *heldRepliesRig) { r.pool.Release(0) },
+		"held":     func(r *heldRepliesRig) { r.pool.Hold(0) },
+		"same primary": func(r *heldRepliesRig) {
 			r.pool.SetView(0, View{Primary: Member{Addr: r.local.shards[0].primary.addr}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newSuspenseRig(t)
+			r := newHeldRepliesRig(t)
 			end(r)
 			r.expect(":1\r\n")
 			r.on(func() {
@@ -96,24 +96,24 @@ func TestHeldRepliesComeWhenNothingHasHappened(t *testing.T) {
 	}
 }
 
-// What the old primary has answered since is worth nothing; what it was not sent
-// goes to the new one.
-func TestHeldRepliesOfAnOvertakenPrimaryAreOfUnknownOutcome(t *testing.T) {
-	for name, told := range map[string]bool{"told": true, "followed": false} {
+// What the old primary has answered since then is dropped; what was not sent to it goes to
+// the new one.
+func TestHeldRepliesOfAnOldPrimaryAreOfUnknownOutcome(t *testing.T) {
+	for name, givenUp := range map[string]bool{"given up": true, "followed": false} {
 		t.Run(name, func(t *testing.T) {
 			next := fakeredis.Start(t, fakeredis.Script{fakeredis.Expect("APPEND", "k", "2"), fakeredis.Reply(":2\r\n"), fakeredis.Discard()})
-			r := newSuspenseRig(t)
+			r := newHeldRepliesRig(t)
 			r.on(func() {
 				r.local.ConnSet(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request("APPEND", "k", "2")), r.got, 0)
-				if told {
-					r.local.shards[0].overtaken()
+				if givenUp {
+					r.local.shards[0].giveUpReplies()
 				}
 				r.pool.mu.Lock()
 				then := r.pool.serverAt(next.Addr(), 0)
 				r.pool.mu.Unlock()
-				at := r.local.shards[0].told
-				at.primary = then
-				r.local.shards[0].follow(at)
+				now := r.local.shards[0].serving
+				now.primary = then
+				r.local.shards[0].follow(now)
 			})
 			r.expect("(sent)")
 			r.expect(":2\r\n")
@@ -121,12 +121,12 @@ func TestHeldRepliesOfAnOvertakenPrimaryAreOfUnknownOutcome(t *testing.T) {
 	}
 }
 
-// Writes that were given back go out again when the failover is called off.
-func TestWritesGivenBackGoOutWhenHoldEnds(t *testing.T) {
-	r := newSuspenseRig(t, fakeredis.Script{fakeredis.Expect("APPEND", "k", "2"), fakeredis.Reply(":2\r\n"), fakeredis.Discard()})
+// Writes that came back unsent go out again when the failover is called off.
+func TestWritesThatCameBackGoOutWhenHoldEnds(t *testing.T) {
+	r := newHeldRepliesRig(t, fakeredis.Script{fakeredis.Expect("APPEND", "k", "2"), fakeredis.Reply(":2\r\n"), fakeredis.Discard()})
 	r.on(func() {
 		r.local.ConnSet(resp.RESP2, 0).Conn(0, 0).Send([]byte(redistest.Request("APPEND", "k", "2")), r.got, 0)
-		r.local.shards[0].overtaken()
+		r.local.shards[0].giveUpReplies()
 	})
 	r.expect("(sent)")
 	r.pool.Release(0)

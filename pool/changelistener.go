@@ -8,23 +8,24 @@ import (
 )
 
 // Subscriptions have connections of their own to a pool's servers (package pubsub). A
-// Local tells them of what changes, and they ask it where the shards are.
+// Local reports changes to them, and they ask it where the shards are.
 
-// Follower is told, on the loop, of what changes for who has connections of its own to a
-// pool's servers.
+// ChangeListener is told of changes in a pool because it has connections of its own to
+// the servers. Its methods are called on the loop.
 type ChangeListener interface {
-	// MapChanged says that keys may have other owners, or that a server of a static pool
-	// is down or back.
+	// MapChanged reports that keys may have other owners, or that a server of a static
+	// pool was taken down or restored.
 	MapChanged()
-	// PrimaryChanged says that a shard has another primary, or none.
+	// PrimaryChanged reports that a shard has another primary, or none.
 	PrimaryChanged(shard int)
-	// Resolved says at which IP addresses the server with the address addr is found now.
+	// Resolved reports to which IP addresses the name in the server address addr resolves
+	// now.
 	Resolved(addr string, at []netip.Addr)
-	// Close says that the Local is closed.
+	// Close reports that the Local is closed.
 	Close()
 }
 
-// noFollower is the Follower of a Local that has none.
+// noListener is the ChangeListener of a Local that has none.
 type noListener struct{}
 
 func (noListener) MapChanged()                   {}
@@ -32,8 +33,8 @@ func (noListener) PrimaryChanged(int)            {}
 func (noListener) Resolved(string, []netip.Addr) {}
 func (noListener) Close()                        {}
 
-// SetFollower says who is told of changes. It is to be called before the connections are
-// used.
+// SetChangeListener sets who is told of changes. It must be called before the connections
+// are used.
 func (l *Local) SetChangeListener(f ChangeListener) { l.changes = f }
 
 // ShardOf returns the shard that owns a key.
@@ -42,19 +43,19 @@ func (l *Local) ShardOf(key []byte) int { return l.Map().Index(key) }
 // Slotted reports whether the pool is a Cluster.
 func (l *Local) Slotted() bool { return l.Map().Slotted() }
 
-// Primary returns what connections of a Follower to a shard's primary need to know, and
-// who observes them. They are the pool's own user's. While no primary is known it returns
-// ErrNoPrimary.
+// Primary returns the configuration of connections to a shard's primary, for the pool's
+// own user, and their Observer. While no primary is known it returns ErrNoPrimary.
 func (l *Local) Primary(shard int) (*pipeline.Config, pipeline.Observer, error) {
 	s := l.shardAt(shard).primary
 	if s == nil {
 		return nil, nil, ErrNoPrimary
 	}
-	return s.config(kind{protocol: resp.RESP2}, forAll), s, nil
+	return s.config(kind{protocol: resp.RESP2}, useShared), s, nil
 }
 
-// Moved reads what a shard's server has answered a Follower, and learns from it. If it is
-// a -MOVED that can be followed, it returns the shard that it names.
+// FollowMoved returns the shard that a reply names if it is a -MOVED that can be
+// followed; the pool then gives the slot to that shard. The reply is of a shard's server,
+// to a request of the ChangeListener.
 func (l *Local) FollowMoved(shard int, reply []byte) (to int, ok bool) {
 	r, ok := l.redirection(l.shardAt(shard), reply)
 	if !ok || r.kind != Moved {

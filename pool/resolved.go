@@ -7,13 +7,13 @@ import (
 	"ringway/pipeline"
 )
 
-// Addrs lists the addresses of all servers that the pool uses now, as they were
+// Addrs returns the addresses of all servers that the pool uses now, as they were
 // configured or found out.
 func (p *Pool) Addrs() (addrs []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, sh := range p.shards {
-		for _, s := range append([]*server{sh.told.primary}, sh.told.readers...) {
+		for _, s := range append([]*server{sh.serving.primary}, sh.serving.readers...) {
 			if s != nil && !slices.Contains(addrs, s.addr) {
 				addrs = append(addrs, s.addr)
 			}
@@ -22,17 +22,17 @@ func (p *Pool) Addrs() (addrs []string) {
 	return addrs
 }
 
-// Resolved tells at which IP addresses the server with the address addr is found
-// now. Connections to other ones are made anew, without a failed request: see
-// pipeline.Conn's Renew.
+// Resolved reports to which IP addresses the name in the server address addr resolves
+// now. Connections to others are made anew, without a failed request: see pipeline.Conn's
+// Renew.
 func (p *Pool) Resolved(addr string, at []netip.Addr) {
 	p.eachLocal(func(l *Local) { l.resolved(addr, at) })
 }
 
 func (l *Local) resolved(addr string, at []netip.Addr) {
-	elsewhere := func(c *pipeline.Conn) bool { return c.Addr() == addr && moved(c.Peer(), at) }
-	for _, n := range l.shared {
-		for _, c := range n.all() {
+	elsewhere := func(c *pipeline.Conn) bool { return c.Addr() == addr && isElsewhere(c.Peer(), at) }
+	for _, cs := range l.connSets {
+		for _, c := range cs.all() {
 			if elsewhere(c) {
 				c.Renew()
 			}
@@ -50,7 +50,7 @@ func (l *Local) resolved(addr string, at []netip.Addr) {
 	l.changes.Resolved(addr, at)
 }
 
-// moved tells whether a peer is none of those addresses.
-func moved(peer netip.Addr, at []netip.Addr) bool {
+// isElsewhere reports whether a peer is none of those addresses.
+func isElsewhere(peer netip.Addr, at []netip.Addr) bool {
 	return peer.IsValid() && !slices.Contains(at, peer)
 }

@@ -20,8 +20,8 @@ func (r replies) Reply(_ uint32, b []byte, _ bool) { r <- string(b) }
 
 func (r replies) Fail(_ uint32, f *pipeline.Failure, _ []byte) { r <- f.Error() }
 
-// A request that was not written yet when its server lost the shard goes behind
-// one that was, though it comes back first.
+// A request that was not written yet when its server lost the shard goes behind one that
+// was written, though it comes back first.
 func TestUnwrittenRequestsGoBehindWrittenOnes(t *testing.T) {
 	const readonly = "-READONLY You can't write against a read only replica.\r\n"
 	demote := make(chan struct{})
@@ -50,7 +50,7 @@ func TestUnwrittenRequestsGoBehindWrittenOnes(t *testing.T) {
 	}()
 	p.SetView(0, View{Primary: Member{Addr: old.Addr()}})
 	p.mu.Lock()
-	then := told{primary: p.serverAt(next.Addr(), 0)}
+	then := serving{primary: p.serverAt(next.Addr(), 0)}
 	p.mu.Unlock()
 
 	got := make(replies, 2)

@@ -1,6 +1,6 @@
 package pool
 
-// CommandFact is what a server's COMMAND says of one command.
+// CommandFact is what a server's reply to COMMAND says of one command.
 type CommandFact struct {
 	Name              string
 	Arity             int
@@ -9,9 +9,10 @@ type CommandFact struct {
 	First, Last, Step int      // where its keys are
 }
 
-// SetCommands records what the servers say of their commands.
+// SetCommands records what the servers' COMMAND says. The caller must not change facts
+// afterwards.
 func (p *Pool) SetCommands(facts []CommandFact) { p.commands.Store(&facts) }
 
-// Commands is what the servers say of their commands, or nil if none has told.
-// The pointer changes when they say something else.
+// Commands returns what the servers' COMMAND says, or nil while it is not known. The
+// pointer changes when the servers say something else.
 func (p *Pool) Commands() *[]CommandFact { return p.commands.Load() }

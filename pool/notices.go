@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// checkEvery is how often a server that says it is loading is looked at, at most.
+// checkEvery is the least time between two checks of a server that says it is loading.
 const checkEvery = 100 * time.Millisecond
 
-// A notice is what an error of a server says of the pool's settings.
+// notice is what an error of a server says about the pool's settings.
 type notice struct {
 	prefix string
-	static bool // it says so of static pools alone
+	static bool // it means something in static pools only
 	bit    uint32
 	text   string
 }
@@ -27,10 +27,10 @@ var notices = []notice{
 	{"-NOAUTH ", false, 4, "server wants a password: set redis_auth, and with an ACL user redis_user. This is logged once"},
 }
 
-// Complained is pipeline.Observer's.
+// Complained is pipeline.Observer's: it logs a notice, once for each server.
 func (s *server) Complained(reply []byte) {
 	if bytes.HasPrefix(reply, []byte("-LOADING ")) {
-		s.loads()
+		s.checkLoading()
 		return
 	}
 	for i := range notices {
@@ -38,23 +38,23 @@ func (s *server) Complained(reply []byte) {
 		if !bytes.HasPrefix(reply, []byte(n.prefix)) {
 			continue
 		}
-		if (!n.static || !s.pool.follows) && s.noted.Or(n.bit)&n.bit == 0 {
+		if (!n.static || !s.pool.follows) && s.loggedNotices.Or(n.bit)&n.bit == 0 {
 			s.pool.log.Warn(n.text, "server", s.name, "addr", s.addr, "err", string(bytes.TrimSpace(reply[1:min(len(reply), 128)])))
 		}
 		return
 	}
 }
 
-// loads has a server looked at that says it is loading, so that its keys move to
-// the others until it has loaded: it is no better than one that is down. A reply
-// alone is not believed.
-func (s *server) loads() {
+// checkLoading has the watcher check a server that says it is loading. A reply alone is
+// not believed. If it is true, the keys move to the other servers until the server has
+// loaded.
+func (s *server) checkLoading() {
 	p := s.pool
 	if !p.conf.AutoEjectHosts || p.follows || p.watcher == nil {
 		return
 	}
-	now, last := int64(time.Since(started)), s.lastCheck.Load()
-	if last != 0 && now-last < int64(checkEvery) || !s.lastCheck.CompareAndSwap(last, now) {
+	now, last := int64(time.Since(started)), s.loadingCheckAt.Load()
+	if last != 0 && now-last < int64(checkEvery) || !s.loadingCheckAt.CompareAndSwap(last, now) {
 		return
 	}
 	p.watcher.Suspect(p, s.index, s.addr, LoadingServer)

@@ -37,11 +37,8 @@ type Conn struct {
 	relay Relay // stands between fd and the peer; nil if nothing does
 
 	// Input that the handler has left.
-	in        []byte // from inOff; nil when there is none
-	inOff     int
-	inHandler bool // the handler is being given bytes of in
-	inShared  bool // an output has come to share in's buffer
-	readsMuch bool // the last read would have filled a part of the loop's read buffer
+	in    []byte // from inOff; nil when there is none
+	inOff int
 
 	// Output that is to be written: the blocks, then out.
 	out        []byte   // nil when there is no output; from outOff if there are no blocks
@@ -50,9 +47,14 @@ type Conn struct {
 	blocks     [][]byte // full ones, oldest first
 	blocksSize int      // bytes in blocks
 	wrote      uint64   // bytes that the kernel has taken so far
-	dirty      bool     // in loop.dirty or loop.dirtyServers
-	delayed    bool     // output was delayed at the end of the last turn
-	stalled    bool     // the peer did not take all output; waiting for writability
+
+	// State of the input and the output. All flags stand together, since connections are many.
+	inHandler bool // the handler is being given bytes of in
+	inShared  bool // an output has come to share in's buffer
+	readsMuch bool // the last read would have filled a part of the loop's read buffer
+	dirty     bool // in loop.dirty or loop.dirtyServers
+	delayed   bool // output was delayed at the end of the last turn
+	stalled   bool // the peer did not take all output; waiting for writability
 
 	// What the handler has said: see PeerIsServer, Urgent, MoreComing and Pause.
 	toServer bool

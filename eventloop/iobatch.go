@@ -48,45 +48,45 @@ func (l *Loop) UseIOURing() (err error) {
 }
 
 // enabled reports whether to make n calls together. It gives up a ring that is broken.
-func (t *ioBatch) enabled(n int) bool {
-	if t.uring != nil && t.uring.broken {
-		t.close()
+func (io *ioBatch) enabled(n int) bool {
+	if io.uring != nil && io.uring.broken {
+		io.close()
 	}
-	return t.uring != nil && n > 1
+	return io.uring != nil && n > 1
 }
 
-func (t *ioBatch) close() {
-	if t.uring != nil {
-		t.uring.close()
-		t.uring = nil
+func (io *ioBatch) close() {
+	if io.uring != nil {
+		io.uring.close()
+		io.uring = nil
 	}
 }
 
 // handle passes the poller's events on to their connections.
 func (l *Loop) handle() {
-	t := &l.io
+	io := &l.io
 	for {
 		// What was read together comes first, since the others need the whole read buffer.
-		for t.delivered < len(t.events) {
+		for io.delivered < len(io.events) {
 			l.deliverPart()
 		}
-		for t.handled < len(t.events) {
-			i := t.handled
-			t.handled++
-			if t.reading[i] == nil {
-				l.handleOne(t.events[i])
+		for io.handled < len(io.events) {
+			i := io.handled
+			io.handled++
+			if io.reading[i] == nil {
+				l.handleOne(io.events[i])
 			}
-			t.reading[i] = nil
+			io.reading[i] = nil
 		}
 		l.progress.conn = nil
 		if len(l.progress.events) == 0 {
-			t.events, t.delivered, t.handled = nil, 0, 0
+			io.events, io.delivered, io.handled = nil, 0, 0
 			return
 		}
-		t.events = l.progress.events[:min(len(l.progress.events), maxBatchReads)]
-		l.progress.events = l.progress.events[len(t.events):]
-		t.delivered, t.handled = len(t.events), 0
-		if t.enabled(len(t.events)) {
+		io.events = l.progress.events[:min(len(l.progress.events), maxBatchReads)]
+		l.progress.events = l.progress.events[len(io.events):]
+		io.delivered, io.handled = len(io.events), 0
+		if io.enabled(len(io.events)) {
 			l.readBatch()
 		}
 	}
@@ -102,32 +102,32 @@ func (l *Loop) handleOne(ev event) {
 
 // readBatch reads the connections whose bytes are likely to fit into a part of the read buffer.
 func (l *Loop) readBatch() {
-	t := &l.io
-	t.buf, t.delivered = l.readBuf, 0
-	for i, ev := range t.events {
+	io := &l.io
+	io.buf, io.delivered = l.readBuf, 0
+	for i, ev := range io.events {
 		if c := l.connAt(ev.fd()); c != nil && c.readsLittle(ev) {
-			t.reading[i] = c
-			t.uring.read(c.fd, t.part(i))
+			io.reading[i] = c
+			io.uring.read(c.fd, io.part(i))
 		}
 	}
-	t.readResults = t.uring.run()
+	io.readResults = io.uring.run()
 }
 
 // deliverPart delivers what was read together for the next event, if anything was.
 func (l *Loop) deliverPart() {
-	t := &l.io
-	i := t.delivered
-	t.delivered++
-	if c := t.reading[i]; c != nil {
-		n := int(t.readResults[0])
-		t.readResults = t.readResults[1:]
+	io := &l.io
+	i := io.delivered
+	io.delivered++
+	if c := io.reading[i]; c != nil {
+		n := int(io.readResults[0])
+		io.readResults = io.readResults[1:]
 		l.progress.conn = c
-		c.wasRead(t.part(i), n)
+		c.wasRead(io.part(i), n)
 		l.flushFull()
 	}
 }
 
-func (t *ioBatch) part(i int) []byte { return t.buf[i*partSize : (i+1)*partSize] }
+func (io *ioBatch) part(i int) []byte { return io.buf[i*partSize : (i+1)*partSize] }
 
 // readsLittle reports whether ev asks for nothing but a read whose bytes are likely to fit into a
 // part of the read buffer.
@@ -152,67 +152,67 @@ func (c *Conn) wasRead(b []byte, n int) {
 
 // flushAll writes the output of all connections that have some.
 func (l *Loop) flushAll() {
-	t := &l.io
-	if !t.underWay() && !t.enabled(len(l.dirty)+len(l.dirtyServers)) {
+	io := &l.io
+	if !io.underWay() && !io.enabled(len(l.dirty)+len(l.dirtyServers)) {
 		flush(&l.dirty)
 		flush(&l.dirtyServers)
 		return
 	}
 	l.finishWriting() // the rest of a flush that a panic cut short
-	t.writing = append(append(t.writing[:0], l.dirty...), l.dirtyServers...)
+	io.writing = append(append(io.writing[:0], l.dirty...), l.dirtyServers...)
 	clear(l.dirty)
 	clear(l.dirtyServers)
 	l.dirty, l.dirtyServers = l.dirty[:0], l.dirtyServers[:0]
-	t.rest = t.writing
+	io.rest = io.writing
 	l.finishWriting()
-	clear(t.writing)
+	clear(io.writing)
 }
 
-func (t *ioBatch) underWay() bool { return len(t.rest)+len(t.wrote)+len(t.failed) > 0 }
+func (io *ioBatch) underWay() bool { return len(io.rest)+len(io.wrote)+len(io.failed) > 0 }
 
 // finishWriting writes what is to be written. It records all results of one system call before it
 // calls any handler because of a failure: the handler may take back what another connection has not
 // written.
 func (l *Loop) finishWriting() {
-	t := &l.io
+	io := &l.io
 	for {
-		for len(t.wrote) > 0 {
-			t.noteOne()
+		for len(io.wrote) > 0 {
+			io.noteOne()
 		}
-		for len(t.failed) > 0 {
-			f := t.failed[0]
-			t.failed = t.failed[1:]
+		for len(io.failed) > 0 {
+			f := io.failed[0]
+			io.failed = io.failed[1:]
 			f.conn.fail(f.err)
 		}
-		if len(t.rest) == 0 {
+		if len(io.rest) == 0 {
 			return
 		}
-		some := t.rest[:min(len(t.rest), maxBatch)]
-		t.rest = t.rest[len(some):]
-		t.write(some)
+		some := io.rest[:min(len(io.rest), maxBatch)]
+		io.rest = io.rest[len(some):]
+		io.write(some)
 	}
 }
 
 // noteOne records the result of the next write.
-func (t *ioBatch) noteOne() {
-	c, n := t.wrote[0], int(t.writeResults[0])
-	t.wrote, t.writeResults = t.wrote[1:], t.writeResults[1:]
+func (io *ioBatch) noteOne() {
+	c, n := io.wrote[0], int(io.writeResults[0])
+	io.wrote, io.writeResults = io.wrote[1:], io.writeResults[1:]
 	if err := syscall.Errno(-n); n < 0 && !transient(err) {
-		t.failed = append(t.failed, failedWriting{c, err})
+		io.failed = append(io.failed, failedWriting{c, err})
 		return
 	}
 	c.noteWritten(max(n, 0))
 }
 
 // write writes the output of conns, which it reorders.
-func (t *ioBatch) write(conns []*Conn) {
+func (io *ioBatch) write(conns []*Conn) {
 	wrote := conns[:0]
 	for _, c := range conns {
 		if c != nil && c.toBeWritten() {
-			t.uring.write(c.fd, c.firstBlock())
+			io.uring.write(c.fd, c.firstBlock())
 			wrote = append(wrote, c)
 		}
 	}
-	t.writeResults = t.uring.run()
-	t.wrote = wrote
+	io.writeResults = io.uring.run()
+	io.wrote = wrote
 }

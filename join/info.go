@@ -31,7 +31,7 @@ type infoField struct {
 
 // Add adds one server's reply: a bulk or a verbatim string. Of a reply that was cut short, the
 // complete lines count. It reports false for any other reply.
-func (t *Info) Add(reply []byte) bool {
+func (info *Info) Add(reply []byte) bool {
 	text, ok := resp.Text(reply)
 	if !ok {
 		n, header, isString := resp.BulkLen(reply)
@@ -47,7 +47,7 @@ func (t *Info) Add(reply []byte) bool {
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimRight(line, "\r\n")
 		if name, ok := strings.CutPrefix(line, "# "); ok {
-			section = t.section(name)
+			section = info.section(name)
 			continue
 		}
 		if name, value, ok := strings.Cut(line, ":"); ok && section != nil {
@@ -58,15 +58,15 @@ func (t *Info) Add(reply []byte) bool {
 	return true
 }
 
-func (t *Info) section(name string) *infoSection {
-	s := t.byName[name]
+func (info *Info) section(name string) *infoSection {
+	s := info.byName[name]
 	if s == nil {
-		if t.byName == nil {
-			t.byName = map[string]*infoSection{}
+		if info.byName == nil {
+			info.byName = map[string]*infoSection{}
 		}
 		s = &infoSection{name: name, byName: map[string]*infoField{}}
-		t.byName[name] = s
-		t.sections = append(t.sections, s)
+		info.byName[name] = s
+		info.sections = append(info.sections, s)
 	}
 	return s
 }
@@ -82,8 +82,8 @@ func (s *infoSection) field(name string) *infoField {
 }
 
 // Field returns the joined value of a field, or "" if no server has it.
-func (t *Info) Field(section, name string) string {
-	s := t.section(section)
+func (info *Info) Field(section, name string) string {
+	s := info.section(section)
 	f := s.byName[name]
 	if f == nil {
 		return ""
@@ -92,12 +92,12 @@ func (t *Info) Field(section, name string) string {
 }
 
 // HasSection reports whether a section has fields, from a server or from Set.
-func (t *Info) HasSection(name string) bool { return len(t.section(name).fields) > 0 }
+func (info *Info) HasSection(name string) bool { return len(info.section(name).fields) > 0 }
 
 // Set puts fields of the proxy's own, pairs of name and value, at the start of a section, in place
 // of the servers' fields with the same names.
-func (t *Info) Set(section string, own [][2]string) {
-	s := t.section(section)
+func (info *Info) Set(section string, own [][2]string) {
+	s := info.section(section)
 	for i, pair := range own {
 		f := s.field(pair[0])
 		f.values = []string{pair[1]}
@@ -108,26 +108,26 @@ func (t *Info) Set(section string, own [][2]string) {
 
 // HideServers drops fields that describe single servers: process and configuration files, and,
 // where several servers were joined, how each replicates.
-func (t *Info) HideServers(several bool) {
-	t.drop("Server", func(name string) bool { return infoOfProcess[name] || strings.HasPrefix(name, "listener") })
+func (info *Info) HideServers(several bool) {
+	info.drop("Server", func(name string) bool { return infoOfProcess[name] || strings.HasPrefix(name, "listener") })
 	if several {
-		t.drop("Replication", func(name string) bool {
+		info.drop("Replication", func(name string) bool {
 			return strings.HasPrefix(name, "slave") || strings.HasPrefix(name, "master_repl") || strings.Contains(name, "repl_offset") || strings.Contains(name, "byte_offset")
 		})
 	}
 }
 
 // drop removes the fields of a section for which drops reports true.
-func (t *Info) drop(section string, drops func(name string) bool) {
-	s := t.section(section)
+func (info *Info) drop(section string, drops func(name string) bool) {
+	s := info.section(section)
 	s.fields = slices.DeleteFunc(s.fields, func(f *infoField) bool { return drops(f.name) })
 	maps.DeleteFunc(s.byName, func(name string, _ *infoField) bool { return drops(name) })
 }
 
 // String returns the joined text of INFO. Sections without fields are left out.
-func (t *Info) String() string {
+func (info *Info) String() string {
 	var b strings.Builder
-	for _, s := range t.sections {
+	for _, s := range info.sections {
 		if len(s.fields) == 0 {
 			continue
 		}

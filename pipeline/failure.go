@@ -35,6 +35,7 @@ type Outage struct {
 	Since time.Time
 }
 
+// Error returns the text of ErrSuspended and of the last failure.
 func (o *Outage) Error() string { return ErrSuspended.Error() + ": " + o.Why.Error() }
 
 // Is reports whether target is ErrSuspended.
@@ -52,8 +53,10 @@ var (
 // ERR.
 type Refusal string
 
+// Error returns the text.
 func (r Refusal) Error() string { return string(r) }
 
+// Error returns the cause, and whether the request was sent.
 func (f *Failure) Error() string {
 	if f.Sent {
 		return f.Cause.Error() + " (sent)"

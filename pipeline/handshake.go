@@ -76,6 +76,7 @@ type HandshakeError struct {
 	Reply   string // the server's error, as it comes behind the "-"
 }
 
+// Error returns the text of ErrHandshake and the reply.
 func (e *HandshakeError) Error() string { return ErrHandshake.Error() + ": " + e.Reply }
 
 // Is reports whether target is ErrHandshake.

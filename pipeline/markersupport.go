@@ -71,6 +71,7 @@ type MarkerError struct {
 	Reply   string // what it has said
 }
 
+// Error returns the command and the reply.
 func (e *MarkerError) Error() string {
 	return fmt.Sprintf("the server refuses %s: %s", e.Command, e.Reply)
 }

@@ -30,7 +30,7 @@ func Expect(args ...string) Step {
 	}
 }
 
-// AnswerEcho reads one ECHO and answers it, as a fence of package pipeline wants.
+// AnswerEcho reads one ECHO and answers it, as a marker of package pipeline wants.
 func AnswerEcho() Step {
 	return func(c *Conn) error {
 		got, err := c.request()

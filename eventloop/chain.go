@@ -68,7 +68,7 @@ func (c *Conn) WriteChain(ch *Chain) {
 	c.writeOut()
 }
 
-// pushOut moves the block that was written to last behind the full ones.
+// pushOut moves out to the end of blocks, or gives it back if nothing in it waits.
 func (c *Conn) pushOut() {
 	if len(c.out) == c.outOff && len(c.blocks) == 0 { // nothing waits
 		c.loop.bufs.put(c.out)

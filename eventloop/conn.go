@@ -44,7 +44,7 @@ type Conn struct {
 	out        []byte   // nil when there is no output; from outOff if there are no blocks
 	outOff     int      // in the first block, or in out, of the first byte that is not written
 	outCap     int      // capacity of the last out, to start the next one with
-	blocks     [][]byte // full ones, oldest first
+	blocks     [][]byte // before out, oldest first
 	blocksSize int      // bytes in blocks
 	wrote      uint64   // bytes that the kernel has taken so far
 

@@ -190,8 +190,8 @@ func (l *Loop) work() (done bool) {
 	return true
 }
 
-// finishTime bounds the turn's duration up to which its end does work that the end itself has
-// brought about.
+// finishTime is how long a turn may have lasted for its end to also do the work that the end itself
+// has brought about.
 const finishTime = int64(time.Millisecond)
 
 // finish runs what is deferred and writes what is to be written. Both may bring about more, such as

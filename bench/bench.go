@@ -1,20 +1,24 @@
 // Package bench measures proxies side by side, in one run, on the same servers.
 //
-// It starts what it can find (redis-server, HAProxy, nutcracker, Ringway),
-// points a load generator of its own at each in turn, and reports throughput,
-// latency, the processor time and the memory that each target's process used,
-// and whether every reply was right: every value carries its key and its
-// length, and all of it is checked. Rounds are interleaved, so that a slow
-// minute of the machine falls on everybody.
+// Main, which is "ringway bench", starts the programs that it finds (redis-server,
+// HAProxy, nutcracker, Ringway) and sends each in turn the load of its own
+// generator:
 //
-// The generator is a thread with non-blocking sockets that checks replies as
-// they pass by. The table shows the share of a processor that it took ("gen"):
-// a generator that is the bottleneck never waits and shows 100 %. A null server,
-// which answers from no memory, shows what it could do.
+//	os.Exit(bench.Main([]string{"--set", "quick"}, os.Stdout, os.Stderr))
 //
-// A run ends by itself: counts, times and memory are bounded, and the processes
-// it started end with it. Processor time and memory are read from /proc, so
-// they are known on Linux only.
+// It reports throughput, latency, the processor time and the memory of each
+// target's process, and every wrong reply: a value contains its key and its length,
+// and all bytes are checked. Rounds are interleaved, so that a slow minute of the
+// machine affects all targets.
+//
+// The generator is one thread with non-blocking sockets that checks replies as they
+// arrive. The column "gen" shows the share of a processor that it took: a generator
+// that is the bottleneck never waits and shows 100 %. A null server, which computes
+// its answers, shows what the generator can do at least.
+//
+// A run ends by itself: counts, times and memory are bounded, and the processes that
+// it started end with it. Processor time and memory come from /proc, so only Linux
+// has them.
 package bench
 
 import (
@@ -65,7 +69,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return o.execute(ctx, stdout, stderr)
 }
 
-// execute does what the options say and returns the exit code.
+// execute carries out the options and returns the exit code.
 func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) int {
 	if o.list {
 		listSets(stdout)
@@ -87,8 +91,8 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// report measures, or reads kept results. After an interruption it returns
-// what there is so far together with the error.
+// report measures, or reads kept results. After an interruption it returns the results
+// so far together with the error.
 func (o *options) report(ctx context.Context, stderr io.Writer) (*Report, error) {
 	if o.from != "" {
 		return ReadReport(o.from)
@@ -142,7 +146,7 @@ func (o *options) merging() bool {
 	return slices.ContainsFunc(o.work, func(w Workload) bool { return w.MergeSets })
 }
 
-// write puts the report everywhere that the options name.
+// write writes the report in all forms that the options name.
 func (o *options) write(rep *Report, stdout io.Writer) error {
 	errs := []error{rep.WriteTable(stdout)}
 	save := func(path string, write func(io.Writer) error) {

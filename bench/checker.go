@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// errDesync marks a reply stream that can no longer be matched with its
-// requests; its connection is given up.
+// errDesync is the error for a stream of replies that can no longer be matched with its
+// requests. The connection is closed.
 var errDesync = errors.New("reply stream out of step")
 
 // maxLine bounds a reply's first line; Redis's own errors are far shorter.
@@ -17,15 +17,15 @@ const maxLine = 1024
 type call struct {
 	at   int64 // nanoseconds on the generator's clock: when it was sent or, in an open loop, due
 	kind Op
-	keys []uint32 // what was asked for, in order; belongs to the call's place in the queue
+	keys []uint32 // the numbers of the keys, in order; the slice belongs to the queue
 }
 
-// tally counts what came back, by what it was. It belongs to one goroutine.
+// tally counts replies by kind. It belongs to one goroutine.
 type tally struct {
-	replies uint64 // requests answered, in any way
-	wrong   uint64 // replies that are not the answer to their request, missing values among them
+	replies uint64 // replies of any kind
+	wrong   uint64 // replies that do not answer their request, or miss a value
 	errors  uint64 // error replies, and requests whose connection was lost
-	example string // the first wrong reply or error, for a person to read
+	example string // the first wrong reply or error, for the report
 }
 
 func (t *tally) noteWrong(format string, args ...any) {
@@ -44,7 +44,7 @@ func (t *tally) note(format string, args ...any) {
 	}
 }
 
-// add puts what o counted into t.
+// add adds the counts of o to t.
 func (t *tally) add(o *tally) {
 	t.replies += o.replies
 	t.wrong += o.wrong
@@ -54,9 +54,9 @@ func (t *tally) add(o *tally) {
 	}
 }
 
-// checker matches a stream of replies with a queue of calls and checks every
-// byte of every value. It keeps no values: they are checked as they pass by, so
-// a client costs the generator no buffer, and a reply may come in any pieces.
+// checker matches a stream of replies with a queue of calls and checks every byte of
+// every value. It checks values as they arrive, in pieces of any size, and keeps none,
+// so a client needs no buffer in the generator.
 type checker struct {
 	size  int // bytes of every value
 	tally *tally
@@ -70,7 +70,7 @@ type checker struct {
 	line     []byte // the part of an unfinished line that came earlier
 	elems    int    // elements of an array that are still to come
 	elem     int    // the element that comes next
-	bad      bool   // the reply has been found wrong; it counts once
+	bad      bool   // the reply is wrong; it counts once
 	bodyLeft int    // bytes of a bulk string and its CRLF still to come
 	bodySize int
 	bodyAt   int
@@ -112,9 +112,9 @@ func (c *checker) pop() *call {
 	return oldest
 }
 
-// feed checks the next bytes of the stream and calls done once for every reply
-// that they complete. It returns an error that is errDesync when the stream is
-// lost; the checker must then not be used again. It does not keep b.
+// feed checks the next bytes of the stream and calls done once for every reply that they
+// complete. If the stream is lost it returns an error that is errDesync, and the checker
+// must not be used again. It does not keep b.
 func (c *checker) feed(b []byte, done func(*call)) error {
 	for len(b) > 0 {
 		if c.bodyLeft > 0 {
@@ -149,7 +149,7 @@ func (c *checker) feed(b []byte, done func(*call)) error {
 	return nil
 }
 
-// body checks the part of a bulk string that b holds and returns what follows.
+// body checks the part of a bulk string at the start of b and returns the rest of b.
 func (c *checker) body(b []byte) []byte {
 	n := min(len(b), c.bodyLeft)
 	part := b[:n]
@@ -169,7 +169,7 @@ func (c *checker) body(b []byte) []byte {
 	return b[n:]
 }
 
-// reply takes the line that opens a reply or an element of one.
+// reply handles the first line of a reply or of an element.
 func (c *checker) reply(line []byte, done func(*call)) error {
 	if c.count == 0 {
 		return c.lost("a reply nobody asked for: %q", clip(line))
@@ -196,7 +196,7 @@ func (c *checker) reply(line []byte, done func(*call)) error {
 	return nil
 }
 
-// bulk takes the line that opens a bulk string.
+// bulk handles the first line of a bulk string.
 func (c *checker) bulk(line []byte, oldest *call, done func(*call)) error {
 	n, ok := parseLength(line[1:])
 	if !ok || n > maxValue {
@@ -240,7 +240,7 @@ func (c *checker) finishPart(done func(*call)) {
 	done(c.pop())
 }
 
-// markBad finds the reply wrong; finishPart counts it once it has passed.
+// markBad marks the reply as wrong. finishPart counts it at its end.
 func (c *checker) markBad(format string, args ...any) {
 	if !c.bad {
 		c.bad = true
@@ -248,7 +248,7 @@ func (c *checker) markBad(format string, args ...any) {
 	}
 }
 
-// lost counts a wrong reply and gives the stream up.
+// lost counts a wrong reply and returns an error that ends the stream.
 func (c *checker) lost(format string, args ...any) error {
 	c.tally.noteWrong(format, args...)
 	return fmt.Errorf("%w: "+format, append([]any{errDesync}, args...)...)
@@ -263,5 +263,5 @@ func parseLength(b []byte) (n int, ok bool) {
 	return parseDecimal(b)
 }
 
-// clip cuts b to what a line of text can show.
+// clip shortens b to fit a line of text.
 func clip(b []byte) []byte { return b[:min(len(b), 80)] }

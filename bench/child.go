@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// readyTimeout is how long a started process gets to answer on its port.
+// readyTimeout is how long a started process may take until it answers on its port.
 const readyTimeout = 10 * time.Second
 
-// nestedEnv marks the processes that a harness started. A harness refuses to run
-// in one: started in the place of a proxy by mistake it would start another
-// harness in the place of its proxy, and so on.
+// nestedEnv is set in processes that a harness started. A harness refuses to run in one:
+// if it were started by mistake instead of a proxy, it would start another harness
+// instead of its own proxy, and so on.
 const nestedEnv = "RINGWAY_BENCH_NESTED"
 
 // child is a process that the harness started.
@@ -29,9 +29,9 @@ type child struct {
 	done chan struct{} // closed when the process has ended and was waited for
 }
 
-// spawner starts processes that end with the harness. It starts all of them
-// from one thread that lives as long as they do, because Linux ties a parent's
-// death to the thread that forked.
+// spawner starts processes that end with the harness. One thread starts all of them and
+// lives as long as they do, because Linux sends the parent-death signal when the thread
+// that forked ends.
 type spawner struct {
 	work     chan func()
 	stopOnce sync.Once
@@ -44,7 +44,7 @@ func newSpawner() *spawner {
 	return s
 }
 
-// serve runs what start sends until close.
+// serve runs the functions that start sends, until close.
 func (s *spawner) serve() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -79,7 +79,7 @@ func (c *child) wait() {
 func (c *child) pid() int { return c.cmd.Process.Pid }
 
 // close ends every process it started, by its id, and waits for them. A
-// process that does not leave on SIGTERM within two seconds is killed.
+// process that does not end within two seconds of SIGTERM is killed.
 func (s *spawner) close() {
 	s.stopOnce.Do(func() {
 		for _, c := range s.children {
@@ -100,11 +100,11 @@ func (s *spawner) close() {
 	})
 }
 
-// errNotReady marks a process that did not come up.
+// errNotReady is the error for a process that did not become ready.
 var errNotReady = errors.New("not ready")
 
 // awaitReady waits until the server at addr answers a GET with anything that is
-// not an error. c is the process behind it, or nil for one we did not start.
+// not an error. c is the server's process, nil if the harness did not start it.
 func awaitReady(addr string, c *child) error {
 	var ended chan struct{}
 	log := func() string { return "" }
@@ -153,7 +153,7 @@ func probe(addr string) error {
 	return nil
 }
 
-// freeAddr returns a loopback address that nobody listened on just now.
+// freeAddr returns a loopback address on which no process listened a moment ago.
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -16,10 +16,10 @@ const (
 	crlf      = "\r\n"
 )
 
-// keyNumber returns the number that the i-th key of a workload goes by, below
-// 10^8 and another one for each i below that. Numbers that differ in their last
-// digits only lie side by side on a ring of FNV hashes: of the keys 0 to 255 two
-// of four servers would hold all, of 0 to 63 one, and that server would be measured.
+// keyNumber returns the number of the i-th key of a workload. It is below 10^8, and
+// different for each i below that. Numbers that differ only in their last digits lie
+// side by side on a ring of FNV hashes: two of four servers would hold all of the keys 0
+// to 255, one all of 0 to 63, and the run would measure that server.
 func keyNumber(i int) int {
 	const spread = 61803399 // no factor in common with 10^8
 	return int(int64(i) * spread % 100_000_000)
@@ -42,8 +42,8 @@ func appendKey(b []byte, k, size int) []byte {
 	return b
 }
 
-// parseKey returns the number and value size that a key stands for, and
-// whether it is a key of this package.
+// parseKey returns the number and the value size in a key, and reports whether it is a
+// key of this package.
 func parseKey(key []byte) (k, size int, ok bool) {
 	if len(key) != keyLen || string(key[:6]) != "bench:" || key[13] != ':' {
 		return 0, 0, false
@@ -88,9 +88,9 @@ func appendValue(b []byte, k, size int) []byte {
 	return b
 }
 
-// matchesAt reports whether part is what a value with header h holds from
-// offset at on. It compares the first 16 bytes with the header and the rest
-// with itself 16 bytes earlier, which runs at the speed of memory.
+// matchesAt reports whether a value with header h contains part at offset at. It compares
+// the first 16 bytes with the header, and the rest with the bytes 16 before, which runs
+// at the speed of memory.
 func matchesAt(part []byte, h *[headerLen]byte, at int) bool {
 	turn := at % headerLen
 	for i := range min(len(part), headerLen) {

@@ -22,8 +22,8 @@ func splitAddr(addr string) (network, address string) {
 }
 
 // dialSocket connects to addr and returns a non-blocking socket, which the
-// caller closes. The descriptor is taken out of the runtime's poller: the
-// generator waits for its sockets itself.
+// caller closes. The runtime's poller does not watch it: the generator waits for its
+// sockets itself.
 func dialSocket(addr string) (fd int, err error) {
 	network, address := splitAddr(addr)
 	conn, err := net.DialTimeout(network, address, dialTimeout)

@@ -23,7 +23,7 @@ const (
 	nameNull       = "null"
 )
 
-// fleet is everything that was started for a plan: servers and targets.
+// fleet holds everything that was started for a plan: servers and targets.
 type fleet struct {
 	Targets []*Target // in the order they are shown
 	Servers []*Target // behind the proxies
@@ -36,10 +36,10 @@ type fleet struct {
 // fleetOptions says what to start.
 type fleetOptions struct {
 	Self    []string       // the command that runs Main, for the null server
-	Null    bool           // null servers in the place of redis-server behind the proxies
+	Null    bool           // null servers instead of redis-server behind the proxies
 	Only    []string       // names of targets; empty means all
 	Extra   []*Target      // targets that are running already
-	Ringway []ringwayBuild // what to start as Ringway; empty skips it
+	Ringway []ringwayBuild // the Ringways to start; empty for none
 	Merging bool           // start each Ringway once more, with merge_sets
 }
 
@@ -47,14 +47,14 @@ type fleetOptions struct {
 type ringwayBuild struct {
 	Name  string
 	Path  string
-	Loops int // 0 leaves it to the binary
+	Loops int // 0: the binary's default
 }
 
 // loopsSuffix ends the name of a build that is measured with n loops.
 func loopsSuffix(n int) string { return fmt.Sprintf("-%dloops", n) }
 
-// startFleet starts servers and targets, leaving out what it cannot find. It
-// fails only where nothing could be measured. The caller closes the fleet.
+// startFleet starts servers and targets, except programs that it does not find. It fails
+// only if nothing could be measured. The caller closes the fleet.
 func startFleet(o fleetOptions) (f *fleet, err error) {
 	dir, err := os.MkdirTemp("", "ringway-bench")
 	if err != nil {
@@ -73,7 +73,7 @@ func startFleet(o fleetOptions) (f *fleet, err error) {
 	f.try(o, nameHAProxy, f.startHAProxy)
 	f.try(o, nameNutcracker, f.startNutcracker)
 	for _, b := range o.Ringway {
-		// Every build is asked for by the one name, whatever it is called in the table.
+		// --targets selects all builds by one name, whatever their names in the table.
 		f.try(o, nameRingway, func() (*Target, error) { return f.startRingways(b, o.Merging) })
 	}
 	if len(o.Ringway) == 0 {
@@ -110,8 +110,8 @@ func (f *fleet) try(o fleetOptions, name string, start func() (*Target, error)) 
 	f.Targets = append(f.Targets, t)
 }
 
-// startServers starts the servers behind the proxies. Without redis-server
-// there is nothing behind them, and only running targets are left to measure.
+// startServers starts the servers behind the proxies. Without redis-server only targets
+// that are running already can be measured.
 func (f *fleet) startServers(o fleetOptions) error {
 	path, err := exec.LookPath("redis-server")
 	if err != nil && !o.Null {
@@ -171,8 +171,8 @@ func (f *fleet) startNull(self []string) (*Target, error) {
 	return t, err
 }
 
-// startHAProxy starts HAProxy in tcp mode in front of the first server: the
-// least that any proxy in between must cost. One thread is its cheapest form.
+// startHAProxy starts HAProxy in tcp mode in front of the first server: it shows the
+// lowest cost of any proxy. One thread is its cheapest form.
 func (f *fleet) startHAProxy() (*Target, error) {
 	path, err := lookPath("haproxy")
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// readChunk is how much one read takes. All clients of a generator share the
-	// buffer: replies are checked as they pass by.
+	// readChunk is the size of one read, in bytes. All clients of a generator share the
+	// buffer: replies are checked as they arrive.
 	readChunk = 256 << 10
-	// writeChunk is how much is encoded ahead of a write.
+	// writeChunk is how many bytes are encoded ahead of a write.
 	writeChunk = 64 << 10
 	// openDepth is how many requests of an open loop may await replies on one
 	// connection. Beyond it requests are sent late, and their latency shows it.
@@ -33,8 +33,8 @@ const (
 // newHistogram counts microseconds from 1 to a minute with three digits.
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
 
-// window is the part of a run that counts, on the generator's clock. Requests
-// are sent before it, to warm up, and replies are awaited after it.
+// window is the measured part of a run, on the generator's clock. Requests are sent
+// before it, to warm up, and replies are awaited after it.
 type window struct{ start, from, to int64 }
 
 // client is one connection of a generator.
@@ -183,9 +183,9 @@ func (g *generator) waitFor(ended bool) time.Duration {
 	return d
 }
 
-// turn waits for sockets, takes all replies that are there, and then sends what
-// these set free: reading first keeps one client's batch from being answered
-// before another's is read, as real clients would be spread.
+// turn waits for sockets, reads all replies that have come, and then sends the next
+// batches. It reads first so that the target gets the batches of all clients together, as
+// from many real clients.
 func (g *generator) turn(d time.Duration) error {
 	ready, err := g.poll.wait(g.ready[:0], d)
 	if err != nil {
@@ -234,15 +234,15 @@ func (g *generator) receive(c *client) {
 	}
 }
 
-// answer takes the latency of a call that has been answered.
+// answer records the latency of a call that was answered.
 func (g *generator) answer(c *call) {
 	g.left--
 	g.record(c.at, now)
 }
 
-// record counts the latency of a request sent or due at at. A closed loop counts
-// what is answered within the window. An open loop counts what was due in it,
-// however late the answer is: leaving the late ones out would flatter the target.
+// record counts the latency of a request that was sent, or due, at at. A closed loop
+// counts requests answered within the window. An open loop counts requests due in it,
+// however late the answer is: without the late ones the target would look better.
 func (g *generator) record(at int64, clock func() int64) {
 	if g.perNano > 0 {
 		if at >= g.win.from && at < g.win.to {
@@ -266,7 +266,7 @@ func (g *generator) begin(c *client) {
 	g.dirty = append(g.dirty, c)
 }
 
-// flush sends what the clients in dirty have to send.
+// flush sends the requests of the clients in dirty.
 func (g *generator) flush() {
 	if len(g.dirty) == 0 {
 		return
@@ -312,8 +312,8 @@ func (g *generator) send(c *client, at int64) {
 	}
 }
 
-// write writes to c's socket and returns how much it took. A broken connection
-// is dropped and reported.
+// write writes to c's socket and returns how many bytes the socket took. It drops a
+// broken connection, and reports that.
 func (g *generator) write(c *client, b []byte) (int, error) {
 	n, err := writeSocket(c.fd, b)
 	if err == unix.EAGAIN || err == unix.EINTR {
@@ -347,8 +347,8 @@ func (g *generator) encode(b []byte, c *client, at int64) []byte {
 	return g.enc.appendRequest(b, kind, q.keys)
 }
 
-// issueDue sends every request of an open loop that has fallen due. Where all
-// clients are full the request waits, and keeps the time it was due.
+// issueDue sends every request of an open loop that is due. If all clients are full the
+// request waits; its latency counts from the time it was due.
 func (g *generator) issueDue() {
 	due := uint64(float64(min(now(), g.win.to)-g.win.start) * g.perNano)
 	full := 0
@@ -376,7 +376,7 @@ func (g *generator) dueAt(i uint64) int64 {
 	return g.win.start + int64(float64(i)/g.perNano)
 }
 
-// drop gives up a connection; what it still owed counts as errors.
+// drop closes a connection. Its unanswered requests count as errors.
 func (g *generator) drop(c *client, err error) {
 	c.alive = false
 	g.alive--
@@ -388,7 +388,7 @@ func (g *generator) drop(c *client, err error) {
 	g.left -= c.check.count
 }
 
-// abandon accounts for requests that were never answered or never sent.
+// abandon counts requests that were never answered or never sent.
 func (g *generator) abandon() {
 	for i := range g.clients {
 		c := &g.clients[i]

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// goal is one of the project's performance targets: a figure of Ringway, as a
-// median of a run, either in proportion to that of a base or by itself.
+// goal is one of the project's performance targets: a limit for a figure of Ringway, the
+// median of a run, as a ratio to a base target's or as an absolute value.
 type goal struct {
 	row    string // the workload's name
 	base   string // the target it is compared with; "" where limit is absolute
@@ -15,14 +15,14 @@ type goal struct {
 	limit  float64
 }
 
-// nameOneLoop is the base of what two event loops may cost: the same Ringway
-// with one, where a run has both (--loops 1,2).
+// nameOneLoop is the base for the cost of two event loops: the same Ringway with one, if
+// a run has both (--loops 1,2).
 const nameOneLoop = "one loop"
 
-// figure is something a goal can be set for.
+// figure is a figure that a goal can be about.
 type figure struct {
 	name string
-	unit float64 // what an absolute limit counts in
+	unit float64 // the unit of an absolute limit
 	of   func(*Sample) float64
 }
 
@@ -35,8 +35,8 @@ var (
 	figureSettled  = figure{"MiB resident afterwards", 1 << 20, func(s *Sample) float64 { return s.SettledRSS }}
 )
 
-// goals are what Ringway wants to keep. The ratios were set from what a
-// prototype without limits, counters and timeouts reached, with room for those.
+// goals are the project's targets. The ratios come from a prototype without limits,
+// counters and timeouts, with a margin for those.
 var goals = makeGoals()
 
 func makeGoals() (gs []goal) {
@@ -70,15 +70,14 @@ func makeGoals() (gs []goal) {
 	)
 }
 
-// verdict is what a run says about one goal.
+// verdict is the result of a run for one goal.
 type verdict struct {
 	Row, Base, Figure, Want string
 	Got                     float64
 	Met                     bool
 }
 
-// verdicts compares the named target with every goal that the report has the
-// figures for.
+// verdicts compares the named target with every goal for which the report has figures.
 func (rep *Report) verdicts(target string) (vs []verdict) {
 	for _, g := range goals {
 		got := rep.measured(g, target)
@@ -97,8 +96,8 @@ func (rep *Report) verdicts(target string) (vs []verdict) {
 	return vs
 }
 
-// measured returns what the named target has of g's figure, as a ratio where g
-// has a base; 0 where the report does not say.
+// measured returns g's figure of the named target, as a ratio if g has a base; 0 if the
+// report does not have it.
 func (rep *Report) measured(g goal, target string) float64 {
 	row := rep.row(g.row)
 	if row == nil {

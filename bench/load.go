@@ -16,7 +16,7 @@ type timing struct {
 	Window time.Duration
 }
 
-// outcome is what one run of a workload against one target gave.
+// outcome is the result of one run of a workload against one target.
 type outcome struct {
 	Requests uint64        // answered within the window
 	Elapsed  time.Duration // the window as it was
@@ -29,9 +29,8 @@ type outcome struct {
 	Peak     memory // of the target's process, right after the window
 }
 
-// runLoad runs w against t with the given number of generator threads. It
-// returns an error when the run could not take place; replies that were wrong
-// are in the outcome.
+// runLoad runs w against t with the given number of generator threads. It returns an
+// error if the run could not take place. Wrong replies are in the outcome.
 func runLoad(ctx context.Context, w Workload, t *Target, threads int, tm timing, seed uint64) (*outcome, error) {
 	threads = max(1, min(threads, w.Clients))
 	gens := make([]*generator, 0, threads)
@@ -83,8 +82,8 @@ func runLoad(ctx context.Context, w Workload, t *Target, threads int, tm timing,
 }
 
 // observe reads the clock, the count of answers and the target's processor time
-// at both edges of the window. They are read together, so a late wake-up on a
-// busy machine shifts the window and does not bend the result.
+// at both edges of the window. They are read together, so a late wake-up on a busy
+// machine shifts the window and does not distort the result.
 func observe(ctx context.Context, t *Target, win window, ended <-chan struct{}, count func() uint64) *outcome {
 	out := &outcome{}
 	waitUntil(ctx, win.from, ended)

@@ -199,10 +199,10 @@ func TestRealClientChecksReplies(t *testing.T) {
 
 func TestLayingDownStopsAtAnError(t *testing.T) {
 	w := Workload{Keys: 1000}.withDefaults()
-	if err := layValues(context.Background(), w, fake(t, answerNull)); err != nil {
+	if err := populateTarget(context.Background(), w, fake(t, answerNull)); err != nil {
 		t.Error(err)
 	}
-	err := layValues(context.Background(), w, fake(t, func(c redcon.Conn, _ redcon.Command) { c.WriteError("OOM no") }))
+	err := populateTarget(context.Background(), w, fake(t, func(c redcon.Conn, _ redcon.Command) { c.WriteError("OOM no") }))
 	if err == nil || !strings.Contains(err.Error(), "OOM no") {
 		t.Errorf("error %v", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine says where results were measured, and with what.
+// Machine describes the machine and the programs of a run.
 type Machine struct {
 	Host   string `json:"host"`
 	OS     string `json:"os"`
@@ -25,8 +25,8 @@ type Machine struct {
 	Commit string `json:"commit"` // of this binary or of the tree it runs in; "-dirty" with changes
 }
 
-// thisMachine describes the machine it runs on. What cannot be found out is
-// left empty.
+// thisMachine describes the machine that it runs on. Facts that it can't find out are
+// empty.
 func thisMachine() Machine {
 	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(), Commit: commit()}
 	m.Host, _ = os.Hostname()
@@ -86,7 +86,7 @@ func output(name string, args ...string) string {
 	return line
 }
 
-// programVersion asks a program which version it is.
+// programVersion returns the version that a program prints.
 func programVersion(name, path string) string {
 	switch name {
 	case nameHAProxy:

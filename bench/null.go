@@ -10,9 +10,9 @@ import (
 	"github.com/tidwall/redcon"
 )
 
-// nullServer answers the harness's requests without storing anything: a value
-// follows from its key. Behind a proxy it shows the proxy's own cost; asked
-// directly it shows what the generator can do.
+// nullServer answers the harness's requests without storing anything: it computes a value
+// from its key. Behind a proxy it shows the proxy's own cost; alone it shows what the
+// generator can do.
 type nullServer struct {
 	listener net.Listener
 }
@@ -63,8 +63,8 @@ func answerNull(conn redcon.Conn, cmd redcon.Command) {
 	}
 }
 
-// appendNullValue appends the bulk string that belongs to key, or nil for a
-// key that is not the harness's.
+// appendNullValue appends the value of key as a bulk string, or a null if the key is not
+// the harness's.
 func appendNullValue(b, key []byte) []byte {
 	k, size, ok := parseKey(key)
 	if !ok {

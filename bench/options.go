@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// errHelp says that help was asked for and printed.
+// errHelp is the error after help was asked for and printed.
 var errHelp = flag.ErrHelp
 
-// options is what the command line asks for.
+// options holds the command line.
 type options struct {
 	work     []Workload
 	rounds   int
@@ -55,8 +55,8 @@ usage:
 flags:
 `
 
-// parseOptions reads the arguments. Help, if it is asked for, is printed to stdout;
-// the error is errHelp then. Other errors are mistakes in the arguments.
+// parseOptions reads the arguments. If they ask for help it prints that to stdout and
+// returns errHelp. Other errors are mistakes in the arguments.
 func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	o := &options{command: strings.Join(append([]string{"ringway bench"}, args...), " "), given: map[string]bool{}}
 	fs := flag.NewFlagSet("ringway bench", flag.ContinueOnError)
@@ -132,7 +132,7 @@ func (o *options) addRingway(s string) error {
 	return err
 }
 
-// ownLoad holds the flags that describe a load of the user's own.
+// ownLoad holds the flags that describe one load instead of a set.
 type ownLoad struct {
 	op, clients, pipeline, value, fanout string
 	keys, setPercent                     int
@@ -156,7 +156,7 @@ func ownLoadFlags(fs *flag.FlagSet) *ownLoad {
 	return l
 }
 
-// ownFlags are the flags of ownLoad: any of them asks for a load of the user's own.
+// ownFlags are the flags of ownLoad. Any of them selects one load instead of a set.
 var ownFlags = []string{"op", "c", "P", "d", "fanout", "keys", "set-percent", "zipf", "rate", "go-redis"}
 
 // firstGiven returns the first of the named flags that is on the command line, with
@@ -173,7 +173,7 @@ func (o *options) firstGiven(names ...string) string {
 	return ""
 }
 
-// checkOwnLoad returns what is wrong with the flags of a load of the user's own.
+// checkOwnLoad returns what is wrong with the flags of ownLoad.
 func (o *options) checkOwnLoad(l *ownLoad) error {
 	ops := splitList(l.op)
 	has := func(some ...Op) bool {
@@ -225,7 +225,7 @@ func (l *ownLoad) workloads() (ws []Workload, err error) {
 	return ws, nil
 }
 
-// chooseWork takes the workloads of the sets or of the user's own flags.
+// chooseWork takes the workloads from the sets or from the flags of ownLoad.
 func (o *options) chooseWork(names string, own *ownLoad, only string) error {
 	pattern, err := regexp.Compile(only)
 	if err != nil {
@@ -271,7 +271,7 @@ func (o *options) chooseWork(names string, own *ownLoad, only string) error {
 	return errors.Join(errs...)
 }
 
-// chooseRounds takes the number of rounds that a set has, unless one is given.
+// chooseRounds takes the number of rounds from the set, unless a flag gives it.
 func (o *options) chooseRounds(n int) {
 	if !o.given["rounds"] {
 		o.rounds = n
@@ -375,8 +375,8 @@ func parseInts(name, s string) (ns []int, err error) {
 	return ns, nil
 }
 
-// raiseFileLimit allows as many open files as the system lets this process
-// have: every client is one.
+// raiseFileLimit raises the limit on open files to the system's maximum for this process:
+// every client takes one.
 func raiseFileLimit() {
 	var lim syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim) == nil && lim.Cur < lim.Max {

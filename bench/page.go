@@ -12,7 +12,7 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// page is what the template shows.
+// page holds the data of the template.
 type page struct {
 	Rep             *Report
 	Servers         int
@@ -31,7 +31,7 @@ type pageGoals struct {
 
 type pageRow struct {
 	Title             string
-	Syscalls, PerIdle bool // whether those columns are there
+	Syscalls, PerIdle bool // the page has those columns
 	Lines             []pageLine
 	Left              []string
 }
@@ -44,13 +44,13 @@ type pageLine struct {
 
 type pageCell struct{ Value, Span string }
 
-// WriteHTML writes the report as one page that needs nothing else: plots are
-// inline SVG, and there are no scripts.
+// WriteHTML writes the report as one self-contained page, with plots in inline SVG and
+// without scripts.
 func (rep *Report) WriteHTML(w io.Writer) error {
 	all := func(r *Row) bool { return r.Work.Rate == 0 && r.Work.Scenario == "" }
 	p := page{
 		Rep: rep, Servers: serversInRing, Faults: rep.faults(), Limits: rep.generatorLimits(),
-		// The plots are this package's own markup; what they quote, svg.go escapes.
+		// The plots are this package's own markup; svg.go escapes the texts in it.
 		Throughput: template.HTML(rep.throughputPlot(all)), CPU: template.HTML(rep.cpuPlot(all)),
 	}
 	for _, plot := range rep.latencyPlots() {

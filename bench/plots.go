@@ -26,20 +26,20 @@ func (rep *Report) headlinePlots() map[string]string {
 	return plots
 }
 
-// conditions says in a line where and how the report was measured.
+// conditions returns a line that says where and how the report was measured.
 func (rep *Report) conditions() string {
 	return fmt.Sprintf("%d cores for clients, servers and proxy together; median of rounds: %d; commit %s", rep.Machine.Cores, rep.Rounds, rep.Machine.Commit)
 }
 
-// throughputPlot draws requests per second for the rows that keep wants.
+// throughputPlot draws requests per second for the rows that keep selects.
 func (rep *Report) throughputPlot(keep func(*Row) bool) string {
 	return rep.bars("Requests per second (more is better)", keep, func(r *Result) bar {
 		return bar{value: r.Median.RPS, lo: r.Min.RPS, hi: r.Max.RPS, text: count(r.Median.RPS)}
 	})
 }
 
-// cpuPlot draws processor time per request of the proxies. What Redis itself
-// uses is no cost of a proxy, so the direct target is left out.
+// cpuPlot draws processor time per request of the proxies. The direct target is left out:
+// its processor time is Redis's own, not the cost of a proxy.
 func (rep *Report) cpuPlot(keep func(*Row) bool) string {
 	return rep.bars("Processor microseconds of the proxy per request (less is better)", keep, func(r *Result) bar {
 		if r.Target == nameDirect || r.Target == nameNull {
@@ -49,8 +49,7 @@ func (rep *Report) cpuPlot(keep func(*Row) bool) string {
 	})
 }
 
-// bars draws one figure for the rows that keep wants, or returns "" where there
-// is nothing to draw.
+// bars draws one figure for the rows that keep selects; "" if there is nothing to draw.
 func (rep *Report) bars(title string, keep func(*Row) bool, figure func(*Result) bar) string {
 	var groups []barGroup
 	for _, row := range rep.Rows {
@@ -74,8 +73,8 @@ func (rep *Report) bars(title string, keep func(*Row) bool, figure func(*Result)
 	return barsSVG(title, rep.conditions(), groups)
 }
 
-// latencyPlots draws a latency curve for every open loop, or for every closed
-// one where no open one was run.
+// latencyPlots draws a latency curve for every open loop, or for every closed loop if
+// there was no open one.
 func (rep *Report) latencyPlots() (plots []string) {
 	rows := slices.DeleteFunc(slices.Clone(rep.Rows), func(r *Row) bool { return !r.Work.open() })
 	if len(rows) == 0 {

@@ -15,8 +15,8 @@ import (
 type poller struct {
 	fd     int
 	events []unix.EpollEvent
-	// coarse is set where the kernel has no epoll_pwait2 (before 5.11): waits
-	// are then a whole number of milliseconds.
+	// coarse is set if the kernel has no epoll_pwait2 (before 5.11). Waits are then whole
+	// milliseconds.
 	coarse bool
 }
 
@@ -74,8 +74,8 @@ func (p *poller) waitRaw(d time.Duration) (int, error) {
 func (p *poller) close() { unix.Close(p.fd) }
 
 // readSocket and writeSocket skip the scheduler's bookkeeping that unix.Read
-// and unix.Write do: the sockets never block, and a generator that is cheaper
-// leaves more of the machine to what it measures.
+// and unix.Write do: the sockets never block, and a cheaper generator leaves more of the
+// machine to the target.
 func readSocket(fd int, b []byte) (int, error)  { return rawIO(unix.SYS_READ, fd, b) }
 func writeSocket(fd int, b []byte) (int, error) { return rawIO(unix.SYS_WRITE, fd, b) }
 
@@ -88,8 +88,8 @@ func rawIO(trap uintptr, fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// sharpenTimers asks the kernel to wake this thread when it is due and not up
-// to 50 microseconds later, which is its default.
+// sharpenTimers asks the kernel to wake this thread in time. By default it may be up to 50
+// microseconds late.
 func sharpenTimers() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0) }
 
 // threadCPU returns the processor time of the calling thread.

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller waits with poll(2), which every Unix has. It is good enough to try the
-// harness; figures to compare come from Linux.
+// poller waits with poll(2), which every Unix has. It is good enough to try the harness.
+// Use Linux for figures to compare.
 type poller struct {
 	fds []unix.PollFd
 }
@@ -24,8 +24,8 @@ func (p *poller) add(fd, index int) error {
 }
 
 // wait appends to ready the indexes of sockets that something happened on,
-// waiting at most d for the first. A connection with unwritten bytes is looked
-// at every millisecond, because poll is not told which ones those are.
+// waiting at most d for the first. It reports every socket each millisecond, because it
+// does not know which connections have unwritten bytes.
 func (p *poller) wait(ready []int, d time.Duration) ([]int, error) {
 	ms := min(1, int((d+time.Millisecond-1)/time.Millisecond))
 	n, err := unix.Poll(p.fds, ms)
@@ -50,5 +50,5 @@ func writeSocket(fd int, b []byte) (int, error) { return unix.Write(fd, b) }
 
 func sharpenTimers() {}
 
-// threadCPU is not known here.
+// threadCPU returns 0: the time is unknown here.
 func threadCPU() time.Duration { return 0 }

@@ -4,13 +4,13 @@ import "time"
 
 // usage is the processor time a process has used since it began.
 type usage struct {
-	Total  time.Duration // to the nanosecond where the kernel says so
+	Total  time.Duration // in nanoseconds, if the kernel has schedstat
 	User   time.Duration // in clock ticks, usually of 10 ms: good for the proportion to System
 	System time.Duration
 	Known  bool
 }
 
-// sub returns what was used from u0 to u.
+// sub returns the time used from u0 to u.
 func (u usage) sub(u0 usage) usage {
 	return usage{
 		Total: max(0, u.Total-u0.Total), User: max(0, u.User-u0.User), System: max(0, u.System-u0.System),

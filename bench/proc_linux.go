@@ -20,8 +20,8 @@ const clockTick = 10 * time.Millisecond
 //
 // The sum comes from /proc/PID/task/TID/schedstat, in nanoseconds on a
 // processor; it leaves out threads that have ended, which proxies do not have.
-// Where the kernel keeps no schedstat it comes from /proc/PID/stat, in ticks,
-// which is also the only source for user and system time apart.
+// Without schedstat the sum comes from /proc/PID/stat, in ticks, which is also the only
+// source that separates user and system time.
 func processUsage(pid int) usage {
 	var u usage
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -109,10 +109,10 @@ func parseStatus(text string) (m memory) {
 	return m
 }
 
-// resetPeak makes VmHWM of process pid start over from its present size. A
-// process of another user keeps its old peak.
+// resetPeak resets VmHWM of process pid to the present size. A process of another user
+// keeps its old peak.
 func resetPeak(pid int) {
-	// Not os.WriteFile: the file must exist, and is not one to create.
+	// Not os.WriteFile, which would create the file.
 	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/clear_refs", pid), os.O_WRONLY, 0)
 	if err != nil {
 		return

@@ -11,6 +11,5 @@ func processUsage(int) usage   { return usage{} }
 func processMemory(int) memory { return memory{} }
 func resetPeak(int)            {}
 
-// dieWithParent needs a kernel that offers it; here the harness has to end its
-// processes itself.
+// dieWithParent does nothing: only Linux has a parent-death signal. The harness ends its
 func dieWithParent(*exec.Cmd) {}

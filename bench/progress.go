@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// progress tells a person what is being measured. On a terminal it keeps one
-// line that changes; elsewhere it writes a line when a workload is done.
+// progress reports what is being measured: on a terminal in one line that changes, else
+// in a line for each workload that is done.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -16,7 +16,7 @@ type progress struct {
 	steps    int // steps begun
 }
 
-// step says what comes next.
+// step reports the next step.
 func (p *progress) step(work, target string, round, rounds int) {
 	p.steps++
 	if !p.terminal {
@@ -30,7 +30,7 @@ func (p *progress) step(work, target string, round, rounds int) {
 	fmt.Fprintf(p.w, "\r\x1b[K[%d/%d] %s on %s, round %d of %d%s", p.steps, p.total, work, target, round, rounds, left)
 }
 
-// row shows the results of a workload that is done.
+// row writes the results of a workload that is done.
 func (p *progress) row(rep *Report, row *Row) {
 	if p.terminal {
 		fmt.Fprint(p.w, "\r\x1b[K")

@@ -13,10 +13,10 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// realClient drives a target through go-redis, as an application would: one
-// shared client with a pool of connections, a goroutine per user. It costs far
-// more than the generator and is there to see that a real library gets right
-// answers and what latency it sees, not to find a proxy's limit.
+// realClient sends a target its load through go-redis, as an application would: one shared
+// client with a pool of connections, a goroutine per user. It costs far more than the
+// generator. It shows whether a real library gets right answers, and its latency, not a
+// proxy's limit.
 type realClient struct {
 	w   Workload
 	rdb *redis.Client
@@ -37,7 +37,7 @@ func runRealClient(ctx context.Context, w Workload, t *Target, tm timing, seed u
 	rdb := redis.NewClient(&redis.Options{
 		Network: network, Addr: address, PoolSize: w.Clients, MinIdleConns: 0, Protocol: 2,
 		MaxRetries: -1, DisableIdentity: true, ReadTimeout: drainGrace, WriteTimeout: drainGrace, PoolTimeout: drainGrace,
-		// Not maintenance notices: no target here sends them, and asking for them is one more command.
+		// No maintenance notices: no target here sends them, and they cost one more command.
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 			d := net.Dialer{Timeout: dialTimeout}
@@ -64,8 +64,7 @@ func runRealClient(ctx context.Context, w Workload, t *Target, tm timing, seed u
 	return out, ctx.Err()
 }
 
-// user is one of the goroutines that share the client. It draws keys from place
-// at on.
+// user is one of the goroutines that share the client. It draws keys from position at on.
 func (c *realClient) user(ctx context.Context, at int) {
 	hist, t := newHistogram(), tally{}
 	var value []byte

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Report is everything that one call of the harness found. Its JSON form is
-// what --json and --results write.
+// Report holds all results of one call of the harness. --json and --results write it as
+// JSON.
 type Report struct {
 	Machine Machine   `json:"machine"`
 	Command string    `json:"command"`
 	Started time.Time `json:"started"`
 	Took    string    `json:"took"`
-	Backend string    `json:"backend"` // "redis" or "null": what stood behind the proxies
+	Backend string    `json:"backend"` // "redis" or "null": the servers behind the proxies
 	Base    string    `json:"base"`    // the target that ratios refer to
 	Rounds  int       `json:"rounds"`
 	Window  string    `json:"window"` // how long each round was measured
@@ -35,10 +35,10 @@ type Row struct {
 	Results []*Result `json:"results"` // in the order of Report.Targets
 }
 
-// Result is what one target gave on one workload.
+// Result holds the results of one target for one workload.
 type Result struct {
 	Target  string   `json:"target"`
-	Skipped string   `json:"skipped,omitempty"` // why there is nothing else here
+	Skipped string   `json:"skipped,omitempty"` // why the target was not measured; all other fields are empty then
 	Median  Sample   `json:"median"`            // of each figure on its own
 	Min     Sample   `json:"min"`
 	Max     Sample   `json:"max"`
@@ -48,10 +48,10 @@ type Result struct {
 	Example string  `json:"example,omitempty"` // the first wrong reply or error
 }
 
-// notAsked is why the null server is not part of most rows.
+// notAsked is the reason why most rows leave the null server out.
 const notAsked = "the null server is only asked where it checks the generator"
 
-// quiet reports whether what was left out goes without saying.
+// quiet reports whether the reason for leaving a target out need not be shown.
 func (r *Result) quiet() bool { return r.Skipped == notAsked }
 
 // Point is one point of a latency distribution.
@@ -75,7 +75,7 @@ type Sample struct {
 	PeakRSS    float64 `json:"peak_rss_bytes"`
 	SettledRSS float64 `json:"settled_rss_bytes"` // after the clients have left
 
-	Wrong    float64 `json:"wrong"`                  // wrong replies; anything but 0 is a fault of the target
+	Wrong    float64 `json:"wrong"`                  // wrong replies; more than 0 is a fault of the target
 	Errors   float64 `json:"errors"`                 // error replies and lost connections
 	Requests float64 `json:"requests"`               // answered within the window
 	Syscalls float64 `json:"syscalls_per_request"`   // with --syscalls only
@@ -140,7 +140,7 @@ func medianOf(sorted []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// result returns what the named target gave, or nil.
+// result returns the results of the named target, or nil.
 func (r *Row) result(target string) *Result {
 	for _, res := range r.Results {
 		if res.Target == target && res.Skipped == "" && len(res.Rounds) > 0 {
@@ -160,7 +160,7 @@ func (rep *Report) row(name string) *Row {
 	return nil
 }
 
-// ratio returns a/b, or 0 where there is nothing to compare.
+// ratio returns a/b, or 0 if either is missing.
 func ratio(a, b float64) float64 {
 	if a == 0 || b == 0 || math.IsNaN(a/b) {
 		return 0
@@ -193,8 +193,8 @@ func (rep *Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(rep)
 }
 
-// ReadReport reads what WriteJSON wrote, so that tables and pages can be made
-// again from kept results.
+// ReadReport reads a report that WriteJSON wrote, to make tables and pages from kept
+// results again.
 func ReadReport(path string) (*Report, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

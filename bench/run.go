@@ -9,7 +9,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// plan is what a run is to do.
+// plan describes a run.
 type plan struct {
 	work     []Workload
 	rounds   int
@@ -17,25 +17,25 @@ type plan struct {
 	threads  int
 	base     string // the target that ratios and RateOf refer to
 	syscalls bool
-	settle   time.Duration // how long memory gets to settle after a round
+	settle   time.Duration // how long memory may take to settle after a round
 }
 
 // runner carries out a plan on a fleet. It is used by one goroutine.
 type runner struct {
 	plan
-	fleet    *fleet
-	progress *progress
-	report   *Report
-	laid     map[string]layout // by target: the values that it holds
-	seed     uint64
+	fleet     *fleet
+	progress  *progress
+	report    *Report
+	populated map[string]dataset // by target: the values that it holds
+	seed      uint64
 }
 
-// layout says which values were written through a target.
-type layout struct{ size, keys int }
+// dataset describes the values that were written through a target.
+type dataset struct{ size, keys int }
 
 // run measures every workload and puts its row into the report.
 func (r *runner) run(ctx context.Context) error {
-	r.laid = make(map[string]layout)
+	r.populated = make(map[string]dataset)
 	r.progress.total = len(r.work) * r.rounds * len(r.fleet.Targets)
 	for _, w := range r.work {
 		if w.RateOf != "" {
@@ -56,7 +56,7 @@ func (r *runner) run(ctx context.Context) error {
 	return nil
 }
 
-// resolveRate turns a rate that refers to an earlier row into a number.
+// resolveRate replaces a rate that refers to an earlier row by a number.
 func (r *runner) resolveRate(w *Workload) error {
 	row := r.report.row(w.RateOf)
 	if row == nil {
@@ -73,9 +73,8 @@ func (r *runner) resolveRate(w *Workload) error {
 	return w.check()
 }
 
-// runRow measures one workload: round after round over all targets, beginning
-// with another target each time, so that what the machine does meanwhile falls
-// on all of them.
+// runRow measures one workload: round after round over all targets, beginning with another
+// target each time, so that changes of the machine's speed affect all of them.
 func (r *runner) runRow(ctx context.Context, w Workload) (*Row, error) {
 	row := &Row{Work: w}
 	hists := make([]*hdrhistogram.Histogram, len(r.fleet.Targets))
@@ -120,7 +119,7 @@ func (r *runner) runRow(ctx context.Context, w Workload) (*Row, error) {
 	return row, nil
 }
 
-// skipReason returns why w is not run against t, or "".
+// skipReason returns why w is not run against t, "" if it is.
 func skipReason(w Workload, t *Target) string {
 	switch {
 	case t.null && t.Name == nameNull && !w.Null:
@@ -133,14 +132,14 @@ func skipReason(w Workload, t *Target) string {
 	return ""
 }
 
-// once is one round of one workload against one target.
+// once runs one round of one workload against one target.
 func (r *runner) once(ctx context.Context, w Workload, t *Target) (*outcome, Sample, error) {
 	r.seed++
 	t = t.running(w)
 	if w.Scenario != "" {
 		return runScenario(ctx, w, t)
 	}
-	if err := r.lay(ctx, w, t); err != nil {
+	if err := r.populate(ctx, w, t); err != nil {
 		return nil, Sample{}, err
 	}
 	t.resetPeak()
@@ -161,31 +160,31 @@ func (r *runner) once(ctx context.Context, w Workload, t *Target) (*outcome, Sam
 	return out, s, nil
 }
 
-// lay writes every key of w through t, unless t holds them already. Every
-// target gets its own pass: nobody promises that two of them place keys alike.
-func (r *runner) lay(ctx context.Context, w Workload, t *Target) error {
-	want := layout{w.Value, w.Keys}
-	if r.laid[t.Name] == want {
+// populate writes every key of w through t, unless t holds them already. Every target
+// is populated by itself, because two targets may place keys differently.
+func (r *runner) populate(ctx context.Context, w Workload, t *Target) error {
+	want := dataset{w.Value, w.Keys}
+	if r.populated[t.Name] == want {
 		return nil
 	}
 	if err := r.empty(ctx, want); err != nil {
 		return err
 	}
-	if err := layValues(ctx, w, t); err != nil {
+	if err := populateTarget(ctx, w, t); err != nil {
 		return fmt.Errorf("laying down %d values of %s: %w", w.Keys, byteSize(w.Value), err)
 	}
-	r.laid[t.Name] = want
+	r.populated[t.Name] = want
 	return nil
 }
 
 // empty frees the servers of the values of an earlier workload once, when the
 // first target needs other ones.
-func (r *runner) empty(ctx context.Context, want layout) error {
-	for name, have := range r.laid {
+func (r *runner) empty(ctx context.Context, want dataset) error {
+	for name, have := range r.populated {
 		if have == want {
-			return nil // somebody has laid these already, and others may share them
+			return nil // another target's values are the same, and may be on the same servers
 		}
-		delete(r.laid, name)
+		delete(r.populated, name)
 	}
 	for _, s := range r.fleet.Servers {
 		if err := flushAll(ctx, s.Addr); err != nil {
@@ -222,5 +221,5 @@ func curve(h *hdrhistogram.Histogram) []Point {
 	return points
 }
 
-// errWrongReplies is the end of a run in which a target answered wrongly.
+// errWrongReplies is the error of a run in which a target answered wrongly.
 var errWrongReplies = errors.New("a target answered wrongly")

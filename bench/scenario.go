@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The memory scenarios: what they do to a target is no load but a strain, and
-// what counts is its resident memory during it and after.
+// The memory scenarios put a target under stress instead of a load, and measure its
+// resident memory meanwhile and afterwards.
 const (
 	scenarioIdle   = "idle"   // Workload.Clients connections that asked once and stay
 	scenarioBurst  = "burst"  // 200,000 SETs sent before the first reply is read
@@ -20,29 +20,29 @@ const (
 	burstSets   = 200_000
 	unreadBytes = 300_000_000
 	unreadValue = 256 << 10
-	// settleLimit is how long memory may take to come back.
+	// settleLimit is how long memory may take to fall.
 	settleLimit = 10 * time.Second
-	// settleEnough is where nobody waits any longer for it to fall.
+	// settleEnough is the memory, in bytes, below which no further fall is awaited.
 	settleEnough = 64 << 20
-	// strainLimit bounds the strain itself.
-	strainLimit = 30 * time.Second
-	// pollEvery is how often memory is looked at.
+	// stressLimit bounds the stress itself.
+	stressLimit = 30 * time.Second
+	// pollEvery is how often memory is read.
 	pollEvery = 100 * time.Millisecond
 )
 
 // runScenario carries out the scenario of w on t.
 func runScenario(ctx context.Context, w Workload, t *Target) (*outcome, Sample, error) {
-	ctx, cancel := context.WithTimeout(ctx, strainLimit+settleLimit)
+	ctx, cancel := context.WithTimeout(ctx, stressLimit+settleLimit)
 	defer cancel()
-	strains := map[string]func(context.Context, Workload, *Target) (float64, error){
-		scenarioIdle: strainIdle, scenarioBurst: strainBurst, scenarioUnread: strainUnread,
+	scenarios := map[string]func(context.Context, Workload, *Target) (float64, error){
+		scenarioIdle: stressIdle, scenarioBurst: stressBurst, scenarioUnread: stressUnread,
 	}
-	strain, ok := strains[w.Scenario]
+	stress, ok := scenarios[w.Scenario]
 	if !ok {
 		return nil, Sample{}, fmt.Errorf("%w %s: no scenario %q", ErrWorkload, w.Name, w.Scenario)
 	}
 	t.resetPeak()
-	perClient, err := strain(ctx, w, t)
+	perClient, err := stress(ctx, w, t)
 	if err != nil {
 		return nil, Sample{}, err
 	}
@@ -55,9 +55,9 @@ func runScenario(ctx context.Context, w Workload, t *Target) (*outcome, Sample, 
 	return &outcome{}, s, nil
 }
 
-// strainIdle connects clients, has each ask once, and returns the bytes of
-// resident memory that each costs while it does nothing.
-func strainIdle(ctx context.Context, w Workload, t *Target) (float64, error) {
+// stressIdle connects clients, has each ask once, and returns the bytes of
+// resident memory for each idle client.
+func stressIdle(ctx context.Context, w Workload, t *Target) (float64, error) {
 	conns := make([]net.Conn, 0, w.Clients)
 	defer func() {
 		for _, c := range conns {
@@ -84,15 +84,15 @@ func strainIdle(ctx context.Context, w Workload, t *Target) (float64, error) {
 	return float64(t.memory().Now-before) / float64(w.Clients), ctx.Err()
 }
 
-// strainBurst sends its SETs and reads replies only once all are sent or the
+// stressBurst sends its SETs and reads replies only once all are sent or the
 // target takes no more of them.
-func strainBurst(ctx context.Context, w Workload, t *Target) (float64, error) {
+func stressBurst(ctx context.Context, w Workload, t *Target) (float64, error) {
 	conn, err := dialPlain(ctx, t.Addr)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(strainLimit))
+	_ = conn.SetDeadline(time.Now().Add(stressLimit))
 	sent := make(chan error, 1)
 	go func() { sent <- sendBurst(conn, w) }()
 	held := time.NewTimer(time.Second) // by then a target that pushes back has stopped reading
@@ -127,12 +127,12 @@ func sendBurst(conn net.Conn, w Workload) error {
 	return buf.Flush()
 }
 
-// strainUnread asks for large values and leaves without having read them,
+// stressUnread asks for large values and leaves without having read them,
 // once the target's memory has stopped growing.
-func strainUnread(ctx context.Context, w Workload, t *Target) (float64, error) {
+func stressUnread(ctx context.Context, w Workload, t *Target) (float64, error) {
 	w.Value, w.Keys = unreadValue, 1
 	w = w.withDefaults()
-	if err := layValues(ctx, w, t); err != nil {
+	if err := populateTarget(ctx, w, t); err != nil {
 		return 0, err
 	}
 	conn, err := dialPlain(ctx, t.Addr)
@@ -140,7 +140,7 @@ func strainUnread(ctx context.Context, w Workload, t *Target) (float64, error) {
 		return 0, err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(strainLimit))
+	_ = conn.SetDeadline(time.Now().Add(stressLimit))
 	enc := newEncoder(w)
 	var out []byte
 	for range unreadBytes / unreadValue {

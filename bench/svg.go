@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// The plots are SVG without scripts. Each carries its own style, light and
-// dark, so that it looks right on a page of its own, in the report and in a
-// README. Colours are told apart by the colour-blind, and every bar has its
-// name and its number beside it.
+// The plots are SVG without scripts. Each contains its own style, light and dark, so that
+// it looks right alone, in the report and in a README. Colour-blind people can
+// distinguish the colours, and every bar has its name and its number beside it.
 const svgStyle = `<style>
 .t{font:12px system-ui,sans-serif;fill:#1f2933}.h{font-weight:600}.m{fill:#616e7c}.g{stroke:#d9dee4}.l{fill:none;stroke-width:2}
 .c0{fill:#009e73;stroke:#009e73}.c1{fill:#e69f00;stroke:#e69f00}.c2{fill:#56b4e9;stroke:#56b4e9}.c3{fill:#8d99a6;stroke:#8d99a6}
@@ -127,8 +126,8 @@ const (
 	curveBottom = 290
 )
 
-// curveSVG draws latency over percentiles. Both axes are logarithmic: what
-// matters is the tail, and it is a thousandth of the requests.
+// curveSVG draws latency over percentiles. Both axes are logarithmic, because the tail is
+// a thousandth of the requests.
 func curveSVG(title, note string, lines []line) string {
 	lo, hi := curveRange(lines)
 	yOf := func(ms float64) float64 {
@@ -161,7 +160,7 @@ func curveSVG(title, note string, lines []line) string {
 	return svgFrame(title, note, curveHeight, b.String())
 }
 
-// curveX places a percentile; 100 comes where 99.999 would be.
+// curveX returns the position of a percentile. 100 is where 99.999 would be.
 func curveX(p float64) float64 {
 	x := 5.0
 	if p < 99.999 {
@@ -204,7 +203,7 @@ func spread(ys []float64, step float64) []float64 {
 	return out
 }
 
-// decade writes a power of ten, in milliseconds.
+// decade returns the label of a power of ten, in milliseconds.
 func decade(v float64) string {
 	if v >= 1 {
 		return fmt.Sprintf("%.0f ms", v)

@@ -15,9 +15,9 @@ import (
 // perfTimeout bounds the start and the end of perf.
 const perfTimeout = 5 * time.Second
 
-// countSyscalls counts the system calls that processes make while f runs. It
-// uses perf, which only counts, where strace would stop the process at each
-// call and so change how requests gather into batches.
+// countSyscalls counts the system calls that processes make while f runs. It uses perf,
+// which only counts. strace would stop the process at each call, and so change how
+// requests form batches.
 func countSyscalls(ctx context.Context, pids []int, f func() error) (calls uint64, err error) {
 	path, err := exec.LookPath("perf")
 	if err != nil {
@@ -53,7 +53,7 @@ func countSyscalls(ctx context.Context, pids []int, f func() error) (calls uint6
 	}
 	_ = perfCommand(ctlW, ackR, "disable")
 	_ = cmd.Process.Signal(syscall.SIGINT)
-	_ = cmd.Wait() // ends with the signal's status; what counts is what it wrote
+	_ = cmd.Wait() // fails with the signal's status; the output is what counts
 	if errLoad != nil {
 		return 0, fmt.Errorf("%w %s", errLoad, text.String())
 	}
@@ -92,9 +92,9 @@ func parsePerf(text string) (uint64, error) {
 	return 0, fmt.Errorf("%w: %q", errNoCount, text)
 }
 
-// addSyscalls runs w once more against t, counting its system calls, and adds the
-// count to a round of res. It is a run of its own because counting costs the target
-// time, and one for each round because counts differ from run to run.
+// addSyscalls runs w once more against t, counts its system calls, and adds the count to
+// a round of res. It is a separate run because counting costs the target time, and one
+// for each round because counts differ from run to run.
 func (r *runner) addSyscalls(ctx context.Context, w Workload, t *Target, res *Result, round int) {
 	if !r.syscalls || res.Skipped != "" || len(t.PIDs) == 0 || round >= len(res.Rounds) || w.RealClient || w.Scenario != "" {
 		return
@@ -115,7 +115,7 @@ func (r *runner) addSyscalls(ctx context.Context, w Workload, t *Target, res *Re
 	res.Rounds[round].Syscalls = float64(calls) / float64(replies)
 }
 
-// noteOnce adds a line to what was skipped unless it is there.
+// noteOnce adds a line to the report's list of skipped targets, once.
 func (rep *Report) noteOnce(line string) {
 	for _, have := range rep.Skipped {
 		if have == line {

@@ -7,12 +7,12 @@ import (
 	"text/tabwriter"
 )
 
-// generatorBusy is the share of a processor above which the generator may have
-// been what limited a run. A generator that is the limit never waits.
+// generatorBusy is the share of a processor above which the generator may have limited a
+// run. A generator that is the limit never waits.
 const generatorBusy = 0.90
 
-// WriteTable writes the report for people: one block per workload, then the
-// goals, then whatever was left out or answered wrongly.
+// WriteTable writes the report as text: one block per workload, then the goals, then
+// targets that were left out or answered wrongly.
 func (rep *Report) WriteTable(w io.Writer) error {
 	p := &printer{w: w}
 	m := rep.Machine
@@ -96,7 +96,7 @@ func (rep *Report) writeRow(p *printer, row *Row) {
 	}
 }
 
-// writeLoad writes what targets did under a load.
+// writeLoad writes the results of all targets for a load.
 func (rep *Report) writeLoad(p *printer, row *Row) {
 	tw := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "target\treq/s\t\tp50 ms\tp99\tp99.9\tmax\tcpu us/req\t\tuser\tsys\tpeak MiB\tsettled\twrong\tgen\tcpu/base\treq/base\tsyscalls\t")
@@ -119,7 +119,7 @@ func (rep *Report) writeLoad(p *printer, row *Row) {
 	}
 }
 
-// writeMemory writes what a scenario did to the targets' memory.
+// writeMemory writes the targets' memory in a scenario.
 func writeMemory(p *printer, row *Row) {
 	tw := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "target\tpeak MiB\tsettled MiB\tbytes per client\t")
@@ -157,8 +157,7 @@ func (rep *Report) writeGoals(p *printer) {
 	}
 }
 
-// generatorLimits lists the runs whose result may be the generator's and not
-// the target's.
+// generatorLimits lists the runs that the generator may have limited, not the target.
 func (rep *Report) generatorLimits() (lines []string) {
 	for _, row := range rep.Rows {
 		for _, r := range row.Results {
@@ -174,7 +173,7 @@ func (rep *Report) generatorLimits() (lines []string) {
 // isRingway reports whether a target is a Ringway that the harness started.
 func isRingway(name string) bool { return strings.HasPrefix(name, nameRingway) }
 
-// count writes a number of requests with three or so significant digits.
+// count formats a number of requests with about three significant digits.
 func count(v float64) string {
 	switch {
 	case v == 0:
@@ -194,7 +193,7 @@ func count(v float64) string {
 func micros(v float64) string { return digits(v) }
 func millis(v float64) string { return digits(v) }
 
-// digits writes a figure with about three significant digits, "-" for none.
+// digits formats a figure with about three significant digits, "-" if there is none.
 func digits(v float64) string {
 	switch {
 	case v == 0:

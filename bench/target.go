@@ -7,21 +7,20 @@ import (
 	"time"
 )
 
-// Target is something that clients can be pointed at. It is plain data once
-// the fleet that it belongs to has started.
+// Target is a server or proxy to measure. It does not change after its fleet has started.
 type Target struct {
 	Name    string `json:"name"`
 	Addr    string `json:"addr"`              // "host:port" or "unix:/path"
-	PIDs    []int  `json:"pids,omitempty"`    // the processes whose time and memory count; none when not known
-	Version string `json:"version,omitempty"` // as the program tells it
-	Config  string `json:"config,omitempty"`  // the configuration it was given
+	PIDs    []int  `json:"pids,omitempty"`    // the processes whose time and memory count; none if unknown
+	Version string `json:"version,omitempty"` // as the program prints it
+	Config  string `json:"config,omitempty"`  // its configuration
 	Command string `json:"command,omitempty"` // how it was started; "" for one that was running
 
-	null    bool    // answers from no memory: only workloads marked Null go there
+	null    bool    // a null server: only workloads marked Null are run against it
 	merging *Target // of a Ringway: another process of it with merge_sets, for workloads marked MergeSets; nil without
 }
 
-// running returns the process of the target that w is run against.
+// running returns the target's process against which w is run.
 func (t *Target) running(w Workload) *Target {
 	if w.MergeSets && t.merging != nil {
 		return t.merging
@@ -70,15 +69,15 @@ func (t *Target) memory() (sum memory) {
 	return sum
 }
 
-// resetPeak makes the target's peak memory start over.
+// resetPeak resets the target's peak memory to its present memory.
 func (t *Target) resetPeak() {
 	for _, pid := range t.PIDs {
 		resetPeak(pid)
 	}
 }
 
-// settled returns the target's resident memory once it has stopped falling, or
-// what it is after limit.
+// settled returns the target's resident memory once it has stopped falling, or after
+// limit.
 func (t *Target) settled(limit time.Duration, pause func(time.Duration)) int64 {
 	const step = 50 * time.Millisecond
 	last := t.memory().Now

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Op names what the requests of a workload do.
+// Op is the operation of a workload's requests.
 type Op string
 
-// The operations a workload can be made of.
+// The operations of workloads.
 const (
 	OpGet  Op = "get"
 	OpSet  Op = "set"
@@ -19,7 +19,7 @@ const (
 	OpMSet Op = "mset" // Workload.Fanout keys in a request
 )
 
-// Bounds of a workload. They keep a mistyped flag from taking the machine.
+// Bounds of a workload, so that a mistyped flag does not overload the machine.
 const (
 	minValue    = headerLen
 	maxValue    = 1 << 20
@@ -29,15 +29,15 @@ const (
 	maxKeys     = 10_000_000
 	maxRate     = 10_000_000
 	maxWindow   = 10 * time.Minute
-	// maxKeySpace bounds the bytes of values that a workload lays down.
+	// maxKeySpace bounds the bytes of all values of a workload.
 	maxKeySpace = 1 << 30
 )
 
-// ErrWorkload marks a workload that cannot be run as it was described.
+// ErrWorkload is the error for a workload that can't be run.
 var ErrWorkload = errors.New("workload")
 
-// Workload describes one load: what is asked, by how many clients, how fast.
-// The zero value of a field means its default. A Workload is plain data.
+// Workload describes one load: the requests, the clients, the rate. The zero value of a
+// field means its default. A Workload is plain data.
 type Workload struct {
 	Name string `json:"name"` // short and unique in a plan, such as "get-c50-p16"
 	Op   Op     `json:"op"`   // default get
@@ -61,17 +61,17 @@ type Workload struct {
 	RateOf    string  `json:"rate_of,omitempty"`
 	RateShare float64 `json:"rate_share,omitempty"`
 
-	// Windows is how many times as long as others the workload is measured; default 1. A stall of a few
-	// milliseconds is a large part of one window, and all that p99 would tell.
+	// Windows is how many times as long as others the workload is measured; default 1. In one window
+	// a stall of a few milliseconds would decide p99.
 	Windows int `json:"windows,omitempty"`
 
-	// MergeSets runs the load through a Ringway with merge_sets; other targets are what they always are.
+	// MergeSets runs the load through a Ringway with merge_sets; other targets are unchanged.
 	MergeSets bool `json:"merge_sets,omitempty"`
 	// RealClient runs the load through go-redis instead of the generator.
 	RealClient bool `json:"real_client,omitempty"`
 	// Null also runs the workload against the null server, to see what the generator itself can do.
 	Null bool `json:"null,omitempty"`
-	// Scenario is set for the memory scenarios, which are no loads; see memory.go.
+	// Scenario names a memory scenario to run instead of a load; see scenario.go.
 	Scenario string `json:"scenario,omitempty"`
 }
 
@@ -102,7 +102,7 @@ func orDefault(v, d int) int {
 	return v
 }
 
-// derivedName builds a name from what distinguishes the workload.
+// derivedName builds a name from the fields that distinguish the workload.
 func (w Workload) derivedName() string {
 	name := string(w.Op)
 	if w.Fanout > 1 {
@@ -127,7 +127,7 @@ func (w Workload) derivedName() string {
 	return name
 }
 
-// byteSize writes n as B, KiB or MiB, without a fraction where there is none.
+// byteSize formats n in B, KiB or MiB, without a fraction if possible.
 func byteSize(n int) string {
 	switch {
 	case n >= 1<<20 && n%(1<<20) == 0:
@@ -138,7 +138,7 @@ func byteSize(n int) string {
 	return fmt.Sprintf("%dB", n)
 }
 
-// check returns every reason why w, with its defaults filled in, cannot be run.
+// check returns every reason why w, with its defaults filled in, can't be run.
 func (w Workload) check() error {
 	var errs []error
 	within := func(name string, v, lo, hi int) {
@@ -172,19 +172,18 @@ func (w Workload) check() error {
 // open reports whether w is an open loop.
 func (w Workload) open() bool { return w.Rate > 0 || w.RateOf != "" }
 
-// drawLen is the length of the prepared sequence of keys. It is prime so that
-// clients and fanouts do not fall into step with it.
+// drawLen is the length of the prepared sequence of keys. It is prime, so that it shares
+// no period with clients and fanouts.
 const drawLen = 131071
 
-// drawKeys prepares the sequence of keys' numbers that a generator walks in a circle:
-// drawing a Zipf key costs more than the request it is for, so it is not done
-// while a run is being measured.
+// drawKeys prepares the sequence of keys' numbers that a generator repeats. Drawing a Zipf
+// key costs more than its request, so keys are not drawn while a run is measured.
 func (w Workload) drawKeys(seed uint64) []uint32 {
 	r := rand.New(rand.NewPCG(seed, 0x72696e67776179))
 	keys := make([]uint32, drawLen)
 	if w.Zipf > 1 && w.Keys > 1 {
 		z := rand.NewZipf(r, w.Zipf, 1, uint64(w.Keys-1))
-		// Rank and key number must not go together: numbers near each other would be the hot ones.
+		// Rank and key number must not correlate: hot keys would have numbers near each other.
 		perm := r.Perm(w.Keys)
 		for i := range keys {
 			keys[i] = uint32(keyNumber(perm[z.Uint64()]))
@@ -197,7 +196,7 @@ func (w Workload) drawKeys(seed uint64) []uint32 {
 	return keys
 }
 
-// drawSets prepares which requests of a mix are SETs, walked like drawKeys.
+// drawSets prepares which requests of a mix are SETs, repeated like drawKeys's sequence.
 func (w Workload) drawSets(seed uint64) []bool {
 	r := rand.New(rand.NewPCG(seed, 0x736574))
 	sets := make([]bool, drawLen)

@@ -1,8 +1,14 @@
-// Package demo runs Redis nodes inside this process and describes the ring that
-// they make, for people who want to see Ringway work before they have servers.
+// Package demo runs Redis nodes inside this process and describes their ring, for
+// people who want to try Ringway without servers:
 //
-// The nodes are miniredis: in memory, on loopback, with most of Redis's
-// commands. They are neither fast nor lasting, and no part of the proxy.
+//	nodes, err := demo.Start(4)
+//	cfg, err := nodes.Config("127.0.0.1:22121")
+//	// ... run a proxy with cfg ...
+//	err = nodes.Describe(os.Stdout, cfg, "127.0.0.1:22121")
+//	nodes.Close()
+//
+// The nodes are miniredis: in memory, on loopback, with most of Redis's commands.
+// They are slow, keep nothing, and are no part of the proxy.
 package demo
 
 import (
@@ -15,7 +21,7 @@ import (
 	"ringway/conf"
 )
 
-// MaxNodes is the most nodes that Start accepts; more would not fit a screen.
+// MaxNodes is the largest number of nodes that Start accepts. More would not fit a screen.
 const MaxNodes = 64
 
 // PoolName is the name of the pool that Config describes.
@@ -27,7 +33,8 @@ type Nodes struct {
 }
 
 // Start starts n nodes, from 1 to MaxNodes, each on a port of 127.0.0.1 that
-// the system chooses. If one can't start, none is left running.
+// the system chooses. If one can't start, Start stops the others and returns an error.
+// keys expire as time passes; miniredis leaves that to tests=>// keys expire as time passes; by default miniredis leaves that to tests
 func Start(n int) (*Nodes, error) {
 	if n < 1 || n > MaxNodes {
 		return nil, fmt.Errorf("%d nodes: want 1 to %d", n, MaxNodes)
@@ -64,8 +71,8 @@ func (n *Nodes) Addrs() []string {
 
 func nodeName(i int) string { return "node" + strconv.Itoa(i+1) }
 
-// Text returns the configuration file of a proxy in front of the nodes. The
-// address to listen on is in the configuration's form and not checked.
+// Text returns the text of a configuration file for a proxy in front of the nodes. The
+// address to listen on has the form of the setting listen, and is not checked.
 func (n *Nodes) Text(listen string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[pools.%s]\nlisten = %q\nhash_tag = \"{}\"\nservers = [\n", PoolName, strings.ToValidUTF8(listen, "?"))
@@ -76,8 +83,8 @@ func (n *Nodes) Text(listen string) string {
 	return b.String()
 }
 
-// Config returns the configuration that Text describes. The error says what is
-// wrong with the address to listen on, and is that of conf.Parse.
+// Config returns the configuration that Text describes. The error is that of
+// conf.Parse: it says what is wrong with the address to listen on.
 func (n *Nodes) Config(listen string) (*conf.Config, error) {
 	cfg, _, err := conf.Parse([]byte(n.Text(listen)), "demo.toml")
 	return cfg, err

@@ -14,9 +14,9 @@ import (
 	"ringway/hashring"
 )
 
-// Describe writes what was started, how the ring divides the keys, and three
-// things to try. Cfg is what Config returned, and listen the address that
-// clients connect to.
+// Describe writes a description to w: the nodes, how the ring divides the keys among
+// them, and three things to try. Cfg is the result of Config, and listen the address
+// that clients connect to.
 func (n *Nodes) Describe(w io.Writer, cfg *conf.Config, listen string) error {
 	p := &cfg.Pools[0]
 	ring, err := hashring.New(p.Ring())
@@ -53,8 +53,8 @@ func (d *description) shares() {
 	t.Flush()
 }
 
-// toTry lists commands with what they show. Which node holds a key is known
-// beforehand, since that depends on the names of the nodes alone.
+// toTry lists commands and what they show. Which node holds a key depends only on the
+// names of the nodes, so it is known beforehand.
 func (d *description) toTry() {
 	const greeting = "greeting"
 	home := d.owner(greeting)
@@ -72,8 +72,7 @@ func (d *description) owner(key string) *conf.Server {
 	return &d.pool.Servers[d.ring.Index([]byte(key))]
 }
 
-// owners lists the nodes that some keys live on, each once, in the order of the
-// nodes.
+// owners lists the nodes that own the keys, each once, in the order of the nodes.
 func (d *description) owners(keys ...string) string {
 	var names []string
 	for i := range d.pool.Servers {
@@ -97,7 +96,7 @@ func cli(addr string) string {
 	return "redis-cli -h " + host + " -p " + port
 }
 
-// shellWord quotes a path for a shell if need be.
+// shellWord quotes a path for a shell, if necessary.
 func shellWord(s string) string {
 	if strings.ContainsAny(s, " '\"\\$`!*?[](){}<>|&;#~\t") {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

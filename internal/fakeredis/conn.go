@@ -26,21 +26,21 @@ func newConn(s *Server, n int, tcp *net.TCPConn) *Conn {
 	return &Conn{server: s, n: n, tcp: tcp, r: bufio.NewReader(tcp)}
 }
 
-// Number says which connection of its server this is; the first one is 0.
+// Number returns the connection's number at its server; the first one is 0.
 func (c *Conn) Number() int { return c.n }
 
-// Reply writes the bytes as they are, in one write. That the connection is gone
-// is not the test's fault and not reported.
+// Reply writes the bytes as they are, in one write. It ignores errors: the client may
+// have closed the connection.
 func (c *Conn) Reply(raw string) { io.WriteString(c.tcp, raw) }
 
-// Close closes the connection in the orderly way.
+// Close closes the connection with a FIN.
 func (c *Conn) Close() {
 	c.closed.Store(true)
 	c.tcp.Close()
 }
 
-// Reset closes the connection with an RST, as a system does whose process was
-// killed with unread data: what the client has not read yet may be lost to it.
+// Reset closes the connection with an RST, as the system does when a process is killed
+// with unread data. The client may lose bytes that it has not read yet.
 func (c *Conn) Reset() {
 	c.closed.Store(true)
 	c.tcp.SetLinger(0)
@@ -57,7 +57,8 @@ func (c *Conn) request() ([]string, error) {
 	return args, nil
 }
 
-// play ends with the connection. A test that ends first is not failed for it.
+// play runs the script, and returns when the connection has ended. If the test ends
+// first, that is not a failure.
 func (c *Conn) play(script Script) {
 	defer c.tcp.Close()
 	for i, step := range script {
@@ -80,7 +81,7 @@ func (c *Conn) play(script Script) {
 	}
 }
 
-// isOver reports whether err says that either end has closed the connection.
+// isOver reports whether err means that either end has closed the connection.
 func (c *Conn) isOver(err error) bool {
 	return err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || c.closed.Load() || c.server.ending()
@@ -95,15 +96,15 @@ func (s *Server) ending() bool {
 	}
 }
 
-// The bounds on a request that a test can have meant to send.
+// Bounds on a request. A larger one is a mistake of the test.
 const (
 	maxArgs = 1 << 20
 	maxBulk = 512 << 20
 )
 
 // readRequest reads an array of bulk strings, or one line of words. It returns
-// io.EOF only where a request may begin, and takes nothing but what clients
-// send: a count of zero, say, is an error.
+// io.EOF only where a request may begin. Anything that clients do not send, such as a
+// count of zero, is an error.
 func readRequest(r *bufio.Reader) ([]string, error) {
 	line, err := readLine(r)
 	if err != nil {

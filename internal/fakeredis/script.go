@@ -11,9 +11,9 @@ import (
 // connection stays open, and a request that comes then fails the test.
 type Script []Step
 
-// Step is one thing a connection does. A step that returns an error fails the
-// test and ends the connection. Steps are run on a goroutine of the connection;
-// one that StartEach uses must bear being run by many at a time.
+// Step is one thing that a connection does. A step that returns an error fails the
+// test and ends the connection. Steps run on a goroutine of the connection; many
+// connections may run a step of StartEach at the same time.
 type Step func(c *Conn) error
 
 // Expect reads one request and fails the test unless it has these arguments.
@@ -45,7 +45,7 @@ func AnswerEcho() Step {
 	}
 }
 
-// ExpectAny reads n requests, whatever they are.
+// ExpectAny reads any n requests.
 func ExpectAny(n int) Step {
 	return func(c *Conn) error {
 		for i := range n {
@@ -57,7 +57,7 @@ func ExpectAny(n int) Step {
 	}
 }
 
-// Reply writes raw, which need not be a whole reply nor only one, in one write.
+// Reply writes raw in one write. It may be part of a reply, or several.
 func Reply(raw string) Step {
 	return func(c *Conn) error {
 		if _, err := io.WriteString(c.tcp, raw); err != nil {
@@ -67,7 +67,7 @@ func Reply(raw string) Step {
 	}
 }
 
-// Garbage writes bytes that are no reply.
+// Garbage writes bytes that are not a reply.
 func Garbage(b []byte) Step { return Reply(string(b)) }
 
 // Split writes raw in writes of a single byte, each a packet of its own. The
@@ -95,8 +95,8 @@ func Wait(release <-chan struct{}) Step {
 	}
 }
 
-// Call calls f, to let the test know how far the script is or to have it do
-// something in between.
+// Call calls f, so that the test knows how far the script has come or does something in
+// between.
 func Call(f func()) Step {
 	return func(*Conn) error { f(); return nil }
 }
@@ -111,14 +111,13 @@ func Reset() Step {
 	return func(c *Conn) error { c.Reset(); return nil }
 }
 
-// HalfClose tells the client that no reply will follow, but goes on reading.
+// HalfClose ends the server's sending half, and goes on reading.
 func HalfClose() Step {
 	return func(c *Conn) error { return c.tcp.CloseWrite() }
 }
 
-// Stall reads no more and keeps the connection open until the test ends, so
-// that what the client writes piles up on its side. The receive buffer is made
-// small, for it to pile up soon.
+// Stall stops reading and keeps the connection open until the test ends, so that the
+// client's output piles up on its side. A small receive buffer makes that happen soon.
 func Stall() Step {
 	return func(c *Conn) error {
 		c.tcp.SetReadBuffer(4096)
@@ -149,10 +148,10 @@ func Handle(handle func(c *Conn, args []string)) Step {
 	}
 }
 
-// Bulk returns the reply that carries s as a bulk string.
+// Bulk returns s as a bulk string.
 func Bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
-// Array returns the reply that is an array of these replies.
+// Array returns an array of these replies.
 func Array(replies ...string) string {
 	return fmt.Sprintf("*%d\r\n%s", len(replies), strings.Join(replies, ""))
 }

@@ -1,6 +1,5 @@
-// Package fakeredis is a Redis server that does what a test tells it to: above
-// all what a real one does not do on demand, such as answering late, in single
-// bytes, with nonsense, or not at all.
+// Package fakeredis is a scripted Redis server for tests. It does what a real server
+// does not do on demand: answer late, in single bytes, with nonsense, or not at all.
 //
 // A Script says, step by step, what happens on one connection:
 //
@@ -14,8 +13,8 @@
 //	// ... send GET k through the proxy to f.Addr(), see it time out
 //	close(release)
 //
-// Where the order of requests is not the point, StartHandler calls a function
-// for every request. Either way the server records what it was sent, in order.
+// If the order of requests does not matter, StartHandler calls a function for every
+// request. In both cases the server records all requests in order.
 //
 // Only tests import this package, and it imports no other package of Ringway.
 package fakeredis
@@ -29,8 +28,8 @@ import (
 	"time"
 )
 
-// patience bounds the waits of a test for its fake server. It ends only waits
-// that would not end by themselves.
+// patience bounds how long a test waits for its fake server. Only a failed test waits
+// so long.
 const patience = 30 * time.Second
 
 // Server is a scripted server on loopback. Its methods may be called from any
@@ -39,21 +38,21 @@ type Server struct {
 	// Static after construction.
 	t        testing.TB
 	listener net.Listener
-	script   func(conn int) Script // nil for a connection nobody expects
+	script   func(conn int) Script // returns nil for an unexpected connection
 	closing  chan struct{}         // closed when the test ends
 	running  sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below
 	conns    []*Conn
 	requests []Request
-	played   int           // scripts that came to their end without an error
+	played   int           // scripts that ended without an error
 	changed  chan struct{} // closed and replaced when one of the above changes
 }
 
 // Request is what a client sent.
 type Request struct {
-	Conn int      // which connection it came on; the first one accepted is 0
-	Args []string // command name first, as it was spelt
+	Conn int      // number of its connection; the first one accepted is 0
+	Args []string // the command's name first, as it was spelt
 }
 
 // Start returns a server whose first connection plays the first script, whose
@@ -77,8 +76,7 @@ func StartEach(t testing.TB, script Script) *Server {
 
 // StartHandler returns a server that calls handle for every request, on a
 // goroutine of the connection's own: one call at a time for a connection, many
-// at a time for many of them. handle answers, or does not, through c, and may
-// keep args.
+// at a time for many connections. handle may answer through c, and may keep args.
 func StartHandler(t testing.TB, handle func(c *Conn, args []string)) *Server {
 	t.Helper()
 	return StartEach(t, Script{Handle(handle)})
@@ -122,8 +120,8 @@ func (s *Server) accept() {
 	}
 }
 
-// admit records a new connection. One that was accepted while the test ended
-// is closed at once, as end does not see it.
+// admit records a new connection. A connection accepted while the test ends is closed
+// at once, because end does not see it.
 func (s *Server) admit(tc *net.TCPConn) *Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +136,7 @@ func (s *Server) admit(tc *net.TCPConn) *Conn {
 	return c
 }
 
-// end closes everything and returns when all goroutines are gone.
+// end closes everything and returns when all goroutines have ended.
 func (s *Server) end() {
 	s.mu.Lock()
 	close(s.closing)
@@ -153,11 +151,10 @@ func (s *Server) end() {
 // Addr returns the server's "127.0.0.1:port".
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Refuse closes the listener: connections there are go on, new ones are
-// refused.
+// Refuse closes the listener: existing connections go on, new ones are refused.
 func (s *Server) Refuse() { s.listener.Close() }
 
-// CloseConns closes the connections that there are.
+// CloseConns closes all connections.
 func (s *Server) CloseConns() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +179,7 @@ func (s *Server) Requests() []Request {
 }
 
 // WaitRequests waits until n requests were read, on all connections together,
-// and returns all there are. It fails the test when they do not come.
+// and returns all requests so far. It fails the test when they do not come.
 func (s *Server) WaitRequests(n int) []Request {
 	s.t.Helper()
 	if !s.wait(func() bool { return len(s.requests) >= n }) {

@@ -1,6 +1,5 @@
-// Package faultyconn is a TCP relay for tests, to stand between Ringway and real
-// servers or clients, which does to connections what networks and what lies in
-// them do:
+// Package faultyconn is a TCP relay for tests. It stands between Ringway and real
+// servers or clients, and breaks connections as networks do:
 //
 //	relay := faultyconn.Start(t, server.Addr())
 //	relay.Set(faultyconn.Faults{Chunk: 1, Delay: time.Millisecond}) // dribbles
@@ -8,9 +7,9 @@
 //	relay.Freeze()                                                  // a black hole, until Thaw
 //	relay.Refuse(true)                                              // new ones are reset
 //
-// Each connection has two directions, each carried by a goroutine. What is set
-// holds from the next piece on that is carried, for connections that exist as well.
-// Play has a random script, given by a seed, choose among faults.
+// A goroutine carries each of a connection's two directions. Set applies from the next
+// piece that is carried, also on connections that exist already. Play chooses faults
+// at random, by a seed.
 //
 // Only tests import this package.
 package faultyconn
@@ -26,14 +25,14 @@ import (
 	"time"
 )
 
-// Faults is what happens to each piece that is carried, in either direction. The
-// zero value carries bytes as they come.
+// Faults says what happens to each piece that is carried, in either direction. The
+// zero value passes bytes on as they come.
 type Faults struct {
 	Delay    time.Duration // before it is passed on
-	Coalesce time.Duration // so long is waited for more, to pass on all together
-	Chunk    int           // most bytes a write; 0 for no bound
-	Cut      float64       // chance that a part of it is passed on and the connection is reset
-	HalfEnd  float64       // chance that nothing is passed on after it in its direction, and the receiver reads an end
+	Coalesce time.Duration // wait for more bytes, and pass all on together
+	Chunk    int           // most bytes in one write; 0: no bound
+	Cut      float64       // probability that a part of the piece is passed on and the connection is reset
+	HalfEnd  float64       // probability that the direction ends after the piece: the receiver reads an end
 }
 
 // Relay passes connections on to one address. Its methods may be called from any
@@ -83,42 +82,42 @@ func StartAt(t testing.TB, host, target string) *Relay {
 // Addr is where the relay listens, "127.0.0.1:port".
 func (r *Relay) Addr() string { return r.listener.Addr().String() }
 
-// Accepted is how many connections have come, those refused included.
+// Accepted returns how many connections were accepted so far, refused ones included.
 func (r *Relay) Accepted() int { return int(r.accepted.Load()) }
 
-// Open is how many connections there are.
+// Open returns how many connections exist.
 func (r *Relay) Open() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.pairs)
 }
 
-// Set replaces the faults. Chances are drawn from the seed of Seed.
+// Set replaces the faults. Seed sets the seed of their probabilities.
 func (r *Relay) Set(f Faults) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.faults = f
 }
 
-// Seed makes what is left to chance begin anew.
+// Seed restarts the random numbers from a seed.
 func (r *Relay) Seed(seed uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rnd = rand.New(rand.NewPCG(seed, 1))
 }
 
-// Refuse says whether connections that come are reset at once.
+// Refuse sets whether new connections are reset at once.
 func (r *Relay) Refuse(refuse bool) { r.refusing.Store(refuse) }
 
-// Cut resets all connections there are.
+// Cut resets all connections.
 func (r *Relay) Cut() {
 	for _, p := range r.all() {
 		p.reset()
 	}
 }
 
-// HalfClose ends what all servers send (fromServer), or all clients: the other side
-// reads an end and may go on to send.
+// HalfClose ends one direction of all connections, the servers' (fromServer) or the
+// clients': the receiver reads an end and may go on sending.
 func (r *Relay) HalfClose(fromServer bool) {
 	for _, p := range r.all() {
 		if fromServer {
@@ -129,8 +128,8 @@ func (r *Relay) HalfClose(fromServer bool) {
 	}
 }
 
-// Freeze passes nothing on any more, not even an end, of connections that exist
-// and that come: they are accepted, and nothing is heard of them.
+// Freeze stops passing bytes on, and ends too, of existing and of new connections. New
+// connections are still accepted.
 func (r *Relay) Freeze() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -141,7 +140,7 @@ func (r *Relay) Freeze() {
 	}
 }
 
-// Thaw ends Freeze. What waits is passed on.
+// Thaw ends Freeze. The bytes that wait are passed on.
 func (r *Relay) Thaw() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,7 +184,7 @@ func (r *Relay) accept() {
 	}
 }
 
-// serve passes one connection on until both its directions have ended.
+// serve carries one connection until both directions have ended.
 func (r *Relay) serve(client *net.TCPConn) {
 	if !r.wait() {
 		client.Close()
@@ -217,7 +216,7 @@ func (r *Relay) serve(client *net.TCPConn) {
 	p.server.Close()
 }
 
-// wait waits while the relay is frozen. It reports false if the test is over.
+// wait blocks while the relay is frozen. It reports false if the test is over.
 func (r *Relay) wait() bool {
 	r.mu.Lock()
 	thawed := r.thawed
@@ -237,7 +236,7 @@ func (r *Relay) pause(d time.Duration) {
 	}
 }
 
-// carry passes on what comes from one end to the other, until it ends.
+// carry passes bytes on from one end to the other, until they end.
 func (r *Relay) carry(p *pair, from, to *net.TCPConn) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -273,7 +272,8 @@ func (r *Relay) carry(p *pair, from, to *net.TCPConn) {
 	}
 }
 
-// draw returns what is to happen to a piece: where to cut, as a share of it, or -1.
+// draw returns the faults for one piece: where to cut it, from 0 to 1, or -1 for no
+// cut; and whether the direction ends after it.
 func (r *Relay) draw() (f Faults, cut float64, half bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -291,7 +291,7 @@ func readMore(from *net.TCPConn, buf []byte, d time.Duration) (n int) {
 		m, err := from.Read(buf[n:])
 		n += m
 		if err != nil {
-			break // an end will be read again
+			break // carry will read the end again
 		}
 	}
 	return n
@@ -319,8 +319,9 @@ func (p *pair) reset() {
 	}
 }
 
-// Play has faults come and go by chance until stop is closed, each for at most
-// longest, and leaves the relay as it was made. The seed says which.
+// Play sets and removes faults at random until stop is closed, each for at most
+// longest, and then resets the relay to its first state. The same seed gives the same
+// sequence of faults.
 func (r *Relay) Play(seed uint64, longest time.Duration, stop <-chan struct{}) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	r.Seed(seed)
@@ -356,7 +357,7 @@ func (r *Relay) Play(seed uint64, longest time.Duration, stop <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(rnd.Int64N(int64(longest)))):
 		}
-		if rnd.IntN(2) == 0 { // a time without
+		if rnd.IntN(2) == 0 { // no fault for a while
 			r.Set(Faults{})
 		}
 		r.Refuse(false)

@@ -1,6 +1,5 @@
-// Package hatest tests high availability from end to end: a proxy in front of
-// real servers, clients that know what every reply may be, and faults while they
-// work.
+// Package hatest tests high availability from end to end: a proxy in front of real
+// servers, clients that check every reply, and faults meanwhile.
 //
 //	p := hatest.Serve(t, `topology = "cluster"`, `servers = ["127.0.0.1:7000"]`)
 //	load := hatest.Load{Clients: 16, Depth: 8}.Start(t, p.Addr)
@@ -8,11 +7,11 @@
 //	// ... a fault ...
 //	report := load.Finish() // fails the test for each violation
 //
-// What the clients check: every acknowledged write is read back, or a later one of
-// the same writer; no reply belongs to another request; a client's pipelined
-// requests for one key take effect in order; nothing is executed twice; the
-// operations on keys that all of them share are linearizable; and no client meets
-// an error that is meant for those who know of slots and failover.
+// The clients check that every acknowledged write is read back, or a later one of the
+// same writer; that no reply belongs to another request; that a client's pipelined
+// requests for one key take effect in order; that nothing is executed twice; that the
+// operations on shared keys are linearizable; and that no client gets an error about
+// slots or failovers.
 //
 // Only tests import this package.
 package hatest
@@ -34,14 +33,14 @@ import (
 
 // Proxy is a running Ringway with one pool, "alpha".
 type Proxy struct {
-	Addr string // that clients connect to
+	Addr string // the address that clients connect to
 
 	t      testing.TB
 	server *server.Server
 }
 
 // Serve runs a proxy in the test's process until the test ends. The lines are the
-// pool's settings but for its address.
+// pool's settings, without its address.
 func Serve(t testing.TB, lines ...string) *Proxy {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -81,7 +80,7 @@ func config(addr string, lines []string) string {
 	return fmt.Sprintf("[pools.alpha]\nlisten = %q\n%s\n", addr, strings.Join(lines, "\n"))
 }
 
-// Servers is the setting of that name.
+// Servers returns the line of the setting servers.
 func Servers(servers ...*redistest.Server) string {
 	var quoted []string
 	for _, s := range servers {
@@ -93,8 +92,8 @@ func Servers(servers ...*redistest.Server) string {
 // Dial connects to the proxy.
 func (p *Proxy) Dial() *redistest.Conn { return redistest.Dial(p.t, "tcp", p.Addr) }
 
-// Long reports whether the long form of a test is wanted: RINGWAY_HA says how
-// long its load runs, such as "10m". Else it returns the short form's time.
+// Long returns how long a test's load runs, and reports whether that is the long form.
+// RINGWAY_HA, such as "10m", asks for the long form.
 func Long(short time.Duration) time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("RINGWAY_HA")); err == nil {
 		return d

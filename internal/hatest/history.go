@@ -12,7 +12,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// history is what all clients did with the keys they share.
+// history records what all clients did with the shared keys.
 type history struct {
 	mu         sync.Mutex
 	operations map[string][]porcupine.Operation // by key
@@ -21,11 +21,11 @@ type history struct {
 // access is one operation on a register.
 type access struct {
 	write bool
-	value string // that is written
+	value string // the value written
 }
 
-// never is the return time of what may take effect at any later time, or never:
-// after the end of the history, nobody can tell.
+// never is the return time of an operation that may take effect at any later time or
+// not at all.
 const never = math.MaxInt64
 
 func (h *history) add(key string, op porcupine.Operation) {
@@ -40,7 +40,7 @@ func (h *history) add(key string, op porcupine.Operation) {
 func (h *history) wrote(client int, key, value string, outcome Outcome, called, returned time.Duration) {
 	op := porcupine.Operation{ClientId: client, Input: access{true, value}, Output: "", Call: int64(called), Return: int64(returned)}
 	switch outcome {
-	case NotSent: // it did not happen; if it did, a read will have a value that nobody wrote
+	case NotSent: // it did not happen; if it did, a read returns a value that no operation wrote
 		return
 	case Unknown, Refused, Leaked:
 		op.Return = never
@@ -67,7 +67,7 @@ var registerModel = porcupine.Model{
 // checkTimeout is how long the search for an order may take, for each key.
 const checkTimeout = 30 * time.Second
 
-// check looks for an order of the operations that explains all that was read.
+// check looks for an order of the operations that explains all reads.
 func (h *history) check(report *Report) {
 	for _, key := range slices.Sorted(maps.Keys(h.operations)) {
 		ops := h.operations[key]
@@ -81,14 +81,14 @@ func (h *history) check(report *Report) {
 	}
 }
 
-// Report is what came of a load.
+// Report is the result of a load.
 type Report struct {
 	Counts     map[Outcome]int // of replies
 	Errors     map[string]int  // the texts of errors, with the command, and how often they came
 	Lost       int             // acknowledged writes that were lost, as far as reads have shown; only if the load is Lossy
 	LongestGap time.Duration   // the longest time that a client went without success
 	Operations int             // on shared keys
-	Unchecked  int             // shared keys with histories for which no order was found in time, nor that there is none
+	Unchecked  int             // shared keys whose histories were not decided in time
 	Violations []string
 
 	lossy bool
@@ -107,15 +107,15 @@ func (r *Report) add(c *client) {
 	r.lossy = c.running.load.Lossy
 }
 
-// notLinearizable records a history that has no explanation; where writes may be
-// lost, that is to be expected.
+// notLinearizable records a history that no order explains. If writes may be lost, that
+// is not a violation.
 func (r *Report) notLinearizable(text string) {
 	if !r.lossy {
 		r.Violations = append(r.Violations, text)
 	}
 }
 
-// Failed is how many requests were answered with an error.
+// Failed returns how many requests got an error.
 func (r *Report) Failed() (n int) {
 	for o, count := range r.Counts {
 		if o != OK {

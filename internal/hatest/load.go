@@ -18,35 +18,33 @@ import (
 	"ringway/internal/redistest"
 )
 
-// Load says what clients do. The zero value of each field has a default.
+// Load describes what clients do. The zero value of each field means its default.
 type Load struct {
 	Clients int // default 8
-	Depth   int // the most requests of a client that are under way; default 1
+	Depth   int // requests of one client under way, at most; default 1
 	Shared  int // keys that all clients read and write, whose histories must be linearizable; default 4
 	Own     int // keys that only one client writes, for each client; default 8
 
-	// Lossy says that a server may lose what it has acknowledged, since its
-	// replica takes its place: such losses are counted, and are no violation. Nor
-	// is it one if a client that was blocked at that server is told UNBLOCKED.
+	// Lossy permits a server to lose acknowledged writes because its replica takes over:
+	// such losses are counted and are not violations. A blocked client may get UNBLOCKED.
 	Lossy bool
 
-	// Loading says that a server which starts may say so to clients, as in a static
-	// pool, where there is no other that could answer.
+	// Loading permits LOADING errors of a server that starts, as in a static pool, where no
+	// other server could answer.
 	Loading bool
 
-	// Strict says that nothing is wrong with the servers: an error in reply is a
-	// violation.
+	// Strict makes every error reply a violation: nothing is wrong with the servers.
 	Strict bool
 
-	Plain bool // only SET, GET, MSET, MGET and INCR; else transactions, scripts and blocking requests too
+	Plain bool // only SET, GET, MSET, MGET and INCR; otherwise also transactions, scripts and blocking requests
 
-	// Pause is the most that a client waits between its batches, at random. It keeps
-	// histories short and the machine's processors free. By default it is 1 ms in a
-	// test's short form, and none where RINGWAY_HA or RINGWAY_SOAK ask for the long one.
+	// Pause is the longest random wait of a client between its batches. It keeps histories
+	// short and processors free. The default is 1 ms in a test's short form, and none if
+	// RINGWAY_HA or RINGWAY_SOAK ask for the long one.
 	Pause time.Duration
 }
 
-// Running is a load under way. Its methods are for the test's goroutine.
+// Running is a load under way. Its methods belong to the test's goroutine.
 type Running struct {
 	t       testing.TB
 	load    Load
@@ -108,8 +106,8 @@ func (r *Running) Progress(n int, timeout time.Duration) {
 	})
 }
 
-// done returns how many requests of each client were executed; of one that can do no
-// more it is all there are.
+// done returns how many requests of each client were executed; for a client that has
+// ended, the largest number.
 func (r *Running) done() (done []int64) {
 	for _, c := range r.clients {
 		n := c.executed.Load()
@@ -131,8 +129,8 @@ func further(before, now []int64, n int64) bool {
 	return true
 }
 
-// Finish ends the load, reads everything back, checks all histories, and fails
-// the test for what must not be.
+// Finish ends the load, reads everything back, checks all histories, and fails the test
+// for each violation.
 func (r *Running) Finish() *Report {
 	r.t.Helper()
 	report := r.Stop()
@@ -143,14 +141,14 @@ func (r *Running) Finish() *Report {
 	return report
 }
 
-// A fault may be under way when a load ends: so long it may take until everything
-// can be read, which is tried so often.
+// How long and how often the end of a load tries to read everything back: a fault may
+// still be under way.
 const (
 	readBackWithin = 30 * time.Second
 	readBackPause  = 10 * time.Millisecond
 )
 
-// Stop does what Finish does and leaves it to the caller to judge.
+// Stop is Finish, but leaves it to the caller to judge the report.
 func (r *Running) Stop() *Report {
 	r.t.Helper()
 	r.end()
@@ -182,9 +180,9 @@ type client struct {
 	broken bool // replies are missing on its connection
 
 	executed atomic.Int64
-	ended    atomic.Bool // it can do no more
+	ended    atomic.Bool // it sends no more requests
 
-	// What it has to report once it has ended.
+	// For the report, read once it has ended.
 	counts     [outcomes]int
 	errors     map[string]int
 	violations []string
@@ -199,7 +197,7 @@ type client struct {
 func newClient(r *Running, id int) *client {
 	c := &client{running: r, id: id, errors: map[string]int{}}
 	for i := range r.load.Own {
-		// Half of them are in one slot, the others wherever they may be.
+		// Half of them are in one slot, the others in any.
 		key := fmt.Sprintf("{%s:%d}:%d", r.name, id, i)
 		if i%2 == 1 {
 			key = fmt.Sprintf("%s:%d:%d", r.name, id, i)
@@ -213,7 +211,7 @@ func newClient(r *Running, id int) *client {
 
 func (c *client) since() time.Duration { return time.Since(c.running.started) }
 
-// violation records what must not happen.
+// violation records a violation.
 func (c *client) violation(format string, args ...any) {
 	c.violations = append(c.violations, fmt.Sprintf("%7.3fs client %d: ", c.since().Seconds(), c.id)+fmt.Sprintf(format, args...))
 }
@@ -264,23 +262,22 @@ func (c *client) dial() bool {
 	return true
 }
 
-// question is one request, and what to do with its reply.
+// question is one request, and a function for its reply.
 type question struct {
 	args  []string
 	judge func(got reply, outcome Outcome, called time.Duration)
 }
 
-// replyWithin is how long a reply may take, whatever happens: longer than any
-// failover.
+// replyWithin is how long a reply may take: longer than any failover.
 const replyWithin = 20 * time.Second
 
-// exchange sends a batch and judges its replies. It reports whether the
-// connection is still of use.
+// exchange sends a batch and checks its replies. It reports whether the connection can
+// still be used.
 func (c *client) exchange(batch []question) bool {
 	if c.broken {
 		return false
 	}
-	c.broken = true // unless it all goes well
+	c.broken = true // until all replies have come
 	var text strings.Builder
 	for _, q := range batch {
 		text.WriteString(redistest.Request(q.args...))
@@ -305,7 +302,7 @@ func (c *client) exchange(batch []question) bool {
 	return true
 }
 
-// span is a time that an error tells, and which differs from one to the next.
+// span matches a time in an error's text, which differs from error to error.
 var span = regexp.MustCompile(`\d+(\.\d+)? ?(ms|s)\b`)
 
 // note counts a reply.

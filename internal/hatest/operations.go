@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// register is a key that one client writes: the client knows what is in it.
+// register is a key that only one client writes, which therefore knows its value.
 type register struct {
 	key     string
 	value   int          // the number of the last write that took effect; 0 for none
-	unknown map[int]bool // writes of which the client does not know whether they did, or ever will
+	unknown map[int]bool // writes that may have taken effect, or still may
 }
 
 // counter is a key that one client increments, which shows a request that was
@@ -23,10 +23,10 @@ type counter struct {
 	unknown int // increments since then that may have taken effect, or still may
 }
 
-// valueOf is a value that says where it belongs.
+// valueOf returns a value that contains its key and number.
 func valueOf(key string, client, seq int) string { return fmt.Sprintf("%s=%d.%d", key, client, seq) }
 
-// ask makes the next request, or some that belong together.
+// ask returns the next request, or several that belong together.
 func (c *client) ask() []question {
 	reg := c.own[rand.N(len(c.own))]
 	shared := c.running.name + ":shared:" + strconv.Itoa(rand.N(c.running.load.Shared))
@@ -72,8 +72,7 @@ func (c *client) set(reg *register) question {
 	}}
 }
 
-// wrote takes note of a write's outcome. Refusals count as unknown, to be on the
-// safe side.
+// wrote records a write's outcome. A refusal counts as unknown, to be on the safe side.
 func (c *client) wrote(reg *register, seq int, outcome Outcome) {
 	switch outcome {
 	case OK:
@@ -92,7 +91,7 @@ func (c *client) get(reg *register) question {
 	}}
 }
 
-// saw compares what was read with what was written.
+// saw compares a value that was read with those written.
 func (c *client) saw(reg *register, got reply) {
 	seq := 0
 	if got.kind != '_' {
@@ -106,7 +105,7 @@ func (c *client) saw(reg *register, got reply) {
 	switch {
 	case seq == reg.value:
 	case reg.unknown[seq]:
-		// It has taken effect, and whatever was known is overwritten.
+		// It has taken effect, and has overwritten the known value.
 		delete(reg.unknown, seq)
 		reg.value = seq
 	case c.running.load.Lossy && seq < reg.value:
@@ -118,10 +117,9 @@ func (c *client) saw(reg *register, got reply) {
 	}
 }
 
-// several returns some keys for one request. If the load is pipelined, no two of
-// them are in one slot of a Cluster: while the slot is on its way, such a request
-// has to be tried again, and those behind it, which the server has read by then,
-// come first.
+// several returns some keys for one request. If the load is pipelined, no two of them are
+// in one slot of a Cluster: while a slot is being moved such a request is tried again,
+// and the requests behind it, which the server has read by then, come first.
 func (c *client) several() (regs []*register) {
 	tagged := false
 	for _, i := range rand.Perm(len(c.own)) {
@@ -145,7 +143,7 @@ func (c *client) mset() question {
 		args = append(args, reg.key, valueOf(reg.key, c.id, seq))
 	}
 	return question{args, func(got reply, outcome Outcome, _ time.Duration) {
-		if outcome == NotSent { // of one part, perhaps
+		if outcome == NotSent { // perhaps of one part only
 			outcome = Unknown
 		}
 		for _, reg := range regs {
@@ -191,7 +189,7 @@ func (c *client) incr() question {
 	}}
 }
 
-// counted compares a counter's value with the increments that there were.
+// counted compares a counter's value with its increments.
 func (c *client) counted(got reply) {
 	n := &c.counter
 	value, err := strconv.Atoi(got.text)
@@ -232,8 +230,8 @@ func (c *client) getShared(key string) question {
 	}}
 }
 
-// readBack reads all that the client has written, after the end, over its own
-// connection. Errors are tried again for a while.
+// readBack reads all keys of the client at the end, over the client's connection. After
+// an error it tries again for a while.
 func (c *client) readBack() {
 	if c.conn == nil {
 		return

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Relay passes connections on to a server, until it is cut: then the server is out
-// of reach for those who come through the relay, and for nobody else.
+// Relay passes connections on to a server until it is cut. Then the server can't be
+// reached through the relay, but still directly.
 type Relay struct {
 	listener net.Listener
 	to       string
@@ -36,10 +36,10 @@ func StartRelay(t testing.TB, to string) *Relay {
 	return r
 }
 
-// Addr is where the relay listens.
+// Addr returns the relay's address.
 func (r *Relay) Addr() string { return r.listener.Addr().String() }
 
-// Cut ends all connections, and new ones at once.
+// Cut closes all connections, and closes new ones at once.
 func (r *Relay) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +81,8 @@ func (r *Relay) accept(running *sync.WaitGroup) {
 	}
 }
 
-// keep takes note of a connection. It reports false, and closes it, if the relay is cut.
+// keep records a connection. If the relay is cut, it closes the connection and reports
+// false.
 func (r *Relay) keep(c net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// reply is one reply, or a message. kind is its first byte, but a null has the kind
-// '_', and everything with elements is an array, '*'; those of a map are its keys and
-// values.
+// reply is one reply, or a message. Its kind is its first byte, except that every null
+// has the kind '_' and everything with elements is an array, '*'. The elements of a map
+// are its keys and values.
 type reply struct {
 	kind     byte
 	text     string // of a status, an error, a number or a string
@@ -38,7 +38,7 @@ func (r reply) String() string {
 
 func (r reply) isError() bool { return r.kind == '-' }
 
-// readReply reads one reply of a server that keeps to the protocol.
+// readReply reads one reply. It trusts the server to keep to the protocol.
 func readReply(r *bufio.Reader) (reply, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -82,16 +82,16 @@ func readReply(r *bufio.Reader) (reply, error) {
 	return reply{kind: '*', elements: elements}, nil
 }
 
-// Outcome is what a client can know of a request after its reply.
+// Outcome is what a client knows about a request after its reply.
 type Outcome uint8
 
 // The outcomes.
 const (
 	OK       Outcome = iota // it was executed
-	NotSent                 // it was not executed, says the proxy
+	NotSent                 // the proxy says that it was not sent
 	Unknown                 // it may have been executed
 	Refused                 // any other error
-	Leaked                  // an error by which servers speak to clients that know of failover and slots
+	Leaked                  // an error about slots or failovers, which no client may see
 	outcomes = iota
 )
 
@@ -99,10 +99,10 @@ func (o Outcome) String() string {
 	return [outcomes]string{"ok", "not sent", "outcome unknown", "refused", "leaked"}[o]
 }
 
-// leaks are the errors that no client of the proxy may see.
+// leaks are the errors of Leaked.
 var leaks = []string{"MOVED ", "ASK ", "READONLY ", "TRYAGAIN ", "CLUSTERDOWN ", "LOADING ", "MASTERDOWN ", "CROSSSLOT "}
 
-// outcomeOf sorts a reply.
+// outcomeOf returns the outcome that a reply means.
 func outcomeOf(r reply) Outcome {
 	if !r.isError() {
 		return OK

@@ -33,7 +33,7 @@ func (c *client) transaction(reg *register) []question {
 	}})
 }
 
-// queued is a request of a transaction, MULTI included.
+// queued is one request of a transaction, MULTI included.
 func (c *client) queued(request ...string) question {
 	return question{request, func(got reply, _ Outcome, _ time.Duration) {
 		if got.text != "QUEUED" && got.text != "OK" {
@@ -42,16 +42,16 @@ func (c *client) queued(request ...string) question {
 	}}
 }
 
-// pushed is what a client has pushed to its list, and what became of it.
+// pushed records what a client has pushed to its list and popped from it.
 type pushed struct {
 	key      string
-	there    map[int]bool // pushed and not popped
-	perhaps  map[int]bool // of unknown outcome, pushed or popped
-	doubtful int          // pops of unknown outcome
+	there    map[int]bool // pushed, not popped
+	perhaps  map[int]bool // pushed or popped with an unknown outcome
+	doubtful int          // pops with an unknown outcome
 }
 
-// queue pushes an element and pops one, waiting for it, which takes a connection
-// that the client has to itself.
+// queue pushes an element and pops one with a blocking command, which takes a dedicated
+// connection.
 func (c *client) queue() []question {
 	c.seq++
 	seq, q := c.seq, &c.list
@@ -102,8 +102,8 @@ func (c *client) popped(got reply) {
 	}
 }
 
-// increase adds one to a number that all clients share, by way of WATCH. It reports
-// whether the connection is still of use.
+// increase adds one to a shared number, with WATCH. It reports whether the connection can
+// still be used.
 func (c *client) increase() bool {
 	key := c.running.sharedCounter()
 	value, usable := 0, true
@@ -139,7 +139,7 @@ func (c *client) increase() bool {
 
 func (r *Running) sharedCounter() string { return r.name + ":increased" }
 
-// checkIncreases compares the number with what all clients have added.
+// checkIncreases compares the shared number with the sum of all clients' increases.
 func (r *Running) checkIncreases() {
 	sum, unknown := 0, 0
 	for _, c := range r.clients {
@@ -154,7 +154,7 @@ func (r *Running) checkIncreases() {
 			}
 		}}})
 		if got < 0 {
-			continue // another client will do
+			continue // try another client
 		}
 		if got > sum+unknown || got < sum && !r.load.Lossy {
 			c.violation("%s is %d after %d increases, %d of unknown outcome", r.sharedCounter(), got, sum, unknown)

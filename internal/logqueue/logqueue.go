@@ -1,10 +1,16 @@
-// Package logqueue keeps those who log from waiting for those who read the log.
+// Package logqueue lets goroutines log without waiting for the log's reader.
 //
-// A pipe that nobody reads, a container's log driver that blocks, or a terminal
-// that was stopped takes a few lines and then holds up whoever writes the next
-// one. A Queue takes lines at once, and writes them from a goroutine of its own.
-// What does not fit is dropped and counted, and the log says how much that was
-// as soon as it is read again.
+// A pipe that no process reads, a container's log driver that blocks, or a stopped
+// terminal accepts a few lines and then blocks the writer. A Queue accepts lines at
+// once and writes them from a goroutine of its own. It drops and counts lines that
+// do not fit, and writes a line that says how many as soon as the log is read again:
+//
+//	q := logqueue.New(os.Stderr, 1<<20, func(lines int64) []byte {
+//		return fmt.Appendf(nil, "%d lines dropped\n", lines)
+//	})
+//	log := slog.New(slog.NewTextHandler(q, nil))
+//	...
+//	q.Close(time.Second)
 package logqueue
 
 import (
@@ -14,7 +20,7 @@ import (
 	"time"
 )
 
-// keep is the largest buffer that is kept for the next lines.
+// keep is the largest buffer, in bytes, that is reused for the next lines.
 const keep = 64 << 10
 
 // Queue is an io.Writer of lines. Its methods may be called from any goroutine.
@@ -23,34 +29,34 @@ type Queue struct {
 	w     io.Writer
 	limit int
 	lost  func(lines int64) []byte
-	some  chan struct{} // of one element: there is something to write, or Close was called
+	some  chan struct{} // of capacity one: there is something to write, or Close was called
 	ended chan struct{} // closed when run has ended
 
 	// Owned by run.
-	missed int64 // lines that are missing where the log is now, and nothing says so yet
+	missed int64 // lines missing at the end of the log that no line reports yet
 
 	mu      sync.Mutex // guards the fields below; it is not held while writing
 	pending []byte     // lines that are not yet written
-	dropped int64      // lines that came behind those and did not fit
+	dropped int64      // lines after the pending ones that did not fit
 	closed  bool
 }
 
 // New returns a queue that writes to w, which may block, and starts its goroutine,
-// which ends with Close. It holds at most limit bytes that are waiting, and as many
-// that are being written. Lost returns the line that says how many lines were
-// dropped; it is called on the queue's goroutine.
+// which ends with Close. The queue holds at most limit bytes that wait, and as many
+// that are being written. Lost returns the line that reports how many lines were
+// dropped; the queue's goroutine calls it.
 func New(w io.Writer, limit int, lost func(lines int64) []byte) *Queue {
 	q := &Queue{w: w, limit: limit, lost: lost, some: make(chan struct{}, 1), ended: make(chan struct{})}
 	go q.run()
 	return q
 }
 
-// Write takes lines, which are copied, without waiting: all of them, or none if
-// they do not fit or if the queue is closed. It never fails.
+// Write copies the lines into the queue without waiting. It drops all of them if they
+// do not fit or if the queue is closed. It never returns an error.
 func (q *Queue) Write(lines []byte) (int, error) {
 	q.mu.Lock()
-	// Once a line was dropped the next are too, short as they may be: in the log they
-	// would stand before the line that says so.
+	// After a dropped line the next ones are dropped too, even if they fit: in the log
+	// they would come before the line that reports the drop.
 	if q.closed || q.dropped > 0 || len(q.pending)+len(lines) > q.limit {
 		q.dropped += count(lines)
 	} else {
@@ -62,7 +68,7 @@ func (q *Queue) Write(lines []byte) (int, error) {
 }
 
 // Close ends the queue when everything is written, or after wait, and reports
-// whether everything was. What is written to the queue later is dropped.
+// whether everything was written. Later lines are dropped.
 func (q *Queue) Close(wait time.Duration) bool {
 	q.mu.Lock()
 	q.closed = true
@@ -81,14 +87,14 @@ func (q *Queue) Close(wait time.Duration) bool {
 func (q *Queue) wake() {
 	select {
 	case q.some <- struct{}{}:
-	default: // run will look
+	default: // run has been woken already
 	}
 }
 
-// run writes what comes until the queue is closed and empty.
+// run writes pending lines until the queue is closed and empty.
 func (q *Queue) run() {
 	defer close(q.ended)
-	var written []byte // an empty buffer, in turns with pending
+	var written []byte // an empty buffer, swapped with pending
 	for range q.some {
 		lines, dropped, closed := q.take(written)
 		q.report()
@@ -103,15 +109,15 @@ func (q *Queue) run() {
 	}
 }
 
-// report writes how many lines are missing, if any are.
+// report writes how many lines are missing, if any.
 func (q *Queue) report() {
 	if q.missed > 0 && q.write(q.lost(q.missed)) == 0 {
 		q.missed = 0
 	}
 }
 
-// take returns what is to be written, with empty to be filled in its place, and how
-// many lines were dropped behind it.
+// take returns the pending lines, and how many were dropped after them. Empty becomes
+// the buffer for the next lines.
 func (q *Queue) take(empty []byte) (lines []byte, dropped int64, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -120,7 +126,7 @@ func (q *Queue) take(empty []byte) (lines []byte, dropped int64, closed bool) {
 	return lines, dropped, closed
 }
 
-// write returns how many lines could not be written.
+// write writes lines and returns how many it could not write.
 func (q *Queue) write(lines []byte) (failed int64) {
 	if len(lines) == 0 {
 		return 0

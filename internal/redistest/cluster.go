@@ -10,12 +10,11 @@ import (
 // clusterSlots is how many hash slots a Redis Cluster has.
 const clusterSlots = 16384
 
-// StartCluster runs a Redis Cluster of so many primaries with the same number
-// of replicas each, and returns when all of its servers agree that it is
-// whole. Slots are spread evenly and in order over groups 0, 1, and so on. A
-// server counts as down after two seconds; opts may override that. A Restart
-// of a server keeps its place in the Cluster, not its data. The servers' bus
-// listens at their ports plus 10000.
+// StartCluster runs a Redis Cluster of primaries with the same number of replicas each,
+// and returns when all servers agree that it is complete. Slots are spread evenly and
+// in order over groups 0, 1, and so on. A server counts as down after two seconds; opts
+// may override that. A server's Restart keeps its place in the Cluster, not its data.
+// The servers' bus listens at their ports plus 10000.
 func StartCluster(t testing.TB, primaries, replicasEach int, opts ...Option) []*Group {
 	t.Helper()
 	if primaries+replicasEach > 1 {
@@ -34,8 +33,8 @@ func StartCluster(t testing.TB, primaries, replicasEach int, opts ...Option) []*
 		g.Primary.must(t, "CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(from), strconv.Itoa(to))
 	}
 	for i, s := range all {
-		// Different epochs from the start: servers that share one settle it
-		// between them, which takes seconds.
+		// Different epochs from the start: servers with the same epoch would take
+		// seconds to change that.
 		s.must(t, "CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
 		all[0].must(t, "CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(s.peerPort()))
 	}
@@ -49,7 +48,7 @@ func StartCluster(t testing.TB, primaries, replicasEach int, opts ...Option) []*
 	return groups
 }
 
-// must sends a request whose reply has to be OK.
+// must sends a request and fails the test unless the reply is OK.
 func (s *Server) must(t testing.TB, request ...string) {
 	t.Helper()
 	if reply := s.Do(request...); reply != "+OK\r\n" {
@@ -57,7 +56,7 @@ func (s *Server) must(t testing.TB, request ...string) {
 	}
 }
 
-// attach makes the group's replicas follow its primary and waits until they do.
+// attach makes the group's replicas follow its primary, and waits until they do.
 func (g *Group) attach(t testing.TB) {
 	t.Helper()
 	if len(g.Replicas) == 0 {
@@ -65,8 +64,8 @@ func (g *Group) attach(t testing.TB) {
 	}
 	_, id, _ := strings.Cut(g.Primary.Do("CLUSTER", "MYID"), "\r\n")
 	for _, r := range g.Replicas {
-		// A server may be known and still be in handshake, when it cannot be
-		// followed.
+		// A server that is known may still be in handshake; then no replica can follow
+		// it.
 		r.eventuallySays(t, "+OK\r\n", "CLUSTER", "REPLICATE", strings.TrimSpace(id))
 	}
 	for _, r := range g.Replicas {
@@ -75,7 +74,7 @@ func (g *Group) attach(t testing.TB) {
 }
 
 // awaitWhole waits until every server sees all slots served, every other server
-// connected, and who is a replica.
+// connected, and which servers are replicas.
 func awaitWhole(t testing.TB, all []*Server, primaries int) {
 	t.Helper()
 	for _, s := range all {

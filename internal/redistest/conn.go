@@ -15,10 +15,9 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// NewClient returns a go-redis client (RESP2) of whatever listens at addr, such
-// as a server or a proxy under test, closed when the test ends. The password may
-// be "". It says only what the test makes it say: no CLIENT SETINFO, and no
-// retries, which would hide the error a test is about.
+// NewClient returns a go-redis client (RESP2) of the server or proxy at addr. It is
+// closed when the test ends. The password may be "". The client sends only what the
+// test asks for: no CLIENT SETINFO, and no retries, which would hide errors.
 func NewClient(t testing.TB, addr, password string) *redis.Client {
 	c := redis.NewClient(&redis.Options{
 		Addr:                     addr,
@@ -32,9 +31,8 @@ func NewClient(t testing.TB, addr, password string) *redis.Client {
 	return c
 }
 
-// Conn is one connection on which a test speaks the protocol by hand. It
-// belongs to one goroutine. Any read or write fails when it takes longer than
-// 30 seconds.
+// Conn is one connection on which a test speaks the protocol by hand. It belongs to one
+// goroutine. A read or write fails after 30 seconds.
 type Conn struct {
 	t    testing.TB
 	conn net.Conn
@@ -42,7 +40,7 @@ type Conn struct {
 }
 
 // Dial connects to network ("tcp" or "unix") and addr, and fails the test if
-// that is refused. The connection is closed when the test ends.
+// the connection is refused. It is closed when the test ends.
 func Dial(t testing.TB, network, addr string) *Conn {
 	t.Helper()
 	c, err := dial(network, addr, startTimeout)
@@ -63,12 +61,12 @@ func dial(network, addr string, timeout time.Duration) (*Conn, error) {
 	return &Conn{conn: conn, r: bufio.NewReader(conn)}, nil
 }
 
-// NetConn returns the connection under c, for half-closing it and the like. Do
-// not read from it: c may have read ahead.
+// NetConn returns the connection under c, for example to half-close it. Do not read
+// from it: c may have read ahead.
 func (c *Conn) NetConn() net.Conn { return c.conn }
 
-// Do sends one request and returns its reply as it came over the wire. It fails
-// the test when there is no whole reply.
+// Do sends one request and returns its reply as it came over the wire. It fails the
+// test if no complete reply comes.
 func (c *Conn) Do(args ...string) string {
 	c.t.Helper()
 	c.Send(Request(args...))
@@ -84,7 +82,7 @@ func (c *Conn) Send(raw string) {
 	}
 }
 
-// Reply reads one whole reply, RESP2 or RESP3, and returns its bytes.
+// Reply reads one complete reply, RESP2 or RESP3, and returns its bytes.
 func (c *Conn) Reply() string {
 	c.t.Helper()
 	c.conn.SetDeadline(time.Now().Add(startTimeout))
@@ -96,7 +94,7 @@ func (c *Conn) Reply() string {
 }
 
 // WaitClosed reads until the other side closes or resets the connection, and
-// returns what came before.
+// returns the bytes that came before.
 func (c *Conn) WaitClosed() string {
 	c.t.Helper()
 	c.conn.SetDeadline(time.Now().Add(startTimeout))
@@ -117,8 +115,7 @@ func (c *Conn) exchange(args ...string) (string, error) {
 	return readReply(c.r)
 }
 
-// Request returns the arguments as Redis clients send them: an array of bulk
-// strings.
+// Request encodes the arguments as Redis clients do: an array of bulk strings.
 func Request(args ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(args))
@@ -128,8 +125,8 @@ func Request(args ...string) string {
 	return b.String()
 }
 
-// readReply returns the bytes of one reply, or as many as came before err. It
-// trusts the sender: the size of a reply has no bound.
+// readReply returns the bytes of one reply, or those that came before err. The size of
+// a reply has no bound: the sender is trusted.
 func readReply(r *bufio.Reader) (string, error) {
 	var b strings.Builder
 	for left := 1; left > 0; left-- {
@@ -157,7 +154,7 @@ func readReply(r *bufio.Reader) (string, error) {
 			left += max(n, 0)
 		case '%':
 			left += 2 * max(n, 0)
-		case '|': // attributes come before the reply they belong to
+		case '|': // attributes precede their reply
 			left += 2*max(n, 0) + 1
 		default:
 			err = fmt.Errorf("line %q is no start of a reply", line)

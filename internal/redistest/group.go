@@ -9,15 +9,16 @@ import (
 	"testing"
 )
 
-// Group is a primary with its replicas, as they were at the start: a failover
-// does not change the fields.
+// Group is a primary with its replicas as they were at the start. A failover does not
+// change the fields.
 type Group struct {
 	Primary  *Server
 	Replicas []*Server
 }
 
-// StartGroup runs a primary and so many replicas, all with the same options,
-// and returns when every replica has its first copy and follows.
+// StartGroup runs a primary and replicas, all with the same options, and returns when
+// every replica has its first copy and follows the primary.
+// and so override that. A Sentinel's Restart keeps what it has learnt. Passwords of
 func StartGroup(t testing.TB, replicas int, opts ...Option) *Group {
 	t.Helper()
 	if replicas > 0 {
@@ -48,7 +49,8 @@ func (s *Server) eventuallySays(t testing.TB, text string, request ...string) {
 // all replicas. A primary counts as down after one second; lines such as
 // "sentinel down-after-milliseconds s1 300" come last in the configuration and
 // so override that. A Sentinel's Restart keeps what it has learnt. Passwords of
-// the groups are known to the Sentinels, which have none themselves.
+// and so override that. A Sentinel keeps what it has learnt over a Restart. The Sentinels
+// know the passwords of the groups, and have none themselves.
 func StartSentinels(t testing.TB, n int, groups map[string]*Group, lines ...string) []*Server {
 	t.Helper()
 	SkipShort(t)
@@ -78,14 +80,14 @@ func StartSentinels(t testing.TB, n int, groups map[string]*Group, lines ...stri
 	return sentinels
 }
 
-// field returns how a number stands in a Sentinel's reply.
+// field returns a field with a number as a Sentinel's reply contains it.
 func field(name string, value int) string {
 	text := strconv.Itoa(value)
 	return fmt.Sprintf("%s\r\n$%d\r\n%s\r\n", name, len(text), text)
 }
 
-// eventuallyKnows waits until the Sentinel has heard from every replica of the
-// group that it follows its primary; before, it would not promote it.
+// eventuallyKnows waits until the Sentinel has learnt from every replica of the group
+// that it follows the primary. Before that the Sentinel would not promote it.
 func (s *Server) eventuallyKnows(t testing.TB, name string, g *Group) {
 	t.Helper()
 	var last string
@@ -97,8 +99,8 @@ func (s *Server) eventuallyKnows(t testing.TB, name string, g *Group) {
 	}
 }
 
-// startSentinel starts one Sentinel. It keeps what it learns in its
-// configuration file, so that must be one of its own.
+// startSentinel starts one Sentinel with a configuration file of its own, in which it
+// keeps what it learns.
 func startSentinel(t testing.TB, path, text string, secure *Authority) *Server {
 	t.Helper()
 	s := &Server{port: FreePort(t)}

@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// leakPatience is how long CheckLeaks waits for goroutines and descriptors to
-// go: what ends by itself, such as a peer's half of a closed connection, needs
-// a moment on a busy machine.
+// leakPatience is how long CheckLeaks waits for goroutines and descriptors to go. Some
+// end by themselves, such as a peer's half of a closed connection, which takes a moment
+// on a busy machine.
 const leakPatience = 10 * time.Second
 
-// CheckLeaks fails the test if goroutines or file descriptors that were not
-// there when it was called are still there when the test has ended and its
-// other cleanups, but for those registered before this call, have run. Call it
-// first in a test. It panics in one that runs in parallel with others, whose
-// goroutines it would see. A test that failed already is not checked.
+// CheckLeaks fails the test if it leaves goroutines or file descriptors behind that did
+// not exist when CheckLeaks was called. It looks when the test has ended and the
+// cleanups registered after this call have run, so call it first in a test. It panics
+// in a test that runs in parallel with others, whose goroutines it would see. A test
+// that failed already is not checked.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
-	t.Setenv("RINGWAY_TEST_CHECKS_LEAKS", "1") // which package testing forbids tests that run in parallel
+	t.Setenv("RINGWAY_TEST_CHECKS_LEAKS", "1") // package testing panics here in a parallel test
 	checkLeaks(t, leakPatience)
 }
 
@@ -42,9 +42,9 @@ func checkLeaks(t testing.TB, patience time.Duration) {
 	})
 }
 
-// RunCheckingLeaks runs a package's tests and returns the exit code, for its
-// TestMain. It is CheckLeaks for all of them together, at the end, so that they
-// may run in parallel: the stack of what is left shows where it comes from.
+// RunCheckingLeaks runs a package's tests and returns the exit code for its TestMain. It
+// checks for leaks once, after the last test, so that tests may run in parallel. The
+// stack of a goroutine that is left shows which test started it.
 func RunCheckingLeaks(m *testing.M) (code int) {
 	before := present()
 	if code = m.Run(); code != 0 {
@@ -57,7 +57,7 @@ func RunCheckingLeaks(m *testing.M) (code int) {
 	return 0
 }
 
-// resources are the goroutines and descriptors of a moment.
+// resources are the goroutines and descriptors at one moment.
 type resources struct{ goroutines, descriptors map[string]string }
 
 func present() resources {
@@ -65,11 +65,11 @@ func present() resources {
 	return resources{goroutineStacks(), openDescriptors()}
 }
 
-// leftBehind returns what is there now and was not before, once that is nothing
-// or patience is over.
+// leftBehind waits until every resource that was not there before is gone, or patience
+// is over, and returns the rest.
 func (before resources) leftBehind(patience time.Duration) (leaked []string) {
 	poll(patience, nil, func() bool {
-		http.DefaultClient.CloseIdleConnections() // kept on purpose, by nobody in particular
+		http.DefaultClient.CloseIdleConnections() // package http keeps them on purpose
 		leaked = newIn(goroutineStacks(), before.goroutines)
 		leaked = append(leaked, newIn(openDescriptors(), before.descriptors)...)
 		return len(leaked) == 0
@@ -77,8 +77,8 @@ func (before resources) leftBehind(patience time.Duration) (leaked []string) {
 	return leaked
 }
 
-// settle opens what stays open for the life of the process, so that it is not
-// taken for a leak: the descriptors of the runtime's poller.
+// settle opens the descriptors of the runtime's poller, which stay open for the life of
+// the process, so that they do not count as leaks.
 func settle() {
 	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		l.Close()
@@ -126,9 +126,9 @@ func goroutineStacks() map[string]string {
 	return stacks
 }
 
-// openDescriptors returns what every open descriptor of the process leads to,
-// by number and, where the system tells it (Linux does), by identity, so that
-// a number that was used again counts as new.
+// openDescriptors describes every open descriptor of the process. The keys are the
+// descriptor's number and, on Linux, the identity of its file, so that a reused number
+// counts as new.
 func openDescriptors() map[string]string {
 	found := make(map[string]string)
 	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
@@ -139,10 +139,10 @@ func openDescriptors() map[string]string {
 		for _, e := range entries {
 			target, err := os.Readlink(filepath.Join(dir, e.Name()))
 			if err != nil && dir == "/proc/self/fd" {
-				continue // closed since the listing, as is the one of the listing itself
+				continue // closed since the listing, as the descriptor of the listing is
 			}
 			if strings.Contains(target, portLocks) {
-				continue // of a block of ports, which this process keeps
+				continue // the lock of a block of ports, which this process keeps
 			}
 			key := e.Name() + " " + target
 			found[key] = fmt.Sprintf("descriptor %s: %s%s", e.Name(), target, socketNames(e.Name()))

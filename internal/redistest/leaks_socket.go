@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// socketNames describes the ends of a socket by its descriptor's number, for
-// the reader of a leak, or returns "" if it is none.
+// socketNames describes the ends of the socket with this descriptor; "" if it is not a
+// socket.
 func socketNames(descriptor string) string {
 	fd, err := strconv.Atoi(descriptor)
 	if err != nil {

@@ -35,7 +35,7 @@ func Nutcracker(t testing.TB, yaml string, args ...string) *Process {
 }
 
 // untilAccepts waits until a connection to addr, "host:port" or a path, is
-// accepted, and reports false when the process ends or the time is over first.
+// accepted. It reports false if the process ends or the time is over first.
 func (p *Process) untilAccepts(addr string) bool {
 	network := "tcp"
 	if strings.HasPrefix(addr, "/") {
@@ -51,8 +51,8 @@ func (p *Process) untilAccepts(addr string) bool {
 	})
 }
 
-// listens returns the addresses after "listen:" in a nutcracker.yml. A Unix
-// socket's may have its permissions behind it.
+// listens returns the addresses after "listen:" in a nutcracker.yml. The address of a
+// Unix socket may be followed by permissions.
 func listens(yaml string) []string {
 	var addrs []string
 	for line := range strings.Lines(yaml) {

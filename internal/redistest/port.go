@@ -15,14 +15,14 @@ import (
 // take the local ports of outgoing connections, and leaves room above for the
 // bus of a Redis Cluster server, which listens at its port plus 10000. Packages
 // are tested by processes that run side by side, so every process takes ports
-// from blocks of its own; a lock on a file says whose block it is, and the
-// system drops the lock with the process.
+// from blocks of its own. It locks a file for each of its blocks; the system drops
+// the lock when the process ends.
 const (
 	firstPort     = 10000
 	portsPerBlock = 100
 	portBlocks    = 100
 
-	portLocks = "ringway-ports-" // begins the name of the directory of locks
+	portLocks = "ringway-ports-" // prefix of the name of the directory of locks
 )
 
 var ports struct {
@@ -33,8 +33,8 @@ var ports struct {
 	taken  map[int]bool // handed out to a test that still runs
 }
 
-// FreePort returns a TCP port of loopback on which nobody listens and which
-// nobody else who asks here gets before the test ends.
+// FreePort returns a TCP port of loopback on which no process listens. No other call
+// returns it before the test ends.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := takePort()
@@ -81,8 +81,8 @@ func returnPort(port int) {
 	delete(ports.taken, port)
 }
 
-// takeBlockLocked adds a block nobody holds, trying first the one that belongs
-// to the process id, so that even users with separate lock files rarely meet.
+// takeBlockLocked adds a free block. It first tries the one that corresponds to the
+// process id, so that even users with separate lock files rarely get the same.
 func takeBlockLocked() error {
 	dir := filepath.Join(os.TempDir(), portLocks+strconv.Itoa(os.Getuid()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -94,7 +94,7 @@ func takeBlockLocked() error {
 		if err != nil {
 			return err
 		}
-		// A second open of a file this process has locked is refused too.
+		// The lock also fails if this process holds it through another descriptor.
 		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 			f.Close()
 			continue

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// Process is a program a test started. Its methods may be called from any
-// goroutine, except those that fail the test (Restart), which like
-// testing.TB.Fatal belong to the test's goroutine.
+// Process is a program that a test started. Any goroutine may call its methods, except
+// those that fail the test (Restart): these, like testing.TB.Fatal, belong to the
+// test's goroutine.
 type Process struct {
 	// Static after construction.
 	t       testing.TB
@@ -28,9 +28,8 @@ type Process struct {
 }
 
 // StartProcess runs the program at path (see RequireTool) in a new directory
-// until the test ends, when it is killed. It does not wait until the program is
-// ready. What the program prints is kept for Output, and logged if the test
-// fails.
+// until the test ends; then it is killed. StartProcess does not wait until the program
+// is ready. Output returns what the program prints; if the test fails, it is logged.
 func StartProcess(t testing.TB, path string, args ...string) *Process {
 	t.Helper()
 	return startProcess(t, tempDir(t), path, args)
@@ -70,15 +69,15 @@ func (p *Process) start() {
 	p.mu.Unlock()
 }
 
-// waitFor ends with the process. How it ended is in cmd.ProcessState.
+// waitFor returns when the process has ended. cmd.ProcessState then says how.
 func waitFor(cmd *exec.Cmd, done chan<- struct{}) {
 	cmd.Wait()
 	close(done)
 }
 
-// spawns carries every start to one goroutine that keeps one thread for ever.
-// Linux sends a child its parent-death signal when the thread that forked it
-// ends, and threads do end here: an event loop may lock one and take it along.
+// spawns sends every start to one goroutine, which keeps its thread for the life of the
+// process. Linux sends a child its parent-death signal when the thread that forked it
+// ends, and threads do end in tests: with an event loop that had locked one.
 var spawns = sync.OnceValue(func() chan<- func() {
 	ch := make(chan func()) // never closed
 	go runSpawns(ch)
@@ -128,15 +127,14 @@ func (p *Process) ExitCode() int {
 	}
 }
 
-// Signal sends a signal. That the process is gone already is not an error.
+// Signal sends a signal. If the process has ended already, that is not an error.
 func (p *Process) Signal(sig os.Signal) {
 	cmd, _ := p.current()
 	cmd.Process.Signal(sig)
 }
 
-// Kill ends the process with SIGKILL and returns when it is gone; its
-// connections are then reset or closed, and its port is free. Killing a dead
-// process does nothing.
+// Kill ends the process with SIGKILL and returns when it has ended: its connections are
+// reset or closed, and its port is free. Killing a dead process does nothing.
 func (p *Process) Kill() {
 	cmd, done := p.current()
 	cmd.Process.Kill()
@@ -144,10 +142,10 @@ func (p *Process) Kill() {
 }
 
 // Stop freezes the process with SIGSTOP: its connections stay open and new ones
-// are accepted by the system, but nothing answers until Cont.
+// are accepted by the system, but the process does not answer until Cont.
 func (p *Process) Stop() { p.Signal(syscall.SIGSTOP) }
 
-// Cont lets a stopped process run on.
+// Cont continues a stopped process.
 func (p *Process) Cont() { p.Signal(syscall.SIGCONT) }
 
 // Restart kills the process if it still runs and starts it again with the same

@@ -2,8 +2,8 @@ package redistest
 
 import "syscall"
 
-// dieWithParent makes the system kill the child when this process dies, also
-// when it dies too suddenly to clean up.
+// dieWithParent makes the system kill the child when this process dies, even if it
+// can't clean up.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -1,5 +1,5 @@
 // Package redistest runs real processes for tests: redis-server, nutcracker,
-// Sentinels and Clusters, on loopback ports nobody else in the test run has.
+// Sentinels and Clusters, on loopback ports that no other test in the run uses.
 //
 //	s := redistest.Start(t)             // one empty redis-server
 //	four := redistest.StartN(t, 4)      // four of them
@@ -7,9 +7,9 @@
 //	n := s.Client().DBSize(ctx).Val()   // a go-redis client
 //	s.Kill(); s.Restart()               // the fault and its end
 //
-// Whatever a test starts ends with the test, and on Linux also when the test
-// binary itself is killed. A test whose program is not installed is skipped
-// with a reason, or fails when RINGWAY_REQUIRE_TOOLS=1 is in the environment.
+// Everything that a test starts ends with the test, and on Linux also when the test
+// binary is killed. A test whose program is not installed is skipped with a reason, or
+// fails if RINGWAY_REQUIRE_TOOLS=1 is in the environment.
 //
 // Only tests import this package, and it imports no other package of Ringway,
 // so that every package's tests can use it.
@@ -23,15 +23,15 @@ import (
 	"time"
 )
 
-// startTimeout bounds how long a started process may take to answer. Far above
-// what is ever needed (10 ms), because test machines can be very busy.
+// startTimeout bounds how long a started process may take to answer. It is far above
+// the usual 10 ms, because test machines can be very busy.
 const startTimeout = 30 * time.Second
 
-// RequireTool returns the path of the program with this name. Where the program
-// is not installed it skips the test, or fails it when RINGWAY_REQUIRE_TOOLS=1.
+// RequireTool returns the path of a program. If the program is not installed it skips
+// the test, or fails it with RINGWAY_REQUIRE_TOOLS=1.
 func RequireTool(t testing.TB, name string) string {
 	t.Helper()
-	// Some systems keep daemons where a plain user's PATH does not lead.
+	// Some systems install daemons in directories that are not in a user's PATH.
 	for _, dir := range []string{"", "/usr/sbin", "/usr/local/sbin", "/usr/local/bin"} {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path
@@ -53,10 +53,9 @@ func SkipShort(t testing.TB) {
 	}
 }
 
-// Eventually polls cond, on the calling goroutine, until it is true, and fails
-// the test when that takes longer than timeout; what completes the sentence
-// "waiting for ...". It is for conditions nobody announces; where there is a
-// channel to wait on, wait on that.
+// Eventually polls cond, on the calling goroutine, until it is true, and fails the test
+// if that takes longer than timeout. What completes the sentence "waiting for ...". If
+// there is a channel to wait on, wait on that instead.
 func Eventually(t testing.TB, timeout time.Duration, what string, cond func() bool) {
 	t.Helper()
 	if !poll(timeout, nil, cond) {
@@ -64,10 +63,9 @@ func Eventually(t testing.TB, timeout time.Duration, what string, cond func() bo
 	}
 }
 
-// poll reports whether cond became true before timeout had passed and stop was
-// closed; a nil stop never is. It looks often at first and every 20 ms in the
-// end, and once more after the time is over, so that a process starved of
-// processor time is not judged by an old look.
+// poll reports whether cond became true before timeout had passed or stop was closed;
+// stop may be nil. It polls often at first and every 20 ms in the end, and once more
+// after the timeout, in case the process got no processor time before.
 func poll(timeout time.Duration, stop <-chan struct{}, cond func() bool) bool {
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
@@ -83,7 +81,7 @@ func poll(timeout time.Duration, stop <-chan struct{}, cond func() bool) bool {
 	return true
 }
 
-// tempDir makes a directory removed at the end of the test. It is for sockets:
+// tempDir makes a directory that is removed at the end of the test. It is for sockets:
 // t.TempDir puts the test's name into its path, and a Unix socket's path must
 // stay under 104 bytes (108 on Linux).
 func tempDir(t testing.TB) string {

@@ -9,13 +9,12 @@ import (
 	"testing"
 )
 
-// Cluster is a Redis Cluster whose slots and servers a test moves about. Its
-// methods are for one goroutine, which may be another than the test's: those that
-// fail return an error.
+// Cluster is a Redis Cluster whose slots and servers a test moves. Its methods belong to
+// one goroutine, which need not be the test's: methods that fail return an error.
 type Cluster struct {
 	t       testing.TB
 	opts    []Option
-	Servers []*Server // all that were ever part of it, primaries first
+	Servers []*Server // all that have been part of it, primaries first
 }
 
 // NewCluster starts a Cluster as StartCluster does.
@@ -33,7 +32,7 @@ func NewCluster(t testing.TB, primaries, replicasEach int, opts ...Option) *Clus
 }
 
 // ask sends one request to a server on a connection of its own. An error reply is
-// an error.
+// returned as an error.
 func (c *Cluster) ask(s *Server, request ...string) (string, error) {
 	conn, err := dial("tcp", s.Addr(), startTimeout)
 	if err != nil {
@@ -52,7 +51,7 @@ func (c *Cluster) ask(s *Server, request ...string) (string, error) {
 	return reply, err
 }
 
-// alive reports whether a server runs.
+// alive reports whether a server is running.
 func alive(s *Server) bool {
 	select {
 	case <-s.Exited():
@@ -62,7 +61,7 @@ func alive(s *Server) bool {
 	}
 }
 
-// ID is a server's node ID.
+// ID returns a server's node ID.
 func (c *Cluster) ID(s *Server) (string, error) {
 	reply, err := c.ask(s, "CLUSTER", "MYID")
 	_, id, _ := strings.Cut(reply, "\r\n")
@@ -73,10 +72,10 @@ func (c *Cluster) ID(s *Server) (string, error) {
 type node struct {
 	id, addr, primary string
 	flags             []string
-	slots             []string // such as "0-99"; those that are on their way left out
+	slots             []string // such as "0-99", without slots that are being moved
 }
 
-// nodes is what a server knows of all, by their addresses.
+// nodes returns what a server knows of all servers, by their addresses.
 func (c *Cluster) nodes(s *Server) (map[string]node, error) {
 	reply, err := c.ask(s, "CLUSTER", "NODES")
 	found := map[string]node{}
@@ -97,7 +96,7 @@ func (c *Cluster) nodes(s *Server) (map[string]node, error) {
 	return found, err
 }
 
-// Slots returns the slots that a server says it serves.
+// Slots returns the slots that a server serves, by its own word.
 func (c *Cluster) Slots(s *Server) (slots []int, err error) {
 	nodes, err := c.nodes(s)
 	for _, r := range nodes[s.Addr()].slots {
@@ -114,7 +113,7 @@ func (c *Cluster) Slots(s *Server) (slots []int, err error) {
 	return slots, err
 }
 
-// Primaries returns the servers that run and serve slots, as each says itself.
+// Primaries returns the running servers that serve slots, by their own word.
 func (c *Cluster) Primaries() (primaries []*Server) {
 	for _, s := range c.Servers {
 		if !alive(s) {
@@ -127,8 +126,8 @@ func (c *Cluster) Primaries() (primaries []*Server) {
 	return primaries
 }
 
-// Serves reports whether all slots are served, as so many primaries say that are
-// left.
+// Serves reports whether the remaining primaries, of which there must be that many, all
+// say that all slots are served.
 func (c *Cluster) Serves(primaries int) bool {
 	serving := c.Primaries()
 	for _, s := range serving {
@@ -139,7 +138,7 @@ func (c *Cluster) Serves(primaries int) bool {
 	return len(serving) == primaries
 }
 
-// Owner returns the server that serves a slot, by its own word; nil if none does.
+// Owner returns the server that serves a slot, by its own word; nil if there is none.
 func (c *Cluster) Owner(slot int) *Server {
 	for _, s := range c.Primaries() {
 		if slots, err := c.Slots(s); err == nil && slices.Contains(slots, slot) {
@@ -149,8 +148,8 @@ func (c *Cluster) Owner(slot int) *Server {
 	return nil
 }
 
-// StartMove begins to move a slot: from now on keys that are not there any more
-// are asked for at the other server.
+// StartMove begins to move a slot: from now on the old server redirects requests for
+// keys that it no longer has to the new one.
 func (c *Cluster) StartMove(slot int, from, to *Server) error {
 	source, err := c.ID(from)
 	if err != nil {
@@ -200,10 +199,10 @@ func (c *Cluster) MoveAllKeys(slot int, from, to *Server) error {
 	}
 }
 
-// EndMove makes the move known: first to the new owner, then to the former one, and
-// to the other primaries. It returns when all of them agree. A next move before
-// that could leave a Cluster of which two servers send each other's clients away,
-// since one of them has not heard of the other's epoch.
+// EndMove announces the move to the new owner, then to the former one, then to the other
+// primaries, and returns when all of them agree. A further move before that could leave
+// two servers that redirect clients to each other, because one does not know the other's
+// epoch yet.
 func (c *Cluster) EndMove(slot int, from, to *Server) error {
 	target, err := c.ID(to)
 	if err != nil {
@@ -217,7 +216,7 @@ func (c *Cluster) EndMove(slot int, from, to *Server) error {
 	}
 	for _, s := range servers {
 		_, err := c.ask(s, "CLUSTER", "SETSLOT", strconv.Itoa(slot), "NODE", target)
-		// Who has no slot left may have become a replica already.
+		// A server without slots may have become a replica already.
 		if err != nil && !(s != to && strings.Contains(err.Error(), "only with masters")) {
 			return err
 		}
@@ -269,7 +268,7 @@ func (c *Cluster) Move(from, to *Server, slots ...int) error {
 	return nil
 }
 
-// Reshard has redis-cli move n slots from one server to another.
+// Reshard moves n slots from one server to another with redis-cli.
 func (c *Cluster) Reshard(from, to *Server, n int) error {
 	source, err := c.ID(from)
 	if err != nil {
@@ -287,8 +286,8 @@ func (c *Cluster) Reshard(from, to *Server, n int) error {
 	return nil
 }
 
-// Add starts one more server, without slots, that all others know. It is for
-// the test's goroutine.
+// Add starts one more server, without slots, and returns when all others know it. It
+// belongs to the test's goroutine.
 func (c *Cluster) Add() *Server {
 	c.t.Helper()
 	opts := append([]Option{Args("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")}, c.opts...)
@@ -305,7 +304,7 @@ func (c *Cluster) Add() *Server {
 	return s
 }
 
-// eventuallySees waits until a server knows another for certain.
+// eventuallySees waits until a server has completed its handshake with another.
 func (s *Server) eventuallySees(t testing.TB, other *Server) {
 	t.Helper()
 	s.eventually(t, "knows "+other.Addr(), func() bool {
@@ -325,8 +324,8 @@ func (s *Server) eventually(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-// Remove has all others forget a server that has no slots, and it them, as
-// redis-cli does.
+// Remove removes a server without slots from the Cluster as redis-cli does: all others
+// forget it, and it forgets them.
 func (c *Cluster) Remove(s *Server) {
 	c.t.Helper()
 	id, err := c.ID(s)
@@ -335,14 +334,14 @@ func (c *Cluster) Remove(s *Server) {
 	}
 	for _, other := range c.Servers {
 		if other != s && alive(other) {
-			other.Do("CLUSTER", "FORGET", id) // that it does not know it is as well
+			other.Do("CLUSTER", "FORGET", id) // an error means that it does not know the server
 		}
 	}
 	s.must(c.t, "CLUSTER", "RESET", "SOFT")
 }
 
-// Failover makes a replica the primary and returns when it says that it is. The
-// mode is "" for the orderly way, which loses nothing, "FORCE" or "TAKEOVER".
+// Failover makes a replica the primary and returns when the replica says that it is. The
+// mode is "" for an orderly failover, which loses nothing, "FORCE" or "TAKEOVER".
 func (c *Cluster) Failover(replica *Server, mode string) {
 	c.t.Helper()
 	request := []string{"CLUSTER", "FAILOVER"}
@@ -353,8 +352,8 @@ func (c *Cluster) Failover(replica *Server, mode string) {
 	replica.eventuallySays(c.t, "role:master\r\n", "INFO", "replication")
 }
 
-// ReplicaOf returns a running replica of a primary that has its copy, and waits
-// until there is one.
+// ReplicaOf waits until a running replica of a primary has its copy of the data, and
+// returns it.
 func (c *Cluster) ReplicaOf(primary *Server) (replica *Server) {
 	c.t.Helper()
 	primary.eventually(c.t, "has a replica", func() bool {
@@ -373,7 +372,7 @@ func (c *Cluster) ReplicaOf(primary *Server) (replica *Server) {
 	return replica
 }
 
-// AwaitReplicas waits until so many replicas have their copy and are known to.
+// AwaitReplicas waits until n replicas have their copies, and the others know that.
 func (c *Cluster) AwaitReplicas(n int) {
 	c.t.Helper()
 	if !poll(startTimeout, nil, func() bool {

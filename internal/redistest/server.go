@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Server is a redis-server that listens on 127.0.0.1 and keeps nothing on disk.
-// Its methods belong to the test's goroutine, except those of Process and the
-// ones that only say where it is.
+// Server is a redis-server that listens on 127.0.0.1 and keeps nothing on disk. Its
+// methods belong to the test's goroutine, except those of Process and those that only
+// return addresses.
 type Server struct {
 	*Process
 
@@ -24,7 +24,7 @@ type Server struct {
 	socket   string // path of its Unix socket, or ""
 	password string
 
-	throughout *Authority // of TLSThroughout; nil without
+	throughout *Authority // set by TLSThroughout, or nil
 
 	clientOnce sync.Once
 	client     *redis.Client
@@ -49,8 +49,8 @@ func Args(args ...string) Option {
 	return func(s *settings) { s.args = append(s.args, args...) }
 }
 
-// Password makes the server ask for this password (of the default user), and
-// send it to a primary of its own.
+// Password makes the server require this password (of the default user), and give it to
+// its primary.
 func Password(password string) Option {
 	return func(s *settings) {
 		s.password = password
@@ -63,7 +63,7 @@ func UnixSocket() Option {
 	return func(s *settings) { s.socket = true }
 }
 
-// Debug allows the DEBUG command, for DEBUG SLEEP and its like. Needs Redis 7.
+// Debug allows the DEBUG command, for example DEBUG SLEEP. It needs Redis 7.
 func Debug() Option { return Args("--enable-debug-command", "yes") }
 
 // ReplicaOf makes the server a replica of primary. Start returns when it
@@ -83,7 +83,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 		if s.untilReady() {
 			return s
 		}
-		// A stranger may have taken the port since FreePort looked.
+		// Another process may have taken the port since FreePort looked.
 		if i == attempts-1 || !strings.Contains(s.Output(), "Address already in use") {
 			t.Fatalf("redis-server does not answer PING:\n%s", lastLines(s.Output(), 20))
 		}
@@ -128,12 +128,12 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 	return s
 }
 
-// untilReady waits until the server answers PING, and reports false when it
-// ends or the time is over first.
+// untilReady waits until the server answers PING. It reports false if the server ends or
+// the time is over first.
 func (s *Server) untilReady() bool { return poll(startTimeout, s.Exited(), s.answers) }
 
-// answers reports whether this very process answers, with its data loaded.
-// Another one on the same port would answer too, but with an id of its own.
+// answers reports whether this process answers, with its data loaded. Another process on
+// the same port would answer with another id.
 func (s *Server) answers() bool {
 	c, err := dial("tcp", s.Addr(), time.Second)
 	if err != nil {
@@ -183,8 +183,8 @@ func (s *Server) Client() *redis.Client {
 	return s.client
 }
 
-// IsPrimary tells whether the server says that it is a primary. It is false if there
-// is no answer: Sentinels that change a server's role end its connections.
+// IsPrimary reports whether the server says that it is a primary. It returns false if the
+// server does not answer: Sentinels that change a server's role end its connections.
 func (s *Server) IsPrimary() bool {
 	reply, err := s.ask("ROLE")
 	return err == nil && strings.HasPrefix(reply, "*3\r\n$6\r\nmaster\r\n")
@@ -192,7 +192,7 @@ func (s *Server) IsPrimary() bool {
 
 // Do sends one request on a new connection, which is authenticated first if the
 // server has a password, and returns the reply as it came over the wire, error
-// replies included. It fails the test when there is no whole reply.
+// replies included. It fails the test if no complete reply comes.
 func (s *Server) Do(args ...string) string {
 	s.t.Helper()
 	reply, err := s.ask(args...)

@@ -20,7 +20,7 @@ import (
 
 // Authority signs certificates for one test.
 type Authority struct {
-	File string // with its own certificate in PEM, for who is to trust it
+	File string // its own certificate in PEM, for clients and servers that shall trust it
 
 	t    testing.TB
 	dir  string
@@ -29,8 +29,7 @@ type Authority struct {
 	last int64
 }
 
-// NewAuthority makes an authority that nobody trusts yet. Its files live as long
-// as the test.
+// NewAuthority makes a new authority. Its files are removed at the end of the test.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t, dir: t.TempDir()}
@@ -44,8 +43,8 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Issue writes a certificate for hosts, which are names or IP addresses, and its
-// key, and returns the files, which are other ones each time.
+// Issue writes a new certificate for hosts, which are names or IP addresses, and its
+// key, and returns the names of the two files.
 func (a *Authority) Issue(hosts ...string) (cert, key string) {
 	a.t.Helper()
 	template := &x509.Certificate{
@@ -81,15 +80,15 @@ func (a *Authority) Config(hosts ...string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}}
 }
 
-// Pool returns what trusts this authority alone.
+// Pool returns a pool with this authority's certificate alone.
 func (a *Authority) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
 }
 
-// sign completes a certificate with a new key and signs it; the first one signs
-// itself.
+// sign completes a certificate with a new key and signs it. The first certificate is
+// signed by itself.
 func (a *Authority) sign(c *x509.Certificate) (der []byte, key *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -116,9 +115,9 @@ func (a *Authority) write(file, kind string, der []byte) {
 	}
 }
 
-// TLS makes the server listen for TLS on a port of its own too, with a
-// certificate of a for hosts, in addition to its plain port; see Server.TLSAddr.
-// With clients, it refuses those without a certificate of a.
+// TLS makes the server listen for TLS too, on a second port (Server.TLSAddr), with a
+// certificate of a for hosts. With clients it refuses clients without a certificate of
+// a.
 func TLS(a *Authority, clients bool, hosts ...string) Option {
 	return func(s *settings) {
 		cert, key := a.Issue(hosts...)
@@ -131,8 +130,8 @@ func TLS(a *Authority, clients bool, hosts ...string) Option {
 	}
 }
 
-// TLSThroughout is TLS for servers, and for the Sentinels that watch them, that
-// speak TLS among each other too, and so tell others the ports for TLS.
+// TLSThroughout is TLS for servers and their Sentinels that also speak TLS among each
+// other, and therefore announce their TLS ports.
 func TLSThroughout(a *Authority) Option {
 	return func(s *settings) {
 		TLS(a, false, "127.0.0.1")(s)

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// layTimeout bounds the writing of all values of a workload through one target.
-const layTimeout = 60 * time.Second
+// populateTimeout bounds the writing of all values of a workload through one target.
+const populateTimeout = 60 * time.Second
 
-// layValues writes every key of w once through t, over one connection, in
+// populateTarget writes every key of w once through t, over one connection, in
 // batches of at most 1 MiB.
-func layValues(ctx context.Context, w Workload, t *Target) error {
+func populateTarget(ctx context.Context, w Workload, t *Target) error {
 	conn, err := dialPlain(ctx, t.Addr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(layTimeout))
+	_ = conn.SetDeadline(time.Now().Add(populateTimeout))
 	enc := newEncoder(w)
 	replies := bufio.NewReader(conn)
 	batch := max(1, min(256, (1<<20)/w.Value))
@@ -52,7 +52,7 @@ func flushAll(ctx context.Context, addr string) error {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(layTimeout))
+	_ = conn.SetDeadline(time.Now().Add(populateTimeout))
 	if _, err := conn.Write([]byte("*1\r\n$8\r\nFLUSHALL\r\n")); err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func expectOK(r *bufio.Reader) error {
 	return nil
 }
 
-// dialPlain connects with the standard library, for what is not measured.
+// dialPlain connects with package net, for connections that are not measured.
 func dialPlain(ctx context.Context, addr string) (net.Conn, error) {
 	network, address := splitAddr(addr)
 	d := net.Dialer{Timeout: dialTimeout}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// availableMemory is how many bytes of memory the machine has, or the container that
-// the process is in; 0 if that is not known.
+// availableMemory returns how many bytes of memory the process may use: the machine's
+// memory, or the limit of the process's container if that is lower; 0 if unknown.
 func availableMemory() int64 {
 	least := int64(math.MaxInt64)
 	note := func(n int64) {
@@ -22,7 +22,7 @@ func availableMemory() int64 {
 	groups, _ := os.ReadFile("/proc/self/cgroup")
 	for _, file := range limitFiles(string(groups)) {
 		text, _ := os.ReadFile(file)
-		n, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // "max" is none
+		n, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // "max", which is no limit, gives 0
 		note(n)
 	}
 	if least == math.MaxInt64 {
@@ -31,7 +31,7 @@ func availableMemory() int64 {
 	return least
 }
 
-// fieldOf returns the number behind a name in a file of /proc, or 0.
+// fieldOf returns the number that follows name in the text of a file of /proc, or 0.
 func fieldOf(text, name string) int64 {
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, name); ok {
@@ -44,9 +44,9 @@ func fieldOf(text, name string) int64 {
 	return 0
 }
 
-// limitFiles are the files in which a limit of the process's memory may stand,
-// by what /proc/self/cgroup says: those of its control groups, of version 2 or 1,
-// and of the groups around them.
+// limitFiles returns the files that may hold a memory limit of the process. groups is the
+// text of /proc/self/cgroup. Each control group (cgroups(7), version 2 or 1) has such a
+// file, and a limit of an enclosing group holds as well.
 func limitFiles(groups string) (files []string) {
 	for line := range strings.Lines(groups) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)

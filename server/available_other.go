@@ -2,5 +2,6 @@
 
 package server
 
-// availableMemory is how many bytes of memory the machine has; 0: not known here.
+// availableMemory returns how many bytes of memory the process may use; 0 means that it
+// is unknown, as on every system but Linux.
 func availableMemory() int64 { return 0 }

@@ -7,15 +7,17 @@ import (
 	"ringway/conf"
 )
 
-// otherDescriptors is how many open files are kept for what is neither a
-// client nor a server: Redis keeps as many.
+// otherDescriptors is how many descriptors are reserved for everything but clients and
+// servers: listeners, log files, the control plane. Redis reserves as many
+// (CONFIG_MIN_RESERVED_FDS).
 const otherDescriptors = 32
 
-// loopDescriptors is what a loop has of its own: epoll, to be woken, io_uring.
+// loopDescriptors is how many descriptors a loop has for itself: epoll, the one that wakes
+// it, io_uring.
 const loopDescriptors = 3
 
-// openFiles is how many files the process may have open; the runtime has
-// raised that to what the system allows. 0 means unknown.
+// openFiles returns how many files the process may have open; 0 means unknown. The Go
+// runtime has already raised the soft limit to the hard one.
 func openFiles() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -24,25 +26,26 @@ func openFiles() uint64 {
 	return uint64(limit.Cur)
 }
 
-// descriptorsFor is how many descriptors the loops take and connections to the
-// configured servers when all are in use: those of each loop in either protocol,
-// and one for subscriptions. What only some clients need (other databases and users, pinned
-// connections) is not counted.
+// descriptorsFor returns how many descriptors the loops and their connections to the
+// configured servers take at most: for each loop and server, server_connections in either
+// protocol and one for subscriptions. Connections that only some clients need are not
+// counted: dedicated ones, and those of other databases and users.
 func descriptorsFor(cfg *conf.Config, loops int) (n uint64) {
 	n = uint64(loops) * loopDescriptors
 	for i := range cfg.Pools {
 		p := &cfg.Pools[i]
 		each := 2*p.ServerConnections + 1
 		if p.ServerTLS != nil {
-			each *= 3 // and a pair of sockets between the loop and who encrypts
+			each *= 3 // and a pair of sockets between the loop and the goroutines that encrypt
 		}
 		n += uint64(loops) * uint64(each) * uint64(max(1, len(p.Servers), len(p.Shards)))
 	}
 	return n
 }
 
-// fitClients returns how many clients are to be accepted where limit files may
-// be open: max_clients, or fewer so that servers can still be reached.
+// fitClients returns how many clients the process accepts if it may have limit files open
+// (0: unknown): max_clients, or fewer so that descriptors for servers are left. It returns
+// an error if none are left for clients.
 func fitClients(cfg *conf.Config, loops int, limit uint64) (int, error) {
 	wanted := cfg.Proxy.MaxClients
 	reserved := descriptorsFor(cfg, loops) + otherDescriptors

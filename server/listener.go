@@ -15,16 +15,17 @@ import (
 	"ringway/pool"
 )
 
-// listener accepts the clients of one pool, on a goroutine of its own, and
-// hands them to the loops.
+// listener accepts the clients of one pool, on its own goroutine (acceptAll), and hands
+// them to the loops.
 type listener struct {
 	*eventloop.Listener
 	srv     *Server
 	pool    *pool.Pool
-	index   int // of the pool
-	clients atomic.Int64
+	index   int          // of the pool, in Server.pools
+	clients atomic.Int64 // of the pool, as max_clients and client_connections count them
 }
 
+// listen opens the listener of the pool with the given index. acceptAll is yet to be run.
 func listen(srv *Server, index int) (*listener, error) {
 	p := srv.pools[index]
 	c := p.Conf()
@@ -52,12 +53,12 @@ func listen(srv *Server, index int) (*listener, error) {
 	return &listener{Listener: ln, srv: srv, pool: p, index: index}, nil
 }
 
-// removeStale removes the socket file of a process that is gone. Only a refused
-// connection shows that: one that can't be made for want of room or rights is refused
-// by somebody.
+// removeStale removes the socket file that an ended process has left at path. Only a
+// refused connection proves that nobody listens there: EAGAIN and EACCES come from a
+// process that does.
 func removeStale(path string) error {
 	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil // nothing there, or something that listen(2) will complain about
+		return nil // nothing there, or no socket, for which bind(2) returns an error
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
@@ -70,14 +71,14 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// After a failed accept(2), such as for want of descriptors, the listener
-// waits, longer each time.
+// After a failed accept(2), such as one without a free descriptor, the listener waits:
+// the first time for firstAcceptPause, then twice as long each time, up to lastAcceptPause.
 const (
 	firstAcceptPause = 5 * time.Millisecond
 	lastAcceptPause  = time.Second
 )
 
-// acceptAll accepts until the listener is closed.
+// acceptAll accepts clients until the listener is closed. It runs on its own goroutine.
 func (ln *listener) acceptAll() {
 	pause := time.Duration(0)
 	for {
@@ -91,7 +92,7 @@ func (ln *listener) acceptAll() {
 					"pool", ln.pool.Conf().Name, "err", err)
 			}
 			pause = min(max(2*pause, firstAcceptPause), lastAcceptPause)
-			time.Sleep(pause) // nothing to wait for: descriptors come free anywhere
+			time.Sleep(pause) // no event says when a descriptor is free
 			continue
 		}
 		if pause > 0 {
@@ -102,10 +103,11 @@ func (ln *listener) acceptAll() {
 	}
 }
 
-// admit hands a client to a loop, unless there are too many.
+// admit hands the client with socket fd and address peer to a loop, or refuses it if there
+// are too many clients. Either way fd belongs to somebody else afterwards.
 func (ln *listener) admit(fd int, peer string) {
 	srv, c := ln.srv, ln.pool.Conf()
-	if !srv.takeSeat(ln) {
+	if !srv.tryAdmit(ln) {
 		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
 		return
 	}
@@ -117,12 +119,15 @@ func (ln *listener) admit(fd int, peer string) {
 	l.Post(func() { l.sessions.Adopt(fd, ln.index, id, peer, local) })
 }
 
-// processorsGiven is how many processors the process may use.
-var processorsGiven = runtime.GOMAXPROCS(0)
+// usableProcessors is how many processors the process may use. It is read before Run
+// raises GOMAXPROCS.
+var usableProcessors = runtime.GOMAXPROCS(0)
 
+// threads returns how many event loops to run: threads of the configuration, or one for
+// each processor.
 func threads(proxy *conf.Proxy) int {
 	if proxy.Threads > 0 {
 		return proxy.Threads
 	}
-	return processorsGiven
+	return usableProcessors
 }

@@ -5,7 +5,8 @@ import (
 	"ringway/session"
 )
 
-// loop is an event loop with its sessions. It belongs to the loop's goroutine.
+// loop is an event loop with its sessions. Its fields belong to the loop's goroutine, but
+// for reported.largest.
 type loop struct {
 	*eventloop.Loop
 	srv      *Server
@@ -13,27 +14,28 @@ type loop struct {
 
 	tick      *eventloop.Timer
 	ticks     int
-	busyTicks int // one after the other, so far, in which the loop was too busy
-	told      told
+	busyTicks int // how many ticks in a row the loop has been busier than tooBusy
+	reported  reported
 }
 
-// newLoop makes what the process knows of a loop that does not run yet.
+// newLoop returns the loop of l, which must not run yet, and starts its ticks.
 func newLoop(srv *Server, l *eventloop.Loop, sessions *session.Worker) *loop {
 	own := &loop{Loop: l, srv: srv, sessions: sessions}
-	l.OnPanic(srv.panicked)
-	l.OnLentChange(own.tellMemory)
+	l.OnPanic(srv.onPanic)
+	l.OnLentChange(own.reportMemory)
 	own.tick = l.NewTimer(own.onTick)
 	own.tick.After(session.TickEvery)
 	return own
 }
 
+// onTick runs every session.TickEvery.
 func (l *loop) onTick() {
 	l.tick.After(session.TickEvery)
 	l.sessions.Tick()
 	l.balance()
-	if l.ticks%weighTicks == 0 {
-		l.told.apart = l.sessions.Weigh()
+	if l.ticks%unlentTicks == 0 {
+		l.reported.unlent = l.sessions.Unlent()
 	}
 	l.ticks++
-	l.tellMemory()
+	l.reportMemory()
 }

@@ -8,21 +8,21 @@ import (
 	"ringway/eventloop"
 )
 
-// More panics than this within panicWindow end the process: something is wrong
-// with all of it, and its supervisor starts it afresh.
+// More than maxPanics within panicWindow end the process: it is broken as a whole, and
+// its supervisor starts it afresh (docs/adr/0029-panics.md).
 const (
 	maxPanics   = 100
 	panicWindow = time.Minute
 )
 
-// panics are those that the loops have survived.
+// panics counts the panics that the loops have survived. Any goroutine may use it.
 type panics struct {
 	mu     sync.Mutex
 	total  int64
-	latest [maxPanics]time.Time // a ring, from total%maxPanics on
+	latest [maxPanics]time.Time // times of the last ones, a ring whose oldest is at total%maxPanics
 }
 
-// add counts one at a time. It reports whether it is one too many.
+// add counts a panic at the time now. It reports whether the process must end.
 func (p *panics) add(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,14 +33,16 @@ func (p *panics) add(now time.Time) bool {
 	return tooMany
 }
 
+// count returns how many panics there have been.
 func (p *panics) count() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.total
 }
 
-// panicked is told of panics on loops.
-func (srv *Server) panicked(p eventloop.Panic) {
+// onPanic logs and counts a panic that a loop has recovered from, and panics itself if
+// there were too many. The loops call it.
+func (srv *Server) onPanic(p eventloop.Panic) {
 	srv.log.Error("bug: a callback panicked; its connection was closed, the others go on; please report this with the stack",
 		"panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
 	if srv.panics.add(time.Now()) {

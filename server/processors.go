@@ -9,18 +9,19 @@ import (
 	"time"
 )
 
-// processors tells how much of the machine's processor time nobody uses.
+// processors measures how much of the machine's processor time is idle.
 type processors struct {
 	spare atomic.Uint64 // in processors, as bits of a float64
 }
 
+// processorsEvery is how often processors.watch measures.
 const processorsEvery = 250 * time.Millisecond
 
-// Spare is how many processors' worth of time was unused lately. It is
-// plenty where the system does not tell. Any goroutine may call it.
+// Spare returns how many processors' worth of time was idle in the last interval of
+// processorsEvery; +Inf where the system does not say. Any goroutine may call it.
 func (p *processors) Spare() float64 { return math.Float64frombits(p.spare.Load()) }
 
-// watch keeps Spare current until stop is closed.
+// watch keeps Spare current until stop is closed. It runs on its own goroutine.
 func (p *processors) watch(stop <-chan struct{}) {
 	p.spare.Store(math.Float64bits(math.Inf(1)))
 	ticker := time.NewTicker(processorsEvery)
@@ -40,9 +41,9 @@ func (p *processors) watch(stop <-chan struct{}) {
 	}
 }
 
-// readProcessors returns the idle and the whole time of all processors, in one
-// unit, and how many they are, from Linux's /proc/stat (see proc(5)); all 0
-// where there is none.
+// readProcessors returns the idle and the total time of all processors since the system's
+// start, in one unit, and how many processors there are. The source is Linux's /proc/stat
+// (see proc_stat(5)); where there is none all are 0.
 func readProcessors() (idle, total uint64, count int) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

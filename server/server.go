@@ -1,6 +1,16 @@
-// Package server is the process's front door: it listens for clients, runs the event
-// loops and places clients on them, bounds how many there are and what memory they take,
-// and drains. What is said over a client's connection is package session's.
+// Package server is the process's front door. It listens for clients, runs the event loops
+// and places clients on them, bounds the number of clients and their memory, and drains.
+// Package session handles what a client sends.
+//
+// A proxy that runs until it is interrupted:
+//
+//	cfg, _, err := conf.Load("ringway.toml")
+//	…
+//	srv, err := server.New(cfg, nil, slog.Default())
+//	…
+//	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+//	defer stop()
+//	err = srv.Run(ctx)
 package server
 
 import (
@@ -22,41 +32,44 @@ import (
 // Server is a running proxy: its pools, their listeners and the event loops.
 type Server struct {
 	// Static after New.
-	conf      *conf.Config
-	log       *slog.Logger
-	pools     []*pool.Pool
-	loops     []*loop
-	listeners []*listener
-	most      int // clients at once: max_clients, if that many files may be open
-	started   time.Time
+	conf       *conf.Config
+	log        *slog.Logger
+	pools      []*pool.Pool
+	loops      []*loop
+	listeners  []*listener
+	maxClients int // at once: max_clients, or fewer if the limit of open files is too low
+	started    time.Time
 
+	// Used by several goroutines; each synchronizes itself.
 	processors processors
 	panics     panics
 	memory     *memory
-	seating    sync.Mutex   // held while a client is counted in, by goroutines that accept
-	clients    atomic.Int64 // over all pools
-	seatless   atomic.Int64 // clients at their end that clients does not count
-	nextID     atomic.Uint64
+	admission  sync.Mutex    // held while a client is counted (tryAdmit)
+	clients    atomic.Int64  // over all pools, as max_clients counts them
+	uncounted  atomic.Int64  // clients at their end, which clients does not count any more
+	nextID     atomic.Uint64 // of clients: the last one that was given
 
-	drained   chan struct{} // draining: one from each loop when it has no session left; never closed
-	accepting sync.WaitGroup
-	running   sync.WaitGroup
+	// The end.
+	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed
+	accepting sync.WaitGroup // goroutines that accept
+	running   sync.WaitGroup // loops, and goroutines that end with them
 }
 
-// New opens the listeners of all pools and makes everything ready to Run; it
-// serves nothing yet. It fails if an address can't be listened on, and then
-// leaves nothing open. cfg must come from conf.Load and not be changed; w is
-// told of servers that fail, and may be nil.
+// New opens the listeners of all pools and makes everything ready to Run; it serves
+// nothing yet. It returns an error, and leaves nothing open, if it can't listen on an
+// address or the limit of open files leaves no room for clients. cfg must come from
+// package conf and not be changed afterwards. w is called when servers fail, and may be
+// nil. log gets changes of state.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 	srv := &Server{conf: cfg, log: log, started: time.Now(), memory: newMemory(&cfg.Proxy, log)}
 	threads, limit := threads(&cfg.Proxy), openFiles()
 	var err error
-	if srv.most, err = fitClients(cfg, threads, limit); err != nil {
+	if srv.maxClients, err = fitClients(cfg, threads, limit); err != nil {
 		return nil, err
 	}
-	if srv.most < cfg.Proxy.MaxClients {
+	if srv.maxClients < cfg.Proxy.MaxClients {
 		log.Warn("max_clients lowered to what the limit of open files allows (ulimit -n)",
-			"max_clients", srv.most, "configured", cfg.Proxy.MaxClients, "open_files", limit)
+			"max_clients", srv.maxClients, "configured", cfg.Proxy.MaxClients, "open_files", limit)
 	}
 	for i := range cfg.Pools {
 		p, err := pool.New(&cfg.Pools[i], &cfg.Proxy, w, log)
@@ -84,7 +97,8 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 	return srv, nil
 }
 
-// makeLoops makes n event loops, or none and an error.
+// makeLoops makes n event loops with their sessions. If it returns an error it has made
+// none.
 func (srv *Server) makeLoops(n int) error {
 	var loops []*eventloop.Loop
 	for range n {
@@ -101,7 +115,7 @@ func (srv *Server) makeLoops(n int) error {
 	return nil
 }
 
-// closeLoops ends loops that have not run.
+// closeLoops frees loops that have never run.
 func closeLoops(loops []*eventloop.Loop) {
 	for _, l := range loops {
 		l.Stop()
@@ -109,7 +123,8 @@ func closeLoops(loops []*eventloop.Loop) {
 	}
 }
 
-// useIOUring has the loops use it, where it can be had.
+// useIOUring switches the loops to io_uring. Without it they work as well, with one system
+// call for each read and write.
 func (srv *Server) useIOUring() {
 	for _, l := range srv.loops {
 		err := l.UseIOURing()
@@ -117,7 +132,7 @@ func (srv *Server) useIOUring() {
 			return
 		}
 		if err != nil {
-			srv.log.Info("io_uring can't be had: each read and write is a system call of its own; allow it to this process, or set io_uring = false", "err", err)
+			srv.log.Info("io_uring unavailable: using one system call per read and write; allow io_uring to this process, or set io_uring = false", "err", err)
 			return
 		}
 	}
@@ -126,10 +141,11 @@ func (srv *Server) useIOUring() {
 // Pools returns the pools, in the order of the configuration.
 func (srv *Server) Pools() []*pool.Pool { return srv.pools }
 
-// Clients is how many clients there are, over all pools. Any goroutine may call it.
+// Clients returns how many clients there are, over all pools. Any goroutine may call it.
 func (srv *Server) Clients() int { return int(srv.clients.Load()) }
 
-// Workers returns the sessions of each event loop.
+// Workers returns the session.Worker of each event loop. Its methods must be called on
+// that loop.
 func (srv *Server) Workers() (workers []*session.Worker) {
 	for _, l := range srv.loops {
 		workers = append(workers, l.sessions)
@@ -137,8 +153,8 @@ func (srv *Server) Workers() (workers []*session.Worker) {
 	return workers
 }
 
-// Addrs returns the address that each pool listens on, by the pool's name; a
-// port that was 0 in the configuration is the real one.
+// Addrs returns the address that each pool listens on, by the pool's name. A port that is
+// 0 in the configuration is the one that the system has chosen.
 func (srv *Server) Addrs() map[string]string {
 	addrs := map[string]string{}
 	for _, ln := range srv.listeners {
@@ -147,13 +163,14 @@ func (srv *Server) Addrs() map[string]string {
 	return addrs
 }
 
-// Run serves until ctx is done. Then it accepts no more clients, answers the
-// requests under way, for the drain timeout at most, and closes everything.
-// It returns an error if the timeout cut requests off.
+// Run serves until ctx is done. Then it accepts no more clients, answers the requests under
+// way, for drain_timeout at most, and closes everything. It returns an error if clients
+// still had requests under way after that time. It must be called once.
 func (srv *Server) Run(ctx context.Context) error {
-	// A loop does not tell the scheduler of its short waits. What else there is
-	// to run, such as accepting and TLS, must not wait for them.
-	if n := len(srv.loops) + processorsGiven; n > runtime.GOMAXPROCS(0) {
+	// Go's scheduler does not see the loops' short waits in the kernel (docs/adr/0002-waiting.md)
+	// and gives the processor to nothing else meanwhile. Other goroutines, such as those that
+	// accept and encrypt, need processors of the scheduler besides the loops'.
+	if n := len(srv.loops) + usableProcessors; n > runtime.GOMAXPROCS(0) {
 		runtime.GOMAXPROCS(n)
 	}
 	for _, l := range srv.loops {
@@ -164,7 +181,7 @@ func (srv *Server) Run(ctx context.Context) error {
 		srv.log.Info("listening", "pool", ln.pool.Conf().Name, "addr", ln.Addr().String(), "servers", len(ln.pool.Conf().Servers))
 	}
 	stopTidying := make(chan struct{})
-	srv.running.Go(func() { tidyMemory(srv.memory, stopTidying) })
+	srv.running.Go(func() { scavengeMemory(srv.memory, stopTidying) })
 	srv.running.Go(func() { srv.processors.watch(stopTidying) })
 
 	<-ctx.Done()
@@ -181,13 +198,14 @@ func (srv *Server) Run(ctx context.Context) error {
 	return err
 }
 
+// closeListeners closes all listeners, which ends the goroutines that accept.
 func (srv *Server) closeListeners() {
 	for _, ln := range srv.listeners {
 		ln.Close()
 	}
 }
 
-// drain waits until no loop has a session left.
+// drain ends all sessions and waits until no loop has one left, for drain_timeout at most.
 func (srv *Server) drain() error {
 	for _, l := range srv.loops {
 		l.Post(l.sessions.Drain)
@@ -204,17 +222,17 @@ func (srv *Server) drain() error {
 	return nil
 }
 
-// Drained is session.Host's.
+// Drained is session.Host's: a loop has no session left.
 func (srv *Server) Drained() { srv.drained <- struct{}{} }
 
-// Freed is session.Host's.
-func (srv *Server) Freed() { srv.memory.dropped.Store(true) }
+// Freed is session.Host's: the next collection may find garbage (scavenge.go).
+func (srv *Server) Freed() { srv.memory.freed.Store(true) }
 
-// State is session.Host's.
+// State is session.Host's: the process's part of INFO.
 func (srv *Server) State() session.State {
 	m := srv.memory
 	return session.State{
-		Started: srv.started, Clients: srv.clients.Load(), MaxClients: srv.most, Panics: srv.panics.count(),
+		Started: srv.started, Clients: srv.clients.Load(), MaxClients: srv.maxClients, Panics: srv.panics.count(),
 		MaxMemory: m.limit, MemoryUsed: m.held.Load(), ClosedForMemory: m.closed.Load(),
 	}
 }

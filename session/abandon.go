@@ -16,7 +16,7 @@ func (rw *replicaWait) Abandon()    { rw.s.Abandon() }
 func (tx *transaction) Abandon()    { tx.s.Abandon() }
 func (g *setGather) Abandon()       { g.s.Abandon() }
 func (a *exclusive) Abandon()       { a.s.Abandon() }
-func (h *hashed) Abandon()          { h.s.Abandon() }
+func (h *evalsha) Abandon()         { h.s.Abandon() }
 func (r *publishCount) Abandon()    { r.s.Abandon() }
 func (x *merged) Abandon()          { x.s.Abandon() }
 func (sc *scan) Abandon()           { sc.s.Abandon() }
@@ -26,5 +26,5 @@ func (e *dedicatedSwitch) Abandon() { e.s.Abandon() }
 func (b *broadcast) Abandon()       { b.s.Abandon() }
 func (c *slotCheck) Abandon()       { c.s.Abandon() }
 func (d *dryRun) Abandon()          { d.unanswered() } // refuses the requests that wait for it
-func (r *unblockAsked) Abandon()    { r.home.loop.Post(r.s.Abandon) }
+func (r *unblockRequest) Abandon()  { r.home.loop.Post(r.s.Abandon) }
 func (p *busyProbe) Abandon()       { delete(p.conditions.probing, p.server) }

@@ -55,7 +55,7 @@ func (s *session) userName() string {
 func (s *session) setUser(user *pool.User) {
 	s.local.ReleaseUser(s.user)
 	s.user = user
-	s.changed()
+	s.updatePolicy()
 }
 
 // isACLUser reports whether a name may be that of an ACL user of the servers, so that they
@@ -155,7 +155,7 @@ func (s *session) finishHello(protocol resp.Protocol, name, dst []byte) []byte {
 		s.info.name = string(name)
 	}
 	s.speak(protocol)
-	s.changed()
+	s.updatePolicy()
 	dst = s.protocol.AppendMap(dst, 7)
 	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
 		dst = resp.AppendBulkString(resp.AppendBulkString(dst, pair[0]), pair[1])

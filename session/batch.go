@@ -46,7 +46,7 @@ func (w *Worker) lookUp() (*command.Command, command.Problem) {
 // or the pool (a transaction, AUTH, CLIENT REPLY, conditions) changes how it is run.
 func (s *session) plain() *command.Command {
 	parser := &s.w.parser
-	if s.tx != nil || s.mutes || s.wantAuth || parser.Inline {
+	if s.tx != nil || s.replyModeUsed || s.wantAuth || parser.Inline {
 		return nil
 	}
 	cmd, problem := s.w.lookUp()
@@ -71,7 +71,7 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 		}
 	}
 	for i, request := range batch.requests[:count] {
-		s.ran, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
+		s.lastCommand, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
 		if !s.forwardTo(batch.commands[i], m.ShardAt(batch.buckets[i]), request) {
 			return n, false
 		}

@@ -17,12 +17,12 @@ const minWait = time.Millisecond
 // after four, even if the request was sent again after a failover. A request without a
 // timeout, or which is no valid blocking request, is returned as it is.
 func (w *Worker) shortenWait(request []byte, waited time.Duration) []byte {
-	defer w.again.Release()
+	defer w.resendParser.Release()
 	var state resp.RequestState
-	if n, err := w.again.Parse(request, &state, &w.limits); n != len(request) || err != nil {
+	if n, err := w.resendParser.Parse(request, &state, &w.limits); n != len(request) || err != nil {
 		return request
 	}
-	args := w.again.Args
+	args := w.resendParser.Args
 	cmd, problem := command.Lookup(args)
 	if problem != command.NoProblem {
 		return request

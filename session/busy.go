@@ -38,16 +38,16 @@ func (sh *shared) probeStalled() {
 	if !c.hasRunScripts {
 		return
 	}
-	w.stalled = sh.local.StalledShards(w.loop.Now()-int64(stallAfter), w.stalled[:0])
+	w.stalledServers = sh.local.StalledShards(w.loop.Now()-int64(stallAfter), w.stalledServers[:0])
 	for server := range c.busy {
-		w.stalled = append(w.stalled, server)
+		w.stalledServers = append(w.stalledServers, server)
 	}
 	for r := range c.scriptRuns {
 		if w.loop.Now()-r.since > int64(stallAfter) {
-			w.stalled = append(w.stalled, r.server)
+			w.stalledServers = append(w.stalledServers, r.server)
 		}
 	}
-	for _, server := range w.stalled {
+	for _, server := range w.stalledServers {
 		if c.probing[server] {
 			continue
 		}

@@ -93,17 +93,17 @@ func clientSwitch(s *session, cmd *command.Command, args [][]byte, dst []byte) [
 // clientReply runs CLIENT REPLY. The proxy drops the replies: CLIENT REPLY at a server would
 // silence a connection that clients share.
 func clientReply(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	s.mutes = true
+	s.replyModeUsed = true
 	switch strings.ToLower(string(args[2])) {
 	case "on":
-		s.silent, s.muting = false, false
+		s.replyOff, s.muting = false, false
 		return append(dst, replyOK...)
 	case "off":
-		s.silent, s.muting = true, true
+		s.replyOff, s.muting = true, true
 		return nil
 	case "skip":
-		if !s.silent {
-			s.skip = 2
+		if !s.replyOff {
+			s.replySkip = 2
 		}
 		return nil
 	}

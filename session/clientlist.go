@@ -42,8 +42,8 @@ func (s *session) describe(requestBytes int) string {
 		}
 	}
 	cmd := "NULL"
-	if s.ran > 0 {
-		cmd = command.ByID(int(s.ran) - 1).Name
+	if s.lastCommand > 0 {
+		cmd = command.ByID(int(s.lastCommand) - 1).Name
 	}
 	waiting := s.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
@@ -61,7 +61,7 @@ func (s *session) flags() (letters string) {
 		on     bool
 	}{
 		{"O", s.monitor != nil}, {"P", s.kind() == "pubsub"}, {"x", s.tx != nil}, {"b", s.isBlocked()},
-		{"t", s.tracking != nil}, {"R", s.tracking != nil && s.tracking.redirect != nil && s.tracking.redirect.broken}, {"B", s.tracking != nil && s.tracking.bcast},
+		{"t", s.tracking != nil}, {"R", s.tracking != nil && s.tracking.redirect != nil && s.tracking.redirect.targetGone}, {"B", s.tracking != nil && s.tracking.bcast},
 		{"c", s.closing},
 		{"U", strings.HasPrefix(s.info.addr, "/")}, {"e", s.info.noEvict}, {"T", s.info.noTouch},
 	} {
@@ -76,7 +76,7 @@ func (s *session) flags() (letters string) {
 }
 
 // isBlocked reports whether the session waits for the reply to a request that may block.
-func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.dedicated != nil }
+func (s *session) isBlocked() bool { return s.blockedSince != 0 && s.window == 0 && s.dedicated != nil }
 
 // survey calls each on every worker's loop, with the sessions there that s may see, some at a
 // time. It answers s's current request with what reply makes of all results, which are in no
@@ -84,8 +84,8 @@ func (s *session) isBlocked() bool { return s.waits != 0 && s.window == 0 && s.d
 func (s *session) survey(each func(peers []*session) string, reply func(results []string) []byte) {
 	number, viewer := s.push(), s.viewer()
 	s.closeWindow()
-	gather(s.shared, func(peer *shared, report func([]string)) {
-		peer.w.survey(viewer.sees(peer.sessions()), each, report)
+	gatherLoops(s.shared, func(peer *shared, report func([]string)) {
+		peer.w.survey(viewer.visible(peer.sessions()), each, report)
 	}, func(results [][]string) {
 		s.answerAndResume(number, reply(slices.Concat(results...)))
 	})
@@ -236,7 +236,7 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 			killed++
 			if peer.info.id == me {
 				peer.closing = true // once it has its reply
-				peer.settle()
+				peer.deferRun()
 				continue
 			}
 			peer.close()

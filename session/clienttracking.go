@@ -43,7 +43,7 @@ func clientTracking(s *session, _ *command.Command, args [][]byte, dst []byte) [
 func (s *session) foundTarget(t *tracking, id uint64, w *Worker, to *session) {
 	problem := "ERR The client ID you want redirect to does not exist"
 	if to != nil {
-		t.redirect = &redirect{from: t, id: id, w: w, to: to}
+		t.redirect = &trackingRedirect{from: t, id: id, w: w, to: to}
 		problem = s.mayTrack(t)
 	}
 	if !s.conn.Open() || problem != "" {
@@ -251,7 +251,7 @@ func clientTrackingInfo(s *session, _ *command.Command, _ [][]byte, dst []byte) 
 			set  bool
 		}{
 			{"bcast", t.bcast}, {"optin", t.optin}, {"caching-yes", t.optin && t.caching}, {"optout", t.optout},
-			{"caching-no", t.optout && t.caching}, {"noloop", t.noloop}, {"broken_redirect", t.redirect != nil && t.redirect.broken},
+			{"caching-no", t.optout && t.caching}, {"noloop", t.noloop}, {"broken_redirect", t.redirect != nil && t.redirect.targetGone},
 		} {
 			if f.set {
 				flags = append(flags, f.name)

@@ -33,10 +33,10 @@ func (c *conditions) any() bool { return len(c.busy) > 0 || c.paused != 0 || c.m
 // changeConditions calls note on every loop, to change the pool's conditions there, and gives
 // the sessions the policy that follows. On this loop it does so at once.
 func (sh *shared) changeConditions(note func(peer *shared)) {
-	sh.each(func(peer *shared) {
+	sh.eachLoop(func(peer *shared) {
 		note(peer)
 		for _, s := range peer.sessions() {
-			s.changed()
+			s.updatePolicy()
 		}
 	})
 }
@@ -45,7 +45,7 @@ func (sh *shared) changeConditions(note func(peer *shared)) {
 func (sh *shared) tick() {
 	sh.probeStalled()
 	for t := range sh.tracker.clients {
-		t.tellOverdue()
+		t.sendOverdue()
 	}
 	if until := sh.conditions.paused; until != 0 && sh.w.loop.Now() >= until {
 		sh.endPause()
@@ -57,8 +57,8 @@ func (sh *shared) tick() {
 // request may be a script with commands that are denied. Like handle, it reports false if the
 // request must wait.
 func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.user != nil && unchecked(cmd) {
-		denial, wait := s.mayRun(cmd, args)
+	if s.user != nil && needsRightsCheck(cmd) {
+		denial, wait := s.checkRights(cmd, args)
 		switch {
 		case wait:
 			return false
@@ -93,7 +93,7 @@ func (s *session) runUnderConditions(cmd *command.Command, args [][]byte, raw []
 		return s.route(cmd, args, raw)
 	}
 	if c.monitorCount > 0 {
-		return s.runShown(cmd, args, run)
+		return s.runMonitored(cmd, args, run)
 	}
 	return run()
 }

@@ -27,7 +27,7 @@ type dedicated struct {
 // awaitPrimary has the session wait if the primary of a request's shard is being replaced: a
 // request that the old one still executes may be lost. It reports whether the request must wait.
 func (s *session) awaitPrimary(cmd *command.Command, args [][]byte) bool {
-	if !s.readsApart {
+	if !s.separateReads {
 		return false
 	}
 	shard, err := s.owner(cmd, args)

@@ -48,7 +48,7 @@ func (s *session) dedicatedReady() bool {
 		e.left++
 	}
 	d.switching, d.altered = true, true
-	s.awaited++
+	s.pendingWakeups++
 	if f := d.conn.SendUnit(unit, e.left, e, 0); f != nil {
 		e.left = 1
 		e.Fail(0, f, nil)
@@ -89,9 +89,9 @@ func (e *dedicatedSwitch) answered() {
 		return
 	}
 	e.dedicated.switching, e.dedicated.user, e.dedicated.protocol, e.dedicated.db = false, e.user, e.protocol, e.db
-	e.s.awaited--
+	e.s.pendingWakeups--
 	if e.refused {
 		e.dedicated.conn.Suspend()
 	}
-	e.s.settle()
+	e.s.deferRun()
 }

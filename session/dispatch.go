@@ -37,7 +37,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.sendMarked(server, raw)
 		}
 		if cmd.Flags&command.FlagPubSub != 0 && (s.subscriptions.Subscribing() || s.publishBy != 0) {
-			if kind, channel := publishesOn(cmd, args); channel != nil && s.awaitsSubscriber(kind, string(channel)) {
+			if kind, channel := publishesOn(cmd, args); channel != nil && s.awaitsSubscription(kind, string(channel)) {
 				return false
 			}
 		}
@@ -45,7 +45,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			return s.sendCounting(cmd, args, raw, server)
 		}
 		if s.local.SawTryAgain() {
-			return s.sendMultiKey(server, s.readsApart && cmd.IsReadonly(), raw, kindsOf(cmd))
+			return s.sendMultiKey(server, s.separateReads && cmd.IsReadonly(), raw, kindsOf(cmd))
 		}
 	}
 	return s.forwardTo(cmd, server, raw)
@@ -74,7 +74,7 @@ func kindsOf(cmd *command.Command) pipeline.Kinds { return kinds[cmd.ReplyType()
 // may not: an invalidation comes when the primary has changed, and a replica could still
 // return the old value, which the client would then keep.
 func (s *session) mayReadReplica(cmd *command.Command) bool {
-	return s.readsApart && s.tracking == nil && cmd.IsReadonly()
+	return s.separateReads && s.tracking == nil && cmd.IsReadonly()
 }
 
 // primaryConn returns the shared connection to a shard's primary that this client uses. A client
@@ -243,12 +243,12 @@ func (s *session) resend(number uint32, f *pipeline.Failure, request []byte) boo
 // onlyReads reports whether a request reads and does nothing else. The pool asks it about bytes
 // that it retries.
 func (w *Worker) onlyReads(request []byte) bool {
-	defer w.again.Release()
+	defer w.resendParser.Release()
 	var state resp.RequestState
-	if n, err := w.again.Parse(request, &state, &w.limits); n != len(request) || err != nil {
+	if n, err := w.resendParser.Parse(request, &state, &w.limits); n != len(request) || err != nil {
 		return false
 	}
-	cmd, problem := command.Lookup(w.again.Args)
+	cmd, problem := command.Lookup(w.resendParser.Args)
 	return problem == command.NoProblem && cmd.IsReadonly() && !cmd.IsWrite()
 }
 
@@ -257,15 +257,15 @@ func (w *Worker) onlyReads(request []byte) bool {
 // again.
 func (sh *shared) ownerOf(m *pool.Map, requests []byte) (shard int, ok bool) {
 	w := sh.w
-	defer w.again.Release()
+	defer w.resendParser.Release()
 	for len(requests) > 0 {
 		var state resp.RequestState
-		n, err := w.again.Parse(requests, &state, &w.limits)
+		n, err := w.resendParser.Parse(requests, &state, &w.limits)
 		if n == 0 || err != nil {
 			return 0, false
 		}
 		requests = requests[n:]
-		args := w.again.Args
+		args := w.resendParser.Args
 		cmd, problem := command.Lookup(args)
 		if problem != command.NoProblem || !cmd.ArityOK(len(args)) {
 			continue

@@ -24,11 +24,11 @@ var replyPausedAtStop = []byte("-ERR the proxy is being stopped: the request was
 // requests and refuses new clients. It calls Host.Drained when the last session has gone.
 func (w *Worker) Drain() {
 	w.draining = true
-	w.unblocked = map[*session]int64{}
+	w.unblocking = map[*session]int64{}
 	for i := len(w.sessions) - 1; i >= 0; i-- {
 		s := w.sessions[i]
 		s.closing = true
-		s.settle()
+		s.deferRun()
 	}
 	w.endBlocked()
 	w.checkDrained()
@@ -57,16 +57,16 @@ func (s *session) endBlocked() {
 	case s.replicaWait != nil:
 		s.closeWithReply(replyUnblocked)
 		return
-	case s.waits == 0 || s.window != 0:
+	case s.blockedSince == 0 || s.window != 0:
 		return
 	case s.conditions.paused != 0:
 		s.closeWithReply(replyPausedAtStop)
 		return
 	}
 	now := s.w.loop.Now()
-	since, asked := s.w.unblocked[s]
+	since, asked := s.w.unblocking[s]
 	if !asked {
-		s.w.unblocked[s], since = now, now
+		s.w.unblocking[s], since = now, now
 	}
 	if now-since > int64(unblockTimeout) {
 		s.closeWithReply(replyUnblocked)

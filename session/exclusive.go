@@ -197,7 +197,7 @@ func (a *exclusive) keepForRetry(raw []byte) {
 
 // end ends the wait: the window opens, and done is called.
 func (a *exclusive) end() {
-	a.s.waits = 0
+	a.s.blockedSince = 0
 	a.s.resume()
 	if a.done != nil {
 		a.done()

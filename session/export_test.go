@@ -8,9 +8,9 @@ import "time"
 func (w *Worker) MoveAll(to *Worker) {
 	w.loop.Post(func() {
 		for _, s := range w.sessions {
-			if w != to && s.moving == nil {
-				s.moving = to
-				s.settle()
+			if w != to && s.movingTo == nil {
+				s.movingTo = to
+				s.deferRun()
 			}
 		}
 	})
@@ -44,7 +44,7 @@ func (w *Worker) PanicOnRequest(addr string, deferred bool) {
 		s.limits = nil
 		if deferred {
 			s.conns, s.tracking = nil, &tracking{} // its flush panics, since it has no session
-			s.settle()
+			s.deferRun()
 		}
 	})
 }

@@ -331,7 +331,7 @@ func (f *fanout) done() {
 	if f.closedWindow {
 		s.openWindow()
 		if s.blocked || s.eof {
-			s.settle()
+			s.deferRun()
 		}
 	}
 	if s.conn.Open() {
@@ -378,7 +378,7 @@ func (f *fanout) hasKeptReply() bool {
 // coalesce answers with one array of the elements of all replies, in the order of the keys.
 func (f *fanout) coalesce() {
 	total, fit := bulkFraming, true
-	parts := f.w.joining[:0]
+	parts := f.w.joinScratch[:0]
 	for i := range f.fragments {
 		p := &f.fragments[i]
 		elements, ok := join.Elements(p.reply, p.keys)
@@ -390,7 +390,7 @@ func (f *fanout) coalesce() {
 		joined, fit = join.InOrder(joined, parts, f.fragmentOf)
 	}
 	clear(parts)
-	f.w.joining = parts[:0]
+	f.w.joinScratch = parts[:0]
 	if fit {
 		f.s.finish(f.number, joined)
 	} else {
@@ -413,9 +413,9 @@ const (
 
 // newFanout returns an empty fanout, a finished one if there is one.
 func (w *Worker) newFanout() *fanout {
-	if n := len(w.fanouts); n > 0 {
-		f := w.fanouts[n-1]
-		w.fanouts = w.fanouts[:n-1]
+	if n := len(w.spareFanouts); n > 0 {
+		f := w.spareFanouts[n-1]
+		w.spareFanouts = w.spareFanouts[:n-1]
 		return f
 	}
 	return &fanout{w: w}
@@ -424,9 +424,9 @@ func (w *Worker) newFanout() *fanout {
 // trimFanouts frees half of the finished fanouts. It is called now and then, so that a burst's
 // fanouts are freed within seconds.
 func (w *Worker) trimFanouts() {
-	keep := len(w.fanouts) / 2
-	clear(w.fanouts[keep:])
-	w.fanouts = w.fanouts[:keep]
+	keep := len(w.spareFanouts) / 2
+	clear(w.spareFanouts[keep:])
+	w.spareFanouts = w.spareFanouts[:keep]
 }
 
 // recycle gives back f's buffers and keeps it for another request. No fragment may be under way.
@@ -436,9 +436,9 @@ func (f *fanout) recycle() {
 		w.loop.Release(f.fragments[i].reply)
 	}
 	clear(f.fragments)
-	if cap(f.fragmentOf) > spareFanoutKeys || len(w.fanouts) >= spareFanouts {
+	if cap(f.fragmentOf) > spareFanoutKeys || len(w.spareFanouts) >= spareFanouts {
 		return
 	}
 	*f = fanout{w: w, fragments: f.fragments[:0], fragmentOf: f.fragmentOf[:0], first: f.first[:0], next: f.next[:0]}
-	w.fanouts = append(w.fanouts, f)
+	w.spareFanouts = append(w.spareFanouts, f)
 }

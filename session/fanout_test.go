@@ -22,7 +22,7 @@ func TestFinishedFanoutsAreKeptForTheNext(t *testing.T) {
 	for range 20 {
 		w.trimFanouts()
 	}
-	if n := len(w.fanouts); n != 0 {
+	if n := len(w.spareFanouts); n != 0 {
 		t.Errorf("%d are kept though none was needed", n)
 	}
 }

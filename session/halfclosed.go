@@ -36,7 +36,7 @@ type halfClosed struct {
 // answered.
 func (s *session) EOF() {
 	s.eof = true
-	s.settle()
+	s.deferRun()
 	s.halfClose()
 }
 
@@ -60,7 +60,7 @@ func (s *session) halfClose() {
 // count, since its reply may be on the way.
 func (s *session) waitsLong() bool {
 	since := s.w.loop.Now() - int64(answerTime)
-	return s.waits != 0 && s.window == 0 && s.waits <= since || s.replicaWait != nil && s.replicaWait.since <= since || s.conditions.pauseWaiters[s]
+	return s.blockedSince != 0 && s.window == 0 && s.blockedSince <= since || s.replicaWait != nil && s.replicaWait.since <= since || s.conditions.pauseWaiters[s]
 }
 
 // closeHalfClosed closes the half-closed clients whose grace period has passed. Those that it
@@ -101,7 +101,7 @@ func (s *session) grace() time.Duration {
 	switch {
 	case s.halfClosed.uncounted && s.w.host.DescriptorsShort():
 		return 0
-	case s.dedicated != nil || s.ran > 0 && command.ByID(int(s.ran)-1).IsScript():
+	case s.dedicated != nil || s.lastCommand > 0 && command.ByID(int(s.lastCommand)-1).IsScript():
 		return scriptGrace
 	}
 	return halfCloseGrace

@@ -73,7 +73,7 @@ func effortOf(cmd *command.Command, reply []byte) (n int) {
 
 // ping runs PING. Subscribed clients of RESP2 get a reply in the form of a message.
 func ping(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
-	if len(args) <= 2 && s.listening() {
+	if len(args) <= 2 && s.inSubscriberMode() {
 		dst = resp.AppendBulkString(resp.AppendArray(dst, 2), "pong")
 		return resp.AppendBulkString(dst, string(bytes.Join(args[1:], nil)))
 	}
@@ -93,7 +93,7 @@ func echo(_ *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 // quit runs QUIT: the client is closed when everything before is answered.
 func quit(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.closing = true
-	s.settle()
+	s.deferRun()
 	return append(dst, replyOK...)
 }
 
@@ -108,8 +108,8 @@ func timeOfDay(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 // reset runs RESET: all state of the client ends, as if it had just connected.
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.info.name, s.info.noTouch = "", false
-	s.muting = s.muting && !s.silent // CLIENT REPLY SKIP still applies to RESET itself
-	s.silent = false
+	s.muting = s.muting && !s.replyOff // CLIENT REPLY SKIP still applies to RESET itself
+	s.replyOff = false
 	s.db = s.local.Conf().RedisDB
 	s.setUser(nil)
 	s.speak(resp.RESP2)
@@ -118,8 +118,8 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.endMonitor()
 	s.unsubscribeAll()
 	s.untrack()
-	s.silent, s.muting = false, s.skip > 0 // CLIENT REPLY OFF ends, its own reply included; SKIP has it
-	s.changed()
+	s.replyOff, s.muting = false, s.replySkip > 0 // CLIENT REPLY OFF ends, its own reply included; SKIP has it
+	s.updatePolicy()
 	s.requireAuth()
 	return append(dst, "+RESET\r\n"...)
 }

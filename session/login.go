@@ -101,7 +101,7 @@ func (s *session) login(name, password []byte, protocol resp.Protocol, then func
 	if l.isVerified(g.name, g.password, s.w.loop.Now()) {
 		a := &deferredAnswer{exclusive: exclusive{s: s}}
 		s.admit(g, a)
-		return a.hear()
+		return a.replyOrHold()
 	}
 	g.start()
 	l.waiting = append(l.waiting, g)
@@ -152,7 +152,7 @@ func (g *userLogin) Reply(number uint32, b []byte, last bool) {
 	}
 	if string(b) == string(replyOK) {
 		s.logins.noteVerified(g.name, g.password, s.w.loop.Now())
-		s.admit(g, &deferredAnswer{exclusive: g.exclusive, later: true})
+		s.admit(g, &deferredAnswer{exclusive: g.exclusive, holding: true})
 		return
 	}
 	if !bytes.HasPrefix(b, []byte("-WRONGPASS ")) {
@@ -197,15 +197,15 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 // accepted.
 func (s *session) authenticated(user *pool.User) {
 	s.setUser(user)
-	s.wrong, s.wantAuth, s.limits = 0, false, &s.w.limits
+	s.authFailures, s.wantAuth, s.limits = 0, false, &s.w.limits
 	s.speak(s.protocol)
 }
 
 // wrongPassword answers wrong credentials that no server was asked about, at once or later. It
 // returns the reply, or nil if it comes later.
 func (s *session) wrongPassword(dst []byte) []byte {
-	if s.wrong < freeAttempts {
-		s.wrong++
+	if s.authFailures < freeAttempts {
+		s.authFailures++
 		return resp.AppendError(dst, wrongPass)
 	}
 	a := &exclusive{s: s}
@@ -218,12 +218,12 @@ func (s *session) wrongPassword(dst []byte) []byte {
 // at once, then after a delay that doubles with each wrong attempt. The session's window is
 // closed meanwhile, so that guessing is slow.
 func (s *session) delayRefusal(answer func()) {
-	if s.wrong < freeAttempts {
-		s.wrong++
+	if s.authFailures < freeAttempts {
+		s.authFailures++
 		answer()
 		return
 	}
-	delay := min(firstDelay<<min(s.wrong-freeAttempts, 10), lastDelay)
-	s.wrong++
+	delay := min(firstDelay<<min(s.authFailures-freeAttempts, 10), lastDelay)
+	s.authFailures++
 	s.w.loop.NewTimer(answer).After(delay)
 }

@@ -44,8 +44,8 @@ func (w *Worker) onLongTurn(ran time.Duration) {
 	attrs := []any{"took", ran.String(), "turns", t.unlogged}
 	if s := t.session; s != nil && t.turn == now {
 		cmd := "none"
-		if s.ran > 0 {
-			cmd = command.ByID(int(s.ran) - 1).Name
+		if s.lastCommand > 0 {
+			cmd = command.ByID(int(s.lastCommand) - 1).Name
 		}
 		attrs = append(attrs, "pool", s.poolName, "client", s.info.addr, "command", cmd, "bytes", t.largest)
 	}

@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// What is held for clients in buffers of the loop the loop itself counts
-// (eventloop.Loop.Lent). The rest is counted here, and who has most.
+// What is held for clients in buffers of the loop is counted by the loop itself
+// (eventloop.Loop.Lent). This file counts the rest, and finds the clients for which most is
+// held.
 
-// Restrict has clients with anything waiting not be read while tight, since the process
-// holds much.
+// Restrict sets whether reading is restricted. While tight, because the process holds much
+// memory, a client is not read while it has a request without reply or output that waits.
 func (w *Worker) Restrict(tight bool) {
 	was := w.tight
 	if w.tight = tight; !was || tight {
@@ -17,28 +18,29 @@ func (w *Worker) Restrict(tight bool) {
 	}
 	for _, s := range w.sessions {
 		if s.blocked {
-			s.settle()
+			s.deferRun()
 		}
 	}
 }
 
-// Weigh returns how many bytes are held for clients in no buffer of the loop: in
-// transactions, and by the kernel for those that do not read.
-func (w *Worker) Weigh() (n int64) {
+// Unlent returns how many bytes are held for clients in no buffer of the loop: in
+// transactions, for instance, and by the kernel for clients that don't read. It looks at
+// every session, and makes a system call for each client that doesn't read.
+func (w *Worker) Unlent() (n int64) {
 	for _, s := range w.sessions {
 		if s.conn.Stalled() {
 			s.inKernel = s.conn.InKernel()
 		} else {
 			s.inKernel = 0
 		}
-		n += int64(s.apart())
+		n += int64(s.unlent())
 	}
 	return n
 }
 
-// apart is how many bytes are held for a client in no buffer of the loop.
-func (s *session) apart() (n int) {
-	n = s.inKernel + cap(s.interjections)
+// unlent returns how many bytes are held for the client in no buffer of the loop.
+func (s *session) unlent() (n int) {
+	n = s.inKernel + cap(s.outOfBand)
 	if s.tx != nil {
 		n += cap(s.tx.unit)
 	}
@@ -48,42 +50,42 @@ func (s *session) apart() (n int) {
 	return n
 }
 
-// holds is how many bytes are held for a client.
-func (s *session) holds() int { return s.waiting() + s.conn.Unread() + s.apart() }
+// heldBytes returns how many bytes are held for the client.
+func (s *session) heldBytes() int { return s.waiting() + s.conn.Unread() + s.unlent() }
 
-// Most is how many bytes are held for the client for which most is.
-func (w *Worker) Most() (most int) {
+// LargestHeld returns how many bytes are held for the client for which most is held.
+func (w *Worker) LargestHeld() (most int) {
 	for _, s := range w.sessions {
-		most = max(most, s.holds())
+		most = max(most, s.heldBytes())
 	}
 	return most
 }
 
-// Holder is a client and how many bytes are held for it.
+// Holder is a client, and how many bytes are held for it. It is valid during the turn in
+// which Holders returned it.
 type Holder struct {
 	s     *session
 	Bytes int
 }
 
-// Pool is the name of the client's pool.
+// Pool returns the name of the client's pool.
 func (h Holder) Pool() string { return h.s.poolName }
 
-// Addr is the client's address.
+// Addr returns the client's address.
 func (h Holder) Addr() string { return h.s.info.addr }
 
-// Close closes the client. It returns how many of the bytes that Weigh has counted are
-// not held any more.
+// Close closes the client. It returns how many of the freed bytes are among those that
+// Unlent counts.
 func (h Holder) Close() (apart int64) {
-	apart = int64(h.s.apart())
+	apart = int64(h.s.unlent())
 	h.s.close()
 	return apart
 }
 
-// Holders returns the clients for which at least so many bytes are held, those with most
-// first. It is valid during the turn.
+// Holders returns the clients for which at least so many bytes are held, the largest first.
 func (w *Worker) Holders(least int) (holders []Holder) {
 	for _, s := range w.sessions {
-		if n := s.holds(); n >= least {
+		if n := s.heldBytes(); n >= least {
 			holders = append(holders, Holder{s, n})
 		}
 	}

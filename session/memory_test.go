@@ -68,7 +68,7 @@ func TestLargestClientOfAnotherLoopIsClosed(t *testing.T) {
 // Above three quarters of the bound a client gets one reply after the other.
 func TestClientsWaitWhileMuchIsHeld(t *testing.T) {
 	t.Parallel()
-	s := startSilent(t, func(c *conf.Config) { c.Proxy.MaxMemory = 16 << 20 })
+	s := startSilentServer(t, func(c *conf.Config) { c.Proxy.MaxMemory = 16 << 20 })
 	filler := s.dial()
 	filler.Send(fmt.Sprintf("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s", 16<<20, strings.Repeat("v", 13<<20)))
 	eventually(t, "much is held", func() bool { return s.server.State().MemoryUsed > 12<<20 })

@@ -9,67 +9,68 @@ import (
 	"ringway/resp"
 )
 
-// SETs that one client sends behind each other reach a server as one MSET, which
-// costs it half as much (docs/adr/0017). MSET does what they do, in their order:
-// the same keys in the same database, the same events, +OK, and the refusals of a
-// server that executes no write now. It is only for SETs without options.
+// With merge_sets, consecutive SETs of one client for one server reach it as one MSET, which
+// costs the server half as much (docs/adr/0017-merging-sets.md). Only SETs without options
+// are merged. For these, MSET has the same effects in the same order: the same keys in the
+// same database, the same keyspace events, +OK, and the same refusals by a server that
+// executes no writes now.
 //
-// A server may refuse MSET and take SET: it was renamed, or the user may not use
-// it, or not on all of the keys. That is tried out with the first one, while its
-// client's requests wait: if it is refused, nothing was executed, and the SETs are
-// sent one by one, then and from then on.
+// A server may refuse MSET and take SET, because MSET is renamed, or because the user may not
+// run it, or not with all of the keys. So the first MSET is a probe, behind which its
+// client's requests wait. If it is refused, nothing was executed: its SETs are sent one by
+// one, and so are all later ones.
 
 const (
-	setHead  = "*3\r\n$3\r\nSET\r\n" // or in other letters
+	setHead  = "*3\r\n$3\r\nSET\r\n" // SET may be in lower case
 	msetName = "$4\r\nMSET\r\n"
 
-	// mergedBytes is the most that is merged: what Redis reads at once. It bounds
-	// for how long the server answers nobody else.
+	// mergedBytes is the most bytes that one MSET takes from SETs: as much as Redis reads
+	// at once. It bounds how long the server answers nobody else.
 	mergedBytes = 16 << 10
 
-	// spareMerged is how many finished ones a loop keeps for each pool.
-	spareMerged = 256
+	// spareMerged is how many finished MSETs a loop keeps for reuse, for each pool.
+	maxSpareMerged = 256
 )
 
 var setCommand, _ = command.Lookup([][]byte{[]byte("SET")})
 
-// isPlainSet tells whether a request is SET with a key and a value, no more.
+// isPlainSet reports whether a request is SET with a key and a value and no options.
 func isPlainSet(cmd *command.Command, request []byte) bool {
 	return cmd == setCommand && bytes.HasPrefix(request, []byte(setHead[:len("*3\r\n$3\r\n")]))
 }
 
-// merger is what one loop knows of merging SETs in a pool.
+// merger merges the SETs of one pool on one loop.
 type merger struct {
-	answers []mergeAnswer // of each shard
+	answers []mergeAnswer // by shard
 	spare   []*merged
 
-	// Of the batch that is being run.
+	// Scratch, for the batch that is being run.
 	groups  []setGroup
-	groupOf [maxBatch]int16 // of each request; noGroup for those that are sent as they are
-	next    [maxBatch]uint8 // for each request, the next of its group
+	groupOf [maxBatch]int16 // by request: its index in groups; noGroup if it is sent as it is
+	next    [maxBatch]uint8 // by request: the next one of its group
 }
 
-// mergeAnswer is what a shard's server has said to MSET.
+// mergeAnswer is what is known of whether a shard's server takes MSET.
 type mergeAnswer uint8
 
 const (
-	notAsked mergeAnswer = iota
-	asked                // the first is under way
+	unprobed mergeAnswer = iota
+	probing              // the first MSET is under way
 	takesMSET
 	refusesMSET
 )
 
 const noGroup = -1
 
-// setGroup is SETs of a batch for one server.
+// setGroup is the SETs of a batch that one MSET will stand for.
 type setGroup struct {
 	shard, count, size int
-	first, last        uint8 // in the batch
+	first, last        uint8 // indices in the batch, linked by merger.next
 }
 
-// newMerger returns what a loop needs to merge the SETs of a pool, or nil if that
-// is not wanted, or not safe: an ACL user may be allowed some keys only, of which
-// the first MSET need not tell anything.
+// newMerger returns a merger, or nil if SETs of the pool are not to be merged. They
+// are not where primaries change, since each request must be able to go elsewhere by itself,
+// nor for an ACL user, who may be allowed some keys only: a probe says nothing about others.
 func newMerger(local *pool.Local) *merger {
 	if !local.Conf().MergeSets || local.Follows() || local.Conf().RedisUser != "" {
 		return nil
@@ -77,9 +78,9 @@ func newMerger(local *pool.Local) *merger {
 	return &merger{answers: make([]mergeAnswer, local.Shards())}
 }
 
-// runMerging runs the worker's batch, whose keys are placed, and returns the bytes of
-// its requests. It reports false if nothing is to be merged, or not all of it
-// can be sent now: then nothing was done.
+// runMerging runs the first count requests of the worker's batch, whose buckets are known,
+// and merges their SETs. It returns how many bytes the requests had. It reports false, and
+// has done nothing, if there is nothing to merge or not all requests can be sent now.
 func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 	batch, mg := &s.w.batch, s.merger
 	if !s.hasRoomFor(count, batch.unsizedCount) || s.user != nil || !mg.group(s, m, count) {
@@ -100,23 +101,23 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 			asks = mg.send(s, &mg.groups[g], first) || asks
 		}
 	}
-	s.ran = uint16(batch.commands[count-1].ID) + 1
+	s.lastCommand = uint16(batch.commands[count-1].ID) + 1
 	if asks {
 		s.beSerial()
 	}
 	return n, true
 }
 
-// group finds the groups of a batch. A request of another kind ends the group of its
-// server, so that their order stays. It reports false if none has two, or if a
-// connection is full.
+// group puts the batch's requests into groups. Another request ends the group of its server,
+// so that the order at each server stays. It reports false if no group has two requests, or
+// if a connection is full.
 func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 	batch, open := &s.w.batch, s.w.fragmentTable(m, s.local)
 	mg.groups = mg.groups[:0]
-	mayAsk, full := batch.mayAsk(count), false
+	mayAsk, full := batch.mayProbe(count), false
 	for i, place := range batch.buckets[:count] {
 		g := int16(noGroup)
-		if batch.plainSet[i] && mg.may(place, mayAsk) {
+		if batch.plainSet[i] && mg.mayMerge(place, mayAsk) {
 			g = mg.join(open[place], i, place, len(batch.requests[i]))
 		}
 		if g == noGroup || mg.groups[g].count == 1 {
@@ -133,8 +134,8 @@ func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 	return found && !full
 }
 
-// join adds a request of the batch to a group, or to a new one if there is none or it
-// is full, and returns which it is.
+// join adds a request of the batch to the group g, or to a new one if there is none or it is
+// full. It returns the group's index.
 func (mg *merger) join(g int16, request, shard, size int) int16 {
 	i := uint8(request)
 	if g == noGroup || mg.groups[g].size+size > mergedBytes {
@@ -147,15 +148,16 @@ func (mg *merger) join(g int16, request, shard, size int) int16 {
 	return g
 }
 
-// may tells whether SETs for a shard may be merged.
-func (mg *merger) may(shard int, mayAsk bool) bool {
+// mayMerge reports whether SETs for a shard may be merged. mayProbe is the batch's.
+func (mg *merger) mayMerge(shard int, mayAsk bool) bool {
 	answer := mg.answers[shard]
-	return answer == takesMSET || answer == notAsked && mayAsk
+	return answer == takesMSET || answer == unprobed && mayAsk
 }
 
-// mayAsk tells whether a batch may show whether a server takes MSET: nothing in it
-// may overtake what is refused and sent again.
-func (r *batch) mayAsk(count int) bool {
+// mayProbe reports whether the batch may contain probes of MSET: its requests are SETs only,
+// and so small that each server gets one MSET. Any other request could overtake SETs that
+// are refused and sent again.
+func (r *batch) mayProbe(count int) bool {
 	size := 0
 	for _, request := range r.requests[:count] {
 		size += len(request)
@@ -163,8 +165,8 @@ func (r *batch) mayAsk(count int) bool {
 	return r.plainSetCount == count && size <= mergedBytes
 }
 
-// send sends a group of the batch's requests, of which the batch's first has the given
-// number. It reports whether it is the first MSET for its server.
+// send sends a group as one MSET. number is that of the batch's first request in the
+// session's line. It reports whether the MSET is a probe.
 func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
 	conn := s.primaryConn(group.shard)
 	out, failure := conn.Reserve(group.size + 2*bulkFraming)
@@ -181,30 +183,31 @@ func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
 		x.Fail(0, failure, nil)
 		return false
 	}
-	if mg.answers[group.shard] == notAsked {
-		mg.answers[group.shard] = asked
+	if mg.answers[group.shard] == unprobed {
+		mg.answers[group.shard] = probing
 		x.request = append(x.request, out[before:]...)
 	}
 	conn.Commit(out, x, 0, pipeline.KindStatus)
 	return x.request != nil
 }
 
-// merged is an MSET that stands for several SETs of a session, and their Receiver.
+// merged is an MSET that stands for several SETs of a session, and the Receiver of its reply.
 type merged struct {
 	mg      *merger
 	s       *session
 	shard   int
 	sets    []mergedSet
-	request []byte // of the first to its server: the MSET, to be sent otherwise if it is refused
+	request []byte // of a probe: the MSET's bytes, from which the SETs are made again if it is refused; else nil
 	begun   bool   // a part of a large reply has been passed on
 }
 
 // mergedSet is one of the SETs.
 type mergedSet struct {
-	number uint32 // in its session
-	size   uint32 // of key and value in the MSET
+	number uint32 // in the session's line
+	size   uint32 // in bytes, of key and value in the MSET
 }
 
+// newMerged returns an MSET without SETs, perhaps a finished one.
 func (mg *merger) newMerged(s *session, shard int) (x *merged) {
 	if last := len(mg.spare) - 1; last >= 0 {
 		x = mg.spare[last]
@@ -216,24 +219,25 @@ func (mg *merger) newMerged(s *session, shard int) (x *merged) {
 	return x
 }
 
+// recycle gives x back for reuse. The caller must not use it any more.
 func (x *merged) recycle() {
-	if len(x.mg.spare) < spareMerged {
+	if len(x.mg.spare) < maxSpareMerged {
 		*x = merged{mg: x.mg, sets: x.sets[:0]}
 		x.mg.spare = append(x.mg.spare, x)
 	}
 }
 
-// Reply is pipeline.Receiver's: what the MSET gets, each SET gets.
+// Reply is pipeline.Receiver's: each SET gets the reply of the MSET, but for a refused probe.
 func (x *merged) Reply(_ uint32, b []byte, last bool) {
 	refused := last && !x.begun && refusesMerging(b)
 	switch {
 	case refused:
 		x.mg.answers[x.shard] = refusesMSET
-		x.s.w.once.refusedMerging(x.s.poolName, x.s.local.Conf().Servers[x.shard].Name, b)
+		x.s.w.logOnce.refusedMerging(x.s.poolName, x.s.local.Conf().Servers[x.shard].Name, b)
 	case last && x.request != nil && bytes.Equal(b, replyOK):
 		x.mg.answers[x.shard] = takesMSET
 	case last && x.request != nil:
-		x.mg.answers[x.shard] = notAsked
+		x.mg.answers[x.shard] = unprobed
 	}
 	if refused && x.request != nil {
 		x.each(x.request, func(number uint32, set []byte) {
@@ -250,17 +254,18 @@ func (x *merged) Reply(_ uint32, b []byte, last bool) {
 	}
 }
 
-// Fail is pipeline.Receiver's. SETs that were not sent fail with what they were.
+// Fail is pipeline.Receiver's: each SET fails. One that was not sent does so with its bytes,
+// so that it may be sent to another server.
 func (x *merged) Fail(_ uint32, f *pipeline.Failure, request []byte) {
 	if x.request != nil {
-		x.mg.answers[x.shard] = notAsked
+		x.mg.answers[x.shard] = unprobed
 	}
 	x.each(request, func(number uint32, set []byte) { x.s.Fail(number, f, set) })
 	x.recycle()
 }
 
-// each calls fn with each SET's number and, if mset is not nil, its request, which
-// is valid only during the call.
+// each calls fn with the number of each SET and its request, or nil if mset, the bytes of the
+// whole MSET, is nil. The request is valid only during the call.
 func (x *merged) each(mset []byte, fn func(number uint32, request []byte)) {
 	var request []byte
 	off := len(mset)
@@ -276,8 +281,8 @@ func (x *merged) each(mset []byte, fn func(number uint32, request []byte)) {
 	}
 }
 
-// refusesMerging tells whether a server has refused an MSET for what it is: it may
-// take the SETs that it stands for. It has executed nothing then.
+// refusesMerging reports whether a reply refuses an MSET in a way in which its SETs need not
+// be refused. The server has executed nothing then.
 func refusesMerging(reply []byte) bool {
 	for _, refusal := range []string{"-NOPERM ", "-ERR unknown command", "-CROSSSLOT ", "-MOVED ", "-ASK ", "-TRYAGAIN "} {
 		if bytes.HasPrefix(reply, []byte(refusal)) {

@@ -141,7 +141,7 @@ func TestNothingOvertakesSetsThatAreSentAgain(t *testing.T) {
 	c.Send(sets(2, "a"))
 	s.WaitRequests(1)
 	c.Send(encode("DEL", "k0") + sets(2, "b"))
-	c.quiet()
+	c.expectSilence()
 	close(refuse)
 	c.expect("+OK\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n")
 	var got []string

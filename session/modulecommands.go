@@ -53,7 +53,7 @@ func (s *session) refusalOfModuleCommand(cmd *command.Command, args [][]byte) []
 // runModuleCommand runs a request whose command is not in the table. known reports whether the
 // servers have that command; done is then what handle reports.
 func (s *session) runModuleCommand(args [][]byte, raw []byte) (known, done bool) {
-	if s.wantAuth || s.listening() {
+	if s.wantAuth || s.inSubscriberMode() {
 		return false, false
 	}
 	cmd := s.moduleCommand(args[0])

@@ -10,16 +10,17 @@ import (
 	"ringway/pubsub"
 )
 
-// MONITOR shows what the pool's clients ask for, on all loops, as they have sent it
-// and with their own addresses. What scripts call only their servers know: that comes
-// from MONITOR there, of which all else is left out.
+// MONITOR shows the requests of all of the pool's clients, on all loops, as the clients have
+// sent them and with the clients' addresses. Only the servers know what scripts call: those
+// lines come from MONITOR at the servers, whose other lines are dropped.
 
-// monitoring is a session's MONITOR.
+// monitoring is the MONITOR of a session.
 type monitoring struct {
-	feed *pubsub.MonitorFeed
+	feed *pubsub.MonitorFeed // of what scripts call
 }
 
-// monitor runs MONITOR. Its reply comes when all loops and servers know.
+// monitor runs MONITOR. The reply comes when all loops and servers show what they run, so
+// that nothing after it is missed.
 func monitor(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	if s.monitor != nil {
 		return append(dst, replyOK...)
@@ -41,11 +42,11 @@ func monitor(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 		peer.conditions.monitorCount++
 		home.loop.Post(done)
 	})
-	s.monitor.feed = s.subscriptions.Monitor(s.showScripts, done)
+	s.monitor.feed = s.subscriptions.Monitor(s.showScriptCalls, done)
 	return nil
 }
 
-// endMonitor ends MONITOR: RESET, and the session's end.
+// endMonitor ends the session's MONITOR, if there is one: for RESET, and at the session's end.
 func (s *session) endMonitor() {
 	if s.monitor == nil {
 		return
@@ -56,16 +57,16 @@ func (s *session) endMonitor() {
 	s.changeConditions(func(peer *shared) { peer.conditions.monitorCount-- })
 }
 
-// showScripts passes on what a server says that a script has called.
-func (s *session) showScripts(line []byte) {
+// showScriptCalls sends the client a line of a server's MONITOR, if a script has caused it.
+func (s *session) showScriptCalls(line []byte) {
 	if end := bytes.IndexByte(line, ']'); end > 0 && bytes.HasSuffix(line[:end], []byte(" lua")) {
 		s.sub.deliver(line)
 	}
 }
 
-// show tells all monitors of requests, each a line of its own.
-func (s *session) show(lines string) {
-	s.each(func(peer *shared) {
+// showMonitors sends lines to the pool's monitors, on all loops.
+func (s *session) showMonitors(lines string) {
+	s.eachLoop(func(peer *shared) {
 		for m := range peer.conditions.monitors {
 			if m.conn.Open() {
 				m.sub.deliver([]byte(lines))
@@ -74,9 +75,10 @@ func (s *session) show(lines string) {
 	})
 }
 
-// runShown runs a request and shows it to the monitors, once it is sure that it runs.
-// Those of a transaction are shown with EXEC, as Redis does.
-func (s *session) runShown(cmd *command.Command, args [][]byte, run func() bool) bool {
+// runMonitored runs a request with run, and shows it to the monitors if it does not have to
+// wait. Requests of a transaction are shown with EXEC, as by Redis. Like handle, it reports
+// false if the request must wait.
+func (s *session) runMonitored(cmd *command.Command, args [][]byte, run func() bool) bool {
 	line := s.monitorLine(cmd, args)
 	tx := s.tx
 	queued := 0
@@ -88,18 +90,19 @@ func (s *session) runShown(cmd *command.Command, args [][]byte, run func() bool)
 	}
 	switch {
 	case tx == nil:
-		s.show(line)
+		s.showMonitors(line)
 	case s.tx == nil && cmd.Name == "exec" && !tx.failed:
-		s.show(tx.shown + line)
+		s.showMonitors(tx.monitorLines + line)
 	case s.tx == nil:
-		s.show(line)
-	case tx.queued > queued && len(tx.shown) < len(tx.unit)*4:
-		tx.shown += line
+		s.showMonitors(line)
+	case tx.queued > queued && len(tx.monitorLines) < len(tx.unit)*4:
+		tx.monitorLines += line
 	}
 	return true
 }
 
-// monitorLine is how MONITOR shows a request; "" if it does not.
+// monitorLine returns the line in which MONITOR shows a request, in Redis's format; "" if
+// MONITOR does not show it.
 func (s *session) monitorLine(cmd *command.Command, args [][]byte) string {
 	if cmd.Flags&command.FlagAdmin != 0 || cmd.Flags&command.FlagSkipMonitor != 0 && !cmd.IsScript() && cmd.Name != "exec" {
 		return ""
@@ -107,7 +110,7 @@ func (s *session) monitorLine(cmd *command.Command, args [][]byte) string {
 	now := time.Now()
 	var b strings.Builder
 	fmt.Fprintf(&b, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, s.db, s.info.addr)
-	secret := secrets(cmd, args)
+	secret := secretArgs(cmd, args)
 	for i, arg := range args {
 		b.WriteByte(' ')
 		if secret[i] {
@@ -120,8 +123,8 @@ func (s *session) monitorLine(cmd *command.Command, args [][]byte) string {
 	return b.String()
 }
 
-// secrets tells which arguments are nobody's business.
-func secrets(cmd *command.Command, args [][]byte) map[int]bool {
+// secretArgs returns the indices of the arguments that MONITOR must not show: credentials.
+func secretArgs(cmd *command.Command, args [][]byte) map[int]bool {
 	secret := map[int]bool{}
 	hide := func(from, n int) {
 		for i := from; i < min(from+n, len(args)); i++ {
@@ -144,7 +147,7 @@ func secrets(cmd *command.Command, args [][]byte) map[int]bool {
 	return secret
 }
 
-// appendQuoted appends an argument in quotes, in Redis's notation.
+// appendQuoted appends an argument in quotes, escaped as by Redis's sdscatrepr.
 func appendQuoted(b *strings.Builder, arg []byte) {
 	b.WriteByte('"')
 	for _, c := range arg {

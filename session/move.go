@@ -2,41 +2,42 @@ package session
 
 import "ringway/eventloop"
 
-// HandOver hands half of the sessions over to another Worker whose clients have sent
-// something lately, as soon as nothing of each is under way.
+// HandOver moves half of the sessions whose clients have sent something in the last
+// TickEvery to another Worker, each as soon as nothing of it is under way.
 func (w *Worker) HandOver(to *Worker) {
 	recent := w.loop.Now() - int64(TickEvery)
 	var active []*session
 	for _, s := range w.sessions {
-		if s.lastActive >= recent && s.moving == nil && !s.rooted() {
+		if s.lastActive >= recent && s.movingTo == nil && !s.tiedToLoop() {
 			active = append(active, s)
 		}
 	}
 	for _, s := range active[:len(active)/2] {
-		s.moving = to
-		s.settle()
+		s.movingTo = to
+		s.deferRun()
 	}
 }
 
-// move hands the session over to another loop, if nothing of it is under way.
-// Otherwise it is called again when that may be so.
+// move moves the session to the loop of movingTo, if nothing of it is under way. If
+// something is, RunDeferred calls it again later. The client's socket stays the same; the
+// session is in neither loop's list until the other loop attaches it.
 func (s *session) move() {
-	if !s.quiet() {
+	if !s.canMove() {
 		return
 	}
-	from, to, sh := s.w, s.moving, s.moving.pools[s.poolIndex]
-	s.moving = nil
+	from, to, sh := s.w, s.movingTo, s.movingTo.pools[s.poolIndex]
+	s.movingTo = nil
 	fd := s.conn.Detach()
 	from.detach(s)
 	s.useConns(nil)
 	to.loop.Post(func() {
-		s.shared, s.replies.w, s.settling = sh, to, false
-		s.lastActive, s.lastBusy = to.loop.Now(), 0 // clocks of two loops can't be compared
+		s.shared, s.replies.w, s.deferred = sh, to, false
+		s.lastActive, s.lastBusy = to.loop.Now(), 0 // the two loops' clocks can't be compared
 		s.speak(s.protocol)
 		if !s.wantAuth {
 			s.limits = &to.limits
 		}
-		s.changed()
+		s.updatePolicy()
 		if to.draining || !to.attach(s, fd) {
 			eventloop.CloseFD(fd)
 			s.setUser(nil)

@@ -9,19 +9,18 @@ import (
 	"ringway/resp"
 )
 
-// CLIENT PAUSE WRITE has servers hold back what may change something until a time,
-// or CLIENT UNPAUSE. A request that is held back stops its connection, and with
-// it everybody who shares that. So while a pool is paused, such a request goes over
-// a connection of its own, and reads go on over the shared ones. A pause of
-// everything needs no such care: whatever comes is held back.
+// CLIENT PAUSE WRITE has servers delay writes for some time, or until CLIENT UNPAUSE. A
+// delayed request stops its connection, and with it all clients that share that. So while a
+// pool is paused, a write goes over a dedicated connection, and reads go on over the shared
+// ones. CLIENT PAUSE ALL needs nothing like that: it delays every request.
 
-// pause is what CLIENT PAUSE and UNPAUSE come to.
+// pause is the effect of one or several CLIENT PAUSE and UNPAUSE; the zero value is none.
 type pause struct {
-	lasts time.Duration
-	ends  bool
+	lasts time.Duration // of CLIENT PAUSE WRITE, from now
+	ends  bool          // CLIENT UNPAUSE
 }
 
-// note takes one request into account, and returns the result.
+// note takes one more request into account, and returns the effect of all so far.
 func (p *pause) note(cmd *command.Command, args [][]byte) pause {
 	switch cmd.Name {
 	case "client|unpause":
@@ -35,9 +34,9 @@ func (p *pause) note(cmd *command.Command, args [][]byte) pause {
 	return *p
 }
 
-// notePause tells all loops of a pause that is about to be asked for, or to be
-// ended. A loop that learns of it late sends what is held back over the shared
-// connection: then others wait behind it, but nothing is lost.
+// notePause tells all loops of a pause that servers are about to be asked for, or to end. A
+// loop that learns of it late sends a write over the shared connection: then others wait
+// behind it, but nothing is lost.
 func (s *session) notePause(p pause) {
 	switch {
 	case p.lasts > 0:
@@ -49,21 +48,21 @@ func (s *session) notePause(p pause) {
 	}
 }
 
-// endPause has all loops go on as usual.
+// endPause ends the pause on all loops, and has the sessions go on that wait for its end.
 func (sh *shared) endPause() {
 	sh.changeConditions(func(peer *shared) {
 		u := peer.conditions
 		u.paused = 0
 		for s := range u.pauseWaiters {
-			s.settle()
+			s.deferRun()
 		}
 		clear(u.pauseWaiters)
 	})
 }
 
-// pausable tells whether CLIENT PAUSE WRITE may hold a command back. Servers do not
-// tell of all commands that a replica is told of, so some are known by name. A
-// script's flags are in its text; the server reads them.
+// pausable reports whether CLIENT PAUSE WRITE may delay a command. Some commands that Redis
+// delays because they go to replicas are no writes by their flags; they are listed by name.
+// A script may have its flags in its text, which only the server reads.
 func pausable(cmd *command.Command) bool {
 	switch {
 	case cmd.IsScript():
@@ -74,13 +73,14 @@ func pausable(cmd *command.Command) bool {
 	return cmd.IsWrite()
 }
 
-// heldBack tells whether a pause holds a transaction back.
-func (s *session) heldBack(tx *transaction) bool {
+// pauseDelays reports whether servers delay a transaction because of a pause.
+func (s *session) pauseDelays(tx *transaction) bool {
 	return tx.writes && !tx.failed && s.conditions.paused != 0
 }
 
-// runPaused runs a request that is held back. Like handle, it reports false if it
-// must wait: what goes to several servers does so here, until the pause ends.
+// runPaused runs a request that the pause delays, over a dedicated connection. Like handle,
+// it reports false if it must wait. A request for several servers waits in the proxy until
+// the pause ends, and so does one for which no dedicated connection is left.
 func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, raw []byte) bool {
 	if !s.replies.idle() || !s.dedicatedReady() {
 		return false
@@ -94,7 +94,7 @@ func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, 
 	case err != nil:
 		s.replyError(err)
 		return true
-	case s.dedicated != nil && s.dedicated.shard == shard: // WATCH has it, and keeps it
+	case s.dedicated != nil && s.dedicated.shard == shard: // WATCH has acquired it, and keeps it
 	case s.dedicated != nil || !s.acquireDedicated(shard):
 		u.pauseWaiters[s] = true
 		return false
@@ -102,13 +102,14 @@ func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, 
 		a.fresh, a.done = true, func() { s.releaseDedicated(true) }
 	}
 	a.keepForRetry(raw)
-	s.waits = s.w.loop.Now()
+	s.blockedSince = s.w.loop.Now()
 	s.noteScripts(cmd, args)
 	a.checkSent(s.dedicated.conn.SendUntimed(raw, a, a.start()))
 	return true
 }
 
-// acquireDedicated takes a connection for what is held back, if there is one left.
+// acquireDedicated acquires a dedicated connection to a shard for the session. It reports
+// false if none is left.
 func (s *session) acquireDedicated(shard int) bool {
 	conn, err := s.conns.Acquire(shard)
 	if err != nil {

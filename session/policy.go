@@ -9,27 +9,30 @@ import (
 	"ringway/pool"
 )
 
-// policy is what a pool's configuration says about commands. It is immutable
-// and shared by all loops.
+// policy is what a pool's configuration says about each command. It is immutable, and shared
+// by all loops. A session has the variant for its state (session.updatePolicy), so that one
+// look-up says what becomes of a request.
 type policy struct {
-	verdicts      []verdict // by command.Command.ID
-	defaultServer int       // for what concerns no server in particular
-	inScripts     deniedInScripts
-	listening     *policy // the same for clients in subscriber mode; nil in itself
-	checking      *policy // the same, with session.check for all that is permitted; nil in itself
-	restricted    *policy // the same for clients that are ACL users; nil in itself
+	verdicts       []verdict // by command.Command.ID
+	defaultServer  int       // index of the server for requests that concern no server in particular
+	inScripts      deniedInScripts
+	subscriberMode *policy // the variant for clients in subscriber mode; nil in itself
+	checking       *policy // the variant with session.check for every permitted command; nil in itself
+	restricted     *policy // the variant for clients that are ACL users; nil in itself
 }
 
+// verdict is what becomes of a command.
 type verdict uint8
 
 const (
-	permitted     verdict = iota
-	checked               // permitted, but session.check looks at it first
-	guarded               // the pool does not allow it
-	forbidden             // the pool denies it
-	notSubscribed         // not while the client is subscribed
+	permitted          verdict = iota
+	checked                    // permitted, but session.check looks at it first
+	guarded                    // refused, since allow_commands does not have it
+	forbidden                  // refused, since deny_commands has it
+	notWhileSubscribed         // refused, since the client is in subscriber mode
 )
 
+// newPolicy returns the policy of a pool, with its variants.
 func newPolicy(c *conf.Pool) *policy {
 	p := &policy{verdicts: make([]verdict, command.Count()), inScripts: newDeniedInScripts(c.DenyCommands)}
 	for id := range p.verdicts {
@@ -44,15 +47,15 @@ func newPolicy(c *conf.Pool) *policy {
 		}
 	}
 	p.defaultServer = max(0, slices.IndexFunc(c.Servers, func(s conf.Server) bool { return s.Name == c.DefaultServer }))
-	p.listening = listeningPolicy(p)
+	p.subscriberMode = subscriberPolicy(p)
 	p.checking = checkingPolicy(p)
 	p.restricted = restrictedPolicy(p)
 	return p
 }
 
-// checkingPolicy has session.check look at everything that is permitted.
+// checkingPolicy returns p with session.check for every permitted command.
 func checkingPolicy(p *policy) *policy {
-	u := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, listening: p.listening}
+	u := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, subscriberMode: p.subscriberMode}
 	for id, v := range u.verdicts {
 		if v == permitted {
 			u.verdicts[id] = checked
@@ -61,19 +64,20 @@ func checkingPolicy(p *policy) *policy {
 	return u
 }
 
-// permits reports whether a command may be used.
+// permits reports whether a command may be used, with a check or without.
 func (p *policy) permits(cmd *command.Command) bool { return p.verdicts[cmd.ID] <= checked }
 
-// names tells whether a list has a command or its container.
+// names reports whether a list has a command, or its container.
 func names(list []string, cmd *command.Command) bool {
 	container, _, _ := strings.Cut(cmd.Name, "|")
 	return slices.Contains(list, cmd.Name) || slices.Contains(list, container)
 }
 
-// defaultServer is where a request goes that concerns no server in particular.
+// defaultServer returns the shard for requests that concern no server in particular.
 func (s *session) defaultServer() int { return s.policy.defaultShard(s.local) }
 
-// defaultShard is where a request goes that concerns no shard in particular.
+// defaultShard returns the shard for requests that concern no shard in particular: that of
+// default_server, or the next one that is not ejected.
 func (p *policy) defaultShard(local *pool.Local) int {
 	shards := local.Shards()
 	for i := range shards {

@@ -6,39 +6,42 @@ import (
 	"ringway/resp"
 )
 
-// prefixes are those that a loop's clients of CLIENT TRACKING BCAST have named. All that
-// a key begins with are found in one walk over the key, however many there are.
+// prefixes is the prefixes that the clients of a tracker have named in CLIENT TRACKING BCAST.
+// It finds all prefixes of a key in one walk over the key, however many there are: it hashes
+// the key byte by byte, and looks the hash up at each length that a prefix has.
 type prefixes struct {
-	seed    uint64
-	byHash  map[uint64][]*prefix
-	lengths []int // by length, how many prefixes have it
-	touched []*prefix
+	seed    uint64               // of the hash, so that nobody can choose prefixes that collide
+	byHash  map[uint64][]*prefix // those with one hash, one unless they collide
+	lengths []int                // by length: how many prefixes have it
+	touched []*prefix            // scratch of invalidated
 }
 
-// prefix is one that clients have named.
+// prefix is a prefix, and the clients that have named it.
 type prefix struct {
 	text    string
 	clients map[*tracking]struct{}
 
-	// Of the invalidation that is being told.
+	// Scratch of prefixes.invalidated: the keys that have changed and begin with it.
 	keys  []byte // bulk strings
-	count int
+	count int    // of keys
 }
 
+// newPrefixes returns an empty set of prefixes.
 func newPrefixes() *prefixes { return &prefixes{seed: rand.Uint64(), byHash: map[uint64][]*prefix{}} }
 
-// hashOn is the step of FNV-1a: the hash of what was hashed and one byte more.
-func hashOn(h uint64, c byte) uint64 { return (h ^ uint64(c)) * 1099511628211 }
+// fnvStep is the step of FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): it returns the
+// hash of what h is the hash of, followed by c.
+func fnvStep(h uint64, c byte) uint64 { return (h ^ uint64(c)) * 1099511628211 }
 
 func (ps *prefixes) hash(text string) uint64 {
 	h := ps.seed
 	for i := range len(text) {
-		h = hashOn(h, text[i])
+		h = fnvStep(h, text[i])
 	}
 	return h
 }
 
-// add has a client told of keys with a prefix.
+// add has invalidations of keys that begin with text sent to a client.
 func (ps *prefixes) add(t *tracking, text string) {
 	h := ps.hash(text)
 	for _, p := range ps.byHash[h] {
@@ -54,7 +57,7 @@ func (ps *prefixes) add(t *tracking, text string) {
 	ps.byHash[h] = append(ps.byHash[h], &prefix{text: text, clients: map[*tracking]struct{}{t: {}}})
 }
 
-// remove ends add.
+// remove undoes add. The client must have named text.
 func (ps *prefixes) remove(t *tracking, text string) {
 	h := ps.hash(text)
 	same := ps.byHash[h]
@@ -78,7 +81,7 @@ func (ps *prefixes) remove(t *tracking, text string) {
 	}
 }
 
-// each calls fn for all prefixes of a key.
+// each calls fn with each prefix of a key.
 func (ps *prefixes) each(key []byte, fn func(*prefix)) {
 	h := ps.seed
 	for n, count := range ps.lengths {
@@ -92,11 +95,12 @@ func (ps *prefixes) each(key []byte, fn func(*prefix)) {
 		if n == len(key) {
 			return
 		}
-		h = hashOn(h, key[n])
+		h = fnvStep(h, key[n])
 	}
 }
 
-// invalidated tells clients of keys, an array of bulk strings.
+// invalidated sends invalidations of keys, an array of bulk strings. A client gets one for
+// each of its prefixes, as from Redis.
 func (ps *prefixes) invalidated(keys []byte) {
 	if len(ps.byHash) == 0 {
 		return
@@ -116,7 +120,7 @@ func (ps *prefixes) invalidated(keys []byte) {
 		payload := append(resp.AppendArray(nil, p.count), p.keys...)
 		p.keys, p.count = nil, 0
 		for t := range p.clients {
-			t.push(payload)
+			t.invalidate(payload)
 		}
 	}
 	clear(ps.touched)

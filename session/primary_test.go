@@ -52,7 +52,7 @@ func view(primary *redistest.Server, replicas ...*redistest.Server) (v pool.View
 }
 
 // quiet fails the test if a reply comes within a moment.
-func (c *raw) quiet() {
+func (c *raw) expectSilence() {
 	c.t.Helper()
 	c.NetConn().SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	defer c.NetConn().SetReadDeadline(time.Time{})
@@ -67,7 +67,7 @@ func TestRequestsWaitForAPrimaryToBeFound(t *testing.T) {
 	p, pl := serveGroup(t, g, nil)
 	c := p.dial()
 	c.Send(encode("SET", "k", "v") + encode("GET", "k") + encode("MGET", "k", "l"))
-	c.quiet()
+	c.expectSilence()
 	pl.SetView(0, view(g.Primary))
 	c.expect("+OK\r\n", "$1\r\nv\r\n", "*2\r\n$1\r\nv\r\n$-1\r\n")
 }
@@ -117,7 +117,7 @@ func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
 	pl.Hold(0)
 	p.sessions() // every loop has heard of it
 	w.Send(encode("SET", "k", "2"))
-	w.quiet()
+	w.expectSilence()
 	if got := r.Do("GET", "k"); got != "$1\r\n1\r\n" {
 		t.Fatalf("GET while writes are held: %q", got)
 	}
@@ -133,7 +133,7 @@ func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
 	pl.Hold(0)
 	p.sessions()
 	w.Send(encode("INCR", "n"))
-	w.quiet()
+	w.expectSilence()
 	pl.Release(0)
 	w.expect(":1\r\n")
 }
@@ -158,7 +158,7 @@ func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 	g.Primary.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(g.Replicas[0].Port()))
 	c.Send(script("1") + script("2") + encode("APPEND", "a", "3") + encode("GET", "a") + script("4") + encode("MGET", "a", "b") +
 		encode("MULTI") + encode("APPEND", "a", "5") + encode("EXEC") + encode("MSET", "x", "1", "y", "2") + script("6"))
-	c.quiet()
+	c.expectSilence()
 	pl.SetView(0, view(g.Replicas[0]))
 	c.expect(":1\r\n", ":2\r\n", ":3\r\n", "$3\r\n123\r\n", ":4\r\n", "*2\r\n$4\r\n1234\r\n$-1\r\n",
 		"+OK\r\n", "+QUEUED\r\n", "*1\r\n:5\r\n", "+OK\r\n", ":6\r\n")
@@ -213,7 +213,7 @@ func TestRefusedWritesKeepTheirOrder(t *testing.T) {
 				if got := p.dial().Do("SET", "k", "v"); got != "+OK\r\n" {
 					t.Errorf("a client that nothing is under way of: %q", got)
 				}
-				c.quiet()
+				c.expectSilence()
 			}
 			g.Primary.Do("CLIENT", "UNPAUSE")
 			c.expect(":1\r\n", "$1\r\n1\r\n", ":2\r\n", "$2\r\n12\r\n", "*2\r\n$2\r\n12\r\n$-1\r\n")

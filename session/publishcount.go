@@ -8,17 +8,17 @@ import (
 	"ringway/resp"
 )
 
-// Clients of a loop share one subscription, and so a server counts fewer receivers
-// than there are. receivers is the Receiver of a request whose reply tells such a
-// number: it adds those that the server can't see.
+// The clients of a loop share one subscription at a server, so a server counts fewer
+// receivers than there are. publishCount is the Receiver of a request whose reply has such a
+// count: it adds the receivers that the server can't see.
 type publishCount struct {
 	s        *session
 	kind     pubsub.TopicKind
-	publish  bool
-	channels []string
+	publish  bool     // PUBLISH or SPUBLISH; else PUBSUB NUMSUB or SHARDNUMSUB
+	channels []string // of the request
 }
 
-// sendCounting sends PUBLISH, PUBSUB NUMSUB, or their like for shard channels. Like
+// sendCounting sends PUBLISH, PUBSUB NUMSUB, SPUBLISH or PUBSUB SHARDNUMSUB to a server. Like
 // handle, it reports false if the request must wait.
 func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
 	conn := s.primaryConn(server)
@@ -49,8 +49,8 @@ func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, 
 	return true
 }
 
-// Reply is pipeline.Receiver's. A reply that is too large to come whole is passed
-// on as it is.
+// Reply is pipeline.Receiver's. A reply that is too large to come as a whole is passed on as
+// it is.
 func (r *publishCount) Reply(number uint32, b []byte, last bool) {
 	if last {
 		if n, ok := resp.Int(b); ok && r.publish {
@@ -63,7 +63,8 @@ func (r *publishCount) Reply(number uint32, b []byte, last bool) {
 	r.s.Reply(number, b, last)
 }
 
-// subscribers corrects the reply to PUBSUB NUMSUB. It reports false for anything else.
+// subscribers corrects the counts in b, the reply to PUBSUB NUMSUB. It reports false if b is
+// not such a reply.
 func (r *publishCount) subscribers(b []byte) ([]byte, bool) {
 	if n, _, _ := resp.ArrayLen(b); n != 2*len(r.channels) {
 		return nil, false
@@ -76,8 +77,8 @@ func (r *publishCount) Fail(number uint32, f *pipeline.Failure, request []byte) 
 	r.s.Fail(number, f, request)
 }
 
-// joinOwners joins the replies to PUBSUB NUMSUB: of each channel, what the shard
-// says on which it lives, and those whom that can't see.
+// joinOwners joins all shards' replies to PUBSUB NUMSUB. The count of a channel is that of the
+// shard that owns it, and the receivers which that shard can't see.
 func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
 	m, kind := b.s.local.Map(), pubsub.Channel
 	if b.cmd.Name == "pubsub|shardnumsub" {
@@ -87,8 +88,9 @@ func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
 	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.subscriptions.ExtraSubscribers(kind, string(channel)) })
 }
 
-// keepOwned leaves each server's reply to PUBSUB CHANNELS with the channels that it owns,
-// for there are subscriptions to each at all of them. In a Cluster there are not.
+// keepOwned reduces each server's reply to PUBSUB CHANNELS to the channels that the server
+// owns. The proxy subscribes to a channel at several servers, and each would list it. In a
+// Cluster it does not, and every reply stays as it is.
 func (b *broadcast) keepOwned() {
 	m := b.s.local.Map()
 	if m.Slotted() {

@@ -7,16 +7,18 @@ import (
 	"ringway/pubsub"
 )
 
-// Who publishes on a channel that somebody is about to subscribe to waits until the
-// server has confirmed that: over connections of their own, the message could get there
-// first, and Redis would have executed the requests in the order in which they came.
+// A PUBLISH waits while a SUBSCRIBE to its channel that came before it is not confirmed by
+// the server. The two go over different connections, so the message could reach the server
+// first; a Redis executes the requests in the order in which they come. The reasons are in
+// docs/adr/0027-subscriptions-as-one-redis-has-them.md.
 
-// maxJoinWait is how long a message waits at most.
+// maxJoinWait is how long a PUBLISH waits at most, in case the server does not confirm.
 const maxJoinWait = time.Second
 
-// awaitsSubscriber reports whether a request that publishes on a channel must wait. It is
-// to be asked while pubsub.Pool.Subscribing, and when the session has waited.
-func (s *session) awaitsSubscriber(kind pubsub.TopicKind, channel string) bool {
+// awaitsSubscription reports whether a request that publishes on a channel must wait; if so
+// the session goes on by resumePublishers. It must be asked while pubsub.Local.Subscribing,
+// and again when the session has waited.
+func (s *session) awaitsSubscription(kind pubsub.TopicKind, channel string) bool {
 	now := s.w.loop.Now()
 	if s.publishBy != 0 && now >= s.publishBy || !s.subscriptions.IsSubscribing(kind, channel) {
 		s.publishBy = 0
@@ -27,12 +29,12 @@ func (s *session) awaitsSubscriber(kind pubsub.TopicKind, channel string) bool {
 	}
 	if _, known := s.w.publishers[s]; !known {
 		s.w.publishers[s] = struct{}{}
-		s.awaited++
+		s.pendingWakeups++
 	}
 	return true
 }
 
-// publishesOn returns the channel that a request publishes on, if it does.
+// publishesOn returns the channel that a request publishes on, or nil if it does not publish.
 func publishesOn(cmd *command.Command, args [][]byte) (kind pubsub.TopicKind, channel []byte) {
 	switch cmd.Name {
 	case "publish":
@@ -43,18 +45,19 @@ func publishesOn(cmd *command.Command, args [][]byte) (kind pubsub.TopicKind, ch
 	return 0, nil
 }
 
-// joined has those go on who wait to publish, if all, or if their time is over.
-func (w *Worker) joined(all bool) {
+// resumePublishers has the sessions go on that wait to publish: all of them after a
+// subscription was confirmed, else those that have waited for maxJoinWait.
+func (w *Worker) resumePublishers(all bool) {
 	for s := range w.publishers {
 		if all || w.loop.Now() >= s.publishBy {
 			delete(w.publishers, s)
-			s.awaited--
-			s.settle()
+			s.pendingWakeups--
+			s.deferRun()
 		}
 	}
 }
 
-// message is one that a transaction publishes, without its text.
+// message is a message that a transaction publishes, without its text.
 type message struct {
 	kind    pubsub.TopicKind
 	channel string

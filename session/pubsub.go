@@ -11,33 +11,34 @@ import (
 	"ringway/resp"
 )
 
-// subscriber is what a session listens to. It is there from the first
-// subscription to the last.
+// subscriber is the subscriptions of a session, and its MONITOR. It exists from the first
+// SUBSCRIBE until the last topic is left. It receives from the loop's shared subscriptions
+// (pubsub.Listener).
 type subscriber struct {
-	s       *session
-	subs    [pubsub.TopicKinds]map[string]*pubsub.Subscription
-	push    []byte       // scratch: a message as RESP3 wants it
-	backlog []byte       // messages that came while a reply was passed on in parts
-	asking  *subscribing // the request that waits for servers, if there is one
-	behind  int64        // since when more waits for the client than pubsub_output_soft_limit, as eventloop.Loop.Now; 0 if it does not
-	over    bool         // the session has left everything, or will have in some turns
+	s             *session
+	subs          [pubsub.TopicKinds]map[string]*pubsub.Subscription // by kind and name
+	scratch       []byte                                             // for a message in RESP3's form
+	backlog       []byte                                             // messages that wait for the end of a reply that is under way
+	pending       *subscribing                                       // the SUBSCRIBE that is not answered yet; nil for none
+	overSoftSince int64                                              // since when more than pubsub_output_soft_limit waits for the client, as eventloop.Loop.Now; 0 if less does
+	ended         bool                                               // all topics are left, or will be in some turns; nothing is delivered
 }
 
-// subscribing is a request to subscribe until it is answered. The session is held
-// meanwhile, so it is the only one in the line. What is published on a topic that is
-// confirmed already, while others are not, waits for the answer.
+// subscribing is a SUBSCRIBE, PSUBSCRIBE or SSUBSCRIBE that is not answered yet. The session
+// runs nothing else meanwhile, so the request is alone in the line of replies. A message on
+// one of its topics that comes before the answer waits for it.
 type subscribing struct {
-	number uint32
-	kind   pubsub.TopicKind
-	names  []string
-	asked  int               // names, from the first, that were asked for
-	told   int               // names that the client has the outcome of
-	left   int               // names that were asked for and have no outcome
-	fresh  int               // subscriptions that it has brought
-	count  int               // subscriptions that the client was told of
-	failed map[string][]byte // errors, by name
-	early  []byte            // messages
-	asks   func()            // ends SubscribingMany; nil if the names are few
+	number      uint32 // in the session's line
+	kind        pubsub.TopicKind
+	names       []string          // in the order of the request
+	requested   int               // how many names, from the first, were requested from pubsub
+	reported    int               // how many names, from the first, the client has the outcome of
+	outstanding int               // requested names whose outcome the servers have yet to tell
+	added       int               // subscriptions that are new
+	count       int               // subscriptions that the client was told of last
+	failed      map[string][]byte // errors, by name
+	messages    []byte            // messages that wait for the answer
+	endMany     func()            // ends pubsub.Local.SubscribingMany; nil if the names are few
 }
 
 func newSubscriber(s *session) *subscriber {
@@ -48,7 +49,7 @@ func newSubscriber(s *session) *subscriber {
 	return l
 }
 
-// kindOf returns what a command is about, and whether it unsubscribes.
+// kindOf returns the kind of topic that a command is about, and whether it unsubscribes.
 func kindOf(cmd *command.Command) (kind pubsub.TopicKind, leaves bool) {
 	switch cmd.Name {
 	case "psubscribe", "punsubscribe":
@@ -59,16 +60,15 @@ func kindOf(cmd *command.Command) (kind pubsub.TopicKind, leaves bool) {
 	return kind, strings.Contains(cmd.Name, "unsub")
 }
 
-// pubsub runs the commands that subscribe and unsubscribe. Like handle, it reports
-// false if the request must wait: subscribing waits for all earlier replies, so
-// that its confirmation is the next thing that the client reads, and messages
-// can follow it at once.
+// pubsub runs the commands that subscribe and unsubscribe. Like handle, it reports false if
+// the request must wait: subscribing waits for all earlier replies. So its confirmation is
+// the next thing that the client reads, and messages can follow at once.
 func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	kind, leaves := kindOf(cmd)
 	defer func(muting bool) { s.muting = muting }(s.muting)
-	s.muting = false // Redis confirms even to those who want no replies
+	s.muting = false // Redis confirms even with CLIENT REPLY OFF
 	if s.user != nil && !leaves {
-		s.replyError(errUserListens) // the subscriptions that clients share are the pool's own user's
+		s.replyError(errUserListens) // clients share subscriptions, which belong to the pool's own user
 		return true
 	}
 	if slices.ContainsFunc(args[1:], func(name []byte) bool { return len(name) > maxTopic }) {
@@ -86,10 +86,10 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 		s.sub = newSubscriber(s)
 	}
 	l, a := s.sub, &subscribing{number: s.push(), kind: kind, names: copyNames(args[1:]), failed: map[string][]byte{}}
-	l.asking = a
+	l.pending = a
 	s.closeWindow()
 	if len(a.names) > portion {
-		a.asks = s.subscriptions.SubscribingMany()
+		a.endMany = s.subscriptions.SubscribingMany()
 	}
 	s.w.inPortions(func() bool { return l.subscribe(a) })
 	return true
@@ -99,11 +99,12 @@ var errLongTopic = errors.New("ERR channel or pattern is longer than 65536 bytes
 
 var replyTooManySubscriptions = []byte("-ERR this client has as many subscriptions as client_subscriptions allows\r\n")
 
-// maxTopic is how long the name of a channel may be, or a pattern: each is kept for as
-// long as somebody listens.
+// maxTopic is how many bytes the name of a channel or a pattern may have: each is in memory
+// for as long as it has a subscriber.
 const maxTopic = 64 << 10
 
-// copyNames copies arguments, all into one piece of memory. What is kept must be copied again.
+// copyNames copies arguments, all into one piece of memory. A name that outlives the request
+// must be copied again, or it keeps all of them in memory.
 func copyNames(args [][]byte) []string {
 	size := 0
 	for _, arg := range args {
@@ -121,49 +122,49 @@ func copyNames(args [][]byte) []string {
 	return names
 }
 
-// subscribe is the chore of a request to subscribe: all names are asked for, and
-// when all have an outcome the client is told. It reports true also where it is to
-// go on when servers have answered.
+// subscribe is the chore of a request to subscribe. It requests all names from pubsub, in
+// portions, and confirms them to the client, in portions, when all have an outcome. It
+// reports true when it is done, or waits for servers: then Joined starts it again.
 func (l *subscriber) subscribe(a *subscribing) (done bool) {
-	if a.asks != nil && (l.over || a.asked == len(a.names)) {
-		a.asks()
-		a.asks = nil
+	if a.endMany != nil && (l.ended || a.requested == len(a.names)) {
+		a.endMany()
+		a.endMany = nil
 	}
-	if l.over || l.asking != a {
+	if l.ended || l.pending != a {
 		return true
 	}
-	if a.asked < len(a.names) {
-		for _, name := range a.names[a.asked:min(a.asked+portion, len(a.names))] {
+	if a.requested < len(a.names) {
+		for _, name := range a.names[a.requested:min(a.requested+portion, len(a.names))] {
 			l.join(a, name)
-			a.asked++
+			a.requested++
 		}
 	}
 	switch {
-	case a.asked < len(a.names), a.asks != nil:
+	case a.requested < len(a.names), a.endMany != nil:
 		return false
-	case a.left > 0:
+	case a.outstanding > 0:
 		return true
 	}
-	if a.told == 0 {
-		l.backlog, a.early = append(l.backlog, a.early...), nil
+	if a.reported == 0 {
+		l.backlog, a.messages = append(l.backlog, a.messages...), nil
 	}
 	text := l.confirm(a)
-	if a.told < len(a.names) {
+	if a.reported < len(a.names) {
 		l.s.Reply(a.number, text, false)
 		return false
 	}
 	s := l.s
-	l.asking = nil
+	l.pending = nil
 	s.resume()
 	if len(l.backlog) > 0 {
-		s.settle()
+		s.deferRun()
 	}
-	s.changed()
+	s.updatePolicy()
 	s.finish(a.number, text)
 	return true
 }
 
-// join asks for one name.
+// join requests one name from pubsub.
 func (l *subscriber) join(a *subscribing, name string) {
 	if l.subs[a.kind][name] != nil {
 		return
@@ -176,42 +177,42 @@ func (l *subscriber) join(a *subscribing, name string) {
 	sub, wait, reply := l.s.subscriptions.Subscribe(a.kind, name, l)
 	switch {
 	case wait:
-		a.left++
+		a.outstanding++
 	case reply != nil:
 		l.s.subscriptions.Unsubscribe(sub, nil)
 		a.failed[name] = append([]byte(nil), reply...)
 		return
 	}
 	l.subs[a.kind][name] = sub
-	a.fresh++
+	a.added++
 }
 
-// Subscribed is pubsub.Listener's.
+// Subscribed is pubsub.Listener's: the servers have confirmed a topic, or refused it with reply.
 func (l *subscriber) Subscribed(sub *pubsub.Subscription, reply []byte) {
-	a := l.asking
-	if l.over || a == nil {
-		return // it will be left
+	a := l.pending
+	if l.ended || a == nil {
+		return // unsubscribeAll will leave it
 	}
 	if reply != nil {
 		a.failed[sub.Name()] = append([]byte(nil), reply...)
 		delete(l.subs[a.kind], sub.Name())
-		a.fresh--
+		a.added--
 		l.s.subscriptions.Unsubscribe(sub, nil)
 	}
-	if a.left--; a.left == 0 && a.asked == len(a.names) && a.asks == nil {
+	if a.outstanding--; a.outstanding == 0 && a.requested == len(a.names) && a.endMany == nil {
 		l.s.w.inPortions(func() bool { return l.subscribe(a) })
 	}
 }
 
-// confirm returns the next confirmations of a request, and has messages delivered
-// from now on.
+// confirm returns the next portion of a request's confirmations. Messages on their topics
+// are delivered from now on.
 func (l *subscriber) confirm(a *subscribing) (dst []byte) {
 	word := a.kind.String() + "subscribe"
-	if a.told == 0 {
-		a.count = l.count(a.kind) - a.fresh
+	if a.reported == 0 {
+		a.count = l.count(a.kind) - a.added
 	}
-	for _, name := range a.names[a.told:min(a.told+portion, len(a.names))] {
-		a.told++
+	for _, name := range a.names[a.reported:min(a.reported+portion, len(a.names))] {
+		a.reported++
 		sub := l.subs[a.kind][name]
 		if sub == nil {
 			dst = append(dst, a.failed[name]...)
@@ -226,8 +227,8 @@ func (l *subscriber) confirm(a *subscribing) (dst []byte) {
 	return dst
 }
 
-// count is the number that Redis gives with a confirmation: channels and patterns
-// together, and shard channels by themselves.
+// count returns the number that Redis gives with a confirmation: channels and patterns are
+// counted together, shard channels by themselves.
 func (l *subscriber) count(kind pubsub.TopicKind) int {
 	if kind == pubsub.ShardChannel {
 		return len(l.subs[kind])
@@ -235,24 +236,25 @@ func (l *subscriber) count(kind pubsub.TopicKind) int {
 	return len(l.subs[pubsub.Channel]) + len(l.subs[pubsub.Pattern])
 }
 
+// total returns how many topics of all kinds the session is subscribed to.
 func (l *subscriber) total() int {
 	return l.count(pubsub.Channel) + l.count(pubsub.ShardChannel)
 }
 
-// unsubscribing is a request to unsubscribe until it is answered. The session is held
-// meanwhile.
+// unsubscribing is an UNSUBSCRIBE, PUNSUBSCRIBE or SUNSUBSCRIBE that is not answered yet. The
+// session runs nothing else meanwhile.
 type unsubscribing struct {
-	l      *subscriber
-	number uint32
-	kind   pubsub.TopicKind
-	names  []string // those that are still to be left
-	left   int      // topics that servers have yet to confirm
-	reply  []byte
+	l           *subscriber
+	number      uint32
+	kind        pubsub.TopicKind
+	names       []string // those that are still to leave
+	outstanding int      // topics that the servers have yet to confirm
+	reply       []byte   // the confirmations so far
 }
 
-// unsubscribe leaves the topics that are named, or all of a kind. When a topic was left
-// nothing is delivered; but the confirmation waits for those of the servers, so
-// that whoever sees it and publishes is told of one receiver less.
+// unsubscribe leaves the named topics, or all topics of a kind if there are no names.
+// Messages stop at once. The client's confirmation waits for the servers', so that a client
+// that sees it and publishes is told of one receiver less.
 func (s *session) unsubscribe(kind pubsub.TopicKind, names []string) {
 	l := s.sub
 	if l == nil {
@@ -271,10 +273,10 @@ func (s *session) unsubscribe(kind pubsub.TopicKind, names []string) {
 	s.w.inPortions(u.leave)
 }
 
-// leave is the chore of a request to unsubscribe.
+// leave is the chore of a request to unsubscribe: it leaves one portion of the topics.
 func (u *unsubscribing) leave() (done bool) {
 	l, s := u.l, u.l.s
-	if l.over {
+	if l.ended {
 		return true
 	}
 	word, n := u.kind.String()+"unsubscribe", min(portion, len(u.names))
@@ -282,7 +284,7 @@ func (u *unsubscribing) leave() (done bool) {
 		if sub := l.subs[u.kind][name]; sub != nil {
 			delete(l.subs[u.kind], name)
 			if s.subscriptions.Unsubscribe(sub, u.confirmed) {
-				u.left++
+				u.outstanding++
 			}
 		}
 		u.reply = s.appendSubscribed(u.reply, word, name, l.count(u.kind))
@@ -290,32 +292,33 @@ func (u *unsubscribing) leave() (done bool) {
 	if u.names = u.names[n:]; len(u.names) > 0 {
 		return false
 	}
-	s.changed()
+	s.updatePolicy()
 	u.finish()
 	return true
 }
 
-// confirmed is called when the servers have forgotten a topic.
+// confirmed is called when the servers have confirmed that a topic is left.
 func (u *unsubscribing) confirmed() {
-	u.left--
+	u.outstanding--
 	u.finish()
 }
 
+// finish answers the request when all of its topics are left and confirmed.
 func (u *unsubscribing) finish() {
-	if s := u.l.s; u.left == 0 && len(u.names) == 0 && s.conn.Open() {
+	if s := u.l.s; u.outstanding == 0 && len(u.names) == 0 && s.conn.Open() {
 		s.resume()
 		s.finish(u.number, u.reply)
 	}
 }
 
-// unsubscribeAll leaves everything, without a word: RESET, and the session's end.
-// From here on nothing is delivered, but that servers know may take some turns.
+// unsubscribeAll drops all subscriptions without replying, for RESET and at the session's
+// end. Messages stop at once; the servers are told in portions, over some turns.
 func (s *session) unsubscribeAll() {
 	l := s.sub
 	if l == nil {
 		return
 	}
-	l.over, s.sub = true, nil
+	l.ended, s.sub = true, nil
 	if s.replies.refund(len(l.backlog)); len(l.backlog) > 0 && s.conn.Open() {
 		s.conn.Append(l.backlog)
 	}
@@ -333,13 +336,14 @@ func (s *session) unsubscribeAll() {
 		}
 		return true
 	})
-	s.changed()
+	s.updatePolicy()
 }
 
-// changed follows a change of the subscriptions or of the protocol: RESP2 has
-// no way to tell a message from a reply, so a subscriber may do little else.
-func (s *session) changed() {
-	if s.sub != nil && s.monitor == nil && s.sub.total() == 0 && s.sub.asking == nil && len(s.sub.backlog) == 0 {
+// updatePolicy chooses the policy again after a change of the subscriptions, the protocol,
+// the user, tracking or the pool's conditions. In RESP2 a message can't be told from a
+// reply, so a subscriber may run few commands (policy.subscriberMode).
+func (s *session) updatePolicy() {
+	if s.sub != nil && s.monitor == nil && s.sub.total() == 0 && s.sub.pending == nil && len(s.sub.backlog) == 0 {
 		s.sub = nil
 	}
 	s.policy = s.shared.policy()
@@ -350,41 +354,43 @@ func (s *session) changed() {
 		s.policy = s.policy.restricted
 	}
 	if s.sub != nil && s.sub.total() > 0 && s.protocol == resp.RESP2 {
-		s.policy = s.policy.listening
+		s.policy = s.policy.subscriberMode
 	}
 }
 
-// listening tells whether the session is in what Redis calls subscriber mode.
-func (s *session) listening() bool { return s.sub != nil && s.policy.listening == nil }
+// inSubscriberMode reports whether the session is in what Redis calls subscriber mode.
+func (s *session) inSubscriberMode() bool { return s.sub != nil && s.policy.subscriberMode == nil }
 
-// Message is pubsub.Listener's.
+// Message is pubsub.Listener's: frame is a published message as an array in RESP2's form,
+// valid only during the call.
 func (l *subscriber) Message(sub *pubsub.Subscription, frame []byte) {
-	if l.over {
+	if l.ended {
 		return
 	}
 	if l.s.protocol == resp.RESP3 {
-		l.push = append(append(l.push[:0], '>'), frame[1:]...)
-		frame = l.push
+		l.scratch = append(append(l.scratch[:0], '>'), frame[1:]...)
+		frame = l.scratch
 	}
-	switch a := l.asking; {
-	case sub.Live, a != nil && a.told > 0:
+	switch a := l.pending; {
+	case sub.Live, a != nil && a.reported > 0:
 		l.deliver(frame)
 	case a != nil:
-		a.early = append(a.early, frame...)
+		a.messages = append(a.messages, frame...)
 		l.s.replies.charge(len(frame))
 		l.checkBacklog()
 	}
 }
 
-// Missed is pubsub.Listener's.
+// Missed is pubsub.Listener's: a connection was lost, and messages may have been.
 func (l *subscriber) Missed() {
-	if s := l.s; !l.over && s.conn.Open() && s.w.conf.OnLostSubscription == "close" {
+	if s := l.s; !l.ended && s.conn.Open() && s.w.conf.OnLostSubscription == "close" {
 		s.close()
 	}
 }
 
-// checkBacklog closes a client that does not read its messages, at Redis's limits for
-// clients that are subscribed.
+// checkBacklog closes a client that does not read its messages. The limits are those of
+// Redis's client-output-buffer-limit pubsub: a hard one, and a soft one that holds when it is
+// exceeded for pubsub_output_soft_time.
 func (l *subscriber) checkBacklog() {
 	s := l.s
 	s.checkOutputLimit()
@@ -394,20 +400,20 @@ func (l *subscriber) checkBacklog() {
 	waiting, now := s.waiting(), s.w.loop.Now()
 	switch {
 	case waiting <= int(s.w.conf.PubSubOutputSoft):
-		l.behind = 0
-	case l.behind == 0:
-		l.behind = now
+		l.overSoftSince = 0
+	case l.overSoftSince == 0:
+		l.overSoftSince = now
 	}
-	if waiting > int(s.w.conf.PubSubOutputLimit) || l.behind != 0 && now-l.behind > int64(s.w.conf.PubSubOutputTime) {
+	if waiting > int(s.w.conf.PubSubOutputLimit) || l.overSoftSince != 0 && now-l.overSoftSince > int64(s.w.conf.PubSubOutputTime) {
 		s.w.log.Warn("client closed: it does not read its messages; see pubsub_output_limit",
 			"pool", s.poolName, "client", s.info.addr, "waiting", waiting)
 		s.close()
 	}
 }
 
-// deliver sends something that is no reply. It goes out at once, but not into the
-// middle of a reply: then it waits, and with it further requests, so that an end
-// is near.
+// deliver sends a message: at once, or at the end of the reply that is under way. In that
+// case the client's next requests wait as well, so that their replies don't put the message
+// off. frame stays the caller's.
 func (l *subscriber) deliver(frame []byte) {
 	s := l.s
 	if !s.conn.Open() {
@@ -424,8 +430,8 @@ func (l *subscriber) deliver(frame []byte) {
 	l.checkBacklog()
 }
 
-// flushBacklog sends the messages that waited for the end of a reply. It reports
-// false if that has not come.
+// flushBacklog sends the messages that waited for the end of a reply. It reports false if
+// that end has not come.
 func (s *session) flushBacklog() bool {
 	l := s.sub
 	if len(l.backlog) == 0 {
@@ -437,30 +443,34 @@ func (s *session) flushBacklog() bool {
 	s.replies.refund(len(l.backlog))
 	s.conn.Append(l.backlog)
 	l.backlog = nil
-	s.changed()
+	s.updatePolicy()
 	return true
 }
 
+// appendSubscribed appends a confirmation: word is subscribe, unsubscribe or one of their
+// variants.
 func (s *session) appendSubscribed(dst []byte, word, name string, count int) []byte {
 	dst = s.protocol.AppendPush(dst, 3)
 	dst = resp.AppendBulkString(resp.AppendBulkString(dst, word), name)
 	return resp.AppendInt(dst, int64(count))
 }
 
-// listeningPolicy derives what a subscriber may do from what the pool permits.
-func listeningPolicy(p *policy) *policy {
+// subscriberPolicy returns p for clients in subscriber mode: of what the pool permits, they
+// may only run what Redis lets them.
+func subscriberPolicy(p *policy) *policy {
 	l := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer}
 	for id, v := range l.verdicts {
 		cmd := command.ByID(id)
 		if v <= checked && cmd.Route != command.PubSub && !slices.Contains([]string{"ping", "quit", "reset"}, cmd.Name) {
-			l.verdicts[id] = notSubscribed
+			l.verdicts[id] = notWhileSubscribed
 		}
 	}
 	return l
 }
 
-// appendNotSubscribed appends the error for a command that is not for subscribers.
-func appendNotSubscribed(dst []byte, cmd *command.Command) []byte {
+// appendNotWhileSubscribed appends Redis's error for a command that is refused in subscriber
+// mode.
+func appendNotWhileSubscribed(dst []byte, cmd *command.Command) []byte {
 	return resp.AppendError(dst, "ERR Can't execute '"+cmd.Name+
 		"': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 }

@@ -10,7 +10,7 @@ import "ringway/pipeline"
 // request's number.
 func (s *session) push() (number uint32) {
 	if s.unsized {
-		s.sizes.underWay++
+		s.sizes.inFlight++
 	}
 	return s.replies.push(position{muted: s.muting, unsized: s.unsized})
 }
@@ -44,7 +44,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 		return
 	}
 	p := r.at(number)
-	if size := r.seen(number, len(b)); p.unsized {
+	if size := r.addSize(number, len(b)); p.unsized {
 		s.measure(p, size, last)
 	}
 	if p.muted {
@@ -52,7 +52,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 	}
 	switch {
 	case number != r.head:
-		r.keep(number, b, last)
+		r.store(number, b, last)
 		s.checkOutputLimit()
 	case r.pass(b, last):
 		s.afterReplies()
@@ -65,7 +65,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 // That is a bug of the proxy, and which reply belongs to which request is unknown from here on.
 func (s *session) unexpectedReply(number uint32) {
 	s.w.log.Error("bug: reply that no request awaits; client closed",
-		"pool", s.poolName, "client", s.info.addr, "reply", number, "next", s.replies.head, "awaited", s.replies.awaited())
+		"pool", s.poolName, "client", s.info.addr, "reply", number, "next", s.replies.head, "awaited", s.replies.unanswered())
 	s.close()
 }
 
@@ -99,16 +99,16 @@ const delayWritesFrom = 4
 // A blocked session goes on only when half of its window is free, so that requests are run
 // in batches rather than one for each reply.
 func (s *session) afterReplies() {
-	awaited := s.replies.awaited()
+	awaited := s.replies.unanswered()
 	s.conn.MoreComing(awaited >= delayWritesFrom)
 	switch {
 	case !s.conn.Open():
 	case s.blocked:
-		if awaited <= s.window/2 && s.sizes.underWay <= s.sizes.most/2 {
-			s.settle()
+		if awaited <= s.window/2 && s.sizes.inFlight <= s.sizes.limit/2 {
+			s.deferRun()
 		}
-	case awaited == 0 && (s.closing || s.eof || s.moving != nil || s.serial):
-		s.settle()
+	case awaited == 0 && (s.closing || s.eof || s.movingTo != nil || s.serial):
+		s.deferRun()
 	}
 	s.checkOutputLimit()
 }
@@ -139,7 +139,7 @@ func (s *session) Fail(number uint32, f *pipeline.Failure, request []byte) {
 		s.close() // the client has got a part of the reply already
 		return
 	}
-	r.restart(number)
+	r.discardParts(number)
 	if request != nil && s.resend(number, f, request) {
 		return
 	}

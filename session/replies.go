@@ -6,93 +6,98 @@ import (
 	"ringway/eventloop"
 )
 
-// replies is a session's line of replies: a position for each request that has no reply
-// yet, oldest first. Requests are numbered from the session's first on. Replies leave
-// in that order: one that is next in line goes to the client's output at once, one that
-// is early waits in its position.
+// replies is a session's line of replies: a position for each request without a reply,
+// oldest first. Requests are numbered from the session's first one; numbers wrap around
+// after 2^32. Replies leave in the order of the requests: one that is next in line goes to
+// the client's output at once, an early one waits in its position.
 //
-// Laws: a reply leaves the line once and in its turn; between two parts of one nothing
-// else is written; bytes counts what waits in the line or elsewhere for it, and is 0
+// Laws: each reply leaves the line once and in its turn; nothing else is written between two
+// parts of a reply; bytes counts what waits in the line, or elsewhere on its behalf, and is 0
 // when nothing does.
 type replies struct {
-	w    *Worker         // whose loop lends the buffers
+	w    *Worker         // of the session; its loop lends the buffers
 	conn *eventloop.Conn // to the client
 
-	ring       []position // its size is a power of two
-	head, tail uint32     // numbers of the oldest request without a reply and of the next request
-	passed     int        // bytes so far of the reply at the head
+	ring       []position // positions by number, modulo the size, which is a power of two
+	head, tail uint32     // numbers of the oldest request without a reply, and of the next request
+	passed     int        // bytes of the reply at the head that have been written
 
-	early     []byte // replies that came before their turn, in a buffer of the loop
-	earlyLive int    // bytes of early that are still to be sent
-	elsewhere int    // bytes that wait in buffers of their own, here or with those who made charge
+	early     []byte // the small early replies, in a buffer of the loop; nil if there are none
+	earlyLive int    // bytes of early that are still to be written; the others are garbage
+	charged   int    // bytes of spilled replies, and those that others hold (charge)
 }
 
-// position is that of one request in the line.
+// position is the state of one request in the line.
 type position struct {
 	state     positionState
-	muted     bool   // the client wants no reply
-	unsized   bool   // the reply may be of any size, and none has come so far
-	off, size uint32 // early: where the reply is in replies.early
-	spilled   *spilledReply
+	muted     bool          // the client wants no reply
+	unsized   bool          // the reply may be of any size, and nothing of it has come yet
+	off, size uint32        // in state early: where the reply is in replies.early
+	spilled   *spilledReply // in state spilled; else nil
 }
 
+// positionState is how far the reply to one request has come. A position begins as pending.
+// At the head of the line it becomes passing, if the reply comes in parts; behind the head
+// it becomes early or spilled, and a spilled reply that is not complete becomes passing when
+// its turn comes.
 type positionState uint8
 
 const (
 	pending positionState = iota // no reply yet
-	early                        // the reply came before its turn and is in replies.early
-	spilled                      // the same, in a buffer of its own, perhaps with more to come
-	passing                      // at the head: a first part of a large reply has been passed on
+	early                        // the whole reply came before its turn, and is in replies.early
+	spilled                      // a reply, or a first part of it, came before its turn, and is in a buffer of its own
+	passing                      // at the head: a first part of the reply has been written
 )
 
 const (
-	// spillFrom is the size from which an early reply has a buffer of its own, which is
-	// given back when it leaves.
+	// spillFrom is the size, in bytes, from which an early reply gets a buffer of its own.
+	// That is given back as soon as the reply leaves, while replies.early stays until the
+	// line has no early reply left.
 	spillFrom = 16 << 10
-	// maxEarly is the most that replies.early may hold: positions know 32 bits of where
-	// a reply is.
+	// maxEarly is the most bytes that replies.early may hold: position.off has 32 bits.
 	maxEarly = 1 << 30
 )
 
 // spilledReply is a large reply that came before its turn.
 type spilledReply struct {
 	bytes eventloop.Chain
-	done  bool
+	done  bool // all of it has come
 }
 
 // idle reports whether no request awaits its reply.
 func (r *replies) idle() bool { return r.head == r.tail }
 
-// awaited is how many requests have no reply yet.
-func (r *replies) awaited() int { return int(r.tail - r.head) }
+// unanswered returns how many requests have no reply yet.
+func (r *replies) unanswered() int { return int(r.tail - r.head) }
 
-// awaits reports whether the request with the given number has no reply yet.
+// awaits reports whether the request with the given number is in the line: its reply has not
+// left.
 func (r *replies) awaits(number uint32) bool { return number-r.head < r.tail-r.head }
 
 // answered reports whether the reply to the request with the given number, one of the
 // last 2^31, has left the line.
 func (r *replies) answered(number uint32) bool { return int32(r.head-number) > 0 }
 
-// latest is the number of the request that came last.
+// latest returns the number of the request that came last.
 func (r *replies) latest() uint32 { return r.tail - 1 }
 
-// at is the position of a request that is awaited; others have none, and when nothing
-// is awaited there may be no ring at all.
+// at returns the position of a request in the line. It must not be called for others: when
+// the line is empty there may be no ring at all.
 func (r *replies) at(number uint32) *position { return &r.ring[number&uint32(len(r.ring)-1)] }
 
-// midReply reports whether the client has got a part of a reply whose rest is to
-// come: nothing else may be written before that.
+// midReply reports whether a part of a reply has been written whose rest is to come. Nothing
+// else may be written before the rest.
 func (r *replies) midReply() bool { return r.head != r.tail && r.at(r.head).state == passing }
 
-// bytes is how much waits for the client in the line and elsewhere for it.
-func (r *replies) bytes() int { return r.earlyLive + r.elsewhere }
+// bytes returns how many bytes wait for the client in the line, or elsewhere on its behalf.
+func (r *replies) bytes() int { return r.earlyLive + r.charged }
 
-// charge counts n bytes that somebody else holds for the client, such as parts of a
-// reply that is being joined; refund counts them out.
-func (r *replies) charge(n int) { r.elsewhere += n }
-func (r *replies) refund(n int) { r.elsewhere -= n }
+// charge adds n bytes to the account that somebody else holds for the client, such as parts
+// of a reply that is being joined. refund takes them out.
+func (r *replies) charge(n int) { r.charged += n }
+func (r *replies) refund(n int) { r.charged -= n }
 
-// push takes a position for one more request and returns the request's number.
+// push adds a request with the position p to the line, and returns its number.
 func (r *replies) push(p position) (number uint32) {
 	if int(r.tail-r.head) == len(r.ring) {
 		r.grow()
@@ -103,19 +108,20 @@ func (r *replies) push(p position) (number uint32) {
 	return number
 }
 
+// grow doubles the ring.
 func (r *replies) grow() {
-	bigger := r.w.rings.get(max(4, 2*len(r.ring)))
+	bigger := r.w.spareRings.get(max(4, 2*len(r.ring)))
 	for n := r.head; n != r.tail; n++ {
 		bigger[n&uint32(len(bigger)-1)] = *r.at(n)
 	}
 	clear(r.ring)
-	r.w.rings.put(r.ring)
+	r.w.spareRings.put(r.ring)
 	r.ring = bigger
 }
 
-// seen counts n more bytes of the reply to a request that is awaited, and returns how
-// many have come so far.
-func (r *replies) seen(number uint32, n int) (size int) {
+// addSize counts n more bytes of the reply to a request in the line, which are about to be
+// passed or stored. It returns the size of what has come of the reply so far.
+func (r *replies) addSize(number uint32, n int) (size int) {
 	if number == r.head {
 		r.passed += n
 		return r.passed
@@ -126,9 +132,9 @@ func (r *replies) seen(number uint32, n int) (size int) {
 	return n
 }
 
-// pass writes the reply at the head of the line, or a part of one, and then those behind
-// it that were early. It reports whether replies have left the line, up to one that is
-// pending. The connection may be closed when it returns.
+// pass writes a reply, or a part of one, to the client: that at the head of the line. After
+// the last part it writes the early replies behind it. It reports whether replies have left
+// the line up to a pending one. The connection may be closed when it returns.
 func (r *replies) pass(b []byte, last bool) bool {
 	r.conn.Write(b)
 	if !r.conn.Open() {
@@ -143,8 +149,8 @@ func (r *replies) pass(b []byte, last bool) bool {
 	return r.advance()
 }
 
-// keep stores a reply, or a part of one, until its turn comes.
-func (r *replies) keep(number uint32, b []byte, last bool) {
+// store copies a reply, or a part of one, until its turn comes.
+func (r *replies) store(number uint32, b []byte, last bool) {
 	p := r.at(number)
 	if p.state == pending && last && len(b) < spillFrom && len(r.early) < maxEarly {
 		if len(b) > cap(r.early)-len(r.early) {
@@ -160,20 +166,21 @@ func (r *replies) keep(number uint32, b []byte, last bool) {
 	}
 	r.w.loop.Append(&p.spilled.bytes, b)
 	p.spilled.done = last
-	r.elsewhere += len(b)
+	r.charged += len(b)
 }
 
-// restart gives up the parts of a reply that have been kept, if there are any.
-func (r *replies) restart(number uint32) {
+// discardParts drops the stored parts of a reply, if there are any: the request is sent
+// again, and its reply begins anew.
+func (r *replies) discardParts(number uint32) {
 	if p := r.at(number); p.state == spilled {
-		r.elsewhere -= p.spilled.bytes.Len()
+		r.charged -= p.spilled.bytes.Len()
 		r.w.loop.Drop(&p.spilled.bytes)
 		*p = position{muted: p.muted, unsized: p.unsized}
 	}
 }
 
-// growEarly makes room in the buffer of early replies, first by giving up the
-// room of those that have been sent.
+// growEarly makes room for n bytes in the buffer of early replies. If half of it is garbage
+// or more, the live replies are copied to a new buffer.
 func (r *replies) growEarly(n int) {
 	loop := r.w.loop
 	if r.early == nil {
@@ -196,7 +203,8 @@ func (r *replies) growEarly(n int) {
 	r.early = fresh
 }
 
-// drop gives up the early replies and the ring, as the client is gone.
+// drop frees the early replies and the ring. The client is gone, and nothing of r is used
+// afterwards.
 func (r *replies) drop() {
 	for number := r.head; number != r.tail; number++ {
 		if sp := r.at(number).spilled; sp != nil {
@@ -207,8 +215,8 @@ func (r *replies) drop() {
 	r.early, r.earlyLive, r.ring = nil, 0, nil
 }
 
-// advance writes the early replies whose turn has come. It reports whether it came to
-// one that is pending, or to the line's end.
+// advance writes the early replies whose turn has come. It reports whether it came to a
+// pending one, or to the line's end. At the end it gives the buffers back to the loop.
 func (r *replies) advance() bool {
 	for r.head != r.tail {
 		p := r.at(r.head)
@@ -219,7 +227,7 @@ func (r *replies) advance() bool {
 		case spilled:
 			sp, size := p.spilled, p.spilled.bytes.Len()
 			p.spilled = nil
-			r.elsewhere -= size
+			r.charged -= size
 			r.conn.WriteChain(&sp.bytes)
 			if !r.conn.Open() {
 				return false
@@ -239,24 +247,24 @@ func (r *replies) advance() bool {
 		r.early = nil
 	}
 	if len(r.ring) > keptPositions {
-		r.w.rings.put(r.ring)
+		r.w.spareRings.put(r.ring)
 		r.ring = nil
 	}
 	return true
 }
 
-// keptPositions is the largest ring of positions that a session without requests
-// keeps; larger ones go back to the loop, which keeps some for reuse.
 const (
+	// keptPositions is the size of the largest ring that an idle session keeps. Larger ones
+	// go back to the Worker for reuse.
 	keptPositions = 64
-	maxSpareRings = 64 // of each size
+	// maxSpareRings is how many rings of each size a Worker keeps.
+	maxSpareRings = 64
 )
 
-// spareRings are the rings that sessions have given back, by the logarithm of
-// their size.
+// spareRings is the rings that sessions have given back, by the logarithm of their size.
 type spareRings [32][][]position
 
-// get returns a ring of n positions, a power of two, with anything in them.
+// get returns a ring of n positions, a power of two. Their content is arbitrary.
 func (r *spareRings) get(n int) []position {
 	rings := &r[bits.Len(uint(n))-1]
 	last := len(*rings) - 1
@@ -268,7 +276,7 @@ func (r *spareRings) get(n int) []position {
 	return ring
 }
 
-// put takes back a ring whose positions hold no reply.
+// put takes a ring back. Its positions must hold no spilled reply.
 func (r *spareRings) put(ring []position) {
 	if len(ring) == 0 {
 		return
@@ -279,7 +287,7 @@ func (r *spareRings) put(ring []position) {
 	}
 }
 
-// trim gives up half of what is kept.
+// trim frees half of the rings.
 func (r *spareRings) trim() {
 	for i := range r {
 		keep := len(r[i]) / 2

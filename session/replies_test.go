@@ -78,9 +78,9 @@ func (silentHandler) Closed(error)      {}
 
 // answer is what session.Reply does with the line.
 func answer(r *replies, number uint32, b []byte, last bool) {
-	r.seen(number, len(b))
+	r.addSize(number, len(b))
 	if number != r.head {
-		r.keep(number, b, last)
+		r.store(number, b, last)
 		return
 	}
 	r.pass(b, last)
@@ -134,15 +134,15 @@ func TestRepliesLeaveInTheOrderOfTheirRequests(t *testing.T) {
 			if last {
 				open = append(open[:i], open[i+1:]...)
 			}
-			if r.bytes() < 0 || r.awaited() < len(open) {
-				t.Errorf("%d bytes wait for %d requests, of which %d are open", r.bytes(), r.awaited(), len(open))
+			if r.bytes() < 0 || r.unanswered() < len(open) {
+				t.Errorf("%d bytes wait for %d requests, of which %d are open", r.bytes(), r.unanswered(), len(open))
 			}
 		}
 		for _, o := range open {
 			answer(r, o.number, o.rest, true)
 		}
 		if !r.idle() || r.bytes() != 0 || r.early != nil || r.midReply() {
-			t.Errorf("left: %d requests, %d bytes, a buffer of %d", r.awaited(), r.bytes(), cap(r.early))
+			t.Errorf("left: %d requests, %d bytes, a buffer of %d", r.unanswered(), r.bytes(), cap(r.early))
 		}
 	})
 	got, err := io.ReadAll(client)
@@ -155,18 +155,18 @@ func TestPartsOfAnEarlyReplyCanBeTakenBack(t *testing.T) {
 	client := onLoop(t, func(r *replies) {
 		r.push(position{})
 		second := r.push(position{unsized: true})
-		r.keep(second, []byte("half of"), false)
+		r.store(second, []byte("half of"), false)
 		if r.bytes() == 0 {
 			t.Error("the part is not counted")
 		}
-		r.restart(second)
+		r.discardParts(second)
 		if p := r.at(second); r.bytes() != 0 || p.state != pending || !p.unsized {
 			t.Errorf("%d bytes, %+v", r.bytes(), *p)
 		}
-		r.keep(second, []byte("-ERR no\r\n"), true)
+		r.store(second, []byte("-ERR no\r\n"), true)
 		r.pass([]byte("+OK\r\n"), true)
 		if !r.idle() || r.bytes() != 0 {
-			t.Errorf("%d requests, %d bytes left", r.awaited(), r.bytes())
+			t.Errorf("%d requests, %d bytes left", r.unanswered(), r.bytes())
 		}
 	})
 	if got, _ := io.ReadAll(client); string(got) != "+OK\r\n-ERR no\r\n" {
@@ -180,9 +180,9 @@ func TestDroppedRepliesHoldNoMemory(t *testing.T) {
 		for range 5 {
 			r.push(position{})
 		}
-		r.keep(r.head+1, make([]byte, 100), true)
-		r.keep(r.head+2, make([]byte, 2*spillFrom), true)
-		r.keep(r.head+3, make([]byte, spillFrom), false)
+		r.store(r.head+1, make([]byte, 100), true)
+		r.store(r.head+2, make([]byte, 2*spillFrom), true)
+		r.store(r.head+3, make([]byte, spillFrom), false)
 		r.drop()
 		if now := r.w.loop.Lent(); now != lent {
 			t.Errorf("%d bytes are lent, %d before", now, lent)

@@ -12,57 +12,58 @@ import (
 	"ringway/resp"
 )
 
-// What the proxy answers by itself, or has an effect in it, no server checks. For a
-// client that is an ACL user of the servers, the default server is asked with ACL
-// DRYRUN whether that user may run it, and its verdict is kept for a while. All such
-// commands come to session.check for that (see restrictedPolicy).
+// No server checks a command that the proxy answers itself, or that has an effect in the
+// proxy. For a client that is an ACL user of the servers, the proxy asks the default server
+// with ACL DRYRUN (https://redis.io/docs/latest/commands/acl-dryrun/) whether the user may
+// run the command, and keeps the verdict for a while. restrictedPolicy makes all such
+// commands come to session.check.
 
 const (
-	verdictFor     = 5 * time.Second // how long a verdict holds
-	verdictRetry   = time.Second     // how long none is asked for again when none was to be had
-	verdictKept    = time.Minute     // how long one is remembered that can't be asked for again
-	maxVerdicts    = 4096            // of a loop
-	maxVerdictArgs = 8               // that one is asked for with, and
-	maxVerdictText = 64              // of each
+	verdictTTL        = 5 * time.Second // how long a verdict holds
+	verdictRetryAfter = time.Second     // how long a server that gave none is not asked again
+	verdictMaxAge     = time.Minute     // how old one may be that can't be renewed
+	maxVerdicts       = 4096            // of a loop
+	maxVerdictArgs    = 8               // arguments, the command included, with which one is asked for
+	maxVerdictText    = 64              // bytes of each argument
 )
 
-// question is what a verdict is about.
-type question struct {
+// rightsKey is what a verdict is about.
+type rightsKey struct {
 	user    *pool.User
 	command int    // command.Command.ID
-	args    int    // how many of them are told
-	first   string // the first of them, if rules or the verdict may name it
+	args    int    // how many arguments the server is asked with
+	first   string // the first argument, if the verdict depends on it (decisiveArg)
 }
 
-// rights is a loop's verdicts about what ACL users may do.
-type rights map[question]*ruling
+// rights is a loop's verdicts about what ACL users may run.
+type rights map[rightsKey]*rightsVerdict
 
-// ruling is a verdict, or the question under way.
-type ruling struct {
-	known   bool
-	denial  []byte // the error that the client gets; nil if the user may
-	unknown bool   // the servers do not have the command
-	since   int64  // when the verdict came, as eventloop.Loop.Now
-	until   int64  // until when it need not be asked for again
-	asked   bool
-	waiting []*session
+// rightsVerdict is a verdict, and the question that is under way to get or renew it.
+type rightsVerdict struct {
+	known   bool       // there is a verdict; else nothing up to until holds
+	denial  []byte     // the error for the client; nil if the user may run the command
+	unknown bool       // the servers do not have the command
+	since   int64      // when the verdict came, as eventloop.Loop.Now
+	until   int64      // until when it holds without asking again
+	pending bool       // a server has been asked
+	waiters []*session // who wait for the answer
 }
 
-// restrictedPolicy has session.check look at all that no server checks.
+// restrictedPolicy returns p with session.check for every command that no server checks.
 func restrictedPolicy(p *policy) *policy {
-	r := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, listening: p.listening}
+	r := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, subscriberMode: p.subscriberMode}
 	for id, v := range r.verdicts {
-		if v == permitted && unchecked(command.ByID(id)) {
+		if v == permitted && needsRightsCheck(command.ByID(id)) {
 			r.verdicts[id] = checked
 		}
 	}
 	return r
 }
 
-// unchecked reports whether a command is answered by the proxy, or has an effect in
-// it, before any server has seen it as the client's own user. What a server permits
-// everybody, such as AUTH and RESET, need not be asked for.
-func unchecked(cmd *command.Command) bool {
+// needsRightsCheck reports whether a command is answered by the proxy, or has an effect in
+// it, before a server has seen it over a connection of the client's own user. What Redis
+// permits everybody, such as AUTH and RESET, needs no check.
+func needsRightsCheck(cmd *command.Command) bool {
 	switch cmd.Route {
 	case command.OneShard, command.Split, command.Dedicated:
 		return false // on its way over the user's own connections
@@ -70,11 +71,12 @@ func unchecked(cmd *command.Command) bool {
 	return cmd.Name != "watch" && cmd.Flags&command.FlagNoAuth == 0
 }
 
-// mayRun looks whether an ACL user may run an unchecked command. It returns the error
-// that the client gets if not; with wait, the request must wait for the verdict.
-func (s *session) mayRun(cmd *command.Command, args [][]byte) (denial []byte, wait bool) {
+// checkRights checks whether the client, an ACL user, may run a command that no server
+// checks. It returns the error for the client if it may not; with wait, the request must
+// wait for the verdict, and deferRun will be called.
+func (s *session) checkRights(cmd *command.Command, args [][]byte) (denial []byte, wait bool) {
 	args = args[:min(len(args), maxVerdictArgs)]
-	q := question{user: s.user, command: cmd.ID, args: len(args), first: toldApart(cmd, args)}
+	q := rightsKey{user: s.user, command: cmd.ID, args: len(args), first: decisiveArg(cmd, args)}
 	now := s.w.loop.Now()
 	r := s.w.rights[q]
 	if r != nil && r.known && now < r.until {
@@ -87,31 +89,31 @@ func (s *session) mayRun(cmd *command.Command, args [][]byte) (denial []byte, wa
 		if len(s.w.rights) >= maxVerdicts {
 			s.w.rights.forget(0)
 		}
-		r = &ruling{}
+		r = &rightsVerdict{}
 		s.w.rights[q] = r
 	}
-	if !r.asked {
+	if !r.pending {
 		conn := s.local.ConnSet(resp.RESP2, s.local.Conf().RedisDB).Conn(s.defaultServer(), s.info.id)
 		if conn.Full() {
 			s.await(conn)
 			return nil, true
 		}
-		r.asked = true
-		d := &dryRun{w: s.w, cmd: cmd, user: s.user, ruling: r}
+		r.pending = true
+		d := &dryRun{w: s.w, cmd: cmd, user: s.user, verdict: r}
 		if f := conn.Send(requestDryRun(s.user.Name, args), d, 0); f != nil {
 			d.unanswered()
 			return r.denial, false
 		}
 	}
-	s.awaited++
-	r.waiting = append(r.waiting, s)
+	s.pendingWakeups++
+	r.waiters = append(r.waiters, s)
 	return nil, true
 }
 
-// toldApart returns the first argument of a command if a verdict holds for that alone:
-// rules may name it, as +info|server does, and a refusal names a channel. Of PING and
-// ECHO it is a text of the client's, which nothing hangs on.
-func toldApart(cmd *command.Command, args [][]byte) string {
+// decisiveArg returns the first argument of a command if verdicts depend on it: ACL rules may
+// name it, as +info|server does, and a refusal names a channel. The texts of PING and ECHO,
+// for instance, decide nothing.
+func decisiveArg(cmd *command.Command, args [][]byte) string {
 	switch cmd.Name {
 	case "select", "info", "subscribe", "psubscribe", "ssubscribe":
 		if len(args) > 1 {
@@ -121,8 +123,8 @@ func toldApart(cmd *command.Command, args [][]byte) string {
 	return ""
 }
 
-// deny answers a request that the client's user may not run. It fails the transaction
-// that it is part of, and ends it if it is EXEC.
+// deny answers a request that the client's user may not run with an error. It fails the
+// transaction that the request is part of, and ends it if the request is EXEC.
 func (s *session) deny(cmd *command.Command, denial []byte) {
 	switch {
 	case cmd.Name == "exec":
@@ -135,8 +137,8 @@ func (s *session) deny(cmd *command.Command, denial []byte) {
 	s.reply(denial)
 }
 
-// requestDryRun asks whether a user may run a command. Rules look at no more than
-// the beginning of its arguments.
+// requestDryRun returns the request that asks a server whether a user may run a command. Long
+// arguments are cut: rules look at their beginnings only.
 func requestDryRun(user string, args [][]byte) []byte {
 	request := [][]byte{[]byte("ACL"), []byte("DRYRUN"), []byte(user)}
 	for _, arg := range args {
@@ -145,7 +147,7 @@ func requestDryRun(user string, args [][]byte) []byte {
 	return resp.AppendRequest(nil, request)
 }
 
-// unknownToServers is what a server says of a command that it does not have.
+// unknownToServers returns the error of a server that does not have the command.
 func unknownToServers(cmd *command.Command, args [][]byte) []byte {
 	if strings.Contains(cmd.Name, "|") {
 		return command.AppendUnknownSubcommand(nil, args)
@@ -155,37 +157,37 @@ func unknownToServers(cmd *command.Command, args [][]byte) []byte {
 
 // dryRun is the Receiver of ACL DRYRUN.
 type dryRun struct {
-	w      *Worker
-	cmd    *command.Command
-	user   *pool.User
-	ruling *ruling
-	reply  []byte
+	w       *Worker
+	cmd     *command.Command
+	user    *pool.User
+	verdict *rightsVerdict
+	reply   []byte
 }
 
-// Reply is pipeline.Receiver's.
+// Reply is pipeline.Receiver's: the verdict, in words that differ between versions of Redis.
 func (d *dryRun) Reply(_ uint32, b []byte, last bool) {
 	if d.reply = append(d.reply, b[:min(len(b), maxInfo)]...); !last {
 		return
 	}
 	words, said := resp.Text(d.reply)
-	d.ruling.unknown = false
+	d.verdict.unknown = false
 	switch {
 	case string(d.reply) == string(replyOK):
-		d.decide(nil, verdictFor)
+		d.decide(nil, verdictTTL)
 	case said:
-		// 7.0 begins with "This user", and so does its error but for the capital.
+		// Redis 7.0 says "This user …" here and "-NOPERM this user …" to the user itself.
 		text := string(words)
 		if rest, ok := strings.CutPrefix(text, "This user"); ok {
 			text = "this user" + rest
 		}
-		d.decide(resp.AppendError(nil, "NOPERM "+text), verdictFor)
+		d.decide(resp.AppendError(nil, "NOPERM "+text), verdictTTL)
 	case bytes.HasPrefix(d.reply, []byte("-ERR Command '")):
-		d.ruling.unknown = true
-		d.decide(nil, verdictFor)
-	case bytes.HasPrefix(d.reply, []byte("-ERR wrong number of arguments")): // fewer do for other versions
-		d.decide(d.reply, verdictFor)
-	case bytes.HasPrefix(d.reply, []byte("-ERR User '")): // it is gone
-		d.decide(d.noPermission(), verdictFor)
+		d.verdict.unknown = true
+		d.decide(nil, verdictTTL)
+	case bytes.HasPrefix(d.reply, []byte("-ERR wrong number of arguments")): // other versions may want fewer
+		d.decide(d.reply, verdictTTL)
+	case bytes.HasPrefix(d.reply, []byte("-ERR User '")): // it was deleted
+		d.decide(d.noPermission(), verdictTTL)
 	default:
 		d.unanswered()
 	}
@@ -194,48 +196,50 @@ func (d *dryRun) Reply(_ uint32, b []byte, last bool) {
 // Fail is pipeline.Receiver's.
 func (d *dryRun) Fail(uint32, *pipeline.Failure, []byte) { d.unanswered() }
 
-// unanswered decides without a verdict: Redis before 7 has no DRYRUN, the pool's own
-// user may not run it, or the server does not answer. What was known before holds
-// for a while; else nothing is done that could hurt others.
+// unanswered decides without an answer: Redis before 7 has no DRYRUN, the pool's own user may
+// not run it, or the server does not answer. A verdict that is not older than verdictMaxAge
+// holds on. Without one, commands that could affect others are refused.
 func (d *dryRun) unanswered() {
-	r := d.ruling
+	r := d.verdict
 	switch {
-	case r.known && d.w.loop.Now()-r.since < int64(verdictKept):
-		r.until = d.w.loop.Now() + int64(verdictRetry)
-		d.tell()
-	case isAllowedMeanwhile(d.cmd):
-		d.decide(nil, verdictRetry)
+	case r.known && d.w.loop.Now()-r.since < int64(verdictMaxAge):
+		r.until = d.w.loop.Now() + int64(verdictRetryAfter)
+		d.resumeWaiters()
+	case allowedWithoutVerdict(d.cmd):
+		d.decide(nil, verdictRetryAfter)
 	default:
-		d.decide(d.noPermission(), verdictRetry)
+		d.decide(d.noPermission(), verdictRetryAfter)
 	}
 }
 
+// noPermission returns the error that Redis gives to a user without rights.
 func (d *dryRun) noPermission() []byte {
 	return resp.AppendError(nil, "NOPERM User "+d.user.Name+" has no permissions to run the '"+d.cmd.Name+"' command")
 }
 
+// decide sets the verdict, which holds for so long, and has the waiting sessions go on.
 func (d *dryRun) decide(denial []byte, holds time.Duration) {
-	r := d.ruling
+	r := d.verdict
 	r.known, r.denial, r.since = true, denial, d.w.loop.Now()
 	r.until = r.since + int64(holds)
-	d.tell()
+	d.resumeWaiters()
 }
 
-// tell has the sessions go on that wait for the verdict.
-func (d *dryRun) tell() {
-	r := d.ruling
-	r.asked = false
-	waiting := r.waiting
-	r.waiting = nil
+// resumeWaiters has the sessions go on that wait for the verdict.
+func (d *dryRun) resumeWaiters() {
+	r := d.verdict
+	r.pending = false
+	waiting := r.waiters
+	r.waiters = nil
 	for _, s := range waiting {
-		s.awaited--
-		s.settle()
+		s.pendingWakeups--
+		s.deferRun()
 	}
 }
 
-// isAllowedMeanwhile reports whether an unchecked command tells a client nothing but of
-// itself, and does nothing to others.
-func isAllowedMeanwhile(cmd *command.Command) bool {
+// allowedWithoutVerdict reports whether a command that needs a check shows a client nothing
+// but its own state, and affects no other client.
+func allowedWithoutVerdict(cmd *command.Command) bool {
 	switch cmd.Name {
 	case "ping", "echo", "time", "select", "multi", "exec", "discard", "unwatch", "acl|whoami", "unsubscribe", "punsubscribe", "sunsubscribe",
 		"client|id", "client|info", "client|getname", "client|setname", "client|setinfo", "client|reply", "client|no-evict", "client|no-touch",
@@ -246,19 +250,19 @@ func isAllowedMeanwhile(cmd *command.Command) bool {
 	return family == "command" || sub == "help"
 }
 
-// forget drops verdicts that came before a time and for which nobody waits; 0 for
-// all of these.
+// forget drops the verdicts that came before the given time, as eventloop.Loop.Now, or all
+// for 0, but for those that are being asked for.
 func (rs rights) forget(before int64) {
 	for q, r := range rs {
-		if !r.asked && (before == 0 || r.since < before) {
+		if !r.pending && (before == 0 || r.since < before) {
 			delete(rs, q)
 		}
 	}
 }
 
-// sees returns those sessions that the viewer may see: an ACL user sees the clients
-// of its own name alone. It is called on the sessions' loop.
-func (who viewer) sees(peers []*session) (seen []*session) {
+// visible returns those of the sessions that the viewer may see: an ACL user sees only the
+// clients of its own name. It must be called on the sessions' loop.
+func (who viewer) visible(peers []*session) (seen []*session) {
 	if !who.restricted {
 		return peers
 	}
@@ -270,12 +274,13 @@ func (who viewer) sees(peers []*session) (seen []*session) {
 	return seen
 }
 
-// viewer is who looks at the pool's clients, for any loop.
+// viewer is the user that asks for the pool's clients, in a form that may go to any loop.
 type viewer struct {
-	restricted bool
-	name       string
+	restricted bool   // it is an ACL user
+	name       string // of that
 }
 
+// viewer returns the session's user as a viewer.
 func (s *session) viewer() viewer {
 	if s.user == nil {
 		return viewer{}

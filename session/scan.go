@@ -9,16 +9,16 @@ import (
 	"ringway/resp"
 )
 
-// SCAN goes from server to server. The cursor that a client sees holds both the
-// server's index, which is that in the configuration so that ejection renumbers
-// nothing, and the server's own cursor; see join.NextCursor and join.ClusterCursor.
+// SCAN goes from server to server. The client's cursor holds both the server's index and the
+// server's own cursor (join.NextCursor, join.ClusterCursor). The index is that in the
+// configuration, so ejection renumbers nothing. The proxy keeps no state between two SCANs.
 
 // scan is the Receiver of one SCAN to one server.
 type scan struct {
 	s      *session
-	next   func(own uint64) (cursor uint64, ok bool) // the client's cursor for the server's
-	begun  bool                                      // a part of a large reply has been passed on
-	broken bool                                      // what came was no reply to SCAN: the rest is dropped
+	next   func(own uint64) (cursor uint64, ok bool) // returns the client's cursor for the server's next one
+	begun  bool                                      // a part of the reply has been passed on
+	broken bool                                      // the client has got an error, and the rest is dropped
 }
 
 var (
@@ -43,7 +43,7 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 	}
 	server, own := join.SplitCursor(cursor, servers)
 	for server < servers && s.local.Absent(server) {
-		// Nobody reaches the keys that are left there.
+		// An ejected server's keys are unreachable for everybody.
 		server, own = server+1, 0
 	}
 	if server >= servers {
@@ -59,8 +59,9 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 	return true
 }
 
-// sendScan sends SCAN to one server, with its own cursor. next makes the client's
-// cursor of the server's next one.
+// sendScan sends SCAN to one server. own is the server's cursor. next returns the client's
+// cursor for the server's next one; it reports false if that is too large to be combined.
+// args are valid only during the call.
 func (s *session) sendScan(conn *pipeline.Conn, args [][]byte, own uint64, number uint32, next func(own uint64) (cursor uint64, ok bool)) {
 	request := append([][]byte{args[0], strconv.AppendUint(nil, own, 10)}, args[2:]...)
 	if f := conn.Send(resp.AppendRequest(nil, request), &scan{s: s, next: next}, number); f != nil {
@@ -68,8 +69,8 @@ func (s *session) sendScan(conn *pipeline.Conn, args [][]byte, own uint64, numbe
 	}
 }
 
-// Reply is pipeline.Receiver's. The cursor is at a reply's very beginning, so
-// it is in the first part of a large one.
+// Reply is pipeline.Receiver's. It replaces the server's cursor by the client's. The cursor
+// is at the beginning of a reply, so it is in the first part of a large one.
 func (sc *scan) Reply(number uint32, b []byte, last bool) {
 	s := sc.s
 	switch {
@@ -96,12 +97,14 @@ func (sc *scan) Reply(number uint32, b []byte, last bool) {
 	s.Reply(number, b, last)
 }
 
+// fail answers the request with an error.
 func (sc *scan) fail(number uint32, err error) {
 	sc.broken = true
 	sc.s.finish(number, resp.AppendError(nil, err.Error()))
 }
 
-// Fail is pipeline.Receiver's. No other server can go on with the scan.
+// Fail is pipeline.Receiver's. The request is not sent elsewhere: no other server can go on
+// with the scan.
 func (sc *scan) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	if !sc.broken {
 		sc.s.Fail(number, f, nil)

@@ -8,14 +8,18 @@ import (
 	"ringway/resp"
 )
 
-// scanCluster runs SCAN in a Cluster. Like handle, it reports false if the
-// request must wait.
+// scanCluster runs SCAN in a Cluster. Like handle, it reports false if the request must wait.
+//
+// Slots may move while a scan is under way, and their keys past the scan. So it looks at who
+// has which slots, by CLUSTER NODES of all primaries, before the first shard and after the
+// last one. If slots have moved in between, the scan makes another pass.
 func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 	at := join.ParseClusterCursor(cursor)
 	if cursor != 0 && at.Shard != join.AllScanned {
 		return s.scanShard(args, at)
 	}
-	// The first shard follows the check at once.
+	// The first shard's SCAN follows the check without another chance to wait, so all
+	// connections must have room now.
 	targets := s.servingShards()
 	for _, shard := range targets {
 		if conn := s.primaryConn(shard); conn.Full() {
@@ -27,7 +31,7 @@ func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 	for i, arg := range args {
 		rest[i] = bytes.Clone(arg)
 	}
-	check := &slotCheck{s: s, number: s.push(), args: rest, at: at, begins: cursor == 0, left: len(targets), said: make([][]byte, len(targets))}
+	check := &slotCheck{s: s, number: s.push(), args: rest, at: at, first: cursor == 0, left: len(targets), replies: make([][]byte, len(targets))}
 	for i, shard := range targets {
 		if f := s.primaryConn(shard).Send(requestClusterNodes, check, uint32(i)); f != nil {
 			check.Fail(uint32(i), f, nil)
@@ -38,8 +42,9 @@ func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 
 var requestClusterNodes = resp.AppendRequest(nil, [][]byte{[]byte("CLUSTER"), []byte("NODES")})
 
-// servingShards lists the shards from which something is to be had, one at least: if
-// there is none, asking the first gives the client an error.
+// servingShards returns the shards that are not ejected and, in a Cluster, have slots. It
+// returns at least one: if there is none, sending to the first shard gives the client an
+// error.
 func (s *session) servingShards() (shards []int) {
 	for shard := range s.local.Shards() {
 		if !s.local.Absent(shard) {
@@ -52,8 +57,8 @@ func (s *session) servingShards() (shards []int) {
 	return shards
 }
 
-// scanShard sends SCAN to the shard where the scan stands. Like handle, it
-// reports false if it must wait.
+// scanShard sends SCAN to the shard that the cursor names. Like handle, it reports false if
+// the request must wait.
 func (s *session) scanShard(args [][]byte, at join.ClusterCursor) bool {
 	for at.Shard < s.local.Shards() && s.local.Absent(at.Shard) {
 		at.Shard, at.Own = at.Shard+1, 0 // it has no slots any more
@@ -73,26 +78,27 @@ func (s *session) scanShard(args [][]byte, at join.ClusterCursor) bool {
 	return true
 }
 
+// sendClusterScan sends SCAN to the shard that the cursor at names, over conn.
 func (s *session) sendClusterScan(conn *pipeline.Conn, args [][]byte, at join.ClusterCursor, number uint32) {
 	s.sendScan(conn, args, at.Own, number, func(own uint64) (uint64, bool) { return at.Next(own, s.local.Shards()).Encode() })
 }
 
-// slotCheck is the Receiver of CLUSTER NODES, before and after a pass.
+// slotCheck is the Receiver of CLUSTER NODES from all primaries, before or after a pass.
 type slotCheck struct {
-	s      *session
-	number uint32   // of the client's request
-	args   [][]byte // of that
-	at     join.ClusterCursor
-	begins bool
-	left   int      // primaries that have yet to answer
-	said   [][]byte // what each has, so far
-	failed bool     // one did not answer
+	s       *session
+	number  uint32   // of the client's SCAN
+	args    [][]byte // of that, copied
+	at      join.ClusterCursor
+	first   bool
+	left    int      // primaries that have yet to answer
+	replies [][]byte // by primary: its reply, so far
+	failed  bool     // a primary did not answer
 }
 
-// Reply is pipeline.Receiver's; the tag is the primary's index in said.
+// Reply is pipeline.Receiver's; the tag is the primary's index in replies.
 func (c *slotCheck) Reply(tag uint32, b []byte, last bool) {
 	if c.s.conn.Open() {
-		c.said[tag] = append(c.said[tag], b...)
+		c.replies[tag] = append(c.replies[tag], b...)
 	}
 	if last {
 		c.answered()
@@ -105,17 +111,19 @@ func (c *slotCheck) Fail(uint32, *pipeline.Failure, []byte) {
 	c.answered()
 }
 
+// answered ends the check after the last primary's answer: the client gets the end of the
+// scan, or the next pass begins.
 func (c *slotCheck) answered() {
 	if c.left--; c.left > 0 || !c.s.conn.Open() {
 		return
 	}
 	s := c.s
-	sum := join.SlotSum(c.said)
+	sum := join.SlotSum(c.replies)
 	if c.failed {
 		sum = join.SumMoving
 	}
 	at := join.ClusterCursor{Sum: sum}
-	if !c.begins {
+	if !c.first {
 		var follows bool
 		if at, follows = c.at.NextPass(sum); !follows {
 			s.finish(c.number, join.AppendEmptyScan(s.w.failure[:0], 0))

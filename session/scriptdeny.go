@@ -7,20 +7,22 @@ import (
 	"ringway/command"
 )
 
-// deny_commands can't hold in scripts: what they call is known to their server alone,
-// and only the rules of an ACL user bind it (redis_user). But a script that names a
-// denied command in quotes, as nearly all do, is refused: that keeps who means no harm
-// from it.
+// deny_commands can't be enforced in scripts: only the server knows what a script calls, and
+// only ACL rules there bind it (redis_user). But a script that names a denied command in
+// quotes is refused. Nearly all scripts call commands that way, so this stops mistakes,
+// though not somebody who means harm.
 
-// deniedInScripts are the words of the commands that a pool denies, a subcommand's
-// behind its container's.
+// deniedInScripts is the commands that a pool denies, with the words by which scripts name
+// them.
 type deniedInScripts []denied
 
+// denied is a command that a pool denies.
 type denied struct {
 	cmd   *command.Command
-	words []string
+	words []string // its name; of a subcommand, the container's name and its own
 }
 
+// newDeniedInScripts returns what to look for in scripts. names are those of deny_commands.
 func newDeniedInScripts(names []string) (d deniedInScripts) {
 	for _, name := range names {
 		if cmd := command.ByName(name); cmd != nil {
@@ -30,7 +32,7 @@ func newDeniedInScripts(names []string) (d deniedInScripts) {
 	return d
 }
 
-// scriptOf returns the text that a request brings for a server to run, or nil.
+// scriptOf returns the script that a request contains for a server to run or load, or nil.
 func scriptOf(cmd *command.Command, args [][]byte) []byte {
 	switch cmd.Name {
 	case "eval", "eval_ro":
@@ -41,7 +43,7 @@ func scriptOf(cmd *command.Command, args [][]byte) []byte {
 	return nil
 }
 
-// bringsScript reports whether scriptOf returns something for requests of a command.
+// bringsScript reports whether requests of a command contain a script (scriptOf).
 func bringsScript(cmd *command.Command) bool {
 	switch cmd.Name {
 	case "eval", "eval_ro", "script|load", "function|load":
@@ -50,7 +52,8 @@ func bringsScript(cmd *command.Command) bool {
 	return false
 }
 
-// in returns a denied command that a script names, or nil.
+// in returns a denied command that a script names in quotes, or nil. It knows nothing of
+// Lua's syntax: whatever stands between two equal quotes counts.
 func (d deniedInScripts) in(script []byte) *command.Command {
 	if len(d) == 0 || script == nil {
 		return nil
@@ -66,7 +69,7 @@ func (d deniedInScripts) in(script []byte) *command.Command {
 		if end > 0 && end <= maxCommandName {
 			named[strings.ToLower(string(rest[1:end]))] = true
 		}
-		rest = rest[1:] // what closes one may open another
+		rest = rest[1:] // the closing quote is looked at as an opening one, too
 	}
 	for _, deny := range d {
 		all := true
@@ -80,10 +83,11 @@ func (d deniedInScripts) in(script []byte) *command.Command {
 	return nil
 }
 
-// maxCommandName is longer than any command's name.
+// maxCommandName is the longest text in quotes, in bytes, that may be a command's name.
 const maxCommandName = 32
 
-// refuseScript answers a request whose script names what the pool denies.
+// refuseScript answers a request with an error if its script names what the pool denies. It
+// reports whether it has.
 func (s *session) refuseScript(cmd *command.Command, args [][]byte) bool {
 	found := s.policy.inScripts.in(scriptOf(cmd, args))
 	if found == nil {

@@ -8,69 +8,71 @@ import (
 	"ringway/resp"
 )
 
-// Behind a script that takes long, on a connection that clients share, others
-// wait even when their server would tell them that it is busy. So a script or
-// function runs on a connection of its own until it has shown to be quick; then
-// it shares the connection, and pipelines, like everything else.
+// On a shared connection, requests behind a slow script wait for its end, even though the
+// server would answer -BUSY on another connection. So a script or function runs on a
+// dedicated connection until it has been seen to be quick; from then on it shares
+// connections, and is pipelined, like other requests
+// (docs/adr/0010-scripts-that-take-long.md).
 
-// quickScript is how long a script may take, with the way to its server and back,
-// to be called quick.
+// quickScript is how long a quick script takes at most, the way to its server and back
+// included.
 const quickScript = 20 * time.Millisecond
 
-// proof tells what a script has shown. It belongs to a loop.
-type proof struct{ quick bool }
+// scriptSpeed is what one loop has seen of a script or function: whether it has ever run and
+// been quick.
+type scriptSpeed struct{ quick bool }
 
-// maxProofs is how many functions, and scripts that are known by their hash alone,
-// a loop knows the proofs of.
-const maxProofs = 4096
+// maxSpeeds is for how many functions, and scripts of which only the hash is known, a loop
+// remembers the speed.
+const maxSpeeds = 4096
 
-// proof returns what the script of a request has shown so far.
-func (m *scriptMemory) proof(cmd *command.Command, args [][]byte) *proof {
+// speedOf returns what has been seen of a request's script or function. The caller may set it.
+func (m *scriptMemory) speedOf(cmd *command.Command, args [][]byte) *scriptSpeed {
 	var sc *script
 	switch cmd.Name {
 	case "eval", "eval_ro":
 		if sc = m.note(args[1]); sc == nil {
-			return &proof{} // not worth being remembered
+			return &scriptSpeed{} // too long to be remembered: never quick
 		}
 	case "evalsha", "evalsha_ro":
 		sc = m.find(args[1])
 	}
 	if sc != nil {
-		return &sc.proof
+		return &sc.speed
 	}
-	if p := m.proofs[string(args[1])]; p != nil {
+	if p := m.speeds[string(args[1])]; p != nil {
 		return p
 	}
-	if len(m.proofs) >= maxProofs {
-		clear(m.proofs)
+	if len(m.speeds) >= maxSpeeds {
+		clear(m.speeds)
 	}
-	p := &proof{}
-	m.proofs[string(args[1])] = p
+	p := &scriptSpeed{}
+	m.speeds[string(args[1])] = p
 	return p
 }
 
-// scriptRun is a script under way on a connection of its own.
+// scriptRun is a script, or a transaction with scripts, under way on a dedicated connection.
 type scriptRun struct {
 	server int
-	since  int64 // as eventloop.Loop.Now
-	proofs []*proof
+	since  int64 // when it was sent, as eventloop.Loop.Now
+	speeds []*scriptSpeed
 }
 
-// begin notes that scripts run on a server, so that it can be asked whether it is
-// busy.
-func (u *conditions) begin(server int, now int64, proofs ...*proof) *scriptRun {
-	r := &scriptRun{server: server, since: now, proofs: proofs}
+// beginRun notes that scripts with the given speeds are sent to a server. While they run, the
+// server may be asked whether it is busy (shared.askStalled). now is eventloop.Loop.Now.
+func (u *conditions) beginRun(server int, now int64, proofs ...*scriptSpeed) *scriptRun {
+	r := &scriptRun{server: server, since: now, speeds: proofs}
 	u.scriptRuns[r], u.hasRunScripts = true, true
 	return r
 }
 
-// endRun ends begin. The scripts are proven if they have run and were quick. A
-// server that has answered is not busy any more.
+// endRun ends what beginRun has begun. If the scripts have run, which ran says, and were
+// quick, that is noted. A server that has answered is not busy any more.
 func (sh *shared) endRun(r *scriptRun, ran bool) {
 	u := sh.conditions
 	delete(u.scriptRuns, r)
 	if ran && sh.w.loop.Now()-r.since <= int64(quickScript) {
-		for _, p := range r.proofs {
+		for _, p := range r.speeds {
 			p.quick = true
 		}
 	}
@@ -79,7 +81,7 @@ func (sh *shared) endRun(r *scriptRun, ran bool) {
 	}
 }
 
-// runReceiver is the Receiver of a script on a connection of its own.
+// runReceiver is the Receiver of a script on a dedicated connection.
 type runReceiver struct {
 	exclusive
 	run *scriptRun
@@ -93,9 +95,10 @@ func (a *runReceiver) Reply(number uint32, b []byte, last bool) {
 	a.exclusive.Reply(number, b, last)
 }
 
-// runApart sends a script over a connection of its own, if there is one left. It
-// reports whether it has dealt with the request, and if so what handle reports.
-func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, server int, p *proof) (done, took bool) {
+// runDedicated sends a script over a dedicated connection, if one is left. done reports
+// whether the request was dealt with; if so took is what handle reports: false if the
+// request must wait.
+func (s *session) runDedicated(cmd *command.Command, args [][]byte, raw []byte, server int, p *scriptSpeed) (done, took bool) {
 	if s.dedicated != nil {
 		return false, false
 	}
@@ -109,11 +112,11 @@ func (s *session) runApart(cmd *command.Command, args [][]byte, raw []byte, serv
 		return false, false
 	}
 	if sc := s.scripts.find(args[1]); sc != nil {
-		raw = sc.eval(cmd, args) // the server may not know it
+		raw = sc.eval(cmd, args) // the server may not have it
 	}
 	a := &runReceiver{exclusive: exclusive{s: s, fresh: true, marked: true, done: func() { s.releaseDedicated(true) }}}
 	a.keepForRetry(raw)
-	a.run = s.conditions.begin(server, s.w.loop.Now(), p)
+	a.run = s.conditions.beginRun(server, s.w.loop.Now(), p)
 	number := a.start()
 	if f := s.dedicated.conn.SendMarked(raw, a, number); f != nil {
 		a.Fail(number, f, nil)
@@ -127,7 +130,7 @@ func (a *runReceiver) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	a.exclusive.Fail(number, f, request)
 }
 
-// eval returns an EVALSHA of the script as an EVAL.
+// eval returns the request EVAL for a request EVALSHA of the script, with its arguments.
 func (sc *script) eval(cmd *command.Command, args [][]byte) []byte {
 	name := []byte("EVAL")
 	if cmd.IsReadonly() {

@@ -11,40 +11,43 @@ import (
 	"ringway/resp"
 )
 
-// scriptMemory holds the bodies of scripts that clients have sent lately, for
-// servers that do not know them: a server that was restarted, or that was away
-// when SCRIPT LOAD came. It is one pool's on one loop.
+// scriptMemory holds the bodies of scripts that clients have sent, the most recently used
+// ones. A server may not have a script because it was restarted, or was down at the time of
+// SCRIPT LOAD. There is one memory for each pool and loop.
 type scriptMemory struct {
 	byBody map[string]*list.Element
 	byHash map[scriptHash]*list.Element
-	recent list.List // of *script, the last used one first
-	size   int       // bytes of all bodies
+	recent list.List // of *script, the most recently used one first
+	size   int       // of all bodies, in bytes
 
-	proofs map[string]*proof // of functions, and of scripts whose bodies are unknown
+	speeds map[string]*scriptSpeed // by name, of functions; by hash, of scripts whose body is unknown
 }
 
+// script is a remembered script.
 type script struct {
 	body  string
 	hash  scriptHash
-	proof proof
+	speed scriptSpeed
 }
 
 // scriptHash is a SHA-1 in lower-case hexadecimal, as EVALSHA names a script.
 type scriptHash [2 * sha1.Size]byte
 
-// A scriptMemory holds at most so many bytes, and no script over the second
-// bound: what is that long is data that somebody wrote into a script.
 const (
+	// maxScripts is the most bytes of bodies that a scriptMemory holds.
 	maxScripts = 4 << 20
-	maxScript  = 256 << 10
+	// maxScript is the longest body, in bytes, that it holds: a longer script is one with
+	// data in its text, which is unlikely to come again.
+	maxScript = 256 << 10
 )
 
+// newScriptMemory returns an empty memory.
 func newScriptMemory() *scriptMemory {
-	return &scriptMemory{byBody: map[string]*list.Element{}, byHash: map[scriptHash]*list.Element{}, proofs: map[string]*proof{}}
+	return &scriptMemory{byBody: map[string]*list.Element{}, byHash: map[scriptHash]*list.Element{}, speeds: map[string]*scriptSpeed{}}
 }
 
-// note remembers a script and returns it, or nil if it is too long. One that is
-// known costs a look-up.
+// note remembers a script and returns it, or nil if it is too long. It copies and hashes the
+// body only if it is new. The least recently used scripts make room.
 func (m *scriptMemory) note(body []byte) *script {
 	if e := m.byBody[string(body)]; e != nil {
 		m.recent.MoveToFront(e)
@@ -71,7 +74,7 @@ func (m *scriptMemory) note(body []byte) *script {
 func (m *scriptMemory) forget() {
 	clear(m.byBody)
 	clear(m.byHash)
-	clear(m.proofs)
+	clear(m.speeds)
 	m.recent.Init()
 	m.size = 0
 }
@@ -96,7 +99,8 @@ func (m *scriptMemory) find(name []byte) *script {
 	return e.Value.(*script)
 }
 
-// noteScripts keeps the memories of all loops up with SCRIPT LOAD and FLUSH.
+// noteScripts keeps the memories of all loops up to date with commands that load or flush
+// scripts or functions.
 func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 	var note func(m *scriptMemory)
 	switch cmd.Name {
@@ -106,50 +110,50 @@ func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 	case "script|flush":
 		note = (*scriptMemory).forget
 	case "function|load", "function|restore":
-		note = func(m *scriptMemory) { clear(m.proofs) }
+		note = func(m *scriptMemory) { clear(m.speeds) }
 	default:
 		return
 	}
-	s.each(func(peer *shared) { note(peer.scripts) })
+	s.eachLoop(func(peer *shared) { note(peer.scripts) })
 }
 
 // runScript sends a script or function to its server. Like handle, it reports
 // false if the request must wait.
 func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
-	if p := s.scripts.proof(cmd, args); !p.quick {
-		if done, took := s.runApart(cmd, args, raw, server, p); done {
+	if p := s.scripts.speedOf(cmd, args); !p.quick {
+		if done, took := s.runDedicated(cmd, args, raw, server, p); done {
 			return took
 		}
 	}
 	if cmd.Name == "evalsha" || cmd.Name == "evalsha_ro" {
 		if sc := s.scripts.find(args[1]); sc != nil {
-			return s.evalKnown(server, raw, sc.body)
+			return s.sendEvalsha(server, raw, sc.body)
 		}
 	}
 	return s.sendMarked(server, raw)
 }
 
-// hashed is the Receiver of an EVALSHA whose script is known here. If the server
-// does not know it, nothing was executed, and the request is sent once more as
-// EVAL. The reply keeps its place in the session's line.
-type hashed struct {
+// evalsha is the Receiver of an EVALSHA whose script's body is known. If the server does not
+// have the script, it has executed nothing, and the request is sent once more as EVAL. The
+// request keeps its position in the session's line.
+type evalsha struct {
 	s      *session
 	server int
-	raw    []byte // the request
-	body   string
-	begun  bool // a part of a large reply has been passed on
+	raw    []byte // the request, copied
+	body   string // of the script
+	begun  bool   // a part of a large reply has been passed on
 }
 
-// evalKnown sends an EVALSHA whose script's body is known. Like handle, it
-// reports false if the request must wait.
-func (s *session) evalKnown(server int, raw []byte, body string) bool {
+// sendEvalsha sends an EVALSHA whose script's body is known. Like handle, it reports false if
+// the request must wait.
+func (s *session) sendEvalsha(server int, raw []byte, body string) bool {
 	conn := s.primaryConn(server)
 	if conn.Full() {
 		s.await(conn)
 		return false
 	}
 	number := s.push()
-	h := s.w.newHashed()
+	h := s.w.newEvalsha()
 	h.s, h.server, h.raw, h.body = s, server, append(h.raw[:0], raw...), body
 	if f := conn.SendMarked(raw, h, number); f != nil {
 		h.recycle()
@@ -158,12 +162,12 @@ func (s *session) evalKnown(server int, raw []byte, body string) bool {
 	return true
 }
 
-// noScript is what a server says that does not know a script. A script that
-// makes up this very reply is run again.
+// noScript is the reply of a server that does not have a script. A script that returns this
+// very reply itself is run twice.
 var noScript = []byte("-NOSCRIPT No matching script. Please use EVAL.\r\n")
 
 // Reply is pipeline.Receiver's.
-func (h *hashed) Reply(number uint32, b []byte, last bool) {
+func (h *evalsha) Reply(number uint32, b []byte, last bool) {
 	s := h.s
 	switch {
 	case last && !h.begun && bytes.Equal(b, noScript) && s.conn.Open():
@@ -178,55 +182,56 @@ func (h *hashed) Reply(number uint32, b []byte, last bool) {
 }
 
 // Fail is pipeline.Receiver's.
-func (h *hashed) Fail(number uint32, f *pipeline.Failure, request []byte) {
+func (h *evalsha) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	s := h.s
 	h.recycle()
 	s.Fail(number, f, request)
 }
 
-// sendBody sends the request again, with the script in place of its hash.
-func (h *hashed) sendBody(number uint32) {
+// sendBody sends the request again as EVAL, with the body in place of the hash.
+func (h *evalsha) sendBody(number uint32) {
 	s := h.s
 	var state resp.RequestState
-	if n, err := s.w.again.Parse(h.raw, &state, &s.w.limits); n == 0 || err != nil {
+	if n, err := s.w.resendParser.Parse(h.raw, &state, &s.w.limits); n == 0 || err != nil {
 		s.finish(number, noScript)
 		return
 	}
-	args := s.w.again.Args
+	args := s.w.resendParser.Args
 	eval := []byte("EVAL")
 	if len(args[0]) > len("EVALSHA") {
 		eval = []byte("EVAL_RO")
 	}
 	request := resp.AppendRequest(nil, append([][]byte{eval, []byte(h.body)}, args[2:]...))
-	s.w.again.Release()
+	s.w.resendParser.Release()
 	conn := s.primaryConn(h.server)
 	if f := conn.SendMarked(request, s, number); f != nil {
 		s.finish(number, f.AppendReply(s.w.failure[:0]))
 	}
 }
 
-// spareHashed is how many finished Receivers of EVALSHA a worker keeps, and
-// spareRequest the most bytes that one of them may have copied.
 const (
-	spareHashed  = 256
+	// maxSpareEvalsha is how many finished evalsha a Worker keeps for reuse.
+	maxSpareEvalsha = 256
+	// spareRequest is the largest buffer, in bytes, with which one is kept.
 	spareRequest = 4 << 10
 )
 
-func (w *Worker) newHashed() *hashed {
-	if n := len(w.hashed); n > 0 {
-		h := w.hashed[n-1]
-		w.hashed = w.hashed[:n-1]
+// newEvalsha returns an evalsha to be filled, perhaps a finished one.
+func (w *Worker) newEvalsha() *evalsha {
+	if n := len(w.spareEvalsha); n > 0 {
+		h := w.spareEvalsha[n-1]
+		w.spareEvalsha = w.spareEvalsha[:n-1]
 		return h
 	}
-	return &hashed{}
+	return &evalsha{}
 }
 
-// recycle makes h ready for another request.
-func (h *hashed) recycle() {
+// recycle gives h back for reuse. The caller must not use it any more.
+func (h *evalsha) recycle() {
 	w := h.s.w
-	if len(w.hashed) >= spareHashed || cap(h.raw) > spareRequest {
+	if len(w.spareEvalsha) >= maxSpareEvalsha || cap(h.raw) > spareRequest {
 		return
 	}
-	*h = hashed{raw: h.raw[:0]}
-	w.hashed = append(w.hashed, h)
+	*h = evalsha{raw: h.raw[:0]}
+	w.spareEvalsha = append(w.spareEvalsha, h)
 }

@@ -1,19 +1,32 @@
-// Package session is one client: its requests on their way from the first byte to the
-// last byte of their replies.
+// Package session handles clients: the way of each request from its first byte to the last
+// byte of its reply.
 //
-// A session reads requests, finds out what each needs (package command), sends
-// them to the servers that own their keys (package pool) or answers by itself,
-// and puts the replies back into the order of the requests. All of that happens
-// on the event loop that the session belongs to, without a lock and without a
-// word to another goroutine.
+// A session is one client. It reads requests, looks up what each needs (package command),
+// sends it to the servers that own its keys (package pool) or answers it itself, and puts
+// the replies back into the order of the requests. All of that happens on one event loop,
+// without locks and without other goroutines.
 //
-// Package server makes one Worker for each loop, and gives it the clients that it has
-// accepted:
+// Three types hold what there is to know:
 //
-//	for _, w := range session.NewWorkers(loops, pools, &cfg.Proxy, host, log) {
-//		…
-//		loop.Post(func() { w.Adopt(fd, pool, id, addr, local) })
+//   - session: one client;
+//   - shared: what the sessions of one pool on one loop have in common, such as connections
+//     to servers, subscriptions and tracked keys;
+//   - Worker: all sessions of one loop, and their scratch buffers.
+//
+// A reader may follow a request through session.run (frames requests), handle (looks them
+// up), route (chooses by the kind of command), send (picks the connection), and back
+// through Reply and type replies (the line of replies).
+//
+// Package server makes one Worker for each loop, calls its Tick ten times a second, and
+// gives it the clients that it accepts:
+//
+//	workers := session.NewWorkers(loops, pools, &cfg.Proxy, host, log)
+//	for i, loop := range loops {
+//		tick := loop.NewTimer(…) // calls workers[i].Tick every session.TickEvery
+//		go loop.Run()
 //	}
+//	…
+//	loops[i].Post(func() { workers[i].Adopt(fd, pool, id, addr, local) }) // for each client
 package session
 
 import (
@@ -26,76 +39,79 @@ import (
 	"ringway/resp"
 )
 
-// session is one client. All of it is owned by the event loop of its worker; it moves to
-// another one only while nothing of it is under way (quiet).
+// session is one client. All of it is owned by its Worker's event loop. It moves to another
+// loop only while nothing of it is under way (canMove).
 //
-// Its requests are numbered from the first on, and their replies leave in that order
-// (replies).
+// Its requests are numbered from the first on, and their replies leave in that order (type
+// replies). It handles the connection's events (eventloop.Handler) and receives the replies
+// of requests that go to one server (pipeline.Receiver); requests that need more have a
+// Receiver of their own.
 type session struct {
-	*shared     // with the other sessions of its loop and pool
+	*shared     // with the other sessions of its pool on this loop; another one after a move
 	index   int // in Worker.sessions
 
 	// The client.
-	conn       *eventloop.Conn
-	info       *clientInfo
-	lastActive int64  // when it last sent something, as eventloop.Loop.Now
-	lastBusy   int64  // when it was last seen waiting, or sent something, likewise; only if idle clients are closed
-	wrote      uint64 // what it had been sent then
-	inKernel   int    // bytes that the kernel held for it when that was last looked at
+	conn        *eventloop.Conn
+	info        *clientInfo
+	lastActive  int64  // when the client last sent something, as eventloop.Loop.Now
+	lastBusy    int64  // when it was last not idle, likewise; only kept if idle clients are closed (closeIdle)
+	lastWritten uint64 // how many bytes it had been sent by then
+	inKernel    int    // bytes that the kernel held for it when last asked (Worker.Unlent)
 
-	// Who it is, and how it is spoken to.
-	user       *pool.User // the ACL user; nil for the pool's own
-	wantAuth   bool       // AUTH has yet to come
-	wrong      int        // wrong credentials one after the other
-	db         int        // the database that is selected
-	protocol   resp.Protocol
-	conns      *pool.ConnSet // the shared connections to servers, of that user, database and protocol
-	readsApart bool          // reads may take other connections than writes
-	policy     *policy       // what becomes of each command
-	limits     *resp.Limits
+	// Who the client is, and how it speaks.
+	user          *pool.User // the ACL user; nil for the pool's own
+	wantAuth      bool       // AUTH has yet to come
+	authFailures  int        // how many wrong credentials in a row
+	db            int        // the database that is selected
+	protocol      resp.Protocol
+	conns         *pool.ConnSet // the shared connections to servers, for that user, database and protocol
+	separateReads bool          // reads and writes go to connections of their own: a server's may be full for writes only
+	policy        *policy       // which commands are permitted, refused or checked first
+	limits        *resp.Limits
 
 	// Its requests.
-	parse     resp.RequestState
-	window    int      // how many may be without reply at once; 0 while the session is held
-	serial    bool     // nothing may overtake what is under way: window is 1 until it is answered
-	blocked   bool     // requests wait in the connection's buffer until there is room
-	awaited   int      // calls of ConnReady that are to come
-	queued    *inQueue // who waits for them; nil if nothing ever did
-	settling  bool     // RunDeferred will be called
-	publishBy int64    // until when a message waits, as eventloop.Loop.Now; 0 if none does
-	ran       uint16   // 1 + the command.Command.ID of the last request; 0 before the first
+	parse          resp.RequestState
+	window         int         // how many may be without reply at once; 0 while the session is held
+	serial         bool        // nothing may overtake the requests under way: window is 1 until they are answered
+	blocked        bool        // requests wait in the connection's buffer until there is room
+	pendingWakeups int         // calls back that are to come, on this loop, such as ConnReady
+	waiter         *connWaiter // waits for a connection's room; nil if the session never has
+	deferred       bool        // RunDeferred will be called at the end of the turn
+	publishBy      int64       // until when a PUBLISH waits for subscribers, as eventloop.Loop.Now; 0 if none does
+	lastCommand    uint16      // 1 + the command.Command.ID of the last request; 0 before the first
 
 	// Its replies.
 	replies       replies
-	sizes         sizes  // of the replies, as far as they are known
+	sizes         sizes  // of the last replies
 	unsized       bool   // the reply to the current request may be of any size
-	mutes         bool   // CLIENT REPLY has been used: some requests get no reply
-	muting        bool   // the current one gets none
-	silent        bool   // none does: CLIENT REPLY OFF
-	skip          int    // CLIENT REPLY SKIP: requests, the current one included, until muting ends
-	interjections []byte // what is no reply and waits for the end of one
+	replyModeUsed bool   // CLIENT REPLY has been used: some requests may get no reply
+	muting        bool   // the current request gets none
+	replyOff      bool   // CLIENT REPLY OFF: no request does
+	replySkip     int    // CLIENT REPLY SKIP: how many requests, the current one included, until muting ends
+	outOfBand     []byte // pushes and messages that wait for the end of a reply that is under way
 
-	// What it has begun; nil or 0 where it has not.
-	tx          *transaction // MULTI
-	dedicated   *dedicated   // a connection of its own
-	waits       int64        // since when what was sent last over that may block, as eventloop.Loop.Now
-	replicaWait *replicaWait // WAIT or WAITAOF
-	monitor     *monitoring  // MONITOR
-	sub         *subscriber  // subscriptions
-	tracking    *tracking    // CLIENT TRACKING
-	targets     int          // invalidations of so many other clients go to this one
+	// What the client has begun; nil or 0 where it has not.
+	tx            *transaction // between MULTI and EXEC
+	dedicated     *dedicated   // a connection to a server that no other session uses
+	blockedSince  int64        // since when the last request on it may block, as eventloop.Loop.Now
+	replicaWait   *replicaWait // a WAIT or WAITAOF under way
+	monitor       *monitoring  // MONITOR
+	sub           *subscriber  // subscriptions
+	tracking      *tracking    // CLIENT TRACKING
+	redirectsHere int          // how many other clients' invalidations go to this one (CLIENT TRACKING REDIRECT)
 
-	// Its end, here or at all.
-	closing    bool        // no further request is read; close when all is answered
-	eof        bool        // the client will send no more, and all was read
-	halfClosed *halfClosed // since the client has ended its side
-	moving     *Worker     // to this one, when nothing is under way
+	// The session's end, or its move to another loop.
+	closing    bool        // no further request is read, and the connection is closed when all are answered
+	eof        bool        // the client has sent its last byte, and all was read
+	halfClosed *halfClosed // set when the client has ended its side
+	movingTo   *Worker     // the Worker to move to when nothing is under way
 }
 
+// newSession returns a session of sh's pool, without a connection to its client yet (attach).
 func newSession(sh *shared, info *clientInfo) *session {
 	s := &session{
 		shared: sh, info: info, policy: sh.policy(), sizes: newSizes(sh.w.conf.ClientPipeline),
-		limits: &sh.w.limits, lastActive: sh.w.loop.Now(), window: sh.w.conf.ClientPipeline, readsApart: sh.local.Follows(),
+		limits: &sh.w.limits, lastActive: sh.w.loop.Now(), window: sh.w.conf.ClientPipeline, separateReads: sh.local.Follows(),
 	}
 	s.replies.w = sh.w
 	s.db = sh.local.Conf().RedisDB
@@ -103,13 +119,14 @@ func newSession(sh *shared, info *clientInfo) *session {
 	return s
 }
 
-// speak changes the protocol of the replies.
+// speak sets the protocol of the replies, and takes the shared connections for it.
 func (s *session) speak(protocol resp.Protocol) {
 	s.protocol = protocol
 	s.useConns(s.local.ConnSetAs(s.user, protocol, s.db))
 }
 
-// useConns has the session use other connections, or none from now on.
+// useConns sets the shared connections that the session uses from now on; nil for none. The
+// pool counts users, and closes connections that nobody has used for a while.
 func (s *session) useConns(lanes *pool.ConnSet) {
 	if lanes != nil {
 		lanes.Retain()
@@ -120,12 +137,13 @@ func (s *session) useConns(lanes *pool.ConnSet) {
 	s.conns = lanes
 }
 
-// Data is eventloop.Handler's: it runs the requests in b, as far as they are
-// complete and there is room for them.
+// Data is eventloop.Handler's: it runs the requests in b, as far as they are complete and
+// there is room for them, and returns how many bytes that were. The loop keeps the rest and
+// delivers it again with what comes next. b is valid only during the call.
 func (s *session) Data(b []byte) (n int) {
 	if s.blocked {
-		// What is to be read first already waits. Only now that the client goes
-		// on sending is it worth the system call to keep it from that.
+		// Earlier requests wait already. Pausing costs a system call, so it is done only
+		// now that the client sends more.
 		s.conn.Pause()
 		return 0
 	}
@@ -134,16 +152,21 @@ func (s *session) Data(b []byte) (n int) {
 	return s.run(b)
 }
 
-// Need is eventloop.Expecter's.
+// Need is eventloop.Expecter's: how many bytes the request needs that has come in part, as
+// far as its headers say.
 func (s *session) Need() int { return s.parse.Need() }
 
+// run runs the requests in b until one is incomplete, must wait, or was enough work for one
+// turn. Then blocked is set, and RunDeferred goes on when there is room.
+//
+// Plain requests take the short way of a batch (runBatch), all others that of handle.
 func (s *session) run(b []byte) (n int) {
 	s.w.effort = 0
 	for n < len(b) && !s.closing {
 		if !s.hasRoom() {
 			s.blocked = true
 			if s.replies.idle() {
-				s.settle() // no reply is going to come and unblock it
+				s.deferRun() // no reply will come and unblock it
 			}
 			return n
 		}
@@ -163,15 +186,15 @@ func (s *session) run(b []byte) (n int) {
 			}
 			continue
 		}
-		skip, muting := s.skip, s.muting
+		skip, muting := s.replySkip, s.muting
 		if len(s.w.parser.Args) > 0 && !s.handle(b[n:n+size]) {
-			s.skip, s.muting = skip, muting // CLIENT REPLY SKIP has yet to meet it
+			s.replySkip, s.muting = skip, muting // begin has counted a request that did not run
 			s.blocked = true
 			return n
 		}
 		if n += size; s.w.effort >= maxEffort && n < len(b) {
 			s.blocked = true
-			s.settle()
+			s.deferRun()
 			return n
 		}
 	}
@@ -181,9 +204,12 @@ func (s *session) run(b []byte) (n int) {
 	return n
 }
 
-// hasRoom reports whether one more request may be taken.
+// hasRoom reports whether one more request may be run. The bounds are the window
+// (client_pipeline), the process's memory (Worker.Restrict), and client_output for the
+// replies that wait or are expected. While no byte waits for the client it may have two
+// requests without reply whatever is expected: else it could never ask for a large reply.
 func (s *session) hasRoom() bool {
-	unanswered := s.replies.awaited()
+	unanswered := s.replies.unanswered()
 	if unanswered >= s.window {
 		return false
 	}
@@ -191,33 +217,35 @@ func (s *session) hasRoom() bool {
 	if s.w.tight && unanswered+waiting > 0 {
 		return false
 	}
-	return unanswered < 2 && waiting == 0 || s.mayAsk(1) && int64(waiting+s.sizes.expected()) < s.w.conf.ClientOutput
+	return unanswered < 2 && waiting == 0 || s.hasRoomForUnsized(1) && int64(waiting+s.sizes.expected()) < s.w.conf.ClientOutput
 }
 
-// hasRoomFor reports whether so many requests may be taken at once, some of which
-// may have replies of any size.
+// hasRoomFor reports whether n more requests may be run at once, of which unsized may have
+// replies of any size.
 func (s *session) hasRoomFor(n, unsized int) bool {
-	return s.replies.awaited()+n <= s.window && !s.w.tight && s.mayAsk(unsized) &&
+	return s.replies.unanswered()+n <= s.window && !s.w.tight && s.hasRoomForUnsized(unsized) &&
 		int64(s.waiting()+s.sizes.expected()+unsized*s.sizes.largest()) < s.w.conf.ClientOutput
 }
 
-// waiting is how many bytes of replies wait for the client to take them.
+// waiting returns how many bytes wait for the client: those of its output, and of replies
+// whose turn has not come.
 func (s *session) waiting() int { return s.conn.Waiting() + s.replies.bytes() }
 
-// refuse answers a request that broke the protocol. Everything before it is
-// still answered; then the connection is closed.
+// refuse answers a request that breaks the protocol. The requests before it are still
+// answered; then the connection is closed, as by Redis.
 func (s *session) refuse(err error) {
 	s.closing = true
-	s.w.once.hint(s.poolName, err)
+	s.w.logOnce.wrongProtocol(s.poolName, err)
 	if perr := (*resp.ProtocolError)(nil); errors.As(err, &perr) {
 		s.reply(resp.AppendError(s.w.scratch[:0], "ERR "+perr.Error()))
 	}
-	s.settle()
+	s.deferRun()
 }
 
-// handle runs one request, raw, whose arguments are the parser's. It reports
-// false if the request must wait for room in a server's queue: then nothing of
-// it was done.
+// handle runs one request, whose bytes are raw and whose arguments are the parser's. It
+// reports false if the request must wait, for room in a server's queue say: then nothing of
+// it was done, and it is run again from the start when there may be room. Both raw and the
+// arguments are valid only during the call.
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
 	s.unsized = true
@@ -232,29 +260,30 @@ func (s *session) handle(raw []byte) bool {
 		return true
 	}
 	raw = s.begin(args, raw)
-	s.ran, s.unsized = uint16(cmd.ID)+1, !cmd.ReplyIsSmall(args)
+	s.lastCommand, s.unsized = uint16(cmd.ID)+1, !cmd.ReplyIsSmall(args)
 	if s.policy.verdicts[cmd.ID] == checked {
 		return s.check(cmd, args, raw)
 	}
 	return s.route(cmd, args, raw)
 }
 
-// begin does what is to be done before a request is run. It returns the request
-// as servers like it.
+// begin counts a request for CLIENT REPLY SKIP. It returns the request as it goes to
+// servers: an inline one is encoded as an array first.
 func (s *session) begin(args [][]byte, raw []byte) []byte {
 	if s.w.parser.Inline {
 		raw = resp.AppendRequest(s.w.inline[:0], args)
 		s.w.inline = raw[:0]
 	}
-	if s.skip > 0 {
-		s.skip--
-		s.muting = s.silent || s.skip > 0
+	if s.replySkip > 0 {
+		s.replySkip--
+		s.muting = s.replyOff || s.replySkip > 0
 	}
 	return raw
 }
 
-// route runs a request that may be run as its command's route says, or queues it
-// in the transaction. Like handle, it reports false if the request must wait.
+// route runs a permitted request by its command's route (column route of
+// command/commands.tsv), or queues it in the open transaction. Like handle, it reports false
+// if the request must wait.
 func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.tx != nil && cmd.Route != command.Transaction && cmd.Name != "quit" && cmd.Name != "reset" {
 		s.queue(cmd, args, raw)
@@ -266,7 +295,7 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	case command.Split:
 		return s.split(cmd, args, raw)
 	case command.Local:
-		if aboutServer(cmd) && s.local.Shards() == 1 && !s.listening() {
+		if aboutServer(cmd) && s.local.Shards() == 1 && !s.inSubscriberMode() {
 			return s.send(0, raw)
 		}
 		return s.answer(cmd, args)
@@ -290,8 +319,9 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	return true
 }
 
-// refuseCommand answers a request that names no command, has the wrong number of
-// arguments, comes before AUTH, or that the pool does not permit. It fails the transaction that it is part of.
+// refuseCommand answers a request that names no command, has the wrong number of arguments,
+// comes before AUTH, or is not permitted by the pool. As in Redis it fails the transaction
+// that it is part of.
 func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, args [][]byte) {
 	if s.tx != nil {
 		s.tx.failed = true
@@ -308,8 +338,8 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 		dst = append(dst, "-NOAUTH Authentication required.\r\n"...)
 	case s.policy.verdicts[cmd.ID] == guarded:
 		dst = command.AppendGuarded(dst, cmd)
-	case s.policy.verdicts[cmd.ID] == notSubscribed:
-		dst = appendNotSubscribed(dst, cmd)
+	case s.policy.verdicts[cmd.ID] == notWhileSubscribed:
+		dst = appendNotWhileSubscribed(dst, cmd)
 	default:
 		dst = command.AppendForbidden(dst, cmd)
 	}
@@ -320,45 +350,48 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 	s.reply(dst)
 }
 
-// settle asks for RunDeferred at the end of this turn.
-func (s *session) settle() {
-	if !s.settling {
-		s.settling = true
+// deferRun has the loop call RunDeferred at the end of this turn, once.
+func (s *session) deferRun() {
+	if !s.deferred {
+		s.deferred = true
 		s.w.loop.Defer(s)
 	}
 }
 
-// await has the session go on when a server connection has room. Until then it
-// can't move to another loop, since it is this one that tells it.
+// await has the session go on when conn has room (ConnReady). Until then the session can't
+// move to another loop: conn calls back on this one.
 func (s *session) await(conn *pipeline.Conn) {
-	if s.queued == nil {
-		s.queued = &inQueue{s}
+	if s.waiter == nil {
+		s.waiter = &connWaiter{s}
 	}
-	conn.Wait(s.queued)
-	s.awaited++
+	conn.Wait(s.waiter)
+	s.pendingWakeups++
 }
 
-// inQueue waits for a server connection in its session's place: a server that hangs
-// keeps who waits for it, and need not keep the sessions of clients that are gone.
-type inQueue struct{ s *session }
+// connWaiter waits for room in a server's connection on behalf of a session. The connection
+// keeps it until there is room. It is apart from the session, and cut off when the client is
+// gone, so that a server that hangs does not keep sessions in memory.
+type connWaiter struct{ s *session }
 
-// ConnReady is pipeline.Waiter's.
-func (q *inQueue) ConnReady() {
+// ConnReady is pipeline.Waiter's: the connection may have room.
+func (q *connWaiter) ConnReady() {
 	if s := q.s; s != nil {
-		s.awaited--
-		s.settle()
+		s.pendingWakeups--
+		s.deferRun()
 	}
 }
 
-// RunDeferred is eventloop.Deferred's: it goes on with what could not be done
-// in the middle of something else.
+// RunDeferred is eventloop.Deferred's. It does at the end of a turn what could not be done
+// in the middle of another call. In this order: it writes invalidations, pushes and messages
+// that waited for the end of a reply; it runs requests that waited for room; when all
+// requests are answered, it closes or moves the session if that is due.
 func (s *session) RunDeferred() {
-	s.settling = false
+	s.deferred = false
 	if !s.conn.Open() {
 		return
 	}
-	if s.tracking != nil && !s.tracking.flush() || s.interjections != nil && !s.flushInterjections() || s.sub != nil && !s.flushBacklog() {
-		return // the rest of the reply is to come, and will settle again
+	if s.tracking != nil && !s.tracking.flush() || s.outOfBand != nil && !s.flushOutOfBand() || s.sub != nil && !s.flushBacklog() {
+		return // the rest of the reply will call deferRun again
 	}
 	if s.serial && s.replies.idle() {
 		s.serial = false
@@ -368,7 +401,7 @@ func (s *session) RunDeferred() {
 	}
 	if s.blocked && !s.closing {
 		if !s.hasRoom() {
-			s.settleAfterWrite()
+			s.deferRunAfterWrite()
 			return
 		}
 		s.blocked = false
@@ -381,7 +414,7 @@ func (s *session) RunDeferred() {
 		}
 	}
 	if s.eof && !s.closing {
-		s.closing = true // what is left is no complete request
+		s.closing = true // the unread rest is no complete request
 	}
 	if !s.replies.idle() {
 		return
@@ -390,51 +423,51 @@ func (s *session) RunDeferred() {
 	case s.closing && s.conn.Waiting() == 0:
 		s.closeWritten()
 	case s.closing:
-		s.settleAfterWrite()
-	case s.moving != nil && s.conn.Waiting() > 0:
-		s.settleAfterWrite()
-	case s.moving != nil && s.w.tasksPosted:
-		s.moving = nil // a chore may be about all of the loop's sessions
-	case s.moving != nil:
+		s.deferRunAfterWrite()
+	case s.movingTo != nil && s.conn.Waiting() > 0:
+		s.deferRunAfterWrite()
+	case s.movingTo != nil && s.w.tasksPosted:
+		s.movingTo = nil // a chore may walk over the loop's sessions; the next HandOver tries again
+	case s.movingTo != nil:
 		s.move()
 	}
 }
 
-// settleAfterWrite settles again when the output has been written: after this
-// turn's, or when the client takes what it has not taken so far.
-func (s *session) settleAfterWrite() {
+// deferRunAfterWrite has RunDeferred called again when this turn's output has been written.
+// If the client does not take its output, Drained does that later.
+func (s *session) deferRunAfterWrite() {
 	if s.conn.Waiting() > 0 && !s.conn.Stalled() {
-		s.settle()
+		s.deferRun()
 	}
 }
 
-// Drained is eventloop.Handler's.
+// Drained is eventloop.Handler's: all output has been written.
 func (s *session) Drained() {
-	if s.blocked || s.closing || s.eof || s.moving != nil {
-		s.settle()
+	if s.blocked || s.closing || s.eof || s.movingTo != nil {
+		s.deferRun()
 	}
 }
 
-// Closed is eventloop.Handler's.
-func (s *session) Closed(error) { s.gone() }
+// Closed is eventloop.Handler's: the connection was lost.
+func (s *session) Closed(error) { s.cleanUp() }
 
 // close closes the client's connection at once.
 func (s *session) close() {
 	s.conn.Close()
-	s.gone()
+	s.cleanUp()
 }
 
-// closeWritten closes the client's connection once the kernel has what it takes of the
-// output.
+// closeWritten closes the client's connection after it has written as much of the output as
+// the kernel takes.
 func (s *session) closeWritten() {
 	s.conn.CloseWritten()
-	s.gone()
+	s.cleanUp()
 }
 
-// gone releases what the session holds. Replies that are still to come find
-// the connection closed and are dropped.
-func (s *session) gone() {
-	defer s.w.remove(s) // even if something here panics: its place is another client's
+// cleanUp releases what the session holds, after its connection was closed. Replies that
+// are still to come find the connection closed and are dropped.
+func (s *session) cleanUp() {
+	defer s.w.remove(s) // even if something here panics: else the client would be counted for ever
 	s.closing = true
 	if s.sub != nil || s.tracking != nil || s.tx != nil {
 		s.w.host.Freed()
@@ -445,8 +478,8 @@ func (s *session) gone() {
 	s.unsubscribeAll()
 	s.untrack()
 	delete(s.conditions.pauseWaiters, s)
-	if s.queued != nil {
-		s.queued.s = nil
+	if s.waiter != nil {
+		s.waiter.s = nil
 	}
 	s.setUser(nil)
 	if s.conns != nil {
@@ -458,14 +491,15 @@ func (s *session) gone() {
 	s.replies.drop()
 }
 
-// quiet reports whether nothing of the session is under way.
-func (s *session) quiet() bool {
+// canMove reports whether the session can move to another loop: nothing of it is under way,
+// and nothing of this loop belongs to it.
+func (s *session) canMove() bool {
 	return s.replies.idle() && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.halfClosed == nil && !s.closing && s.parse.Need() == 0 &&
-		!s.rooted() && s.awaited == 0
+		!s.tiedToLoop() && s.pendingWakeups == 0
 }
 
-// rooted reports whether the session has something of its loop, for as long as its
-// client likes.
-func (s *session) rooted() bool {
-	return s.dedicated != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.targets != 0
+// tiedToLoop reports whether the session has something that belongs to its loop and that
+// only the client ends, such as subscriptions or a dedicated connection.
+func (s *session) tiedToLoop() bool {
+	return s.dedicated != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.redirectsHere != 0
 }

@@ -5,33 +5,35 @@ import (
 	"ringway/pubsub"
 )
 
-// shared is what the sessions of one pool on one loop share. It belongs to that loop;
-// other loops reach it through the loop's mailbox, by each and gather.
+// shared is what the sessions of one pool on one loop have in common. It belongs to that
+// loop. Other loops reach it through the loop's mailbox, by eachLoop and gatherLoops.
 type shared struct {
 	// Static after construction.
 	w             *Worker
 	local         *pool.Local
 	subscriptions *pubsub.Local
 	poolName      string
-	poolPolicy    *policy   // of clients that are not subscribed, while all is as usual
+	poolPolicy    *policy   // of clients that are not subscribed, without unusual conditions
 	poolIndex     int       // in Worker.pools
-	peers         []*shared // of the same pool on all loops, this one included
+	peers         []*shared // those of the same pool on all loops, this one included
 
-	// Owned by the loop.
+	// Owned by the loop; each has a file of its own.
 	conditions     *conditions
 	scripts        *scriptMemory
 	tracker        *tracker
-	moduleCommands *moduleCommands // nil until a command of the servers' own is met
-	merger         *merger         // nil where SETs are not merged
+	moduleCommands *moduleCommands // nil until a command comes that only the servers know
+	merger         *merger         // nil if SETs are not merged
 	logins         *logins
 }
 
+// newShared returns what w's sessions of the pool p will share. index is the pool's, in
+// Worker.pools.
 func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {
 	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, conditions: newConditions(), scripts: newScriptMemory()}
 	sh.local = p.NewLocal(w.loop, sh.ownerOf)
 	sh.local.SetReads(w.onlyReads)
 	sh.subscriptions = pubsub.NewLocal(subscriptions, w.loop, sh.local)
-	sh.subscriptions.SetOnSubscribed(func() { w.joined(true) })
+	sh.subscriptions.SetOnSubscribed(func() { w.resumePublishers(true) })
 	sh.local.SetChangeListener(sh.subscriptions)
 	sh.local.SetOnLate(func() {
 		for _, s := range sh.sessions() {
@@ -42,8 +44,8 @@ func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *poli
 	return sh
 }
 
-// introduce has each loop's part of a pool know those of the other loops.
-func introduce(workers []*Worker) {
+// setPeers sets the peers of every pool on every loop.
+func setPeers(workers []*Worker) {
 	for i := range workers[0].pools {
 		var peers []*shared
 		for _, w := range workers {
@@ -55,7 +57,7 @@ func introduce(workers []*Worker) {
 	}
 }
 
-// sessions returns the sessions of the pool on this loop.
+// sessions returns the sessions of the pool on this loop. It walks over those of all pools.
 func (sh *shared) sessions() (peers []*session) {
 	for _, s := range sh.w.sessions {
 		if s.shared == sh {
@@ -65,7 +67,7 @@ func (sh *shared) sessions() (peers []*session) {
 	return peers
 }
 
-// policy is that of the pool's sessions that are not subscribed.
+// policy returns the policy for the pool's sessions that are not subscribed.
 func (sh *shared) policy() *policy {
 	if sh.conditions.any() {
 		return sh.poolPolicy.checking
@@ -73,9 +75,9 @@ func (sh *shared) policy() *policy {
 	return sh.poolPolicy
 }
 
-// each calls f for the pool on every loop, there: on this one at once, on others through
-// their mailboxes.
-func (sh *shared) each(f func(peer *shared)) {
+// eachLoop calls f once for each loop, on that loop, with what the pool's sessions share
+// there: on this loop at once, on others some time later, through their mailboxes.
+func (sh *shared) eachLoop(f func(peer *shared)) {
 	for _, peer := range sh.peers {
 		if peer == sh {
 			f(peer)
@@ -85,10 +87,11 @@ func (sh *shared) each(f func(peer *shared)) {
 	}
 }
 
-// gather calls ask for the pool on every loop, there and from the mailbox, and done on
-// sh's loop with what all have told, in no order. Each ask must call tell once, at any
-// time, on the loop that it was called on.
-func gather[T any](sh *shared, ask func(peer *shared, tell func(T)), done func(told []T)) {
+// gatherLoops asks all loops something about sh's pool. It calls ask once for each loop, on
+// that loop and from its mailbox, this one included. Each ask must call tell once, at any
+// time, on the loop that it was called on. When all have, done is called on sh's loop with
+// what they told, in no order.
+func gatherLoops[T any](sh *shared, ask func(peer *shared, tell func(T)), done func(told []T)) {
 	var all []T
 	left := len(sh.peers)
 	for _, peer := range sh.peers {

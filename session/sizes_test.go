@@ -11,7 +11,7 @@ import (
 )
 
 // silent is a server that reads requests and answers when it is told to.
-type silent struct {
+type silentServer struct {
 	*hostile
 	fake *fakeredis.Server
 
@@ -19,9 +19,9 @@ type silent struct {
 	conn *fakeredis.Conn
 }
 
-func startSilent(t *testing.T, adjust func(*conf.Config)) *silent {
+func startSilentServer(t *testing.T, adjust func(*conf.Config)) *silentServer {
 	t.Helper()
-	s := &silent{}
+	s := &silentServer{}
 	s.fake = fakeredis.StartHandler(t, func(c *fakeredis.Conn, _ []string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -37,7 +37,7 @@ func startSilent(t *testing.T, adjust func(*conf.Config)) *silent {
 }
 
 // got is how many requests of a command have come.
-func (s *silent) got(name string) (n int) {
+func (s *silentServer) got(name string) (n int) {
 	for _, r := range s.fake.Requests() {
 		if r.Args[0] == name {
 			n++
@@ -48,7 +48,7 @@ func (s *silent) got(name string) (n int) {
 
 // expectOnly waits until n requests of a command have come, and for turns of the
 // loop in which more could.
-func (s *silent) expectOnly(name string, n int) {
+func (s *silentServer) expectOnly(name string, n int) {
 	s.t.Helper()
 	eventually(s.t, name+"s have come", func() bool { return s.got(name) >= n })
 	neighbour := s.dial()
@@ -61,7 +61,7 @@ func (s *silent) expectOnly(name string, n int) {
 	}
 }
 
-func (s *silent) answer(n int, reply string) {
+func (s *silentServer) answer(n int, reply string) {
 	eventually(s.t, "the server has a connection", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *silent) answer(n int, reply string) {
 // it is known how large the replies are.
 func TestRepliesOfUnknownSizeAreNotAskedForAllAtOnce(t *testing.T) {
 	t.Parallel()
-	s := startSilent(t, unchangedConfig)
+	s := startSilentServer(t, unchangedConfig)
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 300))
 	s.expectOnly("GET", 16)
@@ -93,7 +93,7 @@ func TestRepliesOfUnknownSizeAreNotAskedForAllAtOnce(t *testing.T) {
 
 func TestSmallRepliesOpenTheWindow(t *testing.T) {
 	t.Parallel()
-	s := startSilent(t, unchangedConfig)
+	s := startSilentServer(t, unchangedConfig)
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 600))
 	for answered := 0; answered < 500; {
@@ -110,7 +110,7 @@ func TestSmallRepliesOpenTheWindow(t *testing.T) {
 // holds much. Who has large replies waits, others on the connection do not.
 func TestServerIsNotAskedForMoreThanItsConnectionMayCarry(t *testing.T) {
 	t.Parallel()
-	s := startSilent(t, func(c *conf.Config) { c.Proxy.ServerReplyBytes = 4 << 20 })
+	s := startSilentServer(t, func(c *conf.Config) { c.Proxy.ServerReplyBytes = 4 << 20 })
 	for range 4 {
 		s.dial().Send(strings.Repeat(encode("GET", s.bad), 16))
 	}

@@ -1,45 +1,48 @@
 package session
 
-// trackedKeys are the keys that a loop's clients of CLIENT TRACKING have read, and who
-// has read which. A client that has read a key counts as one note.
+// trackedKeys is which clients of a tracker have read which keys. It finds the readers of a
+// key and the keys of a reader, and removes either at a cost that grows only with what it
+// removes.
 type trackedKeys struct {
 	byName map[string]*trackedKey
-	notes  int
-	epoch  int // grows when everything is forgotten
+	pairs  int // how many pairs of a key and a reader there are
+	epoch  int // grows with each clear
 }
 
+// trackedKey is a key, and who has read it, each client once and in no order.
 type trackedKey struct {
 	name    string
 	readers []*tracking
 }
 
-// notes are the keys that one client has read, with its place among the readers.
-type notes struct {
+// readKeys is the keys that one client has read, each with the client's index in
+// trackedKey.readers.
+type readKeys struct {
 	positions map[*trackedKey]int
-	epoch     int // trackedKeys.epoch at which that holds
+	epoch     int // of trackedKeys when that was noted; nothing of it holds in another epoch
 }
 
 func newTrackedKeys() *trackedKeys { return &trackedKeys{byName: map[string]*trackedKey{}} }
 
-// note notes that a client reads a key.
+// note notes that a client reads a key. It copies the name if the key is new.
 func (ks *trackedKeys) note(t *tracking, name []byte) {
 	k := ks.byName[string(name)]
 	if k == nil {
 		k = &trackedKey{name: string(name)}
 		ks.byName[k.name] = k
 	}
-	if t.notes.epoch != ks.epoch || t.notes.positions == nil {
-		t.notes = notes{positions: map[*trackedKey]int{}, epoch: ks.epoch}
+	if t.readKeys.epoch != ks.epoch || t.readKeys.positions == nil {
+		t.readKeys = readKeys{positions: map[*trackedKey]int{}, epoch: ks.epoch}
 	}
-	if _, noted := t.notes.positions[k]; noted {
+	if _, noted := t.readKeys.positions[k]; noted {
 		return
 	}
-	t.notes.positions[k] = len(k.readers)
+	t.readKeys.positions[k] = len(k.readers)
 	k.readers = append(k.readers, t)
-	ks.notes++
+	ks.pairs++
 }
 
-// take forgets a key and returns who has read it.
+// take removes a key and returns its readers.
 func (ks *trackedKeys) take(name []byte) (readers []*tracking) {
 	k := ks.byName[string(name)]
 	if k == nil {
@@ -47,38 +50,38 @@ func (ks *trackedKeys) take(name []byte) (readers []*tracking) {
 	}
 	delete(ks.byName, k.name)
 	for _, t := range k.readers {
-		delete(t.notes.positions, k)
+		delete(t.readKeys.positions, k)
 	}
-	ks.notes -= len(k.readers)
+	ks.pairs -= len(k.readers)
 	return k.readers
 }
 
-// forget forgets what a client has read, at most so many keys, and reports whether
-// that was all.
+// forget removes t from the readers of at most n keys. It reports whether that was all that
+// t has read.
 func (ks *trackedKeys) forget(t *tracking, n int) (done bool) {
-	if t.notes.epoch != ks.epoch {
+	if t.readKeys.epoch != ks.epoch {
 		return true
 	}
-	for k, place := range t.notes.positions {
+	for k, place := range t.readKeys.positions {
 		if n--; n < 0 {
 			return false
 		}
-		delete(t.notes.positions, k)
+		delete(t.readKeys.positions, k)
 		last := len(k.readers) - 1
 		if place != last {
 			k.readers[place] = k.readers[last]
-			k.readers[place].notes.positions[k] = place
+			k.readers[place].readKeys.positions[k] = place
 		}
 		k.readers[last] = nil
 		if k.readers = k.readers[:last]; last == 0 {
 			delete(ks.byName, k.name)
 		}
-		ks.notes--
+		ks.pairs--
 	}
 	return true
 }
 
-// any returns the name of one of the keys.
+// any returns the name of an arbitrary key, or nil if there is none.
 func (ks *trackedKeys) any() []byte {
 	for name := range ks.byName {
 		return []byte(name)
@@ -86,9 +89,10 @@ func (ks *trackedKeys) any() []byte {
 	return nil
 }
 
-// clear forgets everything.
+// clear removes everything. The clients' readKeys, which it does not walk over, are of an
+// older epoch then.
 func (ks *trackedKeys) clear() {
 	ks.byName = map[string]*trackedKey{}
-	ks.notes = 0
+	ks.pairs = 0
 	ks.epoch++
 }

@@ -23,11 +23,11 @@ func TestReadersOfAKeyLeave(t *testing.T) {
 			t.Fatal("more keys than were read")
 		}
 	}
-	if n := len(ks.byName["flag"].readers); n != 1 || ks.notes != 1 || len(ks.byName) != 1 {
-		t.Errorf("%d readers, %d notes, %d keys", n, ks.notes, len(ks.byName))
+	if n := len(ks.byName["flag"].readers); n != 1 || ks.pairs != 1 || len(ks.byName) != 1 {
+		t.Errorf("%d readers, %d notes, %d keys", n, ks.pairs, len(ks.byName))
 	}
-	if got := ks.take([]byte("flag")); !slices.Equal(got, []*tracking{stays}) || ks.notes != 0 || len(stays.notes.positions) != 0 {
-		t.Errorf("%v, %d notes", got, ks.notes)
+	if got := ks.take([]byte("flag")); !slices.Equal(got, []*tracking{stays}) || ks.pairs != 0 || len(stays.readKeys.positions) != 0 {
+		t.Errorf("%v, %d notes", got, ks.pairs)
 	}
 }
 
@@ -49,20 +49,20 @@ func TestNotesAreKeptWhileOthersLeave(t *testing.T) {
 	ks.take([]byte("k0"))
 	notes := 0
 	for _, c := range clients {
-		for k, place := range c.notes.positions {
+		for k, place := range c.readKeys.positions {
 			if k.readers[place] != c {
 				t.Fatal("a note is not at its place")
 			}
 			notes++
 		}
 	}
-	if want := 300 + 100 + 75 + 60 - 4; notes != want || ks.notes != want {
-		t.Errorf("%d notes, counted %d, want %d", notes, ks.notes, want)
+	if want := 300 + 100 + 75 + 60 - 4; notes != want || ks.pairs != want {
+		t.Errorf("%d notes, counted %d, want %d", notes, ks.pairs, want)
 	}
 	ks.clear()
 	ks.note(clients[0], []byte("k1"))
-	if !ks.forget(clients[2], 0) || ks.notes != 1 {
-		t.Errorf("%d notes after everything was forgotten", ks.notes)
+	if !ks.forget(clients[2], 0) || ks.pairs != 1 {
+		t.Errorf("%d notes after everything was forgotten", ks.pairs)
 	}
 }
 

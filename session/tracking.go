@@ -9,77 +9,89 @@ import (
 	"ringway/resp"
 )
 
-// CLIENT TRACKING is done here rather than by the servers, for connections to
-// them are shared. While a loop has a client that tracks, it listens to all
-// shards: each tells of every key that changes (pubsub.Local.Track). Which client
-// has read which key is known here.
+// CLIENT TRACKING (https://redis.io/docs/latest/develop/reference/client-side-caching/) is
+// done by the proxy rather than by the servers, because clients share connections to
+// servers. While a loop has a client that tracks, it listens to all shards, and each
+// announces every key that changes (pubsub.Local.Track). The proxy knows which client has
+// read which key. docs/adr/0012-tracking.md has the reasons.
 //
-// No client may keep a value that has changed since. So a key is noted before the
-// request to read it is sent; what is invalidated while replies are under way is
-// told behind them; where a shard can't be heard, a key that was read is
-// invalidated as soon as it was; and when one is lost, everything is.
+// The law is that no client keeps a value that has changed. Four rules follow:
+//
+//   - a key is noted before the request that reads it is sent;
+//   - an invalidation that comes while replies are under way is sent behind them;
+//   - a key of a shard that can't be listened to is invalidated right behind its reply;
+//   - when the connection to a shard is lost, all keys are invalidated.
 
-// tracker is one loop's clients of a pool that track.
+// tracker is the clients of one pool on one loop that track, and what they have read.
 type tracker struct {
+	// Static after construction.
 	w             *Worker
 	subscriptions *pubsub.Local
-	clients       map[*tracking]struct{}
-	keys          *trackedKeys
-	prefixes      *prefixes
-	waiting       []*tracking // are to be told that they track as soon as all shards are heard
+
+	// Owned by the loop.
+	clients  map[*tracking]struct{}
+	keys     *trackedKeys
+	prefixes *prefixes
+	starting []*tracking // clients whose CLIENT TRACKING ON waits until all shards are listened to
 }
 
-// tracking is what one client tracks. It is over when s is nil.
+// tracking is the CLIENT TRACKING of one client, from ON to OFF. It has ended when s is nil.
 type tracking struct {
-	s        *session
-	live     bool // the client was told that it tracks
-	bcast    bool
-	optin    bool
-	optout   bool
-	noloop   bool
-	caching  bool     // CLIENT CACHING was called for the next request
-	prefixes []string // of BCAST, sorted; none begins with another
-	notes    notes
-	redirect *redirect
+	s *session
 
-	number  uint32 // of the request that waits to be answered
-	reader  bool   // a request that reads was sent
-	lastOne uint32 // its number
-	backlog []push // for after replies that are under way
+	// What the client has asked for, and whether it has the answer.
+	number    uint32 // of the request CLIENT TRACKING ON
+	confirmed bool   // that request was answered with +OK
+	bcast     bool
+	optin     bool
+	optout    bool
+	noloop    bool
+	redirect  *trackingRedirect // nil: invalidations go to the client itself
+	caching   bool              // CLIENT CACHING was called, and holds for the next request
+	prefixes  []string          // of BCAST, sorted; none begins with another
+
+	// What the client has read.
+	readKeys readKeys
+	hasRead  bool   // a request whose keys were noted was sent
+	lastRead uint32 // the number of the last one
+
+	delayed []delayedInvalidation // invalidations that wait for replies that are under way, in order
 }
 
-// push is an invalidation that waits.
-type push struct {
-	behind  uint32 // number of the request behind whose reply it goes
-	payload []byte
+// delayedInvalidation is an invalidation that waits for a reply.
+type delayedInvalidation struct {
+	behind  uint32 // the number of the request behind whose reply it is sent
+	payload []byte // as for invalidate
 }
 
 func newTracker(w *Worker, subscriptions *pubsub.Local) *tracker {
 	return &tracker{w: w, subscriptions: subscriptions, clients: map[*tracking]struct{}{}, keys: newTrackedKeys(), prefixes: newPrefixes()}
 }
 
-// start has a client track, and answers it when all shards are heard, or can't be.
+// start begins t. The client's request is answered when all shards are listened to, or one
+// has refused.
 func (tr *tracker) start(t *tracking) {
 	s := t.s
 	s.tracking = t
-	s.changed()
+	s.updatePolicy()
 	tr.clients[t] = struct{}{}
-	tr.waiting = append(tr.waiting, t)
+	tr.starting = append(tr.starting, t)
 	tr.subscriptions.Track(tr)
 	tr.TrackingChanged()
 }
 
-// TrackingChanged is pubsub.InvalidationReceiver's.
+// TrackingChanged is pubsub.InvalidationReceiver's: it answers the clients in starting, if it
+// is certain by now whether all shards can be listened to.
 func (tr *tracker) TrackingChanged() {
-	if len(tr.waiting) == 0 {
+	if len(tr.starting) == 0 {
 		return
 	}
 	settled, refusal := tr.subscriptions.TrackingSettled()
 	if !settled {
 		return
 	}
-	waiting := tr.waiting
-	tr.waiting = nil
+	waiting := tr.starting
+	tr.starting = nil
 	for _, t := range waiting {
 		s := t.s
 		if s == nil {
@@ -90,25 +102,25 @@ func (tr *tracker) TrackingChanged() {
 			reply = refusal
 			s.untrack()
 		}
-		t.live = refusal == nil
+		t.confirmed = refusal == nil
 		s.answerAndResume(t.number, reply)
 	}
 }
 
-// untrack ends what the client tracks.
+// untrack ends the client's tracking, if there is any.
 func (s *session) untrack() {
 	t := s.tracking
 	if t == nil {
 		return
 	}
 	s.tracking = nil
-	s.changed()
+	s.updatePolicy()
 	t.s = nil
-	for _, p := range t.backlog {
+	for _, p := range t.delayed {
 		s.replies.refund(len(p.payload))
 	}
-	if t.backlog != nil {
-		s.settle()
+	if t.delayed != nil {
+		s.deferRun()
 	}
 	if t.redirect != nil {
 		t.redirect.end()
@@ -121,7 +133,8 @@ func (s *session) untrack() {
 	tr.forget(t, t.prefixes)
 }
 
-// forget forgets what a client has read and prefixes that it has named.
+// forget removes what a client has read, and prefixes that it has named, in portions: there
+// may be many.
 func (tr *tracker) forget(t *tracking, prefixes []string) {
 	tr.w.inPortions(func() bool {
 		n := min(portion, len(prefixes))
@@ -133,8 +146,8 @@ func (tr *tracker) forget(t *tracking, prefixes []string) {
 	})
 }
 
-// runTracked runs a request of a client that tracks. Like handle, it reports false if
-// the request must wait.
+// runTracked runs a request of a client that tracks, and notes the keys that it reads. Like
+// handle, it reports false if the request must wait.
 func (s *session) runTracked(cmd *command.Command, args [][]byte, raw []byte) bool {
 	t, number := s.tracking, s.replies.tail
 	var stale staleness
@@ -146,7 +159,7 @@ func (s *session) runTracked(cmd *command.Command, args [][]byte, raw []byte) bo
 		return false
 	}
 	if reads && s.replies.tail != number {
-		t.sent(number, stale)
+		t.noteSent(number, stale)
 	}
 	if s.tx == nil && !strings.HasPrefix(cmd.Name, "client|") {
 		t.caching = false
@@ -154,8 +167,8 @@ func (s *session) runTracked(cmd *command.Command, args [][]byte, raw []byte) bo
 	return true
 }
 
-// reads tells whether keys of a request are to be noted. What a script reads is
-// known to the server alone, so all its keys may be.
+// reads reports whether the keys of a request are to be noted. Only the server knows what a
+// script reads, so all its keys count as read.
 func (t *tracking) reads(cmd *command.Command) bool {
 	if !cmd.IsReadonly() && !cmd.IsScript() {
 		return false
@@ -163,7 +176,7 @@ func (t *tracking) reads(cmd *command.Command) bool {
 	return t.bcast || !t.optin && !t.optout || t.caching == t.optin
 }
 
-// keysOf returns the keys of a request, as parts of args.
+// keysOf returns the keys of a request, as slices of args.
 func (t *tracking) keysOf(cmd *command.Command, args [][]byte) (keys [][]byte) {
 	s := t.s
 	at, err := cmd.Keys(args, s.w.keys[:0])
@@ -177,14 +190,15 @@ func (t *tracking) keysOf(cmd *command.Command, args [][]byte) (keys [][]byte) {
 	return keys
 }
 
-// staleness is what of a request's keys can't be noted, and so is invalidated right
-// behind the reply.
+// staleness is those keys of a request that can't be noted, and so are invalidated right
+// behind its reply.
 type staleness struct {
 	keys []byte // an array of bulk strings, or nil for none
-	all  bool   // everything is: a key is too long to be kept, or to be told
+	all  bool   // invalidate all keys: one of them is longer than maxTopic
 }
 
-// note notes keys that are about to be read, but those of shards that can't be heard.
+// note notes keys that are about to be read. It returns those that it can't note, because
+// their shard can't be listened to.
 func (t *tracking) note(keys [][]byte) (stale staleness) {
 	s := t.s
 	m := s.local.Map()
@@ -207,34 +221,36 @@ func (t *tracking) note(keys [][]byte) (stale staleness) {
 	return stale
 }
 
-// sent tells the number of the request whose keys were noted.
-func (t *tracking) sent(number uint32, stale staleness) {
-	t.reader, t.lastOne = true, number
+// noteSent is called when the request whose keys were noted has been sent, with its number
+// and what note returned.
+func (t *tracking) noteSent(number uint32, stale staleness) {
+	t.hasRead, t.lastRead = true, number
 	switch {
 	case stale.all:
-		t.wait(number, nil)
+		t.delay(number, nil)
 	case stale.keys != nil:
-		t.wait(number, stale.keys)
+		t.delay(number, stale.keys)
 	}
-	t.s.tracker.trim()
+	t.s.tracker.trimKeys()
 }
 
-// prefixOf reports whether a key begins with one of the prefixes. Of those that sort
-// before it, only the last one can be one.
+// prefixOf reports whether key begins with one of the prefixes. Since none of them begins
+// with another, only the last one that sorts before key can be it.
 func (t *tracking) prefixOf(key []byte) bool {
 	i, found := slices.BinarySearch(t.prefixes, string(key))
 	return found || i > 0 && strings.HasPrefix(string(key), t.prefixes[i-1])
 }
 
-// trim invalidates keys, any, while more are noted than may be. It is called when the
-// request that reads was sent, so that its reply comes before.
-func (tr *tracker) trim() {
-	for tr.keys.notes > tr.w.conf.TrackingKeys && len(tr.keys.byName) > 0 {
+// trimKeys invalidates arbitrary keys while more are noted than tracking_keys allows, as
+// Redis does with tracking-table-max-keys. It is called after the request that reads was
+// sent, so that an invalidation of its keys goes behind its reply.
+func (tr *tracker) trimKeys() {
+	for tr.keys.pairs > tr.w.conf.TrackingKeys && len(tr.keys.byName) > 0 {
 		tr.invalidate(tr.keys.any())
 	}
 }
 
-// invalidate tells those who have read a key.
+// invalidate sends an invalidation of key to the clients that have read it, and forgets it.
 func (tr *tracker) invalidate(key []byte) {
 	readers := tr.keys.take(key)
 	if readers == nil {
@@ -242,16 +258,17 @@ func (tr *tracker) invalidate(key []byte) {
 	}
 	payload := resp.AppendBulk(resp.AppendArray(nil, 1), key)
 	for _, t := range readers {
-		t.push(payload)
+		t.invalidate(payload)
 	}
 }
 
-// Invalidated is pubsub.InvalidationReceiver's.
+// Invalidated is pubsub.InvalidationReceiver's: keys have changed, an array of bulk strings, or
+// nil if any key may have.
 func (tr *tracker) Invalidated(keys []byte) {
 	if keys == nil {
 		tr.keys.clear()
 		for t := range tr.clients {
-			t.push(nil)
+			t.invalidate(nil)
 		}
 		return
 	}
@@ -266,79 +283,82 @@ func (tr *tracker) Invalidated(keys []byte) {
 	}
 }
 
-// push tells the client, or whom it has named, that keys have changed: an array of
-// bulk strings, or nil for all keys.
-func (t *tracking) push(payload []byte) {
+// invalidate sends an invalidation to the client, or to the one that it has named with
+// REDIRECT: at once, or behind the replies that are under way. payload is an array of bulk
+// strings, or nil for all keys; it is the caller's.
+func (t *tracking) invalidate(payload []byte) {
 	s := t.s
-	if s == nil || !t.live || !s.conn.Open() {
+	if s == nil || !t.confirmed || !s.conn.Open() {
 		return
 	}
-	if s.replies.idle() && len(t.backlog) == 0 {
-		t.tell(payload)
+	if s.replies.idle() && len(t.delayed) == 0 {
+		t.send(payload)
 		return
 	}
-	t.wait(s.replies.latest(), slices.Clone(payload))
+	t.delay(s.replies.latest(), slices.Clone(payload))
 }
 
-// wait has an invalidation told behind the reply to a request. The client's
-// further requests wait, too, so that this is soon.
-func (t *tracking) wait(behind uint32, payload []byte) {
+// delay has an invalidation sent behind the reply to the request with the number behind.
+// payload belongs to t from now on. The client's next requests wait meanwhile, or the
+// replies to them would put the invalidation off for ever.
+func (t *tracking) delay(behind uint32, payload []byte) {
 	s := t.s
 	if s.replies.answered(behind) {
-		t.tell(payload)
+		t.send(payload)
 		return
 	}
-	if n := len(t.backlog); payload == nil && n > 0 && t.backlog[n-1].payload == nil && t.backlog[n-1].behind == behind {
+	if n := len(t.delayed); payload == nil && n > 0 && t.delayed[n-1].payload == nil && t.delayed[n-1].behind == behind {
 		return
 	}
-	t.backlog = append(t.backlog, push{behind, payload})
+	t.delayed = append(t.delayed, delayedInvalidation{behind, payload})
 	s.replies.charge(len(payload))
 	s.blocked = true
 	s.checkOutputLimit()
 }
 
-// flush tells what has waited. It reports false if a reply that is under way must
-// end first.
+// flush sends the invalidations whose replies have left. It reports false if there are
+// others.
 func (t *tracking) flush() bool {
 	s := t.s
-	for len(t.backlog) > 0 && s.replies.answered(t.backlog[0].behind) {
-		p := t.backlog[0]
-		t.backlog = t.backlog[1:]
+	for len(t.delayed) > 0 && s.replies.answered(t.delayed[0].behind) {
+		p := t.delayed[0]
+		t.delayed = t.delayed[1:]
 		s.replies.refund(len(p.payload))
-		t.tell(p.payload)
+		t.send(p.payload)
 	}
-	if len(t.backlog) == 0 {
-		t.backlog = nil
+	if len(t.delayed) == 0 {
+		t.delayed = nil
 	}
-	return len(t.backlog) == 0
+	return len(t.delayed) == 0
 }
 
-// tellOverdue tells what waits behind a request that may take for ever, unless it is one
-// that reads. It is called now and then.
-func (t *tracking) tellOverdue() {
+// sendOverdue sends the invalidations that wait behind a blocking request, which may take
+// for ever, unless a request that reads is under way. It is called on each tick.
+func (t *tracking) sendOverdue() {
 	s := t.s
-	if len(t.backlog) == 0 || s.dedicated == nil || t.reader && !s.replies.answered(t.lastOne) || s.replies.midReply() {
+	if len(t.delayed) == 0 || s.dedicated == nil || t.hasRead && !s.replies.answered(t.lastRead) || s.replies.midReply() {
 		return
 	}
-	for i := range t.backlog {
-		t.backlog[i].behind = s.replies.head - 1
+	for i := range t.delayed {
+		t.delayed[i].behind = s.replies.head - 1
 	}
 	t.flush()
 }
 
-// tell sends an invalidation.
-func (t *tracking) tell(payload []byte) {
+// send sends an invalidation now. A client that speaks RESP2 and has named no other client
+// gets none, as in Redis.
+func (t *tracking) send(payload []byte) {
 	switch s := t.s; {
 	case t.redirect != nil:
-		t.redirect.tell(payload)
+		t.redirect.send(payload)
 	case s.protocol == resp.RESP3:
 		s.conn.Append(appendInvalidation(nil, payload, resp.RESP3))
 		s.checkOutputLimit()
 	}
 }
 
-// appendInvalidation appends a message as a client gets it: a push of its own in
-// RESP3, and a published message in RESP2.
+// appendInvalidation appends an invalidation as a client gets it: a push of type
+// "invalidate" in RESP3, and a message on Redis's channel for invalidations in RESP2.
 func appendInvalidation(dst, payload []byte, protocol resp.Protocol) []byte {
 	if protocol == resp.RESP3 {
 		dst = resp.AppendBulkString(protocol.AppendPush(dst, 2), "invalidate")

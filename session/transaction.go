@@ -14,42 +14,44 @@ import (
 	"ringway/resp"
 )
 
-// transaction is what a client has queued since MULTI. The requests wait here,
-// and EXEC sends them all to their shard as one unit: so a transaction needs no
-// connection of its own, and one that is never finished reaches no server. The
-// price is that an error which a server would give while queueing (-OOM, say)
-// comes with EXEC.
+// transaction is what a client has queued since MULTI. The requests wait in the proxy, and
+// EXEC sends them to their shard as one unit of bytes, MULTI and EXEC included. So a
+// transaction needs no connection of its own, and one that is never finished reaches no
+// server. The price is that an error which a server gives while queueing, such as -OOM,
+// comes with EXEC. docs/adr/0007-transactions-and-pins.md has the reasons.
 type transaction struct {
-	s       *session
-	m       *pool.Map // by which the first key was placed
-	server  int       // of the keys so far; -1 if there were none
-	unit    []byte    // MULTI and the requests
-	queued  int
-	failed  bool       // a request was refused: EXEC aborts
-	reason  error      // that the proxy refused it, other than a Redis would; nil for none
-	writes  bool       // a request may change something, so that CLIENT PAUSE holds it back
-	scripts []*proof   // of its scripts, those that have yet to show that they are quick
-	pauses  pause      // what CLIENT PAUSE and UNPAUSE among the requests come to
-	shown   string     // of its requests, what MONITOR shows
-	selects int        // the database that SELECT leaves; -1 if there is none
-	apart   bool       // sent over a connection of its own, though nothing is watched
-	run     *scriptRun // its scripts under way
-	reads   [][]byte   // keys that CLIENT TRACKING is to note
-	marked  bool       // a request's reply may not end where it should
-	publish []message  // that it publishes, without what they say
+	s *session
+
+	// What is queued.
+	m            *pool.Map      // by which the server of the first key was found; nil if there was no key
+	server       int            // the shard of the keys so far; -1 if there were none
+	unit         []byte         // the bytes of MULTI and of the queued requests
+	queued       int            // how many requests
+	failed       bool           // a request was refused, so EXEC aborts
+	reason       error          // why, if the proxy refused it and Redis would not; else nil
+	writes       bool           // a request may change something, so that CLIENT PAUSE holds it back
+	scripts      []*scriptSpeed // of its scripts that have not been seen to be quick
+	pauses       pause          // the effect of CLIENT PAUSE and UNPAUSE among the requests
+	monitorLines string         // what MONITOR will show of the requests
+	selects      int            // the database after a SELECT among the requests; -1 if there is none
+	onDedicated  bool           // it is sent over a dedicated connection, though nothing is watched
+	run          *scriptRun     // its scripts, while EXEC is under way; nil if all are known to be quick
+	keysRead     [][]byte       // keys for CLIENT TRACKING to note
+	marked       bool           // a marker must follow EXEC: a reply to a script may not end where it should
+	publishes    []message      // messages that it publishes, without their text
 
 	// After EXEC.
-	number   uint32 // the request in the session
-	left     int    // replies to come
-	ended    bool   // EXEC was answered
-	executed bool   // EXEC was, and its reply is the requests'
-	partly   bool   // the reply that comes now is a large one, of which a part has been seen
-	broken   []byte // the error that MULTI got
+	number     uint32 // of the request EXEC in the session's line
+	left       int    // replies of the unit that are to come: MULTI's, +QUEUED for each request, EXEC's
+	ended      bool   // EXEC was answered
+	executed   bool   // EXEC's reply is the array of the requests' replies
+	midReply   bool   // a part of the current reply, a large one, has come already
+	multiError []byte // the error that MULTI got; nil for none
 
-	// Where a server may refuse requests that another executes.
+	// For pools whose primaries change (pool.Local.Follows).
 	conn    *pipeline.Conn
-	refusal []byte // what a request got that was to be queued
-	resent  bool   // it was refused and sent elsewhere
+	refusal []byte // the error with which the server refused to queue a request
+	resent  bool   // it was refused, and sent to another server
 }
 
 var (
@@ -101,7 +103,7 @@ func (s *session) transact(cmd *command.Command, args [][]byte, raw []byte) bool
 	return true
 }
 
-// queue takes a request into the transaction.
+// queue adds a request to the open transaction, and answers it.
 func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 	if cmd.Name == "select" {
 		if reply := s.queueSelect(cmd, args, raw); reply != nil {
@@ -112,18 +114,19 @@ func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 	s.reply(s.tx.take(cmd, args, raw))
 }
 
-// take takes a request into the transaction, and returns what the client is told.
+// take adds a request to the transaction, and returns the reply: +QUEUED or an error.
 func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (reply []byte) {
 	if err := tx.add(cmd, args, raw); err != nil {
 		tx.failed = true
-		tx.reason = cmp.Or(tx.reason, err) // the first is what the others follow from
+		tx.reason = cmp.Or(tx.reason, err) // later errors may be consequences of the first
 		return resp.AppendError(nil, tx.s.errorText(err))
 	}
 	return replyQueued
 }
 
-// add appends a request to the unit, if it belongs to the same shard as the
-// others.
+// add appends a request to the unit. It returns an error, and adds nothing, if the request
+// may not be part of a transaction, or belongs to another shard than the others. args and
+// raw are valid only during the call.
 func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) error {
 	if !allowedInside(cmd, tx.s.local.Shards()) && (cmd.Name != "select" || tx.s.local.Conf().Databases == 1) {
 		return errNoMulti
@@ -147,34 +150,34 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 	tx.unit = append(tx.unit, raw...)
 	tx.marked = tx.marked || cmd.NeedsMarker()
 	if kind, channel := publishesOn(cmd, args); channel != nil {
-		tx.publish = append(tx.publish, message{kind, string(channel)})
+		tx.publishes = append(tx.publishes, message{kind, string(channel)})
 	}
 	if t := tx.s.tracking; t != nil && t.reads(cmd) {
 		for _, key := range t.keysOf(cmd, args) {
-			tx.reads = append(tx.reads, bytes.Clone(key))
+			tx.keysRead = append(tx.keysRead, bytes.Clone(key))
 		}
 	}
 	tx.queued++
 	tx.writes = tx.writes || pausable(cmd)
 	tx.pauses.note(cmd, args)
 	if cmd.IsScript() {
-		if p := tx.s.scripts.proof(cmd, args); !p.quick {
+		if p := tx.s.scripts.speedOf(cmd, args); !p.quick {
 			tx.scripts = append(tx.scripts, p)
 		}
 	}
 	return nil
 }
 
-// allowedInside tells whether a command can be part of a transaction at a
-// server. Of those that the proxy answers by itself, that is what means the
-// same on a shared connection.
+// allowedInside reports whether a command may be queued in a transaction of a pool with so
+// many servers. Of the commands that the proxy usually answers itself, these are those to
+// which a server gives the same answer over a shared connection.
 func allowedInside(cmd *command.Command, servers int) bool {
 	switch cmd.Route {
 	case command.Refused, command.NotYet, command.PubSub:
 		return false
 	case command.AllShards, command.DefaultShard, command.ScanShards:
 		if servers > 1 {
-			return false // not one shard's business
+			return false // it concerns more than one shard
 		}
 	case command.Local:
 		name, _, _ := strings.Cut(cmd.Name, "|")
@@ -183,20 +186,22 @@ func allowedInside(cmd *command.Command, servers int) bool {
 	return cmd.Flags&command.FlagNoMulti == 0
 }
 
-// exec runs EXEC. Like handle, it reports false if it must wait.
+// exec runs EXEC. Like handle, it reports false if it must wait. The unit goes over the
+// shared connection, if nothing makes the server delay it or keeps state: then it goes over
+// a dedicated one, which WATCH has acquired or exec acquires.
 func (s *session) exec() bool {
 	tx := s.tx
 	switch {
 	case tx == nil:
 		s.replyError(errors.New("ERR EXEC without MULTI"))
 		return true
-	case (s.dedicated != nil || s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0) && !s.replies.idle():
-		return false // the other connection must be done first
+	case (s.dedicated != nil || s.pauseDelays(tx) || len(tx.scripts) > 0 || tx.selects >= 0) && !s.replies.idle():
+		return false // requests on the shared connection must be answered first
 	case tx.failed:
 		s.tx = nil
 		s.unwatch()
 		if tx.reason != nil {
-			// Most client libraries show what EXEC got, and nothing of what came before.
+			// Most client libraries show EXEC's error only, so it must have the cause.
 			s.replyError(fmt.Errorf("EXECABORT Transaction discarded because of: %s", s.errorText(tx.reason)))
 			return true
 		}
@@ -209,7 +214,7 @@ func (s *session) exec() bool {
 		s.reply([]byte("*0\r\n"))
 		return true
 	}
-	if (s.subscriptions.Subscribing() || s.publishBy != 0) && slices.ContainsFunc(tx.publish, func(m message) bool { return s.awaitsSubscriber(m.kind, m.channel) }) {
+	if (s.subscriptions.Subscribing() || s.publishBy != 0) && slices.ContainsFunc(tx.publishes, func(m message) bool { return s.awaitsSubscription(m.kind, m.channel) }) {
 		return false
 	}
 	tx.followSlots()
@@ -218,20 +223,20 @@ func (s *session) exec() bool {
 		s.await(conn)
 		return false
 	}
-	if s.heldBack(tx) || len(tx.scripts) > 0 || tx.selects >= 0 {
-		tx.apart = s.acquireDedicated(max(tx.server, 0))
+	if s.pauseDelays(tx) || len(tx.scripts) > 0 || tx.selects >= 0 {
+		tx.onDedicated = s.acquireDedicated(max(tx.server, 0))
 		switch {
-		case tx.apart:
+		case tx.onDedicated:
 			s.closeWindow()
-			if s.heldBack(tx) {
-				s.waits = s.w.loop.Now()
+			if s.pauseDelays(tx) {
+				s.blockedSince = s.w.loop.Now()
 			}
 			conn = s.dedicated.conn
 		case tx.selects >= 0:
 			s.tx = nil
 			s.replyError(errNoDedicated)
 			return true
-		case s.heldBack(tx):
+		case s.pauseDelays(tx):
 			s.conditions.pauseWaiters[s] = true
 			return false
 		}
@@ -240,8 +245,9 @@ func (s *session) exec() bool {
 	return true
 }
 
-// followSlots finds the server anew if slots of a Cluster have moved since the
-// first key was queued: what the client sends next must not overtake EXEC.
+// followSlots looks the server up again if slots of a Cluster have moved since the first key
+// was queued. The client's next requests go by the new map, and would overtake an EXEC that
+// the old server redirects.
 func (tx *transaction) followSlots() {
 	m := tx.s.local.Map()
 	if tx.server < 0 || !m.Slotted() || m == tx.m {
@@ -252,8 +258,9 @@ func (tx *transaction) followSlots() {
 	}
 }
 
-// execWatched runs EXEC after WATCH. If the connection that watches was lost,
-// the keys may have changed unseen: then the transaction is aborted.
+// execWatched runs EXEC after WATCH. Like handle, it reports false if it must wait. If the
+// watching connection was lost, the keys may have changed unseen: then the transaction is
+// aborted as if they had.
 func (s *session) execWatched() bool {
 	tx := s.tx
 	if tx.server >= 0 && tx.server != s.dedicated.shard && !s.dedicated.watchLost && !s.slotGone(tx.m) {
@@ -262,8 +269,8 @@ func (s *session) execWatched() bool {
 		s.replyError(errCrossShard)
 		return true
 	}
-	if conn := s.primaryConn(s.dedicated.shard); s.readsApart && conn.Full() {
-		s.await(conn) // the primary is being replaced, and what it executes now would be lost
+	if conn := s.primaryConn(s.dedicated.shard); s.separateReads && conn.Full() {
+		s.await(conn) // the primary is being replaced: what it executes now would be lost
 		return false
 	}
 	if !s.dedicatedReady() {
@@ -280,17 +287,18 @@ func (s *session) execWatched() bool {
 	return true
 }
 
-// send sends the whole transaction, EXEC included.
+// send sends the whole unit, EXEC included, over conn, and closes the transaction to
+// further requests.
 func (tx *transaction) send(conn *pipeline.Conn) {
 	s := tx.s
 	s.tx = nil
 	s.notePause(tx.pauses)
 	if len(tx.scripts) > 0 {
-		tx.run = s.conditions.begin(max(tx.server, 0), s.w.loop.Now(), tx.scripts...)
+		tx.run = s.conditions.beginRun(max(tx.server, 0), s.w.loop.Now(), tx.scripts...)
 	}
 	tx.number = s.push()
-	if t := s.tracking; t != nil && tx.reads != nil {
-		t.sent(tx.number, t.note(tx.reads))
+	if t := s.tracking; t != nil && tx.keysRead != nil {
+		t.noteSent(tx.number, t.note(tx.keysRead))
 	}
 	tx.left = tx.queued + 2
 	if s.local.SawTryAgain() {
@@ -311,16 +319,16 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	}
 }
 
-// Reply is pipeline.Receiver's: the reply to MULTI, to a queued request, or to
-// EXEC, of which only the last one is for the client.
+// Reply is pipeline.Receiver's. The replies are those to MULTI, to each queued request and to
+// EXEC; only the last one goes to the client, or the error of MULTI in its place.
 func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
-	begins := !tx.partly
+	begins := !tx.midReply
 	isError := b[0] == '-' && begins
-	tx.partly = !last
+	tx.midReply = !last
 	if tx.left > 1 {
 		if last {
 			if tx.left == tx.queued+2 && isError {
-				tx.broken = append([]byte(nil), b...)
+				tx.multiError = append([]byte(nil), b...)
 			}
 			if isError && tx.refusal == nil && tx.s.local.Follows() && pool.RefusalOf(b) != pool.NoRefusal {
 				tx.refusal = append([]byte(nil), b...)
@@ -329,14 +337,14 @@ func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
 		}
 		return
 	}
-	if isError && tx.s.local.Follows() && tx.again(b) {
+	if isError && tx.s.local.Follows() && tx.resend(b) {
 		return
 	}
 	if begins {
-		tx.executed = tx.broken == nil && b[0] == '*' && !resp.IsNull(b)
+		tx.executed = tx.multiError == nil && b[0] == '*' && !resp.IsNull(b)
 	}
-	if tx.broken != nil {
-		b, last = tx.broken, true
+	if tx.multiError != nil {
+		b, last = tx.multiError, true
 	}
 	if !last {
 		if !tx.ended && tx.s.conn.Open() {
@@ -347,10 +355,10 @@ func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
 	tx.end(func() { tx.s.finish(tx.number, b) })
 }
 
-// again sends the transaction to where it will be executed, after EXEC was
-// answered with an error since its server refused a request. It reports false if
-// the error is for the client.
-func (tx *transaction) again(reply []byte) bool {
+// resend sends the transaction to the server that will execute it, after EXEC got an error
+// because its server refused a request as no primary, or no owner of the slot. It reports
+// false if the error is for the client. reply is the error.
+func (tx *transaction) resend(reply []byte) bool {
 	s := tx.s
 	if tx.refusal != nil && bytes.HasPrefix(reply, []byte("-EXECABORT")) {
 		reply = tx.refusal
@@ -358,8 +366,8 @@ func (tx *transaction) again(reply []byte) bool {
 	if pool.RefusalOf(reply) == pool.NoRefusal || !s.conn.Open() {
 		return false
 	}
-	if s.dedicated != nil && s.dedicated.conn == tx.conn && !tx.apart {
-		// The keys that were watched are elsewhere, and may have changed there.
+	if s.dedicated != nil && s.dedicated.conn == tx.conn && !tx.onDedicated {
+		// The watched keys are on another server, where they may have changed.
 		tx.end(func() { s.finish(tx.number, s.protocol.AppendNullArray(nil)) })
 		return true
 	}
@@ -368,9 +376,9 @@ func (tx *transaction) again(reply []byte) bool {
 	}
 	tx.resent = true
 	if pool.RefusalOf(reply) == pool.Demoted && (!tx.marked || pool.InRedisWords(reply)) {
-		tx.conn.ReviewReplies() // reads behind it must not see the state from before it
+		tx.conn.ReviewReplies() // reads behind it must not see the state before it
 	}
-	tx.left, tx.broken, tx.refusal = tx.queued+2, nil, nil
+	tx.left, tx.multiError, tx.refusal = tx.queued+2, nil, nil
 	r := pipeline.Request{Bytes: tx.unit, Replies: tx.left, Receiver: tx, Marked: tx.marked}
 	if !s.conns.Resend(max(tx.server, 0), s.info.id, r, reply) {
 		tx.end(func() { s.finish(tx.number, reply) })
@@ -378,17 +386,18 @@ func (tx *transaction) again(reply []byte) bool {
 	return true
 }
 
-// Fail is pipeline.Receiver's. It is called for each request of the unit that
-// has no reply; they fail for one reason.
+// Fail is pipeline.Receiver's. It is called for each request of the unit that has no reply.
+// All fail for one reason, and only the first call has an effect.
 func (tx *transaction) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
 	tx.end(func() { tx.s.Fail(tx.number, f, nil) })
 }
 
-// end answers EXEC, once, and lets the session go on.
+// end ends the transaction, once: it gives a dedicated connection back, answers EXEC by
+// calling answer, and has the session go on.
 func (tx *transaction) end(answer func()) {
 	s := tx.s
 	if tx.run != nil {
-		s.endRun(tx.run, tx.left == 1 && tx.broken == nil)
+		s.endRun(tx.run, tx.left == 1 && tx.multiError == nil)
 	}
 	if tx.ended || !s.conn.Open() {
 		return
@@ -401,9 +410,9 @@ func (tx *transaction) end(answer func()) {
 			s.speak(s.protocol)
 		}
 	}
-	s.waits = 0
+	s.blockedSince = 0
 	if s.dedicated != nil {
-		s.releaseDedicated(true) // EXEC has ended WATCH, or the connection is lost
+		s.releaseDedicated(true) // clean: EXEC has ended WATCH, or the connection is lost
 	}
 	if s.window == 0 {
 		s.resume()

@@ -6,67 +6,71 @@ import (
 	"ringway/resp"
 )
 
-// A client that asks for another protocol or database is told what the servers say of
-// that: not all of them have HELLO or so many databases. They are asked once on a loop
-// (pool/handshakecheck.go), and the client is held until they have answered.
+// A client that asks for another protocol or database gets the servers' answer: not all of
+// them have HELLO, or so many databases. Each loop asks them once (pool/handshakecheck.go). Meanwhile
+// the client's requests wait.
 
-// deferredAnswer is a request for which the session is held if it can't be answered at once.
+// deferredAnswer is a request that may not be answered at once. Then the session runs nothing
+// else until it is answered.
 type deferredAnswer struct {
 	exclusive
-	reply []byte // that came at once
-	later bool
+	reply   []byte // the answer, if it came at once
+	holding bool   // it did not, and the session waits
 }
 
-// answer answers the request.
+// answer answers the request. It must be called once, before replyOrHold or after it.
 func (a *deferredAnswer) answer(reply []byte) {
-	if !a.later {
+	if !a.holding {
 		a.reply = reply
 		return
 	}
 	a.exclusive.Reply(a.number, reply, true)
 }
 
-// hear returns the reply, or nil after it has held the session until it comes.
-func (a *deferredAnswer) hear() (reply []byte) {
+// replyOrHold returns the reply if there is one. Else it returns nil, and the session runs no
+// requests until the reply comes.
+func (a *deferredAnswer) replyOrHold() (reply []byte) {
 	if a.reply == nil {
-		a.later = true
+		a.holding = true
 		a.start()
 	}
 	return a.reply
 }
 
-// trialAnswer is a request that the servers may not let a client do.
+// trialAnswer is a request that is answered by how a trial ends.
 type trialAnswer struct {
 	*deferredAnswer
-	then  func(t pool.HandshakeResult) (reply []byte)
-	admit *pool.User // to be dismissed if the client is gone
+	then  func(t pool.HandshakeResult) (reply []byte) // has the request's effect, and returns the reply
+	admit *pool.User                                  // the user to release if the client is gone; nil for none
 }
 
-// HandshakeChecked is pool.HandshakeReceiver's.
+// HandshakeChecked is pool.HandshakeReceiver's: the servers have answered, or could not be
+// asked.
 func (t trialAnswer) HandshakeChecked(result pool.HandshakeResult) {
-	if t.later && !t.s.conn.Open() {
+	if t.holding && !t.s.conn.Open() {
 		t.s.local.ReleaseUser(t.admit)
 		return
 	}
 	t.answer(t.then(result))
 }
 
-// try answers a request for a protocol or database with what then returns, which is given
-// what the servers say of it.
+// try has the servers tried with a user, a protocol and a database, as a request of the
+// client asks for. then gets the result and returns the reply. try returns it if the result
+// is known already; else it returns nil, and the session waits.
 func (s *session) try(user *pool.User, protocol resp.Protocol, db int, then func(t pool.HandshakeResult) (reply []byte)) (reply []byte) {
 	a := &deferredAnswer{exclusive: exclusive{s: s}}
 	s.local.CheckHandshake(user, protocol, db, trialAnswer{deferredAnswer: a, then: then})
-	return a.hear()
+	return a.replyOrHold()
 }
 
-// isRefused reports whether a client can't go on in a protocol after a trial. Where no
-// server has answered it may keep what it has.
+// isRefused reports whether a client can't use a protocol, after a trial of it. If no server
+// has answered, it may keep the protocol that it has.
 func (s *session) isRefused(protocol resp.Protocol, t pool.HandshakeResult) bool {
 	return t.Refusal != "" || t.Failure != nil && protocol != s.protocol
 }
 
-// appendTrial appends the error that a client gets of servers that refuse it something,
-// or that could not be asked; nothing if they let it.
+// appendTrial appends the error for a client after a trial: what a server refuses with, or
+// why no server could be asked. It appends nothing if the trial succeeded.
 func appendTrial(dst []byte, t pool.HandshakeResult) []byte {
 	switch {
 	case t.Refusal != "":

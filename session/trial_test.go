@@ -328,7 +328,7 @@ func TestHelloWaitsForAPrimaryLikeARequest(t *testing.T) {
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Databases = 16 })
 	c := p.dial()
 	c.Send(encode("SELECT", "3") + encode("SET", "k", "v") + encode("HELLO", "3"))
-	c.quiet()
+	c.expectSilence()
 	pl.SetView(0, view(g.Primary))
 	c.expect("+OK\r\n", "+OK\r\n")
 	if got := c.Reply(); !strings.HasPrefix(got, "%7\r\n") {

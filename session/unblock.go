@@ -11,9 +11,9 @@ import (
 	"ringway/resp"
 )
 
-// CLIENT UNBLOCK names a client of the proxy. It is its dedicated connection that is
-// blocked at a server, which knows that by another number: the connection asks for
-// it before the first request that may block.
+// CLIENT UNBLOCK names a client by its id at the proxy. At the server, it is the client's
+// dedicated connection that is blocked, and has an id there. The connection asks the server
+// for that id, with CLIENT ID, before its first request that may block.
 
 var requestClientID = resp.AppendRequest(nil, [][]byte{[]byte("CLIENT"), []byte("ID")})
 
@@ -23,11 +23,12 @@ type idReceiver struct{ conn *pipeline.Conn }
 // Reply is pipeline.Receiver's.
 func (r idReceiver) Reply(_ uint32, b []byte, _ bool) { r.conn.ServerID, _ = resp.Int(b) }
 
-// Fail is pipeline.Receiver's. The request behind it fails, too.
+// Fail is pipeline.Receiver's: the request behind it fails as well.
 func (r idReceiver) Fail(uint32, *pipeline.Failure, []byte) {}
 
-// sendBlocking sends a request that may block over the session's dedicated connection,
-// behind ASKING if the server is one that its slot is being moved to.
+// sendBlocking sends a request that may block, without a timeout, over the session's
+// dedicated connection. With asking it goes behind ASKING: the server is one to which the
+// request's slot is being moved.
 func (s *session) sendBlocking(raw []byte, a *exclusive, asking bool) *pipeline.Failure {
 	conn := s.dedicated.conn
 	if conn.ServerID == 0 {
@@ -36,18 +37,20 @@ func (s *session) sendBlocking(raw []byte, a *exclusive, asking bool) *pipeline.
 		}
 	}
 	if asking {
-		// Not as a unit: what may block must not be timed, and ASKING holds for
-		// the connection's next request, which is this one.
+		// Not by SendUnit, which sets a timeout. ASKING holds for the connection's next
+		// request, which is this one.
 		a.skipAsking = true
 		if f := conn.Send(pool.RequestAsking, a, a.number); f != nil {
 			a.skipAsking = false
 			return f
 		}
 	}
-	s.waits = s.w.loop.Now()
+	s.blockedSince = s.w.loop.Now()
 	return conn.SendUntimed(raw, a, a.number)
 }
 
+// clientUnblock runs CLIENT UNBLOCK: it looks for the client on all loops, and asks that
+// client's server to unblock it.
 func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	id, ok := resp.ParseInt(args[2])
 	if !ok {
@@ -60,11 +63,11 @@ func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []
 		}
 	}
 	number, who, home := s.push(), s.viewer(), s.w
-	gather(s.shared, func(peer *shared, tell func(asked bool)) {
+	gatherLoops(s.shared, func(peer *shared, tell func(asked bool)) {
 		asked := false
-		for _, other := range who.sees(peer.sessions()) {
+		for _, other := range who.visible(peer.sessions()) {
 			if other.info.id == uint64(id) && other.isBlocked() && other.dedicated.conn.ServerID != 0 {
-				asked = other.askToUnblock(&unblockAsked{s: s, number: number, home: home}, mode)
+				asked = other.sendClientUnblock(&unblockRequest{s: s, number: number, home: home}, mode)
 			}
 		}
 		tell(asked)
@@ -76,20 +79,20 @@ func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []
 	return nil
 }
 
-// unblockAsked is the Receiver of CLIENT UNBLOCK at a server, on the loop of the client
-// that is blocked.
-type unblockAsked struct {
-	s      *session // whose CLIENT UNBLOCK it is
+// unblockRequest is a CLIENT UNBLOCK, and the Receiver of its reply from a server. It is on the
+// loop of the client that is blocked.
+type unblockRequest struct {
+	s      *session // whose request it is
 	number uint32   // of that request
-	home   *Worker  // of s
+	home   *Worker  // of s, which is on another loop perhaps
 
-	local *pool.Local
-	conn  *pipeline.Conn
+	local *pool.Local    // of the blocked client's loop
+	conn  *pipeline.Conn // over which the server was asked
 }
 
-// askToUnblock has a server unblock the session's connection. It reports whether the
-// server was asked; if so, r answers.
-func (s *session) askToUnblock(r *unblockAsked, mode string) bool {
+// sendClientUnblock asks the server to unblock the session's dedicated connection. It reports
+// whether the server was asked; if so, r will answer the request. mode is TIMEOUT or ERROR.
+func (s *session) sendClientUnblock(r *unblockRequest, mode string) bool {
 	conn, err := s.local.ConnSet(resp.RESP2, 0).Acquire(s.dedicated.shard)
 	if err != nil {
 		return false
@@ -106,14 +109,17 @@ func (s *session) askToUnblock(r *unblockAsked, mode string) bool {
 }
 
 // Reply is pipeline.Receiver's.
-func (r *unblockAsked) Reply(_ uint32, b []byte, _ bool) { r.answered(append([]byte(nil), b...), true) }
+func (r *unblockRequest) Reply(_ uint32, b []byte, _ bool) {
+	r.answered(append([]byte(nil), b...), true)
+}
 
 // Fail is pipeline.Receiver's.
-func (r *unblockAsked) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
+func (r *unblockRequest) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
 	r.answered(f.AppendReply(nil), false)
 }
 
-func (r *unblockAsked) answered(reply []byte, clean bool) {
+// answered releases the connection, and answers the request on its session's loop.
+func (r *unblockRequest) answered(reply []byte, clean bool) {
 	r.local.ReleaseDedicated(r.conn, clean)
 	r.home.loop.Post(func() { r.s.finish(r.number, reply) })
 }

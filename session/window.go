@@ -30,7 +30,7 @@ func (s *session) beSerial() {
 func (s *session) resume() {
 	s.openWindow()
 	if s.blocked || s.eof {
-		s.settle()
+		s.deferRun()
 	}
 }
 
@@ -39,7 +39,7 @@ func (s *session) resume() {
 func (s *session) answerAndResume(number uint32, reply []byte) {
 	s.openWindow()
 	if s.conn.Open() && (s.blocked || s.eof) {
-		s.settle()
+		s.deferRun()
 	}
 	s.finish(number, reply)
 }

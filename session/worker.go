@@ -11,56 +11,61 @@ import (
 	"ringway/resp"
 )
 
-// Worker is the sessions of one event loop and what they share. It belongs to that loop:
-// unless said otherwise its methods are called there.
+// Worker is the sessions of one event loop, of all pools, and what they share. It belongs to
+// that loop: its methods must be called there, if they don't say otherwise.
 type Worker struct {
 	// Static after construction.
-	host   Host
-	once   *once
-	loop   *eventloop.Loop
-	log    *slog.Logger
-	conf   *conf.Proxy
-	limits resp.Limits
+	host    Host
+	logOnce *logOnce
+	loop    *eventloop.Loop
+	log     *slog.Logger
+	conf    *conf.Proxy
+	limits  resp.Limits
 
-	pools       []*shared // in the order of the configuration
+	pools []*shared // in the order of the configuration
+
+	// The sessions, and what they have begun.
 	rights      rights
-	sessions    []*session
-	halfClosed  []*session            // at their end; those that are closed are taken out with the next tick
-	tasks       []task                // what is too much for one turn
-	tasksPosted bool                  // doChores will be called, or is at work
-	effort      int                   // what replies of the proxy's own have cost in this run of a session
-	publishers  map[*session]struct{} // that wait to publish
+	sessions    []*session            // in no order; session.index is the index here
+	halfClosed  []*session            // at their end; closed ones are taken out by the next tick
+	tasks       []task                // work that is too much for one turn
+	tasksPosted bool                  // doChores will be called, or is running
+	effort      int                   // what the proxy's own replies have cost in this call of session.run
+	publishers  map[*session]struct{} // sessions that wait to publish
 
-	// Scratch.
-	parser     resp.RequestParser
-	batch      batch              // of the requests, or of the keys of one, that are being placed
-	again      resp.RequestParser // for requests that are sent again
-	scratch    []byte             // replies made by the proxy
-	failure    []byte             // replies to failed requests, made while scratch may be in use
-	inline     []byte             // inline requests, encoded as servers like them
-	keys       []int              // positions of a request's keys
-	fragmentAt []int16            // for each place, its part of the request that is being split, else -1
-	joining    [][]byte           // scratch of fanout.coalesce
-	fanouts    []*fanout          // finished, for reuse
-	hashed     []*hashed          // finished, for reuse
-	rings      spareRings         // given back, for reuse
-	stalled    []int              // servers that let this loop wait
+	// Scratch, valid during one request, and spare objects for reuse.
+	parser         resp.RequestParser
+	batch          batch              // the requests, or the keys of one, that are being placed
+	resendParser   resp.RequestParser // for requests that are sent again (parser may be in use)
+	scratch        []byte             // for replies made by the proxy
+	failure        []byte             // for replies to failed requests, while scratch may be in use
+	inline         []byte             // for inline requests, encoded as arrays
+	keys           []int              // indices of a request's keys in its arguments
+	fragmentAt     []int16            // by bucket: the part of the request that is being split, or -1 (partsOf)
+	joinScratch    [][]byte           // for fanout.coalesce
+	spareFanouts   []*fanout          // finished, for reuse
+	spareEvalsha   []*evalsha         // finished, for reuse
+	spareRings     spareRings         // of replies, given back
+	stalledServers []int              // for askStalled
 
-	tight     bool  // the process holds much: clients with anything waiting are not read (Restrict)
+	// Load.
+	tight     bool  // clients for which anything waits are not read (Restrict)
 	lastLarge int64 // when a large reply last came, as eventloop.Loop.Now
 	long      longTurns
 
-	ticks     int
-	draining  bool
-	drained   bool
-	unblocked map[*session]int64 // draining: since when servers are asked to unblock sessions
+	// Time, and the end.
+	ticks      int // calls of Tick
+	draining   bool
+	drained    bool
+	unblocking map[*session]int64 // while draining: the sessions that servers were asked to unblock, and when
 }
 
-// trimTicks is how often what was kept for reuse is given up, in ticks.
+// trimTicks is how often trim is called, in ticks.
 const trimTicks = 20
 
-// NewWorkers returns a Worker for each loop, none of which runs yet. The configuration
-// must not be changed. host is told of what concerns the process.
+// NewWorkers returns a Worker for each loop, in their order. The loops must not run yet. The
+// configuration must not be changed afterwards. host is called from all loops; log gets what
+// an operator should know.
 func NewWorkers(loops []*eventloop.Loop, pools []*pool.Pool, proxy *conf.Proxy, host Host, log *slog.Logger) (workers []*Worker) {
 	var policies []*policy
 	var subscriptions []*pubsub.Pool
@@ -68,19 +73,20 @@ func NewWorkers(loops []*eventloop.Loop, pools []*pool.Pool, proxy *conf.Proxy, 
 		policies = append(policies, newPolicy(p.Conf()))
 		subscriptions = append(subscriptions, pubsub.NewPool(p.Conf(), proxy, log))
 	}
-	once := &once{log: log}
+	once := &logOnce{log: log}
 	for _, loop := range loops {
 		w := newWorker(loop, proxy, host, log)
-		w.once = once
+		w.logOnce = once
 		for i, p := range pools {
 			w.pools = append(w.pools, newShared(w, p, subscriptions[i], policies[i], i))
 		}
 		workers = append(workers, w)
 	}
-	introduce(workers)
+	setPeers(workers)
 	return workers
 }
 
+// newWorker returns a Worker without pools.
 func newWorker(loop *eventloop.Loop, proxy *conf.Proxy, host Host, log *slog.Logger) *Worker {
 	w := &Worker{
 		host: host, loop: loop, log: log, conf: proxy,
@@ -92,18 +98,20 @@ func newWorker(loop *eventloop.Loop, proxy *conf.Proxy, host Host, log *slog.Log
 		rights:     rights{},
 		scratch:    make([]byte, 0, 1<<10),
 		failure:    make([]byte, 0, 256),
-		lastLarge:  -2 * lately, // never
+		lastLarge:  -2 * largeReplyWindow, // long ago
 	}
 	loop.OnLongTurn(w.onLongTurn)
 	return w
 }
 
-// Len is how many sessions there are.
+// Len returns how many sessions there are.
 func (w *Worker) Len() int { return len(w.sessions) }
 
-// Adopt starts a session for a client of the pool with the given index, whose socket fd,
-// which is the session's from now on, was accepted. id is unique in the process, from 1;
-// addr is the client's address and local the one that it connected to.
+// Adopt starts a session for a client that was accepted. fd is its socket, which belongs to
+// the session from now on; pool is its pool's index in the configuration; id is unique in
+// the process, from 1; addr is the client's address, and local the one that it connected to.
+// The client must be counted already: Host.Left is called when it is gone, or if it can't be
+// served.
 func (w *Worker) Adopt(fd, pool int, id uint64, addr, local string) {
 	s := newSession(w.pools[pool], &clientInfo{id: id, addr: addr, local: local, since: time.Now()})
 	s.requireAuth()
@@ -114,8 +122,8 @@ func (w *Worker) Adopt(fd, pool int, id uint64, addr, local string) {
 	}
 }
 
-// attach makes s one of the worker's sessions. It reports false, and leaves fd
-// open, if the loop can't watch it.
+// attach makes s one of the worker's sessions, whose client's socket is fd. It reports
+// false, and leaves fd open, if the loop can't watch fd.
 func (w *Worker) attach(s *session, fd int) bool {
 	conn, err := w.loop.Attach(fd, s)
 	if err != nil {
@@ -128,7 +136,7 @@ func (w *Worker) attach(s *session, fd int) bool {
 	return true
 }
 
-// detach takes s from the worker's sessions.
+// detach takes s out of the worker's sessions. The last session takes its index.
 func (w *Worker) detach(s *session) {
 	last := len(w.sessions) - 1
 	w.sessions[s.index] = w.sessions[last]
@@ -137,7 +145,8 @@ func (w *Worker) detach(s *session) {
 	w.sessions = w.sessions[:last]
 }
 
-// remove forgets a session whose connection is closed.
+// remove takes out a session whose connection is closed, and has the host count its client
+// out.
 func (w *Worker) remove(s *session) {
 	w.detach(s)
 	if s.halfClosed != nil && s.halfClosed.uncounted {
@@ -151,7 +160,8 @@ func (w *Worker) remove(s *session) {
 // TickEvery is how often Tick is to be called.
 const TickEvery = 100 * time.Millisecond
 
-// Tick does what is to be done now and then.
+// Tick does the regular work of all sessions: it closes idle clients and those at their end
+// that have waited too long, ends pauses, and frees memory.
 func (w *Worker) Tick() {
 	w.parser.Release()
 	w.batch = batch{}
@@ -166,27 +176,27 @@ func (w *Worker) Tick() {
 	for _, sh := range w.pools {
 		sh.tick()
 	}
-	w.joined(false)
+	w.resumePublishers(false)
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.trim()
 	}
 }
 
-// trim gives up a part of what was kept for reuse, and what is known and out of date.
+// trim frees a part of the spare objects, and what is remembered but out of date.
 func (w *Worker) trim() {
-	w.rings.trim()
+	w.spareRings.trim()
 	w.trimFanouts()
 	for _, sh := range w.pools {
 		sh.local.Sweep()
 		sh.logins.dropExpired(w.loop.Now())
 	}
-	w.rights.forget(w.loop.Now() - int64(verdictKept))
+	w.rights.forget(w.loop.Now() - int64(verdictMaxAge))
 }
 
-// closeIdle closes clients to and from which nothing has gone for too long. A client
-// that waits for a reply, for room or for messages, is not idle, nor is one that has
-// waited a moment ago, whose reply may still be in the output, or that takes a large
-// reply slowly.
+// closeIdle closes clients that have been idle for client_idle_timeout. A client that waits
+// for a reply, for room or for messages is not idle, nor is one that takes a large reply
+// slowly. The time counts from the last tick at which the client was not idle, since a
+// reply may have left just before it.
 func (w *Worker) closeIdle() {
 	limit := w.conf.ClientIdleTimeout
 	if limit == 0 {
@@ -198,8 +208,8 @@ func (w *Worker) closeIdle() {
 		s := w.sessions[i]
 		wrote := s.conn.Written()
 		switch {
-		case wrote != s.wrote, !s.replies.idle(), s.blocked, s.sub != nil:
-			s.wrote, s.lastBusy = wrote, now
+		case wrote != s.lastWritten, !s.replies.idle(), s.blocked, s.sub != nil:
+			s.lastWritten, s.lastBusy = wrote, now
 		case max(s.lastActive, s.lastBusy) < oldest:
 			s.close()
 		}

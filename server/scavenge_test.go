@@ -11,11 +11,11 @@ const mib = 1 << 20
 
 // looks has a heap be looked at for so long, and collected when that is wanted, after
 // which it is as collect says. It returns when that was.
-func looks(t *tidying, h *heap, during time.Duration, collect func(h *heap)) (at []time.Duration) {
-	for now := time.Duration(0); now < during; now += tidyEvery {
-		if before := *h; t.wants(before) {
+func looks(t *scavenger, h *heap, during time.Duration, collect func(h *heap)) (at []time.Duration) {
+	for now := time.Duration(0); now < during; now += lookEvery {
+		if before := *h; t.isDue(before) {
 			collect(h)
-			t.tidied(before, *h)
+			t.collected(before, *h)
 			at = append(at, now)
 		}
 	}
@@ -24,7 +24,7 @@ func looks(t *tidying, h *heap, during time.Duration, collect func(h *heap)) (at
 
 func TestGarbageThatWasInUseAtTheLastCollectionIsCollected(t *testing.T) {
 	t.Parallel()
-	tidy := &tidying{others: math.MaxUint64, fewest: math.MaxUint64}
+	tidy := &scavenger{others: math.MaxUint64, minOthers: math.MaxUint64}
 	h := &heap{objects: 10 * mib, free: mib}
 	clean := func(h *heap) { h.objects = h.buffers + 10*mib }
 	if at := looks(tidy, h, time.Minute, clean); at != nil {
@@ -46,7 +46,7 @@ func TestWhatCannotBeGivenBackIsLeftAlone(t *testing.T) {
 		"fragments": {objects: 10 * mib, free: 50 * mib},
 		"in use":    {objects: 100 * mib},
 	} {
-		tidy := &tidying{others: 10 * mib, fewest: 10 * mib}
+		tidy := &scavenger{others: 10 * mib, minOthers: 10 * mib}
 		at := looks(tidy, h, 10*time.Minute, func(*heap) {})
 		h.objects += 200 * mib
 		clean := func(h *heap) { h.objects -= 200 * mib }

@@ -1,0 +1,48 @@
+package session
+
+import (
+	"bytes"
+	"log/slog"
+	"sync"
+
+	"ringway/resp"
+)
+
+// logOnce logs what is worth one line only, however often it happens. Any loop may use it.
+type logOnce struct {
+	log    *slog.Logger
+	logged sync.Map // a set of strings: what was logged
+}
+
+// first reports whether this is its first call with what.
+func (o *logOnce) first(what string) bool {
+	_, done := o.logged.LoadOrStore(what, true)
+	return !done
+}
+
+// wrongProtocol logs, once for each pool, what to set when clients send TLS or the PROXY
+// protocol: somebody has configured them, or a load balancer in front, to do so. err is the
+// parser's.
+func (o *logOnce) wrongProtocol(pool string, err error) {
+	var message string
+	switch err {
+	case resp.ErrPROXY:
+		message = "clients closed: they send the PROXY protocol, which is not supported; turn it off in the load balancer in front (send-proxy, send-proxy-v2, proxy_protocol)"
+	case resp.ErrTLS:
+		message = "clients closed: they send TLS, which is not supported; have them send plain text, or terminate TLS in front of the proxy"
+	default:
+		return
+	}
+	if o.first(pool + " " + err.Error()) {
+		o.log.Warn(message, "pool", pool)
+	}
+}
+
+// refusedMerging logs, once for each server, that its SETs are sent one by one. reply is
+// what the server said to MSET.
+func (o *logOnce) refusedMerging(pool, server string, reply []byte) {
+	if o.first(pool + " " + server) {
+		o.log.Info("server takes no MSET: SETs are sent to it one by one; see merge_sets",
+			"pool", pool, "server", server, "reply", string(bytes.TrimSpace(reply)))
+	}
+}

@@ -78,7 +78,7 @@ func (s *server) refusesMarkers(m *pipeline.MarkerError) {
 // failure: a client's script must not be able to have a server ejected.
 func (s *server) miscounted(err error) {
 	if s.miscountLogged.Swap(true) {
-		s.pool.log.Debug("server gave replies too many or too few again", "addr", s.addr, "err", err)
+		s.pool.log.Debug("server gave too many or too few replies again", "addr", s.addr, "err", err)
 		return
 	}
 	s.pool.log.Warn("connection to server closed: it gave replies too many or too few; on servers without the fix "+

@@ -7,7 +7,7 @@ import (
 
 // A read that is not answered within hedge_after is sent to another server of
 // its shard as well, and the first answer counts ("The Tail at Scale", Dean and
-// Barroso, 2013: hedged requests). Writes never are.
+// Barroso, 2013: hedged requests). Writes are never sent twice.
 
 // hedge is such a read. It is the Receiver of both requests, whose tags are 0 and 1.
 type hedge struct {

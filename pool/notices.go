@@ -16,15 +16,17 @@ type notice struct {
 	text   string
 }
 
-const ofACluster = "server is part of a Redis Cluster, and gives keys to other servers than this pool does: set topology = \"cluster\" and list some of its servers. This is logged once"
+// ofACluster is logged for the errors that only a Cluster's server gives.
+const ofACluster = "server is part of a Redis Cluster, which places keys differently from this pool: set topology = \"cluster\" and list some of its servers. Logged once for each server"
 
+// notices are the errors of servers that say something about the settings.
 var notices = []notice{
 	{"-MOVED ", true, 1, ofACluster},
 	{"-ASK ", true, 1, ofACluster},
 	{"-CROSSSLOT ", true, 1, ofACluster},
 	{"-CLUSTERDOWN ", true, 1, ofACluster},
-	{"-READONLY ", true, 2, "server is a replica, which takes no writes: list its primary in servers, or have primaries followed with topology = \"replicated\" or \"sentinel\". This is logged once"},
-	{"-NOAUTH ", false, 4, "server wants a password: set redis_auth, and with an ACL user redis_user. This is logged once"},
+	{"-READONLY ", true, 2, "server is a replica, which takes no writes: list its primary in servers, or follow primaries with topology = \"replicated\" or \"sentinel\". Logged once for each server"},
+	{"-NOAUTH ", false, 4, "server wants a password: set redis_auth, and for an ACL user redis_user. Logged once for each server"},
 }
 
 // Complained is pipeline.Observer's: it logs a notice, once for each server.
@@ -45,8 +47,8 @@ func (s *server) Complained(reply []byte) {
 	}
 }
 
-// checkLoading has the watcher check a server that says it is loading. A reply alone is
-// not believed. If it is true, the keys move to the other servers until the server has
+// checkLoading asks the watcher to check a server that says it is loading: a reply alone
+// is not believed. If it is true, the keys move to the other servers until the server has
 // loaded.
 func (s *server) checkLoading() {
 	p := s.pool

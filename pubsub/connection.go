@@ -22,8 +22,8 @@ const (
 	ShardChannel                  // SSUBSCRIBE
 	TopicKinds                    // how many there are
 
-	// everything is MONITOR. It has no name, and a connection with it no other topic; to
-	// leave it closes the connection. Its messages are status replies.
+	// everything is MONITOR. It has no name, and its connection no other topic. To
+	// unsubscribe from it closes the connection. Its messages are status replies.
 	everything = TopicKinds
 )
 
@@ -36,9 +36,9 @@ func (k TopicKind) named(word []byte, verb string) bool {
 	return ok && string(rest) == verb
 }
 
-// Topic is one thing to listen to. It is known by its address: subscribing to a
-// name again takes a Topic of its own, so that a late confirmation of the first
-// is not taken for one of the second.
+// Topic is something to subscribe to. It is identified by its address: subscribing to a
+// name again takes another Topic, so that a late confirmation of the first one does not
+// count for the second.
 type Topic struct {
 	Kind TopicKind
 	Name string

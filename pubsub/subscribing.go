@@ -86,7 +86,7 @@ func (l *Local) SubscribingMany() (done func()) {
 
 // SetOnSubscribed sets what is called on the loop when IsSubscribing may have changed. It
 // must be called before subscriptions are made.
-func (l *Local) SetOnSubscribed(onJoined func()) { l.onSubscribed = onJoined }
+func (l *Local) SetOnSubscribed(onSubscribed func()) { l.onSubscribed = onSubscribed }
 
 // subscribed ends subscribing.add of one topic.
 func (p *Pool) subscribed(kind TopicKind, name string, shard int) {

@@ -58,7 +58,7 @@ type handshakeCheck struct {
 	// Owned by the loop: the round.
 	round       int            // its number, by which answers to earlier ones are known
 	unanswered  int            // servers that have yet to answer
-	onlyRefuser bool           // only the server is asked that has refused before
+	onlyRefuser bool           // this round asks only the server that has refused before
 	shut        *pipeline.Conn // a connection that takes no request, since its shard holds them
 	accepted    bool           // a server has accepted the handshake
 	refusal     *knownRefusal

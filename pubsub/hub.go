@@ -22,7 +22,7 @@ type hub struct {
 	lateTimer     *eventloop.Timer // settleLate's
 }
 
-// membership is a listener's in a hub.
+// membership says in which hub a listener is.
 type membership struct {
 	hub  *hub
 	subs int // its subscriptions

@@ -10,33 +10,34 @@ import (
 	"ringway/conf"
 )
 
-// clusterAsker asks one server, one question at a time.
+// A clusterAsker asks one server of a Cluster, one question at a time.
 type clusterAsker struct {
+	// Static after construction.
 	conf *conf.Pool
-	addr string // that is connected to
+	addr string
 
-	// These are the follower's.
-	busy    bool        // a question is under way
-	failing bool        // the last one was not answered
-	last    observation // since the last judgement; the zero value if there is none
-	hinted  string      // what the log has of the configuration being wrong
-	fitness             // as a server that is read
+	// Of the follower's goroutine.
+	busy       bool        // a question is under way
+	failing    bool        // the last one was not answered
+	last       observation // since the replicas were judged last; the zero value if there is none
+	loggedHint string      // what the log already has about a wrong setting
+	health                 // as a server that is read from
 
-	// These are the question's under way.
-	client  *redis.Client // nil while there is none
-	before7 bool          // it does not know CLUSTER SHARDS
+	// Of the goroutine of the question under way, if busy; else of the follower's.
+	client   *redis.Client // nil while there is none
+	noShards bool          // the server does not know CLUSTER SHARDS: it is older than Redis 7
 }
 
-// clusterAnswer is what came of a question.
+// A clusterAnswer is the result of a question.
 type clusterAnswer struct {
 	asker       *clusterAsker
-	round       uint64
+	round       uint64 // random; tells answers to this round's questions from late ones
 	view        *clusterView
-	observation observation // if replicas are read
+	observation observation // only if replicas are read
 	err         error
 }
 
-// close is for an asker that is not busy.
+// close closes the connection. The asker must not be busy.
 func (a *clusterAsker) close() {
 	if a.client != nil {
 		a.client.Close()
@@ -44,8 +45,9 @@ func (a *clusterAsker) close() {
 	}
 }
 
-// ask asks what the server sees. After a failure the next question goes over a
-// new connection, for which the name is resolved again.
+// ask asks for the server's view of the Cluster and, if replicas are read, for its role and
+// offset. After a failure the next question uses a new connection, for which a host name is
+// resolved again.
 func (a *clusterAsker) ask(ctx context.Context) clusterAnswer {
 	host, _, err := net.SplitHostPort(a.addr)
 	if err != nil {
@@ -55,7 +57,7 @@ func (a *clusterAsker) ask(ctx context.Context) clusterAnswer {
 		a.client = NewClient(ctx, a.conf, &conf.Server{Network: "tcp", Addr: a.addr})
 	}
 	var answer clusterAnswer
-	answer.view, answer.err = a.look(ctx, clusterReader{host: host, tls: a.conf.ServerTLS != nil})
+	answer.view, answer.err = a.query(ctx, clusterReader{host: host, tls: a.conf.ServerTLS != nil})
 	if answer.err == nil && a.conf.ReadFrom != conf.ReadPrimary {
 		answer.observation = observe(ctx, a.client, a.addr)
 	}
@@ -65,11 +67,11 @@ func (a *clusterAsker) ask(ctx context.Context) clusterAnswer {
 	return answer
 }
 
-// look asks over the connection that there is. Only the slots have to be told: some
-// hosts allow no more.
-func (a *clusterAsker) look(ctx context.Context, r clusterReader) (*clusterView, error) {
+// query asks over the current connection. Only the slots are required: some hosted services
+// forbid CLUSTER NODES and CLUSTER INFO, and without them there are no epochs.
+func (a *clusterAsker) query(ctx context.Context, r clusterReader) (*clusterView, error) {
 	how, read := "SHARDS", r.readShards
-	if a.before7 {
+	if a.noShards {
 		how, read = "SLOTS", r.readSlots
 	}
 	pipe := a.client.Pipeline()
@@ -79,9 +81,9 @@ func (a *clusterAsker) look(ctx context.Context, r clusterReader) (*clusterView,
 		return nil, err
 	}
 	reply, err := slots.Result()
-	if err != nil && !a.before7 && isUnknownCommand(err) {
-		a.before7 = true
-		return a.look(ctx, r)
+	if err != nil && !a.noShards && isUnknownCommand(err) {
+		a.noShards = true
+		return a.query(ctx, r)
 	}
 	if err != nil {
 		return nil, err
@@ -99,8 +101,8 @@ func (a *clusterAsker) look(ctx context.Context, r clusterReader) (*clusterView,
 	return v, nil
 }
 
-// isUnknownCommand reports whether a server does not know a subcommand, in the
-// words of Redis 4 to 7 and their kin.
+// isUnknownCommand reports whether an error means that the server does not know the
+// subcommand, in the words of Redis 4 to 7 and compatible servers.
 func isUnknownCommand(err error) bool {
 	text := strings.ToLower(err.Error())
 	return strings.Contains(text, "unknown") || strings.Contains(text, "wrong number of arguments") || strings.Contains(text, "not supported")

@@ -8,27 +8,29 @@ import (
 	"ringway/pool"
 )
 
-// clusterMap is what is held to be true of a Cluster: who owns each slot, from
-// which epoch on, and what is known of its servers. The zero value knows nothing.
+// A clusterMap is what is believed of a Cluster: who owns each slot and since which epoch, and
+// its servers. It is not modified once made. The zero value knows nothing.
 type clusterMap struct {
-	claims [clusterSlots]claim
-	nodes  map[string]clusterNode
-	shards map[string][]pool.SlotRange // by the primary's ID, those without slots included
+	claims  [clusterSlots]claim
+	servers map[string]clusterServer    // by ID
+	shards  map[string][]pool.SlotRange // by the primary's ID, primaries without slots included
 }
 
-// claim is a server's right to a slot. Of two, Redis Cluster itself honours the
-// one with the higher configuration epoch, and so does the map: a server that has
-// missed a failover cannot turn it back.
+// A claim is a server's right to a slot. Of two, Redis Cluster itself honours the one with the
+// higher configuration epoch, and so does the map: a server that has missed a failover can't
+// turn it back.
 type claim struct {
-	owner string // "" if nobody owns the slot
+	owner string // the server's ID; "" if nobody owns the slot
 	epoch int64
 }
 
-// merge returns the map that follows from the one held and from what servers say
-// now, each asked once. A claim with a lower epoch than what is held needs more
-// than half of members, the servers that there are, or the former owner's word.
-// Slots for which that lacks are unsettled, and stay as they are until more
-// servers were asked.
+// merge returns the map that follows from m and from the views of servers, one of each.
+//
+// A claim with a higher epoch wins, as in the Cluster itself. One with a lower epoch than the
+// current claim's needs the votes of more than half of members, the number of servers in the
+// Cluster, or the former owner's own word: a slot that was given away may be claimed with a
+// lower epoch for a moment. Slots for which neither is there are undecided; they keep their
+// owner, and the caller asks more servers.
 func (m *clusterMap) merge(views []*clusterView, members int) (next *clusterMap, unsettled int) {
 	next = &clusterMap{claims: m.claims}
 	seen := newClaims(views)
@@ -46,12 +48,12 @@ func (m *clusterMap) merge(views []*clusterView, members int) (next *clusterMap,
 		}
 		*held = best
 	}
-	next.nodes = m.mergeNodes(views, next)
+	next.servers = m.mergeServers(views, next)
 	next.group()
 	return next, unsettled
 }
 
-// claims are what servers see, for each of them and each slot.
+// claims are the claims that servers see, for each server and slot.
 type claims struct {
 	views [][clusterSlots]claim
 	own   map[string]int // the index of a server's own view, by its ID
@@ -66,7 +68,7 @@ func newClaims(views []*clusterView) *claims {
 		for id, ranges := range v.slots {
 			for _, r := range ranges {
 				for s := int(r.First); s <= int(r.Last); s++ {
-					c.views[i][s] = claim{id, v.nodes[id].epoch}
+					c.views[i][s] = claim{id, v.servers[id].epoch}
 				}
 			}
 		}
@@ -74,16 +76,16 @@ func newClaims(views []*clusterView) *claims {
 	return c
 }
 
-// disowned reports whether a server says itself that a slot is not its own. Then
-// others who say it is have not heard of that yet.
+// disowned reports whether a server says itself that a slot is not its own. Servers that say
+// it is have not heard of that yet.
 func (c *claims) disowned(slot int, owner string) bool {
 	i, asked := c.own[owner]
 	return asked && c.views[i][slot].owner != owner
 }
 
-// best is the claim to a slot with the highest epoch, and how many servers see
-// it. Of two that are equal in that, which only happens where epochs are not told,
-// more servers decide, and then what is held.
+// best returns the claim to a slot with the highest epoch, and how many servers see it.
+// Between two with the same epoch, which happens only where epochs are not told, more servers
+// decide, and then the current owner.
 func (c *claims) best(slot int, held string) (best claim, votes int) {
 	for i := range c.views {
 		seen := c.views[i][slot]
@@ -104,23 +106,23 @@ func (c *claims) best(slot int, held string) (best claim, votes int) {
 	return best, votes
 }
 
-// mergeNodes returns all servers that somebody mentions, or that own a slot. A
-// server that sees no slot served has no say: it was removed, and sees itself.
-func (m *clusterMap) mergeNodes(views []*clusterView, next *clusterMap) map[string]clusterNode {
+// mergeServers returns all servers that a view mentions or that own a slot. A view without any
+// slot is ignored: that server was removed from the Cluster and knows only itself.
+func (m *clusterMap) mergeServers(views []*clusterView, next *clusterMap) map[string]clusterServer {
 	views = slices.DeleteFunc(slices.Clone(views), func(v *clusterView) bool { return v.covered() == 0 })
 	if len(views) == 0 {
-		return m.nodes
+		return m.servers
 	}
-	nodes := map[string]clusterNode{}
+	nodes := map[string]clusterServer{}
 	for s := range next.claims {
 		owner := next.claims[s].owner
-		if n, known := m.nodes[owner]; known {
+		if n, known := m.servers[owner]; known {
 			nodes[owner] = n
 		}
 	}
 	slices.SortStableFunc(views, func(a, b *clusterView) int { return cmp.Compare(a.epoch, b.epoch) })
-	for _, v := range views { // the newest last
-		for id, n := range v.nodes {
+	for _, v := range views { // the newest last, which overwrites
+		for id, n := range v.servers {
 			if old, known := nodes[id]; known && old.epoch > n.epoch && n.epoch != 0 {
 				continue
 			}
@@ -130,12 +132,12 @@ func (m *clusterMap) mergeNodes(views []*clusterView, next *clusterMap) map[stri
 	return nodes
 }
 
-// group finds the slots of each primary. One without slots counts if it works:
-// slots may be on their way to it.
+// group fills shards from claims and servers. A healthy primary without slots counts: slots
+// may be about to move to it, and -ASK names it before they have.
 func (m *clusterMap) group() {
 	m.shards = map[string][]pool.SlotRange{}
-	for id, n := range m.nodes {
-		if n.primary == "" && n.fit {
+	for id, n := range m.servers {
+		if n.primary == "" && n.healthy {
 			m.shards[id] = nil
 		}
 	}
@@ -144,7 +146,7 @@ func (m *clusterMap) group() {
 		for last+1 < clusterSlots && m.claims[last+1].owner == owner {
 			last++
 		}
-		if _, known := m.nodes[owner]; known {
+		if _, known := m.servers[owner]; known {
 			m.shards[owner] = append(m.shards[owner], pool.SlotRange{First: uint16(first), Last: uint16(last)})
 		}
 		first = last + 1
@@ -153,7 +155,7 @@ func (m *clusterMap) group() {
 
 // agrees reports whether a view says nothing new.
 func (m *clusterMap) agrees(v *clusterView) bool {
-	if !maps.Equal(m.nodes, v.nodes) {
+	if !maps.Equal(m.servers, v.servers) {
 		return false
 	}
 	for id, held := range m.shards {
@@ -166,7 +168,7 @@ func (m *clusterMap) agrees(v *clusterView) bool {
 	return true
 }
 
-// covered is how many slots somebody owns.
+// covered returns how many slots have an owner.
 func (m *clusterMap) covered() (n int) {
 	for i := range m.claims {
 		if m.claims[i].owner != "" {
@@ -176,36 +178,36 @@ func (m *clusterMap) covered() (n int) {
 	return n
 }
 
-// replicas are the servers that copy a primary and work, as far as the Cluster
-// knows.
-func (m *clusterMap) replicas(primary string) (found []clusterNode) {
-	for _, n := range m.nodes {
-		if _, leads := m.shards[n.id]; n.primary == primary && n.fit && !leads {
+// replicas returns the replicas of a primary that are healthy as far as the Cluster knows,
+// sorted by address.
+func (m *clusterMap) replicas(primary string) (found []clusterServer) {
+	for _, n := range m.servers {
+		if _, leads := m.shards[n.id]; n.primary == primary && n.healthy && !leads {
 			found = append(found, n)
 		}
 	}
-	slices.SortFunc(found, func(a, b clusterNode) int { return cmp.Compare(a.addr, b.addr) })
+	slices.SortFunc(found, func(a, b clusterServer) int { return cmp.Compare(a.addr, b.addr) })
 	return found
 }
 
-// clusterChange is what has become of one shard.
+// A clusterChange is what has happened to one shard.
 type clusterChange struct {
 	what     string // "added", "removed", "failover" or "address"
-	from, to clusterNode
+	from, to clusterServer
 }
 
-// changesTo tells what became of the shards in the next map, in the order of
-// their IDs, and how many slots have gone from one shard to another otherwise.
-// Primaries without slots are not shards yet.
+// changesTo returns what has happened to the shards in the next map, in the order of their
+// IDs, and how many slots have moved from one shard to another other than by a failover.
+// Primaries without slots are not shards here.
 func (m *clusterMap) changesTo(next *clusterMap) (changes []clusterChange, moved int) {
-	heirs := map[string]string{} // of a primary that lost its place
+	successors := map[string]string{} // by the primary's ID, the replica that was promoted
 	for _, id := range slices.Sorted(maps.Keys(next.shards)) {
 		before, now := len(m.shards[id]) > 0, len(next.shards[id]) > 0
-		old, n := m.nodes[id], next.nodes[id]
+		old, n := m.servers[id], next.servers[id]
 		switch {
 		case now && !before && old.primary != "" && len(m.shards[old.primary]) > 0 && len(next.shards[old.primary]) == 0:
-			heirs[old.primary] = id
-			changes = append(changes, clusterChange{"failover", m.nodes[old.primary], n})
+			successors[old.primary] = id
+			changes = append(changes, clusterChange{"failover", m.servers[old.primary], n})
 		case now && !before:
 			changes = append(changes, clusterChange{what: "added", to: n})
 		case now && before && old.addr != n.addr:
@@ -213,13 +215,13 @@ func (m *clusterMap) changesTo(next *clusterMap) (changes []clusterChange, moved
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.shards)) {
-		if len(m.shards[id]) > 0 && len(next.shards[id]) == 0 && heirs[id] == "" {
-			changes = append(changes, clusterChange{what: "removed", from: m.nodes[id]})
+		if len(m.shards[id]) > 0 && len(next.shards[id]) == 0 && successors[id] == "" {
+			changes = append(changes, clusterChange{what: "removed", from: m.servers[id]})
 		}
 	}
 	for s := range m.claims {
 		from, to := m.claims[s].owner, next.claims[s].owner
-		if from != to && from != "" && heirs[from] != to {
+		if from != to && from != "" && successors[from] != to {
 			moved++
 		}
 	}

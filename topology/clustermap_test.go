@@ -19,14 +19,14 @@ func clusterSaid(t *testing.T, self string, lines ...string) *clusterView {
 	for _, line := range lines {
 		fields := strings.Fields(line)
 		id, failing := strings.CutSuffix(fields[0], "!")
-		n := clusterNode{id: id, addr: id + ":1", fit: !failing}
+		n := clusterServer{id: id, addr: id + ":1", healthy: !failing}
 		if primary, ok := strings.CutPrefix(fields[1], "<"); ok {
-			n.primary, n.epoch = primary, v.nodes[primary].epoch
+			n.primary, n.epoch = primary, v.servers[primary].epoch
 		} else {
 			fmt.Sscan(fields[1], &n.epoch)
 			v.epoch = max(v.epoch, n.epoch)
 		}
-		v.nodes[id] = n
+		v.servers[id] = n
 		if len(fields) < 3 {
 			continue
 		}

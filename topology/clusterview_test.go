@@ -23,29 +23,29 @@ func shardsNode(id, endpoint string, port int64, role, health string, more ...an
 }
 
 func TestClusterShardsAreRead(t *testing.T) {
-	node := func(addr string) clusterNode { return clusterNode{id: "a", addr: addr, fit: true} }
+	node := func(addr string) clusterServer { return clusterServer{id: "a", addr: addr, healthy: true} }
 	slots := list(int64(0), int64(99), int64(200), int64(200))
 	ranges := []pool.SlotRange{{First: 0, Last: 99}, {First: 200, Last: 200}}
 	for _, c := range []struct {
 		name  string
 		tls   bool
 		nodes []any
-		want  []clusterNode
+		want  []clusterServer
 	}{
-		{"an address", false, list(shardsNode("a", "10.0.0.9", 7000, "master", "online")), []clusterNode{node("10.0.0.9:7000")}},
-		{"a host name", false, list(shardsNode("a", "h1.example", 7000, "master", "online")), []clusterNode{node("h1.example:7000")}},
-		{"IPv6", false, list(shardsNode("a", "::1", 7000, "master", "online")), []clusterNode{node("[::1]:7000")}},
-		{"no endpoint", false, list(shardsNode("a", "", 7000, "master", "online")), []clusterNode{node("asked:7000")}},
-		{"an unknown endpoint", false, list(shardsNode("a", "?", 7000, "master", "online")), []clusterNode{node("10.0.0.1:7000")}},
-		{"a port for TLS", true, list(shardsNode("a", "h", 7000, "master", "online", "tls-port", int64(7100))), []clusterNode{node("h:7100")}},
-		{"a port for TLS that is not used", false, list(shardsNode("a", "h", 7000, "master", "online", "tls-port", int64(7100))), []clusterNode{node("h:7000")}},
-		{"only a port for TLS", false, list(shardsNode("a", "h", 0, "master", "online", "tls-port", int64(7100))), []clusterNode{node("h:7100")}},
-		{"fields of later versions", false, list(shardsNode("a", "h", 7000, "master", "online", "zone", list("x"))), []clusterNode{node("h:7000")}},
+		{"an address", false, list(shardsNode("a", "10.0.0.9", 7000, "master", "online")), []clusterServer{node("10.0.0.9:7000")}},
+		{"a host name", false, list(shardsNode("a", "h1.example", 7000, "master", "online")), []clusterServer{node("h1.example:7000")}},
+		{"IPv6", false, list(shardsNode("a", "::1", 7000, "master", "online")), []clusterServer{node("[::1]:7000")}},
+		{"no endpoint", false, list(shardsNode("a", "", 7000, "master", "online")), []clusterServer{node("asked:7000")}},
+		{"an unknown endpoint", false, list(shardsNode("a", "?", 7000, "master", "online")), []clusterServer{node("10.0.0.1:7000")}},
+		{"a port for TLS", true, list(shardsNode("a", "h", 7000, "master", "online", "tls-port", int64(7100))), []clusterServer{node("h:7100")}},
+		{"a port for TLS that is not used", false, list(shardsNode("a", "h", 7000, "master", "online", "tls-port", int64(7100))), []clusterServer{node("h:7000")}},
+		{"only a port for TLS", false, list(shardsNode("a", "h", 0, "master", "online", "tls-port", int64(7100))), []clusterServer{node("h:7100")}},
+		{"fields of later versions", false, list(shardsNode("a", "h", 7000, "master", "online", "zone", list("x"))), []clusterServer{node("h:7000")}},
 		{"a replica that loads", false, list(shardsNode("b", "h", 7001, "slave", "loading"), shardsNode("a", "h", 7000, "master", "online")),
-			[]clusterNode{node("h:7000"), {id: "b", addr: "h:7001", primary: "a"}}},
+			[]clusterServer{node("h:7000"), {id: "b", addr: "h:7001", primary: "a"}}},
 		{"a primary that was replaced", false, list(shardsNode("old", "h", 7001, "master", "fail"), shardsNode("a", "h", 7000, "master", "online")),
-			[]clusterNode{node("h:7000"), {id: "old", addr: "h:7001"}}},
-		{"a server without a port", false, list(shardsNode("a", "h", 7000, "master", "online"), shardsNode("b", "h", 0, "replica", "online")), []clusterNode{node("h:7000")}},
+			[]clusterServer{node("h:7000"), {id: "old", addr: "h:7001"}}},
+		{"a server without a port", false, list(shardsNode("a", "h", 7000, "master", "online"), shardsNode("b", "h", 0, "replica", "online")), []clusterServer{node("h:7000")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := newView("asked:7000")
@@ -58,17 +58,17 @@ func TestClusterShardsAreRead(t *testing.T) {
 	}
 }
 
-func checkView(t *testing.T, v *clusterView, err error, want []clusterNode) {
+func checkView(t *testing.T, v *clusterView, err error, want []clusterServer) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes := map[string]clusterNode{}
+	nodes := map[string]clusterServer{}
 	for _, n := range want {
 		nodes[n.id] = n
 	}
-	if !maps.Equal(v.nodes, nodes) {
-		t.Errorf("got  %v\nwant %v", v.nodes, nodes)
+	if !maps.Equal(v.servers, nodes) {
+		t.Errorf("got  %v\nwant %v", v.servers, nodes)
 	}
 }
 
@@ -80,10 +80,10 @@ func TestClusterSlotsAreRead(t *testing.T) {
 	)
 	v := newView("asked:7000")
 	err := clusterReader{host: "asked"}.readSlots(v, reply)
-	checkView(t, v, err, []clusterNode{
-		{id: "a", addr: "10.0.0.1:7000", fit: true},
-		{id: "b", addr: "asked:7001", primary: "a", fit: true},
-		{id: "c", addr: "10.0.0.3:7002", fit: true},
+	checkView(t, v, err, []clusterServer{
+		{id: "a", addr: "10.0.0.1:7000", healthy: true},
+		{id: "b", addr: "asked:7001", primary: "a", healthy: true},
+		{id: "c", addr: "10.0.0.3:7002", healthy: true},
 	})
 	if got, want := v.covered(), clusterSlots+2; got != want {
 		t.Errorf("%d slots, want %d", got, want)
@@ -93,7 +93,7 @@ func TestClusterSlotsAreRead(t *testing.T) {
 func TestServersWithoutIDsGoByTheirAddress(t *testing.T) {
 	v := newView("asked:7000")
 	err := clusterReader{host: "asked"}.readSlots(v, list(list(int64(0), int64(0), list("h", int64(7000)))))
-	checkView(t, v, err, []clusterNode{{id: "h:7000", addr: "h:7000", fit: true}})
+	checkView(t, v, err, []clusterServer{{id: "h:7000", addr: "h:7000", healthy: true}})
 }
 
 func TestWhatIsNoSlotMapIsRefused(t *testing.T) {
@@ -105,12 +105,12 @@ func TestWhatIsNoSlotMapIsRefused(t *testing.T) {
 		list(list(int64(0), int64(4), list("h", int64(70000), "a"))),
 		list(list(int64(0), int64(4), list("h"))),
 	} {
-		if err := (clusterReader{}).readSlots(newView(""), reply); !errors.Is(err, errNoMap) {
+		if err := (clusterReader{}).readSlots(newView(""), reply); !errors.Is(err, errNotSlotMap) {
 			t.Errorf("%v: %v", reply, err)
 		}
 	}
 	bad := list(list("slots", list(int64(0)), "nodes", list(shardsNode("a", "h", 1, "master", "online"))))
-	if err := (clusterReader{}).readShards(newView(""), bad); !errors.Is(err, errNoMap) {
+	if err := (clusterReader{}).readShards(newView(""), bad); !errors.Is(err, errNotSlotMap) {
 		t.Errorf("%v: %v", bad, err)
 	}
 }
@@ -118,7 +118,7 @@ func TestWhatIsNoSlotMapIsRefused(t *testing.T) {
 func TestClusterNodesTellsEpochsAndFailures(t *testing.T) {
 	v := newView("asked:7000")
 	for _, id := range []string{"a", "b", "c", "d"} {
-		v.nodes[id] = clusterNode{id: id, addr: id + ":7000", fit: true}
+		v.servers[id] = clusterServer{id: id, addr: id + ":7000", healthy: true}
 	}
 	clusterReader{}.readNodes(v, ""+
 		"a 10.0.0.1:7000@17000,h1 myself,master - 0 0 7 connected 0-5460 [93-<-b]\n"+
@@ -127,13 +127,13 @@ func TestClusterNodesTellsEpochsAndFailures(t *testing.T) {
 		"d :0@0 master,noaddr - 0 0 0 disconnected\n"+
 		"e 10.0.0.5:7000@17000 handshake - 0 0 0 connected\n"+
 		"nonsense\n")
-	want := map[string]clusterNode{
-		"a": {id: "a", addr: "a:7000", epoch: 7, fit: true},
+	want := map[string]clusterServer{
+		"a": {id: "a", addr: "a:7000", epoch: 7, healthy: true},
 		"b": {id: "b", addr: "b:7000", epoch: 9},
-		"c": {id: "c", addr: "c:7000", epoch: 7, fit: true},
+		"c": {id: "c", addr: "c:7000", epoch: 7, healthy: true},
 		"d": {id: "d", addr: "d:7000"},
 	}
-	if !maps.Equal(v.nodes, want) || v.self != "a" || v.epoch != 9 {
+	if !maps.Equal(v.servers, want) || v.self != "a" || v.epoch != 9 {
 		t.Errorf("got %+v", v)
 	}
 	v.readInfo("cluster_state:fail\r\ncluster_current_epoch:12\r\n")
@@ -167,7 +167,7 @@ func FuzzClusterReplies(f *testing.F) {
 		}
 		r.readNodes(v, text(reply))
 		v.readInfo(text(reply))
-		for id, n := range v.nodes {
+		for id, n := range v.servers {
 			if _, port, err := net.SplitHostPort(n.addr); n.id != id || id == "" || err != nil || port == "0" {
 				t.Errorf("%q: %+v (%v)", id, n, err)
 			}
@@ -176,7 +176,7 @@ func FuzzClusterReplies(f *testing.F) {
 		next, _ := m.merge([]*clusterView{v, v}, 2)
 		for id, ranges := range next.shards {
 			for _, s := range ranges {
-				if s.First > s.Last || s.Last >= clusterSlots || next.nodes[id].addr == "" {
+				if s.First > s.Last || s.Last >= clusterSlots || next.servers[id].addr == "" {
 					t.Errorf("%q owns %v", id, s)
 				}
 			}

@@ -2,18 +2,19 @@ package topology
 
 import "strings"
 
-// asked is what somebody is asked as, which decides what its refusal means.
-type asked uint8
+// askedAs is the role in which something was asked. It decides what a refusal means: a plain
+// Redis is right as a server and wrong as a Sentinel.
+type askedAs uint8
 
 const (
-	asServer asked = iota
+	asServer askedAs = iota
 	asSentinel
 	asClusterServer
 )
 
-// hint says what is wrong with the configuration where the error of who was asked
-// shows it, and which setting to look at; "" if it does not.
-func hint(err error, as asked) string {
+// hint returns which setting is probably wrong, and what to do, where the error of a server or
+// Sentinel shows that; otherwise "". It is for the log.
+func hint(err error, as askedAs) string {
 	if err == nil {
 		return ""
 	}
@@ -32,15 +33,15 @@ func hint(err error, as asked) string {
 	}
 	switch {
 	case has("noauth"):
-		return "it wants a password: set " + auth + ", and for an ACL user " + user
+		return "it requires a password: set " + auth + ", and for an ACL user " + user
 	case has("wrongpass", "invalid password", "without any password"):
-		return "it does not take the password: see " + auth + " and " + user
+		return "it refuses the password: check " + auth + " and " + user
 	case as == asSentinel && has("unknown command"):
-		return "it is a Redis and no Sentinel: sentinels lists where Sentinels listen, which is port 26379 if nobody has changed that"
+		return "it is a Redis server, not a Sentinel: the setting sentinels lists where Sentinels listen, by default at port 26379"
 	case as == asClusterServer && has("cluster support disabled"):
-		return `it is a Redis that is in no Cluster: topology "cluster" is for Redis Cluster; a single server, or a ring of them, wants "static", and a primary with replicas "replicated"`
+		return `it does not belong to a Redis Cluster: topology "cluster" is for Redis Cluster only; use "static" for one server or a ring of servers, and "replicated" for a primary with replicas`
 	case as == asClusterServer && has("unknown command"):
-		return "it knows no Cluster: see topology"
+		return "it does not know the command CLUSTER: check the setting topology"
 	}
 	return ""
 }

@@ -23,17 +23,17 @@ func TestLogNamesTheSettingThatIsWrong(t *testing.T) {
 	plain := redistest.Start(t).Addr()
 	for _, test := range []struct{ name, lines, want string }{
 		{"a Cluster that is none", `topology = "cluster"` + "\n" + `servers = ["` + plain + `"]`,
-			"a server can't be asked for the Cluster: it is a Redis that is in no Cluster"},
+			"Cluster server can't be asked: it does not belong to a Redis Cluster"},
 		{"a Cluster's password", `topology = "cluster"` + "\n" + `servers = ["` + answers(noAuth) + `"]`,
-			"a server can't be asked for the Cluster: it wants a password: set redis_auth"},
+			"Cluster server can't be asked: it requires a password: set redis_auth"},
 		{"a Sentinel that is none", `topology = "sentinel"` + "\n" + `masters = ["s1"]` + "\n" + `sentinels = ["` + plain + `"]`,
-			"a Sentinel can't be asked: it is a Redis and no Sentinel"},
+			"Sentinel can't be asked: it is a Redis server, not a Sentinel"},
 		{"a Sentinel's password", `topology = "sentinel"` + "\n" + `masters = ["s1"]` + "\n" + `sentinels = ["` + answers(noAuth) + `"]`,
-			"a Sentinel can't be asked: it wants a password: set sentinel_auth"},
+			"Sentinel can't be asked: it requires a password: set sentinel_auth"},
 		{"a wrong password", `topology = "replicated"` + "\n" + `redis_auth = "x"` + "\n[[pools.a.shards]]\nname = \"s\"\n" + `servers = ["` + answers("-WRONGPASS invalid username-password pair or user is disabled.\r\n") + `"]`,
-			"a server can't be asked: it does not take the password: see redis_auth"},
+			"server can't be asked: it refuses the password: check redis_auth"},
 		{"a server's password", `topology = "replicated"` + "\n[[pools.a.shards]]\nname = \"s\"\n" + `servers = ["` + answers(noAuth) + `"]`,
-			"a server can't be asked: it wants a password: set redis_auth"},
+			"server can't be asked: it requires a password: set redis_auth"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			redistest.CheckLeaks(t)

@@ -79,11 +79,11 @@ var questions = map[string]func(ctx context.Context, c *conf.Pool, addr string){
 		f := newSentinelFollower(c, nil, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
-		f.box = mailbox{ctx: ctx, posts: make(chan func(), 1<<13)}
-		l := &sentinelLink{follower: f, addr: addr, now: make(chan struct{}, 1)}
+		f.mailbox = mailbox{ctx: ctx, posts: make(chan func(), 1<<13)}
+		l := &sentinelLink{follower: f, addr: addr, wake: make(chan struct{}, 1)}
 		client := l.newClient(ctx)
 		defer client.Close()
-		l.hear(ctx, client)
+		l.subscribe(ctx, client)
 	},
 }
 
@@ -99,7 +99,7 @@ func TestHostileAnswersAreErrors(t *testing.T) {
 				c.ConnectTimeout = 300 * time.Millisecond
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				survive(logTo(t), asked, func() { question(t.Context(), &c, s.Addr()) })
+				catchPanic(testLog(t), asked, func() { question(t.Context(), &c, s.Addr()) })
 				runtime.ReadMemStats(&after)
 				if after.Sys > before.Sys+(256<<20) {
 					t.Errorf("%d MiB more", (after.Sys-before.Sys)>>20)
@@ -187,7 +187,7 @@ func TestAnswerThatIsThereIsReadThoughTimeIsUp(t *testing.T) {
 // COMMAND of a real server is far within the bounds.
 func TestRealServersAreWithinTheBounds(t *testing.T) {
 	s := redistest.Start(t)
-	pr := NewProber(logTo(t))
+	pr := NewProber(testLog(t))
 	defer pr.Stop()
 	c := conf.DefaultPool("alpha")
 	c.ConnectTimeout = 30 * time.Second
@@ -197,12 +197,12 @@ func TestRealServersAreWithinTheBounds(t *testing.T) {
 }
 
 // fragile is a sink that panics when it is told something for the first time.
-type fragile struct {
+type panicking struct {
 	*recorder
 	broken bool
 }
 
-func (f *fragile) SetView(shard int, v pool.View) {
+func (f *panicking) SetView(shard int, v pool.View) {
 	if !f.broken {
 		f.broken = true
 		panic("broken")
@@ -217,13 +217,13 @@ func TestFollowerThatPanicsEndsWhole(t *testing.T) {
 	s := redistest.Start(t)
 	c := haPool(conf.Replicated, "s1")
 	c.Shards[0].Servers = []conf.Server{{Network: "tcp", Addr: s.Addr()}}
-	to := &fragile{recorder: newRecorder(t)}
+	to := &panicking{recorder: newRecorder(t)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	before := pool.ControlPanics.Load()
 	go func() {
 		defer close(done)
-		tend(ctx, logTo(t), "following", func() { newReplicatedFollower(c, to, logTo(t)).run(ctx) })
+		supervise(ctx, testLog(t), "following", func() { newReplicatedFollower(c, to, testLog(t)).run(ctx) })
 	}()
 	to.follows(s)
 	if n := pool.ControlPanics.Load() - before; n != 1 {
@@ -247,7 +247,7 @@ func TestStopWaitsForNoAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conns := hung.Conns()
-			pr := NewProber(logTo(t))
+			pr := NewProber(testLog(t))
 			pr.wg.Go(func() { question(pr) })
 			hung.WaitConns(conns + 1)
 			began := time.Now()
@@ -262,7 +262,7 @@ func TestStopWaitsForNoAnswer(t *testing.T) {
 // A list of servers without end is not followed: each would be asked.
 func TestListsOfServersAreBounded(t *testing.T) {
 	var nodes []string
-	for i := range 2 * clusterNodesMost {
+	for i := range 2 * clusterServersMost {
 		id := fmt.Sprintf("%040d", i)
 		nodes = append(nodes, fakeredis.Array(":0\r\n", ":1\r\n", fakeredis.Array(fakeredis.Bulk("127.0.0.1"), fmt.Sprintf(":%d\r\n", 1000+i), fakeredis.Bulk(id))))
 	}
@@ -278,7 +278,7 @@ func TestListsOfServersAreBounded(t *testing.T) {
 	c.ConnectTimeout = 30 * time.Second
 	a := &clusterAsker{conf: &c, addr: s.Addr()}
 	defer a.close()
-	if answer := a.ask(t.Context()); answer.err != errTooManyNodes {
+	if answer := a.ask(t.Context()); answer.err != errTooManyServers {
 		t.Errorf("got %v", answer.err)
 	}
 }

@@ -9,45 +9,45 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"ringway/conf"
 )
 
-// observation is what one look at a server has shown.
+// An observation is the result of one poll of a server.
 type observation struct {
 	addr    string
-	asked   time.Time     // when the question was written
-	took    time.Duration // until it was answered
-	err     error         // why there is no answer; then the rest is empty
-	loading bool          // it is reading its data
+	askedAt time.Time     // when the question was written; the zero value if there was no poll
+	latency time.Duration // from the question to the answer
+	err     error         // why there is no answer; then the fields below are empty
+	loading bool          // the server is loading its data from disk
 	replication
 }
 
-// answered reports whether the server has said how it is.
-func (o *observation) answered() bool { return o.err == nil && !o.asked.IsZero() }
+// answered reports whether the server has told its role. It may still be loading.
+func (o *observation) answered() bool { return o.err == nil && !o.askedAt.IsZero() }
 
 func (o *observation) isPrimary() bool { return o.answered() && o.role == "master" }
 func (o *observation) isReplica() bool { return o.answered() && o.role == "slave" }
 
-// replication is what a server says of its part in replication.
+// replication is what a server says about its role in replication: INFO's sections
+// replication and server, and ROLE.
 type replication struct {
-	role    string // "master" or "slave"
-	run     string // the ID of the process
-	id, id2 string // of the data's history; and of the one that it continues, "" if none
-	offset  int64  // how far in that history it is
-	forked  int64  // where in the history id2 this one begins; -1 if it continues none
+	role            string // "master" or "slave"
+	runID           string // of the process
+	replID, replID2 string // of the history of its data, and of the one that it continues ("" if none)
+	offset          int64  // how far its data is in that history
+	forkOffset      int64  // where replID2's history ends and replID's begins; -1 without replID2
 
 	// Of replicas.
-	primary  string // whom it follows, "host:port" as it was told
-	linked   bool   // it is connected to its primary and has a copy of its data
-	lastHeed int64  // seconds since the primary was heard; -1 if it was not
+	primary string // the address of its primary, as it was configured
+	linkUp  bool   // it is connected to its primary and has a copy of its data
+	lastIO  int64  // seconds since it heard from its primary; -1 if it never did
 }
 
-var errNoRole = errors.New("INFO does not tell the server's role")
+var errNoRole = errors.New("INFO and ROLE do not tell the server's role")
 
-// observe asks a server how it is.
+// observe polls a server once: PING, INFO and ROLE in one pipeline. It never returns an error:
+// err of the observation is that.
 func observe(ctx context.Context, client *redis.Client, addr string) observation {
-	o := observation{addr: addr, asked: time.Now()}
+	o := observation{addr: addr, askedAt: time.Now()}
 	pipe := client.Pipeline()
 	ping := pipe.Ping(ctx)
 	info, process := pipe.Info(ctx, "replication"), pipe.Info(ctx, "server")
@@ -55,9 +55,9 @@ func observe(ctx context.Context, client *redis.Client, addr string) observation
 	if o.err = execute(ctx, pipe); o.err != nil {
 		return o
 	}
-	o.took = time.Since(o.asked)
-	// PING tells what INFO does not; its other errors, as MISCONF, mean that the
-	// server is there.
+	o.latency = time.Since(o.askedAt)
+	// INFO is answered while the server loads; PING is refused with LOADING. Other
+	// errors of PING, such as MISCONF, come from a server that is up.
 	o.loading = redis.HasErrorPrefix(ping.Err(), "LOADING")
 	text, err := info.Result()
 	if err != nil {
@@ -65,7 +65,7 @@ func observe(ctx context.Context, client *redis.Client, addr string) observation
 		return o
 	}
 	o.replication = readReplication(text + "\r\n" + process.Val())
-	// ROLE has the last word, since it came last; who may not ask it goes by INFO.
+	// ROLE counts rather than INFO, since it was answered last. The ACL may forbid it.
 	if reply, err := role.Slice(); err == nil && len(reply) > 0 {
 		if s, ok := reply[0].(string); ok {
 			o.role = s
@@ -77,13 +77,13 @@ func observe(ctx context.Context, client *redis.Client, addr string) observation
 	return o
 }
 
-// noHistory is the ID of a history that was never continued.
+// noHistory is what INFO has as master_replid2 of a server whose history continues no other.
 const noHistory = "0000000000000000000000000000000000000000"
 
-// readReplication reads the sections replication and server of INFO. What is not
-// there stays empty.
+// readReplication reads the sections replication and server of INFO. Fields that are missing
+// stay empty.
 func readReplication(info string) replication {
-	r := replication{lastHeed: -1, forked: -1}
+	r := replication{lastIO: -1, forkOffset: -1}
 	var host, port string
 	for line := range strings.Lines(info) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -91,23 +91,23 @@ func readReplication(info string) replication {
 		case "role":
 			r.role = value
 		case "run_id":
-			r.run = value
+			r.runID = value
 		case "master_replid":
-			r.id = value
+			r.replID = value
 		case "master_replid2":
-			r.id2 = strings.TrimPrefix(value, noHistory)
+			r.replID2 = strings.TrimPrefix(value, noHistory)
 		case "master_repl_offset":
-			r.offset = number(value, 0)
+			r.offset = parseInt(value, 0)
 		case "second_repl_offset":
-			r.forked = number(value, -1)
+			r.forkOffset = parseInt(value, -1)
 		case "master_host":
 			host = value
 		case "master_port":
 			port = value
 		case "master_link_status":
-			r.linked = value == "up"
+			r.linkUp = value == "up"
 		case "master_last_io_seconds_ago":
-			r.lastHeed = number(value, -1)
+			r.lastIO = parseInt(value, -1)
 		}
 	}
 	if host != "" {
@@ -116,51 +116,10 @@ func readReplication(info string) replication {
 	return r
 }
 
-func number(text string, otherwise int64) int64 {
+func parseInt(text string, otherwise int64) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return otherwise
 	}
 	return n
-}
-
-// A poller looks at one server again and again, on a goroutine of its own,
-// since the server may hang.
-type poller struct {
-	conf     *conf.Pool
-	addr     string
-	interval *pollInterval
-	now      chan struct{} // capacity 1: look at once
-	cancel   context.CancelFunc
-}
-
-// look has the server looked at at once.
-func (l *poller) look() { signal(l.now) }
-
-// run looks, and reports what it sees, until ctx is done. After a failure the
-// next question goes over a new connection, for which the name is resolved
-// again.
-func (l *poller) run(ctx context.Context, report func(observation)) {
-	var client *redis.Client
-	defer func() {
-		if client != nil {
-			client.Close()
-		}
-	}()
-	for {
-		if client == nil {
-			client = NewClient(ctx, l.conf, &conf.Server{Network: "tcp", Addr: l.addr})
-		}
-		o := observe(ctx, client, l.addr)
-		if o.err != nil {
-			client.Close()
-			client = nil
-		}
-		if ctx.Err() == nil {
-			report(o)
-		}
-		if !l.interval.wait(ctx, l.now) {
-			return
-		}
-	}
 }

@@ -21,19 +21,19 @@ func TestPaceQuickensWhileThereIsAHurry(t *testing.T) {
 			}
 		}
 		within("usually", next(), time.Second)
-		p.hurry(time.Minute)
-		within("in a hurry", next(), quickly)
-		time.Sleep(longHurry)
-		within("after a long hurry", next(), ratherQuickly)
-		p.urge(time.Minute)
-		within("with a new reason", next(), quickly)
+		p.speedUp(time.Minute)
+		within("in a hurry", next(), fastInterval)
+		time.Sleep(fastestFor)
+		within("after a long hurry", next(), slowedInterval)
+		p.speedUpAnew(time.Minute)
+		within("with a new reason", next(), fastInterval)
 		time.Sleep(2 * time.Minute)
 		within("afterwards", next(), time.Second)
 
 		// A hurry ends waits that have begun.
 		go func() {
 			time.Sleep(100 * time.Millisecond)
-			p.hurry(time.Second)
+			p.speedUp(time.Second)
 		}()
 		if d := next(); d != 100*time.Millisecond {
 			t.Errorf("a hurry was noticed after %v", d)

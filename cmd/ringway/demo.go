@@ -47,7 +47,7 @@ func runDemo(s streams, args []string) int {
 	// The page that is printed says that it is listening; what goes wrong
 	// later is for the log.
 	cfg.Proxy.LogLevel = slog.LevelWarn
-	log := newJournal(s.err, &cfg.Proxy)
+	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
 	s.err = log.lines
 	var errPrint error
@@ -55,7 +55,7 @@ func runDemo(s streams, args []string) int {
 		errPrint = nodes.Describe(s.out, cfg, addrs[demo.PoolName])
 	})
 	if err = errors.Join(errPrint, err); err != nil {
-		return s.fail("demo", explain(err, "--listen"))
+		return s.fail("demo", explainListenError(err, "--listen"))
 	}
 	return exitOK
 }

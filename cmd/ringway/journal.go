@@ -13,14 +13,14 @@ import (
 const (
 	// logQueue is how many bytes of the log may wait for whoever reads it: some
 	// thousand lines.
-	logQueue = 1 << 20
+	logQueueBytes = 1 << 20
 
 	// lastWords is how long the end of the process waits for that.
-	lastWords = time.Second
+	logFlushTimeout = time.Second
 )
 
 // journal is the process's log.
-type journal struct {
+type processLog struct {
 	*slog.Logger
 	level slog.LevelVar   // may be changed
 	lines *logqueue.Queue // takes lines of other forms too
@@ -28,19 +28,19 @@ type journal struct {
 
 // newJournal returns a log to w in the form that the configuration wants. Logging
 // never waits for w. The log must be closed.
-func newJournal(w io.Writer, p *conf.Proxy) *journal {
-	j := new(journal)
+func newProcessLog(w io.Writer, p *conf.Proxy) *processLog {
+	j := new(processLog)
 	j.level.Set(p.LogLevel)
-	options := &slog.HandlerOptions{Level: &j.level, ReplaceAttr: readable}
+	options := &slog.HandlerOptions{Level: &j.level, ReplaceAttr: durationsAsText}
 	handler := func(w io.Writer) slog.Handler {
 		if p.LogFormat == "json" {
 			return slog.NewJSONHandler(w, options)
 		}
 		return slog.NewTextHandler(w, options)
 	}
-	j.lines = logqueue.New(w, logQueue, func(lines int64) []byte {
+	j.lines = logqueue.New(w, logQueueBytes, func(lines int64) []byte {
 		var b bytes.Buffer
-		say(handler(&b), slog.LevelWarn, "log lines dropped: they were written faster than they were read; see what holds up standard error", "lines", lines)
+		logAlways(handler(&b), slog.LevelWarn, "log lines dropped: they were written faster than they were read; see what holds up standard error", "lines", lines)
 		return b.Bytes()
 	})
 	j.Logger = slog.New(handler(j.lines))
@@ -48,11 +48,11 @@ func newJournal(w io.Writer, p *conf.Proxy) *journal {
 }
 
 // close writes what waits, for a moment at most.
-func (j *journal) close() { j.lines.Close(lastWords) }
+func (j *processLog) close() { j.lines.Close(logFlushTimeout) }
 
 // readable has durations as the configuration writes them: left to itself the JSON
 // form has numbers of nanoseconds.
-func readable(_ []string, a slog.Attr) slog.Attr {
+func durationsAsText(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
 	}

@@ -90,12 +90,12 @@ func fullPipe(t *testing.T) *os.File {
 }
 
 // gate is a writer that blocks until it is opened.
-type gate struct {
+type blockedWriter struct {
 	open  chan struct{}
 	lines atomic.Value
 }
 
-func (g *gate) Write(b []byte) (int, error) {
+func (g *blockedWriter) Write(b []byte) (int, error) {
 	<-g.open
 	old, _ := g.lines.Load().(string)
 	g.lines.Store(old + string(b))
@@ -105,10 +105,10 @@ func (g *gate) Write(b []byte) (int, error) {
 func TestLogSaysHowManyLinesWereDropped(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
-		g := &gate{open: make(chan struct{})}
+		g := &blockedWriter{open: make(chan struct{})}
 		p := &conf.Proxy{LogLevel: slog.LevelError, LogFormat: format}
-		log := newJournal(g, p)
-		const most = 2*logQueue/100 + 10 // each line has more than 100 bytes
+		log := newProcessLog(g, p)
+		const most = 2*logQueueBytes/100 + 10 // each line has more than 100 bytes
 		for range most {
 			log.Error(strings.Repeat("x", 100))
 		}
@@ -127,13 +127,13 @@ func TestLogSaysHowManyLinesWereDropped(t *testing.T) {
 func TestDurationsAreReadable(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
-	plain := newJournal(&text, &conf.Proxy{LogFormat: "text"})
+	plain := newProcessLog(&text, &conf.Proxy{LogFormat: "text"})
 	plain.Info("restored", "down_for", 1500*time.Millisecond)
 	if plain.close(); !strings.Contains(text.String(), "down_for=1.5s") {
 		t.Errorf("the log has %q", text.String())
 	}
 	r, w := io.Pipe()
-	log := newJournal(w, &conf.Proxy{LogFormat: "json"})
+	log := newProcessLog(w, &conf.Proxy{LogFormat: "json"})
 	log.Info("restored", "down_for", 1500*time.Millisecond, "servers", 2)
 	var line struct {
 		DownFor string `json:"down_for"`

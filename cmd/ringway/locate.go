@@ -110,9 +110,9 @@ func choosePool(cfg *conf.Config, name string) (*conf.Pool, error) {
 		names = append(names, cfg.Pools[i].Name)
 	}
 	if name == "" {
-		return nil, fmt.Errorf("%s has %d pools and no -pool says which; %s", cfg.Path, len(names), known(names))
+		return nil, fmt.Errorf("%s has %d pools and no -pool says which; %s", cfg.Path, len(names), oneOf(names))
 	}
-	return nil, fmt.Errorf("no pool %q in %s; %s", name, cfg.Path, known(names))
+	return nil, fmt.Errorf("no pool %q in %s; %s", name, cfg.Path, oneOf(names))
 }
 
 // ownerOf returns a function that names who has a key in the pool, with the named
@@ -148,7 +148,7 @@ func ringWithout(s streams, p *conf.Pool, names []string) (*hashring.Ring, error
 			for _, s := range config.Servers {
 				all = append(all, s.Name)
 			}
-			return nil, fmt.Errorf("no server %q in pool %q; %s", name, p.Name, known(all))
+			return nil, fmt.Errorf("no server %q in pool %q; %s", name, p.Name, oneOf(all))
 		}
 		down[i] = true
 	}

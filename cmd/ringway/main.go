@@ -239,7 +239,7 @@ func (s streams) diagnose(all []conf.Diagnostic) {
 }
 
 // known lists what there is to choose from, for an error about something else.
-func known(names []string) string {
+func oneOf(names []string) string {
 	const most = 20
 	more := ""
 	if len(names) > most {

@@ -26,7 +26,7 @@ func runServe(s streams, args []string) int {
 	if slices.Contains(commandNames(), fs.Arg(0)) {
 		return s.usage("", fmt.Errorf("argument %q: want the command first: ringway %s and its flags", fs.Arg(0), fs.Arg(0)))
 	}
-	if err := errors.Join(append(old.gone, noArguments(fs))...); err != nil {
+	if err := errors.Join(append(old.unsupported, noArguments(fs))...); err != nil {
 		return s.usage("", err)
 	}
 	switch {
@@ -36,7 +36,7 @@ func runServe(s streams, args []string) int {
 	case old.test:
 		return runCheck(s, []string{"-c", *path})
 	}
-	asked := hear() // whoever sends a signal at once has a proxy that goes on, too
+	asked := catchOperatorSignals() // whoever sends a signal at once has a proxy that goes on, too
 	defer asked.stop()
 	cfg, warnings := s.load("", *path)
 	if cfg == nil {
@@ -45,7 +45,7 @@ func runServe(s streams, args []string) int {
 	if old.level != nil {
 		cfg.Proxy.LogLevel = *old.level
 	}
-	log := newJournal(s.err, &cfg.Proxy)
+	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
 	s.err = log.lines // what is said at the end waits for no reader either
 	go asked.answer(log)
@@ -56,7 +56,7 @@ func runServe(s streams, args []string) int {
 	defer stop()
 	log.Info("starting", "version", version(), "config", cfg.Path)
 	if err := serve(ctx, cfg, log.Logger, nil); err != nil {
-		return s.fail("", explain(err, "the setting listen"))
+		return s.fail("", explainListenError(err, "the setting listen"))
 	}
 	return exitOK
 }
@@ -84,7 +84,7 @@ func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(a
 
 // explain adds what to do about an address that can't be listened on, which is
 // chosen by the named setting or flag.
-func explain(err error, setting string) error {
+func explainListenError(err error, setting string) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w; stop the process that listens there, or choose another address with %s", err, setting)

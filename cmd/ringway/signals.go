@@ -32,31 +32,31 @@ func interruptible(others ...os.Signal) (context.Context, context.CancelFunc) {
 
 // requests are the signals by which nutcracker's operators ask something of a
 // process that goes on. By default SIGHUP would end it, and the others stop it.
-type requests struct {
+type operatorSignals struct {
 	signals chan os.Signal
 	done    chan struct{} // closed by stop
 }
 
 // hear begins to take such signals. They wait for answer.
-func hear() *requests {
-	r := &requests{signals: make(chan os.Signal, 16), done: make(chan struct{})}
+func catchOperatorSignals() *operatorSignals {
+	r := &operatorSignals{signals: make(chan os.Signal, 16), done: make(chan struct{})}
 	signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
 	return r
 }
 
 // answer does what signals ask for until stop is called.
-func (r *requests) answer(log *journal) {
+func (r *operatorSignals) answer(log *processLog) {
 	for {
 		select {
 		case s := <-r.signals:
 			switch s {
 			case syscall.SIGHUP:
-				say(log.Handler(), slog.LevelWarn, "SIGHUP: nothing to reload yet, and no log file to open again: the log goes to standard error; "+
+				logAlways(log.Handler(), slog.LevelWarn, "SIGHUP: nothing to reload yet, and no log file to open again: the log goes to standard error; "+
 					"the configuration is read at start, so restart for a new one")
 			case syscall.SIGTTIN:
-				turn(log, "SIGTTIN", -1)
+				stepLogLevel(log, "SIGTTIN", -1)
 			case syscall.SIGTTOU:
-				turn(log, "SIGTTOU", +1)
+				stepLogLevel(log, "SIGTTOU", +1)
 			}
 		case <-r.done:
 			return
@@ -66,7 +66,7 @@ func (r *requests) answer(log *journal) {
 
 // stop ends answer. Signals that come later are ignored: the process is about to
 // end, in its own way.
-func (r *requests) stop() {
+func (r *operatorSignals) stop() {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
 	close(r.done)
 }
@@ -75,7 +75,7 @@ func (r *requests) stop() {
 var levels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
 // turn changes the log's level to a neighbour in levels, and says what it is now.
-func turn(log *journal, asked string, step int) {
+func stepLogLevel(log *processLog, asked string, step int) {
 	now, most := 0, len(levels)-1
 	for now < most && levels[now] < log.level.Level() {
 		now++
@@ -86,11 +86,11 @@ func turn(log *journal, asked string, step int) {
 	if to == now {
 		text = "log level is at its end already"
 	}
-	say(log.Handler(), slog.LevelInfo, asked+": "+text, "log_level", strings.ToLower(levels[to].String()))
+	logAlways(log.Handler(), slog.LevelInfo, asked+": "+text, "log_level", strings.ToLower(levels[to].String()))
 }
 
 // say logs a line whatever the log's level is.
-func say(log slog.Handler, level slog.Level, text string, args ...any) {
+func logAlways(log slog.Handler, level slog.Level, text string, args ...any) {
 	r := slog.NewRecord(time.Now(), level, text, 0)
 	r.Add(args...)
 	_ = log.Handle(context.Background(), r) // as slog.Logger does

@@ -15,13 +15,13 @@ import (
 // twemproxyFlags are the flags of nutcracker that ringway takes, or says what there
 // is in their place.
 type twemproxyFlags struct {
-	test  bool        // -t: check the configuration, and no more
-	level *slog.Level // -v: the log's level, nil where it is not given
-	gone  []error     // for each flag that there is not
+	test        bool        // -t: check the configuration, and no more
+	level       *slog.Level // -v: the log's level, nil where it is not given
+	unsupported []error     // for each flag that there is not
 }
 
 // gone are nutcracker's flags for what is done otherwise here.
-var gone = []struct {
+var unsupportedFlags = []struct {
 	short, long string
 	value       bool // one follows
 	instead     string
@@ -48,10 +48,10 @@ func (t *twemproxyFlags) register(fs *flag.FlagSet, path, version string) {
 	for _, name := range []string{"v", "verbose"} {
 		fs.Func(name, "", t.setLevel)
 	}
-	for _, f := range gone {
+	for _, f := range unsupportedFlags {
 		for _, name := range []string{f.short, f.long} {
 			told := func(string) error {
-				t.gone = append(t.gone, fmt.Errorf("%s: %s", hyphened(name), f.instead))
+				t.unsupported = append(t.unsupported, fmt.Errorf("%s: %s", hyphened(name), f.instead))
 				return nil
 			}
 			if f.value {

@@ -11,7 +11,7 @@ import (
 )
 
 // otherNames are commands as other programs have them, and what they are here.
-var otherNames = []struct{ names, here string }{
+var commandAliases = []struct{ names, here string }{
 	{"serve server start run proxy daemon", "to serve there is none: ringway -c FILE"},
 	{"test configtest validate verify lint", "to check a configuration, ringway check -c FILE"},
 	{"benchmark perf", "to measure, ringway bench"},
@@ -24,7 +24,7 @@ var otherNames = []struct{ names, here string }{
 // unknownCommand says that there is no such command, and what was probably meant.
 func unknownCommand(name string) error {
 	text := fmt.Sprintf("unknown command %q; ", name)
-	for _, o := range otherNames {
+	for _, o := range commandAliases {
 		if slices.Contains(strings.Fields(o.names), name) {
 			return fmt.Errorf("%s%s", text, o.here)
 		}
@@ -35,7 +35,7 @@ func unknownCommand(name string) error {
 	if near := conf.Nearest(name, commandNames()); len(near) > 0 {
 		return fmt.Errorf("%sthe nearest is %s", text, strings.Join(near, " or "))
 	}
-	return fmt.Errorf("%s%s", text, known(commandNames()))
+	return fmt.Errorf("%s%s", text, oneOf(commandNames()))
 }
 
 // isFile reports whether a word is the name of a file, or meant to be.

@@ -50,10 +50,10 @@ func TestReplicasOfAClusterAreRead(t *testing.T) {
 
 	replica := c.ReplicaOf(primaries[0])
 	replica.Stop()
-	log.await(t, "replica is not well")
+	log.await(t, "replica unhealthy")
 	readAll()
 	replica.Cont()
-	log.await(t, "replica is well again")
+	log.await(t, "replica healthy again")
 	read := reads(replica)
 	redistest.Eventually(t, patience, "it is read again", func() bool {
 		readAll()
@@ -61,7 +61,7 @@ func TestReplicasOfAClusterAreRead(t *testing.T) {
 	})
 
 	c.Failover(replica, "")
-	log.await(t, "failover: a replica has taken its primary's place")
+	log.await(t, "failover: replica promoted")
 	for i := range 30 {
 		s.do(fmt.Sprint("SET k", i, " v"), "+OK\r\n")
 	}

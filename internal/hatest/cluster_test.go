@@ -197,7 +197,7 @@ func TestPlannedClusterFailoverShowsClientsNothing(t *testing.T) {
 	if report.LongestGap > nodeTimeout+1500*time.Millisecond {
 		t.Errorf("a client waited for %s", report.LongestGap)
 	}
-	log.await(t, "failover: a replica has taken its primary's place")
+	log.await(t, "failover: replica promoted")
 }
 
 // A killed primary costs the time in which its Cluster replaces it, and little more.
@@ -230,7 +230,7 @@ func TestKilledClusterPrimaryIsReplaced(t *testing.T) {
 	if n := report.Counts[NotSent]; n > 0 {
 		t.Errorf("%d requests failed that had only to wait", n)
 	}
-	log.await(t, "failover: a replica has taken its primary's place")
+	log.await(t, "failover: replica promoted")
 }
 
 // A server joins, takes slots, gives them back and leaves.

@@ -161,7 +161,7 @@ func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 	}
 }
 
-// Two primaries that lineage can't order get no writes, until one is demoted.
+// Two primaries of which neither took over from the other get no writes, until one is demoted.
 func TestTwoPrimariesGetNoWrites(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 2)

@@ -20,7 +20,7 @@ func followReplicated(t *testing.T, servers ...*redistest.Server) (*recorder, *r
 		c.Shards[0].Servers = append(c.Shards[0].Servers, conf.Server{Name: s.Addr(), Network: "tcp", Addr: s.Addr(), Weight: 1})
 	}
 	to := newRecorder(t)
-	f := newReplicatedFollower(c, to, logTo(t))
+	f := newReplicatedFollower(c, to, testLog(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -105,7 +105,7 @@ func TestWritesAreRefusedWhileTwoStrangersArePrimary(t *testing.T) {
 	g.Primary.Do("SET", "k", strings.Repeat("v", 1000))
 	redistest.Eventually(t, time.Minute, "the write is seen", func() bool {
 		seen := make(chan int64)
-		f.box.post(func() { seen <- f.shards[0].lineage.last.offset })
+		f.mailbox.post(func() { seen <- f.shards[0].history.last.offset })
 		return <-seen > 1000
 	})
 	lone.Restart()

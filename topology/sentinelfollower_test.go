@@ -21,7 +21,7 @@ func followSentinels(t *testing.T, sentinels []*redistest.Server) (*recorder, *s
 		c.Sentinels = append(c.Sentinels, conf.Address{Network: "tcp", Addr: s.Addr()})
 	}
 	to := newRecorder(t)
-	f := newSentinelFollower(c, to, logTo(t))
+	f := newSentinelFollower(c, to, testLog(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -108,7 +108,7 @@ func TestStaleSentinelIsNotFollowed(t *testing.T) {
 	to.follows(g.Replicas[0])
 	redistest.Eventually(t, time.Minute, "the stale one is silent", func() bool {
 		silent := make(chan bool)
-		f.box.post(func() {
+		f.mailbox.post(func() {
 			_, ok := f.shards[0].votes.answers[sentinels[2].Addr()]
 			silent <- !ok
 		})
@@ -121,7 +121,7 @@ func TestStaleSentinelIsNotFollowed(t *testing.T) {
 	// It may have heard of the failover by now, from messages that had come before.
 	redistest.Eventually(t, time.Minute, "it is heard", func() bool {
 		heard := make(chan bool)
-		f.box.post(func() {
+		f.mailbox.post(func() {
 			_, ok := f.shards[0].votes.answers[sentinels[2].Addr()]
 			heard <- ok
 		})
@@ -142,7 +142,7 @@ func TestPrimaryStaysWhileNoSentinelAnswersAndIsReplacedAfterwards(t *testing.T)
 	to.follows(g.Primary)
 	redistest.Eventually(t, time.Minute, "all Sentinels are known", func() bool {
 		known := make(chan int)
-		f.box.post(func() { known <- len(f.shards[0].votes.answers) })
+		f.mailbox.post(func() { known <- len(f.shards[0].votes.answers) })
 		return <-known == 3
 	})
 	for _, s := range sentinels {
@@ -151,7 +151,7 @@ func TestPrimaryStaysWhileNoSentinelAnswersAndIsReplacedAfterwards(t *testing.T)
 	f.suspect(0, g.Primary.Addr(), pool.LostPrimary)
 	redistest.Eventually(t, time.Minute, "nobody answers", func() bool {
 		silent := make(chan bool)
-		f.box.post(func() { silent <- len(f.shards[0].votes.answers) == 0 })
+		f.mailbox.post(func() { silent <- len(f.shards[0].votes.answers) == 0 })
 		return <-silent
 	})
 	if got := to.primaries(); len(got) != 1 || got[0] != g.Primary.Addr() {

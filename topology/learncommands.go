@@ -11,12 +11,13 @@ import (
 	"ringway/pool"
 )
 
-// relearnEvery is how long a command of a module that was loaded while the proxy
-// runs may stay unknown.
+// relearnEvery is how often servers are asked for their commands: for so long the commands of
+// a module that is loaded while the proxy runs may stay unknown.
 const relearnEvery = 30 * time.Second
 
-// learnCommands asks the servers what commands they have, now and then, until the
-// Prober stops.
+// learnCommands asks the servers for their commands again and again, until the Prober is
+// stopped, and tells the pool when they have changed. The first server that answers is
+// believed.
 func (pr *Prober) learnCommands(p *pool.Pool, servers func() []conf.Server) {
 	var known []pool.CommandFact
 	for {
@@ -37,8 +38,8 @@ func (pr *Prober) learnCommands(p *pool.Pool, servers func() []conf.Server) {
 	}
 }
 
-// commands asks one server for its commands, by name. It returns nil if that did
-// not work.
+// commands asks one server for its commands and returns them sorted by name, nil if it does
+// not answer.
 func (pr *Prober) commands(c *conf.Pool, s *conf.Server) (facts []pool.CommandFact) {
 	client := NewClient(pr.ctx, c, s)
 	defer client.Close()
@@ -57,21 +58,21 @@ func (pr *Prober) commands(c *conf.Pool, s *conf.Server) (facts []pool.CommandFa
 	return facts
 }
 
-// factOf reads what COMMAND says of one command. Servers before Redis 6 tell no
-// categories, and those before Redis 7 no subcommands.
+// factOf reads the entry of one command in the reply to COMMAND. Servers before Redis 6 tell
+// no ACL categories, and those before Redis 7 no subcommands.
 func factOf(info any) (f pool.CommandFact, ok bool) {
 	fields, _ := info.([]any)
 	if len(fields) < 6 {
 		return f, false
 	}
 	f.Name, ok = fields[0].(string)
-	f.Flags = wordsOf(fields[2])
+	f.Flags = texts(fields[2])
 	for i, to := range map[int]*int{1: &f.Arity, 3: &f.First, 4: &f.Last, 5: &f.Step} {
 		n, isInt := fields[i].(int64)
 		*to, ok = int(n), ok && isInt
 	}
 	if len(fields) > 6 {
-		f.Marks = wordsOf(fields[6])
+		f.Marks = texts(fields[6])
 	}
 	if len(fields) > 9 {
 		subcommands, _ := fields[9].([]any)
@@ -86,8 +87,8 @@ func factOf(info any) (f pool.CommandFact, ok bool) {
 	return f, ok
 }
 
-// wordsOf returns the texts of an array.
-func wordsOf(array any) (words []string) {
+// texts returns the strings of an array.
+func texts(array any) (words []string) {
 	elements, _ := array.([]any)
 	for _, e := range elements {
 		if word, ok := e.(string); ok {

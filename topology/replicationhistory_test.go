@@ -6,37 +6,37 @@ import (
 )
 
 // primaryOf, replicaOf and silent are witnesses; at is who they are, "A" to "C".
-func primaryOf(at, id, of string) witness {
-	return witness{addr: at, heard: true, replication: replication{role: "master", id: id, id2: of, run: "run" + at, offset: 100}}
+func primaryOf(at, id, of string) serverReport {
+	return serverReport{addr: at, answered: true, replication: replication{role: "master", replID: id, replID2: of, runID: "run" + at, offset: 100}}
 }
 
-func replicaOf(at, primary, id string) witness {
-	return witness{addr: at, heard: true, replication: replication{role: "slave", primary: primary, linked: true, id: id, run: "run" + at, offset: 100}}
+func replicaOf(at, primary, id string) serverReport {
+	return serverReport{addr: at, answered: true, replication: replication{role: "slave", primary: primary, linkUp: true, replID: id, runID: "run" + at, offset: 100}}
 }
 
-func silent(at string) witness { return witness{addr: at} }
+func unreachable(at string) serverReport { return serverReport{addr: at} }
 
 // restarted is another process at the same address, with a history that begins.
-func restarted(at, id, of string) witness {
+func restarted(at, id, of string) serverReport {
 	w := primaryOf(at, id, of)
-	w.run, w.offset = w.run+"2", 0
+	w.runID, w.offset = w.runID+"2", 0
 	return w
 }
 
 // forkedAt has w's history begin there in the one that it continues.
-func forkedAt(w witness, offset int64) witness {
-	w.forked = offset
+func forkedAt(w serverReport, offset int64) serverReport {
+	w.forkOffset = offset
 	return w
 }
 
 // later has w be further, without a replica that would hold its history.
-func later(w witness) witness {
+func later(w serverReport) serverReport {
 	w.offset += 10
 	return w
 }
 
 func TestLineageDecidesWhoIsPrimary(t *testing.T) {
-	type all []witness
+	type all []serverReport
 	for _, c := range []struct {
 		what string
 		last string // A is primary with history "a" unless this is "none"
@@ -44,51 +44,51 @@ func TestLineageDecidesWhoIsPrimary(t *testing.T) {
 		want string
 	}{
 		{"one says so at the start", "none", all{primaryOf("A", "a", ""), replicaOf("B", "A", "a")}, "follow A at once"},
-		{"nobody says so at the start", "none", all{replicaOf("A", "X", "x"), silent("B")}, "keep"},
+		{"nobody says so at the start", "none", all{replicaOf("A", "X", "x"), unreachable("B")}, "keep"},
 		{"the promoted one is newer at the start", "none", all{primaryOf("A", "a", ""), primaryOf("B", "b", "a")}, "follow B at once"},
 		{"two strangers at the start", "none", all{primaryOf("A", "a", ""), primaryOf("B", "b", "")}, "refuse"},
-		{"two were promoted at the start", "none", all{silent("A"), primaryOf("B", "b", "a"), primaryOf("C", "c", "a")}, "refuse"},
+		{"two were promoted at the start", "none", all{unreachable("A"), primaryOf("B", "b", "a"), primaryOf("C", "c", "a")}, "refuse"},
 
 		{"nothing has changed", "", all{primaryOf("A", "a", ""), replicaOf("B", "A", "a")}, "keep"},
-		{"it does not answer", "", all{silent("A"), replicaOf("B", "A", "a")}, "keep"},
-		{"nobody answers", "", all{silent("A"), silent("B")}, "keep"},
+		{"it does not answer", "", all{unreachable("A"), replicaOf("B", "A", "a")}, "keep"},
+		{"nobody answers", "", all{unreachable("A"), unreachable("B")}, "keep"},
 		{"REPLICAOF NO ONE at a replica", "", all{primaryOf("A", "a", ""), primaryOf("B", "b", "a")}, "follow B"},
-		{"promoted after it died", "", all{silent("A"), primaryOf("B", "b", "a")}, "follow B"},
-		{"promoted twice between two looks", "", all{silent("A"), replicaOf("B", "C", "b2"), primaryOf("C", "c", "a")}, "follow C"},
+		{"promoted after it died", "", all{unreachable("A"), primaryOf("B", "b", "a")}, "follow B"},
+		{"promoted twice between two looks", "", all{unreachable("A"), replicaOf("B", "C", "b2"), primaryOf("C", "c", "a")}, "follow C"},
 		{"FAILOVER is done", "", all{replicaOf("A", "B", "b"), primaryOf("B", "b", "a")}, "follow B at once"},
 		{"FAILOVER is under way", "", all{replicaOf("A", "B", "a"), replicaOf("B", "A", "a")}, "await at once"},
 		{"REPLICAOF by hand, without a history in common", "", all{replicaOf("A", "B", "a"), primaryOf("B", "b", "")}, "follow B at once"},
 		{"it follows a stranger", "", all{replicaOf("A", "X", "x"), primaryOf("B", "b", "")}, "refuse"},
 
 		{"an empty server says that it is primary, too", "", all{primaryOf("A", "a", ""), primaryOf("B", "b", "")}, "keep"},
-		{"an empty server says so while it is down", "", all{silent("A"), primaryOf("B", "b", "")}, "refuse"},
-		{"two replicas were promoted after it died", "", all{silent("A"), primaryOf("B", "b", "a"), primaryOf("C", "c", "a")}, "refuse"},
+		{"an empty server says so while it is down", "", all{unreachable("A"), primaryOf("B", "b", "")}, "refuse"},
+		{"two replicas were promoted after it died", "", all{unreachable("A"), primaryOf("B", "b", "a"), primaryOf("C", "c", "a")}, "refuse"},
 		{"two replicas were promoted while it lives", "", all{primaryOf("A", "a", ""), primaryOf("B", "b", "a"), primaryOf("C", "c", "a")}, "refuse"},
 		{"a replica was promoted, and one of that", "", all{primaryOf("A", "a", ""), primaryOf("B", "b", "a"), primaryOf("C", "c", "b")}, "follow C"},
 
 		{"a replica was restarted as primary", "", all{primaryOf("A", "a", ""), restarted("B", "b", "a")}, "keep"},
-		{"a replica was restarted as primary with all data, after it died", "", all{silent("A"), forkedAt(restarted("B", "b", "a"), 100)}, "follow B"},
-		{"a replica was restarted as primary with old data, after it died", "", all{silent("A"), forkedAt(restarted("B", "b", "a"), 50)}, "refuse"},
+		{"a replica was restarted as primary with all data, after it died", "", all{unreachable("A"), forkedAt(restarted("B", "b", "a"), 100)}, "follow B"},
+		{"a replica was restarted as primary with old data, after it died", "", all{unreachable("A"), forkedAt(restarted("B", "b", "a"), 50)}, "refuse"},
 		{"it was restarted and kept its history", "", all{restarted("A", "a2", "a"), replicaOf("B", "A", "a")}, "keep"},
 		{"it was restarted without its history", "", all{restarted("A", "x", ""), replicaOf("B", "A", "a")}, "follow A"},
 		{"it was restarted without, and a stranger says so, too", "", all{restarted("A", "x", ""), primaryOf("B", "b", "")}, "refuse"},
 		{"it was restarted without, and a replica was promoted", "", all{restarted("A", "x", ""), primaryOf("B", "b", "a")}, "follow B"},
-		{"it began a new history for want of replicas", "", all{later(primaryOf("A", "a2", "")), silent("B")}, "keep"},
+		{"it began a new history for want of replicas", "", all{later(primaryOf("A", "a2", "")), unreachable("B")}, "keep"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			l := newLineage("jobs1")
+			l := newReplicationHistory("jobs1")
 			if c.last == "" {
-				l.judge([]witness{replicaOf("B", "A", "a"), replicaOf("C", "A", "a")})
+				l.decide([]serverReport{replicaOf("B", "A", "a"), replicaOf("C", "A", "a")})
 				l.adopt(primaryOf("A", "a", ""))
 			}
-			if got := brief(l.judge(c.seen)); got != c.want {
+			if got := brief(l.decide(c.seen)); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
 	}
 }
 
-func brief(v verdict) string {
+func brief(v decision) string {
 	text := map[action]string{keep: "keep", follow: "follow", await: "await", refuse: "refuse"}[v.do]
 	if v.addr != "" {
 		text += " " + v.addr
@@ -102,28 +102,28 @@ func brief(v verdict) string {
 // An old primary that comes back is not newer than the one that took over from
 // it, whether it was restarted or only away, and however much was written to it.
 func TestOldPrimaryThatReturnsIsNotFollowed(t *testing.T) {
-	for _, old := range []witness{primaryOf("A", "a", ""), later(primaryOf("A", "a", "")), restarted("A", "a2", "a"), restarted("A", "x", "")} {
-		l := newLineage("jobs1")
+	for _, old := range []serverReport{primaryOf("A", "a", ""), later(primaryOf("A", "a", "")), restarted("A", "a2", "a"), restarted("A", "x", "")} {
+		l := newReplicationHistory("jobs1")
 		l.adopt(primaryOf("A", "a", ""))
-		l.judge([]witness{silent("A"), primaryOf("B", "b", "a")})
+		l.decide([]serverReport{unreachable("A"), primaryOf("B", "b", "a")})
 		l.adopt(primaryOf("B", "b", "a"))
-		l.runs["A"] = "earlier, when it was a replica"
-		if got := brief(l.judge([]witness{old, primaryOf("B", "b", "a")})); got != "keep" {
+		l.replicaRunIDs["A"] = "earlier, when it was a replica"
+		if got := brief(l.decide([]serverReport{old, primaryOf("B", "b", "a")})); got != "keep" {
 			t.Errorf("old one %+v: got %s", old, got)
 		}
 	}
 }
 
 func TestRefusalSaysWhatToDo(t *testing.T) {
-	l := newLineage("jobs1")
-	v := l.judge([]witness{primaryOf("A", "a", ""), primaryOf("B", "b", "")})
+	l := newReplicationHistory("jobs1")
+	v := l.decide([]serverReport{primaryOf("A", "a", ""), primaryOf("B", "b", "")})
 	for _, part := range []string{"ERR 2 servers of shard jobs1", "REPLICAOF"} {
 		if !strings.Contains(v.refuse, part) {
 			t.Errorf("refusal %q does not say %q", v.refuse, part)
 		}
 	}
-	if !strings.Contains(v.why, "[A B]") {
-		t.Errorf("the log does not name them: %q", v.why)
+	if !strings.Contains(v.reason, "[A B]") {
+		t.Errorf("the log does not name them: %q", v.reason)
 	}
 }
 
@@ -132,15 +132,15 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 func FuzzLineage(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Fuzz(func(t *testing.T, steps []byte) {
-		l := newLineage("jobs1")
+		l := newReplicationHistory("jobs1")
 		id := func(b byte) string { return string(rune('a' + b%5)) }
 		for len(steps) >= 9 {
-			var all []witness
+			var all []serverReport
 			for i, at := range []string{"A", "B", "C"} {
 				s := steps[3*i:]
 				switch s[0] % 3 {
 				case 0:
-					all = append(all, silent(at))
+					all = append(all, unreachable(at))
 				case 1:
 					all = append(all, replicaOf(at, string('A'+rune(s[1]%3)), id(s[2])))
 				case 2:
@@ -148,10 +148,10 @@ func FuzzLineage(f *testing.F) {
 				}
 			}
 			steps = steps[9:]
-			v := l.judge(all)
+			v := l.decide(all)
 			for _, w := range all {
 				if w.addr == v.addr && v.do == follow {
-					if !w.claims() {
+					if !w.isPrimary() {
 						t.Fatalf("%+v does not say that it is primary", w)
 					}
 					l.adopt(w)

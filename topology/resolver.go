@@ -14,27 +14,27 @@ import (
 // lookUp returns the IP addresses of a host.
 type lookUp func(ctx context.Context, host string) ([]netip.Addr, error)
 
-// systemLookUp asks the same resolver that connections are made with.
+// systemLookUp asks the resolver with which connections are made.
 func systemLookUp(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// resolver resolves the host names of a pool's servers again and again, and
-// tells the pool where they are. A name that can't be resolved is left out: its
-// connections stay as they are.
+// A resolver resolves the host names of a pool's servers once in a resolve_interval and tells
+// the pool their addresses. A name that can't be resolved is left out: its connections stay as
+// they are, since an outage of DNS must not become one of Redis.
 type resolver struct {
 	*Prober
 	pool   *pool.Pool
 	lookUp lookUp
 	known  map[string][]netip.Addr // the last answer for each name
-	failed map[string]bool         // names that could not be resolved last time
+	failed map[string]bool         // names that could not be resolved the last time
 }
 
 func (pr *Prober) newResolver(p *pool.Pool) *resolver {
 	return &resolver{Prober: pr, pool: p, lookUp: systemLookUp, known: map[string][]netip.Addr{}, failed: map[string]bool{}}
 }
 
-// run resolves every resolve_interval until the Prober is stopped.
+// run resolves all names in each resolve_interval until the Prober is stopped.
 func (r *resolver) run() {
 	interval := r.pool.Conf().ResolveInterval
 	for r.sleep(interval - rand.N(interval/8+1)) {
@@ -42,6 +42,7 @@ func (r *resolver) run() {
 	}
 }
 
+// resolve resolves each name once, however many servers have it.
 func (r *resolver) resolve() {
 	at := map[string][]netip.Addr{} // of this round
 	for _, addr := range r.pool.Addrs() {
@@ -54,7 +55,7 @@ func (r *resolver) resolve() {
 		}
 		ips, asked := at[host]
 		if !asked {
-			ips = r.ask(host)
+			ips = r.lookUpHost(host)
 			at[host] = ips
 		}
 		if len(ips) > 0 {
@@ -63,8 +64,8 @@ func (r *resolver) resolve() {
 	}
 }
 
-// ask resolves one name; nil if that fails. It logs changes.
-func (r *resolver) ask(host string) []netip.Addr {
+// lookUpHost resolves one name and logs changes. It returns nil if that fails.
+func (r *resolver) lookUpHost(host string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(r.ctx, max(r.pool.Conf().ConnectTimeout, time.Second))
 	defer cancel()
 	ips, err := r.lookUp(ctx, host)
@@ -73,7 +74,7 @@ func (r *resolver) ask(host string) []netip.Addr {
 	}
 	if err != nil || len(ips) == 0 {
 		if !r.failed[host] {
-			r.log.Warn("host name can't be resolved: its connections stay as they are", "pool", r.pool.Conf().Name, "host", host, "err", err)
+			r.log.Warn("host name can't be resolved: keeping its connections", "pool", r.pool.Conf().Name, "host", host, "err", err)
 		}
 		r.failed[host] = true
 		return nil
@@ -84,7 +85,7 @@ func (r *resolver) ask(host string) []netip.Addr {
 	}
 	slices.SortFunc(ips, netip.Addr.Compare)
 	if was := r.known[host]; was != nil && !slices.Equal(was, ips) {
-		r.log.Info("host name has other addresses: connections to what it meant before are made anew",
+		r.log.Info("host name has other addresses: reconnecting",
 			"pool", r.pool.Conf().Name, "host", host, "addrs", ips, "was", was)
 	}
 	r.known[host] = ips

@@ -11,8 +11,8 @@ var began = time.Unix(1000, 0)
 // replicaSeen is an observation of a replica that is in order, changed by a test.
 func replicaSeen(change func(*observation)) *observation {
 	o := &observation{
-		addr: "replica:1", asked: began, took: time.Millisecond,
-		replication: replication{role: "slave", id: "one", offset: 100, linked: true, lastHeed: 0},
+		addr: "replica:1", askedAt: began, latency: time.Millisecond,
+		replication: replication{role: "slave", replID: "one", offset: 100, linkUp: true, lastIO: 0},
 	}
 	if change != nil {
 		change(o)
@@ -22,8 +22,8 @@ func replicaSeen(change func(*observation)) *observation {
 
 func primaryAt(id string, offset int64, at time.Duration) *observation {
 	return &observation{
-		addr: "primary:1", asked: began.Add(at), took: time.Millisecond,
-		replication: replication{role: "master", id: id, offset: offset},
+		addr: "primary:1", askedAt: began.Add(at), latency: time.Millisecond,
+		replication: replication{role: "master", replID: id, offset: offset},
 	}
 }
 
@@ -41,19 +41,19 @@ func TestReplicasThatMustNotBeRead(t *testing.T) {
 		{"silent", func(o *observation) { o.err = errors.New("i/o timeout") }, 0, "it does not answer: i/o timeout"},
 		{"loading", func(o *observation) { o.loading = true }, 0, "it is loading its data"},
 		{"promoted", func(o *observation) { o.role = "master" }, 0, "it says that it is a primary itself"},
-		{"cut off", func(o *observation) { o.linked = false }, 0, "it is not connected to its primary"},
-		{"of another primary", func(o *observation) { o.id = "two" }, 0, "it follows another primary"},
+		{"cut off", func(o *observation) { o.linkUp = false }, 0, "it is not connected to its primary"},
+		{"of another primary", func(o *observation) { o.replID = "two" }, 0, "it follows another primary"},
 		{"late", nil, 10*time.Second + time.Millisecond, "it is 10.001s behind"},
 	} {
-		if got := whyUnread(replicaSeen(test.change), primary, test.lag, 10*time.Second); got != test.want {
+		if got := replicaFault(replicaSeen(test.change), primary, test.lag, 10*time.Second); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
-	if got := whyUnread(replicaSeen(nil), primary, time.Hour, 0); got != "" {
+	if got := replicaFault(replicaSeen(nil), primary, time.Hour, 0); got != "" {
 		t.Errorf("late where there is no bound: %q", got)
 	}
-	silent := &observation{asked: began, err: errors.New("gone")}
-	if got := whyUnread(replicaSeen(func(o *observation) { o.id = "two" }), silent, 0, time.Second); got != "" {
+	silent := &observation{askedAt: began, err: errors.New("gone")}
+	if got := replicaFault(replicaSeen(func(o *observation) { o.replID = "two" }), silent, 0, time.Second); got != "" {
 		t.Errorf("a replica whose primary does not answer: %q", got)
 	}
 }
@@ -62,19 +62,19 @@ func TestReplicasThatMustNotBeRead(t *testing.T) {
 // when they are too.
 func TestVerdictsDoNotFlap(t *testing.T) {
 	t.Parallel()
-	var f fitness
+	var f health
 	at := 0
 	step := func(answered bool, fault string, wantChanged bool, wantOut string) {
 		t.Helper()
 		at++
 		o := replicaSeen(func(o *observation) {
-			o.asked = began.Add(time.Duration(at) * time.Second)
+			o.askedAt = began.Add(time.Duration(at) * time.Second)
 			if !answered {
 				o.err = errors.New("silence")
 			}
 		})
-		if changed, _ := f.judge(o, fault); changed != wantChanged || f.out != wantOut {
-			t.Fatalf("look %d: changed %v, out %q; want %v, %q", at, changed, f.out, wantChanged, wantOut)
+		if changed, _ := f.update(o, fault); changed != wantChanged || f.fault != wantOut {
+			t.Fatalf("look %d: changed %v, out %q; want %v, %q", at, changed, f.fault, wantChanged, wantOut)
 		}
 	}
 	step(true, "", true, "") // the first verdict is one
@@ -94,9 +94,9 @@ func TestVerdictsDoNotFlap(t *testing.T) {
 
 func TestVerdictSaysForHowLongTheLastWasTrue(t *testing.T) {
 	t.Parallel()
-	var f fitness
-	f.judge(replicaSeen(nil), "")
-	_, after := f.judge(replicaSeen(func(o *observation) { o.asked = began.Add(3 * time.Second) }), "loading")
+	var f health
+	f.update(replicaSeen(nil), "")
+	_, after := f.update(replicaSeen(func(o *observation) { o.askedAt = began.Add(3 * time.Second) }), "loading")
 	if after != 3*time.Second {
 		t.Errorf("after %v, want 3s", after)
 	}
@@ -105,9 +105,9 @@ func TestVerdictSaysForHowLongTheLastWasTrue(t *testing.T) {
 // How far a replica is behind is the age of the oldest data that it lacks.
 func TestLagIsTheAgeOfWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	var tr track
+	var tr offsetHistory
 	for i := range 10 {
-		tr.note(primaryAt("one", int64(100*i), time.Duration(i)*time.Second), time.Minute)
+		tr.add(primaryAt("one", int64(100*i), time.Duration(i)*time.Second), time.Minute)
 	}
 	for _, test := range []struct {
 		id     string
@@ -123,7 +123,7 @@ func TestLagIsTheAgeOfWhatIsMissing(t *testing.T) {
 		{"two", 450, 9 * time.Second, 7 * time.Second}, // of another history: what it says itself
 	} {
 		o := replicaSeen(func(o *observation) {
-			o.id, o.offset, o.asked, o.lastHeed = test.id, test.offset, began.Add(test.at), 7
+			o.replID, o.offset, o.askedAt, o.lastIO = test.id, test.offset, began.Add(test.at), 7
 		})
 		if got := tr.lag(o); got != test.want {
 			t.Errorf("%+v: %v, want %v", test, got, test.want)
@@ -133,24 +133,24 @@ func TestLagIsTheAgeOfWhatIsMissing(t *testing.T) {
 
 func TestTrackIsBoundedAndForgetsOtherHistories(t *testing.T) {
 	t.Parallel()
-	var tr track
+	var tr offsetHistory
 	for i := range 5000 {
-		tr.note(primaryAt("one", int64(i), time.Duration(i)*time.Millisecond), time.Second)
+		tr.add(primaryAt("one", int64(i), time.Duration(i)*time.Millisecond), time.Second)
 	}
-	if n := len(tr.marks); n > marksMost+1 {
+	if n := len(tr.samples); n > samplesMost+1 {
 		t.Errorf("%d marks", n)
 	}
-	if age := began.Add(4999 * time.Millisecond).Sub(tr.marks[0].at); age > 1100*time.Millisecond {
+	if age := began.Add(4999 * time.Millisecond).Sub(tr.samples[0].at); age > 1100*time.Millisecond {
 		t.Errorf("the oldest mark is %v old", age)
 	}
-	tr.note(primaryAt("two", 1, 5*time.Second), time.Second)
-	if len(tr.marks) != 1 || tr.id != "two" {
-		t.Errorf("%d marks of %s", len(tr.marks), tr.id)
+	tr.add(primaryAt("two", 1, 5*time.Second), time.Second)
+	if len(tr.samples) != 1 || tr.id != "two" {
+		t.Errorf("%d marks of %s", len(tr.samples), tr.id)
 	}
 	replica := primaryAt("two", 9, 6*time.Second)
 	replica.role = "slave"
-	tr.note(replica, time.Second)
-	if len(tr.marks) != 1 {
+	tr.add(replica, time.Second)
+	if len(tr.samples) != 1 {
 		t.Error("a replica left a mark")
 	}
 }

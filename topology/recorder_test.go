@@ -139,7 +139,7 @@ func (r *recorder) primaries() (addrs []string) {
 }
 
 // logTo returns a log for a test.
-func logTo(t *testing.T) *slog.Logger {
+func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// When a server may have lost its shard, its replies are worthless. They are held, unread, until
+// When a server may have lost its shard, its replies may be wrong. They are held, unread, until
 // that is known.
 
 // catchUpTime is how long no request times out after ReleaseReplies, so that replies that came

@@ -145,9 +145,9 @@ func TestNoClientReadsWhatAnothersScriptAdds(t *testing.T) {
 	}
 }
 
-// A script that is known to be quick is followed by a fence; other requests are
+// A script that is known to be quick is followed by a marker; other requests are
 // not.
-func TestOnlyScriptsAreFenced(t *testing.T) {
+func TestOnlyScriptsAreMarked(t *testing.T) {
 	t.Parallel()
 	s := startVulnerable(t)
 	cfg := config(t, s.Addr())
@@ -177,8 +177,8 @@ func TestOnlyScriptsAreFenced(t *testing.T) {
 	}
 }
 
-// A script on a connection of its own leaves it to the next client only when the
-// fence was answered.
+// A script on a dedicated connection leaves it to the next client only when the
+// marker was answered.
 func TestConnectionsOfScriptsAreUsedAgain(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 1)

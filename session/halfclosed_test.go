@@ -207,7 +207,7 @@ func TestHalfClosedClientThatReadsNothingIsClosed(t *testing.T) {
 func TestMaxClientsKeepsAShareForOtherPools(t *testing.T) {
 	t.Parallel()
 	p, beta := serveTwo(t, func(c *conf.Config) { c.Proxy.MaxClients = 20 }, redistest.Start(t).Addr())
-	seats := func(addr string, n int) (all []*raw) {
+	connect := func(addr string, n int) (all []*raw) {
 		for range n {
 			c := &raw{redistest.Dial(t, "tcp", addr), t}
 			c.Send(encode("PING"))
@@ -222,13 +222,13 @@ func TestMaxClientsKeepsAShareForOtherPools(t *testing.T) {
 		c.expect(tooMany)
 		c.expectClosed()
 	}
-	first := seats(p.addr, 19)
+	first := connect(p.addr, 19)
 	refused(p.addr)
-	seats(beta, 1)
+	connect(beta, 1)
 	refused(beta)
 	refused(p.addr)
 	first[0].Close()
 	eventually(t, "the process is below max_clients", func() bool { return p.server.Clients() < 20 })
-	seats(beta, 1) // alpha has its share, so nothing is kept for it
+	connect(beta, 1) // alpha has its share, so nothing is kept for it
 	refused(beta)
 }

@@ -82,7 +82,7 @@ func TestClientListAndKillReachAllLoops(t *testing.T) {
 		t.Fatalf("%d clients left", got)
 	}
 	if got := me.Do("CLIENT", "KILL", "127.0.0.1:1"); got != "-ERR No such client\r\n" {
-		t.Fatalf("CLIENT KILL of nobody: %q", got)
+		t.Fatalf("CLIENT KILL of no client: %q", got)
 	}
 	me.Send(encode("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"))
 	me.expect(":1\r\n")

@@ -122,7 +122,7 @@ func copyNames(args [][]byte) []string {
 	return names
 }
 
-// subscribe is the chore of a request to subscribe. It requests all names from pubsub, in
+// subscribe is the task of a request to subscribe. It requests all names from pubsub, in
 // portions, and confirms them to the client, in portions, when all have an outcome. It
 // reports true when it is done, or waits for servers: then Joined starts it again.
 func (l *subscriber) subscribe(a *subscribing) (done bool) {
@@ -273,7 +273,7 @@ func (s *session) unsubscribe(kind pubsub.TopicKind, names []string) {
 	s.w.inPortions(u.leave)
 }
 
-// leave is the chore of a request to unsubscribe: it leaves one portion of the topics.
+// leave is the task of a request to unsubscribe: it leaves one portion of the topics.
 func (u *unsubscribing) leave() (done bool) {
 	l, s := u.l, u.l.s
 	if l.ended {

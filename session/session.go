@@ -427,7 +427,7 @@ func (s *session) RunDeferred() {
 	case s.movingTo != nil && s.conn.Waiting() > 0:
 		s.deferRunAfterWrite()
 	case s.movingTo != nil && s.w.tasksPosted:
-		s.movingTo = nil // a chore may walk over the loop's sessions; the next HandOver tries again
+		s.movingTo = nil // a task may walk over the loop's sessions; the next HandOver tries again
 	case s.movingTo != nil:
 		s.move()
 	}

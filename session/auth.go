@@ -135,7 +135,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	}
 	then := func(t pool.HandshakeResult) []byte {
 		if s.isRefused(protocol, t) {
-			return appendTrial(nil, t)
+			return appendHandshakeError(nil, t)
 		}
 		if enters {
 			s.authenticated(nil)
@@ -145,7 +145,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if protocol == resp.RESP2 {
 		return then(pool.HandshakeResult{})
 	}
-	return s.try(who, protocol, s.db, then)
+	return s.checkHandshake(who, protocol, s.db, then)
 }
 
 // finishHello sets the protocol, and the client's name if it is not nil, and appends the

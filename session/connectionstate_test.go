@@ -76,7 +76,7 @@ func converse(c, other *raw, requests string) (said []string) {
 			c.Send(batch.String())
 			batch.Reset()
 			for ; sent > 0; sent-- {
-				said = append(said, normal(c.Reply()))
+				said = append(said, normalized(c.Reply()))
 			}
 			other.Do("SET", "a:1", "changed")
 		default:
@@ -91,7 +91,7 @@ func converse(c, other *raw, requests string) (said []string) {
 			return said
 		}
 		if !strings.HasPrefix(reply, ">2\r\n$10\r\ninvalidate") { // these come when they come
-			said = append(said, normal(reply))
+			said = append(said, normalized(reply))
 		}
 	}
 }
@@ -103,8 +103,8 @@ var (
 	helloID  = regexp.MustCompile(`\$2\r\nid\r\n:\d+`)
 )
 
-// normal leaves out what differs between two connections.
-func normal(reply string) string {
+// normalized returns a reply without what differs between two connections.
+func normalized(reply string) string {
 	if strings.Contains(reply, "addr=") {
 		reply = volatile.ReplaceAllString(size.ReplaceAllString(reply, ""), "")
 	}

@@ -38,8 +38,8 @@ func selectDB(s *session, _ *command.Command, args [][]byte, dst []byte) []byte 
 	if db == s.db {
 		return append(dst, replyOK...)
 	}
-	return s.try(s.user, s.protocol, db, func(t pool.HandshakeResult) []byte {
-		if reply := appendTrial(nil, t); reply != nil && db != c.RedisDB { // the pool's own database exists, or no server can be used
+	return s.checkHandshake(s.user, s.protocol, db, func(t pool.HandshakeResult) []byte {
+		if reply := appendHandshakeError(nil, t); reply != nil && db != c.RedisDB { // the pool's own database exists, or no server can be used
 			return reply
 		}
 		// A dedicated connection with watched keys stays in the former database until
@@ -67,7 +67,7 @@ func (s *session) queueSelect(cmd *command.Command, args [][]byte, raw []byte) (
 	db := int(n)
 	request := requestSelect(db)
 	args = [][]byte{[]byte("SELECT"), strconv.AppendInt(nil, n, 10)} // the others are the parser's
-	return s.try(s.user, s.protocol, db, func(t pool.HandshakeResult) []byte {
+	return s.checkHandshake(s.user, s.protocol, db, func(t pool.HandshakeResult) []byte {
 		if t.Refusal != "" && db != c.RedisDB {
 			return tx.take(cmd, args, requestSelect(-1))
 		}

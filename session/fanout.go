@@ -404,10 +404,10 @@ var (
 	replyUnexpected = []byte("-ERR a server answered a part of the request with something unexpected\r\n")
 )
 
-// spareFanouts is how many finished fanouts a worker keeps for a while, with some 700 bytes each
+// maxSpareFanouts is how many finished fanouts a worker keeps for a while, with some 700 bytes each
 // for four fragments. One with more than spareOrder keys is not kept.
 const (
-	spareFanouts    = 4096
+	maxSpareFanouts = 4096
 	spareFanoutKeys = 4096
 )
 
@@ -436,7 +436,7 @@ func (f *fanout) recycle() {
 		w.loop.Release(f.fragments[i].reply)
 	}
 	clear(f.fragments)
-	if cap(f.fragmentOf) > spareFanoutKeys || len(w.spareFanouts) >= spareFanouts {
+	if cap(f.fragmentOf) > spareFanoutKeys || len(w.spareFanouts) >= maxSpareFanouts {
 		return
 	}
 	*f = fanout{w: w, fragments: f.fragments[:0], fragmentOf: f.fragmentOf[:0], first: f.first[:0], next: f.next[:0]}

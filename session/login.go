@@ -181,7 +181,7 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 	then := func(t pool.HandshakeResult) []byte {
 		if s.isRefused(g.protocol, t) {
 			s.local.ReleaseUser(user)
-			return appendTrial(nil, t)
+			return appendHandshakeError(nil, t)
 		}
 		s.authenticated(user)
 		return g.then()
@@ -190,7 +190,7 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 		a.answer(then(pool.HandshakeResult{}))
 		return
 	}
-	s.local.CheckHandshake(user, g.protocol, s.db, trialAnswer{a, then, user})
+	s.local.CheckHandshake(user, g.protocol, s.db, handshakeAnswer{a, then, user})
 }
 
 // authenticated makes the session that of a user, nil for the pool's own, whose credentials were

@@ -14,8 +14,8 @@ import (
 
 const injected = "$5\r\nPWNED\r\n"
 
-// startVulnerable plays a Redis whose scripts can add replies of their own: one
-// that is given "inject" does.
+// startVulnerable plays a Redis whose scripts can add replies of their own: a script with
+// the argument "inject" does.
 func startVulnerable(t *testing.T) *fakeredis.Server {
 	var mu sync.Mutex
 	queued := map[*fakeredis.Conn][]string{} // replies that EXEC gives, since MULTI
@@ -67,8 +67,8 @@ func startVulnerable(t *testing.T) *fakeredis.Server {
 	})
 }
 
-// Whatever a script of one client adds to its reply, no other client ever reads
-// it, nor a reply that is another's.
+// Whatever a script of one client adds to its reply, no other client reads it, or a reply
+// of another client.
 func TestNoClientReadsWhatAnothersScriptAdds(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -145,8 +145,7 @@ func TestNoClientReadsWhatAnothersScriptAdds(t *testing.T) {
 	}
 }
 
-// A script that is known to be quick is followed by a marker; other requests are
-// not.
+// A marker follows a script that is known to be quick, and no other request.
 func TestOnlyScriptsAreMarked(t *testing.T) {
 	t.Parallel()
 	s := startVulnerable(t)
@@ -156,7 +155,7 @@ func TestOnlyScriptsAreMarked(t *testing.T) {
 	c := p.dial()
 	for i := range 2 {
 		c.Do("EVAL", "body", "1", "k")
-		s.WaitRequests(2 * (i + 1)) // the first has a connection to itself, whose ECHO nobody else waits for
+		s.WaitRequests(2 * (i + 1)) // the first has a dedicated connection, whose ECHO nobody else waits for
 	}
 	c.Do("GET", "k")
 	c.Do("EVALSHA", hashOf("body"), "1", "k")
@@ -177,8 +176,7 @@ func TestOnlyScriptsAreMarked(t *testing.T) {
 	}
 }
 
-// A script on a dedicated connection leaves it to the next client only when the
-// marker was answered.
+// A script's dedicated connection goes to the next client only when the marker was answered.
 func TestConnectionsOfScriptsAreUsedAgain(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 1)

@@ -10,7 +10,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// unread sends a request on a connection that takes little before it is read.
+// unread sends a request whose reply the client does not read.
 func (p *proxy) unread(request string) *raw {
 	p.t.Helper()
 	c := p.dial()
@@ -31,7 +31,7 @@ func startTight(t *testing.T, loops int) *proxy {
 	return serve(t, cfg)
 }
 
-// At the bound of the process those go for whom most is held, and nobody else.
+// At the process's bound the clients are closed for which most is held, and no others.
 func TestLargestClientsAreClosedAtMaxMemory(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -65,7 +65,7 @@ func TestLargestClientOfAnotherLoopIsClosed(t *testing.T) {
 	medium.expect(bulk(strings.Repeat("v", 6<<20)))
 }
 
-// Above three quarters of the bound a client gets one reply after the other.
+// Above three quarters of the bound a client's requests run one after the other.
 func TestClientsWaitWhileMuchIsHeld(t *testing.T) {
 	t.Parallel()
 	s := startSilentServer(t, func(c *conf.Config) { c.Proxy.MaxMemory = 16 << 20 })
@@ -82,11 +82,11 @@ func TestClientsWaitWhileMuchIsHeld(t *testing.T) {
 	filler.Close()
 	s.answer(1, bulk("v"))
 	c.expect(bulk("v"))
-	eventually(t, "the others go on", func() bool { return s.got("GET") == 5 })
+	eventually(t, "the others go on", func() bool { return s.received("GET") == 5 })
 }
 
-// What was lent is back when it is of no use any more, however it ended.
-func TestNothingIsHeldForThoseWhoLeft(t *testing.T) {
+// Buffers that were lent for a client come back however its connection ends.
+func TestNothingIsHeldForClosedClients(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	servers := redistest.StartN(t, 2)

@@ -35,7 +35,7 @@ func calls(s *redistest.Server, command string) (n int) {
 	return n
 }
 
-func TestSetsBehindEachOtherReachAServerAsOneRequest(t *testing.T) {
+func TestConsecutiveSetsReachAServerAsOneRequest(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c := serve(t, merging(t, s.Addr())).dial()
@@ -51,7 +51,7 @@ func TestSetsBehindEachOtherReachAServerAsOneRequest(t *testing.T) {
 	if msets, sets := calls(s, "mset"), calls(s, "set"); msets == 0 || msets+sets > 15 {
 		t.Errorf("30 SETs reached the server as %d MSETs and %d SETs", msets, sets)
 	}
-	// All that else a SET may be goes as it is.
+	// Other forms of SET are sent as they are.
 	before := calls(s, "set")
 	c.Send(encode("SET", "a", "1", "EX", "100") + encode("SET", "b", "1", "NX") + encode("SET", "a", "2", "KEEPTTL") + encode("SET", "c", "1", "GET"))
 	c.expect("+OK\r\n", "+OK\r\n", "+OK\r\n", "$-1\r\n")
@@ -77,8 +77,8 @@ func TestMergedSetsKeepTheirPlaceAmongOtherRequests(t *testing.T) {
 	}
 }
 
-// Whoever listens for changes hears of each key, as of SETs.
-func TestMergedSetsAreAnnouncedAsSets(t *testing.T) {
+// A subscriber of keyspace events gets one for each key, as for SETs.
+func TestMergedSetsHaveTheEventsOfSets(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	s.Do("CONFIG", "SET", "notify-keyspace-events", "KA")
@@ -154,7 +154,7 @@ func TestNothingOvertakesSetsThatAreSentAgain(t *testing.T) {
 	}
 }
 
-// Who loses the right to MSET later is told so for what was under way; then SETs
+// A user that loses the right to MSET later gets errors for what was under way; then SETs
 // are sent one by one.
 func TestMSETThatIsForbiddenLaterIsNoLongerSent(t *testing.T) {
 	t.Parallel()
@@ -202,9 +202,9 @@ func TestMergedSetsGetTheirServersErrors(t *testing.T) {
 	c.expect("+OK\r\n", "+OK\r\n", "+OK\r\n")
 }
 
-// startSetter is a fake server that answers SET and MSET, but for the MSET that is
-// its turn: then it does what it is told to do.
-func startSetter(t *testing.T, turn int, then func(c *fakeredis.Conn)) *fakeredis.Server {
+// startMSETServer starts a fake server that answers SET and MSET. At the MSET with the number
+// turn it calls then instead.
+func startMSETServer(t *testing.T, turn int, then func(c *fakeredis.Conn)) *fakeredis.Server {
 	msets := 0
 	return fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if args[0] == "MSET" {
@@ -220,7 +220,7 @@ func startSetter(t *testing.T, turn int, then func(c *fakeredis.Conn)) *fakeredi
 func TestMergedSetsThatAreLostFailEach(t *testing.T) {
 	t.Parallel()
 	for turn := 1; turn <= 2; turn++ { // the first of all, and another
-		s := startSetter(t, turn, (*fakeredis.Conn).Close)
+		s := startMSETServer(t, turn, (*fakeredis.Conn).Close)
 		cfg := merging(t, s.Addr())
 		cfg.Pools[0].ReplyCheck = time.Hour // the server has no ECHO
 		c := serve(t, cfg).dial()
@@ -234,14 +234,14 @@ func TestMergedSetsThatAreLostFailEach(t *testing.T) {
 				c.expect(want)
 			}
 		}
-		if n := len(named(s, "MSET")); n != 3 {
+		if n := len(requestsNamed(s, "MSET")); n != 3 {
 			t.Errorf("3 times SETs reached the server as %d MSETs", n)
 		}
 	}
 }
 
-// named are the requests of that name that a server was sent.
-func named(s *fakeredis.Server, name string) (requests []fakeredis.Request) {
+// requestsNamed returns the requests of that name that a server was sent.
+func requestsNamed(s *fakeredis.Server, name string) (requests []fakeredis.Request) {
 	for _, r := range s.Requests() {
 		if r.Args[0] == name {
 			requests = append(requests, r)
@@ -252,7 +252,7 @@ func named(s *fakeredis.Server, name string) (requests []fakeredis.Request) {
 
 func TestLargeSetsAreNotMerged(t *testing.T) {
 	t.Parallel()
-	s := startSetter(t, 0, nil)
+	s := startMSETServer(t, 0, nil)
 	cfg := merging(t, s.Addr())
 	cfg.Pools[0].ReplyCheck = time.Hour // the server has no ECHO
 	c := serve(t, cfg).dial()
@@ -263,7 +263,7 @@ func TestLargeSetsAreNotMerged(t *testing.T) {
 			c.expect("+OK\r\n")
 		}
 	}
-	msets := named(s, "MSET")
+	msets := requestsNamed(s, "MSET")
 	if len(msets) < 4 {
 		t.Errorf("%d MSETs", len(msets))
 	}
@@ -319,8 +319,7 @@ func TestMergedSetsThatWereNotSentGoToTheNextOwner(t *testing.T) {
 	}
 }
 
-// Where the pool is an ACL user at its servers, which keys it may set shows only
-// when it does.
+// Where the pool is an ACL user at its servers, only the attempt shows which keys it may set.
 func TestSetsOfAnACLUserAreNotMerged(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)

@@ -74,8 +74,8 @@ func TestPanicInAReplyCostsItsClientAndWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// Whoever receives a reply for a client says how that client is ended should it
-// panic: else it would wait for ever.
+// Every type that receives a reply for a client has a method Abandon, which ends the client
+// if the receiver panics: else the client would wait for ever.
 func TestEveryReceiverCanBeAbandoned(t *testing.T) {
 	failsWithTheNext := map[string]bool{"sizeOf": true, "idReceiver": true} // another request of the client is behind theirs
 	for _, dir := range []string{".", "../pool"} {

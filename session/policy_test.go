@@ -60,8 +60,7 @@ func TestPasswordComesBeforePolicy(t *testing.T) {
 	}
 }
 
-// Only the servers' ACL holds in scripts; but who means no harm is kept from what the
-// pool denies.
+// Only the servers' ACL binds scripts, but a script that names a denied command is refused.
 func TestScriptsThatNameADeniedCommandAreRefused(t *testing.T) {
 	t.Parallel()
 	_, servers := serveShards(t, 2)

@@ -15,8 +15,8 @@ import (
 	"ringway/pool"
 )
 
-// serveGroup runs a proxy in front of a primary and its replicas whose roles the
-// test tells, in place of the control plane.
+// serveGroup runs a proxy in front of a primary and its replicas. The test sets their roles
+// in the pool, in place of the control plane.
 func serveGroup(t *testing.T, g *redistest.Group, change func(*conf.Pool)) (*proxy, *pool.Pool) {
 	t.Helper()
 	cfg := replicatedConfig(t, g.Primary.Addr())
@@ -51,7 +51,7 @@ func view(primary *redistest.Server, replicas ...*redistest.Server) (v pool.View
 	return v
 }
 
-// quiet fails the test if a reply comes within a moment.
+// expectSilence fails the test if a reply comes within a moment.
 func (c *raw) expectSilence() {
 	c.t.Helper()
 	c.NetConn().SetReadDeadline(time.Now().Add(100 * time.Millisecond))
@@ -138,8 +138,8 @@ func TestHeldWritesWaitAndReadsGoOn(t *testing.T) {
 	w.expect(":1\r\n")
 }
 
-// What a demoted primary refuses waits for the new one, in order, and so do reads
-// behind it: the demoted one would answer them without what came before.
+// Writes that a demoted primary refuses wait for the new one, in order. So do reads behind
+// them: the demoted primary would answer them without those writes.
 func TestRefusedWritesWaitForTheNewPrimary(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -344,7 +344,7 @@ func TestSubscriptionsFollowThePrimary(t *testing.T) {
 	c.expect("*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n")
 }
 
-func TestDoubtAboutThePrimaryRefusesWrites(t *testing.T) {
+func TestDisputedPrimaryGetsNoWrites(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, nil)
@@ -472,8 +472,8 @@ func TestBlockingRequestGoesToAPrimaryThatIsOneAgain(t *testing.T) {
 	c.expect("*2\r\n$5\r\nqueue\r\n$1\r\nx\r\n")
 }
 
-// Who subscribes while no primary is known waits for one as long as other requests do, is
-// told then, and no drain waits for it.
+// A client that subscribes while no primary is known waits for one as long as other requests
+// do, and then gets an error. No drain waits for it.
 func TestSubscribingWithoutAPrimary(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()

@@ -31,7 +31,7 @@ func TestPublishersAreToldOfEveryReceiver(t *testing.T) {
 	redistest.Eventually(t, 5*time.Second, "one receiver less", func() bool { return pub.Do("PUBLISH", "news.a", "x") == ":5\r\n" })
 }
 
-func TestWhoHasUnsubscribedIsNotCounted(t *testing.T) {
+func TestUnsubscribedClientsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c, pub := p.dial(), p.dial()
@@ -56,7 +56,7 @@ func TestWhoHasUnsubscribedIsNotCounted(t *testing.T) {
 	}
 }
 
-func TestSubscribersHearEvenIfTheyWantNoReplies(t *testing.T) {
+func TestMessagesComeWithClientReplyOff(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 1)
 	c, pub := p.dial(), p.dial()

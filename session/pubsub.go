@@ -35,7 +35,7 @@ type subscribing struct {
 	reported    int               // how many names, from the first, the client has the outcome of
 	outstanding int               // requested names whose outcome the servers have yet to tell
 	added       int               // subscriptions that are new
-	count       int               // subscriptions that the client was told of last
+	count       int               // the number in the last confirmation
 	failed      map[string][]byte // errors, by name
 	messages    []byte            // messages that wait for the answer
 	endMany     func()            // ends pubsub.Local.SubscribingMany; nil if the names are few
@@ -254,7 +254,7 @@ type unsubscribing struct {
 
 // unsubscribe leaves the named topics, or all topics of a kind if there are no names.
 // Messages stop at once. The client's confirmation waits for the servers', so that a client
-// that sees it and publishes is told of one receiver less.
+// that sees it and publishes gets a count of one receiver less.
 func (s *session) unsubscribe(kind pubsub.TopicKind, names []string) {
 	l := s.sub
 	if l == nil {

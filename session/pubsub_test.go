@@ -383,7 +383,7 @@ func TestSubscribingWhileAnotherServerHangs(t *testing.T) {
 	}
 }
 
-func TestLostSubscriptionClosesClientsIfTold(t *testing.T) {
+func TestLostSubscriptionClosesClientsIfConfigured(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	cfg := config(t, addrs(servers)...)

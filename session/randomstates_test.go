@@ -44,8 +44,8 @@ var states = []struct {
 	{name: "silent and reset", open: [][]string{{"CLIENT", "REPLY", "OFF"}, {"SET", "s", "3"}, {"RESET"}, {"CLIENT", "REPLY", "ON"}, {"GET", "s"}}},
 }
 
-// quietReplies tells how many replies a list of requests gets, as CLIENT REPLY says.
-func quietReplies(requests [][]string) (n int) {
+// countReplies returns how many replies a list of requests gets, given its CLIENT REPLY.
+func countReplies(requests [][]string) (n int) {
 	off, skip := false, 0
 	for _, args := range requests {
 		if skip > 0 {
@@ -126,7 +126,7 @@ func (r *statesRound) exchange(state string, requests [][]string) {
 			}
 		}()
 	}
-	for i := range quietReplies(requests) {
+	for i := range countReplies(requests) {
 		got, want := r.viaProxy.Reply(), r.real.Reply()
 		if got != want && !(helloReply(got) && helloReply(want)) && !(len(r.behind) > 1 && strings.HasPrefix(got, crossShard)) &&
 			!(strings.HasPrefix(got, "-ERR Can't execute") && strings.HasPrefix(want, "-ERR wrong number of arguments")) { // newer servers take more

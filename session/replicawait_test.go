@@ -8,8 +8,8 @@ import (
 	"ringway/internal/redistest"
 )
 
-// WAIT is about what a client has written over connections that it shares: a
-// replica that is stopped has not got it, whichever shard it is of.
+// WAIT counts the replicas that have what a client has written over shared connections. A
+// stopped replica does not have it, whichever its shard is.
 func TestWaitTellsWhatReplicasHave(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -38,9 +38,9 @@ func TestWaitTellsWhatReplicasHave(t *testing.T) {
 	}
 	c.Send(encode("WAIT", "x", "0") + encode("WAIT", "1", "-1") + encode("WAITAOF", "0", "1", "100"))
 	c.expect("-ERR value is not an integer or out of range\r\n", "-ERR timeout is negative\r\n")
-	c.Reply() // a server of 7.0 does not know it
+	c.Reply() // Redis 7.0 does not have it
 
-	// Who leaves while waiting leaves nothing behind.
+	// A client that leaves while it waits leaves nothing behind.
 	before := strings.Count(servers[0].Do("CLIENT", "LIST", "TYPE", "normal"), "id=")
 	leaver := p.dial()
 	leaver.Send(encode("WAIT", "5", "0"))

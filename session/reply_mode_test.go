@@ -18,7 +18,7 @@ func TestClientReplyModesDropRepliesInPlace(t *testing.T) {
 	c.expect("+OK\r\n", "$1\r\n1\r\n", "+OK\r\n", "$3\r\n200\r\n", "+PONG\r\n", "-ERR syntax error\r\n")
 }
 
-func TestClientReplySkipMeetsARequestThatMustWait(t *testing.T) {
+func TestClientReplySkipAppliesToARequestThatMustWait(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	p, _ := serveShards(t, 1)

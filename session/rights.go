@@ -46,7 +46,7 @@ type rightsVerdict struct {
 	since   int64      // when the verdict came, as eventloop.Loop.Now
 	until   int64      // until when it holds without asking again
 	pending bool       // a server has been asked
-	waiters []*session // who wait for the answer
+	waiters []*session // sessions that wait for the answer
 }
 
 // restrictedPolicy returns p with session.check for every command that no server checks.

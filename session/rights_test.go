@@ -88,7 +88,7 @@ func TestVerdictsAreAskedForInOrderAndKept(t *testing.T) {
 	bob.expect("+OK\r\n", "+OK\r\n", noPerm+"monitor' command\r\n", "$-1\r\n", noPerm+"info' command\r\n", "+OK\r\n", noPerm+"select' command\r\n",
 		"+OK\r\n", "-EXECABORT Transaction discarded because of: NOPERM this user has no permissions to run the 'exec' command\r\n",
 		"+OK\r\n", noPerm+"info' command\r\n", "+OK\r\n", "$3\r\nbob\r\n", noPerm+"subscribe' command\r\n")
-	// What is permitted shows a user its own clients alone.
+	// A permitted CLIENT LIST shows a user only its own clients.
 	bob2.Send(encode("HELLO", "3", "AUTH", "bob", "pw", "SETNAME", "second"))
 	bob2.Reply()
 	if got := bob.Do("CLIENT", "LIST"); strings.Contains(got, "name=admin") || !strings.Contains(got, "name=bob") || !strings.Contains(got, "name=second") {
@@ -111,7 +111,7 @@ func TestVerdictsAreAskedForInOrderAndKept(t *testing.T) {
 	}
 	direct.Do("LPUSH", "q", "1")
 	admin.expect("*2\r\n$1\r\nq\r\n$1\r\n1\r\n")
-	// The server changes its mind.
+	// The user's rights change at the server.
 	s.Do("ACL", "SETUSER", "bob", "+info", "-client|list")
 	redistest.Eventually(t, time.Minute, "a new verdict", func() bool {
 		return strings.HasPrefix(bob.Do("INFO", "server"), "$") && strings.HasPrefix(bob.Do("CLIENT", "LIST"), "-NOPERM")

@@ -11,8 +11,8 @@ import (
 	"ringway/internal/redistest"
 )
 
-// A script makes its replies up. Whatever it claims, nobody connects to where it
-// says, no other client waits for it, and it runs once.
+// A script may return any error. Whatever redirection or refusal it claims, the proxy does
+// not connect to where it says, no other client waits for it, and it runs once.
 func TestAScriptThatClaimsToBeRefusedHurtsNobody(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()

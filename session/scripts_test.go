@@ -9,7 +9,7 @@ import (
 
 func hashOf(body string) string { return fmt.Sprintf("%x", sha1.Sum([]byte(body))) }
 
-func TestServersThatForgotAScriptAreGivenItAgain(t *testing.T) {
+func TestScriptsAreSentAgainToServersWithoutThem(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 4)
 	keys := keysOnEach(t, p, servers)
@@ -38,7 +38,7 @@ func TestServersThatForgotAScriptAreGivenItAgain(t *testing.T) {
 			t.Errorf("EVALSHA_RO: %q", got)
 		}
 	}
-	// The replies keep their places, and nothing is executed twice.
+	// The replies keep their order, and nothing is executed twice.
 	forget()
 	c.Send(encode("PING") + encode("EVALSHA", hashOf(seen), "1", "n") + encode("ECHO", "a") + encode("EVALSHA", hashOf(seen), "1", "n") +
 		encode("EVALSHA", hashOf(large), "0") + encode("ECHO", "b"))

@@ -71,7 +71,7 @@ type session struct {
 
 	// Its requests.
 	parse          resp.RequestState
-	window         int         // how many may be without reply at once; 0 while the session is held
+	window         int         // how many may be without reply at once; 0 while the window is closed (closeWindow)
 	serial         bool        // nothing may overtake the requests under way: window is 1 until they are answered
 	blocked        bool        // requests wait in the connection's buffer until there is room
 	pendingWakeups int         // calls back that are to come, on this loop, such as ConnReady

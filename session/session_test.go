@@ -209,7 +209,7 @@ func TestQuitAnswersEverythingBeforeIt(t *testing.T) {
 	c.expectClosed()
 }
 
-func TestClientThatEndsItsSideIsStillAnswered(t *testing.T) {
+func TestHalfClosedClientIsStillAnswered(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 4)
 	c := p.dial()

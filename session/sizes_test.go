@@ -10,7 +10,7 @@ import (
 	"ringway/internal/fakeredis"
 )
 
-// silent is a server that reads requests and answers when it is told to.
+// silentServer is a server that reads requests and answers only when the test says so.
 type silentServer struct {
 	*hostile
 	fake *fakeredis.Server
@@ -36,8 +36,8 @@ func startSilentServer(t *testing.T, adjust func(*conf.Config)) *silentServer {
 	return s
 }
 
-// got is how many requests of a command have come.
-func (s *silentServer) got(name string) (n int) {
+// received returns how many requests of a command have come.
+func (s *silentServer) received(name string) (n int) {
 	for _, r := range s.fake.Requests() {
 		if r.Args[0] == name {
 			n++
@@ -50,13 +50,13 @@ func (s *silentServer) got(name string) (n int) {
 // loop in which more could.
 func (s *silentServer) expectOnly(name string, n int) {
 	s.t.Helper()
-	eventually(s.t, name+"s have come", func() bool { return s.got(name) >= n })
+	eventually(s.t, name+"s have come", func() bool { return s.received(name) >= n })
 	neighbour := s.dial()
 	for range 20 {
 		neighbour.Send(encode("EXISTS", s.good))
 		neighbour.expect(":0\r\n")
 	}
-	if got := s.got(name); got != n {
+	if got := s.received(name); got != n {
 		s.t.Fatalf("%d of %s are under way, want %d", got, name, n)
 	}
 }
@@ -70,8 +70,8 @@ func (s *silentServer) answer(n int, reply string) {
 	s.conn.Reply(strings.Repeat(reply, n))
 }
 
-// What has been asked for comes, however large it is. So little is asked for until
-// it is known how large the replies are.
+// A reply that was asked for can't be stopped, so few requests are sent until it is known how
+// large the replies are.
 func TestRepliesOfUnknownSizeAreNotAskedForAllAtOnce(t *testing.T) {
 	t.Parallel()
 	s := startSilentServer(t, unchangedConfig)
@@ -97,17 +97,17 @@ func TestSmallRepliesOpenTheWindow(t *testing.T) {
 	c := s.dial()
 	c.Send(strings.Repeat(encode("GET", s.bad), 600))
 	for answered := 0; answered < 500; {
-		n := s.got("GET") - answered
+		n := s.received("GET") - answered
 		s.answer(n, bulk("v"))
 		answered += n
-		eventually(t, "more are under way", func() bool { return s.got("GET") > min(answered, 599) })
+		eventually(t, "more are under way", func() bool { return s.received("GET") > min(answered, 599) })
 	}
 	c.Send(strings.Repeat(encode("GET", s.bad), 600))
-	eventually(t, "many are under way", func() bool { return s.got("GET") >= 1000 })
+	eventually(t, "many are under way", func() bool { return s.received("GET") >= 1000 })
 }
 
 // A server holds in memory what it has yet to send, and closes connections for which it
-// holds much. Who has large replies waits, others on the connection do not.
+// holds much. Clients with large replies wait; others on the connection do not.
 func TestServerIsNotAskedForMoreThanItsConnectionMayCarry(t *testing.T) {
 	t.Parallel()
 	s := startSilentServer(t, func(c *conf.Config) { c.Proxy.ServerReplyBytes = 4 << 20 })
@@ -121,5 +121,5 @@ func TestServerIsNotAskedForMoreThanItsConnectionMayCarry(t *testing.T) {
 	s.answer(4, bulk("v"))
 	s.answer(100, ":1\r\n")
 	small.expect(strings.Split(strings.Repeat(":1\r\n ", 100), " ")[:100]...)
-	eventually(t, "others have their turn", func() bool { return s.got("GET") > 4 })
+	eventually(t, "others have their turn", func() bool { return s.received("GET") > 4 })
 }

@@ -9,9 +9,9 @@ import (
 	"ringway/internal/redistest"
 )
 
-// A process that was stopped for a while judges nobody by that: replies that lie in the
-// sockets are read, clients were not silent, servers have not failed.
-func TestNobodyIsJudgedByTheTimeInWhichTheProcessStoodStill(t *testing.T) {
+// After a process was stopped for a while, that time counts for nothing: replies that lie in
+// the sockets are read, no client counts as idle, and no server as failed.
+func TestTimeWhileTheProcessWasStoppedDoesNotCount(t *testing.T) {
 	redistest.SkipShort(t)
 	var answer chan struct{}
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {

@@ -48,7 +48,7 @@ func TestServersAreSpokenToInTLS(t *testing.T) {
 	c.Send(redistest.Request("SET", "large", large) + redistest.Request("GET", "large") + redistest.Request("MGET", "key1", "key2", "key3"))
 	c.expect("+OK\r\n", fmt.Sprintf("$%d\r\n%s\r\n", len(large), large), "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n")
 
-	// Connections of all kinds: pinned, for subscriptions, in RESP3.
+	// Connections of all kinds: dedicated, for subscriptions, in RESP3.
 	blocked := p.dial()
 	blocked.Send(redistest.Request("BLPOP", "list", "0"))
 	c.Send(redistest.Request("RPUSH", "list", "one"))
@@ -66,7 +66,7 @@ func TestServersAreSpokenToInTLS(t *testing.T) {
 	three.expect(":1\r\n", "%1\r\n$1\r\nf\r\n$1\r\nv\r\n")
 }
 
-// What is wrong with TLS is told as that, and at once; no request was sent.
+// A problem with TLS gives an error that says so, at once, and no request was sent.
 func TestWrongCertificatesFailRequestsUnsent(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()

@@ -15,7 +15,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// invalidation is what a client gets that speaks RESP3.
+// invalidation returns the push that a client gets that speaks RESP3.
 func invalidation(keys ...string) string {
 	return ">2\r\n$10\r\ninvalidate\r\n" + encode(keys...)
 }
@@ -141,7 +141,7 @@ func TestTrackingRedirectedToASubscriber(t *testing.T) {
 	})
 }
 
-// What a server can't tell since the connection to it is lost may have changed.
+// While the connection to a server is lost, any of its keys may have changed.
 func TestEverythingIsInvalidatedWhenAServerIsLost(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 3)
@@ -152,7 +152,7 @@ func TestEverythingIsInvalidatedWhenAServerIsLost(t *testing.T) {
 	c.Do("GET", keys[1])
 	servers[1].Do("CLIENT", "KILL", "TYPE", "pubsub")
 	c.expect(flushed)
-	// What is read while nothing is heard is not worth keeping.
+	// Keys that are read meanwhile are invalidated at once.
 	servers[1].Kill()
 	redistest.Eventually(t, 30*time.Second, "the loss is noticed", func() bool {
 		return strings.HasPrefix(c.Do("GET", keys[1]), "-ERR Connection refused")
@@ -169,7 +169,7 @@ func TestEverythingIsInvalidatedWhenAServerIsLost(t *testing.T) {
 	c.expect(invalidation(keys[0]))
 }
 
-func TestReadsFromAShardThatCantBeHeardAreInvalidatedAtOnce(t *testing.T) {
+func TestReadsFromAShardThatCantBeTrackedAreInvalidatedAtOnce(t *testing.T) {
 	t.Parallel()
 	refuse := make(chan struct{})
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
@@ -237,7 +237,7 @@ func TestNoMoreKeysAreRememberedThanAllowed(t *testing.T) {
 	}
 }
 
-// cachingClient keeps what it reads until it is told that it has changed.
+// cachingClient keeps what it reads until an invalidation comes.
 type cachingClient struct {
 	*raw
 	cache map[string]string
@@ -353,9 +353,9 @@ func TestNoClientKeepsAStaleValue(t *testing.T) {
 	}
 }
 
-// A tick may fall between the last reply, with which the line of replies is given
-// back, and what was put off until the turn's end.
-func TestTickWhenTheLineOfRepliesIsGivenBack(t *testing.T) {
+// A tick may come between the last reply, which frees the ring of the line of replies, and
+// RunDeferred at the turn's end.
+func TestTickAfterTheLineOfRepliesWasFreed(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 1)
 	cfg := config(t, addrs(servers)...)

@@ -11,7 +11,7 @@ import (
 	"ringway/pool"
 )
 
-// serveDemoted is a proxy in front of a fake primary that refuses writes, for ever or until
+// serveDemoted runs a proxy in front of a fake primary that refuses writes: for ever, or until
 // the first GET, before which it answers no EXEC.
 func serveDemoted(t *testing.T, forEver bool, failoverWait time.Duration) *proxy {
 	t.Helper()
@@ -64,7 +64,7 @@ func TestReadBehindARefusedTransactionShowsIt(t *testing.T) {
 	}
 }
 
-// A transaction that nobody will execute comes to its end.
+// A transaction that no server will execute is answered in the end.
 func TestTransactionThatWaitsInVainIsAnswered(t *testing.T) {
 	redistest.CheckLeaks(t)
 	c := serveDemoted(t, true, 200*time.Millisecond).dial()

@@ -193,7 +193,7 @@ func TestBlockedClientThatLeavesPopsNothing(t *testing.T) {
 	c.expect(":1\r\n", ":1\r\n")
 }
 
-func TestPinnedConnectionsAreBounded(t *testing.T) {
+func TestDedicatedConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 1)
 	cfg := config(t, addrs(servers)...)

@@ -29,7 +29,7 @@ type Worker struct {
 	sessions    []*session            // in no order; session.index is the index here
 	halfClosed  []*session            // at their end; closed ones are taken out by the next tick
 	tasks       []task                // work that is too much for one turn
-	tasksPosted bool                  // doChores will be called, or is running
+	tasksPosted bool                  // runTasks will be called, or is running
 	effort      int                   // what the proxy's own replies have cost in this call of session.run
 	publishers  map[*session]struct{} // sessions that wait to publish
 

@@ -9,9 +9,9 @@ import (
 	"ringway/internal/redistest"
 )
 
-// A client whose requests the proxy answers with some work is not served to the end before
-// others are: a neighbour sees that requests of it wait.
-func TestNeighboursAreServedBetweenRequestsThatAreWork(t *testing.T) {
+// The requests of one client that cost the proxy some work are not all answered before other
+// clients are served: a neighbour sees that requests of it wait.
+func TestNeighboursAreServedBetweenExpensiveRequests(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	cfg := config(t, s.Addr())
@@ -22,7 +22,7 @@ func TestNeighboursAreServedBetweenRequestsThatAreWork(t *testing.T) {
 	const n = 1500
 	requests := strings.Repeat(encode("COMMAND", "LIST", "FILTERBY", "PATTERN", "g*a*a*a*"), n)
 	unread := regexp.MustCompile(`qbuf=\d{4,} `) // more than a request that has come in part
-	for range 20 {                               // the machine may not let the neighbour run while it matters
+	for range 20 {                               // the neighbour may not get a processor in time
 		c.Send(requests)
 		done, seen := make(chan struct{}), false
 		go func() {
@@ -46,8 +46,8 @@ func TestNeighboursAreServedBetweenRequestsThatAreWork(t *testing.T) {
 	t.Error("all requests were run before the neighbour was served")
 }
 
-// Requests that wait since those before them were much work are run, in their order.
-func TestRequestsBehindMuchWork(t *testing.T) {
+// Requests that wait because the ones before them were expensive are run, in their order.
+func TestRequestsBehindExpensiveOnes(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 2)
 	c := p.dial()

@@ -37,8 +37,8 @@ func (a *deferredAnswer) replyOrHold() (reply []byte) {
 	return a.reply
 }
 
-// trialAnswer is a request that is answered by how a trial ends.
-type trialAnswer struct {
+// handshakeAnswer is a request whose answer depends on a handshake with the servers.
+type handshakeAnswer struct {
 	*deferredAnswer
 	then  func(t pool.HandshakeResult) (reply []byte) // has the request's effect, and returns the reply
 	admit *pool.User                                  // the user to release if the client is gone; nil for none
@@ -46,7 +46,7 @@ type trialAnswer struct {
 
 // HandshakeChecked is pool.HandshakeReceiver's: the servers have answered, or could not be
 // asked.
-func (t trialAnswer) HandshakeChecked(result pool.HandshakeResult) {
+func (t handshakeAnswer) HandshakeChecked(result pool.HandshakeResult) {
 	if t.holding && !t.s.conn.Open() {
 		t.s.local.ReleaseUser(t.admit)
 		return
@@ -54,24 +54,25 @@ func (t trialAnswer) HandshakeChecked(result pool.HandshakeResult) {
 	t.answer(t.then(result))
 }
 
-// try has the servers tried with a user, a protocol and a database, as a request of the
-// client asks for. then gets the result and returns the reply. try returns it if the result
-// is known already; else it returns nil, and the session waits.
-func (s *session) try(user *pool.User, protocol resp.Protocol, db int, then func(t pool.HandshakeResult) (reply []byte)) (reply []byte) {
+// checkHandshake asks whether the servers accept a user, a protocol and a database, which a
+// request of the client asks for. then gets the result and returns the reply. checkHandshake
+// returns that reply if the result is known already; else it returns nil, and the session
+// waits.
+func (s *session) checkHandshake(user *pool.User, protocol resp.Protocol, db int, then func(t pool.HandshakeResult) (reply []byte)) (reply []byte) {
 	a := &deferredAnswer{exclusive: exclusive{s: s}}
-	s.local.CheckHandshake(user, protocol, db, trialAnswer{deferredAnswer: a, then: then})
+	s.local.CheckHandshake(user, protocol, db, handshakeAnswer{deferredAnswer: a, then: then})
 	return a.replyOrHold()
 }
 
-// isRefused reports whether a client can't use a protocol, after a trial of it. If no server
+// isRefused reports whether a client can't use a protocol, after a handshake with it. If no server
 // has answered, it may keep the protocol that it has.
 func (s *session) isRefused(protocol resp.Protocol, t pool.HandshakeResult) bool {
 	return t.Refusal != "" || t.Failure != nil && protocol != s.protocol
 }
 
-// appendTrial appends the error for a client after a trial: what a server refuses with, or
-// why no server could be asked. It appends nothing if the trial succeeded.
-func appendTrial(dst []byte, t pool.HandshakeResult) []byte {
+// appendHandshakeError appends the error for a client after a handshake: what a server refuses
+// with, or why no server could be asked. It appends nothing if the handshake succeeded.
+func appendHandshakeError(dst []byte, t pool.HandshakeResult) []byte {
 	switch {
 	case t.Refusal != "":
 		return resp.AppendError(dst, t.Refusal)

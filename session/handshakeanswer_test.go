@@ -38,7 +38,7 @@ func TestHello3IsRefusedInTheServersWords(t *testing.T) {
 			if got := c.Do("HELLO", "2"); !strings.Contains(got, "$5\r\nproto\r\n:2\r\n") {
 				t.Errorf("HELLO 2: %q", got)
 			}
-			// The refusal is known, and costs nobody anything.
+			// The refusal is remembered, and makes no connections.
 			before := connectionsTo(t, servers[0])
 			for i := range 50 {
 				if got := p.dial().Do("HELLO", "3"); got != noHello {
@@ -85,7 +85,7 @@ func TestHelloThatFailsLogsNobodyIn(t *testing.T) {
 	}
 }
 
-// What an ACL user may not do, that every server lets everybody do, it may do.
+// The proxy speaks RESP3 and selects databases for an ACL user whose rules lack HELLO and SELECT.
 func TestACLUsersSpeakRESP3(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -102,14 +102,14 @@ func TestACLUsersSpeakRESP3(t *testing.T) {
 	c.expect("_\r\n", "_\r\n", "-NOPERM this user has no permissions to run the 'select' command\r\n", "_\r\n")
 }
 
-// oldServer is a fake one that refuses HELLO with an error, or not at all, and counts
+// oldServer is a fake server that refuses HELLO with an error, or accepts it, and counts
 // handshakes.
 type oldServer struct {
 	*fakeredis.Server
 	refusal atomic.Pointer[string]
 }
 
-func startOld(t *testing.T, refusal string) *oldServer {
+func startOldServer(t *testing.T, refusal string) *oldServer {
 	s := &oldServer{}
 	s.refusal.Store(&refusal)
 	s.Server = fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
@@ -129,10 +129,10 @@ func startOld(t *testing.T, refusal string) *oldServer {
 	return s
 }
 
-func TestARefusalIsNotBelievedForEver(t *testing.T) {
+func TestARefusalOfHelloExpires(t *testing.T) {
 	t.Parallel()
 	const noProto = "-NOPROTO unsupported protocol version\r\n"
-	s, good := startOld(t, noProto), startOld(t, "")
+	s, good := startOldServer(t, noProto), startOldServer(t, "")
 	cfg := config(t, s.Addr(), good.Addr())
 	cfg.Proxy.Threads = 1
 	p := serve(t, cfg)
@@ -164,10 +164,10 @@ func TestARefusalIsNotBelievedForEver(t *testing.T) {
 	}
 }
 
-// A client in RESP3 whose server is replaced by an old one has errors, and nobody else.
-func TestAnOldServerLater(t *testing.T) {
+// When a server is replaced by an old one, clients in RESP3 get errors, and no others do.
+func TestServerReplacedByOneWithoutHello(t *testing.T) {
 	t.Parallel()
-	s := startOld(t, "")
+	s := startOldServer(t, "")
 	cfg := config(t, s.Addr())
 	cfg.Proxy.Threads = 1
 	cfg.Pools[0].AutoEjectHosts, cfg.Pools[0].ServerFailureLimit = true, 1
@@ -187,7 +187,7 @@ func TestAnOldServerLater(t *testing.T) {
 		other.Send(encode("GET", "a") + encode("HELLO", "3"))
 		other.expect("$1\r\n1\r\n", noHello)
 	}
-	// It need not stay so.
+	// A newer server makes them work again.
 	c.Send(encode("HELLO", "3") + encode("RESET") + encode("GET", "a"))
 	c.expect(noHello, "+RESET\r\n", "$1\r\n1\r\n")
 }
@@ -247,7 +247,7 @@ func TestTheServerWithTheFewestDatabasesCounts(t *testing.T) {
 		t.Errorf("HELLO 3: %q", got)
 	}
 	for _, key := range keys {
-		// Either server of the two may be the one.
+		// Either of the two servers may have the fewest.
 		c.Send(encode("MULTI") + encode("SELECT", "5") + encode("GET", string(key)) + encode("SELECT", "99") + encode("SELECT", "x") + encode("EXEC") + encode("GET", string(key)))
 		c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n",
 			"*4\r\n"+noDatabase+"$1\r\n3\r\n"+noDatabase+"-ERR value is not an integer or out of range\r\n", "$1\r\n3\r\n")
@@ -282,7 +282,7 @@ func TestSelectInClusters(t *testing.T) {
 	c.expect("-ERR SELECT is not allowed in cluster mode\r\n", "+OK\r\n")
 }
 
-// The client is gone, or has said its last, while the servers are asked.
+// The client is gone, or half-closed, while the servers are asked.
 func TestClientsLeaveWhileServersAreAsked(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
@@ -317,7 +317,7 @@ func TestClientsLeaveWhileServersAreAsked(t *testing.T) {
 	}
 	half.expect("_\r\n")
 	half.expectClosed()
-	if got := p.dial().Do("AUTH", "alice", "pw"); got != "+OK\r\n" { // bob is nobody's any more
+	if got := p.dial().Do("AUTH", "alice", "pw"); got != "+OK\r\n" { // no client is bob any more
 		t.Errorf("AUTH: %q", got)
 	}
 }
@@ -341,9 +341,9 @@ func TestHelloWaitsForAPrimaryLikeARequest(t *testing.T) {
 	c.expect(none, none, none)
 }
 
-// Where primaries are followed, a server that does not have what one client uses is none
-// that others would wait for.
-func TestARefusedDatabaseHoldsNobodyElseUp(t *testing.T) {
+// Where primaries change, a server that refuses the database of one client does not count as
+// a failed primary, for which other clients would wait.
+func TestARefusedDatabaseDelaysNoOtherClient(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Databases = 16 })

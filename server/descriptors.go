@@ -53,7 +53,7 @@ func fitClients(cfg *conf.Config, loops int, limit uint64) (int, error) {
 		return wanted, nil
 	}
 	if limit <= reserved {
-		return 0, fmt.Errorf("open files: %d are allowed, and %d are needed without a single client; raise the limit (ulimit -n)", limit, reserved)
+		return 0, fmt.Errorf("the limit of open files is %d, and %d are needed without any client; raise the limit (ulimit -n)", limit, reserved)
 	}
 	return int(limit - reserved), nil
 }

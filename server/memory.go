@@ -21,7 +21,8 @@ type memory struct {
 	limit int64 // max_memory, in bytes; 0 for none
 	log   *slog.Logger
 
-	held      atomic.Int64 // bytes that are in use
+	// The account.
+	held      atomic.Int64 // bytes in use
 	buffers   atomic.Int64 // bytes of all loops' buffers, lent or kept for reuse
 	freed     atomic.Bool  // the sessions have freed something that may be large and is no buffer of a loop
 	measuring atomic.Int32 // how many loops have yet to measure their largest client; 0 if no search is under way
@@ -88,7 +89,7 @@ func (l *loop) reportMemory() {
 	case m.isFull():
 		l.srv.closeLargestClients()
 	case !tight && m.overLimit.Load() && m.overLimit.CompareAndSwap(true, false):
-		m.log.Info("memory is below three quarters of max_memory again", "closed", m.closed.Load())
+		m.log.Info("memory below three quarters of max_memory again", "closed", m.closed.Load())
 	}
 }
 
@@ -159,7 +160,7 @@ func (l *loop) closeHolder(h session.Holder) {
 	m := l.srv.memory
 	m.closed.Add(1)
 	if m.overLimit.CompareAndSwap(false, true) {
-		m.log.Warn("max_memory reached: the clients that hold most are closed, largest first",
+		m.log.Warn("max_memory reached: closing the clients that hold most, largest first",
 			"max_memory", m.limit, "held", m.held.Load(), "pool", h.Pool(), "client", h.Addr(), "holds", h.Bytes)
 	}
 	l.reported.unlent -= h.Close()

@@ -57,8 +57,8 @@ func (t *scavenger) isDue(h heap) bool {
 	t.steadyLooks++
 	// The backoff is for what the last collection could not give back, and does not hold up
 	// what has become idle since.
-	news := h.free - min(h.free, t.lastFree) + others - t.others
-	return t.steadyLooks >= 2 && (t.backoffLeft == 0 || news >= idleHeap)
+	grown := h.free - min(h.free, t.lastFree) + others - t.others
+	return t.steadyLooks >= 2 && (t.backoffLeft == 0 || grown >= idleHeap)
 }
 
 // collected notes what a collection has made of the heap. What it left is no garbage. The

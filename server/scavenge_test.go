@@ -24,18 +24,18 @@ func looks(t *scavenger, h *heap, during time.Duration, collect func(h *heap)) (
 
 func TestGarbageThatWasInUseAtTheLastCollectionIsCollected(t *testing.T) {
 	t.Parallel()
-	tidy := &scavenger{others: math.MaxUint64, minOthers: math.MaxUint64}
+	s := &scavenger{others: math.MaxUint64, minOthers: math.MaxUint64}
 	h := &heap{objects: 10 * mib, free: mib}
 	clean := func(h *heap) { h.objects = h.buffers + 10*mib }
-	if at := looks(tidy, h, time.Minute, clean); at != nil {
+	if at := looks(s, h, time.Minute, clean); at != nil {
 		t.Fatalf("a small heap was collected at %v", at)
 	}
 	h.objects, h.buffers = 210*mib, 200*mib
-	if at := looks(tidy, h, time.Minute, clean); at != nil {
+	if at := looks(s, h, time.Minute, clean); at != nil {
 		t.Fatalf("buffers in use were collected at %v", at)
 	}
 	h.buffers = 0
-	if at := looks(tidy, h, time.Minute, clean); len(at) != 1 || at[0] > 2*time.Second {
+	if at := looks(s, h, time.Minute, clean); len(at) != 1 || at[0] > 2*time.Second {
 		t.Fatalf("garbage was collected at %v", at)
 	}
 }
@@ -46,11 +46,11 @@ func TestWhatCannotBeGivenBackIsLeftAlone(t *testing.T) {
 		"fragments": {objects: 10 * mib, free: 50 * mib},
 		"in use":    {objects: 100 * mib},
 	} {
-		tidy := &scavenger{others: 10 * mib, minOthers: 10 * mib}
-		at := looks(tidy, h, 10*time.Minute, func(*heap) {})
+		s := &scavenger{others: 10 * mib, minOthers: 10 * mib}
+		at := looks(s, h, 10*time.Minute, func(*heap) {})
 		h.objects += 200 * mib
 		clean := func(h *heap) { h.objects -= 200 * mib }
-		if at := looks(tidy, h, 2*time.Second, clean); len(at) != 1 {
+		if at := looks(s, h, 2*time.Second, clean); len(at) != 1 {
 			t.Errorf("%s: garbage that came later was collected at %v", name, at)
 		}
 		if len(at) > 14 || !slices.IsSorted(at) {

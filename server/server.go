@@ -180,12 +180,12 @@ func (srv *Server) Run(ctx context.Context) error {
 		srv.accepting.Go(ln.acceptAll)
 		srv.log.Info("listening", "pool", ln.pool.Conf().Name, "addr", ln.Addr().String(), "servers", len(ln.pool.Conf().Servers))
 	}
-	stopTidying := make(chan struct{})
-	srv.running.Go(func() { scavengeMemory(srv.memory, stopTidying) })
-	srv.running.Go(func() { srv.processors.watch(stopTidying) })
+	stopWatching := make(chan struct{})
+	srv.running.Go(func() { scavengeMemory(srv.memory, stopWatching) })
+	srv.running.Go(func() { srv.processors.watch(stopWatching) })
 
 	<-ctx.Done()
-	close(stopTidying)
+	close(stopWatching)
 	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.conf.Proxy.DrainTimeout)
 	srv.closeListeners()
 	srv.accepting.Wait()

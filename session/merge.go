@@ -28,7 +28,7 @@ const (
 	// at once. It bounds how long the server answers nobody else.
 	mergedBytes = 16 << 10
 
-	// spareMerged is how many finished MSETs a loop keeps for reuse, for each pool.
+	// maxSpareMerged is how many finished MSETs a loop keeps for reuse, for each pool.
 	maxSpareMerged = 256
 )
 
@@ -86,7 +86,7 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 	if !s.hasRoomFor(count, batch.unsizedCount) || s.user != nil || !mg.group(s, m, count) {
 		return 0, false
 	}
-	first, asks := s.replies.tail, false
+	first, probes := s.replies.tail, false
 	for i := range count {
 		s.unsized = batch.unsized[i]
 		s.push()
@@ -98,11 +98,11 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 			s.unsized = batch.unsized[i]
 			s.sendAs(first+uint32(i), s.primaryConn(m.ShardAt(batch.buckets[i])), request, kindsOf(batch.commands[i]))
 		case int(mg.groups[g].first) == i:
-			asks = mg.send(s, &mg.groups[g], first) || asks
+			probes = mg.send(s, &mg.groups[g], first) || probes
 		}
 	}
 	s.lastCommand = uint16(batch.commands[count-1].ID) + 1
-	if asks {
+	if probes {
 		s.beSerial()
 	}
 	return n, true
@@ -114,22 +114,22 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 	batch, open := &s.w.batch, s.w.fragmentTable(m, s.local)
 	mg.groups = mg.groups[:0]
-	mayAsk, full := batch.mayProbe(count), false
-	for i, place := range batch.buckets[:count] {
+	mayProbe, full := batch.mayProbe(count), false
+	for i, bucket := range batch.buckets[:count] {
 		g := int16(noGroup)
-		if batch.plainSet[i] && mg.mayMerge(place, mayAsk) {
-			g = mg.join(open[place], i, place, len(batch.requests[i]))
+		if batch.plainSet[i] && mg.mayMerge(bucket, mayProbe) {
+			g = mg.join(open[bucket], i, bucket, len(batch.requests[i]))
 		}
 		if g == noGroup || mg.groups[g].count == 1 {
 			s.unsized = batch.unsized[i]
-			full = full || s.full(s.primaryConn(place))
+			full = full || s.full(s.primaryConn(bucket))
 		} else {
 			found = true
 		}
-		open[place], mg.groupOf[i] = g, g
+		open[bucket], mg.groupOf[i] = g, g
 	}
-	for _, place := range batch.buckets[:count] {
-		open[place] = noGroup
+	for _, bucket := range batch.buckets[:count] {
+		open[bucket] = noGroup
 	}
 	return found && !full
 }
@@ -149,9 +149,9 @@ func (mg *merger) join(g int16, request, shard, size int) int16 {
 }
 
 // mayMerge reports whether SETs for a shard may be merged. mayProbe is the batch's.
-func (mg *merger) mayMerge(shard int, mayAsk bool) bool {
+func (mg *merger) mayMerge(shard int, mayProbe bool) bool {
 	answer := mg.answers[shard]
-	return answer == takesMSET || answer == unprobed && mayAsk
+	return answer == takesMSET || answer == unprobed && mayProbe
 }
 
 // mayProbe reports whether the batch may contain probes of MSET: its requests are SETs only,
@@ -167,7 +167,7 @@ func (r *batch) mayProbe(count int) bool {
 
 // send sends a group as one MSET. number is that of the batch's first request in the
 // session's line. It reports whether the MSET is a probe.
-func (mg *merger) send(s *session, group *setGroup, number uint32) (asks bool) {
+func (mg *merger) send(s *session, group *setGroup, number uint32) (probes bool) {
 	conn := s.primaryConn(group.shard)
 	out, failure := conn.Reserve(group.size + 2*bulkFraming)
 	before := len(out)

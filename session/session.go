@@ -65,7 +65,7 @@ type session struct {
 	db            int        // the database that is selected
 	protocol      resp.Protocol
 	conns         *pool.ConnSet // the shared connections to servers, for that user, database and protocol
-	separateReads bool          // reads and writes go to connections of their own: a server's may be full for writes only
+	separateReads bool          // primaries may change, so reads may go over other connections than writes (sendRead)
 	policy        *policy       // which commands are permitted, refused or checked first
 	limits        *resp.Limits
 
@@ -127,14 +127,14 @@ func (s *session) speak(protocol resp.Protocol) {
 
 // useConns sets the shared connections that the session uses from now on; nil for none. The
 // pool counts users, and closes connections that nobody has used for a while.
-func (s *session) useConns(lanes *pool.ConnSet) {
-	if lanes != nil {
-		lanes.Retain()
+func (s *session) useConns(conns *pool.ConnSet) {
+	if conns != nil {
+		conns.Retain()
 	}
 	if s.conns != nil {
 		s.conns.Release()
 	}
-	s.conns = lanes
+	s.conns = conns
 }
 
 // Data is eventloop.Handler's: it runs the requests in b, as far as they are complete and

@@ -50,7 +50,7 @@ type sizes struct {
 }
 
 // newSizes returns what is known of a new client. limit is client_pipeline.
-func newSizes(most int) sizes { return sizes{limit: min(firstUnsized, most), previous: firstReply} }
+func newSizes(limit int) sizes { return sizes{limit: min(firstUnsized, limit), previous: firstReply} }
 
 // largest returns the size of the largest of the last replies.
 func (z *sizes) largest() int { return max(z.recent, z.previous) }
@@ -60,11 +60,11 @@ func (z *sizes) largest() int { return max(z.recent, z.previous) }
 func (z *sizes) expected() int { return z.inFlight * z.largest() }
 
 // sawReply learns from the size of a whole reply. limit is client_pipeline.
-func (z *sizes) sawReply(size, most int) {
+func (z *sizes) sawReply(size, limit int) {
 	z.inFlight--
 	z.answered = true
 	if size <= largeReply {
-		z.limit = min(z.limit+moreUnsized, most)
+		z.limit = min(z.limit+moreUnsized, limit)
 	}
 	z.recent = max(z.recent, size)
 	if z.count++; z.count == recentReplies {

@@ -18,8 +18,8 @@ type trackedKey struct {
 // readKeys is the keys that one client has read, each with the client's index in
 // trackedKey.readers.
 type readKeys struct {
-	positions map[*trackedKey]int
-	epoch     int // of trackedKeys when that was noted; nothing of it holds in another epoch
+	indexes map[*trackedKey]int
+	epoch   int // of trackedKeys when that was noted; nothing of it holds in another epoch
 }
 
 func newTrackedKeys() *trackedKeys { return &trackedKeys{byName: map[string]*trackedKey{}} }
@@ -31,13 +31,13 @@ func (ks *trackedKeys) note(t *tracking, name []byte) {
 		k = &trackedKey{name: string(name)}
 		ks.byName[k.name] = k
 	}
-	if t.readKeys.epoch != ks.epoch || t.readKeys.positions == nil {
-		t.readKeys = readKeys{positions: map[*trackedKey]int{}, epoch: ks.epoch}
+	if t.readKeys.epoch != ks.epoch || t.readKeys.indexes == nil {
+		t.readKeys = readKeys{indexes: map[*trackedKey]int{}, epoch: ks.epoch}
 	}
-	if _, noted := t.readKeys.positions[k]; noted {
+	if _, noted := t.readKeys.indexes[k]; noted {
 		return
 	}
-	t.readKeys.positions[k] = len(k.readers)
+	t.readKeys.indexes[k] = len(k.readers)
 	k.readers = append(k.readers, t)
 	ks.pairs++
 }
@@ -50,7 +50,7 @@ func (ks *trackedKeys) take(name []byte) (readers []*tracking) {
 	}
 	delete(ks.byName, k.name)
 	for _, t := range k.readers {
-		delete(t.readKeys.positions, k)
+		delete(t.readKeys.indexes, k)
 	}
 	ks.pairs -= len(k.readers)
 	return k.readers
@@ -62,15 +62,15 @@ func (ks *trackedKeys) forget(t *tracking, n int) (done bool) {
 	if t.readKeys.epoch != ks.epoch {
 		return true
 	}
-	for k, place := range t.readKeys.positions {
+	for k, index := range t.readKeys.indexes {
 		if n--; n < 0 {
 			return false
 		}
-		delete(t.readKeys.positions, k)
+		delete(t.readKeys.indexes, k)
 		last := len(k.readers) - 1
-		if place != last {
-			k.readers[place] = k.readers[last]
-			k.readers[place].readKeys.positions[k] = place
+		if index != last {
+			k.readers[index] = k.readers[last]
+			k.readers[index].readKeys.indexes[k] = index
 		}
 		k.readers[last] = nil
 		if k.readers = k.readers[:last]; last == 0 {

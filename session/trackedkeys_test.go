@@ -26,7 +26,7 @@ func TestReadersOfAKeyLeave(t *testing.T) {
 	if n := len(ks.byName["flag"].readers); n != 1 || ks.pairs != 1 || len(ks.byName) != 1 {
 		t.Errorf("%d readers, %d notes, %d keys", n, ks.pairs, len(ks.byName))
 	}
-	if got := ks.take([]byte("flag")); !slices.Equal(got, []*tracking{stays}) || ks.pairs != 0 || len(stays.readKeys.positions) != 0 {
+	if got := ks.take([]byte("flag")); !slices.Equal(got, []*tracking{stays}) || ks.pairs != 0 || len(stays.readKeys.indexes) != 0 {
 		t.Errorf("%v, %d notes", got, ks.pairs)
 	}
 }
@@ -49,9 +49,9 @@ func TestNotesAreKeptWhileOthersLeave(t *testing.T) {
 	ks.take([]byte("k0"))
 	notes := 0
 	for _, c := range clients {
-		for k, place := range c.readKeys.positions {
-			if k.readers[place] != c {
-				t.Fatal("a note is not at its place")
+		for k, index := range c.readKeys.indexes {
+			if k.readers[index] != c {
+				t.Fatal("a note is not at its index")
 			}
 			notes++
 		}

@@ -202,21 +202,21 @@ type staleness struct {
 func (t *tracking) note(keys [][]byte) (stale staleness) {
 	s := t.s
 	m := s.local.Map()
-	var unheard [][]byte
+	var untracked [][]byte
 	for _, key := range keys {
 		switch {
 		case len(key) > maxTopic:
 			stale.all = true
 		case !s.subscriptions.Tracks(m.Index(key)):
 			if !t.bcast || t.prefixOf(key) {
-				unheard = append(unheard, key)
+				untracked = append(untracked, key)
 			}
 		case !t.bcast:
 			s.tracker.keys.note(t, key)
 		}
 	}
-	if unheard != nil {
-		stale.keys = resp.AppendRequest(nil, unheard)
+	if untracked != nil {
+		stale.keys = resp.AppendRequest(nil, untracked)
 	}
 	return stale
 }

@@ -73,10 +73,10 @@ func NewWorkers(loops []*eventloop.Loop, pools []*pool.Pool, proxy *conf.Proxy, 
 		policies = append(policies, newPolicy(p.Conf()))
 		subscriptions = append(subscriptions, pubsub.NewPool(p.Conf(), proxy, log))
 	}
-	once := &logOnce{log: log}
+	logOnce := &logOnce{log: log}
 	for _, loop := range loops {
 		w := newWorker(loop, proxy, host, log)
-		w.logOnce = once
+		w.logOnce = logOnce
 		for i, p := range pools {
 			w.pools = append(w.pools, newShared(w, p, subscriptions[i], policies[i], i))
 		}

@@ -15,18 +15,18 @@ package command
 //go:generate go run ./internal/gen
 
 // Route says what the proxy does with a command. The zero value is Refused, so
-// a command nobody thought about is refused.
+// a command that the table forgets is refused.
 type Route uint8
 
 const (
-	Refused      Route = iota // can hurt a pool that others share; AppendDenied has the words
-	NotYet                    // not supported so far; AppendDenied has the words
+	Refused      Route = iota // may harm other users of the pool; AppendDenied appends the error
+	NotYet                    // not supported yet; AppendDenied appends the error
 	Local                     // answered by the proxy without asking a server
 	OneShard                  // sent whole to the shard that owns all its keys, or channels; EVAL and the like may have none
-	Split                     // cut by shard; Join says how the replies become one
-	Transaction               // changes what becomes of the session's next requests: MULTI, EXEC, DISCARD, WATCH, UNWATCH
-	Dedicated                 // sent to the shard that owns all its keys over a connection of its own, since it may block
-	AllShards                 // sent whole to every shard; Join says how the replies become one
+	Split                     // cut into one fragment per shard; Join says how their replies are joined
+	Transaction               // changes the session's state: MULTI, EXEC, DISCARD, WATCH, UNWATCH
+	Dedicated                 // sent to the shard that owns all its keys, over a dedicated connection, since it may block
+	AllShards                 // sent whole to every shard; Join says how the replies are joined
 	DefaultShard              // sent whole to the pool's default shard
 	ScanShards                // SCAN: sent to one shard after the other, as the cursor says
 	PubSub                    // subscribes or unsubscribes: over one connection per server that all clients share
@@ -61,8 +61,8 @@ func (r Route) String() string {
 	return "unknown route"
 }
 
-// Join says how the replies to the parts of a Split command, or of the shards to
-// one for AllShards, become one.
+// Join says how replies are joined: those to the fragments of a Split command, or those of the
+// shards to an AllShards command.
 type Join uint8
 
 const (
@@ -165,8 +165,8 @@ type Command struct {
 	// arity has failed by then.
 	Route Route
 	Join  Join
-	// Guarded tells that a pool must allow the command, since it can hurt others
-	// who share the pool.
+	// Guarded says that the command is refused unless the pool's allow_commands names
+	// it, since it may harm other users of the pool.
 	Guarded bool
 	// Reason says in a few words why the route is NotYet or Refused or the command
 	// Guarded, else "".
@@ -201,32 +201,31 @@ func (c *Command) ArityOK(n int) bool {
 	return n >= -c.Arity
 }
 
-// IsReadonly reports whether the command only reads keys, so that a replica
-// could answer it.
+// IsReadonly reports whether the command only reads keys, so that a replica can answer it.
 func (c *Command) IsReadonly() bool { return c.Flags&FlagReadonly != 0 }
 
-// IsWrite reports whether the command may modify keys. EVAL and the like say
-// neither IsWrite nor IsReadonly and must be taken for writes.
+// IsWrite reports whether the command may modify keys. EVAL and similar commands are neither
+// IsWrite nor IsReadonly, and must be treated as writes.
 func (c *Command) IsWrite() bool { return c.Flags&FlagWrite != 0 }
 
-// IsBlocking reports whether the command may block its connection; Blocks tells
-// whether a request of it does.
+// IsBlocking reports whether requests of the command may block their connection. Blocks
+// reports whether a given request does.
 func (c *Command) IsBlocking() bool { return c.Flags&FlagBlocking != 0 }
 
-// IsContainer reports whether the command only names a family of subcommands.
-// COMMAND has subcommands but is none: it answers by itself.
+// IsContainer reports whether the command only groups subcommands. COMMAND has subcommands but
+// is no container: it has a reply of its own.
 func (c *Command) IsContainer() bool { return len(c.Subcommands) > 0 && c.Arity == -2 }
 
-// NamedByFirst reports whether the first argument alone names the command. That of
-// a subcommand, or of a command that has some, may name another one.
+// NamedByFirst reports whether the first argument alone identifies the command. For a
+// subcommand, or a command that has subcommands, the second one counts, too.
 func (c *Command) NamedByFirst() bool { return !c.hasFamily }
 
 // IsScript reports whether the command runs a script or function: EVAL, EVALSHA,
 // FCALL and their read-only forms.
 func (c *Command) IsScript() bool { return c.isScript() }
 
-// Gathers reports whether a request whose keys are on several shards is answered
-// from what each of them has: the operations on sets that only read.
+// Gathers reports whether a request whose keys are on several shards can be answered by
+// fetching the data of each: the operations on sets and sorted sets that only read.
 func (c *Command) Gathers() bool { return c.gathers }
 
 // NeedsMarker reports whether a server runs or reads code of the client's for the
@@ -235,13 +234,12 @@ func (c *Command) Gathers() bool { return c.gathers }
 // ends (see pipeline.Conn.SendMarked).
 func (c *Command) NeedsMarker() bool { return c.needsMarker }
 
-// Servable reports whether a request of the command is served where the pool
-// allows it. For a container that only names subcommands it is false.
+// Servable reports whether the proxy can serve the command at all; the pool's configuration
+// may still refuse it. For a container it is false.
 func (c *Command) Servable() bool { return c.Route != NotYet && c.Route != Refused }
 
-// Accepted reports whether a request of the command is served by a pool that
-// allows nothing in particular, or for a container whether one of its
-// subcommands is.
+// Accepted reports whether a pool without allow_commands and deny_commands serves the command,
+// or for a container one of its subcommands.
 func (c *Command) Accepted() bool {
 	if c.Servable() && !c.Guarded {
 		return true

@@ -6,18 +6,18 @@ import (
 	"ringway/resp"
 )
 
-// ReplyError is an error in Redis's own words, without the leading "-" and the
-// trailing CRLF: "ERR syntax error". It may be shown to a client as it is.
+// A ReplyError is the text of an error reply, without the leading "-" and the trailing CRLF:
+// "ERR syntax error". It can be sent to a client as it is.
 type ReplyError string
 
-// Error returns the words.
+// Error returns the text.
 func (e ReplyError) Error() string { return string(e) }
 
-// AppendError appends the words as an error reply.
+// AppendError appends the error reply to dst.
 func (e ReplyError) AppendError(dst []byte) []byte { return resp.AppendError(dst, string(e)) }
 
 // The errors that Keys returns, as variables so that returning one costs no
-// allocation. Those of Redis are word for word; 7.0.15 where versions differ.
+// allocation. The texts are those of Redis, of 7.0.15 where versions differ.
 var (
 	errSyntax        error = ReplyError("ERR syntax error")
 	errNotInteger    error = ReplyError("ERR value is not an integer or out of range")
@@ -38,7 +38,7 @@ func (c *Command) arityError() error {
 	return ReplyError("ERR wrong number of arguments for '" + c.Name + "' command")
 }
 
-// shown is how much of a client's own words an error repeats, in bytes.
+// maxRepeated is how many bytes of the client's own request an error repeats.
 const maxRepeated = 128
 
 // AppendUnknown appends the error reply to a request whose command is unknown:
@@ -135,7 +135,7 @@ func appendNotAllowed(dst []byte, c *Command) []byte {
 //
 //	-ERR command 'shutdown' is not allowed by this proxy: it administers a server that others share
 //
-// The commands of Redis Cluster get the words of a server that is no Cluster.
+// The commands of Redis Cluster get the error of a server that is not part of one.
 func AppendDenied(dst []byte, c *Command, args [][]byte) []byte {
 	switch {
 	case c.Route == NotYet && strings.Contains(c.Name, "|"):

@@ -185,8 +185,8 @@ func (r *replyBuilder) docsOf(c *Command) {
 	}
 }
 
-// summary says what becomes of the command here; what it does in Redis is
-// documented there.
+// summary says what the proxy does with the command; what the command does is in Redis's
+// documentation.
 func (c *Command) summary() string {
 	switch {
 	case c.IsContainer():

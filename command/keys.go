@@ -11,17 +11,17 @@ const (
 	findGeo            // the key, and what STORE and STOREDIST name
 	findStreams        // the first half of what follows STREAMS
 	findMigrate        // the third argument, or what follows KEYS
-	findUnknown        // nobody knows
+	findUnknown        // COMMAND does not say where they are
 )
 
 // Keys appends to dst the positions of the keys in a request of c, and returns
 // the extended slice. A position may appear once only, but two positions may
 // hold the same key. An error means that the keys are not certain and the
-// request must not be forwarded; it is a ReplyError that a client may see. Where
-// Redis would refuse the request too, the words are Redis's.
+// request must not be forwarded; it is a ReplyError for the client. Where Redis would
+// refuse the request too, it has the same text.
 //
-// Commands with no keys, and EVAL and its like with a count of 0, give none and
-// no error. It allocates only to grow dst and for errors.
+// Commands without keys, and EVAL and similar ones with a count of 0, give neither
+// positions nor an error. It allocates only to grow dst and for errors.
 func (c *Command) Keys(args [][]byte, dst []int) ([]int, error) {
 	switch c.find {
 	case findNone:
@@ -49,9 +49,9 @@ func (c *Command) Keys(args [][]byte, dst []int) ([]int, error) {
 	panic("bug: command " + c.Name + " has no key finder")
 }
 
-// rangeKeys serves keys at every Step from FirstKey to LastKey. A group that is
-// cut short (MSET with a key and no value) is Redis's arity error, though its
-// own COMMAND GETKEYS does not mind: were it split, parts would run.
+// rangeKeys finds the keys at every Step from FirstKey to LastKey. An incomplete group, as of
+// MSET with a key and no value, is an arity error as in Redis, although COMMAND GETKEYS
+// accepts it: if the request were split, some of its fragments would run.
 func (c *Command) rangeKeys(args [][]byte, dst []int) ([]int, error) {
 	last := c.LastKey
 	if last < 0 {
@@ -69,7 +69,7 @@ func (c *Command) rangeKeys(args [][]byte, dst []int) ([]int, error) {
 	return dst, nil
 }
 
-// numkeysWords chooses the errors of a count that does not fit.
+// numkeysWords chooses the errors of a count of keys that is wrong.
 type numkeysWords uint8
 
 const (
@@ -90,7 +90,7 @@ type numkeysForm struct {
 	atLeast int // arguments that must follow the keys
 }
 
-// countedKeys serves a count followed by that many keys.
+// countedKeys finds the keys behind a count of them.
 func (c *Command) countedKeys(args [][]byte, dst []int) ([]int, error) {
 	f := &c.numkeys
 	if !c.ArityOK(len(args)) || f.at >= len(args) {
@@ -110,8 +110,8 @@ func (c *Command) countedKeys(args [][]byte, dst []int) ([]int, error) {
 	return dst, nil
 }
 
-// checkCount answers a count of keys with Redis's error if it is no integer
-// (ok false), too low, or above room.
+// checkCount returns Redis's error for a count of keys that is no integer (ok is false), too
+// low, or above room.
 func (c *Command) checkCount(n int64, ok bool, room int64) error {
 	low, notInteger, tooMany := errKeysPositive, errKeysPositive, errSyntax
 	switch c.numkeys.words {
@@ -142,10 +142,10 @@ func (c *Command) checkCount(n int64, ok bool, room int64) error {
 	return nil
 }
 
-// sortKeys serves SORT key [BY pattern] [LIMIT offset count] [GET pattern]...
-// [STORE destination]. The last STORE wins, as in the server; the values of
-// other options are stepped over, so that one spelled "store" is not taken for
-// the option. SORT_RO has no STORE.
+// sortKeys finds the keys of SORT key [BY pattern] [LIMIT offset count] [GET pattern]...
+// [STORE destination]. The last STORE wins, as in the server. The values of other options are
+// skipped, so that a pattern spelled "store" is not taken for the option. SORT_RO has no
+// STORE.
 func sortKeys(c *Command, args [][]byte, dst []int) ([]int, error) {
 	dst = append(dst, 1)
 	if c.IsReadonly() {
@@ -171,9 +171,9 @@ func sortKeys(c *Command, args [][]byte, dst []int) ([]int, error) {
 	return dst, nil
 }
 
-// geoKeys serves GEORADIUS and GEORADIUSBYMEMBER. The server writes only to the
-// last destination, but COMMAND GETKEYS names others: all are returned, so that
-// no reading of the request reaches another shard.
+// geoKeys finds the keys of GEORADIUS and GEORADIUSBYMEMBER. The server writes only to the
+// last destination, but COMMAND GETKEYS names others. All are returned, so that under no
+// interpretation the request touches another shard.
 func geoKeys(args [][]byte, dst []int) ([]int, error) {
 	dst = append(dst, 1)
 	first := 6 // GEORADIUS key longitude latitude radius unit
@@ -194,10 +194,10 @@ func geoKeys(args [][]byte, dst []int) ([]int, error) {
 	return dst, nil
 }
 
-// streamKeys serves XREAD and XREADGROUP: options, STREAMS, then as many keys as
-// IDs. The options are read as the server reads them rather than searched for
-// the word, since a consumer may be called "streams"; an option that is not
-// known is refused, as its values cannot be told from the word.
+// streamKeys finds the keys of XREAD and XREADGROUP: options, STREAMS, then as many keys as
+// IDs. It reads the options as the server does instead of searching for the word STREAMS,
+// since a consumer may have that name. An unknown option is refused: nothing says how many
+// values it has.
 func streamKeys(c *Command, args [][]byte, dst []int) ([]int, error) {
 	inGroup, group := len(c.Name) == len("xreadgroup"), false
 	for i := 1; i < len(args); i++ {
@@ -243,8 +243,8 @@ func streamKeys(c *Command, args [][]byte, dst []int) ([]int, error) {
 	return dst, errSyntax
 }
 
-// migrateKeys serves MIGRATE host port key|"" db timeout [COPY] [REPLACE]
-// [AUTH password] [AUTH2 user password] [KEYS key...].
+// migrateKeys finds the keys of MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH
+// password] [AUTH2 user password] [KEYS key...].
 func migrateKeys(args [][]byte, dst []int) ([]int, error) {
 	for i := 6; i < len(args); i++ {
 		switch {

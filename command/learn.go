@@ -5,16 +5,14 @@ import (
 	"strings"
 )
 
-// Learn returns a command that the table does not have, such as a module's, from
-// what a server's COMMAND says of it: its name, arity, flags, its ACL categories
-// ("@admin") with the flags and categories of its subcommands, and where its first
-// and last key and those between them are. It returns nil if there is nothing to
-// learn, since the table has it.
+// Learn returns a command that the table does not have, such as a module's, made from what a
+// server's COMMAND says: its name, arity and flags; its ACL categories ("@admin"), with the
+// flags and categories of its subcommands; and the positions of its first and last key and the
+// step between keys. It returns nil if the table has the command.
 //
-// It is Guarded if it, or a subcommand, administers a server or is dangerous, and if
-// nothing says that it reads or writes data: what is not known may do anything. If
-// its keys can't be told from what COMMAND says, Keys has an error. The ID is of no
-// use.
+// The command is Guarded if it, or a subcommand, administers a server or is dangerous, or if
+// it is said neither to read nor to write data: then it may do anything. If COMMAND does not
+// say where its keys are, Keys returns an error. Its ID is -1.
 func Learn(name string, arity int, flags, marks []string, first, last, step int) *Command {
 	name = strings.ToLower(name)
 	if _, problem := Lookup([][]byte{[]byte(name)}); problem != UnknownCommand || arity == 0 {
@@ -44,11 +42,10 @@ func Learn(name string, arity int, flags, marks []string, first, last, step int)
 	return c
 }
 
-// spell returns a flag of COMMAND as flagWords have it.
+// normalFlag returns a flag of COMMAND as flagWords has it.
 func normalFlag(flag string) string { return strings.ToLower(strings.ReplaceAll(flag, "-", "_")) }
 
-// isDangerous reports whether a category or a flag is that of what only those may use
-// who run the servers.
+// isDangerous reports whether a category or flag marks commands for those who run the servers.
 func isDangerous(mark string) bool {
 	switch strings.TrimPrefix(normalFlag(mark), "@") {
 	case "admin", "dangerous", "pubsub":
@@ -57,7 +54,7 @@ func isDangerous(mark string) bool {
 	return false
 }
 
-// errUnknownKeys is the error of a request whose keys nobody knows.
+// errUnknownKeys returns the error of a request whose key positions are unknown.
 func (c *Command) errUnknownKeys() error {
 	return ReplyError("ERR where the keys of '" + c.Name + "' are is not known: not supported by a sharded pool")
 }

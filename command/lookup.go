@@ -7,8 +7,8 @@ type Problem uint8
 
 const (
 	NoProblem         Problem = iota // the command was found; its arity is not checked yet
-	UnknownCommand                   // AppendUnknown has the words
-	UnknownSubcommand                // AppendUnknownSubcommand has the words
+	UnknownCommand                   // AppendUnknown appends the error
+	UnknownSubcommand                // AppendUnknownSubcommand appends the error
 )
 
 // nameKey identifies a name without regard to case: names of up to 8 bytes by
@@ -21,7 +21,7 @@ type nameKey struct {
 
 type nameEntry struct {
 	nameKey
-	command *Command // nil: free
+	command *Command // nil if the entry is free
 }
 
 const (
@@ -127,8 +127,8 @@ func (c *Command) subcommand(name []byte) (*Command, Problem) {
 	return c, UnknownSubcommand
 }
 
-// equalFold reports whether b is s but for the case of its ASCII letters; s is
-// in lower case. Redis compares bytes, so no Unicode folding here.
+// equalFold reports whether b equals s without regard to the case of ASCII letters; s is in
+// lower case. Redis compares bytes, so there is no Unicode folding.
 func equalFold(b []byte, s string) bool {
 	if len(b) != len(s) {
 		return false

@@ -1,63 +1,16 @@
 package command
 
-// Blocks reports whether a request of c waits at the server until something
-// happens or a timeout ends: BLPOP and its like always, XREAD, XREADGROUP and
-// TS.READ with their BLOCK option, WAIT and WAITAOF always. Behind such a
-// request nothing else on its connection is answered. In doubt it says true. It
-// does not allocate.
-func (c *Command) Blocks(args [][]byte) bool {
-	if !c.mayBlock {
-		return false
-	}
-	switch {
-	case c.find == findStreams:
-		return streamBlocks(args)
-	case c.Name == "ts.read":
-		return hasOption(args, 3, "block")
-	}
-	return true
-}
-
-// hasOption reports whether an option stands anywhere from position first on.
-func hasOption(args [][]byte, first int, option string) bool {
-	for i := first; i < len(args); i++ {
-		if equalFold(args[i], option) {
-			return true
-		}
-	}
-	return false
-}
-
-// streamBlocks steps over option values as streamKeys does: a group may be
-// called "block".
-func streamBlocks(args [][]byte) bool {
-	for i := 1; i < len(args); i++ {
-		switch {
-		case equalFold(args[i], "block"):
-			return true
-		case equalFold(args[i], "streams"):
-			return false
-		case equalFold(args[i], "count"), equalFold(args[i], "claim"):
-			i++
-		case equalFold(args[i], "group"):
-			i += 2
-		}
-	}
-	return false
-}
-
-// Reach says what a request can touch beside the keys that Keys returns.
+// Reach says what a request may access besides the keys that Keys returns.
 type Reach uint8
 
 const (
 	ReachKeys     Reach = iota // nothing else
-	ReachPatterns              // keys made from patterns (SORT BY, GET): right only if the pool has one shard
+	ReachPatterns              // keys made from patterns (SORT BY, GET): correct only if the pool has one shard
 	ReachDatabase              // another database (MOVE, COPY DB), which Database names
-	ReachScript                // whatever a script does with undeclared keys; nobody can check
+	ReachScript                // undeclared keys of a script, which can't be checked
 )
 
-// Reach returns what a request of c can touch beside its keys. It does not
-// allocate.
+// Reach returns what a request of c may access besides its keys. It does not allocate.
 func (c *Command) Reach(args [][]byte) Reach {
 	if !c.mayReach {
 		return ReachKeys
@@ -73,8 +26,8 @@ func (c *Command) Reach(args [][]byte) Reach {
 	return ReachKeys
 }
 
-// Database returns the argument of MOVE and of COPY DB that names another
-// database, or nil.
+// Database returns the argument of MOVE, or of COPY with DB, that names another database, nil
+// if there is none.
 func (c *Command) Database(args [][]byte) []byte {
 	switch c.Name {
 	case "move":
@@ -91,17 +44,18 @@ func (c *Command) Database(args [][]byte) []byte {
 	return nil
 }
 
-// isScript reports whether c runs a script or function by its keys.
+// isScript reports whether c runs a script or function.
 func (c *Command) isScript() bool {
 	return c.find == findNumkeys && (c.numkeys.words == numkeysScript || c.numkeys.words == numkeysFunction)
 }
 
-// noteReach sets what lets Blocks and Reach answer at once for most commands.
+// initReach sets the fields by which Blocks, Reach, Gathers and NeedsMarker answer most
+// requests at once.
 func (c *Command) initReach() {
 	c.mayBlock = c.IsBlocking() || c.Name == "ts.read"
 	c.mayReach = c.find == findSort || c.isScript() || c.Name == "copy" || c.Name == "move"
 	if c.mayReach {
-		c.SoleKey = 0 // the key is not all that counts
+		c.SoleKey = 0 // SoleKey promises that nothing else is accessed
 	}
 	switch c.Name {
 	case "sunion", "sinter", "sdiff", "sintercard", "zunion", "zinter", "zdiff", "zintercard":

@@ -2,8 +2,8 @@ package command
 
 import "strings"
 
-// smallReplies are the commands whose reply is a number, a status, a name of the
-// server's own, or nothing, whatever the key holds. SET is one unless it has GET.
+// smallReplies lists the commands whose reply is a number, a status, a name that the server
+// chooses, or null, whatever the key holds; SET only without GET.
 const smallReplies = `
 append bitcount bitop bitpos copy decr decrby del exists expire expireat expiretime
 geoadd geodist geosearchstore getbit
@@ -17,7 +17,7 @@ touch ttl type unlink
 xack xadd xdel xlen xsetid xtrim
 zadd zcard zcount zdiffstore zincrby zinterstore zlexcount zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore zrevrank zscore zunionstore`
 
-// noteReplySizes sets what lets ReplyIsSmall answer at once.
+// initReplySizes sets the fields by which ReplyIsSmall answers at once.
 func initReplySizes() {
 	small := map[string]bool{}
 	for _, name := range strings.Fields(smallReplies) {
@@ -30,9 +30,9 @@ func initReplySizes() {
 	}
 }
 
-// ReplyIsSmall reports whether the reply to a request of the command, whose number
-// of arguments is permitted, is of some bytes whatever the key holds. It says no
-// where it does not know.
+// ReplyIsSmall reports whether the reply to a request of c is some bytes only, whatever the
+// key holds. The number of arguments must be permitted (ArityOK). It reports false for
+// commands that it does not know.
 func (c *Command) ReplyIsSmall(args [][]byte) bool {
 	if !c.smallReply || !c.mayGet || len(args) == 3 {
 		return c.smallReply

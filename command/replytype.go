@@ -2,9 +2,9 @@ package command
 
 import "strings"
 
-// ReplyType is what type of reply a command has when it is no error. Only what is
-// the same for all arguments, in all versions and in servers that are compatible is
-// told; a null may stand for a string or an array.
+// ReplyType is the type of a command's replies that are not errors. Only what holds for all
+// arguments, all versions and all compatible servers has a type other than ReplyAny. A null
+// may stand for a string or an array.
 type ReplyType uint8
 
 // The types.
@@ -32,7 +32,7 @@ var replyTypes = map[ReplyType]string{
 	ReplyStringsMaybeMany: "lpop rpop spop srandmember",
 }
 
-// replyTypeOf is by Command.ID, which is the place in the table.
+// replyTypeOf has the types by Command.ID, the index in the table.
 var replyTypeOf = func() (types [len(table)]ReplyType) {
 	byName := map[string]ReplyType{}
 	for t, names := range replyTypes {
@@ -49,7 +49,7 @@ var replyTypeOf = func() (types [len(table)]ReplyType) {
 // ReplyType returns the type of the command's replies.
 func (c *Command) ReplyType() ReplyType {
 	if int(c.ID) >= len(replyTypeOf) {
-		return ReplyAny // learnt
+		return ReplyAny
 	}
 	return replyTypeOf[c.ID]
 }

@@ -17,8 +17,8 @@ const (
 	errInvalidArguments ReplyError = "ERR Invalid arguments specified for command"
 	errSyntaxReply      ReplyError = "ERR syntax error"
 
-	// Not Redis's: each name costs kilobytes of reply, and nobody has more
-	// questions than there are commands.
+	// Not Redis's: each name may cost kilobytes of reply, and there is no use in
+	// asking for more names than there are commands.
 	errTooManyNames ReplyError = "ERR too many command names"
 )
 
@@ -57,7 +57,7 @@ func AppendTableReply(dst []byte, c *Command, args [][]byte, protocol resp.Proto
 	return r.b, true
 }
 
-// accepts tells whether a command is served, or for a container one of its
+// accepts reports whether the pool serves a command, or for a container one of its
 // subcommands.
 func (r *replyBuilder) accepts(c *Command) bool {
 	return c.Servable() && r.permitted(c) || slices.ContainsFunc(c.Subcommands, r.accepts)

@@ -68,7 +68,7 @@ func (c *boundedConn) Read(b []byte) (int, error) {
 // SIGCONT all deadlines are over while the answers lie in the sockets, and Go's poller looks
 // at the deadline first: without this, the proxy would take every server for silent.
 func (c *boundedConn) readReady(b []byte) (int, error) {
-	const moment = 10 * time.Millisecond // enough to look, on a busy machine too
+	const moment = 10 * time.Millisecond // long enough for one read on a busy machine
 	c.Conn.SetReadDeadline(time.Now().Add(moment))
 	return c.Conn.Read(b)
 }

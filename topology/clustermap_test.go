@@ -94,7 +94,7 @@ func TestClusterMapFollowsTheHighestEpoch(t *testing.T) {
 		}, same, 0},
 		{"a new primary without slots", []*clusterView{clusterSaid(t, "b", append(before, "c 0")...)}, same + "; c", 0},
 		{"a new primary without slots that fails", []*clusterView{clusterSaid(t, "b", append(before, "c! 0")...)}, same, 0},
-		{"a primary that fails and has no heir yet", []*clusterView{clusterSaid(t, "b", "a! 1 0-99", "b 2 100-199", "a1 <a", "b1 <b")}, same, 0},
+		{"a primary that fails and has no successor yet", []*clusterView{clusterSaid(t, "b", "a! 1 0-99", "b 2 100-199", "a1 <a", "b1 <b")}, same, 0},
 		{"a replica that fails", []*clusterView{clusterSaid(t, "b", "a 1 0-99", "b 2 100-199", "a1! <a", "b1 <b")}, "a 0-99; b 100-199 <b1", 0},
 		{"a replica that follows another primary", []*clusterView{clusterSaid(t, "b", "a 1 0-99", "b 2 100-199", "a1 <b", "b1 <b")}, "a 0-99; b 100-199 <a1 <b1", 0},
 	} {

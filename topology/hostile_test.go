@@ -20,7 +20,7 @@ import (
 	"ringway/pool"
 )
 
-// hostile is what something that is no good Redis may answer to anything.
+// hostile are answers that a hostile or broken server may give to any question.
 var hostile = map[string]string{
 	"bulk of 2^63-1":   "$9223372036854775807\r\n",
 	"bulk of 16 GB":    "$17179869184\r\nxx",
@@ -44,7 +44,7 @@ var hostile = map[string]string{
 	"streamed":         "*?\r\n$?\r\n;4\r\n",
 }
 
-// questions are all that the control plane asks, and the names of the commands.
+// questions are all questions that the control plane asks, by the commands that they send.
 var questions = map[string]func(ctx context.Context, c *conf.Pool, addr string){
 	"auth,ping": func(ctx context.Context, c *conf.Pool, addr string) {
 		pr := NewProber(slog.New(slog.DiscardHandler))
@@ -87,8 +87,8 @@ var questions = map[string]func(ctx context.Context, c *conf.Pool, addr string){
 	},
 }
 
-// Whatever a server answers, the question comes to an end, nothing of that size
-// is allocated, and nothing ends but the question.
+// Whatever a server answers, the question ends, memory of the announced size is not
+// allocated, and nothing but the question fails.
 func TestHostileAnswersAreErrors(t *testing.T) {
 	for asked, question := range questions {
 		for name, answer := range hostile {
@@ -129,8 +129,8 @@ func answering(t *testing.T, answer string, to ...string) *fakeredis.Server {
 	})
 }
 
-// What a server sends a byte at a time is read as it was sent.
-func TestBoundedReaderLetsThroughWhatIsWell(t *testing.T) {
+// Replies that arrive a byte at a time pass unchanged.
+func TestBoundedConnPassesWellFormedReplies(t *testing.T) {
 	text := strings.Repeat("role:master\r\n", 100)
 	s := fakeredis.StartEach(t, fakeredis.Script{
 		fakeredis.ExpectAny(1), fakeredis.Reply("-ERR unknown command 'HELLO'\r\n"),
@@ -150,9 +150,9 @@ func TestBoundedReaderLetsThroughWhatIsWell(t *testing.T) {
 	}
 }
 
-// A process that was stopped for longer than a server may take finds all its deadlines
-// over, and the answers in its sockets.
-func TestAnswerThatIsThereIsReadThoughTimeIsUp(t *testing.T) {
+// After SIGSTOP and SIGCONT all deadlines of the process are over, and the answers lie in its
+// sockets.
+func TestAnswerThatHasArrivedIsReadAfterTheDeadline(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -210,8 +210,8 @@ func (f *panicking) SetView(shard int, v pool.View) {
 	f.recorder.SetView(shard, v)
 }
 
-// A follower that panics takes all that it has started with it, so that another
-// one can begin.
+// A follower that panics ends all goroutines that it has started, so that another one can
+// begin.
 func TestFollowerThatPanicsEndsWhole(t *testing.T) {
 	redistest.CheckLeaks(t)
 	s := redistest.Start(t)
@@ -233,7 +233,7 @@ func TestFollowerThatPanicsEndsWhole(t *testing.T) {
 	<-done
 }
 
-// What hangs is not waited for at the end.
+// Stop does not wait for servers that hang.
 func TestStopWaitsForNoAnswer(t *testing.T) {
 	redistest.CheckLeaks(t)
 	hung := fakeredis.StartEach(t, fakeredis.Script{fakeredis.Stall()})
@@ -259,7 +259,7 @@ func TestStopWaitsForNoAnswer(t *testing.T) {
 	}
 }
 
-// A list of servers without end is not followed: each would be asked.
+// An endless list of servers is refused, since each server would be asked.
 func TestListsOfServersAreBounded(t *testing.T) {
 	var nodes []string
 	for i := range 2 * clusterServersMost {

@@ -11,8 +11,8 @@ import (
 	"ringway/pool"
 )
 
-// relearnEvery is how often servers are asked for their commands: for so long the commands of
-// a module that is loaded while the proxy runs may stay unknown.
+// relearnEvery is how often servers are asked for their commands: a module that is loaded
+// while the proxy runs is unknown for that long at most.
 const relearnEvery = 30 * time.Second
 
 // learnCommands asks the servers for their commands again and again, until the Prober is

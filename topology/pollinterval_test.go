@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestPaceQuickensWhileThereIsAHurry(t *testing.T) {
+func TestPollsAreFastForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPollInterval(time.Second)
 		next := func() time.Duration {
@@ -22,21 +22,21 @@ func TestPaceQuickensWhileThereIsAHurry(t *testing.T) {
 		}
 		within("usually", next(), time.Second)
 		p.speedUp(time.Minute)
-		within("in a hurry", next(), fastInterval)
+		within("fast polling", next(), fastInterval)
 		time.Sleep(fastestFor)
-		within("after a long hurry", next(), slowedInterval)
+		within("after long fast polling", next(), slowedInterval)
 		p.speedUpAnew(time.Minute)
 		within("with a new reason", next(), fastInterval)
 		time.Sleep(2 * time.Minute)
 		within("afterwards", next(), time.Second)
 
-		// A hurry ends waits that have begun.
+		// Fast polling ends waits that have begun.
 		go func() {
 			time.Sleep(100 * time.Millisecond)
 			p.speedUp(time.Second)
 		}()
 		if d := next(); d != 100*time.Millisecond {
-			t.Errorf("a hurry was noticed after %v", d)
+			t.Errorf("speedUp ended a wait after %v", d)
 		}
 	})
 }

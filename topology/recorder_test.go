@@ -14,7 +14,7 @@ import (
 	"ringway/pool"
 )
 
-// recorder is a sink that writes down what it is told.
+// recorder is a poolUpdater that records all calls.
 type recorder struct {
 	t     *testing.T
 	began time.Time
@@ -105,13 +105,13 @@ func (r *recorder) eventually(what string, cond func(v pool.View) bool) {
 	})
 }
 
-// follows waits until the pool is told of a primary.
+// follows waits until the pool is told that s is primary.
 func (r *recorder) follows(s *redistest.Server) {
 	r.t.Helper()
 	r.eventually("the primary "+s.Addr(), func(v pool.View) bool { return v.Primary.Addr == s.Addr() && v.Refuse == "" })
 }
 
-// reads waits until the replicas are these.
+// reads waits until these are the replicas that may be read.
 func (r *recorder) reads(servers ...*redistest.Server) {
 	r.t.Helper()
 	var want []string
@@ -128,7 +128,7 @@ func (r *recorder) reads(servers ...*redistest.Server) {
 	})
 }
 
-// primaries returns all that were told, in turn.
+// primaries returns all primaries that the pool was told, in order.
 func (r *recorder) primaries() (addrs []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,7 +138,7 @@ func (r *recorder) primaries() (addrs []string) {
 	return slices.Compact(addrs)
 }
 
-// logTo returns a log for a test.
+// testLog returns a log for a test.
 func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
@@ -152,7 +152,7 @@ func haPool(topology, shard string) *conf.Pool {
 	return &c
 }
 
-// times is how often the pool was told something, as it is in the log.
+// times returns how often the recorder was called, by the text of the call in its log.
 func (r *recorder) times(what string) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -90,7 +90,7 @@ func TestKilledPrimaryIsFollowedByWhoIsPromotedByHand(t *testing.T) {
 }
 
 // Two primaries of which neither took over from the other get no writes.
-func TestWritesAreRefusedWhileTwoStrangersArePrimary(t *testing.T) {
+func TestWritesAreRefusedWhileTwoUnrelatedServersArePrimary(t *testing.T) {
 	redistest.CheckLeaks(t)
 	g := redistest.StartGroup(t, 1)
 	lone := redistest.Start(t)
@@ -100,7 +100,7 @@ func TestWritesAreRefusedWhileTwoStrangersArePrimary(t *testing.T) {
 	to.follows(g.Primary)
 	to.reads(g.Replicas[0], lone)
 	// Once it is known who is primary, a replica that was restarted as primary,
-	// with the data that it had in the beginning, casts no doubt on that.
+	// with the data that it had in the beginning, changes nothing.
 	lone.Kill()
 	g.Primary.Do("SET", "k", strings.Repeat("v", 1000))
 	redistest.Eventually(t, time.Minute, "the write is seen", func() bool {

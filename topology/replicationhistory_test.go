@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// primaryOf, replicaOf and silent are witnesses; at is who they are, "A" to "C".
+// primaryOf, replicaOf and unreachable return the report of the server at, "A" to "C".
 func primaryOf(at, id, of string) serverReport {
 	return serverReport{addr: at, answered: true, replication: replication{role: "master", replID: id, replID2: of, runID: "run" + at, offset: 100}}
 }
@@ -18,24 +18,24 @@ func unreachable(at string) serverReport { return serverReport{addr: at} }
 
 // restarted is another process at the same address, with a history that begins.
 func restarted(at, id, of string) serverReport {
-	w := primaryOf(at, id, of)
-	w.runID, w.offset = w.runID+"2", 0
-	return w
+	r := primaryOf(at, id, of)
+	r.runID, r.offset = r.runID+"2", 0
+	return r
 }
 
-// forkedAt has w's history begin there in the one that it continues.
-func forkedAt(w serverReport, offset int64) serverReport {
-	w.forkOffset = offset
-	return w
+// forkedAt has r's history begin there in the one that it continues.
+func forkedAt(r serverReport, offset int64) serverReport {
+	r.forkOffset = offset
+	return r
 }
 
-// later has w be further, without a replica that would hold its history.
-func later(w serverReport) serverReport {
-	w.offset += 10
-	return w
+// later has r be further, without a replica that would hold its history.
+func later(r serverReport) serverReport {
+	r.offset += 10
+	return r
 }
 
-func TestLineageDecidesWhoIsPrimary(t *testing.T) {
+func TestReplicationHistoryDecidesWhoIsPrimary(t *testing.T) {
 	type all []serverReport
 	for _, c := range []struct {
 		what string
@@ -46,7 +46,7 @@ func TestLineageDecidesWhoIsPrimary(t *testing.T) {
 		{"one says so at the start", "none", all{primaryOf("A", "a", ""), replicaOf("B", "A", "a")}, "follow A at once"},
 		{"nobody says so at the start", "none", all{replicaOf("A", "X", "x"), unreachable("B")}, "keep"},
 		{"the promoted one is newer at the start", "none", all{primaryOf("A", "a", ""), primaryOf("B", "b", "a")}, "follow B at once"},
-		{"two strangers at the start", "none", all{primaryOf("A", "a", ""), primaryOf("B", "b", "")}, "refuse"},
+		{"two unrelated ones at the start", "none", all{primaryOf("A", "a", ""), primaryOf("B", "b", "")}, "refuse"},
 		{"two were promoted at the start", "none", all{unreachable("A"), primaryOf("B", "b", "a"), primaryOf("C", "c", "a")}, "refuse"},
 
 		{"nothing has changed", "", all{primaryOf("A", "a", ""), replicaOf("B", "A", "a")}, "keep"},
@@ -54,11 +54,11 @@ func TestLineageDecidesWhoIsPrimary(t *testing.T) {
 		{"nobody answers", "", all{unreachable("A"), unreachable("B")}, "keep"},
 		{"REPLICAOF NO ONE at a replica", "", all{primaryOf("A", "a", ""), primaryOf("B", "b", "a")}, "follow B"},
 		{"promoted after it died", "", all{unreachable("A"), primaryOf("B", "b", "a")}, "follow B"},
-		{"promoted twice between two looks", "", all{unreachable("A"), replicaOf("B", "C", "b2"), primaryOf("C", "c", "a")}, "follow C"},
+		{"promoted twice between two polls", "", all{unreachable("A"), replicaOf("B", "C", "b2"), primaryOf("C", "c", "a")}, "follow C"},
 		{"FAILOVER is done", "", all{replicaOf("A", "B", "b"), primaryOf("B", "b", "a")}, "follow B at once"},
 		{"FAILOVER is under way", "", all{replicaOf("A", "B", "a"), replicaOf("B", "A", "a")}, "await at once"},
 		{"REPLICAOF by hand, without a history in common", "", all{replicaOf("A", "B", "a"), primaryOf("B", "b", "")}, "follow B at once"},
-		{"it follows a stranger", "", all{replicaOf("A", "X", "x"), primaryOf("B", "b", "")}, "refuse"},
+		{"it follows an unrelated server", "", all{replicaOf("A", "X", "x"), primaryOf("B", "b", "")}, "refuse"},
 
 		{"an empty server says that it is primary, too", "", all{primaryOf("A", "a", ""), primaryOf("B", "b", "")}, "keep"},
 		{"an empty server says so while it is down", "", all{unreachable("A"), primaryOf("B", "b", "")}, "refuse"},
@@ -71,17 +71,17 @@ func TestLineageDecidesWhoIsPrimary(t *testing.T) {
 		{"a replica was restarted as primary with old data, after it died", "", all{unreachable("A"), forkedAt(restarted("B", "b", "a"), 50)}, "refuse"},
 		{"it was restarted and kept its history", "", all{restarted("A", "a2", "a"), replicaOf("B", "A", "a")}, "keep"},
 		{"it was restarted without its history", "", all{restarted("A", "x", ""), replicaOf("B", "A", "a")}, "follow A"},
-		{"it was restarted without, and a stranger says so, too", "", all{restarted("A", "x", ""), primaryOf("B", "b", "")}, "refuse"},
+		{"it was restarted without, and an unrelated server says so, too", "", all{restarted("A", "x", ""), primaryOf("B", "b", "")}, "refuse"},
 		{"it was restarted without, and a replica was promoted", "", all{restarted("A", "x", ""), primaryOf("B", "b", "a")}, "follow B"},
 		{"it began a new history for want of replicas", "", all{later(primaryOf("A", "a2", "")), unreachable("B")}, "keep"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			l := newReplicationHistory("jobs1")
+			h := newReplicationHistory("jobs1")
 			if c.last == "" {
-				l.decide([]serverReport{replicaOf("B", "A", "a"), replicaOf("C", "A", "a")})
-				l.adopt(primaryOf("A", "a", ""))
+				h.decide([]serverReport{replicaOf("B", "A", "a"), replicaOf("C", "A", "a")})
+				h.adopt(primaryOf("A", "a", ""))
 			}
-			if got := brief(l.decide(c.seen)); got != c.want {
+			if got := brief(h.decide(c.seen)); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
@@ -103,20 +103,20 @@ func brief(v decision) string {
 // it, whether it was restarted or only away, and however much was written to it.
 func TestOldPrimaryThatReturnsIsNotFollowed(t *testing.T) {
 	for _, old := range []serverReport{primaryOf("A", "a", ""), later(primaryOf("A", "a", "")), restarted("A", "a2", "a"), restarted("A", "x", "")} {
-		l := newReplicationHistory("jobs1")
-		l.adopt(primaryOf("A", "a", ""))
-		l.decide([]serverReport{unreachable("A"), primaryOf("B", "b", "a")})
-		l.adopt(primaryOf("B", "b", "a"))
-		l.replicaRunIDs["A"] = "earlier, when it was a replica"
-		if got := brief(l.decide([]serverReport{old, primaryOf("B", "b", "a")})); got != "keep" {
+		h := newReplicationHistory("jobs1")
+		h.adopt(primaryOf("A", "a", ""))
+		h.decide([]serverReport{unreachable("A"), primaryOf("B", "b", "a")})
+		h.adopt(primaryOf("B", "b", "a"))
+		h.replicaRunIDs["A"] = "earlier, when it was a replica"
+		if got := brief(h.decide([]serverReport{old, primaryOf("B", "b", "a")})); got != "keep" {
 			t.Errorf("old one %+v: got %s", old, got)
 		}
 	}
 }
 
 func TestRefusalSaysWhatToDo(t *testing.T) {
-	l := newReplicationHistory("jobs1")
-	v := l.decide([]serverReport{primaryOf("A", "a", ""), primaryOf("B", "b", "")})
+	h := newReplicationHistory("jobs1")
+	v := h.decide([]serverReport{primaryOf("A", "a", ""), primaryOf("B", "b", "")})
 	for _, part := range []string{"ERR 2 servers of shard jobs1", "REPLICAOF"} {
 		if !strings.Contains(v.refuse, part) {
 			t.Errorf("refusal %q does not say %q", v.refuse, part)
@@ -127,12 +127,12 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// FuzzLineage gives any histories: whoever is followed says that it is primary,
+// FuzzReplicationHistory gives any histories: a server that is followed says that it is primary,
 // and no circle of histories holds it up.
-func FuzzLineage(f *testing.F) {
+func FuzzReplicationHistory(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Fuzz(func(t *testing.T, steps []byte) {
-		l := newReplicationHistory("jobs1")
+		h := newReplicationHistory("jobs1")
 		id := func(b byte) string { return string(rune('a' + b%5)) }
 		for len(steps) >= 9 {
 			var all []serverReport
@@ -148,17 +148,17 @@ func FuzzLineage(f *testing.F) {
 				}
 			}
 			steps = steps[9:]
-			v := l.decide(all)
-			for _, w := range all {
-				if w.addr == v.addr && v.do == follow {
-					if !w.isPrimary() {
-						t.Fatalf("%+v does not say that it is primary", w)
+			v := h.decide(all)
+			for _, r := range all {
+				if r.addr == v.addr && v.do == follow {
+					if !r.isPrimary() {
+						t.Fatalf("%+v does not say that it is primary", r)
 					}
-					l.adopt(w)
+					h.adopt(r)
 				}
 			}
-			if v.do == refuse && v.refuse == "" || v.do == follow && l.current != v.addr {
-				t.Fatalf("verdict %+v, followed %q", v, l.current)
+			if v.do == refuse && v.refuse == "" || v.do == follow && h.current != v.addr {
+				t.Fatalf("decision %+v, followed %q", v, h.current)
 			}
 		}
 	})

@@ -199,7 +199,7 @@ func TestReplicaThatEndsItsConnectionsHoldsWritesForAMoment(t *testing.T) {
 			if to.times("hold replies") > holds {
 				return true
 			}
-			end() // again, since the vigil may not have begun yet
+			end() // again, since the close watcher may not be connected yet
 			return false
 		})
 		redistest.Eventually(t, time.Minute, name+": writes go on", func() bool { return to.times("unhold") > unholds })
@@ -220,7 +220,7 @@ func TestReplicaThatWasPrimaryBeforeHoldsWritesToo(t *testing.T) {
 	to.reads(g.Primary)
 	holds := to.times("hold replies")
 	redistest.Eventually(t, time.Minute, "writes are held", func() bool {
-		g.Primary.Do("CLIENT", "KILL", "TYPE", "normal") // again, since the vigil may not have begun yet
+		g.Primary.Do("CLIENT", "KILL", "TYPE", "normal") // again, since the close watcher may not be connected yet
 		return to.times("hold replies") > holds
 	})
 }

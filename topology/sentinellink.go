@@ -222,10 +222,10 @@ func (l *sentinelLink) subscribe(ctx context.Context, client *redis.Client) {
 	defer events.Close()
 	stop := context.AfterFunc(ctx, func() { events.Close() })
 	defer stop()
-	patience := max(f.conf.ConnectTimeout, time.Second)
+	silence := max(f.conf.ConnectTimeout, time.Second)
 	pinged := false
 	for {
-		got, err := events.ReceiveTimeout(ctx, patience)
+		got, err := events.ReceiveTimeout(ctx, silence)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && !pinged:
 			if events.Ping(ctx) != nil {

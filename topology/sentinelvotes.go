@@ -64,8 +64,8 @@ func (v *votes) majority() int { return v.sentinels/2 + 1 }
 // Before the first is found, a majority of the Sentinels must have answered, so that a single
 // one that missed a failover does not decide; with graceOver, those that have answered
 // suffice.
-func (v *votes) target(hurry bool) (masterConfig, bool) {
-	if v.current.addr == "" && !hurry && len(v.answers) < v.majority() {
+func (v *votes) target(graceOver bool) (masterConfig, bool) {
+	if v.current.addr == "" && !graceOver && len(v.answers) < v.majority() {
 		return masterConfig{}, false
 	}
 	newest := masterConfig{epoch: v.epochFloor}
@@ -141,19 +141,19 @@ func (v *votes) tick(demoted bool) (masterConfig, bool) {
 		v.epochFloor = -1
 		clear(v.former)
 	}
-	stray, all := v.unanimous()
+	rival, all := v.unanimous()
 	switch {
-	case !all || stray.addr == v.current.addr || stray.epoch > v.epochFloor || v.current.addr == "":
+	case !all || rival.addr == v.current.addr || rival.epoch > v.epochFloor || v.current.addr == "":
 		v.rivalTicks = 0
 		return masterConfig{}, false
-	case v.former[stray.addr] && !demoted:
+	case v.former[rival.addr] && !demoted:
 		v.rivalTicks = 0
 		return masterConfig{}, false
-	case stray != v.rival:
-		v.rival, v.rivalTicks = stray, 0
+	case rival != v.rival:
+		v.rival, v.rivalTicks = rival, 0
 	}
 	v.rivalTicks++
-	return stray, v.rivalTicks >= resetTicks
+	return rival, v.rivalTicks >= resetTicks
 }
 
 // unanimous returns the configuration on which all Sentinels that answer agree, if they are a

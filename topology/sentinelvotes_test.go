@@ -30,11 +30,11 @@ func votesOf(current masterConfig, answers ...masterConfig) *votes {
 func TestNewestConfigurationIsFollowed(t *testing.T) {
 	none := masterConfig{}
 	for _, c := range []struct {
-		what    string
-		current masterConfig
-		hurry   bool
-		answers []masterConfig
-		want    masterConfig
+		what      string
+		current   masterConfig
+		graceOver bool
+		answers   []masterConfig
+		want      masterConfig
 	}{
 		{"all agree at the start", none, false, []masterConfig{{serverA, 3}, {serverA, 3}, {serverA, 3}}, masterConfig{serverA, 3}},
 		{"most have answered at the start", none, false, []masterConfig{{serverA, 0}, {serverA, 0}}, masterConfig{serverA, 0}},
@@ -54,7 +54,7 @@ func TestNewestConfigurationIsFollowed(t *testing.T) {
 		{"nobody answers", masterConfig{serverA, 3}, true, nil, none},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			got, ok := votesOf(c.current, c.answers...).target(c.hurry)
+			got, ok := votesOf(c.current, c.answers...).target(c.graceOver)
 			if got != c.want && ok || ok != (c.want != none) {
 				t.Errorf("got %v, %v, want %v", got, ok, c.want)
 			}

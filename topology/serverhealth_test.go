@@ -58,8 +58,8 @@ func TestReplicasThatMustNotBeRead(t *testing.T) {
 	}
 }
 
-// What a server says counts at once, silence when it is repeated, and good answers
-// when they are too.
+// A fault that a server shows counts at once; silence, and good answers after a fault, when
+// they are repeated.
 func TestVerdictsDoNotFlap(t *testing.T) {
 	t.Parallel()
 	var f health
@@ -74,10 +74,10 @@ func TestVerdictsDoNotFlap(t *testing.T) {
 			}
 		})
 		if changed, _ := f.update(o, fault); changed != wantChanged || f.fault != wantOut {
-			t.Fatalf("look %d: changed %v, out %q; want %v, %q", at, changed, f.fault, wantChanged, wantOut)
+			t.Fatalf("poll %d: changed %v, out %q; want %v, %q", at, changed, f.fault, wantChanged, wantOut)
 		}
 	}
-	step(true, "", true, "") // the first verdict is one
+	step(true, "", true, "") // the first observation counts at once
 	step(false, "silent", false, "")
 	step(true, "", false, "")
 	step(false, "silent", false, "")

@@ -6,18 +6,17 @@ import (
 	"ringway/conf"
 )
 
-const checkHelp = `ringway check says what is wrong with a configuration file, all at once, with
-places and what would be right, or that it is in order and what the pools are.
+const checkHelp = `ringway check validates a configuration file. It prints all mistakes at once, with
+their positions and what would be right; or, if there are none, a line for each pool.
 
 usage:
   ringway check -c FILE
 
-Exit codes: 0 in order, perhaps with warnings; 2 with mistakes.
+Exit codes: 0 valid, perhaps with warnings; 2 with mistakes.
 `
 
-// runCheck reads a configuration file and tells what it thinks of it: mistakes
-// and warnings on s.err, and if there are no mistakes, on s.out a line for each
-// pool.
+// runCheck validates a configuration file. Mistakes and warnings go to s.err; without
+// mistakes, a line for each pool goes to s.out.
 func runCheck(s streams, args []string) int {
 	fs := newFlags("check")
 	path := fs.String("c", "", "configuration `FILE`")
@@ -39,7 +38,7 @@ func runCheck(s streams, args []string) int {
 	return exitOK
 }
 
-// summary says in one line what a pool is.
+// summary describes a pool in one line.
 func summary(p *conf.Pool) string {
 	var what string
 	switch p.Topology {

@@ -19,7 +19,7 @@ usage:
   ringway demo [--listen ADDR] [--nodes N]
 `
 
-// runDemo starts a ring to play with and serves until interrupted.
+// runDemo starts servers and a proxy to try, and serves until interrupted.
 func runDemo(s streams, args []string) int {
 	fs := newFlags("demo")
 	listen := fs.String("listen", "127.0.0.1:22121", "`ADDR` that clients connect to: host:port, or the path of a unix socket")
@@ -33,7 +33,7 @@ func runDemo(s streams, args []string) int {
 	if *number < 1 || *number > demo.MaxNodes {
 		return s.usage("demo", fmt.Errorf("--nodes %d: want 1 to %d", *number, demo.MaxNodes))
 	}
-	ctx, stop := interruptible(syscall.SIGHUP) // its terminal is closed
+	ctx, stop := interruptible(syscall.SIGHUP) // sent when its terminal is closed
 	defer stop()
 	nodes, err := demo.Start(*number)
 	if err != nil {
@@ -44,8 +44,7 @@ func runDemo(s streams, args []string) int {
 	if err != nil {
 		return s.usage("demo", listenMistake(err))
 	}
-	// The page that is printed says that it is listening; what goes wrong
-	// later is for the log.
+	// The printed page says that it is listening; the log is for problems.
 	cfg.Proxy.LogLevel = slog.LevelWarn
 	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
@@ -60,8 +59,8 @@ func runDemo(s streams, args []string) int {
 	return exitOK
 }
 
-// listenMistake reduces the mistakes of the demo's own configuration, of which
-// users know nothing, to what is wrong with the one setting that is theirs.
+// listenMistake reduces the mistakes of the demo's generated configuration, which users do not
+// see, to what is wrong with --listen.
 func listenMistake(err error) error {
 	var mistakes conf.Mistakes
 	if errors.As(err, &mistakes) {

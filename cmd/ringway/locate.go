@@ -22,8 +22,8 @@ usage:
   ringway locate -c FILE [-pool NAME] [--down SERVER]... [--hex] [--] KEY...
 
 It prints a line for each key: the key as it was given, a tab, and the name of
-the server, of the shard where servers are found out, or in a Redis Cluster the
-number of the slot. A KEY of "-" stands for keys on standard input, one a line. Keys
+the server; of the shard, in a pool of topology "replicated" or "sentinel"; or
+the number of the slot, for a Redis Cluster. A KEY of "-" stands for keys on standard input, one a line. Keys
 that begin with a hyphen follow "--"; keys with any other bytes can be given in
 hexadecimal with --hex.
 
@@ -55,7 +55,7 @@ func runLocate(s streams, args []string) int {
 	if cfg == nil {
 		return exitUsage
 	}
-	s.diagnose(warnings) // such as of a forgotten hash, by which keys are elsewhere
+	s.diagnose(warnings) // such as a missing setting hash, which moves keys
 	p, err := choosePool(cfg, *poolName)
 	if err != nil {
 		return s.usage("locate", err)
@@ -79,8 +79,8 @@ func runLocate(s streams, args []string) int {
 	return exitOK
 }
 
-// checkKeys finds flags that would be taken for keys, because the flag package
-// stops at the first argument that is none.
+// checkKeys returns an error for flags behind a key: the flag package stops at the first
+// argument that is not a flag, so they would be taken for keys.
 func checkKeys(fs *flag.FlagSet, args []string) error {
 	if fs.NArg() == 0 {
 		return errors.New(`want at least one KEY, or "-" to read keys from standard input`)
@@ -96,8 +96,7 @@ func checkKeys(fs *flag.FlagSet, args []string) error {
 	return nil
 }
 
-// choosePool returns the pool of that name, or the only one if there is no
-// name.
+// choosePool returns the pool with the given name, or with no name the only pool.
 func choosePool(cfg *conf.Config, name string) (*conf.Pool, error) {
 	if name == "" && len(cfg.Pools) == 1 {
 		return &cfg.Pools[0], nil
@@ -115,8 +114,8 @@ func choosePool(cfg *conf.Config, name string) (*conf.Pool, error) {
 	return nil, fmt.Errorf("no pool %q in %s; %s", name, cfg.Path, oneOf(names))
 }
 
-// ownerOf returns a function that names who has a key in the pool, with the named
-// servers down.
+// ownerOf returns a function that returns the name of a key's owner in the pool, with the
+// named servers down.
 func ownerOf(s streams, p *conf.Pool, down []string) (func(key []byte) string, error) {
 	if p.Topology == conf.Cluster {
 		if len(down) > 0 {
@@ -132,8 +131,8 @@ func ownerOf(s streams, p *conf.Pool, down []string) (func(key []byte) string, e
 	return func(key []byte) string { return places[ring.Index(key)].Name }, nil
 }
 
-// ringWithout returns the pool's ring with the named servers down. It notes on
-// s.err what makes the answers less than certain.
+// ringWithout returns the pool's ring with the named servers down. Notes about answers that
+// are not certain go to s.err.
 func ringWithout(s streams, p *conf.Pool, names []string) (*hashring.Ring, error) {
 	config := p.Ring()
 	ring, err := hashring.New(config)
@@ -153,7 +152,7 @@ func ringWithout(s streams, p *conf.Pool, names []string) (*hashring.Ring, error
 		down[i] = true
 	}
 	if !slices.Contains(down, false) {
-		fmt.Fprintf(s.err, "note: with all servers down the ring stays whole, since nobody could take the keys over\n")
+		fmt.Fprintf(s.err, "note: with all servers down the ring stays whole, since no server is left to take over the keys\n")
 	}
 	if p.Distribution == "random" && len(config.Servers) > 1 {
 		fmt.Fprintf(s.err, "note: under the distribution random a key may be on any server; each answer is one of many\n")
@@ -161,7 +160,7 @@ func ringWithout(s streams, p *conf.Pool, names []string) (*hashring.Ring, error
 	return ring.Without(down), nil
 }
 
-// locator prints where keys are.
+// A locator prints the owners of keys.
 type locator struct {
 	owner func(key []byte) string
 	hex   bool // keys are given in hexadecimal
@@ -187,7 +186,8 @@ func (l *locator) locateAll(keys []string, stdin io.Reader) error {
 	return nil
 }
 
-// locateLines takes each line as a key, without its end and of any length.
+// locateLines takes each line of stdin as a key, without its end of line; a line may have any
+// length.
 func (l *locator) locateLines(stdin io.Reader) error {
 	r := bufio.NewReader(stdin)
 	for number := 1; ; number++ {
@@ -207,7 +207,7 @@ func (l *locator) locateLines(stdin io.Reader) error {
 	}
 }
 
-// locate prints where one key is.
+// locate prints the owner of one key.
 func (l *locator) locate(given []byte) error {
 	key := given
 	if l.hex {

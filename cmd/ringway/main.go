@@ -1,10 +1,9 @@
 // Command ringway is a proxy that makes a ring of Redis servers look like one
 // Redis.
 //
-// "ringway -c FILE" serves what a configuration file describes; "ringway help"
-// lists the other things it does. Exit codes are 0 for success, 1 for what
-// failed while running, such as a port that is taken, and 2 for a wrong command
-// line or configuration.
+// "ringway -c FILE" serves the pools of a configuration file; "ringway help" lists
+// the other commands. Exit codes are 0 for success, 1 for a failure while running,
+// such as a port that is taken, and 2 for a wrong command line or configuration.
 package main
 
 // The compiler optimises by default.pgo, a profile of the data path. It is to be
@@ -42,15 +41,14 @@ type streams struct {
 	err io.Writer
 }
 
-// subcommand is what stands first on a command line, to do something other than
-// to serve.
+// A subcommand is the first word of a command line that does something other than serve.
 type subcommand struct {
 	name  string
 	about string
 	run   func(s streams, args []string) int
 }
 
-// subcommands returns all of them, in the order in which help lists them.
+// subcommands returns all of them, in the order of the help.
 func subcommands() []subcommand {
 	return []subcommand{
 		{"demo", "start a ring of embedded Redis nodes and the proxy, to play with", runDemo},
@@ -62,8 +60,8 @@ func subcommands() []subcommand {
 	}
 }
 
-// run does what the arguments that follow the program's name say, and returns
-// the exit code.
+// run executes the command line args, which excludes the program's name, and returns the exit
+// code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	s := streams{stdin, stdout, stderr}
 	if len(args) == 0 {
@@ -137,7 +135,7 @@ SIGTTIN and SIGTTOU raise and lower the log level. Logs go to standard error.
 Flags take one hyphen or two. Exit codes: 0 success, 1 failure while running,
 2 wrong command line or configuration.
 
-"ringway COMMAND --help" tells more of a command.
+"ringway COMMAND --help" shows the help of a command.
 `)
 	return b.String()
 }
@@ -149,9 +147,8 @@ func newFlags(command string) *flag.FlagSet {
 	return fs
 }
 
-// parse reads a command's flags. If done, there is no more to do than to exit
-// with the code: help was printed, or a mistake was. The text of the help is
-// followed by the list of flags.
+// parse reads a command's flags. If done, help or a mistake was printed, and the caller
+// returns the exit code. The list of flags follows the text help.
 func (s streams) parse(fs *flag.FlagSet, args []string, help string) (code int, done bool) {
 	switch err := fs.Parse(args); {
 	case err == nil:
@@ -225,7 +222,7 @@ func (s streams) load(command, path string) (*conf.Config, []conf.Diagnostic) {
 		fmt.Fprintf(s.err, "%s: %v\n", title(command), err)
 		return nil, warnings
 	}
-	// In an editor's form, and in one order.
+	// Sorted by position, in the format that editors understand.
 	all := append(append([]conf.Diagnostic{}, mistakes...), warnings...)
 	conf.Sort(all)
 	s.diagnose(all)
@@ -238,7 +235,7 @@ func (s streams) diagnose(all []conf.Diagnostic) {
 	}
 }
 
-// known lists what there is to choose from, for an error about something else.
+// oneOf lists the names to choose from, for an error about another one; at most twenty.
 func oneOf(names []string) string {
 	const most = 20
 	more := ""

@@ -13,42 +13,42 @@ import (
 	"ringway/topology"
 )
 
-// runServe is what ringway does without a subcommand: serve a configuration.
+// runServe serves a configuration: it is what ringway does without a subcommand.
 func runServe(s streams, args []string) int {
 	fs := newFlags("")
 	path := fs.String("c", "", "configuration `FILE`")
-	printIt := fs.Bool("version", false, "print the version")
-	var old twemproxyFlags
-	old.register(fs, "c", "version")
+	printsVersion := fs.Bool("version", false, "print the version")
+	var legacy twemproxyFlags
+	legacy.register(fs, "c", "version")
 	if code, done := s.parse(fs, args, helpText()); done {
 		return code
 	}
 	if slices.Contains(commandNames(), fs.Arg(0)) {
 		return s.usage("", fmt.Errorf("argument %q: want the command first: ringway %s and its flags", fs.Arg(0), fs.Arg(0)))
 	}
-	if err := errors.Join(append(old.unsupported, noArguments(fs))...); err != nil {
+	if err := errors.Join(append(legacy.unsupported, noArguments(fs))...); err != nil {
 		return s.usage("", err)
 	}
 	switch {
-	case *printIt:
+	case *printsVersion:
 		printVersion(s)
 		return exitOK
-	case old.test:
+	case legacy.test:
 		return runCheck(s, []string{"-c", *path})
 	}
-	asked := catchOperatorSignals() // whoever sends a signal at once has a proxy that goes on, too
-	defer asked.stop()
+	signals := catchOperatorSignals() // first, so that a signal during the start does not end the process
+	defer signals.stop()
 	cfg, warnings := s.load("", *path)
 	if cfg == nil {
 		return exitUsage
 	}
-	if old.level != nil {
-		cfg.Proxy.LogLevel = *old.level
+	if legacy.level != nil {
+		cfg.Proxy.LogLevel = *legacy.level
 	}
 	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
-	s.err = log.lines // what is said at the end waits for no reader either
-	go asked.answer(log)
+	s.err = log.lines // messages at the end must not wait for a reader either
+	go signals.answer(log)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
@@ -61,10 +61,9 @@ func runServe(s streams, args []string) int {
 	return exitOK
 }
 
-// serve runs a proxy until ctx is done and its clients have been answered. When
-// all its addresses are open it calls ready, which may be nil, with the address
-// of each pool by name. The error says what kept it from starting, or what was
-// cut off at the end.
+// serve runs a proxy until ctx is done and the clients' requests under way have been answered.
+// When all addresses are open it calls ready, which may be nil, with the address of each pool
+// by name. The error says what kept it from starting, or what was cut off at the end.
 func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(addrs map[string]string)) error {
 	watcher := topology.New(log)
 	defer watcher.Stop()
@@ -82,8 +81,8 @@ func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(a
 	return srv.Run(ctx)
 }
 
-// explain adds what to do about an address that can't be listened on, which is
-// chosen by the named setting or flag.
+// explainListenError adds to an error of listening what to do about it. Setting is the setting
+// or flag that chooses the address.
 func explainListenError(err error, setting string) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

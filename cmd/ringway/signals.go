@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// interruptible returns a context that ends with the first interrupt, SIGTERM, or
-// other signal of those given. The second has the effect it has by default: it
-// ends the process.
+// interruptible returns a context that ends with the first SIGINT, SIGTERM or signal of
+// others. The second one has its default effect: it ends the process.
 func interruptible(others ...os.Signal) (context.Context, context.CancelFunc) {
-	// Whoever reads the log may go away, and the proxy must outlive that.
+	// The reader of the log may end; the proxy must survive that.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -24,35 +23,35 @@ func interruptible(others ...os.Signal) (context.Context, context.CancelFunc) {
 		case <-signals:
 		case <-ctx.Done():
 		}
-		signal.Stop(signals) // before anybody can see that the first has come
+		signal.Stop(signals) // before ctx ends, so that a second signal never meets Notify
 		cancel()
 	}()
 	return ctx, cancel
 }
 
-// requests are the signals by which nutcracker's operators ask something of a
-// process that goes on. By default SIGHUP would end it, and the others stop it.
+// operatorSignals are the signals with which nutcracker's operators control a running process:
+// SIGHUP, SIGTTIN and SIGTTOU. By default SIGHUP would end it, and the others would stop it.
 type operatorSignals struct {
 	signals chan os.Signal
 	done    chan struct{} // closed by stop
 }
 
-// hear begins to take such signals. They wait for answer.
+// catchOperatorSignals begins to catch these signals. They are queued until answer runs.
 func catchOperatorSignals() *operatorSignals {
 	r := &operatorSignals{signals: make(chan os.Signal, 16), done: make(chan struct{})}
 	signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
 	return r
 }
 
-// answer does what signals ask for until stop is called.
+// answer handles the signals until stop is called. It blocks: run it on a goroutine.
 func (r *operatorSignals) answer(log *processLog) {
 	for {
 		select {
 		case s := <-r.signals:
 			switch s {
 			case syscall.SIGHUP:
-				logAlways(log.Handler(), slog.LevelWarn, "SIGHUP: nothing to reload yet, and no log file to open again: the log goes to standard error; "+
-					"the configuration is read at start, so restart for a new one")
+				logAlways(log.Handler(), slog.LevelWarn, "SIGHUP: nothing to reload yet, and no log file to reopen: the log goes to standard error; "+
+					"the configuration is read at start, so restart to change it")
 			case syscall.SIGTTIN:
 				stepLogLevel(log, "SIGTTIN", -1)
 			case syscall.SIGTTOU:
@@ -64,32 +63,32 @@ func (r *operatorSignals) answer(log *processLog) {
 	}
 }
 
-// stop ends answer. Signals that come later are ignored: the process is about to
-// end, in its own way.
+// stop ends answer. Later signals are ignored: the process is about to end anyway.
 func (r *operatorSignals) stop() {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
 	close(r.done)
 }
 
-// levels are those of the log, from the one that says most.
+// levels are the log levels, the most verbose first.
 var levels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// turn changes the log's level to a neighbour in levels, and says what it is now.
-func stepLogLevel(log *processLog, asked string, step int) {
-	now, most := 0, len(levels)-1
-	for now < most && levels[now] < log.level.Level() {
-		now++
+// stepLogLevel moves the log level by step in levels, within its bounds, and logs the new one.
+// SignalName is the signal that asked for it.
+func stepLogLevel(log *processLog, signalName string, step int) {
+	current, last := 0, len(levels)-1
+	for current < last && levels[current] < log.level.Level() {
+		current++
 	}
-	to := min(max(now+step, 0), most)
-	log.level.Set(levels[to])
+	next := min(max(current+step, 0), last)
+	log.level.Set(levels[next])
 	text := "log level changed"
-	if to == now {
+	if next == current {
 		text = "log level is at its end already"
 	}
-	logAlways(log.Handler(), slog.LevelInfo, asked+": "+text, "log_level", strings.ToLower(levels[to].String()))
+	logAlways(log.Handler(), slog.LevelInfo, signalName+": "+text, "log_level", strings.ToLower(levels[next].String()))
 }
 
-// say logs a line whatever the log's level is.
+// logAlways logs a line whatever the log's level is.
 func logAlways(log slog.Handler, level slog.Level, text string, args ...any) {
 	r := slog.NewRecord(time.Now(), level, text, 0)
 	r.Add(args...)

@@ -28,8 +28,8 @@ func printVersion(s streams) {
 	fmt.Fprintf(s.out, "ringway %s (%s %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// version returns the version that the go command stamped into the build, or
-// "devel" where there is none, as under go run.
+// version returns the version that the go command stamped into the build, or "devel" if there
+// is none, as under go run.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {

@@ -12,18 +12,18 @@ import (
 	"ringway/conf"
 )
 
-// twemproxyFlags are the flags of nutcracker that ringway takes, or says what there
-// is in their place.
+// twemproxyFlags are the flags of nutcracker. Ringway accepts some of them, and for each of
+// the others says what to do instead.
 type twemproxyFlags struct {
 	test        bool        // -t: check the configuration, and no more
-	level       *slog.Level // -v: the log's level, nil where it is not given
-	unsupported []error     // for each flag that there is not
+	level       *slog.Level // -v: the log level; nil if it was not given
+	unsupported []error     // an error for each flag of unsupportedFlags that was given
 }
 
-// gone are nutcracker's flags for what is done otherwise here.
+// unsupportedFlags are the flags of nutcracker that Ringway does not have.
 var unsupportedFlags = []struct {
 	short, long string
-	value       bool // one follows
+	value       bool // the flag has a value
 	instead     string
 }{
 	{"d", "daemonize", false, "Ringway stays in the foreground; let a service manager such as systemd run it, or the shell: ringway -c FILE 2>>LOG &"},
@@ -36,7 +36,8 @@ var unsupportedFlags = []struct {
 	{"m", "mbuf-size", true, "there is nothing to set: buffers grow and shrink by themselves; leave it out"},
 }
 
-// register adds the flags to a set, without usage: the help does not list them.
+// register adds the flags to a set, without usage, so that the help does not list them. Path
+// and version are the names of Ringway's own flags for the same.
 func (t *twemproxyFlags) register(fs *flag.FlagSet, path, version string) {
 	for _, name := range []string{"conf-file", "config"} {
 		fs.Func(name, "", func(s string) error { return fs.Set(path, s) })
@@ -50,20 +51,20 @@ func (t *twemproxyFlags) register(fs *flag.FlagSet, path, version string) {
 	}
 	for _, f := range unsupportedFlags {
 		for _, name := range []string{f.short, f.long} {
-			told := func(string) error {
+			refuse := func(string) error {
 				t.unsupported = append(t.unsupported, fmt.Errorf("%s: %s", hyphened(name), f.instead))
 				return nil
 			}
 			if f.value {
-				fs.Func(name, "", told)
+				fs.Func(name, "", refuse)
 			} else {
-				fs.BoolFunc(name, "", told)
+				fs.BoolFunc(name, "", refuse)
 			}
 		}
 	}
 }
 
-// setLevel takes nutcracker's numbers, 0 to 11, or one of our own words.
+// setLevel takes one of nutcracker's numbers, 0 to 11, or a level by its name.
 func (t *twemproxyFlags) setLevel(s string) error {
 	level := slog.LevelInfo
 	switch n, err := strconv.Atoi(s); {
@@ -77,14 +78,14 @@ func (t *twemproxyFlags) setLevel(s string) error {
 		level = slog.LevelError
 	case n == 4:
 		level = slog.LevelWarn
-	case n >= 7: // debug, and several that are more so
+	case n >= 7: // debug, and more verbose ones
 		level = slog.LevelDebug
 	}
 	t.level = &level
 	return nil
 }
 
-// hyphened returns a flag as the help writes it.
+// hyphened returns a flag as the help shows it.
 func hyphened(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -92,7 +93,7 @@ func hyphened(name string) string {
 	return "--" + name
 }
 
-// explainFlags adds to an error of parsing flags what was probably meant.
+// explainFlags adds to an error of flag parsing what was probably meant.
 func explainFlags(fs *flag.FlagSet, err error) error {
 	text := err.Error()
 	if strings.HasSuffix(text, "needs an argument: -v") {

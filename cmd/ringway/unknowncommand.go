@@ -10,7 +10,7 @@ import (
 	"ringway/conf"
 )
 
-// otherNames are commands as other programs have them, and what they are here.
+// commandAliases are names of commands in other programs, and what to use here.
 var commandAliases = []struct{ names, here string }{
 	{"serve server start run proxy daemon", "to serve there is none: ringway -c FILE"},
 	{"test configtest validate verify lint", "to check a configuration, ringway check -c FILE"},
@@ -21,7 +21,8 @@ var commandAliases = []struct{ names, here string }{
 	{"status stats info", "INFO, over any client's connection, has what is counted"},
 }
 
-// unknownCommand says that there is no such command, and what was probably meant.
+// unknownCommand returns the error for a command that does not exist, with what was probably
+// meant.
 func unknownCommand(name string) error {
 	text := fmt.Sprintf("unknown command %q; ", name)
 	for _, o := range commandAliases {
@@ -38,7 +39,7 @@ func unknownCommand(name string) error {
 	return fmt.Errorf("%s%s", text, oneOf(commandNames()))
 }
 
-// isFile reports whether a word is the name of a file, or meant to be.
+// isFile reports whether a word is the name of a file, or looks like one.
 func isFile(word string) bool {
 	if slices.Contains([]string{".toml", ".yml", ".yaml", ".conf", ".json", ".cfg"}, filepath.Ext(word)) {
 		return true

@@ -2,12 +2,12 @@ package command
 
 import "ringway/resp"
 
-// reply builds one reply, in the types of its protocol.
+// A replyBuilder builds one reply, with the types of its protocol.
 type replyBuilder struct {
 	b        []byte
 	protocol resp.Protocol
 
-	permitted func(*Command) bool // whether a pool serves a command that can be served
+	permitted func(*Command) bool // whether the pool serves a command that is Servable
 }
 
 func (r *replyBuilder) array(n int) { r.b = resp.AppendArray(r.b, n) }
@@ -26,7 +26,7 @@ func (r *replyBuilder) bulk(s string) { r.b = resp.AppendBulkString(r.b, s) }
 
 func (r *replyBuilder) bulkBytes(s []byte) { r.b = resp.AppendBulk(r.b, s) }
 
-// null says that there is no such thing.
+// null appends the null reply, for something that does not exist.
 func (r *replyBuilder) null() { r.b = r.protocol.AppendNull(r.b) }
 
 func (r *replyBuilder) replyError(e ReplyError) { r.b = e.AppendError(r.b) }

@@ -179,7 +179,7 @@ func TestRingwayIsStartedOncePerBuildAndNumberOfLoops(t *testing.T) {
 	}
 }
 
-func TestWrongTargetIsReportedLoudly(t *testing.T) {
+func TestWrongRepliesAreReported(t *testing.T) {
 	target := fake(t, func(conn redcon.Conn, cmd redcon.Command) {
 		if strings.EqualFold(string(cmd.Args[0]), "get") && string(cmd.Args[1]) != "bench:ready" {
 			cmd.Args[1] = appendKey(nil, 3, 64) // the value of another key
@@ -290,7 +290,7 @@ func TestHarnessDoesNotStartHarnesses(t *testing.T) {
 	}
 }
 
-func TestProcessThatEndsIsSkippedWithItsLastWords(t *testing.T) {
+func TestProcessThatEndsIsSkippedWithItsOutput(t *testing.T) {
 	s := newSpawner()
 	defer s.close()
 	sh, err := exec.LookPath("sh")

@@ -41,7 +41,7 @@ func judge(size int, calls []call, stream string, step int) (got *tally, done ui
 	return got, done, err
 }
 
-func TestRepliesAreJudged(t *testing.T) {
+func TestRepliesAreChecked(t *testing.T) {
 	const size = 40
 	f := func(name string, calls []call, stream string, replies, wrong, errs uint64, wantErr error) {
 		t.Helper()

@@ -106,7 +106,7 @@ func TestOpenLoopCountsFromWhenRequestsWereDue(t *testing.T) {
 	}
 }
 
-func TestWrongTargetsAreFoundOut(t *testing.T) {
+func TestWrongRepliesAreCounted(t *testing.T) {
 	swap := func(conn redcon.Conn, cmd redcon.Command) {
 		k, size, _ := parseKey(cmd.Args[1])
 		conn.WriteRaw(append(appendValue(appendBulkHeader(nil, size), k^1, size), crlf...))
@@ -197,7 +197,7 @@ func TestRealClientChecksReplies(t *testing.T) {
 	}
 }
 
-func TestLayingDownStopsAtAnError(t *testing.T) {
+func TestPopulatingStopsAtAnError(t *testing.T) {
 	w := Workload{Keys: 1000}.withDefaults()
 	if err := populateTarget(context.Background(), w, fake(t, answerNull)); err != nil {
 		t.Error(err)

@@ -189,7 +189,7 @@ func TestPlotsAreWellFormed(t *testing.T) {
 	}
 }
 
-func TestPageNeedsNothingElse(t *testing.T) {
+func TestPageIsSelfContained(t *testing.T) {
 	var b bytes.Buffer
 	if err := exampleReport().WriteHTML(&b); err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func TestKeysExpire(t *testing.T) {
 	})
 }
 
-func TestNothingIsLeftRunning(t *testing.T) {
+func TestCloseStopsAllNodes(t *testing.T) {
 	redistest.CheckLeaks(t)
 	client := redistest.NewClient(t, start(t, MaxNodes).Addrs()[0], "")
 	if err := client.Ping(context.Background()).Err(); err != nil {

@@ -26,7 +26,7 @@ func connect(t testing.TB, s *Server) client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(waitLimit))
 	t.Cleanup(func() { conn.Close() })
 	return client{t, conn}
 }
@@ -68,7 +68,7 @@ func (r *recorder) text() string {
 	return strings.Join(r.errors, "\n")
 }
 
-func TestScriptIsPlayedStepByStep(t *testing.T) {
+func TestScriptRunsStepByStep(t *testing.T) {
 	release := make(chan struct{})
 	waiting := make(chan struct{})
 	s := Start(t, Script{

@@ -28,9 +28,9 @@ import (
 	"time"
 )
 
-// patience bounds how long a test waits for its fake server. Only a failed test waits
+// waitLimit bounds how long a test waits for its fake server. Only a failed test waits
 // so long.
-const patience = 30 * time.Second
+const waitLimit = 30 * time.Second
 
 // Server is a scripted server on loopback. Its methods may be called from any
 // goroutine, except those that fail the test (WaitRequests, WaitPlayed).
@@ -211,7 +211,7 @@ func (s *Server) WaitPlayed(n int) {
 // wait waits until cond, called with the lock held, is true, and reports false
 // when that takes too long.
 func (s *Server) wait(cond func() bool) bool {
-	late := time.NewTimer(patience)
+	late := time.NewTimer(waitLimit)
 	defer late.Stop()
 	for {
 		s.mu.Lock()

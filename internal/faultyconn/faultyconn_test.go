@@ -57,7 +57,7 @@ func carries(t *testing.T, c net.Conn, size int) {
 	}
 }
 
-func TestBytesAreCarriedWhateverTheirPieces(t *testing.T) {
+func TestBytesArriveInAnyPieces(t *testing.T) {
 	redistest.CheckLeaks(t)
 	r := Start(t, echo(t))
 	c := dial(t, r)
@@ -162,7 +162,7 @@ func TestRefusedConnectionsAreReset(t *testing.T) {
 	}
 }
 
-func TestPlayLeavesTheRelayAsItWas(t *testing.T) {
+func TestPlayResetsTheRelay(t *testing.T) {
 	redistest.CheckLeaks(t)
 	r := Start(t, echo(t))
 	stop := make(chan struct{})

@@ -12,7 +12,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// forwarder is the only way to a server for those behind it, as NAT is.
+// forwarder is the only way to a server, as with NAT.
 type forwarder struct {
 	addr string
 
@@ -85,14 +85,14 @@ func (f *forwarder) carry(to, from net.Conn, delayed bool) {
 	}
 }
 
-// delay makes the way to the server longer.
+// delay delays the bytes to the server.
 func (f *forwarder) delay(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.late = d
 }
 
-// hold lets nothing through until resume is called.
+// hold stops all bytes until resume is called.
 func (f *forwarder) hold() (resume func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,8 +106,8 @@ func (f *forwarder) hold() (resume func()) {
 	}
 }
 
-// behind puts a forwarder before each server and returns the setting that tells
-// of them, and the forwarders.
+// behind starts a forwarder in front of each server, and returns the setting
+// address_map for them, and the forwarders.
 func behind(t *testing.T, servers ...*redistest.Server) (setting string, all map[*redistest.Server]*forwarder) {
 	t.Helper()
 	all = map[*redistest.Server]*forwarder{}
@@ -121,8 +121,8 @@ func behind(t *testing.T, servers ...*redistest.Server) (setting string, all map
 
 var clientLine = regexp.MustCompile(`addr=(\S+) .* name= .* flags=N .* cmd=(\S+)`)
 
-// checkForwarded fails the test for each nameless client that has come to a server
-// another way; Sentinels have names, and replicas other flags.
+// checkForwarded fails the test for each client of a server that did not come through the
+// forwarder. It knows Sentinels by their names and replicas by their flags.
 func checkForwarded(t *testing.T, all map[*redistest.Server]*forwarder) {
 	t.Helper()
 	for s, f := range all {

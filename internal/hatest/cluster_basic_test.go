@@ -11,8 +11,8 @@ import (
 	"ringway/internal/redistest"
 )
 
-// move gives a slot and its keys to another server of a Cluster, step by step;
-// between is called when half of the way is done.
+// move moves a slot and its keys to another server of a Cluster, step by step. It calls
+// between when half of the keys have moved.
 func move(t *testing.T, slot int, from, to *redistest.Server, others []*redistest.Server, between func()) {
 	t.Helper()
 	id := func(s *redistest.Server) string { return bulk(t, s.Do("CLUSTER", "MYID")) }
@@ -42,8 +42,7 @@ func bulk(t *testing.T, reply string) string {
 	return s
 }
 
-// A proxy that knows only one server of a Cluster finds the others by what they
-// say.
+// A proxy that knows only one server of a Cluster learns the others from it.
 func TestOneSeedIsEnoughForAllSlots(t *testing.T) {
 	t.Parallel()
 	groups := redistest.StartCluster(t, 3, 0)
@@ -73,7 +72,7 @@ func TestOneSeedIsEnoughForAllSlots(t *testing.T) {
 	do(":101\r\n", "DBSIZE")
 }
 
-func TestASlotOnItsWayShowsClientsNothing(t *testing.T) {
+func TestMovingSlotIsInvisibleToClients(t *testing.T) {
 	t.Parallel()
 	groups := redistest.StartCluster(t, 2, 0)
 	p := hatest.Serve(t, `topology = "cluster"`, fmt.Sprintf(`servers = [%q]`, groups[0].Primary.Addr()))

@@ -9,29 +9,28 @@ import (
 	"ringway/internal/redistest"
 )
 
-// Failovers in which the former primary has no say, or does not answer: clients go
-// on within the time that the Cluster takes, and meet nothing that is for clients
-// of a Cluster.
+// Forced failovers, in which the former primary takes no part: clients go on within the
+// time that the Cluster takes, and get no errors about slots.
 func TestClusterFailoversByForceAreFollowed(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c, `timeout = "3s"`)
 	r := Load{Clients: 8, Depth: 4, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	for i, mode := range []string{"FORCE", "TAKEOVER"} {
 		primary := c.Owner(i * hashring.Slots / 3)
 		c.Failover(c.ReplicaOf(primary), mode)
 		log.await(t, "was="+primary.Addr())
-		r.Progress(50, patience)
+		r.Progress(50, waitLimit)
 	}
 	c.AwaitReplicas(3)
 	frozen := c.Owner(hashring.Slots - 1)
 	frozen.Stop()
 	log.await(t, "was="+frozen.Addr())
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	frozen.Cont()
 	c.AwaitReplicas(3)
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	report := r.Finish()
 	if n := report.Counts[NotSent]; n > 0 {
 		t.Errorf("%d requests failed that had only to wait", n)
@@ -41,9 +40,9 @@ func TestClusterFailoversByForceAreFollowed(t *testing.T) {
 	}
 }
 
-// When no server answers that was found, those of the configuration are asked
-// again: the whole Cluster may be elsewhere.
-func TestClusterThatIsElsewhereIsFoundBySeeds(t *testing.T) {
+// If no known server answers, the proxy asks those of the configuration again: the whole
+// Cluster may have moved.
+func TestMovedClusterIsFoundBySeeds(t *testing.T) {
 	t.Parallel()
 	old, fresh := startCluster(t, 1, 0), startCluster(t, 1, 0)
 	fresh.Servers[0].Kill()
@@ -56,7 +55,7 @@ func TestClusterThatIsElsewhereIsFoundBySeeds(t *testing.T) {
 	fresh.Servers[0].Restart()
 	old.Servers[0].Kill()
 	log.await(t, "shard removed")
-	redistest.Eventually(t, patience, "the other Cluster serves", func() bool { return client.Set(ctx, "k", "v", 0).Err() == nil })
+	redistest.Eventually(t, waitLimit, "the other Cluster serves", func() bool { return client.Set(ctx, "k", "v", 0).Err() == nil })
 	if got := fresh.Servers[0].Do("GET", "k"); got != "$1\r\nv\r\n" {
 		t.Errorf("got %q", got)
 	}

@@ -9,7 +9,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// reads is how many GETs a server has executed.
+// reads returns how many GETs a server has executed.
 func reads(s *redistest.Server) int {
 	_, rest, _ := strings.Cut(s.Do("INFO", "commandstats"), "cmdstat_get:calls=")
 	number, _, _ := strings.Cut(rest, ",")
@@ -17,9 +17,9 @@ func reads(s *redistest.Server) int {
 	return n
 }
 
-// With read_from = "prefer_replica" replicas answer what only reads, one that has
-// lost its primary is left out and taken back, and a replica that becomes primary
-// takes the writes.
+// With read_from = "prefer_replica" replicas answer read-only commands. A replica that
+// has lost its primary is left out, and read again later. A replica that becomes the
+// primary gets the writes.
 func TestReplicasOfAClusterAreRead(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 1)
@@ -34,15 +34,15 @@ func TestReplicasOfAClusterAreRead(t *testing.T) {
 		t.Helper()
 		for i := range 30 {
 			key := fmt.Sprint("k", i)
-			redistest.Eventually(t, patience, key+" is there", func() bool { return s.Do("GET", key) == "$1\r\nv\r\n" })
+			redistest.Eventually(t, waitLimit, key+" is there", func() bool { return s.Do("GET", key) == "$1\r\nv\r\n" })
 		}
 	}
 	// Which replicas are fit has to be seen first.
-	redistest.Eventually(t, patience, "each replica is read", func() bool {
+	redistest.Eventually(t, waitLimit, "each replica is read", func() bool {
 		readAll()
 		return reads(replicas[0]) > 0 && reads(replicas[1]) > 0 && reads(replicas[2]) > 0
 	})
-	redistest.Eventually(t, patience, "no read goes to a primary", func() bool {
+	redistest.Eventually(t, waitLimit, "no read goes to a primary", func() bool {
 		before := reads(primaries[0]) + reads(primaries[1]) + reads(primaries[2])
 		readAll()
 		return reads(primaries[0])+reads(primaries[1])+reads(primaries[2]) == before
@@ -55,7 +55,7 @@ func TestReplicasOfAClusterAreRead(t *testing.T) {
 	replica.Cont()
 	log.await(t, "replica healthy again")
 	read := reads(replica)
-	redistest.Eventually(t, patience, "it is read again", func() bool {
+	redistest.Eventually(t, waitLimit, "it is read again", func() bool {
 		readAll()
 		return reads(replica) > read
 	})

@@ -12,7 +12,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// conversation is a client that says what it expects.
+// conversation is a client that compares replies.
 type conversation struct {
 	*redistest.Conn
 	t *testing.T
@@ -20,7 +20,7 @@ type conversation struct {
 
 func (p *Proxy) talk(t *testing.T) conversation { return conversation{p.Dial(), t} }
 
-// do sends a request given as words and compares its reply.
+// do sends a request, given as words, and compares its reply.
 func (c conversation) do(request, want string) {
 	c.t.Helper()
 	if got := c.Do(strings.Fields(request)...); got != want {
@@ -30,8 +30,8 @@ func (c conversation) do(request, want string) {
 
 const crossSlot = "-CROSSSLOT Keys in request don't hash to the same slot\r\n"
 
-// What clients ask of a Cluster of three primaries with a replica each, as if it
-// were one server.
+// Requests of all kinds through a Cluster of three primaries with a replica each get
+// replies as from one server.
 func TestRequestsOfAllKindsThroughACluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 1)
@@ -97,7 +97,7 @@ func TestRequestsOfAllKindsThroughACluster(t *testing.T) {
 	t.Run("blocking", func(t *testing.T) {
 		s, other := p.talk(t), p.talk(t)
 		s.Send(redistest.Request("BLPOP", "queue", "20"))
-		redistest.Eventually(t, patience, "somebody waits", func() bool {
+		redistest.Eventually(t, waitLimit, "somebody waits", func() bool {
 			return strings.Contains(c.Owner(int(hashring.Slot([]byte("queue")))).Do("INFO", "clients"), "blocked_clients:1\r\n")
 		})
 		other.do("RPUSH queue x", ":1\r\n")
@@ -179,7 +179,7 @@ func startHalfMoved(t *testing.T, c *redistest.Cluster) halfMoved {
 	return h
 }
 
-// end moves the rest.
+// end moves the remaining keys.
 func (h halfMoved) end(t *testing.T) {
 	t.Helper()
 	if err := h.cluster.MoveAllKeys(h.slot, h.from, h.to); err != nil {
@@ -190,7 +190,7 @@ func (h halfMoved) end(t *testing.T) {
 	}
 }
 
-func TestHalfMovedSlotShowsClientsNothing(t *testing.T) {
+func TestHalfMovedSlotIsInvisibleToClients(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, 0)
 	p, _ := serveCluster(t, c)
@@ -237,8 +237,8 @@ func TestHalfMovedSlotShowsClientsNothing(t *testing.T) {
 	s.do("MGET {t}3 {t}5 {t}new", "*3\r\n$1\r\n5\r\n$1\r\n5\r\n$1\r\nx\r\n")
 }
 
-// A client that is blocked when its slot goes to another server waits on there. A
-// transaction with WATCH fails then, as if the key had been changed.
+// A client that is blocked when its slot moves goes on waiting at the new server. A
+// transaction with WATCH fails then, as if the key had changed.
 func TestBlockedClientFollowsItsSlot(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, 0)
@@ -261,11 +261,11 @@ func TestBlockedClientFollowsItsSlot(t *testing.T) {
 	blocks := func(s *redistest.Server) func() bool {
 		return func() bool { return strings.Contains(s.Do("INFO", "clients"), "blocked_clients:1\r\n") }
 	}
-	redistest.Eventually(t, patience, "the client is blocked", blocks(from))
+	redistest.Eventually(t, waitLimit, "the client is blocked", blocks(from))
 	if err := c.Move(from, to, slot); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, patience, "the client is blocked at the other server", blocks(to))
+	redistest.Eventually(t, waitLimit, "the client is blocked at the other server", blocks(to))
 	watching.do("EXEC", "*-1\r\n")
 	s.do("GET {t}watched", "$-1\r\n") // now the proxy knows where the slot is
 	watchingMore[1].do("WATCH {t}another", "+OK\r\n")
@@ -281,8 +281,8 @@ func TestBlockedClientFollowsItsSlot(t *testing.T) {
 	}
 }
 
-// A key that is not there yet is waited for where the slot is going to. That may
-// take longer than timeout, as any blocking request may.
+// A blocking request for a key that does not exist waits at the server that the slot moves
+// to. It may take longer than timeout.
 func TestClientBlocksOnAKeyOfAHalfMovedSlot(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, 0)
@@ -293,10 +293,10 @@ func TestClientBlocksOnAKeyOfAHalfMovedSlot(t *testing.T) {
 	id := strings.TrimSpace(strings.TrimPrefix(blocked.Do("CLIENT", "ID"), ":"))
 	blocked.do("BLPOP {t}queue 1", "*-1\r\n") // asked for with more time than timeout
 	blocked.Send(redistest.Request("BLPOP", "{t}queue", "20"))
-	redistest.Eventually(t, patience, "the client is blocked at the new server", func() bool {
+	redistest.Eventually(t, waitLimit, "the client is blocked at the new server", func() bool {
 		return strings.Contains(h.to.Do("INFO", "clients"), "blocked_clients:1\r\n")
 	})
-	redistest.Eventually(t, patience, "it can be unblocked", func() bool { return s.Do("CLIENT", "UNBLOCK", id) == ":1\r\n" })
+	redistest.Eventually(t, waitLimit, "it can be unblocked", func() bool { return s.Do("CLIENT", "UNBLOCK", id) == ":1\r\n" })
 	if got := blocked.Reply(); got != "*-1\r\n" {
 		t.Errorf("BLPOP of a client that was unblocked: %q", got)
 	}

@@ -9,8 +9,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// scanning calls between after some steps of a scan over all keys, and returns
-// those that were found.
+// scanning scans all keys, calls between after some steps, and returns the keys found.
 func (c conversation) scanning(pattern string, between func()) map[string]bool {
 	c.t.Helper()
 	found, cursor := map[string]bool{}, "0"
@@ -31,9 +30,9 @@ func (c conversation) scanning(pattern string, between func()) map[string]bool {
 	}
 }
 
-// SCAN finds every key that is there all the time, though its slot goes from a
-// shard that is yet to be scanned to one that was, whether the move has ended by
-// then or not. One of the two directions is that one.
+// SCAN finds every key that exists all the time, even if its slot moves meanwhile from a
+// shard that was not scanned yet to one that was. The test moves slots in both
+// directions, and with moves that end before the scan does or not.
 func TestScanFindsKeysThatMoveMeanwhile(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, 0)

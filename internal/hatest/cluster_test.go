@@ -15,18 +15,17 @@ import (
 	"ringway/internal/redistest"
 )
 
-// nodeTimeout is after which silence a Cluster of these tests takes a primary for
-// dead.
+// nodeTimeout is the cluster-node-timeout of these tests' Clusters.
 const nodeTimeout = time.Second
 
-// startCluster runs a Cluster that notices failures soon.
+// startCluster runs a Cluster that notices failures quickly.
 func startCluster(t *testing.T, primaries, replicasEach int, more ...string) *redistest.Cluster {
 	t.Helper()
 	args := append([]string{"--cluster-node-timeout", fmt.Sprint(nodeTimeout.Milliseconds()), "--repl-timeout", "5"}, more...)
 	return redistest.NewCluster(t, primaries, replicasEach, redistest.Args(args...))
 }
 
-// serveCluster runs a proxy that is told of two of the servers.
+// serveCluster runs a proxy whose configuration names two of the servers.
 func serveCluster(t *testing.T, c *redistest.Cluster, lines ...string) (*Proxy, *logText) {
 	t.Helper()
 	log := &logText{}
@@ -40,7 +39,7 @@ func serveCluster(t *testing.T, c *redistest.Cluster, lines ...string) (*Proxy, 
 	return ServeLog(t, slog.New(handler), lines...), log
 }
 
-// logText keeps what is logged.
+// logText collects the log.
 type logText struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -58,14 +57,14 @@ func (l *logText) String() string {
 	return l.b.String()
 }
 
-// await waits until something is logged.
+// await waits until the log contains a text.
 func (l *logText) await(t *testing.T, text string) {
 	t.Helper()
-	redistest.Eventually(t, patience, fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(l.String(), text) })
+	redistest.Eventually(t, waitLimit, fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(l.String(), text) })
 }
 
-// reshard moves slots about, some of which the load uses, until the test's load is to
-// end, and returns how many it moved. Where a slot goes is left to chance.
+// reshard moves random slots, some of which the load uses, to random servers until the
+// load shall end, and returns how many it moved.
 func reshard(t *testing.T, c *redistest.Cluster, slots []int, until <-chan time.Time) (moved int) {
 	t.Helper()
 	for {
@@ -113,7 +112,7 @@ func (r *Running) usedSlots() (slots []int) {
 	return slots
 }
 
-// noErrors fails the test if clients have seen any.
+// noErrors fails the test if clients got any error.
 func noErrors(t *testing.T, report *Report) {
 	t.Helper()
 	if n := report.Failed(); n > 0 {
@@ -129,13 +128,13 @@ func TestClusterIsLinearizable(t *testing.T) {
 	p, _ := serveCluster(t, startCluster(t, 3, 0))
 	for _, load := range []Load{{Clients: 8}, {Clients: 8, Depth: 16}} {
 		r := load.Start(t, p.Addr)
-		r.Progress(300, patience)
+		r.Progress(300, waitLimit)
 		noErrors(t, r.Finish())
 	}
 }
 
-// Slots that the load uses are moved all the time: clients see nothing of it.
-func TestReshardingShowsClientsNothing(t *testing.T) {
+// While slots that the load uses move all the time, clients see no errors.
+func TestReshardingIsInvisibleToClients(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 0)
 	for _, load := range []Load{{Clients: 8, Pause: 2 * time.Millisecond}, {Clients: 8, Depth: 16, Pause: 5 * time.Millisecond}} {
@@ -154,12 +153,12 @@ func TestReshardingShowsClientsNothing(t *testing.T) {
 }
 
 // redis-cli moves many slots, first to one server and then back.
-func TestReshardingByRedisCLIShowsClientsNothing(t *testing.T) {
+func TestReshardingByRedisCLIIsInvisibleToClients(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 0)
 	p, log := serveCluster(t, c)
 	r := Load{Clients: 8, Depth: 4, Pause: 2 * time.Millisecond}.Start(t, p.Addr)
-	r.Progress(20, patience)
+	r.Progress(20, waitLimit)
 	for end := time.Now().Add(Long(time.Second)); ; {
 		for _, way := range [][2]int{{0, 1}, {1, 0}} {
 			if err := c.Reshard(c.Servers[way[0]], c.Servers[way[1]], 500); err != nil {
@@ -170,18 +169,18 @@ func TestReshardingByRedisCLIShowsClientsNothing(t *testing.T) {
 			break
 		}
 	}
-	r.Progress(20, patience)
+	r.Progress(20, waitLimit)
 	noErrors(t, r.Finish())
 	log.await(t, "slots moved")
 }
 
 // A planned failover loses nothing and fails nothing.
-func TestPlannedClusterFailoverShowsClientsNothing(t *testing.T) {
+func TestPlannedClusterFailoverIsInvisibleToClients(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c)
 	r := Load{Clients: 8, Depth: 4, Pause: time.Millisecond}.Start(t, p.Addr)
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	var last [3]time.Time
 	for end, n := time.Now().Add(Long(time.Second)), 0; n < 3 || time.Now().Before(end); n++ {
 		// A Cluster does not vote twice about the same shard in this time.
@@ -189,7 +188,7 @@ func TestPlannedClusterFailoverShowsClientsNothing(t *testing.T) {
 		primary := c.Owner(n % 3 * hashring.Slots / 3)
 		c.Failover(c.ReplicaOf(primary), "")
 		last[n%3] = time.Now()
-		r.Progress(50, patience)
+		r.Progress(50, waitLimit)
 		c.AwaitReplicas(3)
 	}
 	report := r.Finish()
@@ -200,22 +199,22 @@ func TestPlannedClusterFailoverShowsClientsNothing(t *testing.T) {
 	log.await(t, "failover: replica promoted")
 }
 
-// A killed primary costs the time in which its Cluster replaces it, and little more.
-// Only requests that were under way to it have an unknown outcome.
+// After a primary was killed, requests wait little longer than the Cluster takes to
+// replace it. Only requests that were under way to it have an unknown outcome.
 func TestKilledClusterPrimaryIsReplaced(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c, `failover_wait = "20s"`) // a vote may have to be repeated
 	r := Load{Clients: 8, Depth: 4, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	var slowest time.Duration
 	for end := time.Now().Add(Long(time.Second)); ; {
 		primary := c.Primaries()[rand.N(3)]
 		began := time.Now()
 		primary.Kill()
-		redistest.Eventually(t, patience, "the Cluster serves again", func() bool { return c.Serves(3) })
+		redistest.Eventually(t, waitLimit, "the Cluster serves again", func() bool { return c.Serves(3) })
 		slowest = max(slowest, time.Since(began))
-		r.Progress(50, patience)
+		r.Progress(50, waitLimit)
 		primary.Restart()
 		c.AwaitReplicas(3)
 		if time.Now().After(end) {
@@ -234,12 +233,12 @@ func TestKilledClusterPrimaryIsReplaced(t *testing.T) {
 }
 
 // A server joins, takes slots, gives them back and leaves.
-func TestServersJoinAndLeaveAClusterUnseen(t *testing.T) {
+func TestServersJoinAndLeaveAClusterInvisibly(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, 0)
 	p, log := serveCluster(t, c)
 	r := Load{Clients: 8, Depth: 4, Pause: 2 * time.Millisecond}.Start(t, p.Addr)
-	r.Progress(20, patience)
+	r.Progress(20, waitLimit)
 	added := c.Add()
 	for i, slot := range r.usedSlots() {
 		if i%2 == 0 {
@@ -249,7 +248,7 @@ func TestServersJoinAndLeaveAClusterUnseen(t *testing.T) {
 		}
 	}
 	log.await(t, "shard added")
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	slots, err := c.Slots(added)
 	if err != nil {
 		t.Fatal(err)
@@ -260,13 +259,13 @@ func TestServersJoinAndLeaveAClusterUnseen(t *testing.T) {
 	log.await(t, "shard removed")
 	c.Remove(added)
 	added.Kill()
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	noErrors(t, r.Finish())
 }
 
-// The servers that the configuration names may be gone: those that were found
-// since are asked.
-func TestSeedsMayLeave(t *testing.T) {
+// If the servers that the configuration names are gone, the proxy asks those that it has
+// learnt since.
+func TestClusterIsFollowedWithoutItsSeeds(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 1)
 	p, log := serveCluster(t, c)

@@ -13,10 +13,10 @@ import (
 	"ringway/internal/redistest"
 )
 
-// network is what lies between a proxy and the servers. If it is cabled, the proxy is
-// in a network namespace, which a cable of its own (a veth pair) connects with each
-// server, and where one is down, packets vanish. Else all is on loopback, and it is
-// the relays that pass nothing on.
+// network connects a proxy with its servers. If it is cabled, the proxy is in a network
+// namespace that a cable of its own (a veth pair) connects with each server: while a
+// cable is down, packets vanish. Otherwise all is on loopback, and relays stop passing
+// bytes on.
 type network struct {
 	t      *testing.T
 	before []string // what a command line begins with that runs a program in the proxy's place
@@ -26,7 +26,8 @@ type network struct {
 	cables int
 }
 
-// newNetwork returns one that ends with the test, cabled if that is wanted and possible.
+// newNetwork returns a network that ends with the test. It is cabled if that is wanted and
+// possible.
 func newNetwork(t *testing.T, cabled bool) *network {
 	t.Helper()
 	n := &network{t: t, host: "127.0.0.1"}
@@ -34,11 +35,11 @@ func newNetwork(t *testing.T, cabled bool) *network {
 		return n
 	}
 	if err := canCable(); err != nil {
-		t.Logf("a dark network is played by relays that go silent, since there are no network namespaces: %v", err)
+		t.Logf("relays that go silent stand for dropped packets: no network namespaces: %v", err)
 		return n
 	}
 	n.pid = redistest.StartProcess(t, "unshare", "-n", "sleep", "infinity").Pid()
-	redistest.Eventually(t, patience, "a network namespace", func() bool {
+	redistest.Eventually(t, waitLimit, "a network namespace", func() bool {
 		own, _ := os.Readlink("/proc/self/ns/net")
 		its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", n.pid))
 		return err == nil && its != own
@@ -49,7 +50,7 @@ func newNetwork(t *testing.T, cabled bool) *network {
 	return n
 }
 
-// canCable reports what is missing for namespaces and cables, if anything is.
+// canCable returns an error if namespaces or cables are not available.
 func canCable() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("only root may make them")
@@ -64,8 +65,7 @@ func canCable() error {
 	return nil
 }
 
-// freePrefix returns the beginning of addresses that nobody on this machine has, of
-// those that are meant for tests of networks.
+// freePrefix returns a prefix of unused addresses out of the range for network tests.
 func freePrefix() string {
 	addrs, _ := net.InterfaceAddrs()
 	all := fmt.Sprint(addrs)
@@ -101,15 +101,15 @@ func (n *network) cable() (name, near, far string) {
 	return name, near, far
 }
 
-// way is the only way from the proxy to one server.
+// way is the only connection from the proxy to one server.
 type way struct {
 	*faultyconn.Relay
-	server *redistest.Server
-	dark   func() // nothing gets through any more, and nobody is told
-	light  func() // ends it
+	server      *redistest.Server
+	dropPackets func() // drops all packets silently
+	passPackets func() // ends dropPackets
 }
 
-// to makes the way to a server.
+// to returns a new way to a server.
 func (n *network) to(s *redistest.Server) *way {
 	n.t.Helper()
 	if n.prefix == "" {
@@ -124,7 +124,7 @@ func (n *network) to(s *redistest.Server) *way {
 	}
 }
 
-// mapped is the setting by which a proxy finds ways where it is told of servers.
+// mapped returns the setting address_map, from the servers' addresses to the ways.
 func mapped(ways []*way) string {
 	var entries []string
 	for _, w := range ways {
@@ -133,7 +133,7 @@ func mapped(ways []*way) string {
 	return "address_map = { " + strings.Join(entries, ", ") + " }"
 }
 
-// listed is the setting of that name, such as "servers", with the ends of ways.
+// listed returns a setting, such as "servers", with the addresses of the ways.
 func listed(name string, ways []*way) string {
 	var quoted []string
 	for _, w := range ways {

@@ -16,9 +16,9 @@ import (
 	"ringway/internal/redistest"
 )
 
-// runProgram runs the program with a configuration until the test ends, and returns
-// when it listens. before is what a command line begins with that runs it elsewhere,
-// such as in another network.
+// runProgram runs the program with a configuration until the test ends, and returns when
+// it listens. The command line begins with before, which may run it in another network
+// namespace.
 func runProgram(t testing.TB, text string, before ...string) *redistest.Process {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ringway.toml")
@@ -37,7 +37,7 @@ func runProgram(t testing.TB, text string, before ...string) *redistest.Process 
 	return process
 }
 
-// buildDir is where build has left the program; "" if it has not.
+// buildDir is the directory of the program that build made; "" before.
 var buildDir string
 
 func TestMain(m *testing.M) {
@@ -48,8 +48,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build compiles the program, once for all tests, with the race detector if they have
-// it.
+// build compiles the program, once for all tests, with the race detector if the tests are
+// run with it.
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "ringway-hatest")
 	if err != nil {
@@ -64,7 +64,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// raceDetector reports whether this program was built with it.
+// raceDetector reports whether the tests were built with the race detector.
 func raceDetector() bool {
 	info, _ := debug.ReadBuildInfo()
 	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

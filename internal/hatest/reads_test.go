@@ -10,20 +10,20 @@ import (
 	"ringway/internal/redistest"
 )
 
-// replicated is the settings of a pool of one shard without Sentinels.
+// replicated returns the settings of a pool of one shard without Sentinels.
 func replicated(servers []*redistest.Server, lines ...string) []string {
 	return append(append([]string{`topology = "replicated"`, `probe_interval = "50ms"`}, lines...),
 		"[[pools.alpha.shards]]", `name = "s1"`, Servers(servers...))
 }
 
-// gets counts the GETs that a server has executed.
+// gets returns how many GETs a server has executed.
 func gets(s *redistest.Server) (n int) {
 	_, after, _ := strings.Cut(s.Do("INFO", "commandstats"), "cmdstat_get:calls=")
 	fmt.Sscan(strings.SplitN(after, ",", 2)[0], &n)
 	return n
 }
 
-// readFrom does some GETs and returns how many of them each server has executed.
+// readFrom sends some GETs and returns how many of them each server has executed.
 func readFrom(c *redistest.Conn, servers []*redistest.Server) (done []int) {
 	for _, s := range servers {
 		done = append(done, -gets(s))
@@ -74,8 +74,8 @@ func TestReadsStayInTheZone(t *testing.T) {
 	})
 }
 
-// A replica to which nothing gets through is connected to its primary for a
-// minute all the same, and answers with what was true when it was cut off.
+// A replica that is cut off from its primary counts as connected for a minute, and answers
+// with old values.
 func TestReplicaThatLagsIsNotRead(t *testing.T) {
 	t.Parallel()
 	primary, replica := redistest.Start(t), redistest.Start(t)
@@ -108,7 +108,7 @@ func TestReplicaThatLagsIsNotRead(t *testing.T) {
 	}
 }
 
-// With both alike, either may be read; who is slower is not.
+// Of servers with the same latency either may be read; a slower one is not.
 func TestReadsGoToTheNearest(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartGroup(t, 1)

@@ -11,8 +11,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// replicatedRig is a proxy in front of a primary with two replicas, of which only
-// it takes care.
+// replicatedRig is a proxy in front of a primary with two replicas, without Sentinels.
 type replicatedRig struct {
 	t       *testing.T
 	primary *redistest.Server
@@ -40,7 +39,7 @@ func (r *replicatedRig) other(n int) *redistest.Server {
 	panic("bug: no other server")
 }
 
-// follow makes servers replicas of the primary, and waits until they are.
+// follow makes servers replicas of the primary, and waits until they follow it.
 func (r *replicatedRig) follow(servers ...*redistest.Server) {
 	r.t.Helper()
 	for _, s := range servers {
@@ -48,7 +47,7 @@ func (r *replicatedRig) follow(servers ...*redistest.Server) {
 			s.Do("REPLICAOF", "127.0.0.1", strconv.Itoa(r.primary.Port()))
 		}
 	}
-	redistest.Eventually(r.t, atMost, "they follow", func() bool {
+	redistest.Eventually(r.t, failoverLimit, "they follow", func() bool {
 		for _, s := range servers {
 			if s != r.primary && !strings.Contains(info(r.t, s, "replication"), "master_link_status:up") {
 				return false
@@ -58,11 +57,11 @@ func (r *replicatedRig) follow(servers ...*redistest.Server) {
 	})
 }
 
-// served waits until a write through the proxy is executed by the primary.
+// served waits until the primary executes a write that came through the proxy.
 func (r *replicatedRig) served() {
 	r.t.Helper()
 	c := r.proxy.Dial()
-	redistest.Eventually(r.t, atMost, "the primary is written to", func() bool {
+	redistest.Eventually(r.t, failoverLimit, "the primary is written to", func() bool {
 		r.written++
 		value := strconv.Itoa(r.written)
 		c.Send(redistest.Request("SET", "served", value))
@@ -71,21 +70,20 @@ func (r *replicatedRig) served() {
 	})
 }
 
-// FAILOVER swaps a primary with a replica without a loss, and so it is seen by
-// clients, who meet no error.
+// FAILOVER swaps a primary with a replica. No write is lost, and clients get no error.
 func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
 	t.Parallel()
 	r := newReplicatedRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		next := r.other(n)
-		redistest.Eventually(t, atMost, "a failover begins", func() bool {
+		redistest.Eventually(t, failoverLimit, "a failover begins", func() bool {
 			return r.primary.Do("FAILOVER", "TO", "127.0.0.1", strconv.Itoa(next.Port())) == "+OK\r\n"
 		})
-		redistest.Eventually(t, atMost, "the roles are swapped", next.IsPrimary)
+		redistest.Eventually(t, failoverLimit, "the roles are swapped", next.IsPrimary)
 		r.primary = next
-		load.Progress(100, atMost)
+		load.Progress(100, failoverLimit)
 		r.follow(r.servers...)
 	})
 	report := load.Finish()
@@ -97,8 +95,8 @@ func TestFailoverCommandLosesNothingAndShowsNothing(t *testing.T) {
 	}
 }
 
-// Who promotes a replica by hand has two primaries for a moment. The new one gets
-// the writes as soon as two looks have shown it, and the old one none any more.
+// After a promotion by hand there are two primaries for a moment. The new one gets the
+// writes as soon as two polls have shown it, and the old one gets none.
 func TestPromotionByHandMovesAllWrites(t *testing.T) {
 	t.Parallel()
 	r := newReplicatedRig(t)
@@ -106,27 +104,27 @@ func TestPromotionByHandMovesAllWrites(t *testing.T) {
 	lossy.Lossy = true // what the old one acknowledges in the meantime
 	load := lossy.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old := r.primary
 		r.primary = r.other(n)
 		r.primary.Do("REPLICAOF", "NO", "ONE")
 		r.served()
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		before := writes(t, old)
-		load.Progress(100, atMost)
+		load.Progress(100, failoverLimit)
 		if after := writes(t, old); after != before {
 			t.Errorf("the old primary executed %d writes more", after-before)
 		}
 		r.follow(r.servers...)
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 	})
 	if load.Finish().Failed() > 0 {
 		t.Error("clients met errors")
 	}
 }
 
-// After a primary has died, who is promoted by hand is followed, and the old one
-// is not when it comes back.
+// After a primary has died, the proxy follows the replica that is promoted by hand, and
+// not the old primary when it comes back.
 func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 	t.Parallel()
 	r := newReplicatedRig(t)
@@ -134,7 +132,7 @@ func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 	lossy.Lossy = true
 	load := lossy.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old := r.primary
 		old.Kill()
 		r.primary = r.other(n)
@@ -144,9 +142,9 @@ func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 				r.follow(s)
 			}
 		}
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old.Restart()
-		load.Progress(100, atMost)
+		load.Progress(100, failoverLimit)
 		if n := writes(t, old); old.IsPrimary() && n > 0 {
 			t.Errorf("the old primary executed %d writes", n)
 		}
@@ -161,7 +159,8 @@ func TestDeadPrimaryIsReplacedByHand(t *testing.T) {
 	}
 }
 
-// Two primaries of which neither took over from the other get no writes, until one is demoted.
+// Two primaries of which neither descends from the other get no writes until one is
+// demoted.
 func TestTwoPrimariesGetNoWrites(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 2)
@@ -172,7 +171,7 @@ func TestTwoPrimariesGetNoWrites(t *testing.T) {
 		c.Send(redistest.Request("SET", "k", "v"))
 		return c.Reply()
 	}
-	redistest.Eventually(t, atMost, "writes are refused", func() bool {
+	redistest.Eventually(t, failoverLimit, "writes are refused", func() bool {
 		return strings.HasPrefix(set(), "-ERR 2 servers of shard jobs1 say that they are primary")
 	})
 	for range 100 {
@@ -186,7 +185,7 @@ func TestTwoPrimariesGetNoWrites(t *testing.T) {
 		}
 	}
 	servers[1].Do("REPLICAOF", "127.0.0.1", strconv.Itoa(servers[0].Port()))
-	redistest.Eventually(t, atMost, "writes are executed", func() bool { return set() == "+OK\r\n" })
+	redistest.Eventually(t, failoverLimit, "writes are executed", func() bool { return set() == "+OK\r\n" })
 	if n := writes(t, servers[1]); n > 1 || writes(t, servers[0]) == 0 {
 		t.Errorf("the demoted one executed %d writes", n)
 	}
@@ -197,7 +196,7 @@ func TestVersionIsLearntFromThePrimary(t *testing.T) {
 	r := newReplicatedRig(t)
 	version := r.primary.Client().InfoMap(t.Context(), "server").Item("Server", "redis_version")
 	c := r.proxy.Dial()
-	redistest.Eventually(t, atMost, "clients are told the version "+version, func() bool {
+	redistest.Eventually(t, failoverLimit, "clients are told the version "+version, func() bool {
 		c.Send(redistest.Request("HELLO", "2"))
 		return strings.Contains(c.Reply(), "\r\n"+version+"\r\n")
 	})

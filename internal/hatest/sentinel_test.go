@@ -10,11 +10,11 @@ import (
 	"ringway/internal/redistest"
 )
 
-// atMost is how long a test waits for what takes a few seconds.
-const atMost = 2 * time.Minute
+// failoverLimit bounds a test's waits for steps of a failover, which take a few seconds.
+const failoverLimit = 2 * time.Minute
 
-// sentinelRig is a proxy in front of a primary with two replicas that three
-// Sentinels watch, and which call it down after a second.
+// sentinelRig is a proxy in front of a primary with two replicas and three Sentinels, which
+// call the primary down after a second.
 type sentinelRig struct {
 	t         *testing.T
 	group     *redistest.Group
@@ -43,15 +43,14 @@ func newSentinelRig(t *testing.T, lines ...string) *sentinelRig {
 	return r
 }
 
-// lostMost is how many writes a failover may lose that shows only when the replica
-// has been promoted: what the old primary acknowledges before the proxy has heard of
-// it (docs/adr/0020 has the numbers). Where it does not show, it is all of a second,
-// and thousands; the bound leaves room for machines that are busy.
-const lostMost = 200
+// maxLost is how many writes may be lost in a failover that the proxy notices only by the
+// promotion of the replica: those that the old primary acknowledges until then
+// (docs/adr/0020 has the numbers). Without that the loss would be thousands, a whole
+// second's. The bound leaves room for busy machines.
+const maxLost = 200
 
-// A planned failover loses next to nothing if the Sentinel that leads it can't be
-// reached by the proxy, or only one that does not lead can: it shows at the replica
-// that is promoted.
+// A planned failover loses few writes even if the proxy can't reach the Sentinel that
+// leads it: the replica that is promoted shows it.
 func TestPlannedFailoverByASentinelOutOfReachLosesLittle(t *testing.T) {
 	for _, reachable := range []int{2, 1} {
 		t.Run(fmt.Sprint(reachable, " reachable"), func(t *testing.T) {
@@ -62,14 +61,14 @@ func TestPlannedFailoverByASentinelOutOfReachLosesLittle(t *testing.T) {
 			running := load.Start(t, r.proxy.Addr)
 			done := 0
 			rounds(func(n int, last bool) {
-				running.Progress(30, atMost)
+				running.Progress(30, failoverLimit)
 				old := r.primary()
 				for i := range 3 - reachable {
 					r.relays[(n+i)%3].Cut()
 				}
 				r.failover(n % 3)
 				r.settled(old, old)
-				running.Progress(100, atMost)
+				running.Progress(100, failoverLimit)
 				for _, relay := range r.relays {
 					relay.Mend()
 				}
@@ -78,14 +77,14 @@ func TestPlannedFailoverByASentinelOutOfReachLosesLittle(t *testing.T) {
 			})
 			report := running.Finish()
 			t.Logf("%d acknowledged writes lost, of %d requests, in %d failovers", report.Lost, report.Counts[hatest.OK], done)
-			if report.Lost > lostMost*done {
+			if report.Lost > maxLost*done {
 				t.Error("acknowledged writes are lost")
 			}
 		})
 	}
 }
 
-// primary returns the server that most Sentinels name.
+// primary returns the server that most Sentinels name as primary.
 func (r *sentinelRig) primary() *redistest.Server {
 	r.t.Helper()
 	named := map[*redistest.Server]int{}
@@ -105,7 +104,7 @@ func (r *sentinelRig) primary() *redistest.Server {
 // renamed waits until one of the Sentinels names another primary than old.
 func (r *sentinelRig) renamed(old *redistest.Server) {
 	r.t.Helper()
-	redistest.Eventually(r.t, atMost, "a Sentinel names another primary", func() bool {
+	redistest.Eventually(r.t, failoverLimit, "a Sentinel names another primary", func() bool {
 		for _, sentinel := range r.sentinels {
 			reply := sentinel.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "s1")
 			if !strings.Contains(reply, fmt.Sprintf("\r\n%d\r\n", old.Port())) {
@@ -121,7 +120,7 @@ func (r *sentinelRig) renamed(old *redistest.Server) {
 func (r *sentinelRig) settled(old *redistest.Server, down ...*redistest.Server) *redistest.Server {
 	r.t.Helper()
 	var next *redistest.Server
-	redistest.Eventually(r.t, atMost, "all follow a new primary", func() bool {
+	redistest.Eventually(r.t, failoverLimit, "all follow a new primary", func() bool {
 		if next = r.primary(); next == nil || next == old {
 			return false
 		}
@@ -138,8 +137,8 @@ func (r *sentinelRig) settled(old *redistest.Server, down ...*redistest.Server) 
 	return next
 }
 
-// allSeen reports whether every Sentinel has seen both replicas as such. One that
-// still takes a server for the primary that it was would undo its next promotion.
+// allSeen reports whether every Sentinel knows both replicas as replicas. A Sentinel that
+// still takes one for a primary would undo its next promotion.
 func (r *sentinelRig) allSeen() bool {
 	for _, sentinel := range r.sentinels {
 		if strings.Count(sentinel.Do("SENTINEL", "REPLICAS", "s1"), "role-reported\r\n$5\r\nslave\r\n") != len(r.servers)-1 {
@@ -158,19 +157,19 @@ func isOneOf(s *redistest.Server, list []*redistest.Server) bool {
 	return false
 }
 
-// failover has one of the Sentinels replace the primary, as soon as it can.
+// failover makes one of the Sentinels replace the primary, as soon as it can.
 func (r *sentinelRig) failover(sentinel int) {
 	r.t.Helper()
-	redistest.Eventually(r.t, atMost, "a failover begins", func() bool {
+	redistest.Eventually(r.t, failoverLimit, "a failover begins", func() bool {
 		return r.sentinels[sentinel].Do("SENTINEL", "FAILOVER", "s1") == "+OK\r\n"
 	})
 }
 
-// writers is a load that leaves time to the servers, on a machine that has little.
+// writers is a small load, which leaves processor time to the servers.
 var writers = hatest.Load{Clients: 8, Depth: 4, Pause: 4 * time.Millisecond}
 
-// rounds calls round once, or for as long as the long form shall take; last is
-// true in the last round.
+// rounds calls round once, or again and again for the time of the long form. Last is true
+// in the last round.
 func rounds(round func(n int, last bool)) {
 	end := time.Now().Add(hatest.Long(0))
 	for n, last := 0, false; !last; n++ {
@@ -179,19 +178,19 @@ func rounds(round func(n int, last bool)) {
 	}
 }
 
-// A planned failover loses nothing that was acknowledged and shows no error: it
-// is but a pause, of the second that Sentinels need to tell the new primary. The
-// old one takes writes until it is demoted, ten seconds later.
-func TestPlannedFailoverLosesNothingAndShowsNothing(t *testing.T) {
+// A planned failover loses no acknowledged write and shows no error. Clients see a pause of
+// the second that Sentinels need to announce the new primary. The old one accepts writes
+// until it is demoted, ten seconds later.
+func TestPlannedFailoverLosesNothingAndIsInvisible(t *testing.T) {
 	t.Parallel()
 	r := newSentinelRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old := r.primary()
 		r.failover(n % 3)
 		r.settled(old, old)
-		load.Progress(100, atMost)
+		load.Progress(100, failoverLimit)
 		if !last {
 			r.settled(old)
 		}
@@ -205,8 +204,8 @@ func TestPlannedFailoverLosesNothingAndShowsNothing(t *testing.T) {
 	}
 }
 
-// longest is how long a gap may be. The short forms run beside other tests, on
-// machines that may be busy; and so they only find out what is very wrong.
+// longest is the longest permitted gap. Short forms run beside other tests on machines that
+// may be busy, so they find only large faults.
 func longest(gap time.Duration) time.Duration {
 	if hatest.Long(0) == 0 {
 		gap += 5 * time.Second
@@ -214,9 +213,9 @@ func longest(gap time.Duration) time.Duration {
 	return gap
 }
 
-// A killed primary costs the second after which Sentinels call it down, and 1.5 s
-// more. What it had not replicated is lost, and requests that it had are of
-// unknown outcome; those that came later wait.
+// After a primary was killed, requests wait for the second after which Sentinels call it
+// down, and 1.5 s more. Writes that it had not replicated are lost, and requests that it
+// had received have an unknown outcome.
 func TestKilledPrimaryCostsLittleMoreThanDownAfter(t *testing.T) {
 	r := newSentinelRig(t)
 	lossy := writers
@@ -224,14 +223,14 @@ func TestKilledPrimaryCostsLittleMoreThanDownAfter(t *testing.T) {
 	load := lossy.Start(t, r.proxy.Addr)
 	var theirs time.Duration // that the Sentinels needed
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old := r.primary()
 		killed := time.Now()
 		old.Kill()
 		r.renamed(old)
 		theirs = max(theirs, time.Since(killed))
 		r.settled(old, old)
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		if !last {
 			old.Restart()
 			r.settled(old)
@@ -247,8 +246,8 @@ func TestKilledPrimaryCostsLittleMoreThanDownAfter(t *testing.T) {
 	}
 }
 
-// A primary that stops and comes back, thinking that it is one still, gets no
-// write any more.
+// A primary that stops and comes back, and still says that it is a primary, gets no
+// writes.
 func TestPrimaryThatWasAwayGetsNoWrites(t *testing.T) {
 	t.Parallel()
 	r := newSentinelRig(t)
@@ -256,15 +255,15 @@ func TestPrimaryThatWasAwayGetsNoWrites(t *testing.T) {
 	lossy.Lossy = true
 	load := lossy.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old := r.primary()
 		old.Stop()
 		r.settled(old, old)
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old.Cont()
-		load.Progress(30, atMost) // it executes what it had got before it stopped
+		load.Progress(30, failoverLimit) // it executes what it had got before it stopped
 		before := writes(t, old)
-		load.Progress(100, atMost)
+		load.Progress(100, failoverLimit)
 		if after := writes(t, old); old.IsPrimary() && after != before {
 			t.Errorf("the old primary executed %d writes after its return", after-before)
 		}
@@ -275,34 +274,34 @@ func TestPrimaryThatWasAwayGetsNoWrites(t *testing.T) {
 	load.Finish()
 }
 
-// info returns a section of INFO, "" if there is no answer: Sentinels that change
+// info returns a section of INFO; "" if the server does not answer: Sentinels that change
 // a server's role end its connections.
 func info(t *testing.T, s *redistest.Server, section string) string {
 	return s.Client().Info(t.Context(), section).Val()
 }
 
-// writes is how many SETs a server has executed.
+// writes returns how many SETs a server has executed.
 func writes(t *testing.T, s *redistest.Server) (calls int) {
 	_, after, _ := strings.Cut(info(t, s, "commandstats"), "cmdstat_set:calls=")
 	fmt.Sscanf(after, "%d", &calls)
 	return calls
 }
 
-// A Sentinel that slept through a failover is not believed.
-func TestStaleSentinelMisleadsNobody(t *testing.T) {
+// A Sentinel that missed a failover is not followed.
+func TestStaleSentinelIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	r := newSentinelRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	all := r.sentinels
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		old, stale := r.primary(), all[n%3]
 		stale.Stop()
 		r.sentinels = []*redistest.Server{all[(n+1)%3], all[(n+2)%3]}
 		r.failover(0)
 		r.settled(old, old)
 		stale.Cont()
-		load.Progress(100, atMost)
+		load.Progress(100, failoverLimit)
 		r.sentinels = all
 		if !last {
 			r.settled(old)
@@ -313,24 +312,24 @@ func TestStaleSentinelMisleadsNobody(t *testing.T) {
 	}
 }
 
-// Without Sentinels nothing changes; when they are back, they are followed again.
+// Without Sentinels nothing changes. When they are back, the proxy follows them again.
 func TestSentinelsMayAllBeDown(t *testing.T) {
 	t.Parallel()
 	r := newSentinelRig(t)
 	load := writers.Start(t, r.proxy.Addr)
 	rounds(func(n int, last bool) {
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		for _, s := range r.sentinels {
 			s.Kill()
 		}
-		load.Progress(200, atMost)
+		load.Progress(200, failoverLimit)
 		for _, s := range r.sentinels {
 			s.Restart()
 		}
 		old := r.primary()
 		r.failover(n % 3)
 		r.settled(old, old)
-		load.Progress(30, atMost)
+		load.Progress(30, failoverLimit)
 		if !last {
 			r.settled(old)
 		}

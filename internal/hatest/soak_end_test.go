@@ -11,7 +11,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// footprint is what the proxy's process holds.
+// footprint is the memory, descriptors and goroutines of the proxy's process.
 type footprint struct {
 	memory      float64 // MiB
 	descriptors int
@@ -37,8 +37,8 @@ func (s *soak) footprint() footprint {
 	return f
 }
 
-// Beyond what it held after the warm-up, the process may hold so much. The race
-// detector keeps several times the most that there ever was in the heap.
+// How much the process may hold beyond its footprint after the warm-up. The race detector
+// keeps several times the largest size of the heap.
 const (
 	moreMemory      = 24 // MiB
 	moreUnderRace   = 128
@@ -55,7 +55,7 @@ func (s *soak) settles(before footprint) {
 		most = before.memory + moreUnderRace
 	}
 	defer func() { s.logf("before: %s; after: %s", before, now) }()
-	redistest.Eventually(s.t, patience, "memory and descriptors as before", func() bool {
+	redistest.Eventually(s.t, waitLimit, "memory and descriptors as before", func() bool {
 		now = s.footprint()
 		return now.memory < most && now.descriptors <= before.descriptors+moreDescriptors
 	})
@@ -70,7 +70,7 @@ func (s *soak) goroutines() map[string]int {
 	s.process.Signal(syscall.SIGQUIT)
 	select {
 	case <-s.process.Exited():
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		s.t.Fatal("the proxy does not end at SIGQUIT")
 	}
 	output := s.process.Output()
@@ -81,8 +81,8 @@ func (s *soak) goroutines() map[string]int {
 	return found
 }
 
-// sameGoroutines ends the process and compares its goroutines with those of a
-// process that has done nothing yet.
+// sameGoroutines ends the process and compares its goroutines with those of a process that
+// served no client.
 func (s *soak) sameGoroutines(before map[string]int) {
 	s.t.Helper()
 	now, sum := s.goroutines(), 0
@@ -95,8 +95,8 @@ func (s *soak) sameGoroutines(before map[string]int) {
 	s.logf("%d goroutines", sum)
 }
 
-// judgeLog fails the test for what may not stand in the proxy's log.
-func (s *soak) judgeLog() {
+// checkLog fails the test for lines that the proxy's log must not contain.
+func (s *soak) checkLog() {
 	s.t.Helper()
 	for line := range strings.Lines(s.process.Output()) {
 		line = strings.TrimSpace(line)
@@ -105,7 +105,7 @@ func (s *soak) judgeLog() {
 			s.t.Error("a data race: see the log")
 		case !strings.Contains(line, "level="): // goroutines
 		case strings.Contains(line, "event loop held up"): // by the machine, most likely
-		case strings.Contains(line, "panic"), strings.Contains(line, "pool=calm") && strings.Contains(line, "level=WARN"):
+		case strings.Contains(line, "panic"), strings.Contains(line, "pool=healthy") && strings.Contains(line, "level=WARN"):
 			s.t.Error(line)
 		}
 	}

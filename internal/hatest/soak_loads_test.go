@@ -13,7 +13,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// soakLoad is clients of one kind at work.
+// soakLoad is a load of one kind of clients.
 type soakLoad interface {
 	// done returns how many good replies or messages each client has seen.
 	done() []int64
@@ -24,19 +24,19 @@ type soakLoad interface {
 	end() (checked, failed int)
 }
 
-// soakLoads are the kinds of load, each at one pool. Those at the pool calm
+// soakLoads are the kinds of load, each at one pool. Those at the pool healthy
 // take no error, since nothing there is ever amiss.
 var soakLoads = []struct {
 	name  string
 	pool  string
 	start func(t *testing.T, addr string, seed uint64) soakLoad
 }{
-	{"one request at a time", "calm", requests(Load{Clients: 4, Pause: 8 * time.Millisecond, Strict: true})},
-	{"pipelined requests", "calm", requests(Load{Clients: 4, Depth: 16, Pause: 16 * time.Millisecond, Strict: true})},
-	{"large values", "calm", startLarge},
-	{"idle clients", "calm", startIdle},
-	{"subscribers", "calm", subscribers(true, "SUBSCRIBE 2", "SUBSCRIBE 3", "PSUBSCRIBE 2", "PSUBSCRIBE 3")},
-	{"shard subscribers", "calm", subscribers(true, "SSUBSCRIBE 2", "SSUBSCRIBE 3")},
+	{"one request at a time", "healthy", requests(Load{Clients: 4, Pause: 8 * time.Millisecond, Strict: true})},
+	{"pipelined requests", "healthy", requests(Load{Clients: 4, Depth: 16, Pause: 16 * time.Millisecond, Strict: true})},
+	{"large values", "healthy", startLarge},
+	{"idle clients", "healthy", startIdle},
+	{"subscribers", "healthy", subscribers(true, "SUBSCRIBE 2", "SUBSCRIBE 3", "PSUBSCRIBE 2", "PSUBSCRIBE 3")},
+	{"shard subscribers", "healthy", subscribers(true, "SSUBSCRIBE 2", "SSUBSCRIBE 3")},
 
 	{"one request at a time", "static", requests(Load{Clients: 6, Loading: true, Pause: 8 * time.Millisecond})},
 	{"pipelined requests", "static", requests(Load{Clients: 6, Loading: true, Depth: 16, Pause: 16 * time.Millisecond})},
@@ -53,7 +53,7 @@ var soakLoads = []struct {
 	{"shard subscribers", "cluster", subscribers(false, "SSUBSCRIBE 2", "SSUBSCRIBE 3")},
 }
 
-// requestLoad is a Load as one of those.
+// requestLoad is a Load as a soakLoad.
 type requestLoad struct{ *Running }
 
 func requests(l Load) func(*testing.T, string, uint64) soakLoad {
@@ -65,7 +65,7 @@ func (r requestLoad) end() (checked, failed int) {
 	return report.Counts[OK], report.Failed()
 }
 
-// crowd is goroutines that do something until they are stopped.
+// crowd is a number of goroutines that run until they are stopped.
 type crowd struct {
 	t       *testing.T
 	stop    chan struct{}
@@ -79,8 +79,8 @@ func newCrowd(t *testing.T, n int) *crowd {
 	return c
 }
 
-// each runs f for every number until it returns false, with pauses, the most of
-// which is given.
+// each runs f again and again for every number until f returns false, with random pauses
+// of at most the given time.
 func (c *crowd) each(pause time.Duration, f func(i int) bool) {
 	for i := range c.times {
 		c.running.Go(func() {
@@ -120,11 +120,11 @@ func (c *crowd) end() (checked, failed int) {
 	return checked, 0
 }
 
-// simple is a connection whose every reply is known beforehand. It is for one
+// simple is a connection on which every reply is known beforehand. It belongs to one
 // goroutine, which need not be the test's.
 type simple struct{ net.Conn }
 
-// ask reports what is wrong if the reply is not the one that is wanted.
+// ask sends a request and returns an error if the reply is not the wanted one.
 func (s simple) ask(request, want string) error {
 	s.SetDeadline(time.Now().Add(replyWithin))
 	if _, err := io.WriteString(s, request); err != nil {
@@ -140,8 +140,8 @@ func (s simple) ask(request, want string) error {
 	return nil
 }
 
-// oneEach returns a function that has each of n clients do something over a
-// connection that it keeps, and fails the test if that fails.
+// oneEach returns a function in which each of n clients does something over a connection of
+// its own, and which fails the test on errors.
 func oneEach(t *testing.T, n int, addr, who string, pause time.Duration, f func(c simple, i int) error) soakLoad {
 	t.Helper()
 	c := newCrowd(t, n)
@@ -164,7 +164,7 @@ func oneEach(t *testing.T, n int, addr, who string, pause time.Duration, f func(
 	return c
 }
 
-// startIdle has clients say something now and then, which must be enough not to be
+// startIdle starts clients that send a request now and then, just often enough not to be
 // closed as idle.
 func startIdle(t *testing.T, addr string, _ uint64) soakLoad {
 	return oneEach(t, 4, addr, "an idle client", 200*time.Millisecond, func(c simple, _ int) error {
@@ -172,7 +172,7 @@ func startIdle(t *testing.T, addr string, _ uint64) soakLoad {
 	})
 }
 
-// startLarge has clients write and read values that pass through in parts.
+// startLarge starts clients that write and read values that pass through in parts.
 func startLarge(t *testing.T, addr string, _ uint64) soakLoad {
 	text := make([]byte, 1<<20)
 	for i := range text {
@@ -187,13 +187,14 @@ func startLarge(t *testing.T, addr string, _ uint64) soakLoad {
 	})
 }
 
-// transientRequests are of all kinds; some leave half a request, or a state, behind.
+// transientRequests are requests of all kinds. Some are half a request, or leave a state
+// behind.
 var transientRequests = []string{
 	"GET g\r\n", "SET g 1\r\n", "MGET a b c d e\r\n", "MULTI\r\nSET g 2\r\n", "MULTI\r\nGET g\r\nEXEC\r\n", "WATCH g\r\n", "BLPOP nothing 5\r\n", "SUBSCRIBE ch\r\n",
 	"PUBLISH ch hello\r\n", "HELLO 3\r\nCLIENT TRACKING ON BCAST\r\n", "EVAL \"return 1\" 0\r\n", "SCAN 0\r\n", "INFO\r\n", "CLIENT REPLY OFF\r\n", "RESET\r\n", "*3\r\n$3\r\nSET\r\n$1\r\ng\r\n$1000\r\nhalf", "XREAD BLOCK 1000 STREAMS nothing $\r\n",
 }
 
-// startTransient has clients send something and leave without waiting for all of it.
+// startTransient starts clients that send a request and leave before all replies have come.
 func startTransient(t *testing.T, addr string, seed uint64) soakLoad {
 	c := newCrowd(t, 1)
 	rnd := rand.New(rand.NewPCG(seed, 1))

@@ -9,7 +9,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// soakPool is a pool of the proxy that is soaked.
+// soakPool is a pool of the proxy under test.
 type soakPool struct {
 	name string
 	addr string // where the proxy listens for it
@@ -17,12 +17,12 @@ type soakPool struct {
 	text string // its configuration
 }
 
-// calmTimeout is of the pool calm, where none may happen.
-const calmTimeout = 3 * time.Second
+// healthyTimeout is the timeout of the pool healthy, where no request may time out.
+const healthyTimeout = 3 * time.Second
 
-// soakPools starts the servers of all pools and returns these by their names.
+// soakPools starts the servers of all pools and returns the pools by their names.
 //
-//	calm        a cache whose servers are always well
+//	healthy        a cache whose servers are always well
 //	static      servers that are killed, hang, and are cut off, and keep what they have acknowledged
 //	hung        a server that hangs, without a timeout
 //	replicated  }
@@ -44,8 +44,8 @@ func soakPools(t *testing.T, n *network) map[string]*soakPool {
 		pools[name] = p
 	}
 
-	calm := ways(redistest.StartN(t, 2)...)
-	add("calm", calm, listed("servers", calm), `hash_tag = "{}"`, fmt.Sprintf("timeout = %q", calmTimeout), `auto_eject_hosts = true`, `server_failure_limit = 1`, `merge_sets = true`)
+	healthy := ways(redistest.StartN(t, 2)...)
+	add("healthy", healthy, listed("servers", healthy), `hash_tag = "{}"`, fmt.Sprintf("timeout = %q", healthyTimeout), `auto_eject_hosts = true`, `server_failure_limit = 1`, `merge_sets = true`)
 
 	static := ways(redistest.StartN(t, 3, redistest.Args("--appendonly", "yes", "--appendfsync", "always"))...)
 	add("static", static, listed("servers", static), `hash_tag = "{}"`, timeout, `merge_sets = true`)
@@ -82,7 +82,7 @@ func (p *soakPool) serves(t *testing.T) {
 			t.Logf("the last reply that was not right: %q", last)
 		}
 	}()
-	redistest.Eventually(t, patience, "every key of pool "+p.name+" is served", func() bool {
+	redistest.Eventually(t, waitLimit, "every key of pool "+p.name+" is served", func() bool {
 		c := redistest.Dial(t, "tcp", p.addr)
 		defer c.Close()
 		c.Send(text.String())

@@ -12,13 +12,13 @@ import (
 	"ringway/internal/redistest"
 )
 
-// TestSoak has everything happen at once, to a proxy that is a process of its own:
-// clients of many kinds that check every reply and every message (soakLoads), and
-// faults of the servers, of the network and of the proxy's own time (soakFaults).
-// Nothing may be wrong or lost, a fault may only be felt in its own pool, service
-// comes back by itself, and in the end the process has the memory, descriptors and
-// goroutines that it had. RINGWAY_SOAK says how long ("make soak": 10m); else each
-// fault comes once, for a short time. RINGWAY_SEED repeats the order of the faults.
+// TestSoak runs all loads and faults at once against a proxy in a process of its own:
+// clients of many kinds that check every reply and every message (soakLoads), and faults
+// of the servers, of the network and of the proxy's process (soakFaults). No reply may be
+// wrong and no write lost, a fault may only affect its own pool, service comes back by
+// itself, and in the end the process has the memory, descriptors and goroutines of the
+// beginning. RINGWAY_SOAK says how long ("make soak": 10m); without it each fault comes
+// once, for a short time. RINGWAY_SEED repeats the order of the faults.
 func TestSoak(t *testing.T) {
 	s := newSoak(t)
 	goroutines := s.goroutines()
@@ -34,7 +34,7 @@ func TestSoak(t *testing.T) {
 	s.finish("soak")
 	s.settles(before)
 	s.sameGoroutines(goroutines)
-	s.judgeLog()
+	s.checkLog()
 }
 
 // soak is a proxy with its pools, servers and clients.
@@ -87,7 +87,7 @@ func newSoak(t *testing.T) *soak {
 // listens waits until all pools serve, in the run of that number.
 func (s *soak) listens(run int) {
 	s.t.Helper()
-	redistest.Eventually(s.t, patience, "the proxy listens", func() bool {
+	redistest.Eventually(s.t, waitLimit, "the proxy listens", func() bool {
 		return strings.Count(s.process.Output(), "msg=listening") == run*len(s.pools)
 	})
 	for _, p := range s.pools {
@@ -95,7 +95,7 @@ func (s *soak) listens(run int) {
 	}
 }
 
-// logf logs something with the time since the beginning.
+// logf logs a line with the time since the beginning.
 func (s *soak) logf(format string, args ...any) {
 	s.t.Helper()
 	s.t.Logf("%6.1fs "+format, append([]any{time.Since(s.began).Seconds()}, args...)...)
@@ -108,14 +108,14 @@ func (s *soak) start() {
 	s.progress("", 3)
 }
 
-// progress waits until the clients of all pools but one have got on.
+// progress waits until the clients of all pools but one have made progress.
 func (s *soak) progress(except string, n int64) {
 	s.t.Helper()
 	var before [][]int64
 	for _, r := range s.running {
 		before = append(before, r.done())
 	}
-	redistest.Eventually(s.t, patience, "all clients have got on", func() bool {
+	redistest.Eventually(s.t, waitLimit, "all clients have got on", func() bool {
 		for i, r := range s.running {
 			if r.pool != except && !further(before[i], r.done(), n) {
 				return s.t.Failed()
@@ -134,25 +134,25 @@ func (s *soak) finish(what string) {
 	s.running = nil
 }
 
-// holdFor is how long a fault lasts at least, which is given for the short form: longer
-// than the timeout that it is to meet.
-func (s *soak) holdFor(short time.Duration) time.Duration {
+// faultTime returns how long a fault lasts. Short is its least time in the short form,
+// longer than the timeout that the fault shall reach.
+func (s *soak) faultTime(short time.Duration) time.Duration {
 	if s.long {
 		return short + 2*time.Second + time.Duration(s.rnd.Int64N(int64(6*time.Second)))
 	}
 	return short
 }
 
-// hold lets a fault at a pool last, while clients of others go on.
-func (s *soak) hold(p *soakPool) {
+// sustain lets a fault of a pool last, while clients of other pools go on.
+func (s *soak) sustain(p *soakPool) {
 	s.t.Helper()
-	end := time.Now().Add(s.holdFor(time.Second))
+	end := time.Now().Add(s.faultTime(time.Second))
 	s.progress(p.name, 3)
 	time.Sleep(time.Until(end)) // how long a fault lasts is no condition to wait for
 }
 
-// playAll plays all faults in an order left to chance, again and again while there is
-// time. The short form has each of them once, at one of the pools that it is for.
+// playAll plays all faults in random order, again and again while there is time. The short
+// form plays each of them once, at one of its pools.
 func (s *soak) playAll() {
 	s.t.Helper()
 	for again := true; again; again = s.long && time.Now().Before(s.until) && !s.t.Failed() {
@@ -177,7 +177,7 @@ func (s *soak) shuffled() (faults []soakFault) {
 	return faults
 }
 
-// play has a fault come and go, and waits until all clients have got over it.
+// play starts and ends a fault, and waits until all clients make progress again.
 func (s *soak) play(f soakFault) {
 	s.t.Helper()
 	p := s.pools[f.pool]
@@ -202,5 +202,6 @@ func (s *soak) play(f soakFault) {
 	}
 }
 
-// servedWithin is how long the keys of a server may be gone after its fault has ended.
+// servedWithin is how long the keys of a server may be unavailable after its fault has
+// ended.
 const servedWithin = 20 * time.Second

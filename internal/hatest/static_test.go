@@ -7,35 +7,34 @@ import (
 	"ringway/internal/redistest"
 )
 
-// Through a pool of standalone servers, without a fault, what clients share is
-// linearizable and nothing fails.
+// Through a pool of standalone servers without faults, operations on shared keys are
+// linearizable and no request fails.
 func TestStaticPoolIsLinearizable(t *testing.T) {
 	t.Parallel()
 	p := Serve(t, `hash_tag = "{}"`, Servers(redistest.StartN(t, 3)...))
 	for _, load := range []Load{{Clients: 8}, {Clients: 8, Depth: 16}} {
 		r := load.Start(t, p.Addr)
-		r.Progress(int(Long(time.Second)/time.Millisecond)/2, patience)
+		r.Progress(int(Long(time.Second)/time.Millisecond)/2, waitLimit)
 		if report := r.Finish(); report.Failed() > 0 || report.Unchecked > 0 {
 			t.Error("requests failed, or histories were not checked")
 		}
 	}
 }
 
-// A killed server's requests fail or have an unknown outcome, and what clients see
-// is explained by that: nothing is executed twice, and an error that says that a
-// request was not sent is right.
-func TestStaticPoolTellsTheTruthWhenAServerIsKilled(t *testing.T) {
+// Requests to a killed server fail or have an unknown outcome. Nothing is executed twice,
+// and no request was executed whose error says that it was not sent.
+func TestStaticPoolReportsRightOutcomesWhenAServerIsKilled(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	p := Serve(t, `hash_tag = "{}"`, Servers(servers...))
 	r := Load{Clients: 8, Depth: 8, Lossy: true, Pause: time.Millisecond}.Start(t, p.Addr)
 	for range 3 {
-		r.Progress(50, patience)
+		r.Progress(50, waitLimit)
 		servers[0].Restart()
 	}
-	r.Progress(50, patience)
+	r.Progress(50, waitLimit)
 	r.Finish()
 }
 
-// patience is how long a test waits for what takes a moment.
-const patience = 2 * time.Minute
+// waitLimit bounds a test's waits for what usually takes a moment.
+const waitLimit = 2 * time.Minute

@@ -15,9 +15,10 @@ import (
 	"ringway/internal/redistest"
 )
 
-// audience is a channel with one publisher, who numbers the messages, and some
-// subscribers. What was published while a client was subscribed must reach it, once
-// and in order, unless it is told of a loss by being closed.
+// audience is a channel with one publisher, which numbers the messages, and some
+// subscribers. A client must get every message that was published while it was
+// subscribed, once and in order, unless it learns of a loss because its connection is
+// closed.
 type audience struct {
 	t       *testing.T
 	addr    string
@@ -34,7 +35,7 @@ type audience struct {
 	outcomes []Outcome // of the messages sent so far; Unknown until the reply is there
 }
 
-// member is one subscriber, who connects again when it is closed.
+// member is one subscriber, which connects again after its connection was closed.
 type member struct {
 	kind, proto string
 	got         atomic.Int64 // messages
@@ -50,8 +51,8 @@ type stay struct {
 	closed bool
 }
 
-// subscribers returns what starts an audience, whose members are given by their
-// request and their version of the protocol.
+// subscribers returns a function that starts an audience. Each member is given by its
+// request and its version of the protocol.
 func subscribers(strict bool, members ...string) func(*testing.T, string, uint64) soakLoad {
 	return func(t *testing.T, addr string, _ uint64) soakLoad {
 		a := &audience{t: t, addr: addr, strict: strict, channel: fmt.Sprintf("news%d", loads.Add(1)), stopped: make(chan struct{}), quiet: make(chan struct{})}
@@ -109,7 +110,7 @@ func (a *audience) publish(command string) {
 	}
 }
 
-// begin takes note of messages that will be sent, and returns the first's number.
+// begin records messages that will be sent, and returns the first one's number.
 func (a *audience) begin(n int) (first int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -136,7 +137,7 @@ func (a *audience) sent() int {
 	return len(a.outcomes)
 }
 
-// listen has a member subscribe, and again whenever it is closed.
+// listen subscribes a member, and again whenever its connection was closed.
 func (a *audience) listen(m *member) {
 	for !a.ending.Load() {
 		s, err := a.stay(m)
@@ -156,8 +157,8 @@ func (a *audience) listen(m *member) {
 	}
 }
 
-// stay is one connection of a member, until its end. It is nil without a
-// confirmation.
+// stay runs one connection of a member until its end. It returns nil if the subscription
+// was not confirmed.
 func (a *audience) stay(m *member) (*stay, error) {
 	conn, err := net.Dial("tcp", a.addr)
 	if err != nil {
@@ -230,7 +231,7 @@ func (a *audience) end() (checked, failed int) {
 	a.stop()
 	<-a.quiet
 	for _, m := range a.members {
-		redistest.Eventually(a.t, patience, "a subscriber has the last message", func() bool {
+		redistest.Eventually(a.t, waitLimit, "a subscriber has the last message", func() bool {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			for _, s := range m.stays {
@@ -282,9 +283,9 @@ func (a *audience) wrong(m *member, s *stay) string {
 	return a.missing(m, s)
 }
 
-// missing returns which message was lost during a stay, if one was. Those of unknown
-// outcome may be, and the last ones before the end of the connection. A pattern is
-// confirmed before all servers are listened to, as far as they can't be reached.
+// missing returns the message that was lost during a stay, if one was. Messages with an
+// unknown outcome may be lost, and the last ones before the end of the connection. A
+// pattern may be confirmed while some servers can't be reached.
 func (a *audience) missing(m *member, s *stay) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -9,12 +9,12 @@ import (
 	"ringway/internal/redistest"
 )
 
-// secure is the setting of TLS to servers or Sentinels.
+// secure returns a setting of TLS to servers or Sentinels.
 func secure(setting string, a *redistest.Authority) string {
 	return fmt.Sprintf("%s = { ca = %q }", setting, a.File)
 }
 
-// secureServers is Servers with the ports for TLS.
+// secureServers is Servers with the TLS ports.
 func secureServers(servers ...*redistest.Server) string {
 	var quoted []string
 	for _, s := range servers {
@@ -23,7 +23,7 @@ func secureServers(servers ...*redistest.Server) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// With TLS everywhere, a failover that Sentinels plan shows clients nothing.
+// With TLS everywhere, clients see no errors in a planned failover.
 func TestSentinelFailoverOverTLS(t *testing.T) {
 	t.Parallel()
 	a := redistest.NewAuthority(t)
@@ -42,8 +42,8 @@ func TestSentinelFailoverOverTLS(t *testing.T) {
 	}
 }
 
-// A Cluster whose servers are reached by TLS alone tells its ports for TLS, and is
-// followed there.
+// A Cluster whose servers are reached only by TLS announces its TLS ports, and the proxy
+// uses them.
 func TestClusterOverTLS(t *testing.T) {
 	t.Parallel()
 	a := redistest.NewAuthority(t)

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// leakPatience is how long CheckLeaks waits for goroutines and descriptors to go. Some
+// leakWait is how long CheckLeaks waits for goroutines and descriptors to go. Some
 // end by themselves, such as a peer's half of a closed connection, which takes a moment
 // on a busy machine.
-const leakPatience = 10 * time.Second
+const leakWait = 10 * time.Second
 
 // CheckLeaks fails the test if it leaves goroutines or file descriptors behind that did
 // not exist when CheckLeaks was called. It looks when the test has ended and the
@@ -27,7 +27,7 @@ const leakPatience = 10 * time.Second
 func CheckLeaks(t testing.TB) {
 	t.Helper()
 	t.Setenv("RINGWAY_TEST_CHECKS_LEAKS", "1") // package testing panics here in a parallel test
-	checkLeaks(t, leakPatience)
+	checkLeaks(t, leakWait)
 }
 
 func checkLeaks(t testing.TB, patience time.Duration) {
@@ -50,7 +50,7 @@ func RunCheckingLeaks(m *testing.M) (code int) {
 	if code = m.Run(); code != 0 {
 		return code
 	}
-	if leaked := before.leftBehind(leakPatience); len(leaked) > 0 {
+	if leaked := before.leftBehind(leakWait); len(leaked) > 0 {
 		fmt.Printf("the tests left %d goroutines or descriptors behind:\n\n%s\n", len(leaked), strings.Join(leaked, "\n\n"))
 		return 1
 	}

@@ -60,9 +60,9 @@ func TestAbandonedSocketIsReportedWithItsAddress(t *testing.T) {
 	}
 }
 
-func TestWhatEndsInTimeIsNoLeak(t *testing.T) {
+func TestGoroutinesThatEndInTimeAreNoLeaks(t *testing.T) {
 	r := &recorder{}
-	checkLeaks(r, leakPatience)
+	checkLeaks(r, leakWait)
 	release := make(chan struct{})
 	go waitForRelease(release)
 	r.Cleanup(func() { close(release) }) // runs before the check
@@ -71,7 +71,7 @@ func TestWhatEndsInTimeIsNoLeak(t *testing.T) {
 	}
 }
 
-func TestTestWithServersLeaksNothing(t *testing.T) {
+func TestServersLeakNothing(t *testing.T) {
 	CheckLeaks(t)
 	s := Start(t, UnixSocket())
 	s.Client().Ping(t.Context())

@@ -29,7 +29,7 @@ func TestServerAnswersOnEveryAddress(t *testing.T) {
 	}
 }
 
-func TestPasswordIsAskedForAndKnown(t *testing.T) {
+func TestPasswordIsRequiredAndKnownToClients(t *testing.T) {
 	s := Start(t, Password("secret"))
 	if got := Dial(t, "tcp", s.Addr()).Do("PING"); !strings.HasPrefix(got, "-NOAUTH") {
 		t.Errorf("without the password: got %q", got)
@@ -133,7 +133,7 @@ func TestFreePortsDiffer(t *testing.T) {
 	}
 }
 
-func TestRepliesAreReadWhole(t *testing.T) {
+func TestRepliesAreReadCompletely(t *testing.T) {
 	for _, reply := range []string{
 		"+OK\r\n", "-ERR x\r\n", ":1\r\n", "_\r\n", "#t\r\n", ",1.5\r\n", "(123\r\n",
 		"$0\r\n\r\n", "$-1\r\n", "$3\r\na\r\n\r\n", "=5\r\ntxt:a\r\n", "!3\r\nERR\r\n",

@@ -8,8 +8,9 @@ import (
 	"ringway/internal/redistest"
 )
 
-// Sentinel's own default is longer than what requests wait for.
-func TestOperatorIsWarnedOfPatientSentinels(t *testing.T) {
+// With Sentinel's default for down-after-milliseconds a failover takes longer than
+// failover_wait.
+func TestSlowSentinelsAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	g := redistest.StartGroup(t, 0)
 	sentinels := redistest.StartSentinels(t, 1, map[string]*redistest.Group{"s1": g}, "sentinel down-after-milliseconds s1 30000")

@@ -11,19 +11,18 @@ import (
 	"ringway/internal/fakeredis"
 )
 
-// liar is a server that holds strings and, once in a while, does not do what it
-// says.
-type liar struct {
+// faultyServer is a server of strings that has one fault, which shows once in a while.
+type faultyServer struct {
 	mu     sync.Mutex
 	values map[string]string
 	former map[string]string // what was overwritten
 	writes int
 	reads  int
 	incrs  int
-	lie    string
+	fault  string
 }
 
-func (l *liar) answer(args []string) string {
+func (l *faultyServer) answer(args []string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch args[0] {
@@ -51,10 +50,10 @@ func (l *liar) answer(args []string) string {
 	return "-ERR unknown command\r\n"
 }
 
-// due reports whether this is the time for a lie.
-func (l *liar) due(lie string, n int) bool { return l.lie == lie && n%97 == 96 }
+// due reports whether the fault is due now.
+func (l *faultyServer) due(lie string, n int) bool { return l.fault == lie && n%97 == 96 }
 
-func (l *liar) set(key, value string) string {
+func (l *faultyServer) set(key, value string) string {
 	l.writes++
 	switch {
 	case l.due("loses a write", l.writes):
@@ -75,7 +74,7 @@ func (l *liar) set(key, value string) string {
 	return "+OK\r\n"
 }
 
-func (l *liar) get(key string) string {
+func (l *faultyServer) get(key string) string {
 	l.reads++
 	value := l.values[key]
 	switch {
@@ -83,7 +82,7 @@ func (l *liar) get(key string) string {
 		value = l.former[key]
 	case l.due("answers another request", l.reads):
 		value = strings.Replace(value, key, "other", 1)
-	case l.lie == "reads what is old where it is shared" && strings.Contains(key, ":shared:") && l.reads%7 == 0:
+	case l.fault == "reads what is old where it is shared" && strings.Contains(key, ":shared:") && l.reads%7 == 0:
 		value = l.former[key]
 	}
 	if value == "" {
@@ -92,19 +91,20 @@ func (l *liar) get(key string) string {
 	return fmt.Sprintf("$%d\r\n%s\r\n", len(value), value)
 }
 
-func (l *liar) incr(key string) string {
+func (l *faultyServer) incr(key string) string {
 	n, _ := strconv.Atoi(l.values[key])
 	l.writes++
 	l.incrs++
-	if n++; l.lie == "executes twice" && l.incrs%19 == 18 { // there are few of them
+	if n++; l.fault == "executes twice" && l.incrs%19 == 18 { // there are few of them
 		n++
 	}
 	l.values[key] = strconv.Itoa(n)
 	return fmt.Sprintf(":%d\r\n", n)
 }
 
-// A check that finds nothing proves something only if it finds what there is.
-func TestEveryLieIsFound(t *testing.T) {
+// The clients' checks find every fault that a server can have. Otherwise a load without
+// violations would prove nothing.
+func TestChecksFindEveryFault(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ lie, found string }{
 		{"", ""},
@@ -118,7 +118,7 @@ func TestEveryLieIsFound(t *testing.T) {
 		{"redirects", "MOVED"},
 	} {
 		t.Run(c.lie, func(t *testing.T) {
-			l := &liar{values: map[string]string{}, former: map[string]string{}, lie: c.lie}
+			l := &faultyServer{values: map[string]string{}, former: map[string]string{}, fault: c.lie}
 			s := fakeredis.StartHandler(t, func(conn *fakeredis.Conn, args []string) { conn.Reply(l.answer(args)) })
 			load := Load{Clients: 4, Depth: 4, Shared: 2, Plain: true}.Start(t, s.Addr())
 			load.Progress(400, time.Minute)

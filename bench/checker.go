@@ -172,7 +172,7 @@ func (c *checker) body(b []byte) []byte {
 // reply handles the first line of a reply or of an element.
 func (c *checker) reply(line []byte, done func(*call)) error {
 	if c.count == 0 {
-		return c.lost("a reply nobody asked for: %q", clip(line))
+		return c.lost("a reply without a request: %q", clip(line))
 	}
 	oldest := &c.calls[c.head]
 	switch kind := line[0]; {

@@ -78,7 +78,7 @@ func TestRepliesAreChecked(t *testing.T) {
 	f("an error in place of an array", []call{mget(1, 2)}, "-ERR no\r\n", 1, 0, 1, nil)
 	f("an array too long", []call{mget(1, 2)}, "*3\r\n", 0, 1, 0, errDesync)
 	f("an array to a GET", []call{get(1)}, "*1\r\n", 0, 1, 0, errDesync)
-	f("a reply nobody asked for", []call{get(1)}, ok+ok, 1, 1, 0, errDesync)
+	f("a reply without a request", []call{get(1)}, ok+ok, 1, 1, 0, errDesync)
 	f("no protocol at all", []call{get(1)}, "HTTP/1.1 400 Bad Request\r\n", 0, 1, 0, errDesync)
 	f("a line without a carriage return", []call{get(1)}, "$40\n", 0, 1, 0, errDesync)
 	f("a length that is no number", []call{get(1)}, "$4x\r\n", 0, 1, 0, errDesync)

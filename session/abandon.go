@@ -1,9 +1,9 @@
 package session
 
-// When code panics in a loop, the loop closes the connection whose event it was handling
-// and goes on with the others (docs/adr/0029-panics.md). It calls Abandon on what was to
-// be called next: a session, or a Receiver of replies. Each Abandon here closes the client,
-// which would otherwise wait for a reply for ever. Each new Receiver needs one.
+// When a callback panics, its loop closes the connection whose event it was handling and goes
+// on with the others (docs/adr/0029-panics.md). Then Abandon is called on what has panicked:
+// a session, or the Receiver whose Reply or Fail was being called. Most of these close the
+// client, which would otherwise wait for a reply for ever. Each new Receiver needs an Abandon.
 
 // Abandon implements eventloop.Abandoner. It closes the client, if it is still connected.
 func (s *session) Abandon() {

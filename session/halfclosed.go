@@ -7,7 +7,8 @@ import (
 )
 
 // A half-closed client has closed its sending side (FIN) and may still read: `printf … | nc`
-// wants the replies. Or its process has ended, and nobody reads them: TCP does not show which.
+// wants the replies. Or its process has ended and the replies are of no use: TCP does not show
+// which.
 // Redis answers what it has read and closes the connection. Ringway must wait for servers
 // first, so it goes on while there is progress: replies leave the line, or the client takes
 // bytes. A client without progress is closed after a grace period, so that a server that hangs

@@ -170,8 +170,8 @@ func (g *userLogin) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 }
 
 // admit makes the session that of the ACL user whose credentials were accepted, and answers its
-// request through a. If the client asks for RESP3, the servers are first asked whether that
-// user may have it.
+// request through a. If the client asks for RESP3, it first finds out whether the servers let
+// that user have it.
 func (s *session) admit(g *userLogin, a *deferredAnswer) {
 	user, err := s.local.AcquireUser(g.name, g.password)
 	if err != nil { // pool.ErrTooManyUsers

@@ -405,7 +405,7 @@ var (
 )
 
 // maxSpareFanouts is how many finished fanouts a worker keeps for a while, with some 700 bytes each
-// for four fragments. One with more than spareOrder keys is not kept.
+// for four fragments. One with more than spareFanoutKeys keys is not kept.
 const (
 	maxSpareFanouts = 4096
 	spareFanoutKeys = 4096

@@ -59,7 +59,7 @@ type scriptRun struct {
 }
 
 // beginRun notes that scripts with the given speeds are sent to a server. While they run, the
-// server may be asked whether it is busy (shared.askStalled). now is eventloop.Loop.Now.
+// server may be asked whether it is busy (shared.probeStalled). now is eventloop.Loop.Now.
 func (u *conditions) beginRun(server int, now int64, speeds ...*scriptSpeed) *scriptRun {
 	r := &scriptRun{server: server, since: now, speeds: speeds}
 	u.scriptRuns[r], u.hasRunScripts = true, true

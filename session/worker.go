@@ -46,7 +46,7 @@ type Worker struct {
 	spareFanouts   []*fanout          // finished, for reuse
 	spareEvalsha   []*evalsha         // finished, for reuse
 	spareRings     spareRings         // of replies, given back
-	stalledServers []int              // for askStalled
+	stalledServers []int              // for probeStalled
 
 	// Load.
 	tight     bool  // clients for which anything waits are not read (Restrict)

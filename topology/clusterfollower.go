@@ -153,8 +153,8 @@ func (f *clusterFollower) round(ctx context.Context, asking *sync.WaitGroup) boo
 	if ctx.Err() != nil {
 		return false
 	}
-	next, unsettled := f.merge(views, members)
-	if unsettled > 0 && len(rest) > 0 {
+	next, undecided := f.merge(views, members)
+	if undecided > 0 && len(rest) > 0 {
 		views = append(views, f.ask(ctx, asking, rest)...)
 		next, _ = f.merge(views, members)
 	}

@@ -31,26 +31,26 @@ type claim struct {
 // Cluster, or the former owner's own word: a slot that was given away may be claimed with a
 // lower epoch for a moment. Slots for which neither is there are undecided; they keep their
 // owner, and the caller asks more servers.
-func (m *clusterMap) merge(views []*clusterView, members int) (next *clusterMap, unsettled int) {
+func (m *clusterMap) merge(views []*clusterView, members int) (next *clusterMap, undecided int) {
 	next = &clusterMap{claims: m.claims}
 	seen := newClaims(views)
 	for s := range next.claims {
-		held := &next.claims[s]
-		best, votes := seen.best(s, held.owner)
+		current := &next.claims[s]
+		best, votes := seen.best(s, current.owner)
 		switch {
 		case best.owner == "":
 			continue
-		case held.owner == "", best.owner == held.owner, best.epoch > held.epoch, seen.disowned(s, held.owner):
+		case current.owner == "", best.owner == current.owner, best.epoch > current.epoch, seen.disowned(s, current.owner):
 		case votes > members/2:
 		default:
-			unsettled++
+			undecided++
 			continue
 		}
-		*held = best
+		*current = best
 	}
 	next.servers = m.mergeServers(views, next)
 	next.group()
-	return next, unsettled
+	return next, undecided
 }
 
 // claims are the claims that servers see, for each server and slot.
@@ -86,7 +86,7 @@ func (c *claims) disowned(slot int, owner string) bool {
 // best returns the claim to a slot with the highest epoch, and how many servers see it.
 // Between two with the same epoch, which happens only where epochs are not told, more servers
 // decide, and then the current owner.
-func (c *claims) best(slot int, held string) (best claim, votes int) {
+func (c *claims) best(slot int, owner string) (best claim, votes int) {
 	for i := range c.views {
 		seen := c.views[i][slot]
 		if seen.owner == "" || seen == best || c.disowned(slot, seen.owner) {
@@ -99,7 +99,7 @@ func (c *claims) best(slot int, held string) (best claim, votes int) {
 			}
 		}
 		better := cmp.Or(cmp.Compare(seen.epoch, best.epoch), cmp.Compare(n, votes))
-		if best.owner == "" || better > 0 || better == 0 && seen.owner == held {
+		if best.owner == "" || better > 0 || better == 0 && seen.owner == owner {
 			best, votes = seen, n
 		}
 	}
@@ -113,23 +113,23 @@ func (m *clusterMap) mergeServers(views []*clusterView, next *clusterMap) map[st
 	if len(views) == 0 {
 		return m.servers
 	}
-	nodes := map[string]clusterServer{}
+	servers := map[string]clusterServer{}
 	for s := range next.claims {
 		owner := next.claims[s].owner
 		if n, known := m.servers[owner]; known {
-			nodes[owner] = n
+			servers[owner] = n
 		}
 	}
 	slices.SortStableFunc(views, func(a, b *clusterView) int { return cmp.Compare(a.epoch, b.epoch) })
 	for _, v := range views { // the newest last, which overwrites
 		for id, n := range v.servers {
-			if old, known := nodes[id]; known && old.epoch > n.epoch && n.epoch != 0 {
+			if old, known := servers[id]; known && old.epoch > n.epoch && n.epoch != 0 {
 				continue
 			}
-			nodes[id] = n
+			servers[id] = n
 		}
 	}
-	return nodes
+	return servers
 }
 
 // group fills shards from claims and servers. A healthy primary without slots counts: slots
@@ -158,10 +158,10 @@ func (m *clusterMap) agrees(v *clusterView) bool {
 	if !maps.Equal(m.servers, v.servers) {
 		return false
 	}
-	for id, held := range m.shards {
+	for id, ranges := range m.shards {
 		said := slices.Clone(v.slots[id])
 		slices.SortFunc(said, func(a, b pool.SlotRange) int { return cmp.Compare(a.First, b.First) })
-		if !slices.Equal(held, said) {
+		if !slices.Equal(ranges, said) {
 			return false
 		}
 	}
@@ -182,7 +182,7 @@ func (m *clusterMap) covered() (n int) {
 // sorted by address.
 func (m *clusterMap) replicas(primary string) (found []clusterServer) {
 	for _, n := range m.servers {
-		if _, leads := m.shards[n.id]; n.primary == primary && n.healthy && !leads {
+		if _, isPrimary := m.shards[n.id]; n.primary == primary && n.healthy && !isPrimary {
 			found = append(found, n)
 		}
 	}

@@ -65,7 +65,7 @@ func TestClusterMapFollowsTheHighestEpoch(t *testing.T) {
 		name      string
 		views     []*clusterView
 		want      string
-		unsettled int
+		undecided int
 	}{
 		{"nobody answers", nil, same, 0},
 		{"nothing new", []*clusterView{clusterSaid(t, "b", before...)}, same, 0},
@@ -99,13 +99,13 @@ func TestClusterMapFollowsTheHighestEpoch(t *testing.T) {
 		{"a replica that follows another primary", []*clusterView{clusterSaid(t, "b", "a 1 0-99", "b 2 100-199", "a1 <b", "b1 <b")}, "a 0-99; b 100-199 <a1 <b1", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			held, _ := new(clusterMap).merge([]*clusterView{clusterSaid(t, "a", before...)}, 4)
-			if got := owners(held); got != same {
+			current, _ := new(clusterMap).merge([]*clusterView{clusterSaid(t, "a", before...)}, 4)
+			if got := owners(current); got != same {
 				t.Fatalf("at first %q, want %q", got, same)
 			}
-			got, unsettled := held.merge(c.views, 4)
-			if owners(got) != c.want || unsettled != c.unsettled {
-				t.Errorf("%q and %d unsettled slots, want %q and %d", owners(got), unsettled, c.want, c.unsettled)
+			got, undecided := current.merge(c.views, 4)
+			if owners(got) != c.want || undecided != c.undecided {
+				t.Errorf("%q and %d undecided slots, want %q and %d", owners(got), undecided, c.want, c.undecided)
 			}
 			if again, _ := got.merge(c.views, 4); owners(again) != c.want {
 				t.Errorf("seen again: %q", owners(again))
@@ -127,15 +127,15 @@ func TestSlotsGivenAwayStayAway(t *testing.T) {
 // Where epochs are not told, as by some hosted Clusters, more servers decide.
 func TestWithoutEpochsTheMajorityDecides(t *testing.T) {
 	before, after := []string{"a 0 0-99", "b 0 100-199"}, []string{"a 0 0-49", "b 0 50-199"}
-	held, _ := new(clusterMap).merge([]*clusterView{clusterSaid(t, "", before...)}, 3)
-	stay, unsettled := held.merge([]*clusterView{clusterSaid(t, "", after...)}, 3)
-	if owners(stay) != owners(held) || unsettled != 50 {
-		t.Errorf("one of three: %q, %d unsettled", owners(stay), unsettled)
+	current, _ := new(clusterMap).merge([]*clusterView{clusterSaid(t, "", before...)}, 3)
+	stay, undecided := current.merge([]*clusterView{clusterSaid(t, "", after...)}, 3)
+	if owners(stay) != owners(current) || undecided != 50 {
+		t.Errorf("one of three: %q, %d undecided", owners(stay), undecided)
 	}
 	views := []*clusterView{clusterSaid(t, "", before...), clusterSaid(t, "", after...), clusterSaid(t, "", after...)}
-	moved, unsettled := held.merge(views, 3)
-	if got := owners(moved); got != "a 0-49; b 50-199" || unsettled != 0 {
-		t.Errorf("two of three: %q, %d unsettled", got, unsettled)
+	moved, undecided := current.merge(views, 3)
+	if got := owners(moved); got != "a 0-49; b 50-199" || undecided != 0 {
+		t.Errorf("two of three: %q, %d undecided", got, undecided)
 	}
 }
 

@@ -40,7 +40,7 @@ var errNoAnswer = errors.New("no answer in time")
 // servers were asked; the observations are used up by it.
 func (f *clusterFollower) judgeReplicas() {
 	for id := range f.offsets {
-		if _, leads := f.current.shards[id]; !leads {
+		if _, isPrimary := f.current.shards[id]; !isPrimary {
 			delete(f.offsets, id)
 		}
 	}

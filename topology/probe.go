@@ -76,16 +76,16 @@ const flushTimeout = 30 * time.Second
 // checkRecovered asks a server that was down whether it can serve, with PING, and empties it
 // with FLUSHALL if the pool's setting restore is "flush".
 func (pr *Prober) checkRecovered(c *conf.Pool, s *conf.Server) error {
-	call, err := dialRaw(pr.ctx, c, c.ServerAuth(), s)
+	conn, err := dialRaw(pr.ctx, c, c.ServerAuth(), s)
 	if err != nil {
 		return err
 	}
-	defer call.nc.Close()
-	if err := call.do("PING"); err != nil || c.Restore != conf.RestoreFlush {
+	defer conn.nc.Close()
+	if err := conn.do("PING"); err != nil || c.Restore != conf.RestoreFlush {
 		return err
 	}
-	call.nc.SetDeadline(time.Now().Add(flushTimeout))
-	if err := call.do("FLUSHALL"); err != nil {
+	conn.nc.SetDeadline(time.Now().Add(flushTimeout))
+	if err := conn.do("FLUSHALL"); err != nil {
 		return fmt.Errorf("%w: %w", errFlushAll, err)
 	}
 	return nil
@@ -93,12 +93,12 @@ func (pr *Prober) checkRecovered(c *conf.Pool, s *conf.Server) error {
 
 // ping sends one PING over a new connection.
 func (pr *Prober) ping(c *conf.Pool, auth []string, s *conf.Server) error {
-	call, err := dialRaw(pr.ctx, c, auth, s)
+	conn, err := dialRaw(pr.ctx, c, auth, s)
 	if err != nil {
 		return err
 	}
-	defer call.nc.Close()
-	return call.do("PING")
+	defer conn.nc.Close()
+	return conn.do("PING")
 }
 
 // Suspect implements pool.Watcher. For a static pool it is called when a server has answered
@@ -113,7 +113,7 @@ func (pr *Prober) Suspect(p *pool.Pool, server int, _ string, why pool.Suspicion
 	}
 	pr.loadChecks[at] = true
 	pr.wg.Go(func() {
-		catchPanic(pr.log, "looking at a server that loads", func() { pr.ejectIfLoading(p, server) })
+		catchPanic(pr.log, "checking a server that is loading", func() { pr.ejectIfLoading(p, server) })
 		pr.mu.Lock()
 		delete(pr.loadChecks, at)
 		pr.mu.Unlock()

@@ -31,18 +31,18 @@ func dialRaw(ctx context.Context, c *conf.Pool, auth []string, s *conf.Server) (
 		return nil, err
 	}
 	nc.SetDeadline(time.Now().Add(c.ConnectTimeout))
-	call := &rawConn{nc, bufio.NewReader(nc)}
+	conn := &rawConn{nc, bufio.NewReader(nc)}
 	if auth != nil {
-		err = call.do(append([]string{"AUTH"}, auth...)...)
+		err = conn.do(append([]string{"AUTH"}, auth...)...)
 	}
 	if err == nil && c.RedisDB != 0 {
-		err = call.do("SELECT", strconv.Itoa(c.RedisDB))
+		err = conn.do("SELECT", strconv.Itoa(c.RedisDB))
 	}
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	return call, nil
+	return conn, nil
 }
 
 // A refusal is an error that a server has answered with, without the leading "-".

@@ -15,54 +15,54 @@ How Ringway routes each command of Redis 7 and 8:
 - **local**: Ringway answers by itself.
 - **one shard**: sent whole to the shard that owns all its keys. Keys on different shards get
   ` + "`-CROSSSLOT`" + `; a hash tag in the keys keeps them together. The table says where the keys are.
-  Those with *gathered* behind the keys are answered even so: Ringway fetches the sets and does the operation itself. The
-  answer is that of one Redis to the byte, but for the order of the elements of a set; sets are read one by one, not all at one moment, and no more than
-  ` + "`gather_limit`" + ` bytes of them. PFCOUNT and what writes its result to a key are not: they get ` + "`-CROSSSLOT`" + `.
+  Commands with *gathered* behind the keys work across shards: Ringway fetches the sets and performs the operation itself. The
+  answer is that of one Redis to the byte, except for the order of the elements of a set. The sets are read one by one, not at one moment, and at most
+  ` + "`gather_limit`" + ` bytes of them. PFCOUNT, and commands that write their result to a key, are not gathered: they get ` + "`-CROSSSLOT`" + `.
 - **split**: cut by shard and joined: *array* keeps the order of the request, *sum* adds the
   parts up, *OK* needs every part to be OK. Shards answer one by one: a split command is not atomic.
 - **transaction**: MULTI queues requests at the proxy; EXEC sends them to their one shard as one unit. Keys
-  of several shards are refused when they are queued. WATCH takes a connection of its own until EXEC, DISCARD or UNWATCH.
-- **dedicated**: as *one shard*, but over a connection that the client has to itself meanwhile, so that nobody waits behind it. How many
-  there may be is bounded by ` + "`pinned_connections`" + `.
+  of several shards are refused when they are queued. WATCH takes a dedicated connection until EXEC, DISCARD or UNWATCH.
+- **dedicated**: as *one shard*, but over a dedicated connection, which the client has to itself meanwhile, so that no other client waits behind it.
+  ` + "`pinned_connections`" + ` bounds their number.
 - **all shards**: sent whole to every server, and joined. *sum*, *minimum* and *all of them* (SCRIPT EXISTS)
   speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of
-  one that did it, *at random* that of a server drawn by
-  lot, as often as it has keys, and *the newest* merges lists by time. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
-  since nobody reaches its keys; all others need every server, and the error says how many have executed the request.
-  WAIT and WAITAOF go to every shard over a connection of their own, when all that the client has written before is answered, and give the least: so many
-  replicas of every shard have what the client has written, wherever that was.
-- **default shard**: sent whole to the server that ` + "`default_server`" + ` names, or else to the first by name; so are scripts
-  and functions without keys. If that server is ejected, the next one stands in. A server that has forgotten the script of an
-  EVALSHA is sent it as EVAL, if this Ringway has seen it lately: the reply keeps its place, but requests behind it in a
+  a server that succeeded, *at random* that of a random server, weighted by its number of keys,
+  and *the newest* merges lists by time. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
+  since its keys can't be reached; all others need every server, and the error says how many have executed the request.
+  WAIT and WAITAOF go to every shard over a dedicated connection, once all earlier writes of the client are answered, and give the minimum: at least so many
+  replicas of every shard have what the client has written.
+- **default shard**: sent whole to the server that ` + "`default_server`" + ` names, otherwise to the first by name; so are scripts
+  and functions without keys. If that server is ejected, the next one takes its place. If a server does not have the script of an
+  EVALSHA, and this Ringway has seen it lately, it is sent again as EVAL: the reply keeps its position, but requests behind it in a
   pipeline may have been executed before.
-- **scan**: from server to server; the cursor is a plain number and says which server is next. A server that
-  is ejected is passed over.
-- **subscriptions**: Ringway listens at the servers, once for all its clients: to a channel at the shard that
-  its name hashes to, to a pattern at all. PUBLISH and SPUBLISH go to the shard of their channel. See [pubsub.md](pubsub.md).
+- **scan**: from server to server; the cursor is a plain number and says which server is next. An ejected server is
+  skipped.
+- **subscriptions**: Ringway subscribes at the servers, once for all its clients: to a channel at the shard that
+  its name hashes to, to a pattern at all shards. PUBLISH and SPUBLISH go to the shard of their channel. See [pubsub.md](pubsub.md).
 - **not yet**: answered like an unknown command; the connection stays.
-- **refused**: it could hurt a server that others share; the error says so and the connection stays.
+- **refused**: may harm a server that others share; the error says so and the connection stays.
 - **guarded**, whatever the route: refused in the same way, unless the pool's ` + "`allow_commands`" + ` names it. The pool's
   ` + "`deny_commands`" + ` refuses any other command.
 
-A pool of one server gets everything of *all shards*, *default shard* and *scan* as the client wrote it, and PING, ECHO and TIME, too. In a pool of
-several, none of the three may be part of a transaction.
+A pool of one server gets commands of the routes *all shards*, *default shard* and *scan* as the client wrote them, and PING, ECHO and TIME, too. In a pool of
+several servers, commands of these three routes can't be part of a transaction.
 
 Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
-30 seconds: they go to the shard of their keys, and a marker shows where their replies end, as for scripts. Where COMMAND does not say where the keys are, they need a
-pool of one shard; those that administer a server are guarded, as COMMAND says
-by the flags and ACL categories (admin, dangerous, pubsub) of the command and its subcommands, and so is what is said neither to read nor to write data.
+30 seconds: they go to the shard of their keys, and a marker shows where their replies end, as for scripts. If COMMAND does not say where the keys are, they need a
+pool of one shard. Commands that administer a server are guarded (COMMAND says so by
+the flags and ACL categories admin, dangerous and pubsub of the command and its subcommands), and so are those that are said neither to read nor to write data.
 
-A command whose arguments do not tell its keys with certainty is answered with Redis's own
-error and goes nowhere. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *dedicated*. SORT with BY or GET patterns reads keys that its arguments do
-not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS know only what the pool serves.
+A request whose arguments do not say with certainty which its keys are is answered with Redis's own
+error and not forwarded. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *dedicated*. SORT with BY or GET patterns reads keys that its arguments do
+not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS show only commands that the pool serves.
 
-A script or function runs over a connection of its own until it has shown to be quick. While a server is busy with one that takes long, others are
-told so at once, with its own ` + "`-BUSY`" + ` ([ADR 0010](adr/0010-scripts-that-take-long.md)). SELECT, MOVE and COPY DB know the databases that the pool's ` + "`databases`" + ` allows, each over
-connections of its own; SELECT inside MULTI makes the transaction take one, too. The servers are asked once
-whether they have a database, and for HELLO 3 whether they have that: where one of them has not, the client gets its error and goes on as before ([clients.md](clients.md#servers-without-hello)). CLIENT PAUSE WRITE is the servers': what they hold back goes over connections of its own, so that
-reads go on, and waits here if it concerns several shards. MONITOR shows what clients have sent to this Ringway, with their own addresses, and what scripts call at the servers.
-AUTH takes the pool's password and, with ` + "`acl_users`" + `, the users that the servers know; what Ringway answers by
-itself is then refused where the server would refuse it ([operations.md](operations.md#who-may-what)).
+A script or function runs over a dedicated connection until it has proved quick. While a server is busy with a slow one, other clients get
+its ` + "`-BUSY`" + ` at once ([ADR 0010](adr/0010-scripts-that-take-long.md)). SELECT, MOVE and COPY DB accept the databases that the pool's ` + "`databases`" + ` allows, each over
+connections of its own; a transaction with SELECT takes a dedicated connection. The servers are asked once
+whether they have a database, and whether they know HELLO 3: if one of them does not, the client gets its error and continues as before ([clients.md](clients.md#servers-without-hello)). CLIENT PAUSE WRITE is sent to the servers: requests that they hold back go over dedicated connections, so that
+reads continue, and wait in Ringway if they concern several shards. MONITOR shows what clients have sent to this Ringway, with their own addresses, and what scripts call at the servers.
+AUTH takes the pool's password and, with ` + "`acl_users`" + `, the ACL users of the servers; commands that Ringway answers
+itself are then refused where the server would refuse them ([operations.md](operations.md#who-may-what)).
 
 `
 

@@ -40,6 +40,8 @@ var (
 	inCode          = regexp.MustCompile("`([^`]+)`")
 	sourceFile      = regexp.MustCompile(`\b(?:[a-z0-9_]+/)+[A-Za-z0-9_]+\.(?:go|tsv|toml)\b`)
 	link            = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	packageSection  = regexp.MustCompile(`(?s)\n### In package ([a-z]+)\n(.*?)(?:\n#|$)`)
+	bareFile        = regexp.MustCompile("`([a-z0-9_]+\\.go)`")
 	heading         = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	notInAnchor     = regexp.MustCompile(`[^a-z0-9 _-]`)
 )
@@ -69,13 +71,20 @@ func TestArchitectureShowsTheArrows(t *testing.T) {
 	}
 }
 
-// Pages of decisions may name files of their time; all others name files that exist.
+// Pages of decisions may name files of their time; all others name files that exist. In
+// a section "In package NAME" files are named without the directory.
 func TestDocumentsNameFilesThatExist(t *testing.T) {
 	for name, text := range documents(t) {
 		if within(name, "docs/adr") {
 			continue
 		}
-		for _, file := range sourceFile.FindAllString(text, -1) {
+		files := sourceFile.FindAllString(text, -1)
+		for _, section := range packageSection.FindAllStringSubmatch(text, -1) {
+			for _, file := range bareFile.FindAllStringSubmatch(section[2], -1) {
+				files = append(files, section[1]+"/"+file[1])
+			}
+		}
+		for _, file := range files {
 			if _, err := os.Stat(filepath.Join(root, file)); err != nil {
 				t.Errorf("%s names %s, which does not exist", name, file)
 			}

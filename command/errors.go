@@ -130,8 +130,8 @@ func appendNotAllowed(dst []byte, c *Command) []byte {
 }
 
 // AppendDenied appends the error reply to a request of c, whose route is NotYet
-// or Refused. What is not supported yet is answered like an unknown command,
-// which every client understands; what is refused says so:
+// or Refused. A command that is not supported yet is answered like an unknown one,
+// which every client understands; a refused one gets an error that says so:
 //
 //	-ERR command 'shutdown' is not allowed by this proxy: it administers a server that others share
 //

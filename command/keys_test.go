@@ -133,7 +133,7 @@ func TestReach(t *testing.T) {
 	f("ZUNION 1 a", ReachKeys)
 }
 
-// randomWords are what decides about keys, so that chance brings them together.
+// randomWords are words that matter for finding keys, for random requests.
 var randomWords = strings.Fields(`a b c d e k1 k2 k3 0 1 2 3 4 -1 x 01 9 4294967297 99999999999999999999
 	store STORE storedist STOREDIST by get limit count COUNT block streams STREAMS STREAMS group noack
 	keys KEYS auth auth2 copy replace left min withdist m weights and`)
@@ -216,7 +216,7 @@ func compareKeys(t *testing.T, conn *liveConn, c *Command, args [][]byte) {
 		}
 	case slices.Equal(ours, want):
 	case (c.find == findSort || c.find == findGeo || c.find == findStreams) && refuses(conn, c, args):
-		// Different readings of what is no request anyway.
+		// Two interpretations of a request that the server refuses.
 	case c.find == findGeo && covers(ours, want):
 	case c.find == findStreams && serverTakes(conn, c, args, ours):
 	default:
@@ -225,7 +225,7 @@ func compareKeys(t *testing.T, conn *liveConn, c *Command, args [][]byte) {
 }
 
 // refuses reports whether the server answers a request with an error. MIGRATE
-// would try to connect, so what is known of it must do.
+// would try to connect, so it is judged by its arguments here.
 func refuses(conn *liveConn, c *Command, args [][]byte) bool {
 	if c.find == findMigrate {
 		return true

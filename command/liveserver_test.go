@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// tableVersion is the server whose facts the table holds; with another one
-// what the table says is not what the server says.
+// tableVersion is the version of Redis whose facts the table holds; other versions give
+// other replies.
 const tableVersion = "7.0.15"
 
 var live struct {

@@ -106,8 +106,8 @@ func TestFindingACommandAndItsKeysAllocatesNothing(t *testing.T) {
 	f("OBJECT", "ENCODING", "a")
 }
 
-// BenchmarkLookup is what a request pays; BenchmarkLookupByMap is the same by a
-// map of strings, after turning the name into lower case without allocating.
+// BenchmarkLookup measures the look-up of a request; BenchmarkLookupByMap the same with a map of
+// strings, after turning the name into lower case without allocating.
 func BenchmarkLookup(b *testing.B) {
 	for _, name := range []string{"GET", "set", "MGET", "EXPIRE", "zrangebyscore", "georadiusbymember_ro"} {
 		args := byteArgs(name, "k")

@@ -10,7 +10,7 @@ import (
 	"ringway/resp"
 )
 
-// ask returns the table's reply to a request, checked to be one reply.
+// ask returns the table's reply to a request, and checks that it is a single reply.
 func ask(t *testing.T, protocol resp.Protocol, args ...string) any {
 	t.Helper()
 	request := byteArgs(args...)
@@ -174,7 +174,7 @@ func TestGetkeysandflagsAgreesWithTheServer(t *testing.T) {
 	}
 	for i := range table {
 		c := &table[i]
-		// Those that need a reading of their own differ in what is no request anyway.
+		// The other finders differ from the server for requests that it refuses.
 		if !slices.Contains([]finder{findRange, findNumkeys}, c.find) || conn.unknown(c.Name) {
 			continue
 		}
@@ -198,7 +198,7 @@ func (c *Command) served(args [][]byte) bool {
 	return err == nil
 }
 
-// unguarded permits what a pool does that allows nothing in particular.
+// unguarded permits the commands of a pool without allow_commands.
 func unguarded(c *Command) bool { return !c.Guarded }
 
 func TestCommandShowsWhatThePoolPermits(t *testing.T) {

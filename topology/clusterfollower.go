@@ -292,8 +292,8 @@ func (f *clusterFollower) record(answer clusterAnswer) {
 
 // updatePool tells the pool the current map. If the data path has met -MOVED since the round
 // began, the map may be older than what the pool has learnt from that, and would undo it: then
-// nothing is told, and it reports true, for the next round to come soon. After three such
-// rounds in a row the map is told all the same.
+// the pool is not told, and it reports true, for the next round to come soon. After three such
+// rounds in a row the pool is told all the same.
 func (f *clusterFollower) updatePool() (skipped bool) {
 	if len(f.current.shards) == 0 {
 		return false

@@ -29,7 +29,7 @@ type claim struct {
 // A claim with a higher epoch wins, as in the Cluster itself. One with a lower epoch than the
 // current claim's needs the votes of more than half of members, the number of servers in the
 // Cluster, or the former owner's own word: a slot that was given away may be claimed with a
-// lower epoch for a moment. Slots for which neither is there are undecided; they keep their
+// lower epoch for a moment. Slots with neither are undecided; they keep their
 // owner, and the caller asks more servers.
 func (m *clusterMap) merge(views []*clusterView, members int) (next *clusterMap, undecided int) {
 	next = &clusterMap{claims: m.claims}

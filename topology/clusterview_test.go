@@ -17,7 +17,7 @@ import (
 // list is a reply of several elements.
 func list(elements ...any) []any { return elements }
 
-// shardsNode is a server as CLUSTER SHARDS tells of it.
+// shardsNode returns the entry of a server in CLUSTER SHARDS.
 func shardsNode(id, endpoint string, port int64, role, health string, more ...any) []any {
 	return append(list("id", id, "port", port, "ip", "10.0.0.1", "endpoint", endpoint, "role", role, "health", health), more...)
 }
@@ -142,7 +142,7 @@ func TestClusterNodesTellsEpochsAndFailures(t *testing.T) {
 	}
 }
 
-// What a server sends never panics, and what is taken from it makes sense.
+// No reply of a server causes a panic, and what is read from it is consistent.
 func FuzzClusterReplies(f *testing.F) {
 	for _, s := range []string{
 		"*1\r\n*4\r\n$5\r\nslots\r\n*2\r\n:0\r\n:16383\r\n$5\r\nnodes\r\n*1\r\n*8\r\n$2\r\nid\r\n$1\r\na\r\n$4\r\nport\r\n:7000\r\n$8\r\nendpoint\r\n$-1\r\n$6\r\nhealth\r\n$6\r\nonline\r\n",

@@ -13,8 +13,8 @@ import (
 	"ringway/topology"
 )
 
-// Where the answer of who is asked shows that a setting is wrong, the log names it,
-// once for each who is asked.
+// If the answer of a server or Sentinel shows that a setting is wrong, the log names the
+// setting, once for each server.
 func TestLogNamesTheSettingThatIsWrong(t *testing.T) {
 	const noAuth = "-NOAUTH Authentication required.\r\n"
 	answers := func(reply string) string {

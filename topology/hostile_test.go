@@ -109,8 +109,8 @@ func TestHostileAnswersAreErrors(t *testing.T) {
 	}
 }
 
-// answering plays a server that gives one answer to the commands named, and
-// what a Redis says to others.
+// answering starts a server that gives one answer to the named commands, and Redis's answers to
+// others.
 func answering(t *testing.T, answer string, to ...string) *fakeredis.Server {
 	return fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		command := strings.ToLower(args[0])
@@ -196,7 +196,7 @@ func TestRealServersAreWithinTheBounds(t *testing.T) {
 	}
 }
 
-// fragile is a sink that panics when it is told something for the first time.
+// panicking is a poolUpdater that panics at the first call.
 type panicking struct {
 	*recorder
 	broken bool

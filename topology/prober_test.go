@@ -102,8 +102,7 @@ func TestServerIsRestoredWhenItAnswers(t *testing.T) {
 	}
 }
 
-// A server that is still loading its data accepts connections but is no server
-// yet.
+// A server that is still loading its data accepts connections, but can't serve yet.
 func TestServerThatLoadsIsNotRestored(t *testing.T) {
 	redistest.CheckLeaks(t)
 	const notYet = "-LOADING Redis is loading the dataset in memory\r\n"
@@ -129,8 +128,8 @@ func TestServerThatLoadsIsNotRestored(t *testing.T) {
 	redistest.Eventually(t, patience, "the server is restored", func() bool { return !p.IsDown(0) })
 }
 
-// With auto_eject_hosts a server that says it is loading is ejected until it has
-// loaded, without any failure; who says so but is not, is not.
+// With auto_eject_hosts a server that is loading is ejected until it has loaded, without any
+// failure. One that only answers -LOADING to a client is not ejected.
 func TestServerThatLoadsIsEjected(t *testing.T) {
 	redistest.CheckLeaks(t)
 	const notYet = "-LOADING Redis is loading the dataset in memory\r\n"
@@ -158,7 +157,7 @@ func TestServerThatLoadsIsEjected(t *testing.T) {
 	redistest.Eventually(t, patience, "the server is restored", func() bool { return !p.IsDown(0) })
 }
 
-// requests is how often a server was sent a command.
+// requests returns how often a command was sent to a server.
 func requests(s *fakeredis.Server, command string) (n int) {
 	for _, r := range s.Requests() {
 		if r.Args[0] == command {
@@ -168,8 +167,8 @@ func requests(s *fakeredis.Server, command string) (n int) {
 	return n
 }
 
-// A server that refuses the proxy's password, even one that wants none, is down
-// until it takes it: a probe says what the event loops say.
+// A server that refuses the proxy's password, even one without a password, is down until it
+// accepts it: probes log in as event loops do.
 func TestServerThatRefusesAuthStaysDown(t *testing.T) {
 	redistest.CheckLeaks(t)
 	s := redistest.Start(t)
@@ -194,8 +193,8 @@ func after(text, mark string) string {
 	return after
 }
 
-// A server that answers probes and nothing else is restored less and less often,
-// and one line says so.
+// A server that answers probes and nothing else is restored less and less often, and that is
+// logged once.
 func TestServerThatFlapsIsTriedLessAndLessOften(t *testing.T) {
 	redistest.CheckLeaks(t)
 	s := fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {

@@ -16,20 +16,20 @@ func replicaOf(at, primary, id string) serverReport {
 
 func unreachable(at string) serverReport { return serverReport{addr: at} }
 
-// restarted is another process at the same address, with a history that begins.
+// restarted returns the report of another process at the same address, with a new history.
 func restarted(at, id, of string) serverReport {
 	r := primaryOf(at, id, of)
 	r.runID, r.offset = r.runID+"2", 0
 	return r
 }
 
-// forkedAt has r's history begin there in the one that it continues.
+// forkedAt returns r with a history that begins at the offset in the one that it continues.
 func forkedAt(r serverReport, offset int64) serverReport {
 	r.forkOffset = offset
 	return r
 }
 
-// later has r be further, without a replica that would hold its history.
+// later returns r with a higher offset.
 func later(r serverReport) serverReport {
 	r.offset += 10
 	return r
@@ -128,7 +128,7 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 }
 
 // FuzzReplicationHistory gives any histories: a server that is followed says that it is primary,
-// and no circle of histories holds it up.
+// and a circle of histories does not loop for ever.
 func FuzzReplicationHistory(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Fuzz(func(t *testing.T, steps []byte) {

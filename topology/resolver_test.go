@@ -105,8 +105,8 @@ func TestNamesThatCannotBeResolvedKeepTheirAddresses(t *testing.T) {
 	}
 }
 
-// What the control plane asks a server, it asks where the server's name leads
-// now, and not over a connection that was made when it led elsewhere.
+// The control plane asks a server at the current address of its name, and not over a connection
+// to an earlier one.
 func TestControlPlaneFollowsNames(t *testing.T) {
 	s := redistest.Start(t)
 	c := conf.DefaultPool("alpha")

@@ -44,7 +44,7 @@ func startSentinels(t *testing.T, replicas int) (*redistest.Group, []*redistest.
 }
 
 // takesWrites reports whether a server says that it is primary. A Sentinel that
-// changes a server's role ends its connections, so that it may not say it.
+// changes a server's role closes its connections, so the question may fail.
 func takesWrites(t *testing.T, s *redistest.Server) bool {
 	info, err := s.Client().Info(t.Context(), "replication").Result()
 	return err == nil && strings.Contains(info, "role:master")
@@ -97,8 +97,7 @@ func TestPlannedFailoverHoldsWritesBeforeTheReplicaTakesThem(t *testing.T) {
 	to.reads(other) // the old primary becomes a replica after ten seconds
 }
 
-// A Sentinel that has slept through a failover names the old primary, which says
-// that it is primary as well.
+// A Sentinel that missed a failover names the old primary, which says that it is primary, too.
 func TestStaleSentinelIsNotFollowed(t *testing.T) {
 	g, sentinels := startSentinels(t, 1)
 	to, f := followSentinels(t, sentinels)
@@ -180,8 +179,8 @@ func TestFailoverWithoutAGoodReplicaIsCalledOff(t *testing.T) {
 	})
 }
 
-// A replica that ends its clients' connections may have been promoted, so writes
-// wait for what it says; one that is a replica still, or is gone, costs a moment.
+// A replica that closes its clients' connections may have been promoted, so writes wait until it
+// tells its role. If it is still a replica, or is gone, they continue at once.
 func TestReplicaThatEndsItsConnectionsHoldsWritesForAMoment(t *testing.T) {
 	g, sentinels := startSentinels(t, 2)
 	to, _ := followSentinels(t, sentinels)

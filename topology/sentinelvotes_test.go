@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The servers that a test's Sentinels speak of.
+// The servers that a test's Sentinels name.
 const (
 	serverA = "10.0.0.1:6379"
 	serverB = "10.0.0.2:6379"
@@ -166,8 +166,8 @@ func TestSentinelsThatForgotTheNameMayBeginAnew(t *testing.T) {
 	}
 }
 
-// FuzzVotes plays any history of answers and events: epochs never go back but by
-// tick, and nothing that is followed had not been named.
+// FuzzVotes plays any history of answers and events: epochs go back only by tick, and only
+// configurations that a Sentinel has named are followed.
 func FuzzVotes(f *testing.F) {
 	f.Add([]byte("answers in any order\x00\x01\x02\x03"), "+try-failover", "master s1 10.0.0.1 6379")
 	f.Add([]byte{9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, "-failover-abort-x", "slave x 1 2 @ s1 10.0.0.2 6379")

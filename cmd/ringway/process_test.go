@@ -17,7 +17,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// patience is how long a test waits for what takes a moment.
+// patience is how long a test waits for something that takes a moment.
 const patience = 30 * time.Second
 
 // start runs ringway until the test ends.
@@ -234,7 +234,7 @@ func TestTakenAddressIsAClearError(t *testing.T) {
 	}
 }
 
-// What the demo says to try works as it is printed.
+// The commands that the demo prints work as printed.
 func TestDemoDoesWhatItSays(t *testing.T) {
 	t.Parallel()
 	cli := redistest.RequireTool(t, "redis-cli")

@@ -19,7 +19,7 @@ import (
 	"ringway/internal/redistest"
 )
 
-// A log that nobody reads holds up neither requests nor the end of the process.
+// A log that is not read delays neither requests nor the end of the process.
 func TestStalledStandardErrorStopsNothing(t *testing.T) {
 	t.Parallel()
 	addr := redistest.FreeAddr(t)
@@ -63,7 +63,7 @@ func TestStalledStandardErrorStopsNothing(t *testing.T) {
 	}
 }
 
-// fullPipe returns the end to write to of a pipe that takes nothing more.
+// fullPipe returns the write end of a pipe whose buffer is full.
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	var ends [2]int
@@ -89,7 +89,7 @@ func fullPipe(t *testing.T) *os.File {
 	return w
 }
 
-// gate is a writer that blocks until it is opened.
+// blockedWriter is a writer that blocks until it is opened.
 type blockedWriter struct {
 	open  chan struct{}
 	lines atomic.Value

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What nutcracker's operators send every night ends nothing and stops nothing.
+// The signals of nutcracker's operators neither end nor stop the process.
 func TestSignalsThatAskForSomethingAreAnswered(t *testing.T) {
 	t.Parallel()
 	p := start(t, "-c", configFile(t, "127.0.0.1:0", startNodes(t, 1)))

@@ -29,27 +29,30 @@
 // Everything that may block runs on a goroutine of its own and hands its results to the
 // follower:
 //
-//	event loops ── Watcher.Suspect ──▶ sharedState.suspects ──┐
-//	                                                          ▼
-//	one per server    poller.run             PING, INFO, ROLE   ──▶ ┌──────────────┐
-//	one per server    closeWatcher.run   (S) it was closed      ──▶ │ mailbox of   │ SetView, SetReplicas,
-//	one per shard     askRole            (S) INFO, ROLE         ──▶ │ follower.run │ Hold, HoldReplies, …
-//	one per Sentinel  sentinelLink.run   (S) SENTINEL MASTER …  ──▶ │ (decides)    │ ──▶ pool.Pool ──▶ event loops
-//	one per Sentinel  sentinelLink.listen(S) its events         ──▶ └──────────────┘
+//	replicated and Sentinel pools:
 //
-//	event loops ── Watcher.Suspect ──▶ clusterFollower.wake ──┐
-//	                                                          ▼
-//	one per question  clusterAsker.ask   (C) CLUSTER SHARDS …   ──▶ clusterFollower.run ──▶ Pool.SetCluster
+//	event loops        Watcher.Suspect           sharedState.suspects ──▶ ┐
+//	one per server     poller.run                PING, INFO, ROLE ──────▶ │              SetView, SetReplicas,
+//	one per server (S) closeWatcher.run          closed by the server ──▶ │ follower.run Hold, HoldReplies …
+//	one per shard  (S) askRole                   INFO, ROLE ────────────▶ │ (decides) ─────────────────▶ pool.Pool
+//	one per Sentinel   sentinelLink.run          SENTINEL MASTER … ─────▶ │
+//	one per Sentinel   sentinelLink.listen       the Sentinel's events ─▶ ┘
 //
-// (S) marks what only Sentinel pools have, (C) Cluster pools; the others are for both
-// replicated and Sentinel pools. Besides, each pool has a goroutine that learns the servers'
-// version and commands, and with resolve_interval one that resolves host names.
+//	Cluster pools:
+//
+//	event loops        Watcher.Suspect           clusterFollower.wake ──▶ ┐ clusterFollower.run  SetCluster
+//	one per question   clusterAsker.ask          CLUSTER SHARDS … ──────▶ ┘ (decides) ─────────▶ pool.Pool
+//
+// (S) marks what only Sentinel pools have, besides the links to Sentinels. Goroutines other than
+// event loops post to the follower's mailbox, or to a channel of answers in Cluster pools. Each
+// pool also has a goroutine that learns the servers' version and commands, and with
+// resolve_interval one that resolves host names.
 //
 // A pollInterval is shared by those that ask about the same thing. They ask once in a
 // probe_interval (1 s by default), and every 20 ms while something may be changing: after a
 // suspicion of the data path, an event of a Sentinel, or an answer that differs from before.
 //
-// All of these goroutines run under supervise: a panic ends what one of them does, is counted
-// and logged, and the work begins anew. All end with the Watcher's context, and Stop waits for
-// them.
+// Goroutines that last run under supervise: a panic ends what one of them does, is counted and
+// logged, and the work begins anew. Those that ask one question only catch the panic. All end
+// with the Watcher's context, and Stop waits for them.
 package topology

@@ -147,6 +147,9 @@ func (l *Link) Down() *Failure {
 // Send sends a request over the connection, which must be Up.
 func (l *Link) Send(args ...[]byte) { l.conn.Append(resp.AppendRequest(nil, args)) }
 
+// SendEncoded is Send for a request that is encoded already. The bytes are copied.
+func (l *Link) SendEncoded(request []byte) { l.conn.Append(request) }
+
 // LastRead returns when anything was last read, or the connection was made, as eventloop.Loop.Now.
 func (l *Link) LastRead() int64 { return l.lastData }
 

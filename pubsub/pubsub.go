@@ -85,6 +85,7 @@ type Local struct {
 	hubs          []*hub
 	members       map[Listener]*membership // in which of the hubs each listener is
 	invalidations *invalidations           // nil while nobody tracks
+	keyWatches    []*KeyWatch
 }
 
 // NewLocal returns the subscriptions of one more loop. It is called on the loop, or
@@ -197,6 +198,11 @@ func (l *Local) Unsubscribe(sub *Subscription, done func()) (wait bool) {
 // methods below are.
 func (l *Local) MapChanged() {
 	l.invalidations.mapChanged()
+	for _, w := range l.keyWatches {
+		for _, s := range w.shards {
+			w.to.WatchLost(s.index)
+		}
+	}
 	for _, h := range l.hubs {
 		for kind, topics := range h.topics {
 			for name, t := range topics {
@@ -213,6 +219,11 @@ func (l *Local) PrimaryChanged(shard int) {
 		h.primaryChanged(shard)
 	}
 	l.invalidations.primaryChanged(shard)
+	for _, w := range l.keyWatches {
+		if shard < len(w.shards) {
+			w.shards[shard].primaryChanged()
+		}
+	}
 }
 
 // Resolved reports to which IP addresses the name in the server address addr resolves

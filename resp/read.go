@@ -166,6 +166,19 @@ func ReadSet(reply []byte) (ArrayReader, bool) {
 	return ArrayReader{rest: reply[n:], left: count}, true
 }
 
+// ReadPush returns a reader for the elements of a push, and false if frame is not one of known
+// length.
+func ReadPush(frame []byte) (ArrayReader, bool) {
+	if len(frame) == 0 || frame[0] != '>' {
+		return ArrayReader{}, false
+	}
+	count, n, ok := lengthHeader(frame)
+	if !ok || count < 0 {
+		return ArrayReader{}, false
+	}
+	return ArrayReader{rest: frame[n:], left: count}, true
+}
+
 // Len returns how many elements Next has not returned yet.
 func (r *ArrayReader) Len() int { return r.left }
 

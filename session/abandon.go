@@ -13,6 +13,7 @@ func (s *session) Abandon() {
 }
 
 func (rw *replicaWait) Abandon()    { rw.s.Abandon() }
+func (w *shardsWait) Abandon()      { w.s.Abandon() }
 func (tx *transaction) Abandon()    { tx.s.Abandon() }
 func (g *setGather) Abandon()       { g.s.Abandon() }
 func (a *exclusive) Abandon()       { a.s.Abandon() }

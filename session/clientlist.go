@@ -76,7 +76,9 @@ func (s *session) flags() (letters string) {
 }
 
 // isBlocked reports whether the session waits for the reply to a request that may block.
-func (s *session) isBlocked() bool { return s.blockedSince != 0 && s.window == 0 && s.dedicated != nil }
+func (s *session) isBlocked() bool {
+	return s.blockedSince != 0 && s.window == 0 && (s.dedicated != nil || s.shardsWait != nil)
+}
 
 // survey calls each on every worker's loop, with the sessions there that s may see, some at a
 // time. It answers s's current request with what reply makes of all results, which are in no

@@ -105,6 +105,9 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if !s.replies.idle() {
 		return false // earlier requests use other connections: their order would not be kept
 	}
+	if is, done := s.blockOnShards(cmd, args); is {
+		return done
+	}
 	if !s.dedicatedReady() {
 		return false
 	}

@@ -57,6 +57,11 @@ func (s *session) endBlocked() {
 	case s.replicaWait != nil:
 		s.closeWithReply(replyUnblocked)
 		return
+	case s.shardsWait != nil:
+		if !s.shardsWait.popping {
+			s.closeWithReply(replyUnblocked)
+		}
+		return
 	case s.blockedSince == 0 || s.window != 0:
 		return
 	case s.conditions.paused != 0:

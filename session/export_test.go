@@ -76,3 +76,15 @@ func (w *Worker) Busy(d time.Duration) {
 		}
 	})
 }
+
+// WaitingOnShards is how many requests wait for keys of several shards, their keys counted.
+func (w *Worker) WaitingOnShards() (n int) {
+	w.Do(func() {
+		for _, s := range w.sessions {
+			if s.shardsWait != nil && s.shardsWait.left == 0 && !s.shardsWait.popping {
+				n++
+			}
+		}
+	})
+	return n
+}

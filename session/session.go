@@ -95,6 +95,7 @@ type session struct {
 	dedicated     *dedicated   // a connection to a server that no other session uses
 	blockedSince  int64        // since when the last request on it may block, as eventloop.Loop.Now
 	replicaWait   *replicaWait // a WAIT or WAITAOF under way
+	shardsWait    *shardsWait  // a BLPOP or the like under way, with keys on several shards
 	monitor       *monitoring  // MONITOR
 	sub           *subscriber  // subscriptions
 	tracking      *tracking    // CLIENT TRACKING
@@ -484,6 +485,9 @@ func (s *session) cleanUp() {
 	s.setUser(nil)
 	if s.conns != nil {
 		s.conns.Release() // nothing is sent any more
+	}
+	if s.shardsWait != nil {
+		s.shardsWait.leave()
 	}
 	if s.replicaWait != nil {
 		s.replicaWait.abandon()

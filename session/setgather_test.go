@@ -144,13 +144,13 @@ func TestOtherRequestsAcrossShardsNameTheHashTag(t *testing.T) {
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()
 	for _, args := range [][]string{
-		{"PFCOUNT"}, {"SUNIONSTORE"}, {"ZINTERSTORE", "to", "2"}, {"RENAME"}, {"MSETNX", keys[0], "v"}, {"LCS"}, {"BLPOP"}, {"EVAL", "return 1", "2"}, {"LMPOP", "2"},
+		{"PFCOUNT"}, {"SUNIONSTORE"}, {"ZINTERSTORE", "to", "2"}, {"RENAME"}, {"MSETNX", keys[0], "v"}, {"LCS"}, {"BRPOPLPUSH"}, {"EVAL", "return 1", "2"}, {"LMPOP", "2"},
 	} {
 		args = append(args, keys...)
 		switch args[0] {
 		case "MSETNX":
 			args = append(args[:3], keys[1], "v")
-		case "BLPOP":
+		case "BRPOPLPUSH":
 			args = append(args, "1")
 		case "LMPOP":
 			args = append(args, "LEFT")

@@ -24,12 +24,13 @@ type shared struct {
 	moduleCommands *moduleCommands // nil until a command comes that only the servers know
 	merger         *merger         // nil if SETs are not merged
 	logins         *logins
+	waits          map[int]*keyWaits // by database
 }
 
 // newShared returns what w's sessions of the pool p will share. index is the pool's, in
 // Worker.pools.
 func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {
-	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, conditions: newConditions(), scripts: newScriptMemory()}
+	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
 	sh.local = p.NewLocal(w.loop, sh.ownerOf)
 	sh.local.SetReads(w.onlyReads)
 	sh.subscriptions = pubsub.NewLocal(subscriptions, w.loop, sh.local)

@@ -66,7 +66,13 @@ func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []
 	gatherLoops(s.shared, func(peer *shared, tell func(asked bool)) {
 		asked := false
 		for _, other := range who.visible(peer.sessions()) {
-			if other.info.id == uint64(id) && other.isBlocked() && other.dedicated.conn.ServerID != 0 {
+			switch {
+			case other.info.id != uint64(id) || !other.isBlocked():
+			case other.shardsWait != nil:
+				other.shardsWait.unblock(mode == "ERROR")
+				home.loop.Post(func() { s.finish(number, []byte(":1\r\n")) })
+				asked = true
+			case other.dedicated.conn.ServerID != 0:
 				asked = other.sendClientUnblock(&unblockRequest{s: s, number: number, home: home}, mode)
 			}
 		}

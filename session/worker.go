@@ -188,6 +188,7 @@ func (w *Worker) trim() {
 	w.trimFanouts()
 	for _, sh := range w.pools {
 		sh.local.Sweep()
+		sh.checkWaits()
 		sh.logins.dropExpired(w.loop.Now())
 	}
 	w.rights.forget(w.loop.Now() - int64(verdictMaxAge))

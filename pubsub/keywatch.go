@@ -1,0 +1,267 @@
+package pubsub
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"ringway/pipeline"
+	"ringway/resp"
+)
+
+// KeyWatch asks a pool's servers about keys, and learns once that a key has changed since.
+// It is what clients wait by whose keys are on several shards.
+//
+// A server remembers which keys a connection with CLIENT TRACKING has read, and tells that
+// connection once when such a key changes, expires or is evicted; see
+// https://redis.io/docs/latest/develop/reference/client-side-caching/. So each shard has one
+// connection in RESP3, and nothing passes over it while nothing happens. Servers need
+// CLIENT TRACKING and RESP3, which Redis has since 6.0.
+//
+// It belongs to its loop.
+type KeyWatch struct {
+	l      *Local
+	db     int
+	to     KeyWatcher
+	shards []*watchedShard
+}
+
+// KeyWatcher learns what a KeyWatch finds out. It is called on the loop, and never from
+// within Ask.
+type KeyWatcher interface {
+	// KeyChanged is given a key that has changed since Ask asked about it, valid only during
+	// the call.
+	KeyChanged(key []byte)
+
+	// WatchLost says that changes of the shard's keys may have been missed.
+	WatchLost(shard int)
+}
+
+// ErrNoTracking is why nothing can be asked: the server does not have RESP3 or CLIENT
+// TRACKING, or does not allow it.
+var ErrNoTracking = errors.New("the server does not let a connection track keys")
+
+// WatchKeys returns a KeyWatch for a database, which has no connection until it is used.
+func (l *Local) WatchKeys(db int, to KeyWatcher) *KeyWatch {
+	w := &KeyWatch{l: l, db: db, to: to}
+	l.keyWatches = append(l.keyWatches, w)
+	return w
+}
+
+// Ask sends a request that reads the keys which are to be watched, such as LLEN, to the
+// primary of the shard that owns them. answer is called later with the server's reply, valid
+// only during the call; or with an error: ErrNoTracking, or one of package pipeline's if the
+// server can't be reached or the connection was lost.
+func (w *KeyWatch) Ask(shard int, args [][]byte, answer func(reply []byte, err error)) {
+	for len(w.shards) <= shard {
+		w.shards = append(w.shards, &watchedShard{w: w, index: len(w.shards)})
+	}
+	w.shards[shard].ask(resp.AppendRequest(nil, args), answer)
+}
+
+// CloseStalled ends connections on which a server has left a question without an answer for
+// limit: whatever it had to report may be lost with them.
+func (w *KeyWatch) CloseStalled(limit time.Duration) {
+	for _, s := range w.shards {
+		if s.sent > 0 && s.link.Up() && w.l.loop.Now()-max(s.link.LastRead(), s.askedAt) > int64(limit) {
+			s.link.Lose(pipeline.ErrTimeout)
+		}
+	}
+}
+
+// Close closes the connections. Nothing is answered any more.
+func (w *KeyWatch) Close() {
+	for _, s := range w.shards {
+		s.questions = nil
+		s.hangUp()
+	}
+	w.l.keyWatches = slices.DeleteFunc(w.l.keyWatches, func(other *KeyWatch) bool { return other == w })
+}
+
+// watchedShard is the connection to one shard's primary.
+type watchedShard struct {
+	w     *KeyWatch
+	index int
+	link  *pipeline.Link // nil while there is none
+
+	questions []question // in the order of their replies
+	sent      int        // how many of them were sent
+	greetings int        // replies to what begins a connection that are due
+	used      bool       // something was asked over this connection
+	askedAt   int64      // when the first of the questions that were sent was, as eventloop.Loop.Now
+	refused   int64      // when the server last refused to track, as eventloop.Loop.Now; 0 if it has not
+}
+
+// refusalHolds is for how long a server that refused to track is not asked again.
+const refusalHolds = 10 * time.Second
+
+type question struct {
+	request []byte
+	answer  func(reply []byte, err error)
+}
+
+func (s *watchedShard) ask(request []byte, answer func([]byte, error)) {
+	if s.link == nil {
+		if err := s.connect(); err != nil {
+			s.w.l.loop.Post(func() { answer(nil, err) })
+			return
+		}
+	}
+	switch f := s.link.Down(); {
+	case f != nil:
+		s.w.l.loop.Post(func() { answer(nil, f) })
+		return
+	case s.refused != 0 && s.w.l.loop.Now()-s.refused < int64(refusalHolds):
+		s.w.l.loop.Post(func() { answer(nil, ErrNoTracking) })
+		return
+	}
+	s.link.Connect()
+	s.questions = append(s.questions, question{request, answer})
+	s.flush()
+}
+
+// connect begins a connection to the primary that there is now.
+func (s *watchedShard) connect() error {
+	cfg, obs, err := s.w.l.servers.Primary(s.index)
+	if err != nil {
+		return err
+	}
+	s.link = pipeline.NewLink(s.w.l.loop, cfg, obs, s)
+	s.link.Connect()
+	return nil
+}
+
+// flush sends what was asked, once the connection tracks.
+func (s *watchedShard) flush() {
+	if s.greetings > 0 || !s.link.Up() {
+		return
+	}
+	if s.sent == 0 {
+		s.askedAt = s.w.l.loop.Now()
+	}
+	for ; s.sent < len(s.questions); s.sent++ {
+		s.link.SendEncoded(s.questions[s.sent].request)
+		s.used = true
+	}
+}
+
+// Connected is pipeline.LinkHandler's.
+func (s *watchedShard) Connected() {
+	s.sent, s.used, s.greetings = 0, false, 2
+	s.link.Send([]byte("HELLO"), []byte("3"))
+	s.link.Send([]byte("CLIENT"), []byte("TRACKING"), []byte("ON"))
+	if s.w.db != 0 {
+		s.greetings++
+		s.link.Send([]byte("SELECT"), strconv.AppendInt(nil, int64(s.w.db), 10))
+	}
+}
+
+// Frame is pipeline.LinkHandler's.
+func (s *watchedShard) Frame(frame []byte) error {
+	switch {
+	case frame[0] == '>':
+		s.push(frame)
+	case s.greetings > 0:
+		s.link.SetAnswered() // nothing is wrong with a server that refuses
+		if frame[0] == '-' {
+			s.refused = s.w.l.loop.Now()
+			s.fail(ErrNoTracking)
+			return ErrNoTracking
+		}
+		if s.greetings--; s.greetings == 0 {
+			s.refused = 0
+			s.flush()
+		}
+	case s.sent == 0:
+		return pipeline.ErrProtocol
+	default:
+		q := s.questions[0]
+		s.questions[0] = question{}
+		s.questions = s.questions[1:]
+		s.sent--
+		q.answer(frame, nil)
+	}
+	return nil
+}
+
+// push passes on the keys of an invalidation.
+func (s *watchedShard) push(frame []byte) {
+	keys, ok := keysOfPush(frame)
+	switch {
+	case !ok:
+	case keys == nil:
+		s.w.to.WatchLost(s.index)
+	default:
+		for _, key := range keys {
+			s.w.to.KeyChanged(key)
+		}
+	}
+}
+
+// keysOfPush returns the keys of an invalidation, nil for all keys, as slices of frame. ok is
+// false for other pushes.
+func keysOfPush(frame []byte) (keys [][]byte, ok bool) {
+	push, ok := resp.ReadPush(frame)
+	if !ok || push.Len() != 2 {
+		return nil, false
+	}
+	kind, _ := push.Next()
+	if name, _ := resp.Bulk(kind); string(name) != "invalidate" {
+		return nil, false
+	}
+	what, _ := push.Next()
+	if resp.IsNull(what) {
+		return nil, true
+	}
+	list, ok := resp.ReadArray(what)
+	if !ok {
+		return nil, false
+	}
+	keys = make([][]byte, 0, min(list.Len(), 64))
+	for element, more := list.Next(); more; element, more = list.Next() {
+		if key, ok := resp.Bulk(element); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys, true
+}
+
+// Lost is pipeline.LinkHandler's.
+func (s *watchedShard) Lost(err error) (again bool) {
+	used := s.used
+	s.fail(err)
+	if used {
+		s.w.to.WatchLost(s.index)
+	}
+	return s.link != nil && s.refused == 0
+}
+
+// Unreachable is pipeline.LinkHandler's.
+func (s *watchedShard) Unreachable(f *pipeline.Failure) { s.fail(f) }
+
+// fail answers all questions with an error.
+func (s *watchedShard) fail(err error) {
+	questions := s.questions
+	s.questions, s.sent, s.greetings = nil, 0, 0
+	for _, q := range questions {
+		q.answer(nil, err)
+	}
+}
+
+func (s *watchedShard) hangUp() {
+	if s.link != nil {
+		s.link.Close()
+		s.link = nil
+	}
+}
+
+// primaryChanged has the next question go to the primary that there is now.
+func (s *watchedShard) primaryChanged() {
+	if s.link == nil {
+		return
+	}
+	s.hangUp()
+	s.fail(pipeline.ErrSuspended)
+	s.w.to.WatchLost(s.index)
+}

@@ -1,0 +1,290 @@
+package session_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ringway/internal/fakeredis"
+	"ringway/internal/redistest"
+)
+
+// Requests that block on keys of several shards get the same bytes as from one Redis.
+func TestBlockingPopsAcrossShardsAreThoseOfOneRedis(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
+	p, servers := serveShards(t, 4)
+	single := redistest.Start(t)
+	keys := keysOnEach(t, p, servers)
+	list := func(args ...string) []string { return append(append([]string{args[0]}, keys...), args[1:]...) }
+	nested := func(args ...string) []string {
+		return append(append([]string{args[0], args[1], fmt.Sprint(len(keys))}, keys...), args[2:]...)
+	}
+	requests := [][]string{
+		list("BLPOP", "0.01"), list("BRPOP", "0.01"), list("BZPOPMIN", "0.01"), list("BZPOPMAX", "0.01"),
+		nested("BLMPOP", "0.01", "LEFT"), nested("BLMPOP", "0.01", "RIGHT", "COUNT", "2"), nested("BZMPOP", "0.01", "MIN"), nested("BZMPOP", "0.01", "MAX", "COUNT", "2"),
+		list("BLPOP", "x"), list("BLPOP", "-1"), list("BLPOP", ""), list("BZPOPMIN", "nan"),
+		nested("BLMPOP", "0.01", "MIDDLE"), nested("BLMPOP", "0.01", "LEFT", "COUNT"), nested("BLMPOP", "0.01", "LEFT", "COUNT", "0"), nested("BLMPOP", "0.01", "LEFT", "COUNT", "x"), nested("BZMPOP", "0.01", "LEFT"),
+		nested("BLMPOP", "x", "LEFT"), nested("BLMPOP", "-1", "LEFT"),
+	}
+	fillings := [][]string{
+		nil, {"RPUSH", keys[3], "a", "b", "c"}, {"RPUSH", keys[1], "a", "b", "c"}, {"ZADD", keys[2], "1", "a", "2.5", "b"}, {"ZADD", keys[0], "-1", "a", "inf", "b"},
+		{"SET", keys[2], "string"}, {"SET", keys[0], "string"},
+	}
+	for _, protocol := range []string{"2", "3"} {
+		through, direct := p.dial(), redistest.Dial(t, "tcp", single.Addr())
+		both := func(args ...string) {
+			t.Helper()
+			want, got := direct.Do(args...), through.Do(args...)
+			if got != want {
+				t.Errorf("RESP%s, %q: %q, want %q", protocol, args, got, want)
+			}
+		}
+		direct.Do("HELLO", protocol)
+		through.Do("HELLO", protocol)
+		for i, first := range fillings {
+			for _, second := range fillings[i:] {
+				direct.Do("FLUSHALL")
+				for _, s := range servers {
+					s.Do("FLUSHALL")
+				}
+				for _, f := range [][]string{first, second} {
+					if f != nil {
+						both(f...)
+					}
+				}
+				for _, r := range requests {
+					both(r...)
+				}
+			}
+		}
+	}
+}
+
+// A request that waits gets what is pushed, whichever shard has the key.
+func TestPushToAnyShardWakesWhoWaits(t *testing.T) {
+	t.Parallel()
+	p, servers := serveShards(t, 4)
+	keys := keysOnEach(t, p, servers)
+	c, pusher := p.dial(), p.dial()
+	for round := range 3 {
+		for _, key := range keys {
+			c.Send(encode(append(append([]string{"BLPOP"}, keys...), "0")...))
+			if round == 1 {
+				p.awaitWaiting(1)
+			}
+			pusher.Do("RPUSH", key, "v")
+			c.expect("*2\r\n" + bulk(key) + bulk("v"))
+			c.Send(encode(append(append([]string{"BZPOPMIN"}, keys...), "0")...))
+			if round == 1 {
+				p.awaitWaiting(1)
+			}
+			pusher.Do("ZADD", key, "1", "v")
+			c.expect("*3\r\n" + bulk(key) + bulk("v") + bulk("1"))
+		}
+	}
+}
+
+// awaitWaiting waits until so many clients wait for keys of several shards, their keys
+// counted.
+func (p *proxy) awaitWaiting(n int) {
+	p.t.Helper()
+	eventually(p.t, "clients wait", func() bool {
+		waiting := 0
+		for _, w := range p.server.Workers() {
+			waiting += w.WaitingOnShards()
+		}
+		return waiting == n
+	})
+}
+
+// Each element goes to one of those who wait, on whatever loop, also when clients come and
+// go, and servers are restarted meanwhile.
+func TestElementsGoToOneWaiterEach(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
+	servers := redistest.StartN(t, 4)
+	cfg := config(t, addrs(servers)...)
+	cfg.Proxy.Threads = 2
+	p := serve(t, cfg)
+	keys := keysOnEach(t, p, servers)
+	const waiters, elements = 8, 400
+	got := make(chan string, elements)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range waiters {
+		c := p.dial()
+		wg.Go(func() {
+			for {
+				reply := c.Do(append(append([]string{"BLPOP"}, keys...), "0.2")...)
+				if fields := strings.Split(reply, "\r\n"); len(fields) == 6 {
+					got <- fields[4]
+					continue
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	wg.Go(func() { // clients that leave
+		for range 40 {
+			c := p.dial()
+			c.Send(encode("BLPOP", keys[0], keys[1], "none", "0"))
+			c.Close()
+		}
+	})
+	pusher := p.dial()
+	for i := range elements {
+		if got := pusher.Do("RPUSH", keys[2+i%2], fmt.Sprint("e", i)); got[0] != ':' {
+			t.Fatalf("RPUSH: %q", got)
+		}
+	}
+	seen := map[string]bool{}
+	for range elements {
+		select {
+		case e := <-got:
+			if seen[e] {
+				t.Fatalf("%s came twice", e)
+			}
+			seen[e] = true
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%d of %d elements came", len(seen), elements)
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// Who waits goes on to wait when a server is restarted.
+func TestWaitingOutlastsARestart(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
+	p, servers := serveShards(t, 2)
+	keys := keysOnEach(t, p, servers)
+	c, pusher := p.dial(), p.dial()
+	c.Send(encode("BLPOP", keys[0], keys[1], "0"))
+	p.awaitWaiting(1)
+	servers[1].Restart()
+	eventually(t, "the server is back", func() bool { return pusher.Do("RPUSH", keys[1], "v")[0] == ':' })
+	c.expect("*2\r\n" + bulk(keys[1]) + bulk("v"))
+}
+
+// serveFakes runs a proxy in front of two servers that do what handle does; keys a and b
+// are on one each.
+func serveFakes(t *testing.T, handle func(c *fakeredis.Conn, args []string)) *proxy {
+	t.Helper()
+	a, b := fakeredis.StartHandler(t, handle), fakeredis.StartHandler(t, handle)
+	cfg := config(t, a.Addr(), b.Addr())
+	cfg.Pools[0].Distribution = "modula"
+	cfg.Pools[0].ReplyCheck = 0 // the servers have no ECHO
+	p := serve(t, cfg)
+	if m := p.server.Pools()[0].Map(); m.Index([]byte("a")) == m.Index([]byte("b")) {
+		t.Fatal("both keys are on one server")
+	}
+	return p
+}
+
+// What was popped for a client that left meanwhile is put back where it was.
+func TestElementOfAClientThatLeftIsPutBack(t *testing.T) {
+	t.Parallel()
+	for _, f := range []struct{ request, count, pop, reply, back string }{
+		{"BLPOP a b 0", "LLEN", "LPOP", bulk("x"), "LPUSH a x"},
+		{"BRPOP a b 0", "LLEN", "RPOP", bulk("x"), "RPUSH a x"},
+		{"BZPOPMIN a b 0", "ZCARD", "ZPOPMIN", "*2\r\n" + bulk("m") + bulk("1.5"), "ZADD a 1.5 m"},
+		{"BLMPOP 0 2 a b LEFT COUNT 3", "LLEN", "LMPOP", "*2\r\n" + bulk("a") + "*2\r\n" + bulk("x") + bulk("y"), "LPUSH a y x"},
+		{"BLMPOP 0 2 a b RIGHT COUNT 3", "LLEN", "LMPOP", "*2\r\n" + bulk("a") + "*2\r\n" + bulk("x") + bulk("y"), "RPUSH a y x"},
+		{"BZMPOP 0 2 a b MIN COUNT 3", "ZCARD", "ZMPOP", "*2\r\n" + bulk("a") + "*2\r\n*2\r\n" + bulk("x") + bulk("1") + "*2\r\n" + bulk("y") + bulk("2"), "ZADD a 1 x ZADD a 2 y"},
+	} {
+		t.Run(strings.Fields(f.request)[0], func(t *testing.T) {
+			popped, goOn := make(chan struct{}, 1), make(chan struct{})
+			back := make(chan string, 4)
+			handle := func(c *fakeredis.Conn, args []string) {
+				switch {
+				case args[0] == "HELLO", args[0] == "CLIENT":
+					c.Reply("+OK\r\n")
+				case args[0] == f.count && args[1] == "a":
+					c.Reply(":1\r\n")
+				case args[0] == f.count:
+					c.Reply(":0\r\n")
+				case args[0] == f.pop:
+					popped <- struct{}{}
+					<-goOn
+					c.Reply(f.reply)
+				default:
+					back <- strings.Join(args, " ")
+					c.Reply(":1\r\n")
+				}
+			}
+			p := serveFakes(t, handle)
+			c := p.dial()
+			c.Send(encode(strings.Fields(f.request)...))
+			<-popped
+			c.Close()
+			eventually(t, "the client is gone", func() bool { return slices.Max(p.sessions()) == 0 })
+			close(goOn)
+			got := <-back
+			if strings.Count(f.back, "ZADD") == 2 {
+				got += " " + <-back
+			}
+			if got != f.back {
+				t.Errorf("%q, want %q", got, f.back)
+			}
+		})
+	}
+}
+
+// Servers that can't report changes leave things as they are: the client is told.
+func TestServersWithoutTrackingRefuseKeysOfSeveralShards(t *testing.T) {
+	t.Parallel()
+	handle := func(c *fakeredis.Conn, args []string) {
+		if args[0] == "HELLO" {
+			c.Reply("-ERR unknown command 'HELLO'\r\n")
+			return
+		}
+		c.Reply("+OK\r\n")
+	}
+	c := serveFakes(t, handle).dial()
+	for range 3 {
+		c.Send(encode("BLPOP", "a", "b", "0") + encode("PING"))
+		if got := c.Reply(); !strings.HasPrefix(got, "-CROSSSLOT ") {
+			t.Errorf("%q", got)
+		}
+		c.expect("+PONG\r\n")
+	}
+	if got := c.Do("INFO", "ringway"); !strings.Contains(got, "servers_down:0\r\n") {
+		t.Errorf("INFO: %q", got)
+	}
+}
+
+func TestWaitingOnShardsEndsOnRequest(t *testing.T) {
+	t.Parallel()
+	p, servers := serveShards(t, 2)
+	keys := keysOnEach(t, p, servers)
+	c, other := p.dial(), p.dial()
+	id := strings.Trim(c.Do("CLIENT", "ID"), ":\r\n")
+	for _, f := range []struct{ mode, want string }{{"TIMEOUT", "*-1\r\n"}, {"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"}} {
+		c.Send(encode("BLPOP", keys[0], keys[1], "0"))
+		p.awaitWaiting(1)
+		if got := other.Do("CLIENT", "LIST", "ID", id); !strings.Contains(got, " flags=b ") {
+			t.Errorf("CLIENT LIST: %q", got)
+		}
+		if got := other.Do("CLIENT", "UNBLOCK", id, f.mode); got != ":1\r\n" {
+			t.Errorf("CLIENT UNBLOCK: %q", got)
+		}
+		c.expect(f.want)
+	}
+	c.Send(encode("BLPOP", keys[0], keys[1], "0"))
+	p.awaitWaiting(1)
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	if got := c.Reply(); !strings.HasPrefix(got, "-UNBLOCKED ") {
+		t.Errorf("when the proxy stops: %q", got)
+	}
+}

@@ -154,14 +154,18 @@ func (p *path) run(depth int, request func() []string, reply string) {
 		for i := range conns {
 			conns[i] = sessions[0].conns.Conn(i, 0)
 		}
+		sockets := make([]*eventloop.Conn, pathServers)
+		for i, c := range conns {
+			sockets[i] = socketOf(c)
+		}
 		p.b.ReportAllocs()
 		p.b.ResetTimer()
 		for n := 0; n < p.b.N; n += pathClients * depth {
 			for i, s := range sessions {
 				s.Data(batches[(n+i)%len(batches)])
 			}
-			for _, c := range conns {
-				p.discard(socketOf(c))
+			for _, c := range sockets {
+				p.discard(c)
 			}
 			p.answer(conns, replies, len(reply))
 			for _, s := range sessions {
@@ -183,6 +187,7 @@ func (p *path) sessions() (sessions []*session) {
 		p.b.Cleanup(func() { syscall.Close(fds[1]) })
 		s := newSession(p.w.pools[0], &clientInfo{id: uint64(i)})
 		p.w.attach(s, fds[0])
+		s.sizes = sizes{answered: true, limit: p.w.conf.ClientPipeline, previous: 64} // as of a client whose replies are small
 		sessions = append(sessions, s)
 	}
 	return sessions

@@ -66,6 +66,7 @@ type waitedKey struct {
 	asking bool  // it is being counted
 	again  bool  // it has changed meanwhile
 	failed int64 // since when it can't be counted, as eventloop.Loop.Now; 0 if it can
+	later  bool  // a timer will have it counted again
 }
 
 const (
@@ -222,16 +223,12 @@ func (k *waitedKey) countFailed(reply []byte, err error) {
 	}
 	refused := errors.Is(err, pubsub.ErrNoTracking)
 	if !refused && now-k.failed < int64(countPatience) {
-		k.of.sh.w.loop.NewTimer(func() {
-			if k.of.keys[k.name] == k {
-				k.ask()
-			}
-		}).After(countAgainAfter)
+		k.askLater()
 		return
 	}
 	for _, w := range append([]*shardsWait(nil), k.waits...) {
 		switch f := (*pipeline.Failure)(nil); {
-		case w.popping: // its own end comes
+		case w.popping, w.s.shardsWait != w: // its own end comes, or has come
 		case refused:
 			w.end(resp.AppendError(nil, w.s.errorText(errCrossShard)))
 		case errors.As(err, &f):
@@ -244,9 +241,31 @@ func (k *waitedKey) countFailed(reply []byte, err error) {
 	}
 }
 
+// askLater counts the key again after a moment. Requests whose time is over do not wait for
+// that.
+func (k *waitedKey) askLater() {
+	for _, w := range append([]*shardsWait(nil), k.waits...) {
+		if w.expired && !w.popping && w.s.shardsWait == w {
+			w.end(w.s.protocol.AppendNullArray(nil))
+		}
+	}
+	if k.later {
+		return
+	}
+	k.later = true
+	k.of.sh.w.loop.NewTimer(func() {
+		if k.later = false; k.of.keys[k.name] == k {
+			k.ask()
+		}
+	}).After(countAgainAfter)
+}
+
 // counted notes how many elements a key has. It reports whether the request goes for one of
 // them.
 func (w *shardsWait) counted(k *waitedKey, n int, reply []byte) bool {
+	if w.s.shardsWait != w {
+		return false // it has ended meanwhile
+	}
 	counting := w.left > 0
 	for i, key := range w.keys {
 		if key != k {
@@ -337,8 +356,33 @@ func (w *shardsWait) popped(i int, reply []byte) {
 func (w *shardsWait) giveBack(key, reply []byte) {
 	conn := w.s.local.ConnSetAs(w.s.user, resp.RESP2, w.s.db).Conn(w.s.local.Map().Index(key), w.s.info.id)
 	for _, request := range w.pop.giveBack(key, reply) {
-		conn.Send(request, discardReplies{}, 0)
+		if f := conn.Send(request, putBack{w.s, string(key)}, 0); f != nil {
+			putBack{w.s, string(key)}.failed(f.Error())
+		}
 	}
+}
+
+// putBack is the Receiver of a request that puts something back.
+type putBack struct {
+	s   *session
+	key string
+}
+
+// Reply implements pipeline.Receiver.
+func (p putBack) Reply(_ uint32, b []byte, _ bool) {
+	if b[0] == '-' {
+		p.failed(string(bytes.TrimSpace(b)))
+	}
+}
+
+// Fail implements pipeline.Receiver.
+func (p putBack) Fail(_ uint32, f *pipeline.Failure, _ []byte) { p.failed(f.Error()) }
+
+// Abandon implements eventloop.Abandoner.
+func (putBack) Abandon() {}
+
+func (p putBack) failed(why string) {
+	p.s.w.log.Warn("element lost: popped for a client that had left, and could not be put back", "pool", p.s.poolName, "key", p.key, "err", why)
 }
 
 // Fail implements pipeline.Receiver.

@@ -30,6 +30,7 @@ func TestBlockingPopsAcrossShardsAreThoseOfOneRedis(t *testing.T) {
 		nested("BLMPOP", "0.01", "MIDDLE"), nested("BLMPOP", "0.01", "LEFT", "COUNT"), nested("BLMPOP", "0.01", "LEFT", "COUNT", "0"), nested("BLMPOP", "0.01", "LEFT", "COUNT", "x"), nested("BZMPOP", "0.01", "LEFT"),
 		nested("BLMPOP", "x", "LEFT"), nested("BLMPOP", "-1", "LEFT"),
 	}
+	requests = append(requests, list(append([]string{"BLPOP"}, append(slices.Clone(keys), "0.01")...)...))
 	fillings := [][]string{
 		nil, {"RPUSH", keys[3], "a", "b", "c"}, {"RPUSH", keys[1], "a", "b", "c"}, {"ZADD", keys[2], "1", "a", "2.5", "b"}, {"ZADD", keys[0], "-1", "a", "inf", "b"},
 		{"SET", keys[2], "string"}, {"SET", keys[0], "string"},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"ringway/hashring"
 )
@@ -83,4 +84,63 @@ func unbracket(addr string) string {
 		break
 	}
 	return addr
+}
+
+// handleMoved follows -MOVED: from now on the slot belongs to the other server.
+func (l *Local) handleMoved(from *localShard, rt *retry, reply []byte) bool {
+	r, ok := l.redirection(from, reply)
+	if !ok {
+		return rt.endProbe()
+	}
+	to := l.learn(r)
+	l.suspect(from, MovedSlot)
+	if rt.probe {
+		rt.probe = false
+		from.releaseAll()
+	}
+	rt.shard, rt.placedBy = to, l.Map()
+	if to.allHeld && len(to.parked) > 0 {
+		return rt.park() || rt.endProbe() // behind those that came back before
+	}
+	rt.send()
+	return true
+}
+
+// handleAsk follows -ASK, for this request alone.
+func (l *Local) handleAsk(from *localShard, rt *retry, reply []byte) bool {
+	r, ok := l.redirection(from, reply)
+	if !ok {
+		return rt.endProbe()
+	}
+	if rt.probe {
+		rt.probe = false
+		from.releaseAll()
+	}
+	to := l.learn(r)
+	rt.sendAsking(rt.conns.connsTo(to.index)[rt.conn])
+	return true
+}
+
+// Redirect returns where to send a request again that a shard refused with reply, over a
+// dedicated connection: to which shard, whether behind ASKING, and after which time. A
+// script's reply counts only as far as handleScriptRefusal says.
+func (l *Local) Redirect(shard int, reply []byte, script bool) (to int, asking bool, wait time.Duration) {
+	sh := l.shards[shard]
+	r, ok := l.redirection(sh, reply)
+	if !ok {
+		if RefusalOf(reply) == Demoted {
+			l.suspect(sh, DemotedPrimary)
+		}
+		return shard, false, retryEvery
+	}
+	if r.kind == Moved {
+		l.suspect(sh, MovedSlot)
+	}
+	if script {
+		if to := l.knownTarget(sh, reply); to != nil {
+			return to.index, r.kind == Ask, 0
+		}
+		return shard, false, retryEvery
+	}
+	return l.learn(r).index, r.kind == Ask, 0
 }

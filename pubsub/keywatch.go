@@ -11,7 +11,7 @@ import (
 )
 
 // KeyWatch asks a pool's servers about keys, and learns once that a key has changed since.
-// It is what clients wait by whose keys are on several shards.
+// Blocking pops on keys of several shards wait with it.
 //
 // A server remembers which keys a connection with CLIENT TRACKING has read, and tells that
 // connection once when such a key changes, expires or is evicted; see
@@ -85,12 +85,12 @@ type watchedShard struct {
 	index int
 	link  *pipeline.Link // nil while there is none
 
-	questions []question // in the order of their replies
-	sent      int        // how many of them were sent
-	greetings int        // replies to what begins a connection that are due
-	used      bool       // something was asked over this connection
-	askedAt   int64      // when the first of the questions that were sent was, as eventloop.Loop.Now
-	refused   int64      // when the server last refused to track, as eventloop.Loop.Now; 0 if it has not
+	questions     []question // in the order of their replies
+	sent          int        // how many of them were sent
+	handshakeLeft int        // handshake replies still to come
+	used          bool       // something was asked over this connection
+	askedAt       int64      // when the first of the questions that were sent was, as eventloop.Loop.Now
+	refused       int64      // when the server last refused to track, as eventloop.Loop.Now; 0 if it has not
 }
 
 // refusalHolds is for how long a server that refused to track is not asked again.
@@ -134,7 +134,7 @@ func (s *watchedShard) connect() error {
 
 // flush sends what was asked, once the connection tracks.
 func (s *watchedShard) flush() {
-	if s.greetings > 0 || !s.link.Up() {
+	if s.handshakeLeft > 0 || !s.link.Up() {
 		return
 	}
 	if s.sent == 0 {
@@ -148,11 +148,11 @@ func (s *watchedShard) flush() {
 
 // Connected is pipeline.LinkHandler's.
 func (s *watchedShard) Connected() {
-	s.sent, s.used, s.greetings = 0, false, 2
+	s.sent, s.used, s.handshakeLeft = 0, false, 2
 	s.link.Send([]byte("HELLO"), []byte("3"))
 	s.link.Send([]byte("CLIENT"), []byte("TRACKING"), []byte("ON"))
 	if s.w.db != 0 {
-		s.greetings++
+		s.handshakeLeft++
 		s.link.Send([]byte("SELECT"), strconv.AppendInt(nil, int64(s.w.db), 10))
 	}
 }
@@ -162,14 +162,14 @@ func (s *watchedShard) Frame(frame []byte) error {
 	switch {
 	case frame[0] == '>':
 		s.push(frame)
-	case s.greetings > 0:
+	case s.handshakeLeft > 0:
 		s.link.SetAnswered() // nothing is wrong with a server that refuses
 		if frame[0] == '-' {
 			s.refused = s.w.l.loop.Now()
 			s.fail(ErrNoTracking)
 			return ErrNoTracking
 		}
-		if s.greetings--; s.greetings == 0 {
+		if s.handshakeLeft--; s.handshakeLeft == 0 {
 			s.refused = 0
 			s.flush()
 		}
@@ -243,7 +243,7 @@ func (s *watchedShard) Unreachable(f *pipeline.Failure) { s.fail(f) }
 // fail answers all questions with an error.
 func (s *watchedShard) fail(err error) {
 	questions := s.questions
-	s.questions, s.sent, s.greetings = nil, 0, 0
+	s.questions, s.sent, s.handshakeLeft = nil, 0, 0
 	for _, q := range questions {
 		q.answer(nil, err)
 	}

@@ -88,8 +88,8 @@ func (s *session) requireAuth() {
 const helloNoAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> " +
 	"option can be used to authenticate the client and select the RESP protocol version at the same time"
 
-// hello runs HELLO. RESP3 is granted only if the servers speak it, which session.try finds
-// out; the reply then comes later.
+// hello runs HELLO. RESP3 is granted only if the servers speak it, which checkHandshake
+// finds out; the reply then comes later.
 func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	protocol := s.protocol
 	if len(args) > 1 {

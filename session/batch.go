@@ -27,20 +27,6 @@ type batch struct {
 	unsizedCount int
 }
 
-// lookUp finds the command of the parser's request, as command.Lookup does. The parser
-// notices a request that begins with the same bytes as the one before (RequestParser.Known);
-// its command is known without a look-up.
-func (w *Worker) lookUp() (*command.Command, command.Problem) {
-	if w.parser.Known > 0 {
-		return command.ByID(w.parser.Known - 1), command.NoProblem
-	}
-	cmd, problem := command.Lookup(w.parser.Args)
-	if problem == command.NoProblem && cmd.NamedByFirst() {
-		w.parser.Known = cmd.ID + 1
-	}
-	return cmd, problem
-}
-
 // plain returns the command of the parser's request if the request is plain, else nil. A
 // plain request has one key, is forwarded to the key's owner, and nothing about the session
 // or the pool (a transaction, AUTH, CLIENT REPLY, conditions) changes how it is run.

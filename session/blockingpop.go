@@ -13,7 +13,7 @@ import (
 )
 
 // blockingPop is a request that pops from the first of its keys that has elements, and waits
-// if none has, as what it does with one key without waiting.
+// if none has. It is described by the command that does the same with one key without waiting.
 type blockingPop struct {
 	keys    [][]byte
 	timeout time.Duration // 0 for none

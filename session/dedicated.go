@@ -73,6 +73,17 @@ func (s *session) newDedicated(shard, slot int, conn *pipeline.Conn) *dedicated 
 	return &dedicated{shard: shard, slot: slot, conn: conn, user: s.user, protocol: s.protocol, db: s.db}
 }
 
+// acquireDedicated acquires a dedicated connection to a shard for the session. It reports
+// false if none is left.
+func (s *session) acquireDedicated(shard int) bool {
+	conn, err := s.conns.Acquire(shard)
+	if err != nil {
+		return false
+	}
+	s.dedicated = s.newDedicated(shard, -1, conn)
+	return true
+}
+
 // slotOf returns the hash slot of a request's first key in a Cluster, else -1.
 func (s *session) slotOf(cmd *command.Command, args [][]byte) int {
 	m := s.local.Map()

@@ -48,10 +48,33 @@ func (a *exclusive) checkSent(f *pipeline.Failure) {
 	}
 }
 
+// sendBlocking sends a request that may block, without a timeout, over the session's
+// dedicated connection. With asking it goes behind ASKING: the server is one to which the
+// request's slot is being moved.
+func (s *session) sendBlocking(raw []byte, a *exclusive, asking bool) *pipeline.Failure {
+	conn := s.dedicated.conn
+	if conn.ServerID == 0 {
+		if f := conn.Send(requestClientID, idReceiver{conn}, 0); f != nil {
+			return f
+		}
+	}
+	if asking {
+		// Not by SendUnit, which sets a timeout. ASKING holds for the connection's next
+		// request, which is this one.
+		a.skipAsking = true
+		if f := conn.Send(pool.RequestAsking, a, a.number); f != nil {
+			a.skipAsking = false
+			return f
+		}
+	}
+	s.blockedSince = s.w.loop.Now()
+	return conn.SendUntimed(raw, a, a.number)
+}
+
 // Reply implements pipeline.Receiver.
 func (a *exclusive) Reply(number uint32, b []byte, last bool) {
 	if !a.s.conn.Open() {
-		return // session.gone has released the dedicated connection
+		return // cleanUp has released the dedicated connection
 	}
 	if a.skipAsking {
 		a.skipAsking = !last

@@ -31,7 +31,7 @@ type fanout struct {
 	first, next []int32 // scratch of sendOneByOne
 }
 
-// fragment is what of a fanout goes to one shard, or is about one hash slot.
+// fragment is the part of a fanout for one shard, or for one hash slot.
 type fragment struct {
 	bucket int // as pool.Map.Bucket
 	conn   *pipeline.Conn

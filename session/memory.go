@@ -50,8 +50,15 @@ func (s *session) unlent() (n int) {
 	return n
 }
 
-// heldBytes returns how many bytes are held for the client.
-func (s *session) heldBytes() int { return s.waiting() + s.conn.Unread() + s.unlent() }
+// heldBytes returns how many bytes are held for the client. What waits to be sent out of band
+// or as messages is in the account of its replies, and not counted again.
+func (s *session) heldBytes() int {
+	n := s.waiting() + s.conn.Unread() + s.unlent() - len(s.outOfBand)
+	if s.sub != nil {
+		n -= len(s.sub.backlog)
+	}
+	return n
+}
 
 // LargestHeld returns how many bytes are held for the client for which most is held.
 func (w *Worker) LargestHeld() (most int) {

@@ -107,14 +107,3 @@ func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, 
 	a.checkSent(s.dedicated.conn.SendUntimed(raw, a, a.start()))
 	return true
 }
-
-// acquireDedicated acquires a dedicated connection to a shard for the session. It reports
-// false if none is left.
-func (s *session) acquireDedicated(shard int) bool {
-	conn, err := s.conns.Acquire(shard)
-	if err != nil {
-		return false
-	}
-	s.dedicated = s.newDedicated(shard, -1, conn)
-	return true
-}

@@ -124,7 +124,7 @@ func copyNames(args [][]byte) []string {
 
 // subscribe is the task of a request to subscribe. It requests all names from pubsub, in
 // portions, and confirms them to the client, in portions, when all have an outcome. It
-// reports true when it is done, or waits for servers: then Joined starts it again.
+// reports true when it is done, or waits for servers: then Subscribed starts it again.
 func (l *subscriber) subscribe(a *subscribing) (done bool) {
 	if a.endMany != nil && (l.ended || a.requested == len(a.names)) {
 		a.endMany()

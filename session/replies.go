@@ -11,7 +11,7 @@ import (
 // after 2^32. Replies leave in the order of the requests: one that is next in line goes to
 // the client's output at once, an early one waits in its position.
 //
-// Laws: each reply leaves the line once and in its turn; nothing else is written between two
+// Invariants: each reply leaves the line once and in its turn; nothing else is written between two
 // parts of a reply; bytes counts what waits in the line, or elsewhere on its behalf, and is 0
 // when nothing does.
 type replies struct {

@@ -26,31 +26,6 @@ type scriptSpeed struct{ quick bool }
 // remembers the speed.
 const maxSpeeds = 4096
 
-// speedOf returns what has been seen of a request's script or function. The caller may set it.
-func (m *scriptMemory) speedOf(cmd *command.Command, args [][]byte) *scriptSpeed {
-	var sc *script
-	switch cmd.Name {
-	case "eval", "eval_ro":
-		if sc = m.note(args[1]); sc == nil {
-			return &scriptSpeed{} // too long to be remembered: never quick
-		}
-	case "evalsha", "evalsha_ro":
-		sc = m.find(args[1])
-	}
-	if sc != nil {
-		return &sc.speed
-	}
-	if p := m.speeds[string(args[1])]; p != nil {
-		return p
-	}
-	if len(m.speeds) >= maxSpeeds {
-		clear(m.speeds)
-	}
-	p := &scriptSpeed{}
-	m.speeds[string(args[1])] = p
-	return p
-}
-
 // scriptRun is a script, or a transaction with scripts, under way on a dedicated connection.
 type scriptRun struct {
 	server int
@@ -137,4 +112,20 @@ func (sc *script) eval(cmd *command.Command, args [][]byte) []byte {
 		name = []byte("EVAL_RO")
 	}
 	return resp.AppendRequest(nil, append([][]byte{name, []byte(sc.body)}, args[2:]...))
+}
+
+// runScript sends a script or function to its server. Like handle, it reports
+// false if the request must wait.
+func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
+	if p := s.scripts.speedOf(cmd, args); !p.quick {
+		if done, took := s.runDedicated(cmd, args, raw, server, p); done {
+			return took
+		}
+	}
+	if cmd.Name == "evalsha" || cmd.Name == "evalsha_ro" {
+		if sc := s.scripts.find(args[1]); sc != nil {
+			return s.sendEvalsha(server, raw, sc.body)
+		}
+	}
+	return s.sendMarked(server, raw)
 }

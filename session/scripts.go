@@ -99,6 +99,31 @@ func (m *scriptMemory) find(name []byte) *script {
 	return e.Value.(*script)
 }
 
+// speedOf returns what has been seen of a request's script or function. The caller may set it.
+func (m *scriptMemory) speedOf(cmd *command.Command, args [][]byte) *scriptSpeed {
+	var sc *script
+	switch cmd.Name {
+	case "eval", "eval_ro":
+		if sc = m.note(args[1]); sc == nil {
+			return &scriptSpeed{} // too long to be remembered: never quick
+		}
+	case "evalsha", "evalsha_ro":
+		sc = m.find(args[1])
+	}
+	if sc != nil {
+		return &sc.speed
+	}
+	if p := m.speeds[string(args[1])]; p != nil {
+		return p
+	}
+	if len(m.speeds) >= maxSpeeds {
+		clear(m.speeds)
+	}
+	p := &scriptSpeed{}
+	m.speeds[string(args[1])] = p
+	return p
+}
+
 // noteScripts keeps the memories of all loops up to date with commands that load or flush
 // scripts or functions.
 func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
@@ -115,22 +140,6 @@ func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 		return
 	}
 	s.eachLoop(func(peer *shared) { note(peer.scripts) })
-}
-
-// runScript sends a script or function to its server. Like handle, it reports
-// false if the request must wait.
-func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
-	if p := s.scripts.speedOf(cmd, args); !p.quick {
-		if done, took := s.runDedicated(cmd, args, raw, server, p); done {
-			return took
-		}
-	}
-	if cmd.Name == "evalsha" || cmd.Name == "evalsha_ro" {
-		if sc := s.scripts.find(args[1]); sc != nil {
-			return s.sendEvalsha(server, raw, sc.body)
-		}
-	}
-	return s.sendMarked(server, raw)
 }
 
 // evalsha is the Receiver of an EVALSHA whose script's body is known. If the server does not

@@ -268,6 +268,20 @@ func (s *session) handle(raw []byte) bool {
 	return s.route(cmd, args, raw)
 }
 
+// lookUp finds the command of the parser's request, as command.Lookup does. The parser
+// notices a request that begins with the same bytes as the one before (RequestParser.Known);
+// its command is known without a look-up.
+func (w *Worker) lookUp() (*command.Command, command.Problem) {
+	if w.parser.Known > 0 {
+		return command.ByID(w.parser.Known - 1), command.NoProblem
+	}
+	cmd, problem := command.Lookup(w.parser.Args)
+	if problem == command.NoProblem && cmd.NamedByFirst() {
+		w.parser.Known = cmd.ID + 1
+	}
+	return cmd, problem
+}
+
 // begin counts a request for CLIENT REPLY SKIP. It returns the request as it goes to
 // servers: an inline one is encoded as an array first.
 func (s *session) begin(args [][]byte, raw []byte) []byte {

@@ -214,8 +214,7 @@ func (k *waitedKey) count(n int, reply []byte) {
 }
 
 // countFailed counts the key again later, or fails the requests that wait for it if it can't
-// be counted for too long. Where servers can't report changes, what the client is told is
-// what it always was.
+// be counted for too long. If the servers can't report changes, the client gets CROSSSLOT.
 func (k *waitedKey) countFailed(reply []byte, err error) {
 	now := k.of.sh.w.loop.Now()
 	if k.failed == 0 {
@@ -345,7 +344,7 @@ func (w *shardsWait) popped(i int, reply []byte) {
 		}
 	case got != nil:
 		w.end(got)
-	default: // another client was faster
+	default: // another client was faster, or there was no room at the connection
 		w.counts[i] = 0
 		w.keys[i].ask()
 		w.next()

@@ -96,6 +96,7 @@ func (s *session) sendOutOfBand(frame []byte) {
 		s.conn.Append(frame)
 	} else {
 		s.outOfBand = append(s.outOfBand, frame...)
+		s.replies.charge(len(frame))
 		s.blocked = true
 	}
 	s.checkOutputLimit()
@@ -107,6 +108,7 @@ func (s *session) flushOutOfBand() bool {
 	if s.replies.midReply() {
 		return false
 	}
+	s.replies.refund(len(s.outOfBand))
 	s.conn.Append(s.outOfBand)
 	s.outOfBand = nil
 	return true

@@ -26,29 +26,6 @@ func (r idReceiver) Reply(_ uint32, b []byte, _ bool) { r.conn.ServerID, _ = res
 // Fail is pipeline.Receiver's: the request behind it fails as well.
 func (r idReceiver) Fail(uint32, *pipeline.Failure, []byte) {}
 
-// sendBlocking sends a request that may block, without a timeout, over the session's
-// dedicated connection. With asking it goes behind ASKING: the server is one to which the
-// request's slot is being moved.
-func (s *session) sendBlocking(raw []byte, a *exclusive, asking bool) *pipeline.Failure {
-	conn := s.dedicated.conn
-	if conn.ServerID == 0 {
-		if f := conn.Send(requestClientID, idReceiver{conn}, 0); f != nil {
-			return f
-		}
-	}
-	if asking {
-		// Not by SendUnit, which sets a timeout. ASKING holds for the connection's next
-		// request, which is this one.
-		a.skipAsking = true
-		if f := conn.Send(pool.RequestAsking, a, a.number); f != nil {
-			a.skipAsking = false
-			return f
-		}
-	}
-	s.blockedSince = s.w.loop.Now()
-	return conn.SendUntimed(raw, a, a.number)
-}
-
 // clientUnblock runs CLIENT UNBLOCK: it looks for the client on all loops, and asks that
 // client's server to unblock it.
 func clientUnblock(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {

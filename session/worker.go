@@ -41,7 +41,7 @@ type Worker struct {
 	failure        []byte             // for replies to failed requests, while scratch may be in use
 	inline         []byte             // for inline requests, encoded as arrays
 	keys           []int              // indices of a request's keys in its arguments
-	fragmentAt     []int16            // by bucket: the part of the request that is being split, or -1 (partsOf)
+	fragmentAt     []int16            // by bucket: the part of the request that is being split, or -1 (fragmentTable)
 	joinScratch    [][]byte           // for fanout.coalesce
 	spareFanouts   []*fanout          // finished, for reuse
 	spareEvalsha   []*evalsha         // finished, for reuse

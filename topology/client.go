@@ -53,7 +53,7 @@ func options(ctx context.Context, c *conf.Pool, at conf.Address, secure *conf.TL
 // dialer returns a function that connects for go-redis: with TLS if secure is not nil, and
 // with certificates that may be replaced while the proxy runs. The connections that it returns
 // read no more than a server has reason to send (see boundedConn), and are closed when
-// proxyCtx is done.
+// life is done.
 func dialer(life context.Context, c *conf.Pool, secure *conf.TLS) func(context.Context, string, string) (net.Conn, error) {
 	plain := &net.Dialer{KeepAlive: keepAlive}
 	var load func() (*tls.Config, error)

@@ -76,9 +76,9 @@ const (
 	candidateTimeout = 500 * time.Millisecond
 	// fastPolling is how long polls are fast after an event or a suspicion.
 	fastPolling = 3 * time.Second
-	// sentinelsMost bounds how many Sentinels are polled. Those that the configuration lists
+	// maxSentinels bounds how many Sentinels are polled. Those that the configuration lists
 	// come first; more are learnt from them.
-	sentinelsMost = 64
+	maxSentinels = 64
 )
 
 func newSentinelFollower(c *conf.Pool, updater poolUpdater, log *slog.Logger) *sentinelFollower {
@@ -142,7 +142,7 @@ func (f *sentinelFollower) awaitsChange() bool {
 // link begins to poll a Sentinel and to listen to its events. It does nothing if that is done
 // already, or there are too many. Configured says that the configuration lists it.
 func (f *sentinelFollower) link(addr string, configured bool) {
-	if f.links[addr] != nil || len(f.links) >= sentinelsMost {
+	if f.links[addr] != nil || len(f.links) >= maxSentinels {
 		return
 	}
 	ctx, cancel := context.WithCancel(f.mailbox.ctx)

@@ -72,7 +72,7 @@ type shardState struct {
 type server struct {
 	poller
 	ctx          context.Context // ends when the server is no longer polled
-	replicaRunID string          // of the process that was last onPoll as a replica; "" for none
+	replicaRunID string          // of the process that was last observed as a replica; "" for none
 	loggedHint   string          // what the log already has about a wrong setting
 	last         observation     // the zero value before the first poll
 	health                       // in its current role: as primary, or as a replica to read from

@@ -176,6 +176,9 @@ func (s *watchedShard) Frame(frame []byte) error {
 	case s.sent == 0:
 		return pipeline.ErrProtocol
 	default:
+		if frame[0] == '-' {
+			s.w.l.servers.FollowMoved(s.index, frame) // the pool learns who owns the slot
+		}
 		q := s.questions[0]
 		s.questions[0] = question{}
 		s.questions = s.questions[1:]

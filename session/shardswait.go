@@ -41,8 +41,11 @@ type shardsWait struct {
 // maxWaitKeys bounds the keys of one request, each of which costs a request to a server.
 const maxWaitKeys = 1024
 
-// wrongType is the count of a key that holds something else.
-const wrongType = -1
+// Counts of a key that holds something else, and of one that has yet to be counted.
+const (
+	wrongType = -1
+	uncounted = -2
+)
 
 // keyWaits are the requests of one pool's and database's clients that wait this way on a
 // loop. It is the pubsub.KeyWatcher.
@@ -101,10 +104,12 @@ func (s *session) blockOnShards(cmd *command.Command, args [][]byte) (is, done b
 		w.timeout.After(pop.timeout)
 	}
 	waits := s.keyWaits(s.db)
-	w.counts, w.left = make([]int, len(pop.keys)), len(pop.keys)
+	w.counts, w.left = slices.Repeat([]int{uncounted}, len(pop.keys)), len(pop.keys)
 	for _, key := range pop.keys {
 		k := waits.key(waitedName{pop.count, string(key)})
-		k.waits = append(k.waits, w)
+		if n := len(k.waits); n == 0 || k.waits[n-1] != w { // else the request names the key twice
+			k.waits = append(k.waits, w)
+		}
 		w.keys = append(w.keys, k)
 	}
 	for _, k := range w.keys {
@@ -265,15 +270,14 @@ func (w *shardsWait) counted(k *waitedKey, n int, reply []byte) bool {
 	if w.s.shardsWait != w {
 		return false // it has ended meanwhile
 	}
-	counting := w.left > 0
 	for i, key := range w.keys {
 		if key != k {
 			continue
 		}
-		if counting {
+		switch {
+		case w.counts[i] == uncounted:
 			w.left--
-		}
-		if n == wrongType && !counting {
+		case n == wrongType:
 			continue // Redis goes on waiting if a key becomes another type
 		}
 		if w.counts[i] = n; n == wrongType && w.wrong == nil {

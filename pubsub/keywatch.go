@@ -1,7 +1,9 @@
 package pubsub
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -64,7 +66,8 @@ func (w *KeyWatch) Ask(shard int, args [][]byte, answer func(reply []byte, err e
 // limit: whatever it had to report may be lost with them.
 func (w *KeyWatch) CloseStalled(limit time.Duration) {
 	for _, s := range w.shards {
-		if s.sent > 0 && s.link.Up() && w.l.loop.Now()-max(s.link.LastRead(), s.askedAt) > int64(limit) {
+		due := s.sent > 0 || s.handshakeLeft > 0
+		if due && s.link != nil && s.link.Up() && w.l.loop.Now()-max(s.link.LastRead(), s.askedAt) > int64(limit) {
 			s.link.Lose(pipeline.ErrTimeout)
 		}
 	}
@@ -90,6 +93,7 @@ type watchedShard struct {
 	handshakeLeft int        // handshake replies still to come
 	used          bool       // something was asked over this connection
 	askedAt       int64      // when the first of the questions that were sent was, as eventloop.Loop.Now
+	idle          bool       // no connection is wanted until something is asked
 	refused       int64      // when the server last refused to track, as eventloop.Loop.Now; 0 if it has not
 }
 
@@ -148,7 +152,8 @@ func (s *watchedShard) flush() {
 
 // Connected is pipeline.LinkHandler's.
 func (s *watchedShard) Connected() {
-	s.sent, s.used, s.handshakeLeft = 0, false, 2
+	s.sent, s.used, s.handshakeLeft, s.idle = 0, false, 2, false
+	s.askedAt = s.w.l.loop.Now()
 	s.link.Send([]byte("HELLO"), []byte("3"))
 	s.link.Send([]byte("CLIENT"), []byte("TRACKING"), []byte("ON"))
 	if s.w.db != 0 {
@@ -165,9 +170,7 @@ func (s *watchedShard) Frame(frame []byte) error {
 	case s.handshakeLeft > 0:
 		s.link.SetAnswered() // nothing is wrong with a server that refuses
 		if frame[0] == '-' {
-			s.refused = s.w.l.loop.Now()
-			s.fail(ErrNoTracking)
-			return ErrNoTracking
+			return s.turnedDown(frame)
 		}
 		if s.handshakeLeft--; s.handshakeLeft == 0 {
 			s.refused = 0
@@ -186,6 +189,20 @@ func (s *watchedShard) Frame(frame []byte) error {
 		q.answer(frame, nil)
 	}
 	return nil
+}
+
+// turnedDown ends a connection whose handshake has failed, until something is asked again. It
+// returns why: ErrNoTracking if the server will say the same next time.
+func (s *watchedShard) turnedDown(reply []byte) error {
+	err := fmt.Errorf("%w: %s", pipeline.ErrTurnedAway, bytes.TrimSpace(reply[1:]))
+	word, _, _ := bytes.Cut(reply[1:], []byte(" "))
+	switch string(word) {
+	case "ERR", "NOPROTO", "NOPERM", "NOAUTH":
+		s.refused, err = s.w.l.loop.Now(), ErrNoTracking
+	}
+	s.idle = true
+	s.fail(err)
+	return err
 }
 
 // push passes on the keys of an invalidation.
@@ -237,7 +254,7 @@ func (s *watchedShard) Lost(err error) (again bool) {
 	if used {
 		s.w.to.WatchLost(s.index)
 	}
-	return s.link != nil && s.refused == 0
+	return s.link != nil && !s.idle
 }
 
 // Unreachable is pipeline.LinkHandler's.

@@ -229,9 +229,19 @@ func (l *Local) PrimaryChanged(shard int) {
 // Resolved reports to which IP addresses the name in the server address addr resolves
 // now. Connections to others are made anew.
 func (l *Local) Resolved(addr string, at []netip.Addr) {
+	renew := func(link *pipeline.Link) {
+		if peer := link.Peer(); link.Addr() == addr && peer.IsValid() && !slices.Contains(at, peer) {
+			link.Renew()
+		}
+	}
 	for _, c := range l.connections() {
-		if peer := c.link.Peer(); c.link.Addr() == addr && peer.IsValid() && !slices.Contains(at, peer) {
-			c.link.Renew()
+		renew(c.link)
+	}
+	for _, w := range l.keyWatches {
+		for _, s := range w.shards {
+			if s.link != nil {
+				renew(s.link)
+			}
 		}
 	}
 }

@@ -91,6 +91,10 @@ func popOptions(cmd *command.Command, args [][]byte) (options [][]byte, err erro
 	return options, nil
 }
 
+// longestTimeout, a hundred years in seconds, stands for what is longer: a loop's clock has
+// 64 bits for nanoseconds.
+const longestTimeout = 100 * 365 * 24 * 3600
+
 // parseTimeout reads a timeout in seconds as Redis does; 0 is for ever.
 func parseTimeout(arg []byte) (time.Duration, error) {
 	seconds, err := strconv.ParseFloat(string(arg), 64)
@@ -99,12 +103,12 @@ func parseTimeout(arg []byte) (time.Duration, error) {
 		return 0, errTimeoutNoFloat
 	case seconds < 0:
 		return 0, errTimeoutNegative
-	case seconds > math.MaxInt64/1e9:
+	case seconds > math.MaxInt64/1e3:
 		return 0, errTimeoutRange
 	case seconds == 0:
 		return 0, nil
 	}
-	return max(time.Duration(seconds*float64(time.Second)), time.Millisecond), nil
+	return max(time.Duration(min(seconds, longestTimeout)*float64(time.Second)), time.Millisecond), nil
 }
 
 // request is the pop without waiting.

@@ -81,7 +81,7 @@ func (w *Worker) Busy(d time.Duration) {
 func (w *Worker) WaitingOnShards() (n int) {
 	w.Do(func() {
 		for _, s := range w.sessions {
-			if s.shardsWait != nil && s.shardsWait.left == 0 && !s.shardsWait.popping {
+			if s.shardsWait != nil && s.shardsWait.isIdle() {
 				n++
 			}
 		}

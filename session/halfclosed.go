@@ -61,7 +61,8 @@ func (s *session) halfClose() {
 // count, since its reply may be on the way.
 func (s *session) waitsLong() bool {
 	since := s.w.loop.Now() - int64(answerTime)
-	return s.blockedSince != 0 && s.window == 0 && s.blockedSince <= since || s.replicaWait != nil && s.replicaWait.since <= since || s.conditions.pauseWaiters[s]
+	return s.blockedSince != 0 && s.window == 0 && s.blockedSince <= since || s.replicaWait != nil && s.replicaWait.since <= since || s.conditions.pauseWaiters[s] ||
+		s.shardsWait != nil && s.shardsWait.isIdle()
 }
 
 // closeHalfClosed closes the half-closed clients whose grace period has passed. Those that it

@@ -88,7 +88,7 @@ func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, 
 	a := &exclusive{s: s, untimed: true}
 	shard, err := s.owner(cmd, args)
 	switch {
-	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || cmd.Route == command.Split && err == errCrossShard):
+	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || cmd.Route == command.Split && err == errCrossShard || poppers[cmd.Name].verb != "" && (err == errCrossShard || err == errCrossSlot)):
 		u.pauseWaiters[s] = true
 		return false
 	case err != nil:

@@ -67,6 +67,7 @@ type waitedKey struct {
 
 	asked  int64 // when it was last counted, as eventloop.Loop.Now
 	asking bool  // it is being counted
+	round  int   // how often it was asked for, to know a late answer
 	again  bool  // it has changed meanwhile
 	failed int64 // since when it can't be counted, as eventloop.Loop.Now; 0 if it can
 	later  bool  // a timer will have it counted again
@@ -77,6 +78,8 @@ const (
 	countAgainAfter = 200 * time.Millisecond
 	// countPatience is for how long a failure may last before the requests fail.
 	countPatience = 5 * time.Second
+	// countGrace is how much longer than its timeout a request waits for its keys to be counted.
+	countGrace = 100 * time.Millisecond
 	// recountEvery is how often a key is counted on which requests wait, in case a report
 	// was lost.
 	recountEvery = 10 * time.Second
@@ -169,7 +172,7 @@ func (ws *keyWaits) KeyChanged(key []byte) {
 // WatchLost implements pubsub.KeyWatcher.
 func (ws *keyWaits) WatchLost(shard int) {
 	for _, k := range ws.keys {
-		if k.shard == shard {
+		if k.shard == shard && !k.later {
 			k.ask()
 		}
 	}
@@ -177,13 +180,19 @@ func (ws *keyWaits) WatchLost(shard int) {
 
 // ask has the key counted, and its server report the next change.
 func (k *waitedKey) ask() {
-	if k.asking {
+	shard := k.of.sh.local.Map().Index([]byte(k.name.key))
+	if k.asking && shard == k.shard {
 		k.again = true
 		return
 	}
-	k.asking, k.again, k.asked = true, false, k.of.sh.w.loop.Now()
-	k.shard = k.of.sh.local.Map().Index([]byte(k.name.key))
-	k.of.watch.Ask(k.shard, [][]byte{[]byte(k.name.count), []byte(k.name.key)}, k.answered)
+	k.asking, k.again, k.asked, k.shard = true, false, k.of.sh.w.loop.Now(), shard
+	k.round++
+	round := k.round
+	k.of.watch.Ask(shard, [][]byte{[]byte(k.name.count), []byte(k.name.key)}, func(reply []byte, err error) {
+		if round == k.round { // else the key has another owner by now
+			k.answered(reply, err)
+		}
+	})
 }
 
 func (k *waitedKey) answered(reply []byte, err error) {
@@ -193,7 +202,7 @@ func (k *waitedKey) answered(reply []byte, err error) {
 	}
 	n, ok := resp.Int(reply)
 	switch {
-	case ok:
+	case ok && n >= 0:
 	case err == nil && bytes.HasPrefix(reply, []byte("-WRONGTYPE ")):
 		n = wrongType
 	default:
@@ -222,6 +231,11 @@ func (k *waitedKey) count(n int, reply []byte) {
 // be counted for too long. If the servers can't report changes, the client gets CROSSSLOT.
 func (k *waitedKey) countFailed(reply []byte, err error) {
 	now := k.of.sh.w.loop.Now()
+	if bytes.HasPrefix(reply, []byte("-ASK ")) || bytes.HasPrefix(reply, []byte("-TRYAGAIN ")) {
+		k.failed = 0 // its slot is being moved, which may take long
+		k.askLater()
+		return
+	}
 	if k.failed == 0 {
 		k.failed = now
 	}
@@ -239,8 +253,10 @@ func (k *waitedKey) countFailed(reply []byte, err error) {
 			w.end(f.AppendReply(nil))
 		case err != nil:
 			w.end(resp.AppendError(nil, "ERR "+err.Error()))
-		default:
+		case reply[0] == '-':
 			w.end(append([]byte(nil), reply...))
+		default:
+			w.end([]byte("-ERR unexpected reply of a server to " + k.name.count + "\r\n"))
 		}
 	}
 }
@@ -313,7 +329,7 @@ func (w *shardsWait) popFrom(i int) {
 	conn := w.s.primaryConn(w.s.local.Map().Index(key))
 	w.popping = true
 	if conn.Full() {
-		w.s.w.loop.NewTimer(func() { w.popped(i, nil) }).OwnedBy(w.s).After(fullPause)
+		w.s.w.loop.NewTimer(w.popAgain).OwnedBy(w.s).After(fullPause)
 		return
 	}
 	if f := conn.Send(w.pop.request(key), w, uint32(i)); f != nil {
@@ -323,6 +339,13 @@ func (w *shardsWait) popFrom(i int) {
 
 // fullPause is how long a pop waits for room at its server's connection.
 const fullPause = 5 * time.Millisecond
+
+// popAgain goes on when there may be room at the connection.
+func (w *shardsWait) popAgain() {
+	if w.popping = false; w.s.shardsWait == w {
+		w.next()
+	}
+}
 
 // Reply implements pipeline.Receiver; tag is the key's index.
 func (w *shardsWait) Reply(tag uint32, b []byte, last bool) {
@@ -348,9 +371,8 @@ func (w *shardsWait) popped(i int, reply []byte) {
 		}
 	case got != nil:
 		w.end(got)
-	default: // another client was faster, or there was no room at the connection
+	default: // another client was faster, and the server reports what that has changed
 		w.counts[i] = 0
-		w.keys[i].ask()
 		w.next()
 	}
 }
@@ -389,16 +411,28 @@ func (p putBack) failed(why string) {
 }
 
 // Fail implements pipeline.Receiver.
-func (w *shardsWait) Fail(_ uint32, f *pipeline.Failure, _ []byte) {
-	w.popping = false
-	if w.s.shardsWait == w {
+func (w *shardsWait) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
+	w.popping, w.part = false, nil
+	switch {
+	case w.s.shardsWait != w:
+	case f.Sent:
 		w.end(f.AppendReply(nil))
+	default: // nothing was popped: it counts as a failure to count
+		w.counts[tag] = 0
+		w.keys[tag].countFailed(nil, f)
 	}
 }
 
-// timedOut ends the request, unless it is about to get something.
+// timedOut ends the request, unless it is about to get something. Keys that were not counted
+// yet have a moment more: with a short timeout, what they have is to be had.
 func (w *shardsWait) timedOut() {
-	if w.expired = true; !w.popping && w.left == 0 {
+	late := w.expired
+	w.expired = true
+	switch {
+	case w.popping:
+	case w.left > 0 && !late:
+		w.timeout.After(countGrace)
+	default:
 		w.end(w.s.protocol.AppendNullArray(nil))
 	}
 }
@@ -414,6 +448,10 @@ func (w *shardsWait) unblock(asError bool) {
 		w.end(w.s.protocol.AppendNullArray(nil))
 	}
 }
+
+// isIdle reports whether nothing is on the way for the client: its keys are counted, and
+// nothing is being popped.
+func (w *shardsWait) isIdle() bool { return w.left == 0 && !w.popping }
 
 // end answers the request.
 func (w *shardsWait) end(reply []byte) {

@@ -270,5 +270,8 @@ func (l *Local) Close() {
 	for _, c := range l.connections() {
 		c.close()
 	}
+	for _, w := range slices.Clone(l.keyWatches) {
+		w.Close()
+	}
 	l.invalidations = nil
 }

@@ -342,7 +342,12 @@ const fullPause = 5 * time.Millisecond
 
 // popAgain goes on when there may be room at the connection.
 func (w *shardsWait) popAgain() {
-	if w.popping = false; w.s.shardsWait == w {
+	w.popping = false
+	switch {
+	case w.s.shardsWait != w:
+	case w.expired:
+		w.end(w.s.protocol.AppendNullArray(nil))
+	default:
 		w.next()
 	}
 }

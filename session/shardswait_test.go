@@ -289,3 +289,41 @@ func TestWaitingOnShardsEndsOnRequest(t *testing.T) {
 		t.Errorf("when the proxy stops: %q", got)
 	}
 }
+
+// A server that accepts and says nothing does not keep a request beyond its timeout.
+func TestWaitingOnHungServersEndsInTime(t *testing.T) {
+	t.Parallel()
+	p := serveFakes(t, func(*fakeredis.Conn, []string) {})
+	c := p.dial()
+	c.Send(encode("BLPOP", "a", "b", "0.05") + encode("PING"))
+	c.expect("*-1\r\n", "+PONG\r\n")
+}
+
+// Nothing is popped for a client that has ended its side while it waited.
+func TestNothingIsPoppedForAHalfClosedClientThatWaits(t *testing.T) {
+	t.Parallel()
+	p, servers := serveShards(t, 2)
+	keys := keysOnEach(t, p, servers)
+	c, pusher := p.dial(), p.dial()
+	c.Send(encode("BLPOP", keys[0], keys[1], "0"))
+	p.awaitWaiting(1)
+	c.closeWrite()
+	pusher.Do("RPUSH", keys[0], "v")
+	c.expectClosed()
+	if got := pusher.Do("LLEN", keys[0]); got != ":1\r\n" {
+		t.Errorf("LLEN %q: the element is gone", got)
+	}
+}
+
+// CLIENT PAUSE WRITE holds such a request back, as others that write to several shards.
+func TestPauseHoldsPopsOverShardsBack(t *testing.T) {
+	t.Parallel()
+	p, servers := servePausable(t, 2)
+	keys := keysOnEach(t, p, servers)
+	c, other := p.dial(), p.dial()
+	other.Do("RPUSH", keys[1], "v")
+	other.Do("CLIENT", "PAUSE", "60000", "WRITE")
+	c.Send(encode("BLPOP", keys[0], keys[1], "0"))
+	other.Do("CLIENT", "UNPAUSE")
+	c.expect("*2\r\n" + bulk(keys[1]) + bulk("v"))
+}

@@ -83,6 +83,8 @@ const (
 	// recountEvery is how often a key is counted on which requests wait, in case a report
 	// was lost.
 	recountEvery = 10 * time.Second
+	// recountMost is how many keys of a database are counted again in one turn.
+	recountMost = 1024
 )
 
 // blockOnShards runs a request that blocks on keys of several shards. It reports whether it
@@ -143,9 +145,13 @@ func (sh *shared) checkWaits() {
 			continue
 		}
 		ws.watch.CloseStalled(countPatience)
+		due := 0
 		for _, k := range ws.keys {
 			if !k.asking && now-k.asked >= int64(recountEvery) {
 				k.ask()
+				if due++; due == recountMost {
+					break // the others with the next ticks
+				}
 			}
 		}
 	}
@@ -171,11 +177,22 @@ func (ws *keyWaits) KeyChanged(key []byte) {
 
 // WatchLost implements pubsub.KeyWatcher.
 func (ws *keyWaits) WatchLost(shard int) {
+	var lost []*waitedKey
 	for _, k := range ws.keys {
 		if k.shard == shard && !k.later {
-			k.ask()
+			lost = append(lost, k)
 		}
 	}
+	ws.sh.w.inPortions(func() (done bool) {
+		n := min(portion, len(lost))
+		for _, k := range lost[:n] {
+			if ws.keys[k.name] == k {
+				k.ask()
+			}
+		}
+		lost = lost[n:]
+		return len(lost) == 0
+	})
 }
 
 // ask has the key counted, and its server report the next change.

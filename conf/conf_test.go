@@ -235,6 +235,7 @@ func TestServersAreInTwemproxysOrder(t *testing.T) {
 [pools.alpha]
 listen = "127.0.0.1:22121"
 hash = "md5"
+hash_tag = ""
 servers = ["h:1:1 server10", "h:2:1 server9", "h:3:1 z", "h:4:1 B", "h:5:1 server1"]
 `)
 	var names []string
@@ -258,8 +259,8 @@ func TestWarnings(t *testing.T) {
 		{"crc16 with ketama", minimal(`hash = "crc16"`), `x.toml:4:8: warning: pool "alpha": hash crc16 `},
 		{
 			"two names for one address",
-			"[pools.alpha]\nlisten = \"127.0.0.1:1\"\nservers = [\"h:1 a\",\n  \"h:1 b\"]",
-			`x.toml:4:3: warning: pool "alpha": servers entry "h:1 b": two names for one address, "a" and "b"`,
+			"[pools.alpha]\nlisten = \"127.0.0.1:1\"\nhash_tag = \"{}\"\nservers = [\"h:1 a\",\n  \"h:1 b\"]",
+			`x.toml:5:3: warning: pool "alpha": servers entry "h:1 b": two names for one address, "a" and "b"`,
 		},
 		{"commands that scripts may run", minimal(`deny_commands = ["flushall"]`), `x.toml:4:17: warning: pool "alpha": deny_commands does not hold in scripts`},
 		{"commands that the servers deny", minimal(`deny_commands = ["flushall"]`, `redis_user = "u"`, `redis_auth = "p"`), ""},

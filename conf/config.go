@@ -92,7 +92,7 @@ type Pool struct {
 	// Which shard owns a key. A Cluster has its own rule.
 	Hash           string // default "xxhash64"
 	Distribution   string // ketama (default), modula, random or bounded
-	HashTag        string // two bytes such as "{}"; default "": none
+	HashTag        string // two bytes, opening and closing, or "" for none; default "{}", which a Cluster always has
 	HashSignedChar bool   // bytes from 0x80 are hashed as x86 builds of twemproxy do; default true
 
 	// What servers there are. See Topology for which of the lists is set.

@@ -52,7 +52,7 @@ func DefaultPool(name string) Pool {
 
 		Hash:           "xxhash64", // spreads short keys, which twemproxy's fnv1a_64 does not
 		Distribution:   "ketama",   // twemproxy's; a lost server moves only its own keys
-		HashTag:        "",         // twemproxy's
+		HashTag:        "{}",       // a Cluster's, and what the manuals of job queues assume
 		HashSignedChar: true,       // x86 builds, which nearly all fleets run
 
 		Timeout:            0,                // twemproxy's: none

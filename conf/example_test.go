@@ -14,6 +14,7 @@ func Example() {
 [pools.alpha]
 listen = "127.0.0.1:22121"
 hash = "fnv1a_64"
+hash_tag = "{}"
 timeout = "400ms"
 servers = ["127.0.0.1:6379:1 alpha1", "127.0.0.1:6380:1 alpha2"]
 `

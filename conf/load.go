@@ -209,7 +209,7 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 	}
 	b.warnPool(&pool, n)
 	if len(b.report.mistakes) == before && !b.partial {
-		b.warnHash(&pool, n, values)
+		b.warnPlacement(&pool, n, values)
 	}
 	b.conf.Pools = append(b.conf.Pools, pool)
 }

@@ -63,7 +63,7 @@ func TestEqualIPv6AddressesAreFound(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), `x:5:10: pool "b": listen "[::1]:1": pool "a" listens there already`) {
 		t.Errorf("error %v", err)
 	}
-	c, warnings, err := Parse([]byte("[pools.a]\nlisten = \"h:1\"\nservers = [\"[::1]:2\", \"[0::1]:2\"]"), "x")
+	c, warnings, err := Parse([]byte("[pools.a]\nlisten = \"h:1\"\nhash_tag = \"{}\"\nservers = [\"[::1]:2\", \"[0::1]:2\"]"), "x")
 	if err != nil || len(warnings) != 1 {
 		t.Fatalf("warnings %v, error %v, want one warning", warnings, err)
 	}

@@ -199,8 +199,8 @@ func setHashTag(v *value, p *Pool) {
 	if !ok {
 		return
 	}
-	if len(s) != 2 {
-		v.fail(`want two bytes, the one that opens a tag and the one that closes it, such as "{}"`)
+	if len(s) != 2 && s != "" {
+		v.fail(`want two bytes, the one that opens a tag and the one that closes it, such as "{}"; or "" for no hash tag, which is twemproxy's default`)
 		return
 	}
 	p.HashTag = s

@@ -187,7 +187,7 @@ func otherFormat(text string) (at int, what string) {
 	case strings.HasPrefix(strings.TrimSpace(line), "{"):
 		return at, "this looks like JSON; " + wantTOML
 	case !toml && yamlLine.MatchString(line):
-		return at, "this looks like YAML; " + wantTOML + ". docs/migration.md shows how a nutcracker.yml is written here; one without hash means hash = \"fnv1a_64\""
+		return at, "this looks like YAML; " + wantTOML + ". docs/migration.md shows how a nutcracker.yml is written here; one without hash means hash = \"fnv1a_64\", and one without hash_tag hash_tag = \"\""
 	case !toml && line != "":
 		return at, "this does not look like TOML; " + wantTOML
 	}

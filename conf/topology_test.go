@@ -27,6 +27,7 @@ func basis(topology string) *Pool {
 func TestSentinelPool(t *testing.T) {
 	t.Parallel()
 	got := pool(t, `
+hash_tag = "{}"
 masters = ["sessions10", "s2:2", "s.1"]
 sentinels = ["h2:26379", "[::1]:26379", "h1:26379"]
 sentinel_user = "watcher"
@@ -64,6 +65,7 @@ func TestReplicatedPool(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"tables": `topology = "replicated"
+			hash_tag = "{}"
 			[[pools.alpha.shards]]
 			name = "aa"
 			servers = ["h2:6379", "h1:6379"]
@@ -72,6 +74,7 @@ func TestReplicatedPool(t *testing.T) {
 			weight = 3
 			servers = ["h3:6379"]`,
 		"inline": `shards = [{ name = "aa", servers = ["h2:6379", "h1:6379"] }, { name = "b", weight = 3, servers = ["h3:6379"] }]
+			hash_tag = "{}"
 			topology = "replicated"`,
 	} {
 		if got := pool(t, text); !reflect.DeepEqual(got, want) {

@@ -64,21 +64,34 @@ func (l Listen) isWildcard() bool {
 // weighted matches a server with its weight, which twemproxy requires.
 var weighted = regexp.MustCompile(`^(/[^:]+|\[[^\]]+\]:\d+|[^\[\]]+:\d+):\d+(\s+\S+)?$`)
 
-// warnHash warns of a pool that seems to come from twemproxy and does not set hash: nearly
-// all of its keys would be looked for on other servers.
-func (b *builder) warnHash(p *Pool, n *node, values map[string]any) {
-	if p.Topology != Static || n.table["hash"] != nil || len(p.Servers) < 2 {
+// warnPlacement warns of a pool whose keys would be looked for on other servers if its
+// settings were meant as twemproxy's, or written for a version of Ringway with other defaults.
+func (b *builder) warnPlacement(p *Pool, n *node, values map[string]any) {
+	if p.Topology == Cluster || len(p.RingServers()) < 2 {
 		return
 	}
+	at, noTag := serversNode(n).key, n.table["hash_tag"] == nil && p.Distribution != "random" // under which any server may have a key
+	switch {
+	case n.table["hash"] == nil && looksLikeTwemproxys(p, n, values):
+		twemproxys, ours := "", ""
+		if noTag {
+			twemproxys, ours = `, and hash_tag = "" if it has no hash_tag`, fmt.Sprintf(" and hash_tag = %q", p.HashTag)
+		}
+		b.report.warn(at, poolTable(p.Name), fmt.Sprintf("hash is missing and the pool looks like one of twemproxy's, whose default hash is another one: it would find nearly none of its keys; "+
+			`want hash = "fnv1a_64" if nutcracker.yml has no hash, or the one that it has%s; for a new pool hash = %q%s`, twemproxys, p.Hash, ours))
+	case noTag:
+		b.report.warn(at, poolTable(p.Name), fmt.Sprintf("hash_tag is missing: keys such as {user1}:name are placed by what is in the braces, unlike by twemproxy, and by Ringway before that became the default; "+
+			`want hash_tag = "" for a pool that was filled by these, else hash_tag = %q`, p.HashTag))
+	}
+}
+
+// looksLikeTwemproxys reports whether a pool has redis = true, or a weight for each server.
+func looksLikeTwemproxys(p *Pool, n *node, values map[string]any) bool {
 	entries, _ := values["servers"].([]any)
-	if n.table["redis"] == nil && slices.ContainsFunc(entries, func(e any) bool {
+	return p.Topology == Static && (n.table["redis"] != nil || !slices.ContainsFunc(entries, func(e any) bool {
 		entry, _ := e.(string)
 		return !weighted.MatchString(entry)
-	}) {
-		return
-	}
-	b.report.warn(n.table["servers"].key, poolTable(p.Name), fmt.Sprintf("hash is missing and the pool looks like one of twemproxy's, whose default hash is another one: it would find nearly none of its keys; "+
-		`want hash = "fnv1a_64" if nutcracker.yml has no hash, or the one that it has; for a new pool hash = %q`, p.Hash))
+	}))
 }
 
 // warnZones warns of pools that read by zone and have no server in the proxy's zone.

@@ -16,6 +16,8 @@ func twemproxys(lines ...string) string {
 func TestProbableMistakesAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	const noHash, open, hangs = "hash is missing and the pool looks like one of twemproxy's", "whoever can reach this machine", "a server that hangs is never ejected"
+	const noTag = `hash_tag is missing: keys such as {user1}:name are placed by what is in the braces, unlike by twemproxy, and by Ringway before that became the default; want hash_tag = "" for a pool that was filled by these, else hash_tag = "{}"`
+	const bothMissing = `want hash = "fnv1a_64" if nutcracker.yml has no hash, or the one that it has, and hash_tag = "" if it has no hash_tag; for a new pool hash = "xxhash64" and hash_tag = "{}"`
 	const literally, placeholder, twice = "Ringway replaces no ${NAME}", `is "..." as it is written`, "has quotes within its quotes"
 	listen := func(listen string, lines ...string) string {
 		return "[pools.alpha]\nlisten = \"" + listen + "\"\nservers = [\"h:1\"]\n" + strings.Join(lines, "\n")
@@ -27,10 +29,18 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 		{twemproxys(), "x:3:1: ", noHash},
 		{poolOf(`servers = ["h:6379:1", "/run/redis.sock:2 b", "[::1]:6379:1 c", "::1:6380:1 d"]`), "x:3:1: ", noHash},
 		{poolOf(`redis = true`, `servers = ["h:6379", "h:6380"]`), "x:4:1: ", noHash},
-		{twemproxys(`hash = "fnv1a_64"`), "", ""},
-		{twemproxys(`hash = "xxhash64"`), "", ""},
-		{poolOf(`servers = ["h:6379 a", "h:6380:1 b"]`), "", ""},
-		{poolOf(`servers = ["[::1]:6379", "/run/redis.sock", "h:1 a"]`), "", ""},
+		{twemproxys(), "x:3:1: ", bothMissing},
+		{twemproxys(`hash_tag = ""`), "x:3:1: ", `or the one that it has; for a new pool hash = "xxhash64"`},
+		{twemproxys(`hash = "fnv1a_64"`), "x:3:1: ", noTag},
+		{twemproxys(`hash = "xxhash64"`), "x:3:1: ", noTag},
+		{twemproxys(`hash = "fnv1a_64"`, `hash_tag = ""`), "", ""},
+		{twemproxys(`hash = "fnv1a_64"`, `hash_tag = "{}"`), "", ""},
+		{twemproxys(`hash = "fnv1a_64"`, `distribution = "random"`), "", ""},
+		{poolOf(`servers = ["h:6379 a", "h:6380:1 b"]`), "x:3:1: ", noTag},
+		{poolOf(`hash_tag = ""`, `servers = ["[::1]:6379", "/run/redis.sock", "h:1 a"]`), "", ""},
+		{poolOf(`topology = "sentinel"`, `sentinels = ["h:1"]`, `masters = ["a", "b"]`), "x:5:1: ", noTag},
+		{poolOf(`topology = "sentinel"`, `sentinels = ["h:1"]`, `masters = ["a"]`), "", ""},
+		{poolOf(`topology = "cluster"`, `servers = ["h:1", "h:2"]`), "", ""},
 		{poolOf(`servers = ["h:6379:1 a"]`), "", ""},
 
 		{listen("0.0.0.0:22121"), "x:2:10: ", open},
@@ -61,7 +71,7 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 		{minimal(`hash_tag = "$$"`), "", ""},
 		{minimal(`hash_tag = "''"`), "", ""},
 		{poolOf(`servers = [`, `"h:6379 ${NAME}"]`), "x:4:1: ", literally},
-		{poolOf(`servers = ["env:6379", "vault:6379"]`), "", ""},
+		{poolOf(`hash_tag = "{}"`, `servers = ["env:6379", "vault:6379"]`), "", ""},
 
 		{zones("eu-1c"), `x:2:8: warning: proxy: zone "eu-1c": pool "alpha" has no such entry in zones, only eu-1a and eu-1b`, "all of its reads go to the primaries"},
 		{zones("eu-1b"), "", ""},

@@ -133,7 +133,7 @@ func TestKeysOfSeveralServersAreRefused(t *testing.T) {
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
 	c := p.dial()
-	cross := "-CROSSSLOT Keys in request don't hash to the same server; the pool has no hash_tag: set hash_tag = \"{}\" in its configuration, and give keys that belong together a common tag, as in {user1}:name\r\n"
+	cross := "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag, as in {user1}:name (the pool has hash_tag = \"{}\")\r\n"
 	for _, args := range [][]string{
 		{"SUNIONSTORE", keys[0], keys[1]},
 		{"RENAME", keys[0], keys[1]},

@@ -97,10 +97,7 @@ func (m *migration) yaml() string {
 func (m *migration) toml() []byte {
 	var b bytes.Buffer
 	for i, p := range m.pools {
-		fmt.Fprintf(&b, "[pools.pool%d]\nlisten = %q\nhash = %q\ndistribution = %q\n", i, m.socket("ringway", i), p.hash, p.distribution)
-		if p.tag != "" {
-			fmt.Fprintf(&b, "hash_tag = %q\n", p.tag)
-		}
+		fmt.Fprintf(&b, "[pools.pool%d]\nlisten = %q\nhash = %q\ndistribution = %q\nhash_tag = %q\n", i, m.socket("ringway", i), p.hash, p.distribution, p.tag)
 		fmt.Fprintf(&b, "auto_eject_hosts = true\nserver_failure_limit = 1\nserver_retry_timeout = \"1h\"\nservers = [\n")
 		for _, s := range p.servers {
 			fmt.Fprintf(&b, "  %q,\n", s)

@@ -127,6 +127,7 @@ examples:
 A configuration file in its shortest form, with defaults for all the rest:
   [pools.alpha]
   listen = "127.0.0.1:22121"
+  hash_tag = "{}"
   servers = ["127.0.0.1:6379 alpha1", "127.0.0.1:6380 alpha2"]
 
 The first interrupt or SIGTERM stops accepting clients and finishes the requests

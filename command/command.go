@@ -225,7 +225,7 @@ func (c *Command) NamedByFirst() bool { return !c.hasFamily }
 func (c *Command) IsScript() bool { return c.isScript() }
 
 // Gathers reports whether a request whose keys are on several shards can be answered by
-// fetching the data of each: the operations on sets and sorted sets that only read.
+// fetching the data of each: the operations on sets and sorted sets that only read, and XREAD.
 func (c *Command) Gathers() bool { return c.gathers }
 
 // NeedsMarker reports whether a server runs or reads code of the client's for the

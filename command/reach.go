@@ -58,7 +58,7 @@ func (c *Command) initReach() {
 		c.SoleKey = 0 // SoleKey promises that nothing else is accessed
 	}
 	switch c.Name {
-	case "sunion", "sinter", "sdiff", "sintercard", "zunion", "zinter", "zdiff", "zintercard":
+	case "sunion", "sinter", "sdiff", "sintercard", "zunion", "zinter", "zdiff", "zintercard", "xread":
 		c.gathers = true
 	}
 	switch c.Name {

@@ -29,7 +29,7 @@ func ExampleSetOperation() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%q\n", op.AppendFetch(nil, args[1:2], true))
+	fmt.Printf("%q\n", op.AppendFetch(nil, args[1:2], 0))
 	reply, _ := op.AppendReply(nil, [][]byte{[]byte("*1\r\n$1\r\na\r\n"), []byte("*2\r\n$1\r\na\r\n$1\r\nb\r\n")}, resp.RESP2)
 	fmt.Printf("%q\n", reply)
 	// Output:

@@ -112,9 +112,9 @@ func (op *SetOperation) option(args [][]byte) (n int, err error) {
 func (op *SetOperation) KeyByKey() bool { return op.sorted }
 
 // AppendFetch appends the request that fetches one server's sets. The server does as much of the
-// operation as it can. first says that these are the request's first keys: a difference subtracts
-// all others from them.
-func (op *SetOperation) AppendFetch(dst []byte, keys [][]byte, first bool) []byte {
+// operation as it can. It is request number i: a difference subtracts all other sets from those of
+// number 0.
+func (op *SetOperation) AppendFetch(dst []byte, keys [][]byte, i int) []byte {
 	name := "SUNION"
 	switch {
 	case op.sorted:
@@ -126,7 +126,7 @@ func (op *SetOperation) AppendFetch(dst []byte, keys [][]byte, first bool) []byt
 		return resp.AppendBulkString(dst, "WITHSCORES")
 	case op.kind == intersection:
 		name = "SINTER"
-	case op.kind == difference && first:
+	case op.kind == difference && i == 0:
 		name = "SDIFF"
 	}
 	dst = resp.AppendBulkString(resp.AppendArray(dst, 1+len(keys)), name)

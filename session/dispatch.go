@@ -25,7 +25,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		var err error
 		if server, err = s.owner(cmd, args); err != nil {
 			if (err == errCrossShard || err == errCrossSlot) && cmd.Gathers() {
-				return s.gatherSets(cmd, args)
+				return s.gather(cmd, args)
 			}
 			s.replyError(err)
 			return true

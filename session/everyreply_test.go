@@ -32,6 +32,7 @@ var asks = []struct{ hostile, requests string }{
 	{"SUNION", "SUNION a b y"},
 	{"SINTER", "SINTERSTORE a b y"},
 	{"ZINTER", "ZUNION 2 a y WITHSCORES"},
+	{"XREAD", "XREAD STREAMS a y 0 0"},
 	{"KEYS", "KEYS *"},
 	{"SCAN", "SCAN 0"},
 	{"DBSIZE", "DBSIZE"},

@@ -15,8 +15,8 @@ How Ringway routes each command of Redis 7 and 8:
 - **local**: Ringway answers by itself.
 - **one shard**: sent whole to the shard that owns all its keys. Keys on different shards get
   ` + "`-CROSSSLOT`" + `; a hash tag in the keys keeps them together. The table says where the keys are.
-  Commands with *gathered* behind the keys work across shards: Ringway fetches the sets and performs the operation itself. The
-  answer is that of one Redis to the byte, except for the order of the elements of a set. The sets are read one by one, not at one moment, and at most
+  Commands with *gathered* behind the keys work across shards: Ringway fetches the sets, or the streams' entries, and performs the operation itself. The
+  answer is that of one Redis to the byte, except for the order of the elements of a set. Sets and streams are read one by one, not at one moment, and at most
   ` + "`gather_limit`" + ` bytes of them. PFCOUNT, and commands that write their result to a key, are not gathered: they get ` + "`-CROSSSLOT`" + `.
 - **split**: cut by shard and joined: *array* keeps the order of the request, *sum* adds the
   parts up, *OK* needs every part to be OK. Shards answer one by one: a split command is not atomic.
@@ -26,7 +26,7 @@ How Ringway routes each command of Redis 7 and 8:
   ` + "`pinned_connections`" + ` bounds their number.
   BLPOP, BRPOP, BLMPOP, BZPOPMIN, BZPOPMAX and BZMPOP may have keys on several shards (at most 1,024). They take from the first key, in the order of the request,
   that has elements, and wait if none has. One thing differs from one Redis: of the clients that wait for a key, the one that has waited longest *on its event loop* is served first.
-  This needs Redis 6 or newer (CLIENT TRACKING). With older servers, for ACL users other than the pool's own, inside MULTI, and for XREAD and XREADGROUP with BLOCK,
+  This needs Redis 6 or newer (CLIENT TRACKING). With older servers, for ACL users other than the pool's own, inside MULTI, and for XREADGROUP and XREAD with BLOCK,
   keys on several shards get ` + "`-CROSSSLOT`" + `. So do BRPOPLPUSH, BLMOVE and other commands that move an element: if Ringway ended between taking and giving, the element would be lost.
 - **all shards**: sent whole to every server, and joined. *sum*, *minimum* and *all of them* (SCRIPT EXISTS)
   speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of
@@ -128,7 +128,7 @@ func (f *facts) howOf(c *command) string {
 }
 
 // gathered are the commands of which Command.Gathers is true.
-var gathered = map[string]bool{"sunion": true, "sinter": true, "sdiff": true, "sintercard": true, "zunion": true, "zinter": true, "zdiff": true, "zintercard": true}
+var gathered = map[string]bool{"sunion": true, "sinter": true, "sdiff": true, "sintercard": true, "zunion": true, "zinter": true, "zdiff": true, "zintercard": true, "xread": true}
 
 func keysText(c *command) string {
 	switch c.find {

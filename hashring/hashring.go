@@ -19,6 +19,10 @@
 // xxhash64, murmur, md5 and jenkins have no such weakness. Warn names
 // combinations that are worse.
 //
+// # What is hashed
+//
+// The whole key, or what Config.HashTag and Config.Together make of it: see Ring.Part.
+//
 // # Distributions
 //
 // Ketama gives each server 160 points on a circle, more or fewer by weight; a
@@ -54,6 +58,11 @@ type Config struct {
 	Distribution string // one of DistributionNames
 	HashTag      string // two bytes, opening and closing, or "" for none
 	UnsignedChar bool   // hash as twemproxy built for ARM does; see LookupHash
+
+	// Together lists groups of keys that have no hash tag in common and belong on
+	// one server all the same. Of several patterns that a key matches, the one with the
+	// longest text before its first * counts, and of those the first.
+	Together []Together
 
 	// Servers in the order of Compare, which is also the index that the Ring
 	// answers with. At least one, no two of one name.
@@ -101,6 +110,7 @@ type Ring struct {
 	// How a key becomes a hash value.
 	hash      Hash
 	four      fourKeys
+	together  *together // nil for none
 	tagged    bool
 	open, end byte // the two bytes of the hash tag, if tagged
 
@@ -141,7 +151,11 @@ func New(cfg Config) (*Ring, error) {
 		}
 	}
 
-	r := &Ring{hash: hash, four: fourKeysOf(cfg), servers: slices.Clone(cfg.Servers), named: distribution(named)}
+	together, err := newTogether(cfg.Together)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{hash: hash, four: fourKeysOf(cfg), together: together, servers: slices.Clone(cfg.Servers), named: distribution(named)}
 	if cfg.HashTag != "" {
 		r.tagged, r.open, r.end = true, cfg.HashTag[0], cfg.HashTag[1]
 	}
@@ -226,12 +240,12 @@ func (r *Ring) Indices(keys [][]byte, owners []int) {
 
 // sumFour is sum of four keys.
 func (r *Ring) sumFour(keys *[4][]byte, sums *[4]uint32) {
-	if r.tagged {
-		tags := *keys
-		for i, key := range tags {
-			tags[i] = between(key, r.open, r.end)
+	if r.tagged || r.together != nil {
+		parts := *keys
+		for i, key := range parts {
+			parts[i] = r.part(key)
 		}
-		keys = &tags
+		keys = &parts
 	}
 	if r.four == fourSigned {
 		fnv1ax64x4[int8](keys, sums)
@@ -245,10 +259,10 @@ func (r *Ring) sumFour(keys *[4][]byte, sums *[4]uint32) {
 	}
 }
 
-// sum returns the hash value of key, or of its hash tag.
+// sum returns the hash value of the part of key that is hashed.
 func (r *Ring) sum(key []byte) uint32 {
-	if r.tagged {
-		key = between(key, r.open, r.end)
+	if r.tagged || r.together != nil {
+		key = r.part(key)
 	}
 	if len(key) == 0 {
 		return 0
@@ -280,7 +294,7 @@ func (r *Ring) Without(down []bool) *Ring {
 	}
 
 	next := &Ring{
-		hash: r.hash, four: r.four, tagged: r.tagged, open: r.open, end: r.end,
+		hash: r.hash, four: r.four, together: r.together, tagged: r.tagged, open: r.open, end: r.end,
 		how: r.named, named: r.named, servers: r.servers, live: live,
 	}
 	switch r.named {

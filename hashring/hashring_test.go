@@ -27,7 +27,9 @@ func (l randomInput) bytes(maxLen int) []byte {
 
 // key is anything from random bytes to keys as applications have them.
 func (l randomInput) key(tag string) []byte {
-	switch l.IntN(4) {
+	switch l.IntN(5) {
+	case 4:
+		return []byte(l.word(12))
 	case 0:
 		return fmt.Appendf(nil, "key-%d", l.IntN(100000))
 	case 1:
@@ -76,6 +78,7 @@ func (l randomInput) pool(size int) Config {
 		Distribution: pick([]string{"ketama", "modula"}),
 		HashTag:      pick([]string{"", "{}", "$$", "\xfe\xff", "ab"}),
 		UnsignedChar: l.IntN(3) == 0,
+		Together:     l.together(),
 	}
 	names, equal := map[string]bool{}, l.IntN(2) == 0
 	for range 1 + l.IntN(size) {

@@ -37,7 +37,7 @@ func (m model) index(key []byte) int {
 		return 0
 	}
 	h := uint32(0)
-	if part := modelTag(key, m.cfg.HashTag); len(part) > 0 {
+	if part, _ := modelPart(key, m.cfg); len(part) > 0 {
 		h = modelHash(m.cfg.Hash, part, !m.cfg.UnsignedChar)
 	}
 	if m.cfg.Distribution == "modula" {
@@ -119,21 +119,12 @@ func modelTag(key []byte, tag string) []byte {
 		return key
 	}
 	hexed := func(b byte) string { return fmt.Sprintf(`\x%02x`, b) }
-	// One rune a byte: a regular expression cannot match bytes from 0x80 on.
-	var runes []rune
-	for _, b := range key {
-		runes = append(runes, rune(b))
-	}
 	pattern := fmt.Sprintf(`(?s)^[^%s]*%s([^%s]+)%s`, hexed(tag[0]), hexed(tag[0]), hexed(tag[1]), hexed(tag[1]))
-	found := regexp.MustCompile(pattern).FindStringSubmatch(string(runes))
+	found := regexp.MustCompile(pattern).FindStringSubmatch(modelRunes(key))
 	if found == nil {
 		return key
 	}
-	var part []byte
-	for _, r := range found[1] {
-		part = append(part, byte(r))
-	}
-	return part
+	return modelBytes(found[1])
 }
 
 // modelNumber reads bytes as a little-endian number of any length.

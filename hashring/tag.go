@@ -27,3 +27,27 @@ func between(key []byte, open, shut byte) []byte {
 	}
 	return key
 }
+
+// part returns the part of key that is hashed: the key, its hash tag, or what
+// together says, of which again only the hash tag counts if it has one.
+func (r *Ring) part(key []byte) []byte {
+	if r.together != nil {
+		key = r.together.part(key)
+	}
+	if r.tagged {
+		return between(key, r.open, r.end)
+	}
+	return key
+}
+
+// Part returns the part of key that is hashed, and the pattern of Config.Together
+// that decides it, "" if none does. Keys with the same part have the same owner in
+// every ring of the pool. The part shares memory of key or of the ring.
+func (r *Ring) Part(key []byte) (part []byte, pattern string) {
+	if r.together != nil {
+		if p, _ := r.together.find(key); p != nil {
+			pattern = p.text
+		}
+	}
+	return r.part(key), pattern
+}

@@ -20,8 +20,9 @@ type dedicated struct {
 	user      *pool.User // as whom it is authenticated
 	protocol  resp.Protocol
 	db        int
-	switching bool // a dedicatedSwitch is under way
-	watchLost bool // the WATCH before was on another connection, and is lost: EXEC must abort
+	watched   []byte // the first key of WATCH, for errors; nil if not known
+	switching bool   // a dedicatedSwitch is under way
+	watchLost bool   // the WATCH before was on another connection, and is lost: EXEC must abort
 }
 
 // awaitPrimary has the session wait if the primary of a request's shard is being replaced: a
@@ -131,7 +132,7 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 		a.done = func() { s.releaseDedicated(true) }
 	}
 	if err := s.dedicatedFor(cmd, args); err != nil {
-		s.replyError(err)
+		s.replyError(s.explain(err, cmd, args))
 		return true
 	}
 	a.start()
@@ -152,8 +153,11 @@ func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
 	a := &exclusive{s: s, fresh: s.dedicated == nil}
 	a.keepForRetry(raw)
 	if err := s.dedicatedFor(cmd, args); err != nil {
-		s.replyError(err)
+		s.replyError(s.explain(err, cmd, args))
 		return true
+	}
+	if a.fresh {
+		s.dedicated.watched = clipped(args[1])
 	}
 	a.checkSent(s.dedicated.conn.Send(raw, a, a.start()))
 	return true

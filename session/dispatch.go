@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"ringway/command"
@@ -24,10 +23,10 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		}
 		var err error
 		if server, err = s.owner(cmd, args); err != nil {
-			if (err == errCrossShard || err == errCrossSlot) && cmd.Gathers() {
+			if err == errCrossShard && cmd.Gathers() {
 				return s.gather(cmd, args)
 			}
-			s.replyError(err)
+			s.replyError(s.explain(err, cmd, args))
 			return true
 		}
 		if cmd.IsScript() {
@@ -157,8 +156,6 @@ func (s *session) sendMarked(shard int, raw []byte) bool {
 
 // Errors that a proxy gives and one Redis does not, in the style of Redis's.
 var (
-	errCrossShard  = errors.New("CROSSSLOT Keys in request don't hash to the same server")
-	errCrossSlot   = errors.New("CROSSSLOT Keys in request don't hash to the same slot")
 	errPatterns    = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
 	errUserListens = errors.New("NOPERM subscriptions are not supported for ACL users other than the pool's own")
 	errDatabase    = errors.New("ERR DB index is out of range")
@@ -201,9 +198,6 @@ func sameShard(m *pool.Map, args [][]byte, keys []int) (shard int, err error) {
 	bucket := m.Bucket(args[keys[0]])
 	for _, k := range keys[1:] {
 		if m.Bucket(args[k]) != bucket {
-			if m.Slotted() {
-				return 0, errCrossSlot
-			}
 			return 0, errCrossShard
 		}
 	}
@@ -217,13 +211,10 @@ func (s *session) replyError(err error) {
 
 // errorText returns the text of an error, with what the client can do about it in this pool.
 func (s *session) errorText(err error) string {
-	if err != errCrossShard {
-		return err.Error()
+	if err == errCrossShard { // by a caller that has no keys to name
+		err = crossSlot(s.local.Conf(), nil, nil)
 	}
-	if tag := s.local.Conf().HashTag; tag != "" {
-		return fmt.Sprintf("%s; give them a common hash tag, as in %cuser1%c:name (the pool has hash_tag = %q)", err, tag[0], tag[1], tag)
-	}
-	return err.Error() + `; the pool has no hash_tag: set hash_tag = "{}" in its configuration, and give keys that belong together a common tag, as in {user1}:name`
+	return err.Error()
 }
 
 // resend sends a request that had failed before it was sent, if the server that owns its key now

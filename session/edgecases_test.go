@@ -233,7 +233,6 @@ func TestHashTagsKeepKeysTogether(t *testing.T) {
 	cfg := config(t, addrs(redistest.StartN(t, 4))...)
 	cfg.Pools[0].HashTag = "{}"
 	c := serve(t, cfg).dial()
-	cross := "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag, as in {user1}:name (the pool has hash_tag = \"{}\")\r\n"
 	for _, args := range [][]string{
 		{"MSETNX", "a{t}1", "1", "b{t}2", "2", "{t}c", "3"},
 		{"RENAME", "a{t}1", "{t}d"},
@@ -255,7 +254,7 @@ func TestHashTagsKeepKeysTogether(t *testing.T) {
 		{"MSETNX", "apple{}", "1", "beech{}", "2", "cedar{}", "3", "dogwood{}", "4"},
 		{"MSETNX", "apple}t{", "1", "beech}t{", "2", "cedar}t{", "3", "dogwood}t{", "4"},
 	} {
-		if got := c.Do(args...); got == cross {
+		if got := c.Do(args...); strings.HasPrefix(got, "-CROSSSLOT ") && strings.Contains(got, " have no hash tag; ") {
 			crossed++
 		}
 	}

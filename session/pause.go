@@ -88,11 +88,11 @@ func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, 
 	a := &exclusive{s: s, untimed: true}
 	shard, err := s.owner(cmd, args)
 	switch {
-	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || cmd.Route == command.Split && err == errCrossShard || poppers[cmd.Name].verb != "" && (err == errCrossShard || err == errCrossSlot)):
+	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || err == errCrossShard && (cmd.Route == command.Split || poppers[cmd.Name].verb != "")):
 		u.pauseWaiters[s] = true
 		return false
 	case err != nil:
-		s.replyError(err)
+		s.replyError(s.explain(err, cmd, args))
 		return true
 	case s.dedicated != nil && s.dedicated.shard == shard: // WATCH has acquired it, and keeps it
 	case s.dedicated != nil || !s.acquireDedicated(shard):

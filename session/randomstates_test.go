@@ -140,7 +140,7 @@ func (r *statesRound) exchange(state string, requests [][]string) {
 
 // crossShard begins what a request that may block gets while its client watches a key
 // of another shard: either needs the session's dedicated connection.
-const crossShard = "-CROSSSLOT Keys in request don't hash to the same server; "
+const crossShard = "-CROSSSLOT Keys in request don't hash to the same slot"
 
 // helloReply reports whether a reply is HELLO's, which tells of the server.
 func helloReply(reply string) bool {

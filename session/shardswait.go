@@ -90,7 +90,7 @@ const (
 // blockOnShards runs a request that blocks on keys of several shards. It reports whether it
 // is one, and if so what handle reports.
 func (s *session) blockOnShards(cmd *command.Command, args [][]byte) (is, done bool) {
-	if _, err := s.owner(cmd, args); err != errCrossShard && err != errCrossSlot || s.user != nil {
+	if _, err := s.owner(cmd, args); err != errCrossShard || s.user != nil {
 		return false, false // an ACL user's rights to keys without elements are not known here
 	}
 	pop, err := parseBlockingPop(cmd, args)

@@ -116,7 +116,7 @@ func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 
 // take adds a request to the transaction, and returns the reply: +QUEUED or an error.
 func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (reply []byte) {
-	if err := tx.add(cmd, args, raw); err != nil {
+	if err := tx.s.explain(tx.add(cmd, args, raw), cmd, args); err != nil {
 		tx.failed = true
 		tx.reason = cmp.Or(tx.reason, err) // later errors may be consequences of the first
 		return resp.AppendError(nil, tx.s.errorText(err))

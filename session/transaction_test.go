@@ -24,7 +24,7 @@ func TestTransactionErrorsAreRedissOwn(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 2)
 	keys := keysOnEach(t, p, servers)
-	cross := "-CROSSSLOT Keys in request don't hash to the same server; give them a common hash tag, as in {user1}:name (the pool has hash_tag = \"{}\")\r\n"
+	cross := "-CROSSSLOT Keys in request don't hash to the same slot; want one hash tag in all keys of a request, such as {user1}:name (the pool has hash_tag = \"{}\")\r\n"
 	abort := "-EXECABORT Transaction discarded because of previous errors.\r\n"
 	f := func(request string, want ...string) {
 		t.Helper()

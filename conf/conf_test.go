@@ -122,6 +122,7 @@ func TestEverySettingIsStored(t *testing.T) {
 [proxy]
 threads = 3
 io_uring = false
+statistics = false
 log_level = "error"
 log_format = "json"
 zone = "z"

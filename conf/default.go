@@ -9,10 +9,11 @@ import (
 // of the [proxy] table, and no pool. The result is the caller's.
 func Default() *Config {
 	return &Config{Proxy: Proxy{
-		Threads:   0,              // one event loop per core
-		IOUring:   true,           // a tenth less processor time
-		LogLevel:  slog.LevelInfo, // changes of state, nothing per connection
-		LogFormat: "text",         // people read it
+		Threads:    0,              // one event loop per core
+		IOUring:    true,           // a tenth less processor time
+		Statistics: true,           // metrics are worth their cost
+		LogLevel:   slog.LevelInfo, // changes of state, nothing per connection
+		LogFormat:  "text",         // people read it
 
 		MaxClients:          10000,             // Redis's maxclients
 		ClientIdleTimeout:   0,                 // never, as Redis: pooled clients are silent for hours

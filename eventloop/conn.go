@@ -47,6 +47,7 @@ type Conn struct {
 	blocks     [][]byte // before out, oldest first
 	blocksSize int      // bytes in blocks
 	wrote      uint64   // bytes that the kernel has taken so far
+	wroteTo    *uint64  // counts them as well, for several connections; nil for nothing
 
 	// State of the input and the output. All flags stand together, since connections are many.
 	inHandler bool // the handler is being given bytes of in
@@ -188,6 +189,17 @@ func (c *Conn) Waiting() int { return c.blocksSize + len(c.out) - c.outOff }
 // Written returns how many bytes the kernel has taken so far.
 func (c *Conn) Written() uint64 { return c.wrote }
 
+// CountWritten has the bytes that the kernel takes from now on added to *total as well, which belongs
+// to the loop.
+func (c *Conn) CountWritten(total *uint64) { c.wroteTo = total }
+
+func (c *Conn) countWritten(n int) {
+	c.wrote += uint64(n)
+	if c.wroteTo != nil {
+		*c.wroteTo += uint64(n)
+	}
+}
+
 // Stalled reports whether the peer has not taken all that was written to it.
 func (c *Conn) Stalled() bool { return c.stalled }
 
@@ -288,7 +300,7 @@ func (c *Conn) Write(b []byte) {
 		c.fail(err)
 		return
 	}
-	c.wrote += uint64(max(n, 0))
+	c.countWritten(max(n, 0))
 	if n < len(b) {
 		c.appendOrShare(b[max(n, 0):])
 		c.stalled = true // another write in this turn would take nothing
@@ -497,7 +509,7 @@ func (c *Conn) writeOut() bool {
 // noteWritten removes n bytes from the output and reports whether that was all.
 func (c *Conn) noteWritten(n int) bool {
 	c.outOff += n
-	c.wrote += uint64(n)
+	c.countWritten(n)
 	if len(c.blocks) > 0 {
 		c.freeWritten()
 	}

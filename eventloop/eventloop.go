@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"ringway/stats"
 )
 
 const (
@@ -45,6 +47,7 @@ type Loop struct {
 	busyFrom int64 // start of the window that Busy reports on
 	busyIdle int64 // nanoseconds of that window spent asleep
 	usage    usage // at the start of that window
+	counts   stats.Loop
 
 	// Owned by the loop's goroutine: connections and their bytes.
 	conns        []*Conn // by descriptor
@@ -154,6 +157,9 @@ func (l *Loop) Defer(d Deferred) { l.deferred = append(l.deferred, d) }
 // not count (see clock.go), so times of two loops can't be compared.
 func (l *Loop) Now() int64 { return l.now }
 
+// Counts returns what the loop has counted of its turns. It belongs to the loop.
+func (l *Loop) Counts() *stats.Loop { return &l.counts }
+
 // Conns returns the number of open connections.
 func (l *Loop) Conns() int { return l.openConns }
 
@@ -218,6 +224,9 @@ const longestDelay = time.Millisecond
 func (l *Loop) wait() []event {
 	before := nanotime()
 	l.reportLongTurn(before)
+	if l.began != 0 {
+		l.counts.Turns.AddNanoseconds(before - l.began)
+	}
 	timeout := l.untilNextTimer(before - l.skipped)
 	if l.unfinished() {
 		timeout = 0
@@ -256,6 +265,7 @@ const busyWindow = int64(100 * time.Millisecond)
 
 func (l *Loop) countBusy(now, asleep int64) {
 	l.busyIdle += asleep
+	l.counts.Idle += asleep
 	if window := now - l.busyFrom; window >= busyWindow {
 		l.busy.Store(uint32(1000 - 1000*l.busyIdle/window))
 		l.busyFrom, l.busyIdle = now, 0

@@ -10,6 +10,7 @@ import (
 
 	"ringway/eventloop"
 	"ringway/resp"
+	"ringway/stats"
 	"ringway/tlsrelay"
 )
 
@@ -179,6 +180,8 @@ const (
 type Conn struct {
 	link // whose attempt timer also bounds the handshake, Renew and Retire
 
+	stats *stats.Server // what the connection counts in, with others of the loop; nil to count nothing
+
 	// The requests in flight.
 	queue      queue
 	expected   expected
@@ -257,6 +260,10 @@ func New(loop *eventloop.Loop, cfg *Config, obs Observer) *Conn {
 	return c
 }
 
+// CountIn makes the connection count in s, which belongs to the loop. Call it before the connection
+// is used.
+func (c *Conn) CountIn(s *stats.Server) { c.stats = s }
+
 // Connect starts to connect now instead of at the first request.
 func (c *Conn) Connect() {
 	if c.state == idle {
@@ -275,6 +282,17 @@ func (c *Conn) WaitingSince() int64 {
 	}
 	return c.queue.at(c.queue.head).at
 }
+
+// Unwritten returns how many bytes of requests the kernel has not taken yet.
+func (c *Conn) Unwritten() int {
+	if c.state == ready {
+		return c.conn.Waiting()
+	}
+	return len(c.buffered)
+}
+
+// Connected reports whether there is a connection over which requests are sent.
+func (c *Conn) Connected() bool { return c.state == ready }
 
 // Up reports whether requests would be sent or buffered rather than refused.
 func (c *Conn) Up() bool { return c.state < down }
@@ -451,10 +469,17 @@ func (c *Conn) connect() {
 func (c *Conn) connected(err error) {
 	if err != nil {
 		c.attempts.ended.Add(1)
+		if c.stats != nil {
+			c.stats.ConnectFails++
+		}
 		c.attemptFailed(err)
 		return
 	}
 	c.conn.PeerIsServer()
+	if c.stats != nil {
+		c.stats.Connects++
+		c.conn.CountWritten(&c.stats.BytesOut)
+	}
 	c.streaming = false
 	if !c.cfg.hasHandshake() && c.cfg.TLS == nil && !(c.pingFirst && c.cfg.PingAfterLoss) {
 		c.open()

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"ringway/eventloop"
+	"ringway/stats"
 	"ringway/tlsrelay"
 )
 
@@ -55,6 +56,25 @@ type Refusal string
 
 // Error returns the text.
 func (r Refusal) Error() string { return string(r) }
+
+// Reason returns the kind of the cause, for the statistics.
+func (f *Failure) Reason() stats.Failure {
+	switch {
+	case errors.Is(f.Cause, ErrSuspended):
+		return stats.FailedDown
+	case errors.Is(f.Cause, ErrTimeout):
+		return stats.FailedTimeout
+	case errors.Is(f.Cause, ErrProtocol):
+		return stats.FailedProtocol
+	case errors.Is(f.Cause, ErrHandshake):
+		return stats.FailedHandshake
+	case f.Sent:
+		return stats.FailedLost
+	case errors.As(f.Cause, new(Refusal)):
+		return stats.FailedOther
+	}
+	return stats.FailedRefused
+}
 
 // Error returns the cause, and whether the request was sent.
 func (f *Failure) Error() string {

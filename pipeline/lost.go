@@ -12,6 +12,9 @@ import (
 // not failed: Redis does so with idle clients.
 func (c *Conn) lost(err error) {
 	c.attempts.ended.Add(1)
+	if c.stats != nil {
+		c.stats.Disconnects++
+	}
 	wasReady := c.state == ready
 	log := c.sent
 	unwritten := c.disconnect()

@@ -6,10 +6,21 @@ import (
 	"strconv"
 
 	"ringway/resp"
+	"ringway/stats"
 )
 
-// Data is eventloop.Handler's. It matches the replies in b with the requests in the queue.
+// Data is eventloop.Handler's.
 func (c *Conn) Data(b []byte) (n int) {
+	n = c.match(b)
+	if c.stats != nil {
+		c.stats.BytesIn += uint64(n)
+	}
+	return n
+}
+
+// match matches the replies in b with the requests in the queue. It returns how many bytes it has
+// used.
+func (c *Conn) match(b []byte) (n int) {
 	pos := 0
 	c.lastData = c.loop.Now()
 	if !c.answered && !c.checkFirstReply(b) {
@@ -114,6 +125,9 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		return c.conn != nil
 	}
 	e := c.queue.pop()
+	if c.stats != nil {
+		c.count(&e, first && b[0] == '-')
+	}
 	if first && b[0] == '-' && !c.answeredWasMarked() {
 		c.obs.Complained(b)
 	}
@@ -124,4 +138,15 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 	}
 	c.answering = nil
 	return c.conn != nil
+}
+
+// count counts the last part of a reply to e. Markers are not counted.
+func (c *Conn) count(e *entry, isError bool) {
+	if c.markers.unanswered > 0 && isMarker(e.receiver) {
+		return
+	}
+	c.stats.Replied(stats.Time(e.at), stats.Time(c.loop.Now()))
+	if isError {
+		c.stats.Errors++
+	}
 }

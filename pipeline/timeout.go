@@ -70,8 +70,15 @@ func (c *Conn) expireEntry(e *entry) bool {
 		return false
 	}
 	e.receiver = nil
+	c.countTimeouts(1)
 	r.Fail(e.tag, &Failure{Cause: ErrTimeout, Sent: true, Server: c.cfg.Name}, nil)
 	return true
+}
+
+func (c *Conn) countTimeouts(n int) {
+	if c.stats != nil {
+		c.stats.Timeouts += uint64(n)
+	}
 }
 
 // expireBuffered fails the buffered requests from before limit and removes them.
@@ -95,6 +102,7 @@ func (c *Conn) expireBuffered(limit int64) (expired bool) {
 	if rest := buffered[size:]; len(rest) > 0 {
 		c.buffered = append(c.loop.Buffer(len(rest)), rest...)
 	}
+	c.countTimeouts(len(late))
 	failUnsent(late, c.failure(ErrTimeout), buffered)
 	c.loop.Release(buffered)
 	c.wake()

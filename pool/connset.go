@@ -119,7 +119,7 @@ func (cs *ConnSet) ReadConn(shard int, client uint64) *pipeline.Conn {
 func (cs *ConnSet) add(sh *localShard) {
 	if !cs.l.follows {
 		for range cs.width {
-			c := pipeline.New(cs.l.loop, sh.primary.config(cs.kind, useShared), cs.observer(sh.primary))
+			c := cs.l.newConn(sh.primary, sh.primary.config(cs.kind, useShared), cs.observer(sh.primary))
 			if cs.l.IsDown(sh.index) {
 				c.SuspendFor(cs.l.outage(sh.index))
 			}
@@ -218,7 +218,7 @@ func (cs *ConnSet) connect(k endpoint) []*pipeline.Conn {
 			continue
 		}
 		r := &route{conns: cs, shard: k.shard, conn: i, server: k.server, reads: k.reads}
-		c := pipeline.New(cs.l.loop, k.server.config(cs.kind, use), r)
+		c := cs.l.newConn(k.server, k.server.config(cs.kind, use), r)
 		c.SetRedirector(r)
 		if cs.l.conf.Preconnect {
 			cs.l.loop.Defer(preconnect{c}) // it may fail at once, while the shard is still being set up

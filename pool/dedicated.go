@@ -68,7 +68,7 @@ func (cs *ConnSet) newDedicated(sh *localShard) *pipeline.Conn {
 	case sh.primary == nil:
 		return cs.refusing(ErrNoPrimary)
 	}
-	c := pipeline.New(cs.l.loop, sh.primary.config(cs.kind, useDedicated), cs.observer(sh.primary))
+	c := cs.l.newConn(sh.primary, sh.primary.config(cs.kind, useDedicated), cs.observer(sh.primary))
 	if cs.l.IsDown(sh.index) {
 		c.SuspendFor(cs.l.outage(sh.index))
 	}

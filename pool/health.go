@@ -96,6 +96,7 @@ func (p *Pool) takeDown(s *server, err error) {
 	}
 	now := time.Now()
 	p.down[s.index] = true
+	s.takenDown++
 	s.ejecting.Store(p.conf.AutoEjectHosts)
 	s.downAt, s.outage = now, &pipeline.Outage{Why: err, Since: now}
 	if s.restoredAt.IsZero() || now.Sub(s.restoredAt) > steadyAfter {

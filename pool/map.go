@@ -67,5 +67,23 @@ func (m *Map) ShardAt(bucket int) int {
 	return bucket
 }
 
+// Shares returns which part of the hash space, 0 to 1, each of the first n shards owns. It walks
+// over the whole ring.
+func (m *Map) Shares(n int) []float64 {
+	shares := make([]float64, n)
+	if m.slots == nil {
+		for i, p := range m.ring.Points() {
+			shares[i] = p.Share
+		}
+		return shares
+	}
+	for _, shard := range m.slots {
+		if int(shard) < n {
+			shares[shard] += 1.0 / hashring.Slots
+		}
+	}
+	return shares
+}
+
 // Ring returns the ring that places keys; nil in a Cluster.
 func (m *Map) Ring() *hashring.Ring { return m.ring }

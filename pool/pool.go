@@ -29,6 +29,7 @@ import (
 	"ringway/hashring"
 	"ringway/pipeline"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // Pool is one pool of servers. Any goroutine may call its methods.
@@ -173,6 +174,8 @@ type Local struct {
 	lent       map[*pipeline.Conn]dedicatedKey // dedicated connections that clients have
 	login      loginConn                       // carries AUTH of clients
 	hedges     hedges
+
+	stats map[*server]*stats.Server // nil if nothing is counted
 }
 
 // SetReads sets the function that reports whether a request only reads, so that it may be
@@ -199,6 +202,9 @@ func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 	l := &Local{Pool: p, loop: loop, owner: owner, onLate: func() {}, changes: noListener{}, refusals: map[kind]*knownRefusal{}, spares: map[dedicatedKey][]spare{}, lent: map[*pipeline.Conn]dedicatedKey{}}
 	if p.Map().Slotted() {
 		l.taken = p.Map()
+	}
+	if p.proxy.Statistics {
+		l.stats = map[*server]*stats.Server{}
 	}
 	l.hedges.timer = loop.NewTimer(l.hedgeDue).OwnedBy(&l.hedges)
 	l.grow()

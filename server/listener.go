@@ -21,8 +21,9 @@ type listener struct {
 	*eventloop.Listener
 	srv     *Server
 	pool    *pool.Pool
-	index   int          // of the pool, in Server.pools
-	clients atomic.Int64 // of the pool, as max_clients and client_connections count them
+	index   int           // of the pool, in Server.pools
+	refused atomic.Uint64 // clients turned away
+	clients atomic.Int64  // of the pool, as max_clients and client_connections count them
 }
 
 // listen opens the listener of the pool with the given index. acceptAll is yet to be run.
@@ -108,6 +109,7 @@ func (ln *listener) acceptAll() {
 func (ln *listener) admit(fd int, peer string) {
 	srv, c := ln.srv, ln.pool.Conf()
 	if !srv.tryAdmit(ln) {
+		ln.refused.Add(1)
 		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
 		return
 	}

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"sync/atomic"
+
 	"ringway/eventloop"
 	"ringway/session"
 )
 
 // loop is an event loop with its sessions. Its fields belong to the loop's goroutine, but
-// for reported.largest.
+// for reported.largest and told.
 type loop struct {
 	*eventloop.Loop
 	srv      *Server
@@ -16,6 +18,7 @@ type loop struct {
 	ticks     int
 	busyTicks int // how many ticks in a row the loop has been busier than tooBusy
 	reported  reported
+	told      atomic.Pointer[LoopFigures] // the last figures; any goroutine may read them
 }
 
 // newLoop returns the loop of l, which must not run yet, and starts its ticks.

@@ -48,6 +48,7 @@ type Server struct {
 	clients    atomic.Int64  // over all pools, as max_clients counts them
 	uncounted  atomic.Int64  // clients at their end, which clients does not count any more
 	nextID     atomic.Uint64 // of clients: the last one that was given
+	figures    figures
 
 	// The end.
 	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed

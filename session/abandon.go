@@ -1,5 +1,7 @@
 package session
 
+import "ringway/stats"
+
 // When a callback panics, its loop closes the connection whose event it was handling and goes
 // on with the others (docs/adr/0029-panics.md). Then Abandon is called on what has panicked:
 // a session, or the Receiver whose Reply or Fail was being called. Most of these close the
@@ -8,7 +10,7 @@ package session
 // Abandon implements eventloop.Abandoner. It closes the client, if it is still connected.
 func (s *session) Abandon() {
 	if s != nil && s.conn != nil && s.conn.Open() {
-		s.close()
+		s.closeFor(stats.ClosedBug)
 	}
 }
 

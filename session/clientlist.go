@@ -10,6 +10,7 @@ import (
 	"ringway/command"
 	"ringway/pubsub"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // requestSize is how many bytes the request with the given arguments has in RESP.
@@ -237,11 +238,11 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 			}
 			killed++
 			if peer.info.id == me {
-				peer.closing = true // once it has its reply
+				peer.closing, peer.closeReason = true, stats.ClosedKilled // once it has its reply
 				peer.deferRun()
 				continue
 			}
-			peer.close()
+			peer.closeFor(stats.ClosedKilled)
 		}
 		return strconv.Itoa(killed)
 	}, func(results []string) []byte {

@@ -112,7 +112,7 @@ func (s *session) sendRead(shard int, raw []byte, kinds pipeline.Kinds) bool {
 	}
 	number := s.push()
 	if f := s.conns.SendHedged(conn, shard, s.info.id, raw, s, number); f != nil {
-		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		s.finish(number, s.failureReply(f))
 	}
 	return true
 }
@@ -121,7 +121,7 @@ func (s *session) sendRead(shard int, raw []byte, kinds pipeline.Kinds) bool {
 // given types.
 func (s *session) sendAs(number uint32, conn *pipeline.Conn, raw []byte, kinds pipeline.Kinds) {
 	if f := conn.SendKind(raw, s, number, kinds); f != nil {
-		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		s.finish(number, s.failureReply(f))
 		return
 	}
 	s.expect(conn, 1)
@@ -149,7 +149,7 @@ func (s *session) sendMarked(shard int, raw []byte) bool {
 	}
 	number := s.push()
 	if f := conn.SendMarked(raw, s, number); f != nil {
-		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		s.finish(number, s.failureReply(f))
 	}
 	return true
 }

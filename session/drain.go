@@ -6,6 +6,7 @@ import (
 
 	"ringway/pipeline"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // When the process stops, requests under way are still answered. A blocked request (BLPOP) could
@@ -27,7 +28,7 @@ func (w *Worker) Drain() {
 	w.unblocking = map[*session]int64{}
 	for i := len(w.sessions) - 1; i >= 0; i-- {
 		s := w.sessions[i]
-		s.closing = true
+		s.closing, s.closeReason = true, stats.ClosedDrain
 		s.deferRun()
 	}
 	w.endBlocked()

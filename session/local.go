@@ -8,6 +8,7 @@ import (
 
 	"ringway/command"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // localHandler runs a command that the proxy answers itself. It appends the reply to dst and
@@ -92,7 +93,7 @@ func echo(_ *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 
 // quit runs QUIT: the client is closed when everything before is answered.
 func quit(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	s.closing = true
+	s.closing, s.closeReason = true, stats.ClosedQuit
 	s.deferRun()
 	return append(dst, replyOK...)
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"cmp"
 	"slices"
+
+	"ringway/stats"
 )
 
 // What is held for clients in buffers of the loop is counted by the loop itself
@@ -85,7 +87,7 @@ func (h Holder) Addr() string { return h.s.info.addr }
 // Unlent counts.
 func (h Holder) Close() (apart int64) {
 	apart = int64(h.s.unlent())
-	h.s.close()
+	h.s.closeFor(stats.ClosedMemory)
 	return apart
 }
 

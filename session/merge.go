@@ -88,7 +88,7 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 	}
 	first, probes := s.replies.tail, false
 	for i := range count {
-		s.unsized = batch.unsized[i]
+		s.lastCommand, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
 		s.push()
 	}
 	for i, request := range batch.requests[:count] {

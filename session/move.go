@@ -31,7 +31,7 @@ func (s *session) move() {
 	from.detach(s)
 	s.useConns(nil)
 	to.loop.Post(func() {
-		s.shared, s.replies.w, s.deferred = sh, to, false
+		s.shared, s.replies.w, s.replies.stats, s.deferred = sh, to, sh.stats, false
 		s.lastActive, s.lastBusy = to.loop.Now(), 0 // the two loops' clocks can't be compared
 		s.speak(s.protocol)
 		if !s.wantAuth {

@@ -44,7 +44,7 @@ func (s *session) sendCounting(cmd *command.Command, args [][]byte, raw []byte, 
 	}
 	number := s.push()
 	if f := conn.Send(raw, r, number); f != nil {
-		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		s.finish(number, s.failureReply(f))
 	}
 	return true
 }

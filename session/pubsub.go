@@ -9,6 +9,7 @@ import (
 	"ringway/command"
 	"ringway/pubsub"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // subscriber is the subscriptions of a session, and its MONITOR. It exists from the first
@@ -384,7 +385,7 @@ func (l *subscriber) Message(sub *pubsub.Subscription, frame []byte) {
 // Missed is pubsub.Listener's: a connection was lost, and messages may have been.
 func (l *subscriber) Missed() {
 	if s := l.s; !l.ended && s.conn.Open() && s.w.conf.OnLostSubscription == "close" {
-		s.close()
+		s.closeFor(stats.ClosedMissedData)
 	}
 }
 
@@ -407,7 +408,7 @@ func (l *subscriber) checkBacklog() {
 	if waiting > int(s.w.conf.PubSubOutputLimit) || l.overSoftSince != 0 && now-l.overSoftSince > int64(s.w.conf.PubSubOutputTime) {
 		s.w.log.Warn("client closed: it does not read its messages; see pubsub_output_limit",
 			"pool", s.poolName, "client", s.info.addr, "waiting", waiting)
-		s.close()
+		s.closeFor(stats.ClosedOutput)
 	}
 }
 

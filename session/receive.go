@@ -1,6 +1,9 @@
 package session
 
-import "ringway/pipeline"
+import (
+	"ringway/pipeline"
+	"ringway/stats"
+)
 
 // A session is itself the Receiver of the replies to most of its requests: the tag is the
 // request's number. Requests that need more have Receivers of their own (fanout, broadcast,
@@ -12,7 +15,14 @@ func (s *session) push() (number uint32) {
 	if s.unsized {
 		s.sizes.inFlight++
 	}
-	return s.replies.push(position{muted: s.muting, unsized: s.unsized})
+	p := position{command: s.lastCommand, came: s.arrived}
+	if s.muting {
+		p.flags = muted
+	}
+	if s.unsized {
+		p.flags |= unsized
+	}
+	return s.replies.push(p)
 }
 
 // reply answers the current request, which has no position in the line yet, with a whole
@@ -22,8 +32,10 @@ func (s *session) reply(b []byte) {
 	switch {
 	case !s.replies.idle():
 	case s.muting:
+		s.countAnswer(b)
 		return
 	default:
+		s.countAnswer(b)
 		s.conn.Append(b)
 		return
 	}
@@ -44,10 +56,13 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 		return
 	}
 	p := r.at(number)
-	if size := r.addSize(number, len(b)); p.unsized {
+	if len(b) > 0 && b[0] == '-' && p.state == pending {
+		s.countError(p.command, b)
+	}
+	if size := r.addSize(number, len(b)); p.flags&unsized != 0 {
 		s.measure(p, size, last)
 	}
-	if p.muted {
+	if p.flags&muted != 0 {
 		b = nil
 	}
 	switch {
@@ -64,6 +79,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 // unexpectedReply closes the client: a reply has come for a number that no request awaits.
 // That is a bug of the proxy, and which reply belongs to which request is unknown from here on.
 func (s *session) unexpectedReply(number uint32) {
+	s.closeReason = stats.ClosedBug
 	s.w.log.Error("bug: reply that no request awaits; client closed",
 		"pool", s.poolName, "client", s.info.addr, "reply", number, "next", s.replies.head, "awaited", s.replies.unanswered())
 	s.close()
@@ -76,7 +92,7 @@ func (s *session) measure(p *position, size int, whole bool) {
 		s.noteLarge(size)
 	}
 	if whole {
-		p.unsized = false
+		p.flags &^= unsized
 		s.sizes.sawReply(size, s.w.conf.ClientPipeline)
 	}
 }
@@ -119,7 +135,7 @@ func (s *session) checkOutputLimit() {
 	if s.conn.Open() && int64(s.waiting()) > s.w.conf.ClientOutputLimit {
 		s.w.log.Warn("client closed: it does not read its replies; see client_output_limit",
 			"pool", s.poolName, "client", s.info.addr, "waiting", s.waiting())
-		s.close()
+		s.closeFor(stats.ClosedOutput)
 	}
 }
 
@@ -136,12 +152,12 @@ func (s *session) Fail(number uint32, f *pipeline.Failure, request []byte) {
 		return
 	}
 	if r.at(number).state == passing {
-		s.close() // the client has got a part of the reply already
+		s.closeFor(stats.ClosedMissedData) // the client has got a part of the reply already
 		return
 	}
 	r.discardParts(number)
 	if request != nil && s.resend(number, f, request) {
 		return
 	}
-	s.finish(number, f.AppendReply(s.w.failure[:0]))
+	s.finish(number, s.failureReply(f))
 }

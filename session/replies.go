@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"ringway/eventloop"
+	"ringway/stats"
 )
 
 // replies is a session's line of replies: a position for each request without a reply,
@@ -15,8 +16,9 @@ import (
 // parts of a reply; bytes counts what waits in the line, or elsewhere on its behalf, and is 0
 // when nothing does.
 type replies struct {
-	w    *Worker         // of the session; its loop lends the buffers
-	conn *eventloop.Conn // to the client
+	w     *Worker         // of the session; its loop lends the buffers
+	conn  *eventloop.Conn // to the client
+	stats *stats.Pool     // counts the replies that leave; nil to count nothing
 
 	ring       []position // positions by number, modulo the size, which is a power of two
 	head, tail uint32     // numbers of the oldest request without a reply, and of the next request
@@ -30,8 +32,9 @@ type replies struct {
 // position is the state of one request in the line.
 type position struct {
 	state     positionState
-	muted     bool          // the client wants no reply
-	unsized   bool          // the reply may be of any size, and nothing of it has come yet
+	flags     positionFlags
+	command   uint16        // as session.lastCommand
+	came      uint32        // when the request came, as stats.Time
 	off, size uint32        // in state early: where the reply is in replies.early
 	spilled   *spilledReply // in state spilled; else nil
 }
@@ -47,6 +50,14 @@ const (
 	early                        // the whole reply came before its turn, and is in replies.early
 	spilled                      // a reply, or a first part of it, came before its turn, and is in a buffer of its own
 	passing                      // at the head: a first part of the reply has been written
+)
+
+// positionFlags are what is special about a reply.
+type positionFlags uint8
+
+const (
+	muted   positionFlags = 1 << iota // the client wants no reply
+	unsized                           // the reply may be of any size, and nothing of it has come yet
 )
 
 const (
@@ -145,8 +156,16 @@ func (r *replies) pass(b []byte, last bool) bool {
 		return false
 	}
 	r.passed = 0
-	r.head++
+	r.leave(r.at(r.head))
 	return r.advance()
+}
+
+// leave takes the reply at the head, which is complete, out of the line.
+func (r *replies) leave(p *position) {
+	if r.stats != nil {
+		r.stats.Replied(p.command, p.came, stats.Time(r.w.loop.Now()))
+	}
+	r.head++
 }
 
 // store copies a reply, or a part of one, until its turn comes.
@@ -175,7 +194,7 @@ func (r *replies) discardParts(number uint32) {
 	if p := r.at(number); p.state == spilled {
 		r.charged -= p.spilled.bytes.Len()
 		r.w.loop.Drop(&p.spilled.bytes)
-		*p = position{muted: p.muted, unsized: p.unsized}
+		*p = position{flags: p.flags, command: p.command, came: p.came}
 	}
 }
 
@@ -240,7 +259,7 @@ func (r *replies) advance() bool {
 		default:
 			return true
 		}
-		r.head++
+		r.leave(p)
 	}
 	if r.early != nil {
 		r.w.loop.Release(r.early)

@@ -154,13 +154,13 @@ func TestRepliesLeaveInTheOrderOfTheirRequests(t *testing.T) {
 func TestPartsOfAnEarlyReplyCanBeTakenBack(t *testing.T) {
 	client := onLoop(t, func(r *replies) {
 		r.push(position{})
-		second := r.push(position{unsized: true})
+		second := r.push(position{flags: unsized})
 		r.store(second, []byte("half of"), false)
 		if r.bytes() == 0 {
 			t.Error("the part is not counted")
 		}
 		r.discardParts(second)
-		if p := r.at(second); r.bytes() != 0 || p.state != pending || !p.unsized {
+		if p := r.at(second); r.bytes() != 0 || p.state != pending || p.flags&unsized == 0 {
 			t.Errorf("%d bytes, %+v", r.bytes(), *p)
 		}
 		r.store(second, []byte("-ERR no\r\n"), true)

@@ -65,7 +65,7 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 func (s *session) sendScan(conn *pipeline.Conn, args [][]byte, own uint64, number uint32, next func(own uint64) (cursor uint64, ok bool)) {
 	request := append([][]byte{args[0], strconv.AppendUint(nil, own, 10)}, args[2:]...)
 	if f := conn.Send(resp.AppendRequest(nil, request), &scan{s: s, next: next}, number); f != nil {
-		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		s.finish(number, s.failureReply(f))
 	}
 }
 

@@ -166,7 +166,7 @@ func (s *session) sendEvalsha(server int, raw []byte, body string) bool {
 	h.s, h.server, h.raw, h.body = s, server, append(h.raw[:0], raw...), body
 	if f := conn.SendMarked(raw, h, number); f != nil {
 		h.recycle()
-		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		s.finish(number, s.failureReply(f))
 	}
 	return true
 }
@@ -214,7 +214,7 @@ func (h *evalsha) sendBody(number uint32) {
 	s.w.resendParser.Release()
 	conn := s.primaryConn(h.server)
 	if f := conn.SendMarked(request, s, number); f != nil {
-		s.finish(number, f.AppendReply(s.w.failure[:0]))
+		s.finish(number, s.failureReply(f))
 	}
 }
 

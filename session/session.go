@@ -37,6 +37,7 @@ import (
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // session is one client. All of it is owned by its Worker's event loop. It moves to another
@@ -78,6 +79,8 @@ type session struct {
 	waiter         *connWaiter // waits for a connection's room; nil if the session never has
 	deferred       bool        // RunDeferred will be called at the end of the turn
 	publishBy      int64       // until when a PUBLISH waits for subscribers, as eventloop.Loop.Now; 0 if none does
+	arrived        uint32      // when the requests came that are run now, as stats.Time
+	resuming       bool        // they came in an earlier turn: Data is given them again
 	lastCommand    uint16      // 1 + the command.Command.ID of the last request; 0 before the first
 
 	// Its replies.
@@ -102,10 +105,11 @@ type session struct {
 	redirectsHere int          // how many other clients' invalidations go to this one (CLIENT TRACKING REDIRECT)
 
 	// The session's end, or its move to another loop.
-	closing    bool        // no further request is read, and the connection is closed when all are answered
-	eof        bool        // the client has sent its last byte, and all was read
-	halfClosed *halfClosed // set when the client has ended its side
-	movingTo   *Worker     // the Worker to move to when nothing is under way
+	closing     bool              // no further request is read, and the connection is closed when all are answered
+	eof         bool              // the client has sent its last byte, and all was read
+	closeReason stats.CloseReason // why it is closed, or will be
+	halfClosed  *halfClosed       // set when the client has ended its side
+	movingTo    *Worker           // the Worker to move to when nothing is under way
 }
 
 // newSession returns a session of sh's pool, without a connection to its client yet (attach).
@@ -114,7 +118,7 @@ func newSession(sh *shared, info *clientInfo) *session {
 		shared: sh, info: info, policy: sh.policy(), sizes: newSizes(sh.w.conf.ClientPipeline),
 		limits: &sh.w.limits, lastActive: sh.w.loop.Now(), window: sh.w.conf.ClientPipeline, separateReads: sh.local.Follows(),
 	}
-	s.replies.w = sh.w
+	s.replies.w, s.replies.stats = sh.w, sh.stats
 	s.db = sh.local.Conf().RedisDB
 	s.speak(resp.RESP2)
 	return s
@@ -149,8 +153,15 @@ func (s *session) Data(b []byte) (n int) {
 		return 0
 	}
 	s.lastActive = s.w.loop.Now()
+	if !s.resuming {
+		s.arrived = stats.Time(s.lastActive)
+	}
 	s.w.noteWork(s, len(b))
-	return s.run(b)
+	n = s.run(b)
+	if s.stats != nil {
+		s.stats.Clients.BytesIn += uint64(n)
+	}
+	return n
 }
 
 // Need is eventloop.Expecter's: how many bytes the request needs that has come in part, as
@@ -235,7 +246,7 @@ func (s *session) waiting() int { return s.conn.Waiting() + s.replies.bytes() }
 // refuse answers a request that breaks the protocol. The requests before it are still
 // answered; then the connection is closed, as by Redis.
 func (s *session) refuse(err error) {
-	s.closing = true
+	s.closing, s.closeReason = true, stats.ClosedProtocol
 	s.w.logOnce.wrongProtocol(s.poolName, err)
 	if perr := (*resp.ProtocolError)(nil); errors.As(err, &perr) {
 		s.reply(resp.AppendError(s.w.scratch[:0], "ERR "+perr.Error()))
@@ -342,6 +353,10 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 		s.tx.failed = true
 	}
 	dst := s.w.scratch[:0]
+	s.lastCommand = 0
+	if problem == command.NoProblem {
+		s.lastCommand = uint16(cmd.ID) + 1
+	}
 	switch {
 	case problem == command.UnknownCommand:
 		dst = command.AppendUnknown(dst, args)
@@ -419,8 +434,9 @@ func (s *session) RunDeferred() {
 			s.deferRunAfterWrite()
 			return
 		}
-		s.blocked = false
+		s.blocked, s.resuming = false, true
 		s.conn.Redeliver()
+		s.resuming = false
 		if s.blocked || !s.conn.Open() {
 			return
 		}
@@ -472,6 +488,12 @@ func (s *session) close() {
 	s.cleanUp()
 }
 
+// closeFor is close with the reason, for the statistics.
+func (s *session) closeFor(reason stats.CloseReason) {
+	s.closeReason = reason
+	s.close()
+}
+
 // closeWritten closes the client's connection after it has written as much of the output as
 // the kernel takes.
 func (s *session) closeWritten() {
@@ -484,6 +506,9 @@ func (s *session) closeWritten() {
 func (s *session) cleanUp() {
 	defer s.w.remove(s) // even if something here panics: else the client would be counted for ever
 	s.closing = true
+	if s.stats != nil {
+		s.stats.Clients.Closed[s.closeReason]++
+	}
 	if s.sub != nil || s.tracking != nil || s.tx != nil {
 		s.w.host.Freed()
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"ringway/pool"
 	"ringway/pubsub"
+	"ringway/stats"
 )
 
 // shared is what the sessions of one pool on one loop have in common. It belongs to that
@@ -13,9 +14,10 @@ type shared struct {
 	local         *pool.Local
 	subscriptions *pubsub.Local
 	poolName      string
-	poolPolicy    *policy   // of clients that are not subscribed, without unusual conditions
-	poolIndex     int       // in Worker.pools
-	peers         []*shared // those of the same pool on all loops, this one included
+	poolPolicy    *policy     // of clients that are not subscribed, without unusual conditions
+	poolIndex     int         // in Worker.pools
+	stats         *stats.Pool // what is counted; nil if nothing is (statistics = false)
+	peers         []*shared   // those of the same pool on all loops, this one included
 
 	// Owned by the loop; each has a file of its own.
 	conditions     *conditions
@@ -31,6 +33,9 @@ type shared struct {
 // Worker.pools.
 func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {
 	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
+	if w.conf.Statistics {
+		sh.stats = new(stats.Pool)
+	}
 	sh.local = p.NewLocal(w.loop, sh.ownerOf)
 	sh.local.SetReads(w.onlyReads)
 	sh.subscriptions = pubsub.NewLocal(subscriptions, w.loop, sh.local)

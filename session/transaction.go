@@ -310,7 +310,7 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 		conn.ProbeMarkerSupport()
 	}
 	if f := conn.SendUnit(tx.unit, tx.left, tx, 0); f != nil {
-		tx.end(func() { s.finish(tx.number, f.AppendReply(s.w.failure[:0])) })
+		tx.end(func() { s.finish(tx.number, s.failureReply(f)) })
 	} else if tx.marked {
 		conn.SendMarker()
 	}

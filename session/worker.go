@@ -9,6 +9,7 @@ import (
 	"ringway/pool"
 	"ringway/pubsub"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // Worker is the sessions of one event loop, of all pools, and what they share. It belongs to
@@ -115,6 +116,9 @@ func (w *Worker) Len() int { return len(w.sessions) }
 func (w *Worker) Adopt(fd, pool int, id uint64, addr, local string) {
 	s := newSession(w.pools[pool], &clientInfo{id: id, addr: addr, local: local, since: time.Now()})
 	s.requireAuth()
+	if s.stats != nil {
+		s.stats.Clients.Connected++
+	}
 	if w.draining || !w.attach(s, fd) {
 		eventloop.CloseFD(fd)
 		s.useConns(nil)
@@ -131,6 +135,9 @@ func (w *Worker) attach(s *session, fd int) bool {
 		return false
 	}
 	s.conn, s.replies.conn = conn, conn
+	if s.stats != nil {
+		conn.CountWritten(&s.stats.Clients.BytesOut)
+	}
 	s.index = len(w.sessions)
 	w.sessions = append(w.sessions, s)
 	return true
@@ -212,7 +219,7 @@ func (w *Worker) closeIdle() {
 		case wrote != s.lastWritten, !s.replies.idle(), s.blocked, s.sub != nil:
 			s.lastWritten, s.lastBusy = wrote, now
 		case max(s.lastActive, s.lastBusy) < oldest:
-			s.close()
+			s.closeFor(stats.ClosedIdle)
 		}
 	}
 }

@@ -11,21 +11,22 @@ import (
 
 // arrows says which of our packages each package may import; the table in
 // docs/architecture.md says the same to readers. All arrows point one way: cmd, server,
-// session, pool, pipeline, eventloop. hashring, resp and eventloop import nothing
+// session, pool, pipeline, eventloop. hashring, resp and stats import nothing
 // of ours. A package may always import what is internal to itself.
 var arrows = map[string][]string{
 	"bench":     {}, // it measures the data path from outside
 	"command":   {"resp"},
 	"conf":      {"hashring", "command"}, // for the names that a configuration may contain
-	"eventloop": {},
+	"eventloop": {"stats"},
 	"hashring":  {},
 	"join":      {"resp"},
-	"pipeline":  {"resp", "eventloop", "tlsrelay"},
+	"pipeline":  {"resp", "eventloop", "tlsrelay", "stats"},
 	"pubsub":    {"pipeline", "resp", "eventloop", "conf"},
-	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf"},
+	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf", "stats"},
 	"resp":      {},
-	"server":    {"session", "pool", "eventloop", "conf"},
-	"session":   {"pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring"},
+	"server":    {"session", "pool", "eventloop", "conf", "stats"},
+	"session":   {"pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats"},
+	"stats":     {},
 	"tlsrelay":  {"eventloop"},
 	"topology":  {"pool", "conf", "resp"},
 

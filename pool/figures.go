@@ -1,0 +1,139 @@
+package pool
+
+import (
+	"time"
+
+	"ringway/pipeline"
+	"ringway/stats"
+)
+
+// ServerState is what a pool knows of one of its servers, apart from what its loops count.
+type ServerState struct {
+	Name  string // on the ring; the address for a server that was found out
+	Addr  string
+	Shard string // name of the shard that it serves; in a Cluster the address of the primary. "" for none
+	Role  string // "primary", "replica" (reads go to it), or "" for a server that serves nothing now
+
+	Up        bool
+	Since     time.Time // when it went down, or was restored; zero if it has always been up
+	Why       string    // why it is down; "" if it is up
+	Ejections uint64    // how often it was taken down
+	Share     float64   // of the ring or the slots, 0 to 1; what the others get while it is ejected is not in it
+}
+
+// ServerStates returns the servers of the pool: those that are written down in their order,
+// then the others that serve a shard, by shard. Any goroutine may call it.
+func (p *Pool) ServerStates() []ServerState {
+	shares := p.current.Load().Shares(int(p.shardCount.Load()))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var states []ServerState
+	for i, s := range p.servers {
+		st := ServerState{Name: s.name, Addr: s.addr, Shard: s.name, Role: "primary", Up: !p.down[i], Since: s.restoredAt, Ejections: s.takenDown, Share: shares[i]}
+		if p.down[i] {
+			st.Since, st.Why = s.downAt, s.outage.Why.Error()
+		}
+		states = append(states, st)
+	}
+	if !p.follows {
+		return states
+	}
+	for i, sh := range p.shards[:len(shares)] {
+		states = append(states, sh.memberStates(shares[i])...)
+	}
+	return states
+}
+
+// memberStates returns the servers that serve a shard whose primary may change, the primary first.
+// The caller holds Pool.mu.
+func (sh *shard) memberStates(share float64) (states []ServerState) {
+	primary := sh.serving.primary
+	if primary == nil {
+		return []ServerState{{Name: sh.name, Shard: sh.name, Role: "primary", Why: "no primary is known"}}
+	}
+	states = append(states, ServerState{Name: primary.name, Addr: primary.addr, Shard: sh.name, Role: "primary", Up: true, Share: share})
+	for _, s := range sh.serving.readers {
+		if s != primary {
+			states = append(states, ServerState{Name: s.name, Addr: s.addr, Shard: sh.name, Role: "replica", Up: true})
+		}
+	}
+	return states
+}
+
+// ServerFigures is what one loop knows of one server of the pool.
+type ServerFigures struct {
+	Addr   string
+	Counts stats.Server
+	Queues Queues
+}
+
+// Queues is a loop's connections to a server now, shared and dedicated ones.
+type Queues struct {
+	Connections int // that are open
+	Requests    int // that await their replies
+	Bytes       int // of requests that are not written yet
+}
+
+func (q *Queues) add(c *pipeline.Conn) {
+	if c.Connected() {
+		q.Connections++
+	}
+	q.Requests += c.InFlight()
+	q.Bytes += c.Unwritten()
+}
+
+// Figures returns what this loop has counted of each server to which it ever had a connection, in
+// no order. It returns nothing if nothing is counted (statistics = false).
+func (l *Local) Figures() (figures []ServerFigures) {
+	queues := map[*server]*Queues{}
+	for s := range l.stats {
+		queues[s] = new(Queues)
+	}
+	l.eachConn(func(s *server, c *pipeline.Conn) {
+		if q := queues[s]; q != nil {
+			q.add(c)
+		}
+	})
+	for s, counts := range l.stats {
+		f := ServerFigures{Addr: s.addr, Queues: *queues[s]}
+		f.Counts.Merge(counts)
+		figures = append(figures, f)
+	}
+	return figures
+}
+
+// eachConn calls fn once with each connection of the loop and its server.
+func (l *Local) eachConn(fn func(s *server, c *pipeline.Conn)) {
+	for _, cs := range l.connSets {
+		for at, conns := range cs.byEndpoint {
+			for _, c := range conns {
+				fn(at.server, c)
+			}
+		}
+		if !l.follows {
+			for i, c := range cs.conns {
+				fn(l.servers[i/cs.width], c)
+			}
+		}
+	}
+	for c, key := range l.lent {
+		fn(key.server, c)
+	}
+	for key, spares := range l.spares {
+		for _, spare := range spares {
+			fn(key.server, spare.conn)
+		}
+	}
+}
+
+// newConn returns a connection to a server that counts what it does.
+func (l *Local) newConn(s *server, cfg *pipeline.Config, obs pipeline.Observer) *pipeline.Conn {
+	c := pipeline.New(l.loop, cfg, obs)
+	if l.stats != nil {
+		if l.stats[s] == nil {
+			l.stats[s] = new(stats.Server)
+		}
+		c.CountIn(l.stats[s])
+	}
+	return c
+}

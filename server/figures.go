@@ -1,0 +1,157 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringway/pool"
+	"ringway/session"
+	"ringway/stats"
+)
+
+// Figures is what the process knows of itself at one moment. Counts are since the start. It is
+// shared by all who have asked at about the same time: nobody may change it.
+type Figures struct {
+	At      time.Time
+	Process session.State
+	Loops   []LoopFigures // in their order
+	Pools   []PoolFigures // in the order of the configuration
+}
+
+// LoopFigures is one event loop.
+type LoopFigures struct {
+	At          time.Time // when the loop told them: long ago if it is stuck
+	Counts      stats.Loop
+	Busy        float64 // share of the last 100 ms in which it was not asleep, 0 to 1
+	Connections int     // open: to clients and servers
+	Clients     int
+	LongTurns   int64 // turns of 10 ms or more
+	LongestTurn time.Duration
+	Lent        int // bytes of buffers that connections hold
+
+	pools []session.PoolFigures
+}
+
+// PoolFigures is one pool, over all loops.
+type PoolFigures struct {
+	Name    string
+	Addr    string // where it listens
+	Clients int
+	Refused uint64 // clients turned away: max_clients or client_connections was reached
+	Counts  stats.Pool
+	Servers []ServerFigures
+}
+
+// ServerFigures is one server of a pool, over all loops.
+type ServerFigures struct {
+	pool.ServerState
+	Counts stats.Server
+	Queues pool.Queues
+}
+
+const (
+	// figuresTimeout is how long loops may take to tell their figures.
+	figuresTimeout = time.Second
+	// figuresFor is how long figures are handed out to others who ask, so that a storm of
+	// scrapes costs the loops no more than a few.
+	figuresFor = 20 * time.Millisecond
+)
+
+// figures gathers Figures. Its zero value is ready.
+type figures struct {
+	mu   sync.Mutex // held while the loops are asked
+	last *Figures   // guarded by mu
+}
+
+// Figures returns what the process knows of itself. Each loop copies what it has counted, between
+// two turns; no loop waits for another or for the caller. If a loop is stuck, Figures returns after
+// a second with what that loop told before. Any goroutine may call it while Run runs, but a loop's.
+func (srv *Server) Figures() *Figures {
+	srv.figures.mu.Lock()
+	defer srv.figures.mu.Unlock()
+	if last := srv.figures.last; last != nil && time.Since(last.At) < figuresFor {
+		return last
+	}
+	f := &Figures{At: time.Now()}
+	srv.askLoops()
+	for _, l := range srv.loops {
+		if told := l.told.Load(); told != nil {
+			f.Loops = append(f.Loops, *told)
+		} else {
+			f.Loops = append(f.Loops, LoopFigures{})
+		}
+	}
+	f.Process = srv.State()
+	for i, p := range srv.pools {
+		f.Pools = append(f.Pools, srv.poolFigures(p, srv.listeners[i], f.Loops))
+	}
+	srv.figures.last = f
+	return f
+}
+
+// askLoops has every loop tell its figures, and waits until all have, for figuresTimeout at most.
+func (srv *Server) askLoops() {
+	done := make(chan struct{})
+	var left atomic.Int32
+	left.Store(int32(len(srv.loops)))
+	for _, l := range srv.loops {
+		l.Post(func() {
+			l.told.Store(l.figures())
+			if left.Add(-1) == 0 {
+				close(done)
+			}
+		})
+	}
+	select {
+	case <-done:
+	case <-time.After(figuresTimeout):
+	}
+}
+
+// figures returns the figures of the loop. It is called on the loop.
+func (l *loop) figures() *LoopFigures {
+	count, longest := l.sessions.LongTurns()
+	return &LoopFigures{
+		At: time.Now(), Counts: *l.Counts(), Busy: l.Busy(), Connections: l.Conns(), Clients: l.sessions.Len(),
+		LongTurns: count, LongestTurn: longest, Lent: l.Lent(), pools: l.sessions.Figures(),
+	}
+}
+
+// poolFigures adds up what the loops have told of a pool.
+func (srv *Server) poolFigures(p *pool.Pool, ln *listener, loops []LoopFigures) PoolFigures {
+	f := PoolFigures{Name: p.Conf().Name, Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load()}
+	for _, state := range p.ServerStates() {
+		f.Servers = append(f.Servers, ServerFigures{ServerState: state})
+	}
+	for i := range loops {
+		if ln.index < len(loops[i].pools) {
+			f.add(&loops[i].pools[ln.index])
+		}
+	}
+	return f
+}
+
+// add adds what one loop has told. Servers that serve nothing any more are put behind the others.
+func (f *PoolFigures) add(told *session.PoolFigures) {
+	f.Counts.Merge(&told.Counts)
+	for i := range told.Servers {
+		of := &told.Servers[i]
+		s := f.server(of.Addr)
+		s.Counts.Merge(&of.Counts)
+		s.Queues.Connections += of.Queues.Connections
+		s.Queues.Requests += of.Queues.Requests
+		s.Queues.Bytes += of.Queues.Bytes
+	}
+}
+
+// server returns the server at an address, which it adds if the pool no longer knows it.
+func (f *PoolFigures) server(addr string) *ServerFigures {
+	for i := range f.Servers {
+		if f.Servers[i].Addr == addr {
+			return &f.Servers[i]
+		}
+	}
+	f.Servers = append(f.Servers, ServerFigures{ServerState: pool.ServerState{Name: addr, Addr: addr}})
+	return &f.Servers[len(f.Servers)-1]
+}

@@ -23,7 +23,6 @@ func TestWhateverRefusesKeysNamesThem(t *testing.T) {
 		{{"WATCH", a, b}},
 		{{"WATCH", a}, {"WATCH", b}},
 		{{"WATCH", a}, {"BLPOP", b, "1"}},
-		{{"MULTI"}, {"RENAME", a, b}},
 	} {
 		c := p.dial()
 		var got string

@@ -61,7 +61,11 @@ func (s *session) runModuleCommand(args [][]byte, raw []byte) (known, done bool)
 		return false, false
 	}
 	if dst := s.refusalOfModuleCommand(cmd, args); dst != nil {
-		if s.tx != nil {
+		switch {
+		case s.tx != nil && cmd.ArityOK(len(args)):
+			s.refuseQueued(dst)
+			return true, true
+		case s.tx != nil:
 			s.tx.failed = true
 		}
 		s.reply(dst)

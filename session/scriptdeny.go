@@ -93,9 +93,11 @@ func (s *session) refuseScript(cmd *command.Command, args [][]byte) bool {
 	if found == nil {
 		return false
 	}
+	refusal := command.AppendForbidden(s.w.scratch[:0], found)
 	if s.tx != nil {
-		s.tx.failed = true
+		s.refuseQueued(refusal)
+	} else {
+		s.reply(refusal)
 	}
-	s.reply(command.AppendForbidden(s.w.scratch[:0], found))
 	return true
 }

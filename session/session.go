@@ -373,11 +373,15 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 	default:
 		dst = command.AppendForbidden(dst, cmd)
 	}
-	if problem == command.NoProblem && cmd.ArityOK(len(args)) {
-		s.deny(cmd, dst)
+	if problem != command.NoProblem || !cmd.ArityOK(len(args)) {
+		s.reply(dst)
 		return
 	}
-	s.reply(dst)
+	if v := s.policy.verdicts[cmd.ID]; s.tx != nil && (v == guarded || v == forbidden) && cmd.Route != command.Transaction && !s.wantAuth {
+		s.refuseQueued(dst)
+		return
+	}
+	s.deny(cmd, dst)
 }
 
 // deferRun has the loop call RunDeferred at the end of this turn, once.

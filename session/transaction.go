@@ -2,9 +2,7 @@ package session
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -28,7 +26,7 @@ type transaction struct {
 	unit         []byte         // the bytes of MULTI and of the queued requests
 	queued       int            // how many requests
 	failed       bool           // a request was refused, so EXEC aborts
-	reason       error          // why, if the proxy refused it and Redis would not; else nil
+	reason       string         // why, if the proxy refused it and Redis would not; else ""
 	writes       bool           // a request may change something, so that CLIENT PAUSE holds it back
 	scripts      []*scriptSpeed // of its scripts that have not been seen to be quick
 	pauses       pause          // the effect of CLIENT PAUSE and UNPAUSE among the requests
@@ -114,12 +112,20 @@ func (s *session) queue(cmd *command.Command, args [][]byte, raw []byte) {
 	s.reply(s.tx.take(cmd, args, raw))
 }
 
-// take adds a request to the transaction, and returns the reply: +QUEUED or an error.
+// take adds a request to the transaction, and returns the reply: +QUEUED, or an error that
+// Redis gives to a request that it does not queue. What only the proxy refuses is answered
+// like a queued request, and fails at EXEC (refuse).
 func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (reply []byte) {
-	if err := tx.s.explain(tx.add(cmd, args, raw), cmd, args); err != nil {
+	switch {
+	case cmd.Flags&command.FlagNoMulti != 0:
 		tx.failed = true
-		tx.reason = cmp.Or(tx.reason, err) // later errors may be consequences of the first
-		return resp.AppendError(nil, tx.s.errorText(err))
+		return resp.AppendError(nil, errNoMulti.Error())
+	case tx.reason != "":
+		// It will not be executed, so nothing of it is kept.
+	default:
+		if err := tx.add(cmd, args, raw); err != nil {
+			tx.refuse(err.Error())
+		}
 	}
 	return replyQueued
 }
@@ -129,7 +135,7 @@ func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (re
 // raw are valid only during the call.
 func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) error {
 	if !allowedInside(cmd, tx.s.local.Shards()) && (cmd.Name != "select" || tx.s.local.Conf().Databases == 1) {
-		return errNoMulti
+		return tx.notAllowed(cmd, args)
 	}
 	if len(tx.unit)+len(raw) > int(tx.s.w.conf.MaxRequest) {
 		return errTooLong
@@ -140,10 +146,10 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 		}
 		server, err := tx.s.ownerOn(tx.m, tx.s.policy, cmd, args)
 		switch {
+		case err == errCrossShard || err == nil && tx.server >= 0 && server != tx.server:
+			return tx.otherShard(cmd, args)
 		case err != nil:
 			return err
-		case tx.server >= 0 && server != tx.server:
-			return errCrossShard
 		}
 		tx.server = server
 	}
@@ -183,7 +189,7 @@ func allowedInside(cmd *command.Command, servers int) bool {
 		name, _, _ := strings.Cut(cmd.Name, "|")
 		return name == "ping" || name == "echo" || name == "time" || name == "command"
 	}
-	return cmd.Flags&command.FlagNoMulti == 0
+	return true
 }
 
 // exec runs EXEC. Like handle, it reports false if it must wait. The unit goes over the
@@ -200,12 +206,7 @@ func (s *session) exec() bool {
 	case tx.failed:
 		s.tx = nil
 		s.unwatch()
-		if tx.reason != nil {
-			// Most client libraries show EXEC's error only, so it must have the cause.
-			s.replyError(fmt.Errorf("EXECABORT Transaction discarded because of: %s", s.errorText(tx.reason)))
-			return true
-		}
-		s.reply(replyAborted)
+		s.reply(tx.aborted())
 		return true
 	case s.dedicated != nil:
 		return s.execWatched()

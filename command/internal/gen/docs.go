@@ -21,7 +21,7 @@ How Ringway routes each command of Redis 7 and 8:
 - **split**: cut by shard and joined: *array* keeps the order of the request, *sum* adds the
   parts up, *OK* needs every part to be OK. Shards answer one by one: a split command is not atomic.
 - **transaction**: MULTI queues requests at the proxy; EXEC sends them to their one shard as one unit. Keys
-  of several shards are refused when they are queued. WATCH takes a dedicated connection until EXEC, DISCARD or UNWATCH.
+  of several shards are refused at EXEC. WATCH takes a dedicated connection until EXEC, DISCARD or UNWATCH.
 - **dedicated**: as *one shard*, but over a dedicated connection, which the client has to itself meanwhile, so that no other client waits behind it.
   ` + "`pinned_connections`" + ` bounds their number.
   BLPOP, BRPOP, BLMPOP, BZPOPMIN, BZPOPMAX and BZMPOP may have keys on several shards (at most 1,024). They take from the first key, in the order of the request,

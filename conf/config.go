@@ -28,6 +28,8 @@ package conf
 import (
 	"log/slog"
 	"time"
+
+	"ringway/hashring"
 )
 
 // Config is a validated configuration. It never changes after Load, so any
@@ -91,10 +93,11 @@ type Pool struct {
 	MaxClients int  // key client_connections: clients of this pool; default 0: no bound but Proxy.MaxClients
 
 	// Which shard owns a key. A Cluster has its own rule.
-	Hash           string // default "xxhash64"
-	Distribution   string // ketama (default), modula, random or bounded
-	HashTag        string // two bytes, opening and closing, or "" for none; default "{}", which a Cluster always has
-	HashSignedChar bool   // bytes from 0x80 are hashed as x86 builds of twemproxy do; default true
+	Hash           string              // default "xxhash64"
+	Distribution   string              // ketama (default), modula, random or bounded
+	HashTag        string              // two bytes, opening and closing, or "" for none; default "{}", which a Cluster always has
+	Together       []hashring.Together // keys that have one place although they carry no hash tag; default nil: none
+	HashSignedChar bool                // bytes from 0x80 are hashed as x86 builds of twemproxy do; default true
 
 	// What servers there are. See Topology for which of the lists is set.
 	Topology      string    // Static (default), Replicated, Sentinel or Cluster

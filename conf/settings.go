@@ -55,6 +55,7 @@ var poolSettings = []setting[Pool]{
 	{"listen", setListen},
 	{"hash", func(v *value, p *Pool) { v.placement(&p.Hash, hashring.HashNames()) }},
 	{"hash_tag", setHashTag},
+	{"together", setTogether},
 	{"hash_signed_char", func(v *value, p *Pool) { v.boolean(&p.HashSignedChar) }},
 	{"distribution", func(v *value, p *Pool) { v.placement(&p.Distribution, hashring.DistributionNames()) }},
 	{"timeout", func(v *value, p *Pool) { v.duration(&p.Timeout, 0) }},

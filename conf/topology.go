@@ -76,6 +76,7 @@ func (p *Pool) Ring() hashring.Config {
 		Distribution: p.Distribution,
 		HashTag:      p.HashTag,
 		UnsignedChar: !p.HashSignedChar,
+		Together:     p.Together,
 		Servers:      p.RingServers(),
 	}
 }

@@ -19,6 +19,7 @@ var keyTopologies = map[string][]string{
 	"sentinel_tls":         {Sentinel},
 	"hash":                 {Static, Replicated, Sentinel},
 	"hash_tag":             {Static, Replicated, Sentinel},
+	"together":             {Static, Replicated, Sentinel},
 	"hash_signed_char":     {Static, Replicated, Sentinel},
 	"distribution":         {Static, Replicated, Sentinel},
 	"default_server":       {Static, Replicated, Sentinel},
@@ -37,7 +38,7 @@ var keyTopologies = map[string][]string{
 }
 
 // ringKeys are the settings that place keys on a ring.
-var ringKeys = []string{"hash", "hash_tag", "hash_signed_char", "distribution"}
+var ringKeys = []string{"hash", "hash_tag", "together", "hash_signed_char", "distribution"}
 
 // required lists the settings that each topology must have to find its servers, with
 // examples.

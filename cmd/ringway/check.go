@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"ringway/conf"
 )
@@ -57,6 +58,9 @@ func summary(p *conf.Pool) string {
 	}
 	if len(p.RingServers()) > 1 {
 		what += fmt.Sprintf(", %s by %s", p.Distribution, p.Hash)
+	}
+	if names := p.TogetherNames(); names != nil {
+		what += ", together " + strings.Join(names, " ")
 	}
 	if p.Topology != conf.Static {
 		what += ", reads from " + p.ReadFrom

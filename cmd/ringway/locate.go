@@ -23,7 +23,9 @@ usage:
 
 It prints a line for each key: the key as it was given, a tab, and the name of
 the server; of the shard, in a pool of topology "replicated" or "sentinel"; or
-the number of the slot, for a Redis Cluster. A KEY of "-" stands for keys on standard input, one a line. Keys
+the number of the slot, for a Redis Cluster. If a part of the key decides, a tab
+and that part follow, with the pattern of the setting together that it comes from,
+or hash_tag. A KEY of "-" stands for keys on standard input, one a line. Keys
 that begin with a hyphen follow "--"; keys with any other bytes can be given in
 hexadecimal with --hex.
 
@@ -128,7 +130,20 @@ func ownerOf(s streams, p *conf.Pool, down []string) (func(key []byte) string, e
 		return nil, err
 	}
 	places := p.RingServers()
-	return func(key []byte) string { return places[ring.Index(key)].Name }, nil
+	return func(key []byte) string { return places[ring.Index(key)].Name + decidedBy(ring, key) }, nil
+}
+
+// decidedBy returns a tab and the part of a key that is hashed, with what says so; "" for a
+// key that is hashed whole.
+func decidedBy(ring *hashring.Ring, key []byte) string {
+	part, pattern := ring.Part(key)
+	switch {
+	case pattern != "":
+		return fmt.Sprintf("\tby %q, together = %q", part, pattern)
+	case len(part) < len(key):
+		return fmt.Sprintf("\tby %q, hash_tag", part)
+	}
+	return ""
 }
 
 // ringWithout returns the pool's ring with the named servers down. Notes about answers that

@@ -32,6 +32,17 @@ type Attempts struct {
 // the same, no connection was lost, so the server is the process that it was.
 func (a *Attempts) Ends() uint32 { return a.ended.Load() }
 
+// ServerLife is a time in which a server has lost no connection, so that it still has what it was
+// given, such as scripts. Lives are compared; the zero value is no server's.
+type ServerLife struct {
+	server *Attempts
+	ends   uint32
+}
+
+// ServerLife returns the present life of the server to which the connection is, or is to be made.
+// It begins anew, for all loops, when one of them has lost a connection to the server.
+func (c *Conn) ServerLife() ServerLife { return ServerLife{c.attempts, c.attempts.Ends()} }
+
 const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = time.Second

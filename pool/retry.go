@@ -46,15 +46,25 @@ type retry struct {
 // needs.
 const maxHops = 16
 
+// Changeable is a Receiver whose request is changed when it is sent again, since it relies on what
+// the first server knew.
+type Changeable interface {
+	// RequestAgain returns what to send in place of request.
+	RequestAgain(request []byte) []byte
+}
+
 // retryOf returns a retry of a request, or the one that the request is already.
 func (ro *route) retryOf(r pipeline.Request) *retry {
 	if rt, ok := r.Receiver.(*retry); ok {
 		return rt
 	}
-	l := ro.conns.l
+	l, request := ro.conns.l, append([]byte(nil), r.Bytes...)
+	if c, ok := r.Receiver.(Changeable); ok {
+		request = c.RequestAgain(request)
+	}
 	return &retry{
 		shard: l.shards[ro.shard], conns: ro.conns, conn: ro.conn, to: r.Receiver, tag: r.Tag, replies: r.Replies, marked: r.Marked,
-		number: l.nextNumber(), request: append([]byte(nil), r.Bytes...), until: l.loop.Now() + int64(l.conf.FailoverWait),
+		number: l.nextNumber(), request: request, until: l.loop.Now() + int64(l.conf.FailoverWait),
 	}
 }
 

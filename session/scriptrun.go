@@ -5,7 +5,6 @@ import (
 
 	"ringway/command"
 	"ringway/pipeline"
-	"ringway/resp"
 )
 
 // On a shared connection, requests behind a slow script wait for its end, even though the
@@ -59,21 +58,26 @@ func (sh *shared) endRun(r *scriptRun, ran bool) {
 // runReceiver is the Receiver of a script on a dedicated connection.
 type runReceiver struct {
 	exclusive
-	run *scriptRun
+	run    *scriptRun
+	script *script // nil for functions and unknown scripts
+	life   pipeline.ServerLife
 }
 
 // Reply is pipeline.Receiver's.
 func (a *runReceiver) Reply(number uint32, b []byte, last bool) {
 	if last {
 		a.s.endRun(a.run, b[0] != '-')
+		if a.script != nil && b[0] != '-' && a.retries == 0 {
+			a.script.presenceAt(a.run.server).had = a.life
+		}
 	}
 	a.exclusive.Reply(number, b, last)
 }
 
-// runDedicated sends a script over a dedicated connection, if one is left. done reports
+// runDedicated sends a script, sc unless it is a function or unknown, over a dedicated connection, if one is left. done reports
 // whether the request was dealt with; if so took is what handle reports: false if the
 // request must wait.
-func (s *session) runDedicated(cmd *command.Command, args [][]byte, raw []byte, server int, p *scriptSpeed) (done, took bool) {
+func (s *session) runDedicated(cmd *command.Command, args [][]byte, raw []byte, server int, p *scriptSpeed, sc *script) (done, took bool) {
 	if s.dedicated != nil {
 		return false, false
 	}
@@ -86,11 +90,12 @@ func (s *session) runDedicated(cmd *command.Command, args [][]byte, raw []byte, 
 	if !s.acquireDedicated(server) {
 		return false, false
 	}
-	if sc := s.scripts.find(args[1]); sc != nil {
-		raw = sc.eval(cmd, args) // the server may not have it
+	if sc != nil && namesScript(cmd) {
+		raw = sc.appendEval(nil, args) // the server may not have it
 	}
 	a := &runReceiver{exclusive: exclusive{s: s, fresh: true, marked: true, done: func() { s.releaseDedicated(true) }}}
 	a.keepForRetry(raw)
+	a.script, a.life = sc, s.dedicated.conn.ServerLife()
 	a.run = s.conditions.beginRun(server, s.w.loop.Now(), p)
 	number := a.start()
 	if f := s.dedicated.conn.SendMarked(raw, a, number); f != nil {
@@ -105,27 +110,17 @@ func (a *runReceiver) Fail(number uint32, f *pipeline.Failure, request []byte) {
 	a.exclusive.Fail(number, f, request)
 }
 
-// eval returns the request EVAL for a request EVALSHA of the script, with its arguments.
-func (sc *script) eval(cmd *command.Command, args [][]byte) []byte {
-	name := []byte("EVAL")
-	if cmd.IsReadonly() {
-		name = []byte("EVAL_RO")
-	}
-	return resp.AppendRequest(nil, append([][]byte{name, []byte(sc.body)}, args[2:]...))
-}
-
 // runScript sends a script or function to its server. Like handle, it reports
 // false if the request must wait.
 func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
-	if p := s.scripts.speedOf(cmd, args); !p.quick {
-		if done, took := s.runDedicated(cmd, args, raw, server, p); done {
+	sc := s.scripts.scriptOf(cmd, args)
+	if p := s.scripts.speedOf(cmd, args, sc); !p.quick {
+		if done, took := s.runDedicated(cmd, args, raw, server, p, sc); done {
 			return took
 		}
 	}
-	if cmd.Name == "evalsha" || cmd.Name == "evalsha_ro" {
-		if sc := s.scripts.find(args[1]); sc != nil {
-			return s.sendEvalsha(server, raw, sc.body)
-		}
+	if sc != nil && namesScript(cmd) {
+		return s.sendEvalsha(server, raw, args, sc)
 	}
 	return s.sendMarked(server, raw)
 }

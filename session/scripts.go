@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 
 	"ringway/command"
-	"ringway/pipeline"
-	"ringway/resp"
 )
 
 // scriptMemory holds the bodies of scripts that clients have sent, the most recently used
@@ -25,9 +23,10 @@ type scriptMemory struct {
 
 // script is a remembered script.
 type script struct {
-	body  string
-	hash  scriptHash
-	speed scriptSpeed
+	body     string
+	hash     scriptHash
+	speed    scriptSpeed
+	presence []presence // by shard; see presenceAt
 }
 
 // scriptHash is a SHA-1 in lower-case hexadecimal, as EVALSHA names a script.
@@ -81,15 +80,9 @@ func (m *scriptMemory) forget() {
 
 // find returns the script that EVALSHA names, in any case, or nil.
 func (m *scriptMemory) find(name []byte) *script {
-	var hash scriptHash
-	if len(name) != len(hash) {
+	hash, ok := scriptHashOf(name)
+	if !ok {
 		return nil
-	}
-	for i, c := range name {
-		if 'A' <= c && c <= 'F' {
-			c += 'a' - 'A'
-		}
-		hash[i] = c
 	}
 	e := m.byHash[hash]
 	if e == nil {
@@ -99,19 +92,41 @@ func (m *scriptMemory) find(name []byte) *script {
 	return e.Value.(*script)
 }
 
-// speedOf returns what has been seen of a request's script or function. The caller may set it.
-func (m *scriptMemory) speedOf(cmd *command.Command, args [][]byte) *scriptSpeed {
-	var sc *script
+// scriptHashOf returns the hash that EVALSHA's argument says, in any case. ok is false if it is
+// none.
+func scriptHashOf(name []byte) (hash scriptHash, ok bool) {
+	if len(name) != len(hash) {
+		return hash, false
+	}
+	for i, c := range name {
+		if 'A' <= c && c <= 'F' {
+			c += 'a' - 'A'
+		}
+		hash[i] = c
+	}
+	return hash, true
+}
+
+// scriptOf returns the script that a request runs, which it remembers; nil for functions, unknown
+// scripts and those that are too long.
+func (m *scriptMemory) scriptOf(cmd *command.Command, args [][]byte) *script {
 	switch cmd.Name {
 	case "eval", "eval_ro":
-		if sc = m.note(args[1]); sc == nil {
-			return &scriptSpeed{} // too long to be remembered: never quick
-		}
+		return m.note(args[1])
 	case "evalsha", "evalsha_ro":
-		sc = m.find(args[1])
+		return m.find(args[1])
 	}
-	if sc != nil {
+	return nil
+}
+
+// speedOf returns what has been seen of a request's script or function; sc is its scriptOf. The
+// caller may set it.
+func (m *scriptMemory) speedOf(cmd *command.Command, args [][]byte, sc *script) *scriptSpeed {
+	switch {
+	case sc != nil:
 		return &sc.speed
+	case cmd.Name == "eval" || cmd.Name == "eval_ro":
+		return &scriptSpeed{} // too long to be remembered: never quick
 	}
 	if p := m.speeds[string(args[1])]; p != nil {
 		return p
@@ -140,107 +155,4 @@ func (s *session) noteScripts(cmd *command.Command, args [][]byte) {
 		return
 	}
 	s.eachLoop(func(peer *shared) { note(peer.scripts) })
-}
-
-// evalsha is the Receiver of an EVALSHA whose script's body is known. If the server does not
-// have the script, it has executed nothing, and the request is sent once more as EVAL. The
-// request keeps its position in the session's line.
-type evalsha struct {
-	s      *session
-	server int
-	raw    []byte // the request, copied
-	body   string // of the script
-	begun  bool   // a part of a large reply has been passed on
-}
-
-// sendEvalsha sends an EVALSHA whose script's body is known. Like handle, it reports false if
-// the request must wait.
-func (s *session) sendEvalsha(server int, raw []byte, body string) bool {
-	conn := s.primaryConn(server)
-	if conn.Full() {
-		s.await(conn)
-		return false
-	}
-	number := s.push()
-	h := s.w.newEvalsha()
-	h.s, h.server, h.raw, h.body = s, server, append(h.raw[:0], raw...), body
-	if f := conn.SendMarked(raw, h, number); f != nil {
-		h.recycle()
-		s.finish(number, s.failureReply(f))
-	}
-	return true
-}
-
-// noScript is the reply of a server that does not have a script. A script that returns this
-// very reply itself is run twice.
-var noScript = []byte("-NOSCRIPT No matching script. Please use EVAL.\r\n")
-
-// Reply is pipeline.Receiver's.
-func (h *evalsha) Reply(number uint32, b []byte, last bool) {
-	s := h.s
-	switch {
-	case last && !h.begun && bytes.Equal(b, noScript) && s.conn.Open():
-		h.sendBody(number)
-	default:
-		h.begun = true
-		s.Reply(number, b, last)
-	}
-	if last {
-		h.recycle()
-	}
-}
-
-// Fail is pipeline.Receiver's.
-func (h *evalsha) Fail(number uint32, f *pipeline.Failure, request []byte) {
-	s := h.s
-	h.recycle()
-	s.Fail(number, f, request)
-}
-
-// sendBody sends the request again as EVAL, with the body in place of the hash.
-func (h *evalsha) sendBody(number uint32) {
-	s := h.s
-	var state resp.RequestState
-	if n, err := s.w.resendParser.Parse(h.raw, &state, &s.w.limits); n == 0 || err != nil {
-		s.finish(number, noScript)
-		return
-	}
-	args := s.w.resendParser.Args
-	eval := []byte("EVAL")
-	if len(args[0]) > len("EVALSHA") {
-		eval = []byte("EVAL_RO")
-	}
-	request := resp.AppendRequest(nil, append([][]byte{eval, []byte(h.body)}, args[2:]...))
-	s.w.resendParser.Release()
-	conn := s.primaryConn(h.server)
-	if f := conn.SendMarked(request, s, number); f != nil {
-		s.finish(number, s.failureReply(f))
-	}
-}
-
-const (
-	// maxSpareEvalsha is how many finished evalsha a Worker keeps for reuse.
-	maxSpareEvalsha = 256
-	// spareRequest is the largest buffer, in bytes, with which one is kept.
-	spareRequest = 4 << 10
-)
-
-// newEvalsha returns an evalsha to be filled, perhaps a finished one.
-func (w *Worker) newEvalsha() *evalsha {
-	if n := len(w.spareEvalsha); n > 0 {
-		h := w.spareEvalsha[n-1]
-		w.spareEvalsha = w.spareEvalsha[:n-1]
-		return h
-	}
-	return &evalsha{}
-}
-
-// recycle gives h back for reuse. The caller must not use it any more.
-func (h *evalsha) recycle() {
-	w := h.s.w
-	if len(w.spareEvalsha) >= maxSpareEvalsha || cap(h.raw) > spareRequest {
-		return
-	}
-	*h = evalsha{raw: h.raw[:0]}
-	w.spareEvalsha = append(w.spareEvalsha, h)
 }

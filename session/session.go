@@ -78,6 +78,7 @@ type session struct {
 	pendingWakeups int         // calls back that are to come, on this loop, such as ConnReady
 	waiter         *connWaiter // waits for a connection's room; nil if the session never has
 	deferred       bool        // RunDeferred will be called at the end of the turn
+	evalshas       evalshas    // the last of them, if these were EVALSHA
 	publishBy      int64       // until when a PUBLISH waits for subscribers, as eventloop.Loop.Now; 0 if none does
 	arrived        uint32      // when the requests came that are run now, as stats.Time
 	resuming       bool        // they came in an earlier turn: Data is given them again
@@ -199,6 +200,7 @@ func (s *session) run(b []byte) (n int) {
 			continue
 		}
 		skip, muting := s.replySkip, s.muting
+		s.w.unread = len(b) - n - size
 		if len(s.w.parser.Args) > 0 && !s.handle(b[n:n+size]) {
 			s.replySkip, s.muting = skip, muting // begin has counted a request that did not run
 			s.blocked = true

@@ -37,6 +37,7 @@ type transaction struct {
 	keysRead     [][]byte       // keys for CLIENT TRACKING to note
 	marked       bool           // a marker must follow EXEC: a reply to a script may not end where it should
 	publishes    []message      // messages that it publishes, without their text
+	evalshas     unitScripts    // of its EVALSHA
 
 	// After EXEC.
 	number     uint32 // of the request EXEC in the session's line
@@ -167,8 +168,12 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 	tx.writes = tx.writes || pausable(cmd)
 	tx.pauses.note(cmd, args)
 	if cmd.IsScript() {
-		if p := tx.s.scripts.speedOf(cmd, args); !p.quick {
+		sc := tx.s.scripts.scriptOf(cmd, args)
+		if p := tx.s.scripts.speedOf(cmd, args, sc); !p.quick {
 			tx.scripts = append(tx.scripts, p)
+		}
+		if sc != nil && namesScript(cmd) && !slices.Contains(tx.evalshas.named, sc) {
+			tx.evalshas.named = append(tx.evalshas.named, sc)
 		}
 	}
 	return nil
@@ -306,6 +311,7 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 		s.closeWindow()
 	}
 	tx.unit = append(tx.unit, requestExec...)
+	tx.bringScripts(conn)
 	tx.conn = conn
 	if tx.marked {
 		conn.ProbeMarkerSupport()
@@ -344,6 +350,7 @@ func (tx *transaction) Reply(_ uint32, b []byte, last bool) {
 	if begins {
 		tx.executed = tx.multiError == nil && b[0] == '*' && !resp.IsNull(b)
 	}
+	tx.noteScripts(b)
 	if tx.multiError != nil {
 		b, last = tx.multiError, true
 	}

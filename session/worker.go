@@ -46,6 +46,8 @@ type Worker struct {
 	joinScratch    [][]byte           // for fanout.coalesce
 	spareFanouts   []*fanout          // finished, for reuse
 	spareEvalsha   []*evalsha         // finished, for reuse
+	evalRequest    []byte             // a buffer for EVAL in place of EVALSHA
+	unread         int                // how many bytes the current request's client has sent behind it
 	spareRings     spareRings         // of replies, given back
 	stalledServers []int              // for probeStalled
 

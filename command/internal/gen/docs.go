@@ -36,9 +36,10 @@ How Ringway routes each command of Redis 7 and 8:
   WAIT and WAITAOF go to every shard over a dedicated connection, once all earlier writes of the client are answered, and give the minimum: at least so many
   replicas of every shard have what the client has written.
 - **default shard**: sent whole to the server that ` + "`default_server`" + ` names, otherwise to the first by name; so are scripts
-  and functions without keys. If that server is ejected, the next one takes its place. If a server does not have the script of an
-  EVALSHA, and this Ringway has seen it lately, it is sent again as EVAL: the reply keeps its position, but requests behind it in a
-  pipeline may have been executed before.
+  and functions without keys. If that server is ejected, the next one takes its place. If a server may not have the script of an
+  EVALSHA, and this Ringway has seen it lately, it goes there as EVAL, in transactions too. So servers may lose scripts: by a restart, a failover, SCRIPT FLUSH. Nothing that the
+  client has sent behind it is executed before it. Where that can't be had, because the server was told SCRIPT FLUSH by somebody else while requests were on their way, the client gets
+  ` + "`-NOSCRIPT`" + ` as from Redis, and the next EVALSHA works. ACL users get it in a pipeline also after a restart, since EVAL may be denied to them.
 - **scan**: from server to server; the cursor is a plain number and says which server is next. An ejected server is
   skipped.
 - **subscriptions**: Ringway subscribes at the servers, once for all its clients: to a channel at the shard that

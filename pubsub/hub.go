@@ -140,7 +140,7 @@ func (h *hub) waitsForPrimary(p part) bool {
 func (l *Local) shardsFor(kind TopicKind, name string) (shards []int, owner int) {
 	slotted := l.servers.Slotted()
 	ofKeys := kind != ShardChannel && strings.HasPrefix(name, "__key") // "__keyspace@0__:", "__keyevent@0__:"
-	if kind == ShardChannel || slotted && !ofKeys {
+	if slotted && !ofKeys {
 		return []int{l.servers.ShardOf([]byte(name))}, -1
 	}
 	for shard := range l.servers.Shards() {

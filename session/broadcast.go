@@ -190,7 +190,7 @@ func (b *broadcast) answer() {
 			return
 		}
 	}
-	if b.cmd.Name == "pubsub|channels" {
+	if b.cmd.Name == "pubsub|channels" || b.cmd.Name == "pubsub|shardchannels" {
 		b.keepOwned()
 	}
 	if b.cmd.Join == command.JoinConcat {

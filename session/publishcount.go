@@ -88,7 +88,7 @@ func (b *broadcast) joinOwners(replies [][]byte) ([]byte, bool) {
 	return join.NumSubOfOwners(nil, replies, owns, func(channel []byte) int { return b.s.subscriptions.ExtraSubscribers(kind, string(channel)) })
 }
 
-// keepOwned reduces each server's reply to PUBSUB CHANNELS to the channels that the server
+// keepOwned reduces each server's reply to PUBSUB CHANNELS, or SHARDCHANNELS, to the channels that the server
 // owns. The proxy subscribes to a channel at several servers, and each would list it. In a
 // Cluster it does not, and every reply stays as it is.
 func (b *broadcast) keepOwned() {

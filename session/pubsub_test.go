@@ -342,24 +342,33 @@ func TestPublishDoesNotOvertakeSubscribe(t *testing.T) {
 func TestMessagesOfScriptsArrive(t *testing.T) {
 	t.Parallel()
 	p, servers := serveShards(t, 4)
-	sub, c := p.dial(), p.dial()
 	names := manyNames(20)
-	sub.subscribeTo("SUBSCRIBE", names)
-	for i, name := range names {
-		c.Do("EVAL", "return redis.call('PUBLISH', ARGV[1], 'x')", "1", fmt.Sprint("key", i), name)
-		sub.expect(message("message", name, "x"))
-		c.Send(encode("PUBLISH", name, "y"))
-		c.expect(":1\r\n")
-		sub.expect(message("message", name, "y"))
+	for _, kind := range []struct{ subscribe, publish, word, list, count string }{
+		{"SUBSCRIBE", "PUBLISH", "message", "CHANNELS", "NUMSUB"}, {"SSUBSCRIBE", "SPUBLISH", "smessage", "SHARDCHANNELS", "SHARDNUMSUB"},
+	} {
+		sub, c := p.dial(), p.dial()
+		sub.subscribeTo(kind.subscribe, names)
+		for i, name := range names {
+			key := fmt.Sprint("key", i)
+			c.Do("EVAL", "return redis.call(ARGV[2], ARGV[1], 'x')", "1", key, name, kind.publish)
+			sub.expect(message(kind.word, name, "x"))
+			c.Send(encode(kind.publish, name, "y"))
+			c.expect(":1\r\n")
+			sub.expect(message(kind.word, name, "y"))
+			c.Send(encode("MULTI") + encode("INCR", key) + encode("EVAL", "return redis.call(ARGV[2], ARGV[1], 'z')", "1", key, name, kind.publish) + encode("EXEC"))
+			c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n:1\r\n:1\r\n")
+			sub.expect(message(kind.word, name, "z"))
+			c.Do("DEL", key)
+		}
+		if got := c.Do("PUBSUB", kind.list); !strings.HasPrefix(got, "*20\r\n") {
+			t.Errorf("PUBSUB %s: %q", kind.list, got)
+		}
+		if got := c.Do("PUBSUB", kind.count, names[3]); !strings.HasSuffix(got, ":1\r\n") {
+			t.Errorf("PUBSUB %s: %q", kind.count, got)
+		}
+		servers[0].Do(kind.publish, names[0], "z")
+		sub.expect(message(kind.word, names[0], "z"))
 	}
-	if got := c.Do("PUBSUB", "CHANNELS"); !strings.HasPrefix(got, "*20\r\n") {
-		t.Errorf("PUBSUB CHANNELS: %q", got)
-	}
-	if got := c.Do("PUBSUB", "NUMSUB", names[3]); !strings.HasSuffix(got, ":1\r\n") {
-		t.Errorf("PUBSUB NUMSUB: %q", got)
-	}
-	servers[0].Do("PUBLISH", names[0], "z")
-	sub.expect(message("message", names[0], "z"))
 }
 
 // A server that hangs does not keep clients from channels of others for long.

@@ -42,8 +42,8 @@ How Ringway routes each command of Redis 7 and 8:
   ` + "`-NOSCRIPT`" + ` as from Redis, and the next EVALSHA works. ACL users get it in a pipeline also after a restart, since EVAL may be denied to them.
 - **scan**: from server to server; the cursor is a plain number and says which server is next. An ejected server is
   skipped.
-- **subscriptions**: Ringway subscribes at the servers, once for all its clients: to a channel at the shard that
-  its name hashes to, to a pattern at all shards. PUBLISH and SPUBLISH go to the shard of their channel. See [pubsub.md](pubsub.md).
+- **subscriptions**: Ringway subscribes at the servers, once for all its clients, at every shard; in a Cluster at the
+  shard that the name hashes to. PUBLISH and SPUBLISH go to the shard of their channel. See [pubsub.md](pubsub.md).
 - **not yet**: answered like an unknown command; the connection stays.
 - **refused**: may harm a server that others share; the error says so and the connection stays.
 - **guarded**, whatever the route: refused in the same way, unless the pool's ` + "`allow_commands`" + ` names it. The pool's

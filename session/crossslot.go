@@ -25,7 +25,7 @@ func (s *session) explain(err error, cmd *command.Command, args [][]byte) error 
 		return err
 	}
 	a, b := s.crossing(cmd, args)
-	return crossSlot(s.local.Conf(), a, b)
+	return crossSlot(s.local.Conf(), s.local.Map().Ring(), a, b)
 }
 
 // crossing returns two keys that may not be in one request. The first is nil if it is not
@@ -50,14 +50,17 @@ func (s *session) crossing(cmd *command.Command, args [][]byte) (a, b []byte) {
 
 // crossSlot returns the client's error for two keys of one request or transaction that are on
 // different shards of a pool. It says why, and what to write. Either key may be nil if it is
-// not known. The keys are copied as far as they are needed.
-func crossSlot(c *conf.Pool, a, b []byte) error {
+// not known. The ring is the pool's, nil for a Cluster. The keys are copied as far as they
+// are needed.
+func crossSlot(c *conf.Pool, ring *hashring.Ring, a, b []byte) error {
 	if c.Topology != conf.Cluster && c.Distribution == "random" {
 		return errors.New(crossSlotText + "; the pool's distribution is random, which keeps no keys together: want another one")
 	}
 	tag := c.HashTag
 	setting := fmt.Sprintf("the pool has hash_tag = %q", tag)
 	switch {
+	case a != nil && b != nil && (patternOf(ring, a) != "" || patternOf(ring, b) != ""):
+		return fmt.Errorf("%s: %s is placed by %s, %s by %s; want one name for both in the pool's together", crossSlotText, quoted(a), placedBy(ring, a), quoted(b), placedBy(ring, b))
 	case c.Topology == conf.Cluster:
 		tag, setting = "{}", "a Cluster's keys are in slots by what is in {}"
 	case tag == "":
@@ -78,6 +81,27 @@ func crossSlot(c *conf.Pool, a, b []byte) error {
 		return fmt.Errorf("%s: %s has no hash tag, %s has %s; want one for both, %s", crossSlotText, quoted(a), quoted(b), quoted(tagB), example)
 	}
 	return fmt.Errorf("%s: %s and %s have no hash tag; want one for both, %s", crossSlotText, quoted(a), quoted(b), example)
+}
+
+// patternOf returns the pattern of together that places a key, or "".
+func patternOf(ring *hashring.Ring, key []byte) string {
+	if ring == nil {
+		return ""
+	}
+	_, pattern := ring.Part(key)
+	return pattern
+}
+
+// placedBy says what places a key: a pattern, the key's hash tag or the key itself.
+func placedBy(ring *hashring.Ring, key []byte) string {
+	part, pattern := ring.Part(key)
+	switch {
+	case pattern != "":
+		return fmt.Sprintf("%s of the pattern %s", quoted(part), strconv.QuoteToASCII(pattern))
+	case len(part) < len(key):
+		return "its hash tag " + quoted(part)
+	}
+	return "itself"
 }
 
 // withoutHashTag is crossSlot for a pool with hash_tag = "".

@@ -212,7 +212,7 @@ func (s *session) replyError(err error) {
 // errorText returns the text of an error, with what the client can do about it in this pool.
 func (s *session) errorText(err error) string {
 	if err == errCrossShard { // by a caller that has no keys to name
-		err = crossSlot(s.local.Conf(), nil, nil)
+		err = crossSlot(s.local.Conf(), nil, nil, nil)
 	}
 	return err.Error()
 }

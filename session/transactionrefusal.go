@@ -58,7 +58,7 @@ func (tx *transaction) otherShard(cmd *command.Command, args [][]byte) error {
 	if a == nil {
 		a = tx.firstKey()
 	}
-	return crossSlot(tx.s.local.Conf(), a, b)
+	return crossSlot(tx.s.local.Conf(), tx.s.local.Map().Ring(), a, b)
 }
 
 // firstKey returns a copy of the first key that is queued, nil if there is none.

@@ -195,14 +195,14 @@ func compareNumbers(a, b string) int {
 	switch {
 	case a == b:
 		return 0
-	case atLeastVersion(a, b):
+	case AtLeastVersion(a, b):
 		return 1
 	}
 	return -1
 }
 
-// atLeastVersion compares versions such as "7.0.15" number by number.
-func atLeastVersion(a, b string) bool {
+// AtLeastVersion compares versions such as "7.0.15" number by number.
+func AtLeastVersion(a, b string) bool {
 	x, y := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(x), len(y)) {
 		n, _ := strconv.Atoi(x[i])

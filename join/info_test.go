@@ -97,7 +97,7 @@ func TestVersionsAreCompared(t *testing.T) {
 	}{
 		{"7.2.4", "7.2", true}, {"7.2", "7.2", true}, {"7.0.15", "7.2", false}, {"7.10.1", "7.2", true}, {"8.0", "7.2", true}, {"7", "7.2", false}, {"", "7.2", false}, {"6.2.14", "7.2", false},
 	} {
-		if got := atLeastVersion(c.a, c.b); got != c.want {
+		if got := AtLeastVersion(c.a, c.b); got != c.want {
 			t.Errorf("%s is at least %s: %v", c.a, c.b, got)
 		}
 	}

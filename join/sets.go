@@ -45,7 +45,7 @@ var errSyntax = errors.New("ERR syntax error")
 // of its keys in args, at least one. version is the servers', such as "7.0.15", on which the format
 // of scores depends. An error is for the client, in Redis's words.
 func ParseSetOperation(name string, args [][]byte, keys []int, version string) (*SetOperation, error) {
-	op := &SetOperation{sorted: name[0] == 'z', counts: strings.HasSuffix(name, "card"), shortest: atLeastVersion(version, "7.2")}
+	op := &SetOperation{sorted: name[0] == 'z', counts: strings.HasSuffix(name, "card"), shortest: AtLeastVersion(version, "7.2")}
 	switch strings.TrimSuffix(name[1:], "card") {
 	case "inter":
 		op.kind = intersection

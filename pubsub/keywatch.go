@@ -12,8 +12,8 @@ import (
 	"ringway/resp"
 )
 
-// KeyWatch asks a pool's servers about keys, and learns once that a key has changed since.
-// Blocking pops on keys of several shards wait with it.
+// KeyWatch reads keys at a pool's servers, and learns once that a key has changed since.
+// Requests that block on keys of several shards wait with it.
 //
 // A server remembers which keys a connection with CLIENT TRACKING has read, and tells that
 // connection once when such a key changes, expires or is evicted; see
@@ -30,17 +30,17 @@ type KeyWatch struct {
 }
 
 // KeyWatcher learns what a KeyWatch finds out. It is called on the loop, and never from
-// within Ask.
+// within Send.
 type KeyWatcher interface {
-	// KeyChanged is given a key that has changed since Ask asked about it, valid only during
-	// the call.
+	// KeyChanged is given a key that has changed since a request of Send has read it, valid only
+	// during the call.
 	KeyChanged(key []byte)
 
 	// WatchLost says that changes of the shard's keys may have been missed.
 	WatchLost(shard int)
 }
 
-// ErrNoTracking is why nothing can be asked: the server does not have RESP3 or CLIENT
+// ErrNoTracking is why no request can be sent: the server does not have RESP3 or CLIENT
 // TRACKING, or does not allow it.
 var ErrNoTracking = errors.New("the server does not let a connection track keys")
 
@@ -51,32 +51,36 @@ func (l *Local) WatchKeys(db int, to KeyWatcher) *KeyWatch {
 	return w
 }
 
-// Ask sends a request that reads the keys which are to be watched, such as LLEN, to the
-// primary of the shard that owns them. answer is called later with the server's reply, valid
+// Send sends a request that reads the keys which are to be watched, such as LLEN, to the
+// primary of the shard that owns them. received is called later with the server's reply, valid
 // only during the call; or with an error: ErrNoTracking, or one of package pipeline's if the
 // server can't be reached or the connection was lost.
-func (w *KeyWatch) Ask(shard int, args [][]byte, answer func(reply []byte, err error)) {
+//
+// With asking the request goes behind ASKING: the shard's server is one to which the keys' slot is
+// being moved.
+func (w *KeyWatch) Send(shard int, args [][]byte, asking bool, received func(reply []byte, err error)) {
 	for len(w.shards) <= shard {
 		w.shards = append(w.shards, &watchedShard{w: w, index: len(w.shards)})
 	}
-	w.shards[shard].ask(resp.AppendRequest(nil, args), answer)
+	request := watchRequest{resp.AppendRequest(nil, args), asking, received}
+	w.shards[shard].send(request)
 }
 
-// CloseStalled ends connections on which a server has left a question without an answer for
+// CloseStalled ends connections on which a server has left a request without a reply for
 // limit: whatever it had to report may be lost with them.
 func (w *KeyWatch) CloseStalled(limit time.Duration) {
 	for _, s := range w.shards {
 		due := s.sent > 0 || s.handshakeLeft > 0
-		if due && s.link != nil && s.link.Up() && w.l.loop.Now()-max(s.link.LastRead(), s.askedAt) > int64(limit) {
+		if due && s.link != nil && s.link.Up() && w.l.loop.Now()-max(s.link.LastRead(), s.sentAt) > int64(limit) {
 			s.link.Lose(pipeline.ErrTimeout)
 		}
 	}
 }
 
-// Close closes the connections. Nothing is answered any more.
+// Close closes the connections. No reply is received any more.
 func (w *KeyWatch) Close() {
 	for _, s := range w.shards {
-		s.questions = nil
+		s.requests = nil
 		s.hangUp()
 	}
 	w.l.keyWatches = slices.DeleteFunc(w.l.keyWatches, func(other *KeyWatch) bool { return other == w })
@@ -88,40 +92,42 @@ type watchedShard struct {
 	index int
 	link  *pipeline.Link // nil while there is none
 
-	questions     []question // in the order of their replies
-	sent          int        // how many of them were sent
-	handshakeLeft int        // handshake replies still to come
-	used          bool       // something was asked over this connection
-	askedAt       int64      // when the first of the questions that were sent was, as eventloop.Loop.Now
-	idle          bool       // no connection is wanted until something is asked
-	refused       int64      // when the server last refused to track, as eventloop.Loop.Now; 0 if it has not
+	requests      []watchRequest // in the order of their replies
+	sent          int            // how many of them were sent
+	handshakeLeft int            // handshake replies still to come
+	used          bool           // a request was sent over this connection
+	sentAt        int64          // when the first of the requests without reply was sent, as eventloop.Loop.Now
+	idle          bool           // no connection is wanted until there is a request
+	refused       int64          // when the server last refused to track, as eventloop.Loop.Now; 0 if it has not
 }
 
-// refusalHolds is for how long a server that refused to track is not asked again.
+// refusalHolds is for how long a server that refused to track gets no request.
 const refusalHolds = 10 * time.Second
 
-type question struct {
-	request []byte
-	answer  func(reply []byte, err error)
+// watchRequest is a request of Send.
+type watchRequest struct {
+	encoded  []byte
+	asking   bool // behind ASKING, whose reply has yet to come
+	received func(reply []byte, err error)
 }
 
-func (s *watchedShard) ask(request []byte, answer func([]byte, error)) {
+func (s *watchedShard) send(request watchRequest) {
 	if s.link == nil {
 		if err := s.connect(); err != nil {
-			s.w.l.loop.Post(func() { answer(nil, err) })
+			s.w.l.loop.Post(func() { request.received(nil, err) })
 			return
 		}
 	}
 	switch f := s.link.Down(); {
 	case f != nil:
-		s.w.l.loop.Post(func() { answer(nil, f) })
+		s.w.l.loop.Post(func() { request.received(nil, f) })
 		return
 	case s.refused != 0 && s.w.l.loop.Now()-s.refused < int64(refusalHolds):
-		s.w.l.loop.Post(func() { answer(nil, ErrNoTracking) })
+		s.w.l.loop.Post(func() { request.received(nil, ErrNoTracking) })
 		return
 	}
 	s.link.Connect()
-	s.questions = append(s.questions, question{request, answer})
+	s.requests = append(s.requests, request)
 	s.flush()
 }
 
@@ -136,16 +142,19 @@ func (s *watchedShard) connect() error {
 	return nil
 }
 
-// flush sends what was asked, once the connection tracks.
+// flush sends the requests, once the connection tracks.
 func (s *watchedShard) flush() {
 	if s.handshakeLeft > 0 || !s.link.Up() {
 		return
 	}
 	if s.sent == 0 {
-		s.askedAt = s.w.l.loop.Now()
+		s.sentAt = s.w.l.loop.Now()
 	}
-	for ; s.sent < len(s.questions); s.sent++ {
-		s.link.SendEncoded(s.questions[s.sent].request)
+	for ; s.sent < len(s.requests); s.sent++ {
+		if s.requests[s.sent].asking {
+			s.link.Send([]byte("ASKING"))
+		}
+		s.link.SendEncoded(s.requests[s.sent].encoded)
 		s.used = true
 	}
 }
@@ -153,7 +162,7 @@ func (s *watchedShard) flush() {
 // Connected is pipeline.LinkHandler's.
 func (s *watchedShard) Connected() {
 	s.sent, s.used, s.handshakeLeft, s.idle = 0, false, 2, false
-	s.askedAt = s.w.l.loop.Now()
+	s.sentAt = s.w.l.loop.Now()
 	s.link.Send([]byte("HELLO"), []byte("3"))
 	s.link.Send([]byte("CLIENT"), []byte("TRACKING"), []byte("ON"))
 	if s.w.db != 0 {
@@ -178,20 +187,22 @@ func (s *watchedShard) Frame(frame []byte) error {
 		}
 	case s.sent == 0:
 		return pipeline.ErrProtocol
+	case s.requests[0].asking:
+		s.requests[0].asking = false // ASKING's own reply
 	default:
 		if frame[0] == '-' {
 			s.w.l.servers.FollowMoved(s.index, frame) // the pool learns who owns the slot
 		}
-		q := s.questions[0]
-		s.questions[0] = question{}
-		s.questions = s.questions[1:]
+		request := s.requests[0]
+		s.requests[0] = watchRequest{}
+		s.requests = s.requests[1:]
 		s.sent--
-		q.answer(frame, nil)
+		request.received(frame, nil)
 	}
 	return nil
 }
 
-// turnedDown ends a connection whose handshake has failed, until something is asked again. It
+// turnedDown ends a connection whose handshake has failed, until there is a request again. It
 // returns why: ErrNoTracking if the server will say the same next time.
 func (s *watchedShard) turnedDown(reply []byte) error {
 	err := fmt.Errorf("%w: %s", pipeline.ErrTurnedAway, bytes.TrimSpace(reply[1:]))
@@ -260,12 +271,12 @@ func (s *watchedShard) Lost(err error) (again bool) {
 // Unreachable is pipeline.LinkHandler's.
 func (s *watchedShard) Unreachable(f *pipeline.Failure) { s.fail(f) }
 
-// fail answers all questions with an error.
+// fail gives all requests an error for a reply.
 func (s *watchedShard) fail(err error) {
-	questions := s.questions
-	s.questions, s.sent, s.handshakeLeft = nil, 0, 0
-	for _, q := range questions {
-		q.answer(nil, err)
+	requests := s.requests
+	s.requests, s.sent, s.handshakeLeft = nil, 0, 0
+	for _, r := range requests {
+		r.received(nil, err)
 	}
 }
 
@@ -276,7 +287,7 @@ func (s *watchedShard) hangUp() {
 	}
 }
 
-// primaryChanged has the next question go to the primary that there is now.
+// primaryChanged has the next request go to the primary that there is now.
 func (s *watchedShard) primaryChanged() {
 	if s.link == nil {
 		return

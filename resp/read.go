@@ -1,5 +1,7 @@
 package resp
 
+import "math"
+
 // The readers are meant for replies that Scan has found complete. They report false for anything
 // else, and allocate nothing.
 
@@ -164,6 +166,19 @@ func ReadSet(reply []byte) (ArrayReader, bool) {
 		return ArrayReader{}, false
 	}
 	return ArrayReader{rest: reply[n:], left: count}, true
+}
+
+// ReadMap returns a reader for the keys and values of a map of RESP3, in turns, or of an array, which
+// stands for one in RESP2. It reports false for anything else.
+func ReadMap(reply []byte) (ArrayReader, bool) {
+	if len(reply) == 0 || reply[0] != '%' {
+		return ReadArray(reply)
+	}
+	count, n, ok := lengthHeader(reply)
+	if !ok || count < 0 || count > math.MaxInt/2 {
+		return ArrayReader{}, false
+	}
+	return ArrayReader{rest: reply[n:], left: 2 * count}, true
 }
 
 // ReadPush returns a reader for the elements of a push, and false if frame is not one of known

@@ -15,21 +15,17 @@ import (
 // blockingPop is a request that pops from the first of its keys that has elements, and waits
 // if none has. It is described by the command that does the same with one key without waiting.
 type blockingPop struct {
-	keys    [][]byte
-	timeout time.Duration // 0 for none
-	count   string        // the command that tells how many elements a key has
-	verb    string        // the command that pops without waiting
-	nested  bool          // its request and reply name the key: LMPOP, ZMPOP
-	options [][]byte      // what follows the key in its request
+	kind    inspectionKind // of its keys
+	verb    string         // the command that pops without waiting
+	nested  bool           // its request and reply name the key: LMPOP, ZMPOP
+	options [][]byte       // what follows the key in its request
+	most    int            // how many elements it pops
 }
-
-// countCommands are all that blockingPop.count may be.
-var countCommands = []string{"LLEN", "ZCARD"}
 
 // poppers are the commands that block, and what stands for them without waiting.
 var poppers = map[string]blockingPop{
-	"blpop": {count: "LLEN", verb: "LPOP"}, "brpop": {count: "LLEN", verb: "RPOP"}, "blmpop": {count: "LLEN", verb: "LMPOP", nested: true},
-	"bzpopmin": {count: "ZCARD", verb: "ZPOPMIN"}, "bzpopmax": {count: "ZCARD", verb: "ZPOPMAX"}, "bzmpop": {count: "ZCARD", verb: "ZMPOP", nested: true},
+	"blpop": {kind: ofList, verb: "LPOP"}, "brpop": {kind: ofList, verb: "RPOP"}, "blmpop": {kind: ofList, verb: "LMPOP", nested: true},
+	"bzpopmin": {kind: ofSortedSet, verb: "ZPOPMIN"}, "bzpopmax": {kind: ofSortedSet, verb: "ZPOPMAX"}, "bzmpop": {kind: ofSortedSet, verb: "ZMPOP", nested: true},
 }
 
 var (
@@ -40,55 +36,46 @@ var (
 	errCount           = errors.New("ERR count should be greater than 0")
 )
 
-// parseBlockingPop reads a request. It returns nil for other commands, and copies what it
-// keeps of the arguments. The errors are Redis's.
-func parseBlockingPop(cmd *command.Command, args [][]byte) (*blockingPop, error) {
-	pop, ok := poppers[cmd.Name]
-	if !ok {
-		return nil, nil
-	}
-	positions, err := cmd.Keys(args, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range positions {
-		pop.keys = append(pop.keys, slices.Clone(args[i]))
-	}
-	timeout := args[len(args)-1]
-	if pop.nested {
-		timeout = args[1]
-		if pop.options, err = popOptions(cmd, args[positions[len(positions)-1]+1:]); err != nil {
-			return nil, err
+// parseBlockingPop reads a request of one of the poppers, whose keys are at the given positions. It
+// copies what it keeps of the arguments. timeout is 0 for none. The errors are Redis's.
+func parseBlockingPop(cmd *command.Command, args [][]byte, positions []int) (pop *blockingPop, timeout time.Duration, err error) {
+	p := poppers[cmd.Name]
+	p.most = 1
+	seconds := args[len(args)-1]
+	if p.nested {
+		seconds = args[1]
+		if err := p.parseOptions(cmd, args[positions[len(positions)-1]+1:]); err != nil {
+			return nil, 0, err
 		}
 	}
-	if pop.timeout, err = parseTimeout(timeout); err != nil {
-		return nil, err
-	}
-	return &pop, nil
+	timeout, err = parseTimeout(seconds)
+	return &p, timeout, err
 }
 
-// popOptions checks LEFT|RIGHT or MIN|MAX and COUNT n.
-func popOptions(cmd *command.Command, args [][]byte) (options [][]byte, err error) {
+// parseOptions reads LEFT|RIGHT or MIN|MAX and COUNT n.
+func (p *blockingPop) parseOptions(cmd *command.Command, args [][]byte) error {
 	ends := []string{"left", "right"}
 	if cmd.Name == "bzmpop" {
 		ends = []string{"min", "max"}
 	}
 	if len(args) == 0 || !slices.Contains(ends, strings.ToLower(string(args[0]))) {
-		return nil, errSyntax
+		return errSyntax
 	}
 	switch {
 	case len(args) == 1:
 	case len(args) != 3 || !strings.EqualFold(string(args[1]), "count"):
-		return nil, errSyntax
+		return errSyntax
 	default:
-		if n, ok := resp.ParseInt(args[2]); !ok || n <= 0 {
-			return nil, errCount
+		n, ok := resp.ParseInt(args[2])
+		if !ok || n <= 0 {
+			return errCount
 		}
+		p.most = int(min(n, math.MaxInt32))
 	}
 	for _, arg := range args {
-		options = append(options, slices.Clone(arg))
+		p.options = append(p.options, slices.Clone(arg))
 	}
-	return options, nil
+	return nil
 }
 
 // longestTimeout, a hundred years in seconds, stands for what is longer: a loop's clock has
@@ -111,22 +98,51 @@ func parseTimeout(arg []byte) (time.Duration, error) {
 	return max(time.Duration(min(seconds, longestTimeout)*float64(time.Second)), time.Millisecond), nil
 }
 
+func (p *blockingPop) inspection(_ int, name []byte) inspection {
+	return inspection{kind: p.kind, key: string(name)}
+}
+
+func (p *blockingPop) inspected(int, *keyState) {}
+
+// problem returns nil for a request that waits: Redis goes on waiting if a key becomes another type.
+func (p *blockingPop) problem(_ int, _ []byte, state *keyState, waited bool) []byte {
+	if waited {
+		return nil
+	}
+	return state.problem
+}
+
+func (p *blockingPop) ready(_ int, state *keyState, _ bool) bool { return state.length > 0 }
+
+func (p *blockingPop) nothing(_ int, state *keyState) {
+	if state != nil {
+		state.length = 0
+	}
+}
+
+func (p *blockingPop) takesAll() bool { return false }
+
+func (p *blockingPop) takes() int { return p.most }
+
+func (p *blockingPop) writes() bool { return true }
+
 // request is the pop without waiting.
-func (p *blockingPop) request(key []byte) []byte {
+func (p *blockingPop) request(_ int, key []byte) []byte {
 	if p.nested {
 		return resp.AppendRequest(nil, append([][]byte{[]byte(p.verb), []byte("1"), key}, p.options...))
 	}
 	return resp.AppendRequest(nil, [][]byte{[]byte(p.verb), key})
 }
 
-// reply makes the blocking command's reply of the reply to request; nil if nothing was there.
-func (p *blockingPop) reply(key, reply []byte) []byte {
+// reply makes the blocking command's reply of the one to request.
+func (p *blockingPop) reply(names, replies [][]byte) []byte {
+	key, reply := names[0], replies[0]
 	switch {
 	case len(reply) == 0 || resp.IsNull(reply):
 		return nil
 	case reply[0] == '-' || p.nested:
 		return slices.Clone(reply)
-	case p.count == "LLEN":
+	case p.kind == ofList:
 		return append(resp.AppendBulk(resp.AppendArray(nil, 2), key), reply...)
 	}
 	elements, ok := resp.ReadArray(reply)
@@ -143,7 +159,7 @@ func (p *blockingPop) reply(key, reply []byte) []byte {
 // giveBack returns requests that undo a pop with the given reply.
 func (p *blockingPop) giveBack(key, reply []byte) (requests [][]byte) {
 	elements := p.elements(reply)
-	if p.count == "ZCARD" {
+	if p.kind == ofSortedSet {
 		for i := 0; i+1 < len(elements); i += 2 {
 			requests = append(requests, resp.AppendRequest(nil, [][]byte{[]byte("ZADD"), key, elements[i+1], elements[i]}))
 		}

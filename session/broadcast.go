@@ -160,6 +160,9 @@ func (b *broadcast) done() {
 		}
 	}
 	s.w.noteWork(s, size)
+	if b.cmd.Name == "swapdb" {
+		s.databasesSwapped()
+	}
 	if s.conn.Open() {
 		b.answer()
 	}

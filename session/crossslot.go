@@ -25,7 +25,12 @@ func (s *session) explain(err error, cmd *command.Command, args [][]byte) error 
 		return err
 	}
 	a, b := s.crossing(cmd, args)
-	return crossSlot(s.local.Conf(), s.local.Map().Ring(), a, b)
+	err = crossSlot(s.local.Conf(), s.local.Map().Ring(), a, b)
+	switch cmd.Name {
+	case "rpoplpush", "brpoplpush", "lmove", "blmove", "smove":
+		return fmt.Errorf("%w; the proxy moves no element between servers: it would be lost if the proxy ended between taking and giving it", err)
+	}
+	return err
 }
 
 // crossing returns two keys that may not be in one request. The first is nil if it is not

@@ -23,8 +23,11 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		}
 		var err error
 		if server, err = s.owner(cmd, args); err != nil {
-			if err == errCrossShard && cmd.Gathers() {
+			switch {
+			case err == errCrossShard && cmd.Gathers():
 				return s.gather(cmd, args)
+			case err == errCrossShard && cmd.IsBlocking():
+				return s.block(cmd, args, raw) // XREADGROUP without BLOCK
 			}
 			s.replyError(s.explain(err, cmd, args))
 			return true

@@ -59,7 +59,7 @@ func (s *session) endBlocked() {
 		s.closeWithReply(replyUnblocked)
 		return
 	case s.shardsWait != nil:
-		if !s.shardsWait.popping {
+		if !s.shardsWait.isTaking() && !s.shardsWait.atOnce {
 			s.closeWithReply(replyUnblocked)
 		}
 		return

@@ -59,6 +59,12 @@ var asks = []struct{ hostile, requests string }{
 	{"GET", "WATCH a|GET a|UNWATCH"},
 	{"BLPOP", "BLPOP a b 0.01"},
 	{"XREAD", "XREAD BLOCK 10 STREAMS a 0"},
+	{"LLEN", "BLPOP a y 0.01"}, // on both servers
+	{"LPOP", "BLPOP a y 0.01"},
+	{"XREVRANGE", "XREAD BLOCK 10 STREAMS a y 0 0"},
+	{"XREAD", "XREAD BLOCK 10 STREAMS a y 0 0"},
+	{"XINFO", "XREADGROUP GROUP g c BLOCK 10 STREAMS a y > >"},
+	{"XREADGROUP", "XREADGROUP GROUP g c BLOCK 10 STREAMS a y > 0"},
 	{"CLIENT", "BLPOP a 0.01"}, // the dedicated connection's CLIENT ID
 	{"WAIT", "SET a 1|WAIT 1 10"},
 	{"EVAL", "EVAL return(1) 1 a"},
@@ -248,9 +254,15 @@ func usualReply(name string, args []string, in bool) string {
 		return "%0\r\n"
 	case "COMMAND", "BLPOP", "KEYS", "XREAD", "CONFIG", "SLOWLOG", "FUNCTION", "TIME":
 		return "*0\r\n"
+	case "XREVRANGE":
+		return "*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n"
+	case "XINFO":
+		return "*1\r\n*4\r\n$4\r\nname\r\n$1\r\ng\r\n$17\r\nlast-delivered-id\r\n$3\r\n0-0\r\n"
+	case "LPOP":
+		return bulk("v")
 	case "SCAN":
 		return "*2\r\n$1\r\n0\r\n*0\r\n"
-	case "DEL", "DBSIZE", "WAIT", "PUBLISH", "SPUBLISH":
+	case "DEL", "DBSIZE", "LLEN", "WAIT", "PUBLISH", "SPUBLISH":
 		return ":1\r\n"
 	case "SUNION", "SINTER", "ZINTER", "ZUNION":
 		return "*0\r\n"

@@ -49,6 +49,9 @@ func (s *session) unlent() (n int) {
 	if s.sub != nil {
 		n += cap(s.sub.backlog)
 	}
+	if s.shardsWait != nil {
+		n += s.shardsWait.size()
+	}
 	return n
 }
 

@@ -88,7 +88,7 @@ func (s *session) runPaused(u *conditions, cmd *command.Command, args [][]byte, 
 	a := &exclusive{s: s, untimed: true}
 	shard, err := s.owner(cmd, args)
 	switch {
-	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || err == errCrossShard && (cmd.Route == command.Split || poppers[cmd.Name].verb != "")):
+	case s.local.Shards() > 1 && (cmd.Route == command.AllShards || err == errCrossShard && (cmd.Route == command.Split || waitsOverShards(cmd))):
 		u.pauseWaiters[s] = true
 		return false
 	case err != nil:

@@ -2,407 +2,383 @@ package session
 
 import (
 	"bytes"
-	"errors"
-	"slices"
+	"fmt"
 	"time"
+	"unsafe"
 
 	"ringway/command"
 	"ringway/eventloop"
 	"ringway/pipeline"
-	"ringway/pubsub"
 	"ringway/resp"
 )
 
-// A request that blocks on keys of several shards, such as BLPOP, can't be sent to one
-// server. Nor can each shard's part be sent to its server: two servers might pop an element,
-// and there is one client to take it. So nothing blocks at the servers. The loop asks how
-// many elements each key has, over connections on which the servers report later changes
-// (pubsub.KeyWatch), and pops without blocking from the first key that has some. If another
-// client was faster, the request goes on waiting.
+// A request that blocks on keys of several shards, such as BLPOP or XREAD BLOCK, can't be sent to
+// one server. Nor can each shard's part be sent to its server: two servers might pop an element,
+// and there is one client to take it. So nothing blocks at the servers. The loop inspects each key,
+// over connections on which the servers report later changes (waitedkeys.go), and takes without
+// blocking from keys that have something. If another client was faster, the request goes on
+// waiting.
 //
 // Who waits longest on this loop is served first. Waiting costs the servers next to nothing.
 
-// shardsWait is one such request. It is the Receiver of its pops.
+// shardsWait is one such request. It is the Receiver of the requests that take.
 type shardsWait struct {
 	s      *session
 	number uint32
-	pop    *blockingPop
-	keys   []*waitedKey // in the order of the request
-	counts []int        // elements of each, as far as is known; wrongType
-	left   int          // keys that were not counted yet
+	want   blockingRequest
+	waits  *keyWaits
+	atOnce bool // it does not wait, but its keys must be inspected first: XREADGROUP without BLOCK
 
-	wrong   []byte           // the server's error for a key of another type
-	popping bool             // a pop is under way
-	part    []byte           // of its reply
-	timeout *eventloop.Timer // nil if the request waits for ever
-	expired bool
+	places      []place // one for each key, in the order of the request
+	names       [][]byte
+	joined      int  // how many of the places are in line
+	left        int  // how many have left again
+	uninspected int  // how many keys have yet to be inspected
+	waited      bool // all keys were inspected, and nothing was there
+	expired     bool
+	timeout     *eventloop.Timer // nil if the request waits for ever
+
+	taking   []int // the keys that are taken from now, or as soon as there is room at the connections
+	versions []int // of their states when the requests were sent
+	underWay int   // requests without reply
+	replies  [][]byte
+	failures []*pipeline.Failure
 }
 
-// maxWaitKeys bounds the keys of one request, each of which costs a request to a server.
-const maxWaitKeys = 1024
+// blockingRequest is what a request wants of its keys: a blockingPop or a blockingRead. Keys are
+// named by their indexes in the request.
+type blockingRequest interface {
+	// inspection says how key i is inspected. name is its name.
+	inspection(i int, name []byte) inspection
+	// inspected is called when key i has been inspected for the first time.
+	inspected(i int, state *keyState)
+	// problem returns the error that key i's state is for the client, nil for none. waited says that
+	// the request waits already.
+	problem(i int, name []byte, state *keyState, waited bool) []byte
+	// ready reports whether it is worth while to take from key i.
+	ready(i int, state *keyState, waited bool) bool
+	// takesAll reports whether all keys that are ready are taken from, not only the first.
+	takesAll() bool
+	// takes returns how much of keyState.length is taken: 0 if others can take the same.
+	takes() int
+	// writes reports whether CLIENT PAUSE WRITE holds the requests back.
+	writes() bool
+	// request takes from key i without blocking.
+	request(i int, name []byte) []byte
+	// reply returns the reply for the client that is made of the replies to requests for some keys;
+	// nil if nothing was there.
+	reply(names, replies [][]byte) []byte
+	// nothing is called when nothing was at key i, though it was ready: another client was faster.
+	// state is nil if it was replaced since the request was sent, so that it may be newer.
+	nothing(i int, state *keyState)
+	// giveBack returns requests that undo the one for a key with the given reply.
+	giveBack(name, reply []byte) [][]byte
+}
 
-// Counts of a key that holds something else, and of one that has yet to be counted.
+// maxWaitKeys bounds the keys of one request, each of which costs a request to a server and some
+// hundred bytes.
+const maxWaitKeys = 16384
+
 const (
-	wrongType = -1
-	uncounted = -2
+	// inspectionGrace is how much longer than its timeout a request waits for its keys to be
+	// inspected.
+	inspectionGrace = 100 * time.Millisecond
+	// fullPause is how long a request waits for room at its servers' connections.
+	fullPause = 5 * time.Millisecond
 )
 
-// keyWaits are the requests of one pool's and database's clients that wait this way on a
-// loop. It is the pubsub.KeyWatcher.
-type keyWaits struct {
-	sh    *shared
-	watch *pubsub.KeyWatch
-	keys  map[waitedName]*waitedKey
+var errTooManyWaitKeys = fmt.Errorf("ERR too many keys: a request that blocks on keys of several shards may name %d", maxWaitKeys)
+
+// waitsOverShards reports whether a request of the command, whose keys are on several shards, may
+// wait for them in the proxy.
+func waitsOverShards(cmd *command.Command) bool {
+	return poppers[cmd.Name].verb != "" || cmd.Name == "xread" || cmd.Name == "xreadgroup"
 }
-
-// waitedName names a key and how its elements are counted.
-type waitedName struct{ count, key string }
-
-// waitedKey is a key on which requests wait.
-type waitedKey struct {
-	of    *keyWaits
-	name  waitedName
-	shard int
-	waits []*shardsWait // longest first
-
-	asked  int64 // when it was last counted, as eventloop.Loop.Now
-	asking bool  // it is being counted
-	round  int   // how often it was asked for, to know a late answer
-	again  bool  // it has changed meanwhile
-	failed int64 // since when it can't be counted, as eventloop.Loop.Now; 0 if it can
-	later  bool  // a timer will have it counted again
-}
-
-const (
-	// countAgainAfter is how long after a failure keys are counted again.
-	countAgainAfter = 200 * time.Millisecond
-	// countPatience is for how long a failure may last before the requests fail.
-	countPatience = 5 * time.Second
-	// countGrace is how much longer than its timeout a request waits for its keys to be counted.
-	countGrace = 100 * time.Millisecond
-	// recountEvery is how often a key is counted on which requests wait, in case a report
-	// was lost.
-	recountEvery = 10 * time.Second
-	// recountMost is how many keys of a database are counted again in one turn.
-	recountMost = 1024
-)
 
 // blockOnShards runs a request that blocks on keys of several shards. It reports whether it
 // is one, and if so what handle reports.
 func (s *session) blockOnShards(cmd *command.Command, args [][]byte) (is, done bool) {
+	if !waitsOverShards(cmd) {
+		return false, false
+	}
 	if _, err := s.owner(cmd, args); err != errCrossShard || s.user != nil {
 		return false, false // an ACL user's rights to keys without elements are not known here
 	}
-	pop, err := parseBlockingPop(cmd, args)
-	switch {
-	case pop == nil && err == nil, pop != nil && len(pop.keys) > maxWaitKeys:
-		return false, false
-	case err != nil:
+	positions, err := cmd.Keys(args, s.w.keys[:0])
+	s.w.keys = positions[:0]
+	if err == nil && len(positions) > maxWaitKeys {
+		err = errTooManyWaitKeys
+	}
+	w := &shardsWait{s: s}
+	var timeout time.Duration
+	if err == nil {
+		timeout, err = w.parse(cmd, args, positions)
+	}
+	if err != nil {
 		s.replyError(err)
 		return true, true
 	}
-	w := &shardsWait{s: s, pop: pop, number: s.push()}
-	s.closeWindow()
-	s.blockedSince, s.shardsWait = s.w.loop.Now(), w
-	if pop.timeout > 0 {
-		w.timeout = s.w.loop.NewTimer(w.timedOut).OwnedBy(s)
-		w.timeout.After(pop.timeout)
+	if w.want == nil {
+		return false, false
 	}
-	waits := s.keyWaits(s.db)
-	w.counts, w.left = slices.Repeat([]int{uncounted}, len(pop.keys)), len(pop.keys)
-	for _, key := range pop.keys {
-		k := waits.key(waitedName{pop.count, string(key)})
-		if n := len(k.waits); n == 0 || k.waits[n-1] != w { // else the request names the key twice
-			k.waits = append(k.waits, w)
-		}
-		w.keys = append(w.keys, k)
-	}
-	for _, k := range w.keys {
-		k.ask()
-	}
+	w.start(timeout)
 	return true, true
 }
 
-// keyWaits returns those of a database, which is made if need be.
-func (sh *shared) keyWaits(db int) *keyWaits {
-	ws := sh.waits[db]
-	if ws == nil {
-		ws = &keyWaits{sh: sh, keys: map[waitedName]*waitedKey{}}
-		ws.watch = sh.subscriptions.WatchKeys(db, ws)
-		sh.waits[db] = ws
+// parse reads the request. It leaves want nil for one that can't be run. timeout is 0 for none.
+func (w *shardsWait) parse(cmd *command.Command, args [][]byte, positions []int) (timeout time.Duration, err error) {
+	for _, i := range positions {
+		w.names = append(w.names, bytes.Clone(args[i]))
 	}
-	return ws
+	if poppers[cmd.Name].verb != "" {
+		var pop *blockingPop
+		if pop, timeout, err = parseBlockingPop(cmd, args, positions); err == nil {
+			w.want = pop
+		}
+		return timeout, err
+	}
+	read, err := parseBlockingRead(args, positions, w.s.protocol, w.s.local.Version())
+	if err != nil || read == nil {
+		return 0, err
+	}
+	w.want, w.atOnce = read, !read.blocks
+	return read.timeout, nil
 }
 
-// checkWaits closes the connections of databases in which nothing waits, and finds out where a
-// connection is dead, over which nothing would be reported. It is called now and then.
-func (sh *shared) checkWaits() {
-	now := sh.w.loop.Now()
-	for db, ws := range sh.waits {
-		if len(ws.keys) == 0 {
-			ws.watch.Close()
-			delete(sh.waits, db)
-			continue
+// refusal returns the text of the error for the client if the servers can't report changes.
+func (w *shardsWait) refusal() string {
+	m, other := w.s.local.Map(), w.names[0]
+	for _, name := range w.names {
+		if m.Bucket(name) != m.Bucket(w.names[0]) {
+			other = name
 		}
-		ws.watch.CloseStalled(countPatience)
-		due := 0
-		for _, k := range ws.keys {
-			if !k.asking && now-k.asked >= int64(recountEvery) {
-				k.ask()
-				if due++; due == recountMost {
-					break // the others with the next ticks
-				}
+	}
+	return crossSlot(w.s.local.Conf(), m.Ring(), w.names[0], other).Error() + "; to wait for keys of several shards, the proxy needs servers with CLIENT TRACKING, since Redis 6"
+}
+
+// start has the request wait.
+func (w *shardsWait) start(timeout time.Duration) {
+	s := w.s
+	w.number = s.push()
+	s.closeWindow()
+	s.shardsWait, w.waits = w, s.keyWaits(s.db)
+	if w.expired = w.atOnce; w.atOnce {
+		if timeout = s.local.Conf().Timeout; timeout > 0 && s.local.Follows() {
+			timeout += s.local.Conf().FailoverWait
+		}
+	} else {
+		s.blockedSince = s.w.loop.Now()
+	}
+	if timeout > 0 {
+		w.timeout = s.w.loop.NewTimer(w.timedOut).OwnedBy(s)
+		w.timeout.After(timeout)
+	}
+	w.places, w.uninspected = make([]place, len(w.names)), len(w.names)
+	s.w.inPortions(w.join)
+}
+
+// join is a task: the request joins those that wait for its keys.
+func (w *shardsWait) join() (done bool) {
+	for n := 0; n < portion && w.s.shardsWait == w && w.joined < len(w.places); n++ {
+		i := w.joined
+		w.joined++
+		w.places[i] = place{w: w, index: i}
+		w.waits.key(w.want.inspection(i, w.names[i])).join(&w.places[i])
+	}
+	return w.s.shardsWait != w || w.joined == len(w.places)
+}
+
+// inspected notes that a key has been inspected since the request came.
+func (w *shardsWait) inspected(p *place) {
+	if w.s.shardsWait != w || p.inspected {
+		return
+	}
+	p.inspected = true
+	w.want.inspected(p.index, &p.k.state)
+	if w.uninspected--; w.uninspected == 0 && w.taking == nil {
+		w.next()
+	}
+}
+
+// concerns reports whether what a key has concerns the request, which waits.
+func (w *shardsWait) concerns(i int) bool {
+	state := &w.places[i].k.state
+	return w.want.ready(i, state, true) || w.want.problem(i, w.names[i], state, true) != nil
+}
+
+// offered has the request, which waits, take from a key that concerns it.
+func (w *shardsWait) offered(i int) {
+	if problem := w.want.problem(i, w.names[i], &w.places[i].k.state, true); problem != nil {
+		w.end(problem)
+		return
+	}
+	w.take([]int{i})
+}
+
+// next takes from keys that have something. If there are none, the request waits.
+func (w *shardsWait) next() {
+	var ready []int
+	for i := range w.places {
+		state := &w.places[i].k.state
+		if problem := w.want.problem(i, w.names[i], state, w.waited); problem != nil {
+			w.end(problem)
+			return
+		}
+		if w.want.ready(i, state, w.waited) {
+			if ready = append(ready, i); !w.want.takesAll() {
+				break
 			}
 		}
 	}
-}
-
-func (ws *keyWaits) key(name waitedName) *waitedKey {
-	k := ws.keys[name]
-	if k == nil {
-		k = &waitedKey{of: ws, name: name}
-		ws.keys[name] = k
-	}
-	return k
-}
-
-// KeyChanged implements pubsub.KeyWatcher.
-func (ws *keyWaits) KeyChanged(key []byte) {
-	for _, count := range countCommands {
-		if k := ws.keys[waitedName{count, string(key)}]; k != nil {
-			k.ask()
-		}
-	}
-}
-
-// WatchLost implements pubsub.KeyWatcher.
-func (ws *keyWaits) WatchLost(shard int) {
-	var lost []*waitedKey
-	for _, k := range ws.keys {
-		if k.shard == shard && !k.later {
-			lost = append(lost, k)
-		}
-	}
-	ws.sh.w.inPortions(func() (done bool) {
-		n := min(portion, len(lost))
-		for _, k := range lost[:n] {
-			if ws.keys[k.name] == k {
-				k.ask()
-			}
-		}
-		lost = lost[n:]
-		return len(lost) == 0
-	})
-}
-
-// ask has the key counted, and its server report the next change.
-func (k *waitedKey) ask() {
-	shard := k.of.sh.local.Map().Index([]byte(k.name.key))
-	if k.asking && shard == k.shard {
-		k.again = true
-		return
-	}
-	k.asking, k.again, k.asked, k.shard = true, false, k.of.sh.w.loop.Now(), shard
-	k.round++
-	round := k.round
-	k.of.watch.Ask(shard, [][]byte{[]byte(k.name.count), []byte(k.name.key)}, func(reply []byte, err error) {
-		if round == k.round { // else the key has another owner by now
-			k.answered(reply, err)
-		}
-	})
-}
-
-func (k *waitedKey) answered(reply []byte, err error) {
-	k.asking = false
-	if k.of.keys[k.name] != k {
-		return // nobody waits any more
-	}
-	n, ok := resp.Int(reply)
 	switch {
-	case ok && n >= 0:
-	case err == nil && bytes.HasPrefix(reply, []byte("-WRONGTYPE ")):
-		n = wrongType
-	default:
-		k.countFailed(reply, err)
-		return
-	}
-	k.failed = 0
-	k.count(int(n), reply)
-	if k.again {
-		k.ask()
-	}
-}
-
-// count tells the waiting requests how many elements there are: as many of them as that go
-// and get one. reply is the server's.
-func (k *waitedKey) count(n int, reply []byte) {
-	waits := append([]*shardsWait(nil), k.waits...) // which change meanwhile
-	for _, w := range waits {
-		if w.counted(k, n, reply) {
-			n--
-		}
-	}
-}
-
-// countFailed counts the key again later, or fails the requests that wait for it if it can't
-// be counted for too long. If the servers can't report changes, the client gets CROSSSLOT.
-func (k *waitedKey) countFailed(reply []byte, err error) {
-	now := k.of.sh.w.loop.Now()
-	if bytes.HasPrefix(reply, []byte("-ASK ")) || bytes.HasPrefix(reply, []byte("-TRYAGAIN ")) {
-		k.failed = 0 // its slot is being moved, which may take long
-		k.askLater()
-		return
-	}
-	if k.failed == 0 {
-		k.failed = now
-	}
-	refused := errors.Is(err, pubsub.ErrNoTracking)
-	if !refused && now-k.failed < int64(countPatience) {
-		k.askLater()
-		return
-	}
-	for _, w := range append([]*shardsWait(nil), k.waits...) {
-		switch f := (*pipeline.Failure)(nil); {
-		case w.popping, w.s.shardsWait != w: // its own end comes, or has come
-		case refused:
-			w.end(resp.AppendError(nil, w.s.errorText(errCrossShard)))
-		case errors.As(err, &f):
-			w.end(f.AppendReply(nil))
-		case err != nil:
-			w.end(resp.AppendError(nil, "ERR "+err.Error()))
-		case reply[0] == '-':
-			w.end(append([]byte(nil), reply...))
-		default:
-			w.end([]byte("-ERR unexpected reply of a server to " + k.name.count + "\r\n"))
-		}
-	}
-}
-
-// askLater counts the key again after a moment. Requests whose time is over do not wait for
-// that.
-func (k *waitedKey) askLater() {
-	for _, w := range append([]*shardsWait(nil), k.waits...) {
-		if w.expired && !w.popping && w.s.shardsWait == w {
-			w.end(w.s.protocol.AppendNullArray(nil))
-		}
-	}
-	if k.later {
-		return
-	}
-	k.later = true
-	k.of.sh.w.loop.NewTimer(func() {
-		if k.later = false; k.of.keys[k.name] == k {
-			k.ask()
-		}
-	}).After(countAgainAfter)
-}
-
-// counted notes how many elements a key has. It reports whether the request goes for one of
-// them.
-func (w *shardsWait) counted(k *waitedKey, n int, reply []byte) bool {
-	if w.s.shardsWait != w {
-		return false // it has ended meanwhile
-	}
-	for i, key := range w.keys {
-		if key != k {
-			continue
-		}
-		switch {
-		case w.counts[i] == uncounted:
-			w.left--
-		case n == wrongType:
-			continue // Redis goes on waiting if a key becomes another type
-		}
-		if w.counts[i] = n; n == wrongType && w.wrong == nil {
-			w.wrong = append([]byte(nil), reply...)
-		}
-	}
-	if w.left > 0 || w.popping {
-		return false
-	}
-	return w.next() == k
-}
-
-// next pops from the first key that has elements, and returns it; nil if there is none.
-func (w *shardsWait) next() *waitedKey {
-	for i, n := range w.counts {
-		switch {
-		case n == wrongType:
-			w.end(w.wrong)
-			return nil
-		case n > 0:
-			w.popFrom(i)
-			return w.keys[i]
-		}
-	}
-	if w.expired {
-		w.end(w.s.protocol.AppendNullArray(nil))
-	}
-	return nil
-}
-
-func (w *shardsWait) popFrom(i int) {
-	key := []byte(w.keys[i].name.key)
-	conn := w.s.primaryConn(w.s.local.Map().Index(key))
-	w.popping = true
-	if conn.Full() {
-		w.s.w.loop.NewTimer(w.popAgain).OwnedBy(w.s).After(fullPause)
-		return
-	}
-	if f := conn.Send(w.pop.request(key), w, uint32(i)); f != nil {
-		w.Fail(uint32(i), f, nil)
-	}
-}
-
-// fullPause is how long a pop waits for room at its server's connection.
-const fullPause = 5 * time.Millisecond
-
-// popAgain goes on when there may be room at the connection.
-func (w *shardsWait) popAgain() {
-	w.popping = false
-	switch {
-	case w.s.shardsWait != w:
+	case ready != nil:
+		w.take(ready)
 	case w.expired:
 		w.end(w.s.protocol.AppendNullArray(nil))
 	default:
-		w.next()
+		w.waited = true
 	}
 }
 
-// Reply implements pipeline.Receiver; tag is the key's index.
-func (w *shardsWait) Reply(tag uint32, b []byte, last bool) {
-	if !last || w.part != nil {
-		w.part = append(w.part, b...)
-		if !last {
-			return
+// take takes from keys without blocking, as soon as there is room at the connections.
+func (w *shardsWait) take(keys []int) {
+	s := w.s
+	w.taking = keys
+	conns := make([]*pipeline.Conn, len(keys))
+	full := w.want.writes() && s.conditions.paused != 0
+	for j, i := range keys {
+		conns[j] = s.primaryConn(s.local.Map().Index(w.names[i]))
+		full = full || conns[j].Full()
+	}
+	if full {
+		s.w.loop.NewTimer(w.takeAgain).OwnedBy(s).After(fullPause)
+		return
+	}
+	w.underWay, w.replies, w.failures = len(keys), make([][]byte, len(keys)), make([]*pipeline.Failure, len(keys))
+	w.versions = w.versions[:0]
+	for _, i := range keys {
+		k := w.places[i].k
+		k.state.length -= w.want.takes()
+		w.versions = append(w.versions, k.version)
+	}
+	for j, i := range keys {
+		if f := conns[j].Send(w.want.request(i, w.names[i]), w, uint32(j)); f != nil {
+			w.Fail(uint32(j), f, nil)
 		}
-		b, w.part = w.part, nil
 	}
-	w.popped(int(tag), b)
 }
 
-// popped goes on with the reply to a pop; nil stands for nothing.
-func (w *shardsWait) popped(i int, reply []byte) {
-	w.popping = false
-	key := []byte(w.keys[i].name.key)
-	got := w.pop.reply(key, reply)
+// takeAgain goes on when there may be room at the connections.
+func (w *shardsWait) takeAgain() {
+	w.taking = nil
 	switch {
 	case w.s.shardsWait != w:
-		if got != nil && reply[0] != '-' {
-			w.giveBack(key, reply)
-		}
-	case got != nil:
-		w.end(got)
-	default: // another client was faster, and the server reports what that has changed
-		w.counts[i] = 0
+	case w.expired && !w.atOnce:
+		w.end(w.s.protocol.AppendNullArray(nil))
+	default:
 		w.next()
+	}
+}
+
+// Reply implements pipeline.Receiver; the tag is an index of taking.
+func (w *shardsWait) Reply(tag uint32, b []byte, last bool) {
+	loop, reply := w.s.w.loop, w.replies[tag]
+	if reply == nil {
+		reply = loop.Buffer(len(b))
+	} else if len(b) > cap(reply)-len(reply) {
+		reply = loop.Grow(reply, len(b))
+	}
+	w.replies[tag] = append(reply, b...)
+	w.s.replies.charge(len(b))
+	if last {
+		w.countDown()
+	}
+}
+
+// Fail implements pipeline.Receiver.
+func (w *shardsWait) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
+	w.failures[tag] = f
+	w.countDown()
+}
+
+// countDown goes on when all requests are answered.
+func (w *shardsWait) countDown() {
+	if w.underWay--; w.underWay > 0 {
+		return
+	}
+	taken, replies := w.taking, w.replies
+	w.taking, w.replies = nil, nil
+	for j, reply := range replies {
+		w.s.replies.refund(len(reply))
+		if w.failures[j] != nil {
+			w.s.w.loop.Release(reply)
+			replies[j] = nil // a part of one
+		}
+	}
+	w.took(taken, replies, w.failures)
+	for _, reply := range replies {
+		w.s.w.loop.Release(reply)
+	}
+}
+
+// took goes on with what came of requests that took from keys: a reply, or a failure.
+func (w *shardsWait) took(keys []int, replies [][]byte, failures []*pipeline.Failure) {
+	var names [][]byte
+	for _, i := range keys {
+		names = append(names, w.names[i])
+	}
+	if w.s.shardsWait != w {
+		for j, reply := range replies {
+			if reply != nil && reply[0] != '-' && !resp.IsNull(reply) {
+				w.giveBack(names[j], reply)
+			}
+		}
+		return
+	}
+	if reply := w.want.reply(names, replies); reply != nil {
+		w.tookSomething(keys)
+		w.end(reply)
+		return
+	}
+	for _, f := range failures {
+		if f != nil && f.Sent {
+			w.end(f.AppendReply(nil))
+			return
+		}
+	}
+	w.waited = true
+	for j, i := range keys {
+		k := w.places[i].k
+		if f := failures[j]; f != nil { // nothing was taken: it counts as a failure to inspect
+			k.state = keyState{}
+			if k.inspectionFailed(nil, f); w.s.shardsWait != w {
+				return
+			}
+			continue
+		}
+		state := &k.state
+		if k.version != w.versions[j] {
+			state = nil
+		}
+		w.want.nothing(i, state)
+	}
+	w.next()
+}
+
+// tookSomething has the keys inspected from which entries were read for a group, if others wait for
+// them as well: the server does not report that as a change.
+func (w *shardsWait) tookSomething(keys []int) {
+	for _, i := range keys {
+		if k := w.places[i].k; k.what.kind == ofGroup && k.first != k.last {
+			k.inspect()
+		}
 	}
 }
 
 // giveBack puts back what was popped for a client that is gone.
 func (w *shardsWait) giveBack(key, reply []byte) {
 	conn := w.s.local.ConnSetAs(w.s.user, resp.RESP2, w.s.db).Conn(w.s.local.Map().Index(key), w.s.info.id)
-	for _, request := range w.pop.giveBack(key, reply) {
+	for _, request := range w.want.giveBack(key, reply) {
 		if f := conn.Send(request, putBack{w.s, string(key)}, 0); f != nil {
 			putBack{w.s, string(key)}.failed(f.Error())
 		}
@@ -432,28 +408,17 @@ func (p putBack) failed(why string) {
 	p.s.w.log.Warn("element lost: popped for a client that had left, and could not be put back", "pool", p.s.poolName, "key", p.key, "err", why)
 }
 
-// Fail implements pipeline.Receiver.
-func (w *shardsWait) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
-	w.popping, w.part = false, nil
-	switch {
-	case w.s.shardsWait != w:
-	case f.Sent:
-		w.end(f.AppendReply(nil))
-	default: // nothing was popped: it counts as a failure to count
-		w.counts[tag] = 0
-		w.keys[tag].countFailed(nil, f)
-	}
-}
-
-// timedOut ends the request, unless it is about to get something. Keys that were not counted
+// timedOut ends the request, unless it is about to get something. Keys that were not inspected
 // yet have a moment more: with a short timeout, what they have is to be had.
 func (w *shardsWait) timedOut() {
 	late := w.expired
 	w.expired = true
 	switch {
-	case w.popping:
-	case w.left > 0 && !late:
-		w.timeout.After(countGrace)
+	case w.isTaking():
+	case w.atOnce:
+		w.end((&pipeline.Failure{Cause: pipeline.ErrTimeout}).AppendReply(nil))
+	case w.uninspected > 0 && !late:
+		w.timeout.After(inspectionGrace)
 	default:
 		w.end(w.s.protocol.AppendNullArray(nil))
 	}
@@ -462,7 +427,7 @@ func (w *shardsWait) timedOut() {
 // unblock ends the request as CLIENT UNBLOCK does.
 func (w *shardsWait) unblock(asError bool) {
 	switch {
-	case w.popping:
+	case w.isTaking():
 		w.expired = true // unless it gets something
 	case asError:
 		w.end([]byte("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"))
@@ -471,9 +436,21 @@ func (w *shardsWait) unblock(asError bool) {
 	}
 }
 
-// isIdle reports whether nothing is on the way for the client: its keys are counted, and
-// nothing is being popped.
-func (w *shardsWait) isIdle() bool { return w.left == 0 && !w.popping }
+// isTaking reports whether requests of the client are under way that may get something.
+func (w *shardsWait) isTaking() bool { return w.taking != nil }
+
+// isIdle reports whether the request waits, and nothing is on the way for the client.
+func (w *shardsWait) isIdle() bool { return w.s.shardsWait == w && w.waited && w.taking == nil }
+
+// size returns how many bytes the request takes while it waits, about.
+func (w *shardsWait) size() (n int) {
+	const each = int(unsafe.Sizeof(place{})+unsafe.Sizeof(waitedKey{})+unsafe.Sizeof([]byte{})) + 64 // of maps and lists
+	n = len(w.names) * each
+	for _, name := range w.names {
+		n += 2 * len(name)
+	}
+	return n
+}
 
 // end answers the request.
 func (w *shardsWait) end(reply []byte) {
@@ -483,18 +460,21 @@ func (w *shardsWait) end(reply []byte) {
 	s.answerAndResume(w.number, reply)
 }
 
-// leave ends the wait. If a pop is under way, what comes is given back.
+// leave ends the wait. If something is being taken, it is given back when it comes.
 func (w *shardsWait) leave() {
 	w.s.shardsWait = nil
 	if w.timeout != nil {
 		w.timeout.Stop()
 	}
-	for _, k := range w.keys {
-		if i := slices.Index(k.waits, w); i >= 0 {
-			k.waits = slices.Delete(k.waits, i, i+1)
-		}
-		if len(k.waits) == 0 && k.of.keys[k.name] == k {
-			delete(k.of.keys, k.name)
-		}
+	w.s.w.inPortions(w.leavePlaces)
+}
+
+// leavePlaces is a task: the request leaves its places among those that wait for keys.
+func (w *shardsWait) leavePlaces() (done bool) {
+	for n := 0; n < portion && w.left < w.joined; n++ {
+		p := &w.places[w.left]
+		w.left++
+		p.k.leave(p)
 	}
+	return w.left == w.joined
 }

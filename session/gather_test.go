@@ -126,7 +126,7 @@ func TestSetsThatAreTooLargeAreNotGathered(t *testing.T) {
 		}
 	}
 	c.Send(encode("SUNION", keys[0], keys[1]) + encode("PING"))
-	const refusal = "-ERR the sets are larger than gather_limit allows; give their keys a common hash tag\r\n"
+	const refusal = "-ERR the data is larger than gather_limit allows; give their keys a common hash tag\r\n"
 	if got := c.Reply(); got != refusal {
 		t.Errorf("%.100q, want %q", got, refusal)
 	}

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -19,7 +20,6 @@ func TestWhateverRefusesKeysNamesThem(t *testing.T) {
 	for _, requests := range [][][]string{
 		{{"RENAME", a, b}},
 		{{"EVAL", "return 1", "2", a, b}},
-		{{"BRPOPLPUSH", a, b, "1"}},
 		{{"WATCH", a, b}},
 		{{"WATCH", a}, {"WATCH", b}},
 		{{"WATCH", a}, {"BLPOP", b, "1"}},
@@ -33,5 +33,20 @@ func TestWhateverRefusesKeysNamesThem(t *testing.T) {
 			t.Errorf("%q: %q, want %q", requests, got, want)
 		}
 		c.Close()
+	}
+}
+
+// Who wants to move an element to another shard hears why that is refused.
+func TestElementsAreNotMovedBetweenShards(t *testing.T) {
+	t.Parallel()
+	p, servers := serveShards(t, 2)
+	keys := keysOnEach(t, p, servers)
+	a, b := keys[0], keys[1]
+	c := p.dial()
+	for _, args := range [][]string{{"RPOPLPUSH", a, b}, {"BRPOPLPUSH", a, b, "1"}, {"LMOVE", a, b, "LEFT", "LEFT"}, {"BLMOVE", a, b, "LEFT", "LEFT", "1"}, {"SMOVE", a, b, "m"}} {
+		want := strings.TrimSuffix(withoutTags(a, b), "\r\n") + "; the proxy moves no element between servers: it would be lost if the proxy ended between taking and giving it\r\n"
+		if got := c.Do(args...); got != want {
+			t.Errorf("%q: %q, want %q", args, got, want)
+		}
 	}
 }

@@ -5,7 +5,7 @@ type Reach uint8
 
 const (
 	ReachKeys     Reach = iota // nothing else
-	ReachPatterns              // keys made from patterns (SORT BY, GET): correct only if the pool has one shard
+	ReachPatterns              // keys made from patterns (SORT BY, GET), which SortPatterns has
 	ReachDatabase              // another database (MOVE, COPY DB), which Database names
 	ReachScript                // undeclared keys of a script, which can't be checked
 )
@@ -69,27 +69,10 @@ func (c *Command) initReach() {
 	}
 }
 
-// sortReach finds a BY pattern with a "*" (without one it only turns sorting
-// off) or a GET pattern other than "#", the element itself.
+// sortReach finds a BY or GET pattern of SORT that names keys.
 func sortReach(args [][]byte) Reach {
-	for i := 2; i+1 < len(args); i++ {
-		switch {
-		case equalFold(args[i], "limit"):
-			i += 2
-		case equalFold(args[i], "store"):
-			i++
-		case equalFold(args[i], "by"):
-			i++
-			for _, b := range args[i] {
-				if b == '*' {
-					return ReachPatterns
-				}
-			}
-		case equalFold(args[i], "get"):
-			if i++; string(args[i]) != "#" {
-				return ReachPatterns
-			}
-		}
+	if !SortPatterns(args, func(_, _ []byte) bool { return false }) {
+		return ReachPatterns
 	}
 	return ReachKeys
 }

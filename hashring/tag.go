@@ -51,3 +51,25 @@ func (r *Ring) Part(key []byte) (part []byte, pattern string) {
 	}
 	return r.part(key), pattern
 }
+
+// Pins reports whether every key that begins with prefix has the same owner as a key
+// which is prefix, in every ring of the pool: that is so if prefix holds a whole
+// hash tag. It is false if that is not certain.
+func (r *Ring) Pins(prefix []byte) bool {
+	if r.how == random {
+		return false
+	}
+	if r.together != nil {
+		switch p, sure := r.together.ofPrefix(prefix); {
+		case !sure:
+			return false
+		case p != nil:
+			return true
+		}
+	}
+	return r.tagged && len(between(prefix, r.open, r.end)) < len(prefix)
+}
+
+// SlotPins reports whether every key that begins with prefix is in the hash slot of a key
+// which is prefix, in a Redis Cluster.
+func SlotPins(prefix []byte) bool { return len(between(prefix, '{', '}')) < len(prefix) }

@@ -287,3 +287,34 @@ func (n *trieNode) self() *trieNode {
 	}
 	return n
 }
+
+// ofPrefix returns the pattern of all keys that begin with prefix; nil if none of these
+// keys matches any pattern. sure is false if they may differ.
+func (t *together) ofPrefix(prefix []byte) (p *Pattern, sure bool) {
+	n, found, rest := &t.root, t.root.self(), prefix
+	for len(rest) > 0 {
+		child := n.child(rest)
+		if child == nil {
+			break
+		}
+		if !bytes.HasPrefix(rest, child.label) {
+			if bytes.HasPrefix(child.label, rest) {
+				return nil, false // some of the keys begin as a pattern does
+			}
+			break
+		}
+		n, rest = child, rest[len(child.label):]
+		if n.patterns != nil {
+			found = n
+		}
+	}
+	switch {
+	case len(rest) == 0 && len(n.next) > 0:
+		return nil, false
+	case found == nil:
+		return nil, true
+	}
+	// Of the patterns with that beginning the first that matches counts.
+	p = found.patterns[0]
+	return p, p.name != nil && len(p.segments) == 2 && len(p.segments[1]) == 0
+}

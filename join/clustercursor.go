@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/crc32"
 	"slices"
+	"strconv"
 
 	"ringway/resp"
 )
@@ -21,12 +22,12 @@ import (
 // or another proxy:
 //
 //	bits 0-9    the shard, or AllScanned
-//	bits 10-11  the pass
+//	bits 10-11  the pass, or scanOne
 //	bits 12-23  a checksum of who served what as the pass began
 //	bits 24-63  the shard's own cursor
 type ClusterCursor struct {
 	Shard int    // where the scan goes on, or AllScanned
-	Pass  int    // from 0
+	Pass  int    // from 0, or scanOne
 	Sum   uint32 // SlotSum as the pass began
 	Own   uint64 // the shard's own cursor
 }
@@ -42,6 +43,9 @@ const (
 	scanOwnShift  = scanShardBits + scanPassBits + scanSumBits
 
 	scanPasses = 3
+
+	// scanOne stands for the pass of a scan for keys of one slot: it goes to one shard.
+	scanOne = 1<<scanPassBits - 1
 )
 
 // Checksums with a meaning of their own.
@@ -72,9 +76,22 @@ func (c ClusterCursor) Encode() (uint64, bool) {
 // Next returns where the scan goes on after a shard has answered with its own cursor.
 func (c ClusterCursor) Next(own uint64, shards int) ClusterCursor {
 	if c.Own = own; own == 0 {
-		if c.Shard++; c.Shard >= shards {
+		if c.Shard++; c.Shard >= shards || c.Pass == scanOne {
 			c.Shard = AllScanned
 		}
+	}
+	return c
+}
+
+// ToOne returns the beginning of a scan that goes to one shard only.
+func (c ClusterCursor) ToOne(shard int) ClusterCursor {
+	return ClusterCursor{Shard: shard, Pass: scanOne, Sum: c.Sum}
+}
+
+// ToAll returns c for a scan that goes on to the shards behind the one where it is.
+func (c ClusterCursor) ToAll() ClusterCursor {
+	if c.Pass == scanOne {
+		c.Pass = 0
 	}
 	return c
 }
@@ -84,6 +101,9 @@ func (c ClusterCursor) Next(own uint64, shards int) ClusterCursor {
 func (c ClusterCursor) NextPass(sum uint32) (next ClusterCursor, follows bool) {
 	moved := sum == SumMoving || c.Sum == SumMoving || sum != c.Sum && sum != sumUnknown && c.Sum != sumUnknown
 	next = ClusterCursor{Pass: c.Pass + 1, Sum: sum}
+	if c.Pass == scanOne {
+		next.Pass = 1
+	}
 	return next, moved && next.Pass < scanPasses
 }
 
@@ -110,6 +130,30 @@ func SlotSum(replies [][]byte) uint32 {
 		h.Write([]byte(line))
 	}
 	return 1 + h.Sum32()%(sumUnknown-1)
+}
+
+// SlotOwner returns which of the primaries that have sent replies to CLUSTER NODES serves a
+// slot by its own account; -1 if none does. known is false if one of them did not say.
+func SlotOwner(replies [][]byte, slot int) (primary int, known bool) {
+	primary = -1
+	for i, reply := range replies {
+		line, ok := ownLine(reply)
+		if !ok {
+			return -1, false
+		}
+		for _, slots := range bytes.Fields(line)[8:] {
+			first, last, isRange := bytes.Cut(slots, []byte("-"))
+			if !isRange {
+				last = first
+			}
+			from, err := strconv.Atoi(string(first))
+			to, errTo := strconv.Atoi(string(last))
+			if err == nil && errTo == nil && from <= slot && slot <= to {
+				primary = i
+			}
+		}
+	}
+	return primary, true
 }
 
 // ownLine returns the line of a reply to CLUSTER NODES that describes the server itself.

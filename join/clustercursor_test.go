@@ -79,6 +79,49 @@ func TestAnotherPassFollowsWhenSlotsHaveMoved(t *testing.T) {
 	f(ClusterCursor{Sum: sumUnknown}, 7, false)
 }
 
+// A scan for keys of one slot goes to one shard, unless slots have moved meanwhile.
+func TestScanOfOneSlotGoesToOneShard(t *testing.T) {
+	t.Parallel()
+	at := ClusterCursor{Sum: 7}.ToOne(1)
+	if n, ok := at.Encode(); !ok || ParseClusterCursor(n) != at || at.Shard != 1 || at.Sum != 7 {
+		t.Errorf("%+v becomes %+v", at, ParseClusterCursor(n))
+	}
+	if next := at.Next(5, 3); next.Shard != 1 || next.Own != 5 {
+		t.Errorf("within the shard: %+v", next)
+	}
+	if next := at.Next(0, 3); next.Shard != AllScanned {
+		t.Errorf("after the shard: %+v", next)
+	}
+	if next := at.ToAll().Next(0, 3); next.Shard != 2 {
+		t.Errorf("with a pattern of several slots: %+v", next)
+	}
+	if _, follows := at.NextPass(7); follows {
+		t.Error("another pass follows, though nothing has moved")
+	}
+	if next, follows := at.NextPass(8); !follows || next != (ClusterCursor{Pass: 1, Sum: 8}) {
+		t.Errorf("after a move: %+v, %v", next, follows)
+	}
+}
+
+func TestSlotOwnerIsWhoSaysSo(t *testing.T) {
+	t.Parallel()
+	said := func(slots string) []byte {
+		return resp.AppendBulkString(nil, "a1 127.0.0.1:1@2 master - 0 0 3 connected 9\nb2 127.0.0.1:3@4 myself,master - 0 0 7 connected "+slots+"\n")
+	}
+	replies := [][]byte{said("0-5 7"), said("6 8-16383 [7->-a1]")}
+	for slot, want := range map[int]int{0: 0, 5: 0, 6: 1, 7: 0, 8: 1, 16383: 1} {
+		if got, known := SlotOwner(replies, slot); got != want || !known {
+			t.Errorf("slot %d: %d, %v", slot, got, known)
+		}
+	}
+	if got, known := SlotOwner(replies[:1], 6); got != -1 || !known {
+		t.Errorf("a slot of nobody: %d, %v", got, known)
+	}
+	if got, known := SlotOwner([][]byte{said("0-5"), []byte("-NOPERM no\r\n")}, 3); got != -1 || known {
+		t.Errorf("with a refusal: %d, %v", got, known)
+	}
+}
+
 func FuzzClusterCursors(f *testing.F) {
 	f.Add(uint64(0), uint64(5), []byte("$3\r\nabc\r\n"))
 	f.Add(uint64(1<<63), uint64(1<<40), []byte("$60\r\nb2 127.0.0.1:3@4 myself,master - 0 0 7 connected 0-5 [9-<-a1]\n\r\n"))
@@ -92,6 +135,9 @@ func FuzzClusterCursors(f *testing.F) {
 			t.Errorf("%+v became %d", next, encoded)
 		}
 		sum := SlotSum([][]byte{reply, reply})
+		if i, known := SlotOwner([][]byte{reply, reply}, int(n%16384)); i > 1 || !known && i >= 0 {
+			t.Errorf("%q: owner %d, %v", reply, i, known)
+		}
 		if sum > sumUnknown {
 			t.Errorf("%q: checksum %d", reply, sum)
 		}

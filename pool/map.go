@@ -87,3 +87,12 @@ func (m *Map) Shares(n int) []float64 {
 
 // Ring returns the ring that places keys; nil in a Cluster.
 func (m *Map) Ring() *hashring.Ring { return m.ring }
+
+// Pins reports whether every key that begins with prefix has the bucket of a key which is
+// prefix. It is false if that is not certain.
+func (m *Map) Pins(prefix []byte) bool {
+	if m.slots != nil {
+		return hashring.SlotPins(prefix)
+	}
+	return m.ring.Pins(prefix)
+}

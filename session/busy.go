@@ -145,6 +145,9 @@ func (s *session) busyReply(c *conditions, cmd *command.Command, args [][]byte) 
 	case cmd.Route == command.Local:
 		return nil // the proxy answers for a pool of several servers
 	case cmd.Route == command.AllShards, cmd.Route == command.ScanShards:
+		if shard, one := patternShard(s.local.Map(), cmd, args); one {
+			return c.busy[shard]
+		}
 		for _, reply := range c.busy {
 			return reply
 		}

@@ -159,7 +159,6 @@ func (s *session) sendMarked(shard int, raw []byte) bool {
 
 // Errors that a proxy gives and one Redis does not, in the style of Redis's.
 var (
-	errPatterns    = errors.New("ERR BY and GET patterns of SORT reach keys on other servers: not supported by a sharded pool")
 	errUserListens = errors.New("NOPERM subscriptions are not supported for ACL users other than the pool's own")
 	errDatabase    = errors.New("ERR DB index is out of range")
 )
@@ -182,7 +181,9 @@ func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, arg
 	case reach == command.ReachDatabase && !hasDatabase(sh.local.Conf(), cmd.Database(args)):
 		return 0, errDatabase
 	case reach == command.ReachPatterns && servers > 1:
-		return 0, errPatterns
+		if err := checkSort(m, sh.local.Conf(), args); err != nil {
+			return 0, err
+		}
 	}
 	switch {
 	case servers == 1: // whose own error is the right one for a request without proper keys
@@ -190,6 +191,9 @@ func (sh *shared) ownerOn(m *pool.Map, policy *policy, cmd *command.Command, arg
 	case cmd.Flags&command.FlagPubSub != 0:
 		return m.Index(args[1]), nil // the channel of PUBLISH or SPUBLISH
 	case len(keys) == 0:
+		if shard, one := patternShard(m, cmd, args); one {
+			return shard, nil
+		}
 		return policy.defaultShard(sh.local), nil
 	}
 	return sameShard(m, args, keys)
@@ -265,7 +269,9 @@ func (sh *shared) ownerOf(m *pool.Map, requests []byte) (shard int, ok bool) {
 			continue
 		}
 		if keys, err := cmd.Keys(args, w.keys[:0]); err != nil || len(keys) == 0 && cmd.Flags&command.FlagPubSub == 0 {
-			continue
+			if _, one := onePrefix(m, cmd, args); !one {
+				continue
+			}
 		}
 		shard, err := sh.ownerOn(m, sh.poolPolicy, cmd, args)
 		return shard, err == nil

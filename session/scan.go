@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 
+	"ringway/command"
 	"ringway/join"
 	"ringway/pipeline"
 	"ringway/resp"
@@ -27,8 +28,9 @@ var (
 )
 
 // scan runs SCAN. Like handle, it reports false if the request must wait.
-func (s *session) scan(args [][]byte, raw []byte) bool {
-	slotted := s.local.Map().Slotted()
+func (s *session) scan(cmd *command.Command, args [][]byte, raw []byte) bool {
+	m := s.local.Map()
+	slotted := m.Slotted()
 	if s.local.Shards() == 1 && !slotted {
 		return s.send(0, raw)
 	}
@@ -38,15 +40,20 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 		s.replyError(errCursor)
 		return true
 	}
+	only, prefix := scanShardOf(m, cmd, args)
 	if slotted {
-		return s.scanCluster(args, cursor)
+		return s.scanCluster(args, cursor, only, prefix)
 	}
 	server, own := join.SplitCursor(cursor, servers)
-	for server < servers && s.local.Absent(server) {
+	done := false
+	if only >= 0 {
+		server, own, done = nextOf(only, server, own)
+	}
+	for only < 0 && server < servers && s.local.Absent(server) {
 		// An ejected server's keys are unreachable for everybody.
 		server, own = server+1, 0
 	}
-	if server >= servers {
+	if done || server >= servers {
 		s.reply(join.AppendEmptyScan(s.w.scratch[:0], 0))
 		return true
 	}
@@ -55,7 +62,12 @@ func (s *session) scan(args [][]byte, raw []byte) bool {
 		s.await(conn)
 		return false
 	}
-	s.sendScan(conn, args, own, s.push(), func(own uint64) (uint64, bool) { return join.NextCursor(own, server, servers) })
+	s.sendScan(conn, args, own, s.push(), func(own uint64) (uint64, bool) {
+		if only >= 0 && own == 0 {
+			return 0, true
+		}
+		return join.NextCursor(own, server, servers)
+	})
 	return true
 }
 

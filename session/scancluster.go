@@ -3,20 +3,24 @@ package session
 import (
 	"bytes"
 
+	"ringway/hashring"
 	"ringway/join"
 	"ringway/pipeline"
 	"ringway/resp"
 )
 
-// scanCluster runs SCAN in a Cluster. Like handle, it reports false if the request must wait.
+// scanCluster runs SCAN in a Cluster. prefix is what all keys that it can return begin with, and
+// only their shard; or -1 if they may be on several. Like handle, it reports false if the
+// request must wait.
 //
 // Slots may move while a scan is under way, and their keys past the scan. So it looks at who
 // has which slots, by CLUSTER NODES of all primaries, before the first shard and after the
-// last one. If slots have moved in between, the scan makes another pass.
-func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
+// last one. If slots have moved in between, the scan makes another pass. A scan that begins
+// with one shard stays with it, whoever has the slot then, until such a pass.
+func (s *session) scanCluster(args [][]byte, cursor uint64, only int, prefix []byte) bool {
 	at := join.ParseClusterCursor(cursor)
 	if cursor != 0 && at.Shard != join.AllScanned {
-		return s.scanShard(args, at)
+		return s.scanShard(args, at, only >= 0)
 	}
 	// The first shard's SCAN follows the check without another chance to wait, so all
 	// connections must have room now.
@@ -31,7 +35,10 @@ func (s *session) scanCluster(args [][]byte, cursor uint64) bool {
 	for i, arg := range args {
 		rest[i] = bytes.Clone(arg)
 	}
-	check := &slotCheck{s: s, number: s.push(), args: rest, at: at, first: cursor == 0, left: len(targets), replies: make([][]byte, len(targets))}
+	check := &slotCheck{s: s, number: s.push(), args: rest, at: at, only: only, slot: -1, first: cursor == 0, left: len(targets), targets: targets, replies: make([][]byte, len(targets))}
+	if only >= 0 {
+		check.slot = int(hashring.Slot(prefix))
+	}
 	for i, shard := range targets {
 		if f := s.primaryConn(shard).Send(requestClusterNodes, check, uint32(i)); f != nil {
 			check.Fail(uint32(i), f, nil)
@@ -57,9 +64,12 @@ func (s *session) servingShards() (shards []int) {
 	return shards
 }
 
-// scanShard sends SCAN to the shard that the cursor names. Like handle, it reports false if
-// the request must wait.
-func (s *session) scanShard(args [][]byte, at join.ClusterCursor) bool {
+// scanShard sends SCAN to the shard that the cursor names. one reports whether all keys that it
+// can return are on one shard. Like handle, it reports false if the request must wait.
+func (s *session) scanShard(args [][]byte, at join.ClusterCursor, one bool) bool {
+	if !one {
+		at = at.ToAll()
+	}
 	for at.Shard < s.local.Shards() && s.local.Absent(at.Shard) {
 		at.Shard, at.Own = at.Shard+1, 0 // it has no slots any more
 	}
@@ -89,8 +99,11 @@ type slotCheck struct {
 	number  uint32   // of the client's SCAN
 	args    [][]byte // of that, copied
 	at      join.ClusterCursor
+	only    int // the shard of the keys that the scan can return, as far as is known; or -1
+	slot    int // of these keys
 	first   bool
-	left    int      // primaries that have yet to answer
+	targets []int    // shards of the primaries that are asked
+	left    int      // of them, those that have yet to answer
 	replies [][]byte // by primary: its reply, so far
 	failed  bool     // a primary did not answer
 }
@@ -130,6 +143,13 @@ func (c *slotCheck) answered() {
 			return
 		}
 	}
-	at.Shard = s.servingShards()[0]
+	at.Shard = c.targets[0]
+	if c.first && c.only >= 0 && sum != join.SumMoving {
+		if i, known := join.SlotOwner(c.replies, c.slot); i >= 0 {
+			at = at.ToOne(c.targets[i])
+		} else if !known {
+			at = at.ToOne(c.only)
+		}
+	}
 	s.sendClusterScan(s.primaryConn(at.Shard), c.args, at, c.number)
 }

@@ -335,11 +335,14 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 		if cmd.IsBlocking() {
 			return s.waitReplicas(cmd, raw)
 		}
+		if shard, one := patternShard(s.local.Map(), cmd, args); one {
+			return s.sendKind(shard, raw, kindsOf(cmd))
+		}
 		return s.broadcast(cmd, args, raw)
 	case command.DefaultShard:
 		return s.send(s.shardOfDebug(cmd, args), raw)
 	case command.ScanShards:
-		return s.scan(args, raw)
+		return s.scan(cmd, args, raw)
 	case command.PubSub:
 		return s.pubsub(cmd, args)
 	}

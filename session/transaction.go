@@ -135,7 +135,7 @@ func (tx *transaction) take(cmd *command.Command, args [][]byte, raw []byte) (re
 // may not be part of a transaction, or belongs to another shard than the others. args and
 // raw are valid only during the call.
 func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) error {
-	if !allowedInside(cmd, tx.s.local.Shards()) && (cmd.Name != "select" || tx.s.local.Conf().Databases == 1) {
+	if !allowedInside(cmd, tx.s.local.Shards()) && !tx.onOneShard(cmd, args) && (cmd.Name != "select" || tx.s.local.Conf().Databases == 1) {
 		return tx.notAllowed(cmd, args)
 	}
 	if len(tx.unit)+len(raw) > int(tx.s.w.conf.MaxRequest) {

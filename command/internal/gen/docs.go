@@ -36,13 +36,15 @@ How Ringway routes each command of Redis 7 and 8:
   since its keys can't be reached; all others need every server, and the error says how many have executed the request.
   WAIT and WAITAOF go to every shard over a dedicated connection, once all earlier writes of the client are answered, and give the minimum: at least so many
   replicas of every shard have what the client has written.
+  KEYS goes to one shard, also inside MULTI, if its pattern begins with a whole hash tag, as in ` + "`KEYS {bull}:q:*`" + `, or is a key: bytes before and in the tag that
+  have a meaning in patterns (` + "`* ? [ \\`" + `) leave it open.
 - **default shard**: sent whole to the server that ` + "`default_server`" + ` names, otherwise to the first by name; so are scripts
   and functions without keys. If that server is ejected, the next one takes its place. If a server may not have the script of an
   EVALSHA, and this Ringway has seen it lately, it goes there as EVAL, in transactions too. So servers may lose scripts: by a restart, a failover, SCRIPT FLUSH. Nothing that the
   client has sent behind it is executed before it. Where that can't be had, because the server was told SCRIPT FLUSH by somebody else while requests were on their way, the client gets
   ` + "`-NOSCRIPT`" + ` as from Redis, and the next EVALSHA works. ACL users get it in a pipeline also after a restart, since EVAL may be denied to them.
 - **scan**: from server to server; the cursor is a plain number and says which server is next. An ejected server is
-  skipped.
+  skipped. With a MATCH pattern that begins with a whole hash tag, as for KEYS, it goes to one server only. MATCH may change during a scan, as in one Redis.
 - **subscriptions**: Ringway subscribes at the servers, once for all its clients, at every shard; in a Cluster at the
   shard that the name hashes to. PUBLISH and SPUBLISH go to the shard of their channel. See [pubsub.md](pubsub.md).
 - **not yet**: answered like an unknown command; the connection stays.
@@ -51,7 +53,7 @@ How Ringway routes each command of Redis 7 and 8:
   ` + "`deny_commands`" + ` refuses any other command.
 
 A pool of one server gets commands of the routes *all shards*, *default shard* and *scan* as the client wrote them, and PING, ECHO and TIME, too. In a pool of
-several servers, commands of these three routes can't be part of a transaction.
+several servers, commands of these three routes can't be part of a transaction, but for KEYS with the hash tag of the transaction's keys.
 
 Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
 30 seconds: they go to the shard of their keys, and a marker shows where their replies end, as for scripts. If COMMAND does not say where the keys are, they need a
@@ -60,7 +62,7 @@ the flags and ACL categories admin, dangerous and pubsub of the command and its 
 
 A request whose arguments do not say with certainty which its keys are is answered with Redis's own
 error and not forwarded. XREAD and XREADGROUP with BLOCK, and TS.READ with BLOCK, are *dedicated*. SORT with BY or GET patterns reads keys that its arguments do
-not name, so it needs a pool of one shard. COMMAND, COMMAND COUNT, LIST, INFO and DOCS show only commands that the pool serves.
+not name. In a pool of several shards these patterns need the key's hash tag before their ` + "`*`" + `, as in ` + "`SORT {u}list BY {u}w_* GET {u}o_*->f GET #`" + `; in a Cluster the servers decide. COMMAND, COMMAND COUNT, LIST, INFO and DOCS show only commands that the pool serves.
 
 A script or function runs over a dedicated connection until it has proved quick. While a server is busy with a slow one, other clients get
 its ` + "`-BUSY`" + ` at once ([ADR 0010](adr/0010-scripts-that-take-long.md)). SELECT, MOVE and COPY DB accept the databases that the pool's ` + "`databases`" + ` allows, each over

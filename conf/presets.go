@@ -25,10 +25,10 @@ var presets = []preset{
 
 	// The queue named celery, with its priorities (celery\x06\x163); results and chords
 	// (celery-task-meta-ID, celery-taskset-meta-ID.t); the queues of `celery inspect`
-	// (celery@HOST.celery.pidbox, UUID.reply.celery.pidbox); messages that are not
+	// (NAME@HOST.celery.pidbox, UUID.reply.celery.pidbox); messages that are not
 	// acknowledged, which go back to their queue in a MULTI. Other queues have names of
 	// their own: an entry with the name celery adds them.
-	{"celery", []string{`celery*`, `_kombu.binding.*`, `unacked`, `unacked_index`, `unacked_mutex`, `*.reply.celery.pidbox*`}, "Celery 5.2.6 with kombu 5.2.4"},
+	{"celery", []string{`celery*`, `_kombu.binding.*`, `unacked`, `unacked_index`, `unacked_mutex`, `*.celery.pidbox*`}, "Celery 5.2.6 with kombu 5.2.4"},
 
 	// The heartbeat's MULTI has keys that begin with the name of a host besides: an
 	// entry with the name sidekiq adds them.

@@ -70,7 +70,7 @@ func TestPresetsKeepTheKeysOfAFrameworkTogether(t *testing.T) {
 		"bee-queue":     {"bq:mail:jobs bq:mail:waiting bq:mail:id", "bq:other:jobs bq:other:waiting"},
 		"resque":        {`resque:queues resque:queue:mail resque:delayed:17 resque:timestamps:{"class":"add","args":[1]}`},
 		"rq":            {"rq:queues rq:queue:default rq:job:report-{2026} rq:job:7:dependents rq:wip:default"},
-		"celery":        {"unacked unacked_index celery celery\x06\x163 celery-task-meta-7 celery-taskset-meta-8.t", "7.reply.celery.pidbox 7.reply.celery.pidbox\x06\x169 unacked"},
+		"celery":        {"unacked unacked_index celery celery\x06\x163 celery-task-meta-7 celery-taskset-meta-8.t", "7.reply.celery.pidbox 7.reply.celery.pidbox\x06\x169 w@h.celery.pidbox unacked"},
 		"sidekiq":       {"queues queue:mail stat:processed stat:processed:2026-11-30 processes schedule retry"},
 		"laravel":       {"laravel_database_queues:mail laravel_database_queues:mail:notify laravel_database_queues:mail:reserved", "my_app_database_queues:a my_app_database_queues:a:delayed"},
 		"laravel-cache": {"laravel_database_laravel_cache:a laravel_database_laravel_cache:b"},

@@ -62,7 +62,7 @@ func crossSlot(c *conf.Pool, ring *hashring.Ring, a, b []byte) error {
 		return errors.New(crossSlotText + "; the pool's distribution is random, which keeps no keys together: want another one")
 	}
 	tag := c.HashTag
-	setting := fmt.Sprintf("the pool has hash_tag = %q", tag)
+	setting := fmt.Sprintf("the pool has hash_tag = %q; its together can keep other keys on one shard", tag)
 	switch {
 	case a != nil && b != nil && (patternOf(ring, a) != "" || patternOf(ring, b) != ""):
 		return fmt.Errorf("%s: %s is placed by %s, %s by %s; want one name for both in the pool's together", crossSlotText, quoted(a), placedBy(ring, a), quoted(b), placedBy(ring, b))

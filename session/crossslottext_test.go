@@ -13,16 +13,16 @@ func TestCrossSlotNamesKeysAndRemedy(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("k", 100)
 	for _, test := range []struct{ topology, tag, a, b, want string }{
-		{conf.Static, "{}", "a", "b", `: "a" and "b" have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = "{}")`},
-		{conf.Static, "{}", "a{}", "{b", `: "a{}" and "{b" have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = "{}")`},
-		{conf.Static, "{}", "{t}a", "b", `: "{t}a" has the hash tag "t", "b" has none; want one for both, such as {user1}:name (the pool has hash_tag = "{}")`},
-		{conf.Sentinel, "{}", "a", "{t}b", `: "a" has no hash tag, "{t}b" has "t"; want one for both, such as {user1}:name (the pool has hash_tag = "{}")`},
-		{conf.Replicated, "$$", "$t$a", "$u$b", `: "$t$a" has the hash tag "t", "$u$b" has "u"; want one for both, such as $user1$:name (the pool has hash_tag = "$$")`},
+		{conf.Static, "{}", "a", "b", `: "a" and "b" have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = "{}"; its together can keep other keys on one shard)`},
+		{conf.Static, "{}", "a{}", "{b", `: "a{}" and "{b" have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = "{}"; its together can keep other keys on one shard)`},
+		{conf.Static, "{}", "{t}a", "b", `: "{t}a" has the hash tag "t", "b" has none; want one for both, such as {user1}:name (the pool has hash_tag = "{}"; its together can keep other keys on one shard)`},
+		{conf.Sentinel, "{}", "a", "{t}b", `: "a" has no hash tag, "{t}b" has "t"; want one for both, such as {user1}:name (the pool has hash_tag = "{}"; its together can keep other keys on one shard)`},
+		{conf.Replicated, "$$", "$t$a", "$u$b", `: "$t$a" has the hash tag "t", "$u$b" has "u"; want one for both, such as $user1$:name (the pool has hash_tag = "$$"; its together can keep other keys on one shard)`},
 		{conf.Static, "", "{t}1", "{t}2", `: the pool has no hash_tag, so it does not look at the tag of "{t}1" and "{t}2"; want hash_tag = "{}" in its configuration, which moves keys that have such a part`},
 		{conf.Static, "", "{t}1", "{u}2", `: the pool has no hash_tag, and "{t}1" and "{u}2" are on different shards; want hash_tag = "{}" in its configuration, which moves keys that have such a part, and one tag in both, such as {user1}:name`},
 		{conf.Static, "", "a", "b", `: the pool has no hash_tag, and "a" and "b" are on different shards; want hash_tag = "{}" in its configuration, which moves keys that have such a part, and one tag in both, such as {user1}:name`},
 		{conf.Cluster, "{}", "{t}a", "b", `: "{t}a" has the hash tag "t", "b" has none; want one for both, such as {user1}:name (a Cluster's keys are in slots by what is in {})`},
-		{conf.Static, "{}", "a\r\n\xff", long, `: "a\r\n\xff" and "` + long[:40] + `"... have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = "{}")`},
+		{conf.Static, "{}", "a\r\n\xff", long, `: "a\r\n\xff" and "` + long[:40] + `"... have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = "{}"; its together can keep other keys on one shard)`},
 	} {
 		c := conf.DefaultPool("alpha")
 		c.Topology, c.HashTag = test.topology, test.tag

@@ -88,3 +88,15 @@ func (w *Worker) WaitingOnShards() (n int) {
 	})
 	return n
 }
+
+// WaitedKeys is how many keys there are for which requests wait.
+func (w *Worker) WaitedKeys() (n int) {
+	w.Do(func() {
+		for _, sh := range w.pools {
+			for _, ws := range sh.waits {
+				n += ws.byAge.Len()
+			}
+		}
+	})
+	return n
+}

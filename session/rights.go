@@ -43,6 +43,7 @@ type rightsVerdict struct {
 	known   bool       // there is a verdict; else nothing up to until holds
 	denial  []byte     // the error for the client; nil if the user may run the command
 	unknown bool       // the servers do not have the command
+	unsure  bool       // the server gave no verdict: denial is for commands that can't do without
 	since   int64      // when the verdict came, as eventloop.Loop.Now
 	until   int64      // until when it holds without asking again
 	pending bool       // a server has been asked
@@ -108,6 +109,37 @@ func (s *session) checkRights(cmd *command.Command, args [][]byte) (denial []byt
 	s.pendingWakeups++
 	r.waiters = append(r.waiters, s)
 	return nil, true
+}
+
+// checkKeys checks whether the client, an ACL user, may run a request that the proxy runs in its
+// place, with just these keys. It reports true for wait if the request must wait for the verdict;
+// deferRun will be called then. sure is false if the servers can't say, as those before Redis 7.
+func (s *session) checkKeys(cmd *command.Command, args [][]byte) (denial []byte, wait, sure bool) {
+	r := s.keysVerdict
+	switch {
+	case r == nil:
+		conn := s.local.ConnSet(resp.RESP2, s.local.Conf().RedisDB).Conn(s.defaultServer(), s.info.id)
+		if conn.Full() {
+			s.await(conn)
+			return nil, true, true
+		}
+		r = &rightsVerdict{pending: true, waiters: []*session{s}}
+		s.keysVerdict = r
+		s.pendingWakeups++
+		d := &dryRun{w: s.w, cmd: cmd, user: s.user, verdict: r}
+		request := append([][]byte{[]byte("ACL"), []byte("DRYRUN"), []byte(s.user.Name)}, args...)
+		if f := conn.Send(resp.AppendRequest(nil, request), d, 0); f != nil {
+			d.unanswered()
+		}
+		return nil, true, true
+	case r.pending:
+		return nil, true, true
+	}
+	s.keysVerdict = nil
+	if r.unknown {
+		return unknownToServers(cmd, args), false, true
+	}
+	return r.denial, false, !r.unsure
 }
 
 // decisiveArg returns the first argument of a command if verdicts depend on it: ACL rules may
@@ -201,6 +233,7 @@ func (d *dryRun) Fail(uint32, *pipeline.Failure, []byte) { d.unanswered() }
 // holds on. Without one, commands that could affect others are refused.
 func (d *dryRun) unanswered() {
 	r := d.verdict
+	r.unsure = true
 	switch {
 	case r.known && d.w.loop.Now()-r.since < int64(verdictMaxAge):
 		r.until = d.w.loop.Now() + int64(verdictRetryAfter)

@@ -60,10 +60,11 @@ type session struct {
 	inKernel    int    // bytes that the kernel held for it when last asked (Worker.Unlent)
 
 	// Who the client is, and how it speaks.
-	user          *pool.User // the ACL user; nil for the pool's own
-	wantAuth      bool       // AUTH has yet to come
-	authFailures  int        // how many wrong credentials in a row
-	db            int        // the database that is selected
+	user          *pool.User     // the ACL user; nil for the pool's own
+	wantAuth      bool           // AUTH has yet to come
+	authFailures  int            // how many wrong credentials in a row
+	keysVerdict   *rightsVerdict // whether the ACL user may run the current request (checkKeys); else nil
+	db            int            // the database that is selected
 	protocol      resp.Protocol
 	conns         *pool.ConnSet // the shared connections to servers, for that user, database and protocol
 	separateReads bool          // primaries may change, so reads may go over other connections than writes (sendRead)

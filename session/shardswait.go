@@ -101,8 +101,19 @@ func (s *session) blockOnShards(cmd *command.Command, args [][]byte) (is, done b
 	if !waitsOverShards(cmd) {
 		return false, false
 	}
-	if _, err := s.owner(cmd, args); err != errCrossShard || s.user != nil {
-		return false, false // an ACL user's rights to keys without elements are not known here
+	if _, err := s.owner(cmd, args); err != errCrossShard {
+		return false, false
+	}
+	if s.user != nil { // the keys are inspected as the pool's own user
+		switch denial, wait, sure := s.checkKeys(cmd, args); {
+		case wait:
+			return true, false
+		case !sure:
+			return false, false
+		case denial != nil:
+			s.reply(denial)
+			return true, true
+		}
 	}
 	positions, err := cmd.Keys(args, s.w.keys[:0])
 	s.w.keys = positions[:0]

@@ -5,11 +5,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"ringway/conf"
 	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
+	"ringway/pool"
 )
 
 // Requests that block on keys of several shards get the same bytes as from one Redis.
@@ -326,4 +329,153 @@ func TestPauseHoldsPopsOverShardsBack(t *testing.T) {
 	c.Send(encode("BLPOP", keys[0], keys[1], "0"))
 	other.Do("CLIENT", "UNPAUSE")
 	c.expect("*2\r\n" + bulk(keys[1]) + bulk("v"))
+}
+
+// An ACL user waits for the keys that it may use, and hears at once which it may not.
+func TestACLUsersWaitForKeysOfSeveralShards(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartN(t, 2)
+	for _, s := range servers {
+		s.Do("ACL", "SETUSER", "worker", "on", ">pw", "+@all", "~*:probe")
+	}
+	cfg := config(t, addrs(servers)...)
+	cfg.Pools[0].ACLUsers = 4
+	p := serve(t, cfg)
+	keys := keysOnEach(t, p, servers)
+	c, pusher := p.dial(), p.dial()
+	if got := c.Do("AUTH", "worker", "pw"); got != "+OK\r\n" {
+		t.Fatalf("AUTH: %q", got)
+	}
+	for _, key := range keys {
+		c.Send(encode("BLPOP", keys[0], keys[1], "0"))
+		p.awaitWaiting(1)
+		pusher.Do("RPUSH", key, "v")
+		c.expect("*2\r\n" + bulk(key) + bulk("v"))
+	}
+	other := keys[0]
+	for i := 0; other == keys[0] || p.server.Pools()[0].Map().Index([]byte(other)) == p.server.Pools()[0].Map().Index([]byte(keys[0])); i++ {
+		other = fmt.Sprint("other:", i)
+	}
+	pusher.Do("RPUSH", other, "v")
+	for _, args := range [][]string{{"BLPOP", keys[0], other, "0"}, {"XREAD", "BLOCK", "0", "STREAMS", keys[0], other, "0", "0"}, {"XREADGROUP", "GROUP", "g", "c", "STREAMS", keys[0], other, ">", ">"}} {
+		if got := c.Do(args...); !strings.HasPrefix(got, "-NOPERM ") {
+			t.Errorf("%q: %q", args, got)
+		}
+	}
+	servers[0].Do("ACL", "SETUSER", "worker", "-blpop")
+	if got := c.Do("BLPOP", keys[0], keys[1], "0"); !strings.HasPrefix(got, "-NOPERM ") {
+		t.Errorf("without the right to BLPOP: %q", got)
+	}
+}
+
+// A request may name many keys, which are inspected in portions, but not any number of them.
+func TestRequestsWaitForManyKeys(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
+	p, _ := serveShards(t, 2)
+	const bound = 16384
+	keys := make([]string, bound)
+	for i := range keys {
+		keys[i] = fmt.Sprint("many:", i)
+	}
+	c, pusher := p.dial(), p.dial()
+	for _, key := range []string{keys[0], keys[bound/2], keys[bound-1]} {
+		c.Send(encode(append(append([]string{"BLPOP"}, keys...), "0")...))
+		p.awaitWaiting(1)
+		pusher.Do("RPUSH", key, "v")
+		c.expect("*2\r\n" + bulk(key) + bulk("v"))
+	}
+	if got := c.Do(append(append([]string{"BLPOP"}, keys...), "one more", "0")...); got != "-ERR too many keys: a request that blocks on keys of several shards may name 16384\r\n" {
+		t.Errorf("%.100q", got)
+	}
+	c.Send(encode(append(append([]string{"BLPOP"}, keys...), "0")...))
+	c.Close()
+	eventually(t, "nothing waits", func() bool { return p.server.Workers()[0].WaitedKeys() == 0 })
+}
+
+// A request that comes costs its own keys, however many other requests wait for them.
+func TestWaitingCostsWhatARequestNames(t *testing.T) {
+	redistest.SkipShort(t)
+	p, _ := serveShards(t, 2)
+	args := []string{"BLPOP"}
+	for i := range 500 {
+		args = append(args, fmt.Sprint("cost:", i))
+	}
+	request := encode(append(args, "0")...)
+	took := func(clients, before int) time.Duration {
+		began := processorTime(t)
+		for range clients {
+			p.dial().Send(request)
+		}
+		p.awaitWaiting(before + clients)
+		return processorTime(t) - began
+	}
+	first := max(took(20, 0), 10*time.Millisecond)
+	took(160, 20)
+	if later := took(20, 180); later > 4*first {
+		t.Errorf("20 requests took %v when nothing waited, %v beside 180 others", first, later)
+	}
+}
+
+// SWAPDB through the proxy wakes requests, although servers do not report what it changes.
+func TestSwappedDatabasesWakeWhoWaits(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartN(t, 2)
+	cfg := config(t, addrs(servers)...)
+	cfg.Pools[0].AllowCommands, cfg.Pools[0].Databases = []string{"swapdb"}, 2
+	p := serve(t, cfg)
+	keys := keysOnEach(t, p, servers)
+	c, other := p.dial(), p.dial()
+	other.Do("SELECT", "1")
+	other.Do("RPUSH", keys[1], "v")
+	c.Send(encode("BLPOP", keys[0], keys[1], "5"))
+	p.awaitWaiting(1)
+	other.Do("SWAPDB", "0", "1")
+	c.expect("*2\r\n" + bulk(keys[1]) + bulk("v"))
+}
+
+// A key whose slot is being moved is watched where its elements are, and popped there.
+func TestRequestsWaitWhileASlotIsMoved(t *testing.T) {
+	t.Parallel()
+	var to atomic.Pointer[fakeredis.Server]
+	pushed := make(chan struct{})
+	handle := func(moved bool) func(c *fakeredis.Conn, args []string) {
+		return func(c *fakeredis.Conn, args []string) {
+			switch {
+			case !moved && len(args) > 1 && args[1] == "a":
+				c.Reply("-ASK 15495 " + to.Load().Addr() + "\r\n")
+			case args[0] == "LLEN" && args[1] == "a":
+				select {
+				case <-pushed:
+					c.Reply(":1\r\n")
+				default:
+					c.Reply(":0\r\n")
+					go func() {
+						<-pushed
+						c.Reply(">2\r\n" + bulk("invalidate") + "*1\r\n" + bulk("a"))
+					}()
+				}
+			case args[0] == "LLEN":
+				c.Reply(":0\r\n")
+			case args[0] == "LPOP":
+				c.Reply(bulk("v"))
+			default:
+				c.Reply("+OK\r\n")
+			}
+		}
+	}
+	from := fakeredis.StartHandler(t, handle(false))
+	to.Store(fakeredis.StartHandler(t, handle(true)))
+	cfg := config(t, from.Addr())
+	cfg.Pools[0].Topology, cfg.Pools[0].ReplyCheck, cfg.Pools[0].FailoverWait = conf.Cluster, 0, 5*time.Second
+	p := serve(t, cfg)
+	p.server.Pools()[0].SetCluster([]pool.ClusterShard{
+		{ID: "a", View: pool.View{Primary: pool.Member{Addr: from.Addr()}}, Slots: []pool.SlotRange{{First: 0, Last: 16383}}},
+		{ID: "b", View: pool.View{Primary: pool.Member{Addr: to.Load().Addr()}}},
+	})
+	c := p.dial()
+	c.Send(encode("BLPOP", "a", "b", "10"))
+	p.awaitWaiting(1)
+	close(pushed)
+	c.expect("*2\r\n" + bulk("a") + bulk("v"))
 }

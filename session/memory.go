@@ -50,7 +50,7 @@ func (s *session) unlent() (n int) {
 		n += cap(s.sub.backlog)
 	}
 	if s.shardsWait != nil {
-		n += s.shardsWait.size()
+		n += s.shardsWait.size
 	}
 	return n
 }

@@ -31,6 +31,7 @@ type shardsWait struct {
 
 	places      []place // one for each key, in the order of the request
 	names       [][]byte
+	size        int  // bytes that the request takes while it waits, about
 	joined      int  // how many of the places are in line
 	left        int  // how many have left again
 	uninspected int  // how many keys have yet to be inspected
@@ -140,6 +141,7 @@ func (s *session) blockOnShards(cmd *command.Command, args [][]byte) (is, done b
 func (w *shardsWait) parse(cmd *command.Command, args [][]byte, positions []int) (timeout time.Duration, err error) {
 	for _, i := range positions {
 		w.names = append(w.names, bytes.Clone(args[i]))
+		w.size += bytesPerKey + 2*len(args[i])
 	}
 	if poppers[cmd.Name].verb != "" {
 		var pop *blockingPop
@@ -453,15 +455,8 @@ func (w *shardsWait) isTaking() bool { return w.taking != nil }
 // isIdle reports whether the request waits, and nothing is on the way for the client.
 func (w *shardsWait) isIdle() bool { return w.s.shardsWait == w && w.waited && w.taking == nil }
 
-// size returns how many bytes the request takes while it waits, about.
-func (w *shardsWait) size() (n int) {
-	const each = int(unsafe.Sizeof(place{})+unsafe.Sizeof(waitedKey{})+unsafe.Sizeof([]byte{})) + 64 // of maps and lists
-	n = len(w.names) * each
-	for _, name := range w.names {
-		n += 2 * len(name)
-	}
-	return n
-}
+// bytesPerKey is what each key of a request that waits takes beside its name, about.
+const bytesPerKey = int(unsafe.Sizeof(place{})+unsafe.Sizeof(waitedKey{})+unsafe.Sizeof([]byte{})) + 64 // of maps and lists
 
 // end answers the request.
 func (w *shardsWait) end(reply []byte) {

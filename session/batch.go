@@ -22,6 +22,9 @@ type batch struct {
 	buckets       [maxBatch]int
 	plainSet      [maxBatch]bool
 	plainSetCount int
+	size          int    // of the requests, in bytes
+	noted         bool   // they are in Worker.recent
+	notedAt       uint32 // where there
 
 	unsized      [maxBatch]bool // the reply may be of any size (sizes.go)
 	unsizedCount int
@@ -51,6 +54,7 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 	batch, m := &s.w.batch, s.local.Map()
 	count := s.collect(b, size, cmd)
 	m.Buckets(batch.keys[:count], batch.buckets[:count])
+	s.noteBatch(b, count)
 	if batch.plainSetCount > 1 && s.merger != nil {
 		if n, ok := s.runMerging(m, count); ok {
 			return n, true
@@ -58,6 +62,7 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 	}
 	for i, request := range batch.requests[:count] {
 		s.lastCommand, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
+		s.noteNext(i, n)
 		if !s.forwardTo(batch.commands[i], m.ShardAt(batch.buckets[i]), request) {
 			return n, false
 		}
@@ -73,7 +78,7 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 // many there are. size and cmd are those of the first, as in runBatch.
 func (s *session) collect(b []byte, size int, cmd *command.Command) (count int) {
 	batch, parser := &s.w.batch, &s.w.parser
-	batch.plainSetCount, batch.unsizedCount = 0, 0
+	batch.plainSetCount, batch.unsizedCount, batch.size = 0, 0, 0
 	for cmd != nil {
 		batch.requests[count], batch.commands[count], batch.keys[count] = b[:size], cmd, parser.Args[cmd.SoleKey]
 		if batch.plainSet[count] = isPlainSet(cmd, batch.requests[count]); batch.plainSet[count] {
@@ -82,7 +87,7 @@ func (s *session) collect(b []byte, size int, cmd *command.Command) (count int) 
 		if batch.unsized[count] = !cmd.ReplyIsSmall(parser.Args); batch.unsized[count] {
 			batch.unsizedCount++
 		}
-		count++
+		count, batch.size = count+1, batch.size+size
 		if b = b[size:]; count == maxBatch || len(b) == 0 {
 			break
 		}

@@ -43,6 +43,9 @@ func (sh *shared) changeConditions(note func(peer *shared)) {
 
 // tick updates the pool's conditions. Worker.Tick calls it ten times a second.
 func (sh *shared) tick() {
+	if sh.hot != nil {
+		sh.hot.Tick(sh.w.loop.Now())
+	}
 	sh.probeStalled()
 	for t := range sh.tracker.clients {
 		t.sendOverdue()

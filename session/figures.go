@@ -14,6 +14,7 @@ func (s *session) countAnswer(b []byte) {
 		return
 	}
 	s.stats.Replied(s.lastCommand, s.arrived, stats.Time(s.w.loop.Now()))
+	s.sampleAnswer(len(b))
 	if b[0] == '-' {
 		s.countError(s.lastCommand, b)
 	}

@@ -89,10 +89,11 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 	first, probes := s.replies.tail, false
 	for i := range count {
 		s.lastCommand, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
+		s.noteNext(i, n)
+		n += len(batch.requests[i])
 		s.push()
 	}
 	for i, request := range batch.requests[:count] {
-		n += len(request)
 		switch g := mg.groupOf[i]; {
 		case g == noGroup || mg.groups[g].count == 1:
 			s.unsized = batch.unsized[i]

@@ -16,8 +16,11 @@ func (s *session) push() (number uint32) {
 		s.sizes.inFlight++
 	}
 	p := position{command: s.lastCommand, came: s.arrived}
+	if s.stats != nil {
+		s.note(&p)
+	}
 	if s.muting {
-		p.flags = muted
+		p.flags |= muted
 	}
 	if s.unsized {
 		p.flags |= unsized
@@ -59,7 +62,7 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 	if len(b) > 0 && b[0] == '-' && p.state == pending {
 		s.countError(p.command, b)
 	}
-	if size := r.addSize(number, len(b)); p.flags&unsized != 0 {
+	if size := r.addSize(number, len(b)); p.flags&(unsized|sampled) != 0 {
 		s.measure(p, size, last)
 	}
 	if p.flags&muted != 0 {
@@ -85,9 +88,16 @@ func (s *session) unexpectedReply(number uint32) {
 	s.close()
 }
 
-// measure updates s.sizes from the reply at p, whose size was unknown when it was asked for.
-// size counts all its bytes so far; whole says that these are all.
+// measure learns from the reply at p. If its size was unknown when it was asked for, that is
+// s.sizes; if the request is a sample, what its keys cost. size counts all its bytes so far; whole
+// says that these are all.
 func (s *session) measure(p *position, size int, whole bool) {
+	if p.flags&sampled != 0 && whole {
+		s.countSample(p, size)
+	}
+	if p.flags&unsized == 0 {
+		return
+	}
 	if size > largeReply {
 		s.noteLarge(size)
 	}

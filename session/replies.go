@@ -35,7 +35,7 @@ type position struct {
 	flags     positionFlags
 	command   uint16        // as session.lastCommand
 	came      uint32        // when the request came, as stats.Time
-	off, size uint32        // in state early: where the reply is in replies.early
+	off, size uint32        // in state early: where the reply is in replies.early; before: where the request is in Worker.recent
 	spilled   *spilledReply // in state spilled; else nil
 }
 
@@ -58,6 +58,9 @@ type positionFlags uint8
 const (
 	muted   positionFlags = 1 << iota // the client wants no reply
 	unsized                           // the reply may be of any size, and nothing of it has come yet
+	sampled                           // the request counts for the hot keys, as many times as 1<<(flags>>weightShift)
+
+	weightShift = 4 // the weight of a sample has the rest of the bits
 )
 
 const (
@@ -194,7 +197,7 @@ func (r *replies) discardParts(number uint32) {
 	if p := r.at(number); p.state == spilled {
 		r.charged -= p.spilled.bytes.Len()
 		r.w.loop.Drop(&p.spilled.bytes)
-		*p = position{flags: p.flags, command: p.command, came: p.came}
+		*p = position{flags: p.flags, command: p.command, came: p.came, off: p.off, size: p.size}
 	}
 }
 

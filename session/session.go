@@ -195,6 +195,7 @@ func (s *session) run(b []byte) (n int) {
 		if cmd := s.plain(); cmd != nil {
 			ran, ok := s.runBatch(b[n:], size, cmd)
 			if n += ran; !ok {
+				s.w.recent.size = 0
 				s.blocked = true
 				return n
 			}
@@ -263,7 +264,7 @@ func (s *session) refuse(err error) {
 // arguments are valid only during the call.
 func (s *session) handle(raw []byte) bool {
 	args := s.w.parser.Args
-	s.unsized = true
+	s.unsized, s.w.recent.size = true, 0
 	cmd, problem := s.w.lookUp()
 	if problem != command.NoProblem || !cmd.ArityOK(len(args)) || s.policy.verdicts[cmd.ID] > checked || s.wantAuth && cmd.Flags&command.FlagNoAuth == 0 {
 		if problem == command.UnknownCommand {
@@ -276,6 +277,7 @@ func (s *session) handle(raw []byte) bool {
 	}
 	raw = s.begin(args, raw)
 	s.lastCommand, s.unsized = uint16(cmd.ID)+1, !cmd.ReplyIsSmall(args)
+	s.noteKeys(cmd, args, len(raw))
 	if s.policy.verdicts[cmd.ID] == checked {
 		return s.check(cmd, args, raw)
 	}

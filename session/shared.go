@@ -17,7 +17,8 @@ type shared struct {
 	poolPolicy    *policy     // of clients that are not subscribed, without unusual conditions
 	poolIndex     int         // in Worker.pools
 	stats         *stats.Pool // what is counted; nil if nothing is (statistics = false)
-	peers         []*shared   // those of the same pool on all loops, this one included
+	hot           *stats.HotKeys
+	peers         []*shared // those of the same pool on all loops, this one included
 
 	// Owned by the loop; each has a file of its own.
 	conditions     *conditions
@@ -34,7 +35,7 @@ type shared struct {
 func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {
 	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
 	if w.conf.Statistics {
-		sh.stats = new(stats.Pool)
+		sh.stats, sh.hot = new(stats.Pool), new(stats.HotKeys)
 	}
 	sh.local = p.NewLocal(w.loop, sh.ownerOf)
 	sh.local.SetReads(w.onlyReads)

@@ -37,6 +37,7 @@ type Worker struct {
 	// Scratch, valid during one request, and spare objects for reuse.
 	parser         resp.RequestParser
 	batch          batch              // the requests, or the keys of one, that are being placed
+	recent         recent             // names the last requests
 	resendParser   resp.RequestParser // for requests that are sent again (parser may be in use)
 	scratch        []byte             // for replies made by the proxy
 	failure        []byte             // for replies to failed requests, while scratch may be in use
@@ -55,6 +56,7 @@ type Worker struct {
 	tight     bool  // clients for which anything waits are not read (Restrict)
 	lastLarge int64 // when a large reply last came, as eventloop.Loop.Now
 	long      longTurns
+	sampler   stats.Sampler // of requests, for the hot keys
 
 	// Time, and the end.
 	ticks      int // calls of Tick
@@ -185,6 +187,7 @@ func (w *Worker) Tick() {
 	for _, sh := range w.pools {
 		sh.tick()
 	}
+	w.sampler.Tick()
 	w.resumePublishers(false)
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.trim()

@@ -33,9 +33,11 @@ func BenchmarkPath(b *testing.B) {
 	set := func() []string { return []string{"SET", key(), value} }
 	bulk := "$64\r\n" + value + "\r\n"
 	for _, depth := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("GET/pipeline%d", depth), func(b *testing.B) { newPath(b).run(depth, get, bulk) })
+		for _, statistics := range []bool{true, false} {
+			b.Run(fmt.Sprintf("GET/pipeline%d/statistics=%t", depth, statistics), func(b *testing.B) { newPath(b, statistics).run(depth, get, bulk) })
+		}
 	}
-	b.Run("SET/pipeline64", func(b *testing.B) { newPath(b).run(64, set, "+OK\r\n") })
+	b.Run("SET/pipeline64", func(b *testing.B) { newPath(b, true).run(64, set, "+OK\r\n") })
 }
 
 const (
@@ -54,7 +56,7 @@ type path struct {
 }
 
 // newPath starts a loop and has it connect to four servers.
-func newPath(b *testing.B) *path {
+func newPath(b *testing.B, statistics bool) *path {
 	var addrs []string
 	for range pathServers {
 		s := fakeredis.StartHandler(b, func(c *fakeredis.Conn, _ []string) { c.Reply("$-1\r\n") })
@@ -65,6 +67,7 @@ func newPath(b *testing.B) *path {
 	if err != nil {
 		b.Fatal(err)
 	}
+	cfg.Proxy.Statistics = statistics
 	log := slog.New(slog.DiscardHandler)
 	servers, err := pool.New(&cfg.Pools[0], &cfg.Proxy, nil, log)
 	if err != nil {

@@ -49,56 +49,88 @@ const maxStars = 4
 // Of bull:emails:7:logs, bull:(*):* captures emails. A key of which the
 // parentheses would capture nothing does not match.
 func ParsePattern(text string) (*Pattern, error) {
-	p := &Pattern{text: text}
 	if strings.HasPrefix(text, "@") {
 		return nil, fmt.Errorf(`%q names no pattern; want \@ for keys that begin with that byte`, text)
 	}
-	var segment []byte
-	here := func() cut { return cut{len(p.segments), len(segment)} }
-	opened, closed, starsBefore := false, false, 0
+	r := patternReader{p: &Pattern{text: text}}
 	for i := 0; i < len(text); i++ {
+		var err error
 		switch c := text[i]; c {
 		case '*':
-			if len(segment) == 0 && len(p.segments) > 0 {
-				return nil, errors.New("two * with nothing between them; want one")
-			}
-			if len(p.segments) == maxStars {
-				return nil, fmt.Errorf("more than %d times *", maxStars)
-			}
-			p.segments, segment = append(p.segments, segment), nil
+			err = r.star()
 		case '(':
-			if opened {
-				return nil, errors.New("two pairs of parentheses; want one at most, around what keys that belong together have in common")
-			}
-			opened, p.open, starsBefore = true, here(), len(p.segments)
+			err = r.openParenthesis()
 		case ')':
-			if !opened || closed {
-				return nil, errors.New(`a ) without a (; want \) for the byte itself`)
-			}
-			if starsBefore == len(p.segments) {
-				return nil, errors.New("parentheses without a * in them; want them around what differs, as in bull:(*):*")
-			}
-			closed, p.shut = true, here()
+			err = r.closeParenthesis()
 		case '?', '[', ']':
-			return nil, fmt.Errorf(`%c has no meaning here, only * has; want \%c for the byte itself`, c, c)
+			err = fmt.Errorf(`%c has no meaning here, only * has; want \%c for the byte itself`, c, c)
 		case '\\':
 			if i++; i == len(text) {
 				return nil, errors.New(`a \ at the end; want \\ for the byte itself`)
 			}
 			if strings.IndexByte(`*()?[]\@`, text[i]) < 0 {
-				return nil, fmt.Errorf(`\%c has no meaning; want \\ for the byte \ itself`, text[i])
+				err = fmt.Errorf(`\%c has no meaning; want \\ for the byte \ itself`, text[i])
 			}
-			segment = append(segment, text[i])
+			r.segment = append(r.segment, text[i])
 		default:
-			segment = append(segment, c)
+			r.segment = append(r.segment, c)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	if opened && !closed {
-		return nil, errors.New(`a ( without a ); want \( for the byte itself`)
-	}
-	p.segments = append(p.segments, segment)
+	return r.end()
+}
+
+// patternReader reads a pattern.
+type patternReader struct {
+	p       *Pattern
+	segment []byte // what has come behind the last star
+	opened  bool   // a parenthesis, which may be closed again
+	closed  bool
+}
+
+func (r *patternReader) here() cut { return cut{len(r.p.segments), len(r.segment)} }
+
+func (r *patternReader) star() error {
+	stars := len(r.p.segments)
 	switch {
-	case text == "":
+	case len(r.segment) == 0 && stars > 0:
+		return errors.New("two * with nothing between them; want one")
+	case stars == maxStars:
+		return fmt.Errorf("more than %d times *", maxStars)
+	}
+	r.p.segments, r.segment = append(r.p.segments, r.segment), nil
+	return nil
+}
+
+func (r *patternReader) openParenthesis() error {
+	if r.opened {
+		return errors.New("two pairs of parentheses; want one at most, around what keys that belong together have in common")
+	}
+	r.opened, r.p.open = true, r.here()
+	return nil
+}
+
+func (r *patternReader) closeParenthesis() error {
+	switch {
+	case !r.opened || r.closed:
+		return errors.New(`a ) without a (; want \) for the byte itself`)
+	case r.p.open.segment == len(r.p.segments):
+		return errors.New("parentheses without a * in them; want them around what differs, as in bull:(*):*")
+	}
+	r.closed, r.p.shut = true, r.here()
+	return nil
+}
+
+// end returns the pattern, when its text is read.
+func (r *patternReader) end() (*Pattern, error) {
+	p := r.p
+	p.segments = append(p.segments, r.segment)
+	switch {
+	case r.opened && !r.closed:
+		return nil, errors.New(`a ( without a ); want \( for the byte itself`)
+	case p.text == "":
 		return nil, errors.New("is empty; want a pattern of keys, such as rq:*")
 	case len(bytes.Join(p.segments, nil)) == 0:
 		return nil, errors.New("matches every key; want the beginning of keys that belong together before the *, such as rq:*")

@@ -243,6 +243,10 @@ func TestPartIsThatOfTheModel(t *testing.T) {
 			if pattern != "" {
 				matched++
 			}
+			prefix := key[:l.IntN(len(key)+1)]
+			if of, _ := r.Part(prefix); r.Pins(prefix) && !bytes.Equal(of, part) {
+				t.Fatalf("seed %d: %+v: %q does not pin %q: one is hashed by %q, the other by %q", seed+n, cfg.Together, prefix, key, of, part)
+			}
 		}
 	}
 	if matched < 500 {

@@ -60,7 +60,7 @@ type Proxy struct {
 	// Bounds on requests.
 	MaxRequest  int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit
 	MaxBulk     int64 // bytes of one argument; default 512 MiB, as Redis's proto-max-bulk-len
-	MaxArgs     int   // arguments of one request; default 1048576
+	MaxArgs     int   // arguments of one request; default 16777216
 	GatherLimit int64 // bytes of sets from several shards that one SUNION, ZINTER or the like may gather; default 64 MiB
 
 	// Bounds on what waits.

@@ -22,7 +22,7 @@ func Default() *Config {
 		MaxMemory:           0,                 // half of what there is
 		MaxRequest:          1 << 30,           // Redis's client-query-buffer-limit
 		MaxBulk:             512 << 20,         // Redis's proto-max-bulk-len
-		MaxArgs:             1 << 20,           // Redis's own bound before 7.0; more is hardly meant
+		MaxArgs:             1 << 24,           // Redis has no bound but bytes; the table of so many takes 384 MiB for a moment
 		ClientPipeline:      1024,              // deeper pipelines gain no speed
 		ClientSubscriptions: 100000,            // more than applications use
 		GatherLimit:         64 << 20,          // a few sets of a million small members each

@@ -201,7 +201,8 @@ func compareNumbers(a, b string) int {
 	return -1
 }
 
-// AtLeastVersion compares versions such as "7.0.15" number by number.
+// AtLeastVersion reports whether version a is b or a later one. It compares versions such as "7.0.15"
+// number by number.
 func AtLeastVersion(a, b string) bool {
 	x, y := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(x), len(y)) {

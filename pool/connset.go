@@ -90,6 +90,11 @@ func (cs *ConnSet) Conn(shard int, client uint64) *pipeline.Conn {
 	return cs.conns[shard*cs.width+int(client%uint64(cs.width))]
 }
 
+// Connected reports whether there is a connection to a primary.
+func (cs *ConnSet) Connected() bool {
+	return slices.ContainsFunc(cs.conns, func(c *pipeline.Conn) bool { return c != nil && c.Connected() })
+}
+
 // ReadConn returns the connection for a request of a client that only reads: to a replica
 // if the pool reads replicas and one is available, else to the primary.
 func (cs *ConnSet) ReadConn(shard int, client uint64) *pipeline.Conn {

@@ -18,6 +18,7 @@ func (rw *replicaWait) Abandon()    { rw.s.Abandon() }
 func (w *shardsWait) Abandon()      { w.s.Abandon() }
 func (tx *transaction) Abandon()    { tx.s.Abandon() }
 func (g *gather) Abandon()          { g.s.Abandon() }
+func (p *serverPing) Abandon()      { p.s.Abandon() }
 func (a *exclusive) Abandon()       { a.s.Abandon() }
 func (h *evalsha) Abandon()         { h.s.Abandon() }
 func (r *publishCount) Abandon()    { r.s.Abandon() }

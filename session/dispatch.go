@@ -32,6 +32,9 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 			s.replyError(s.explain(err, cmd, args))
 			return true
 		}
+		if s.sub != nil && (cmd.IsScript() || cmd.Flags&command.FlagPubSub != 0) {
+			s.sub.causes()
+		}
 		if cmd.IsScript() {
 			return s.runScript(cmd, args, raw, server)
 		}

@@ -23,6 +23,7 @@ import (
 // that gets the hostile reply. Requests are separated by |. Keys a and b are on one server, y
 // and z on the other.
 var asks = []struct{ hostile, requests string }{
+	{"PING", "PING"}, // to all servers, while there is no connection
 	{"GET", "GET a"},
 	{"SET", "SET a 1"},
 	{"MGET", "MGET a b y z"},

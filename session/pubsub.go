@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"ringway/command"
+	"ringway/join"
 	"ringway/pubsub"
 	"ringway/resp"
 	"ringway/stats"
@@ -22,6 +23,7 @@ type subscriber struct {
 	backlog       []byte                                             // messages that wait for the end of a reply that is under way
 	pending       *subscribing                                       // the SUBSCRIBE that is not answered yet; nil for none
 	overSoftSince int64                                              // since when more than pubsub_output_soft_limit waits for the client, as eventloop.Loop.Now; 0 if less does
+	cause         uint32                                             // the number in the line of the last request that may publish
 	ended         bool                                               // all topics are left, or will be in some turns; nothing is delivered
 }
 
@@ -412,15 +414,25 @@ func (l *subscriber) checkBacklog() {
 	}
 }
 
-// deliver sends a message: at once, or at the end of the reply that is under way. In that
-// case the client's next requests wait as well, so that their replies don't put the message
+// causes notes that the request which is run next may publish.
+func (l *subscriber) causes() { l.cause = l.s.replies.tail }
+
+// causing reports whether a request is under way that may have caused the messages that come now.
+// Since 7.2 Redis gives the reply to a client's request before the messages to that client which it
+// causes; earlier versions give it behind them, or inside EXEC's reply.
+func (l *subscriber) causing() bool {
+	return l.s.protocol == resp.RESP3 && l.s.replies.awaits(l.cause) && join.AtLeastVersion(l.s.local.Version(), "7.2")
+}
+
+// deliver sends a message: at once, or at the end of the reply that is under way or due before
+// it. In that case the client's next requests wait as well, so that their replies don't put the message
 // off. frame stays the caller's.
 func (l *subscriber) deliver(frame []byte) {
 	s := l.s
 	if !s.conn.Open() {
 		return
 	}
-	if !s.replies.midReply() && len(l.backlog) == 0 {
+	if !s.replies.midReply() && len(l.backlog) == 0 && !l.causing() {
 		s.conn.Write(frame)
 		l.checkBacklog()
 		return
@@ -438,7 +450,7 @@ func (s *session) flushBacklog() bool {
 	if len(l.backlog) == 0 {
 		return true
 	}
-	if s.replies.midReply() {
+	if s.replies.midReply() || l.causing() {
 		return false
 	}
 	s.replies.refund(len(l.backlog))

@@ -450,3 +450,40 @@ func TestBurstsOfMessagesArrive(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Since 7.2 Redis gives the reply to a request before the messages to the same client that the
+// request causes. The server of this test is an older one, which sends the message first.
+func TestTheReplyComesBeforeItsMessage(t *testing.T) {
+	t.Parallel()
+	p, _ := serveShards(t, 1)
+	p.server.Pools()[0].SetVersion("7.2.4")
+	c := p.dial()
+	c.Do("HELLO", "3")
+	c.Send(encode("SUBSCRIBE", "ch"))
+	c.expect(">3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n")
+	pushed := ">" + message("message", "ch", "x")[1:]
+	const script = "redis.call('PUBLISH', 'ch', 'x') return 1"
+	for range 20 {
+		c.Send(encode("PUBLISH", "ch", "x"))
+		c.expect(":1\r\n", pushed)
+		c.Send(encode("EVAL", script, "1", "k"))
+		c.expect(":1\r\n", pushed)
+		c.Send(encode("EVALSHA", hashOf(script), "1", "k"))
+		c.expect(":1\r\n", pushed)
+		c.Send(encode("MULTI") + encode("PUBLISH", "ch", "x") + encode("ECHO", "e") + encode("EXEC"))
+		c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n:1\r\n$1\r\ne\r\n", pushed)
+	}
+	// Of requests behind each other all replies come, and all messages, in whatever order else.
+	c.Send(strings.Repeat(encode("PUBLISH", "ch", "x"), 50))
+	replies, pushes := 0, 0
+	for range 100 {
+		if got := c.Reply(); got == pushed {
+			pushes++
+		} else if replies++; got != ":1\r\n" {
+			t.Fatalf("%q", got)
+		}
+		if pushes > replies {
+			t.Fatalf("message %d before its reply", pushes)
+		}
+	}
+}

@@ -329,6 +329,10 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 		if aboutServer(cmd) && s.local.Shards() == 1 && !s.inSubscriberMode() {
 			return s.send(0, raw)
 		}
+		if cmd.Name == "ping" && !s.conns.Connected() && !s.inSubscriberMode() {
+			s.pingServers(raw)
+			return true
+		}
 		return s.answer(cmd, args)
 	case command.Transaction:
 		return s.transact(cmd, args, raw)

@@ -302,6 +302,9 @@ func (tx *transaction) send(conn *pipeline.Conn) {
 	if len(tx.scripts) > 0 {
 		tx.run = s.conditions.beginRun(max(tx.server, 0), s.w.loop.Now(), tx.scripts...)
 	}
+	if s.sub != nil {
+		s.sub.causes()
+	}
 	tx.number = s.push()
 	if t := s.tracking; t != nil && tx.keysRead != nil {
 		t.noteSent(tx.number, t.note(tx.keysRead))

@@ -12,8 +12,8 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
 # Without cmd/ringway's profile: with it, every package below is compiled a second time, which tests don't need.
-test race fuzz faults soak ha check: export GOFLAGS += -pgo=off
-.PHONY: help build test race fuzz faults soak bench ha check conformance deps
+test race fuzz faults soak ha frameworks check: export GOFLAGS += -pgo=off
+.PHONY: help build test race fuzz faults soak bench ha frameworks check conformance deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench: ## measure Ringway beside other proxies (under 10 minutes)
 
 ha: ## the long tests of high availability, each load for HATIME (1m); RUN=NAME picks some
 	@$(tools); RINGWAY_HA=$(or $(HATIME),1m) $(GO) test -timeout 2h -v -run '$(RUN)' ./internal/hatest
+
+frameworks: ## run job queues, caches and clients of other languages; RUN=NAME picks some
+	@cache=$${XDG_CACHE_HOME:-$$HOME/.cache}/ringway-frameworks; scripts/deps-frameworks "$$cache" && \
+	RINGWAY_FRAMEWORKS=$$cache $(GO) test -timeout 2h -v -run 'Frameworks/$(RUN)' ./internal/frameworks
 
 check: ## what must hold before a commit: format, vet, staticcheck, go.mod, tests
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on: $$files"; exit 1; }

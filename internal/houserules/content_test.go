@@ -106,8 +106,8 @@ func TestMakefileFitsAScreen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lines := strings.Count(string(text), "\n"); lines > 60 {
-		t.Errorf("the Makefile has %d lines, over 60", lines)
+	if lines := strings.Count(string(text), "\n"); lines > 66 {
+		t.Errorf("the Makefile has %d lines, over 66", lines)
 	}
 	for _, target := range []string{"build", "test", "race", "fuzz", "bench", "check", "deps", "help"} {
 		if !strings.Contains(string(text), "\n"+target+": ## ") {

@@ -8,7 +8,7 @@ import (
 
 // withoutTags returns the error for two keys without hash tags in a pool with hash_tag = "{}".
 func withoutTags(a, b string) string {
-	return fmt.Sprintf("-CROSSSLOT Keys in request don't hash to the same slot: %q and %q have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = \"{}\")\r\n", a, b)
+	return fmt.Sprintf("-CROSSSLOT Keys in request don't hash to the same slot: %q and %q have no hash tag; want one for both, such as {user1}:name (the pool has hash_tag = \"{}\"; its together can keep other keys on one shard)\r\n", a, b)
 }
 
 // Whatever refuses the keys, the client hears which.

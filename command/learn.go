@@ -54,6 +54,9 @@ func isDangerous(mark string) bool {
 	return false
 }
 
+// KeysKnown reports whether it is known where the keys of a request are.
+func (c *Command) KeysKnown() bool { return c.find != findUnknown }
+
 // errUnknownKeys returns the error of a request whose key positions are unknown.
 func (c *Command) errUnknownKeys() error {
 	return ReplyError("ERR where the keys of '" + c.Name + "' are is not known: not supported by a sharded pool")

@@ -167,6 +167,7 @@ redis_auth = "secret"
 redis_user = "u"
 resolve_interval = "23s"
 redis_db = 0
+transactions = "per_shard"
 merge_sets = true
 preconnect = true
 auto_eject_hosts = true
@@ -197,7 +198,7 @@ servers = ["localhost:6379"]
 			Backlog: 17, ReusePort: true, MaxClients: 18,
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
 			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
-			ReplyCheck: 3 * time.Second, TCPKeepAlive: true, RedisAuth: "secret", MergeSets: true, Preconnect: true, AutoEjectHosts: true,
+			ReplyCheck: 3 * time.Second, TCPKeepAlive: true, RedisAuth: "secret", Transactions: PerShard, MergeSets: true, Preconnect: true, AutoEjectHosts: true,
 			ServerConnections: 19, PinnedConnections: 22, Databases: 1, Restore: RestoreFlush, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
 			DefaultServer: "localhost:6379", AllowCommands: []string{"keys", "config|get"}, DenyCommands: []string{"script"},
 			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},

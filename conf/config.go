@@ -126,6 +126,7 @@ type Pool struct {
 	Databases                  int      // clients may SELECT the databases below this number; default 1: none but RedisDB
 	AllowCommands              []string // guarded commands that are served all the same, in lower case: "keys", "config|get"; a container means its subcommands
 	DenyCommands               []string // commands that are refused, written likewise; they have precedence
+	Transactions               string   // what becomes of MULTI with keys of several shards: OneShard (default) or PerShard
 
 	// Ejection, in static pools.
 	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too

@@ -64,6 +64,7 @@ func DefaultPool(name string) Pool {
 		Databases:          1,                // each costs connections
 		Preconnect:         false,            // twemproxy's
 		AutoEjectHosts:     false,            // twemproxy's: right for data, wrong for caches
+		Transactions:       OneShard,         // atomic, as clients expect
 		MergeSets:          false,            // servers get the commands that clients sent
 		ServerConnections:  1,                // keeps the order of requests; one is rarely the bottleneck
 		PinnedConnections:  1024,             // a tenth of what a Redis accepts by default

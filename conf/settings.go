@@ -70,6 +70,7 @@ var poolSettings = []setting[Pool]{
 	{"redis_db", func(v *value, p *Pool) { v.integer(&p.RedisDB, 0, math.MaxInt32) }},
 	{"acl_users", func(v *value, p *Pool) { v.integer(&p.ACLUsers, 0, 1<<10) }},
 	{"databases", func(v *value, p *Pool) { v.integer(&p.Databases, 1, 1<<16) }},
+	{"transactions", func(v *value, p *Pool) { v.word(&p.Transactions, []string{OneShard, PerShard}) }},
 	{"merge_sets", func(v *value, p *Pool) { v.boolean(&p.MergeSets) }},
 	{"preconnect", func(v *value, p *Pool) { v.boolean(&p.Preconnect) }},
 	{"auto_eject_hosts", func(v *value, p *Pool) { v.boolean(&p.AutoEjectHosts) }},
@@ -246,6 +247,12 @@ func setUser(v *value, into *string) {
 const (
 	RestoreKeep  = "keep"  // the server comes back with the data that it had
 	RestoreFlush = "flush" // the server is emptied first
+)
+
+// The values of Pool.Transactions.
+const (
+	OneShard = "one_shard" // a transaction with keys of several shards is refused
+	PerShard = "per_shard" // each shard's part is a transaction of its own
 )
 
 var restores = []string{RestoreKeep, RestoreFlush}

@@ -121,11 +121,16 @@ func (s *session) abortBusy(c *conditions) bool {
 	if s.tx == nil {
 		return false
 	}
-	server := s.tx.server
-	if server < 0 && s.local.Shards() == 1 {
-		server = 0
+	var reason []byte
+	for p := range s.tx.all() {
+		shard := p.shard
+		if shard < 0 && s.local.Shards() == 1 {
+			shard = 0
+		}
+		if reason = c.busy[shard]; reason != nil {
+			break
+		}
 	}
-	reason := c.busy[server]
 	if reason == nil {
 		return false
 	}

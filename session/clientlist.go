@@ -34,7 +34,7 @@ func (s *session) kind() string {
 func (s *session) describe(requestBytes int) string {
 	multi, multiMem := -1, 0
 	if s.tx != nil {
-		multi, multiMem = s.tx.queued, max(0, len(s.tx.unit)-len(requestMulti))
+		multi, multiMem = s.tx.queued, s.tx.size-len(requestMulti)
 	}
 	var subs [pubsub.TopicKinds]int
 	if s.sub != nil {

@@ -73,7 +73,7 @@ func (s *session) queueSelect(cmd *command.Command, args [][]byte, raw []byte) (
 		}
 		reply := tx.take(cmd, args, request)
 		if !tx.failed {
-			tx.selects = db
+			tx.selects, tx.first.db = db, db
 		}
 		return reply
 	})

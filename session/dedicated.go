@@ -97,8 +97,11 @@ func (s *session) slotOf(cmd *command.Command, args [][]byte) int {
 
 // slotGone reports whether the slot that the session's dedicated connection was acquired for
 // belongs to another shard now.
-func (s *session) slotGone(m *pool.Map) bool {
-	return s.dedicated.slot >= 0 && m.Slotted() && m.ShardAt(s.dedicated.slot) != s.dedicated.shard
+func (s *session) slotGone(m *pool.Map) bool { return s.dedicated.slotGone(m) }
+
+// slotGone reports whether the slot that d was acquired for belongs to another shard now.
+func (d *dedicated) slotGone(m *pool.Map) bool {
+	return d.slot >= 0 && m.Slotted() && m.ShardAt(d.slot) != d.shard
 }
 
 // releaseDedicated gives the session's dedicated connection back to the pool, if there is one.
@@ -144,7 +147,7 @@ func (s *session) block(cmd *command.Command, args [][]byte, raw []byte) bool {
 // UNWATCH. The keys, and those of an earlier WATCH, must be on one shard. Like handle, it
 // reports false if it must wait.
 func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if !s.replies.idle() || !s.dedicatedReady() {
+	if !s.isAlone() || !s.dedicatedReady() {
 		return false
 	}
 	if s.awaitPrimary(cmd, args) {
@@ -163,5 +166,5 @@ func (s *session) watch(cmd *command.Command, args [][]byte, raw []byte) bool {
 	return true
 }
 
-// unwatch ends WATCH: the dedicated connection is closed, and with it what the server watched.
-func (s *session) unwatch() { s.releaseDedicated(false) }
+// unwatch ends WATCH: the dedicated connections are closed, and with them what servers watched.
+func (s *session) unwatch() { s.releaseWatches(false) }

@@ -15,8 +15,12 @@ import (
 // dedicatedReady reports whether the dedicated connection, if there is one, has the session's
 // user, protocol and database. If not, it sends what changes that; the request must wait.
 func (s *session) dedicatedReady() bool {
-	d := s.dedicated
-	if d == nil || d.user == s.user && d.protocol == s.protocol && d.db == s.db {
+	return s.dedicated == nil || s.isReady(s.dedicated)
+}
+
+// isReady is dedicatedReady for one of several connections with watched keys.
+func (s *session) isReady(d *dedicated) bool {
+	if d.user == s.user && d.protocol == s.protocol && d.db == s.db {
 		return true
 	}
 	if d.switching {

@@ -298,44 +298,44 @@ func (w *Worker) bringScripts(unit []byte, scripts []*script) []byte {
 // namesScript reports whether a command is EVALSHA or EVALSHA_RO.
 func namesScript(cmd *command.Command) bool { return cmd.Name == "evalsha" || cmd.Name == "evalsha_ro" }
 
-// unitScripts is the scripts that the EVALSHA of a transaction name.
+// unitScripts is the scripts that the EVALSHA of a part of a transaction name.
 type unitScripts struct {
 	named   []*script           // all whose body is known
 	missing []*script           // those of them that the transaction brings
 	life    pipeline.ServerLife // when it was sent
 }
 
-// bringScripts has the transaction bring the scripts that its server may not have, before it is
+// bringScripts has the part bring the scripts that its server may not have, before it is
 // sent over conn.
-func (tx *transaction) bringScripts(conn *pipeline.Conn) {
-	if len(tx.evalshas.named) == 0 {
+func (p *part) bringScripts(conn *pipeline.Conn) {
+	if len(p.evalshas.named) == 0 {
 		return
 	}
-	tx.evalshas.life = conn.ServerLife()
-	if tx.evalshas.missing = tx.s.missingScripts(tx.evalshas.named, max(tx.server, 0), conn); tx.evalshas.missing != nil {
-		tx.unit = tx.s.w.bringScripts(tx.unit, tx.evalshas.missing)
+	p.evalshas.life = conn.ServerLife()
+	if p.evalshas.missing = p.tx.s.missingScripts(p.evalshas.named, max(p.shard, 0), conn); p.evalshas.missing != nil {
+		p.unit = p.tx.s.w.bringScripts(p.unit, p.evalshas.missing)
 	}
 }
 
 // noteScripts learns from a part of EXEC's reply whether the server has the scripts.
-func (tx *transaction) noteScripts(reply []byte) {
-	if len(tx.evalshas.named) == 0 || !tx.executed {
+func (p *part) noteScripts(reply []byte) {
+	if len(p.evalshas.named) == 0 || !p.executed {
 		return
 	}
 	lost := bytes.Contains(reply, noScript)
-	for _, sc := range tx.evalshas.named {
-		if p := sc.presenceAt(max(tx.server, 0)); lost {
-			*p = presence{}
-		} else if slices.Contains(tx.evalshas.missing, sc) {
-			p.had = tx.evalshas.life
+	for _, sc := range p.evalshas.named {
+		if at := sc.presenceAt(max(p.shard, 0)); lost {
+			*at = presence{}
+		} else if slices.Contains(p.evalshas.missing, sc) {
+			at.had = p.evalshas.life
 		}
 	}
 }
 
-// RequestAgain is pool.Changeable's: a transaction that is sent again brings all its scripts.
-func (tx *transaction) RequestAgain(unit []byte) []byte {
-	if len(tx.evalshas.named) == 0 || tx.s.user != nil {
+// RequestAgain is pool.Changeable's: a part that is sent again brings all its scripts.
+func (p *part) RequestAgain(unit []byte) []byte {
+	if len(p.evalshas.named) == 0 || p.tx.s.user != nil {
 		return unit
 	}
-	return tx.s.w.bringScripts(unit, tx.evalshas.named)
+	return p.tx.s.w.bringScripts(unit, p.evalshas.named)
 }

@@ -56,6 +56,12 @@ var asks = []struct{ hostile, requests string }{
 	{"MULTI", "MULTI|GET a|EXEC"},
 	{"GET", "MULTI|GET a|EXEC"},
 	{"WATCH", "WATCH a|MULTI|GET a|EXEC"},
+	{"EXEC", "MULTI|SET a 1|MGET a y|SET z 1|EXEC"},
+	{"GET", "MULTI|GET a|MSET a 1 y 2|EXEC"},
+	{"INFO", "MULTI|SET a 1|INFO|CLIENT ID|EXEC"},
+	{"SUBSCRIBE", "MULTI|SET a 1|SUBSCRIBE a y|EXEC"},
+	{"WATCH", "WATCH a y|MULTI|GET a|EXEC"},
+	{"EXEC", "WATCH a y|MULTI|SET a 1|SET y 2|EXEC"},
 	{"EXEC", "WATCH a|GET a|MULTI|SET a 1|EXEC"},
 	{"GET", "WATCH a|GET a|UNWATCH"},
 	{"BLPOP", "BLPOP a b 0.01"},
@@ -138,7 +144,7 @@ func newEveryReply(t *testing.T) *everyReply {
 	for range 2 {
 		e.fakes = append(e.fakes, fakeredis.StartHandler(t, e.answer))
 	}
-	const common = "timeout = \"500ms\"\nacl_users = 1000\npinned_connections = 4000\ndatabases = 16\nallow_commands = [\"keys\", \"flushall\", \"monitor\", \"config|get\", \"function\", \"slowlog\", \"script\"]\nhash_tag = \"{}\"\n"
+	const common = "transactions = \"per_shard\"\ntimeout = \"500ms\"\nacl_users = 1000\npinned_connections = 4000\ndatabases = 16\nallow_commands = [\"keys\", \"flushall\", \"monitor\", \"config|get\", \"function\", \"slowlog\", \"script\"]\nhash_tag = \"{}\"\n"
 	text := fmt.Sprintf(`
 		[pools.alpha]
 		listen = "127.0.0.1:1"

@@ -103,7 +103,7 @@ func (s *session) grace() time.Duration {
 	switch {
 	case s.halfClosed.uncounted && s.w.host.DescriptorsShort():
 		return 0
-	case s.dedicated != nil || s.lastCommand > 0 && command.ByID(int(s.lastCommand)-1).IsScript():
+	case s.dedicated != nil || s.executing != nil || s.lastCommand > 0 && command.ByID(int(s.lastCommand)-1).IsScript():
 		return scriptGrace
 	}
 	return halfCloseGrace

@@ -47,7 +47,7 @@ func handlersByID(byName map[string]localHandler) []localHandler {
 // answer runs a command that the proxy answers. Like handle, it reports false if
 // the request must wait.
 func (s *session) answer(cmd *command.Command, args [][]byte) bool {
-	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select" || cmd.Name == "auth") && !s.replies.idle() {
+	if (cmd.Name == "hello" || cmd.Name == "reset" || cmd.Name == "select" || cmd.Name == "auth") && !s.isAlone() {
 		// They may change the session's connections to servers. Requests sent over the
 		// former ones must be answered first, to keep the order.
 		return false

@@ -44,7 +44,7 @@ func (w *Worker) Unlent() (n int64) {
 func (s *session) unlent() (n int) {
 	n = s.inKernel + cap(s.outOfBand)
 	if s.tx != nil {
-		n += cap(s.tx.unit)
+		n += s.tx.size
 	}
 	if s.sub != nil {
 		n += cap(s.sub.backlog)

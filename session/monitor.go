@@ -95,7 +95,7 @@ func (s *session) runMonitored(cmd *command.Command, args [][]byte, run func() b
 		s.showMonitors(tx.monitorLines + line)
 	case s.tx == nil:
 		s.showMonitors(line)
-	case tx.queued > queued && len(tx.monitorLines) < len(tx.unit)*4:
+	case tx.queued > queued && len(tx.monitorLines) < tx.size*4:
 		tx.monitorLines += line
 	}
 	return true

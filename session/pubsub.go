@@ -69,7 +69,7 @@ func kindOf(cmd *command.Command) (kind pubsub.TopicKind, leaves bool) {
 func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	kind, leaves := kindOf(cmd)
 	defer func(muting bool) { s.muting = muting }(s.muting)
-	s.muting = false // Redis confirms even with CLIENT REPLY OFF
+	s.muting = s.executing != nil // Redis confirms even with CLIENT REPLY OFF; EXEC takes the confirmation
 	if s.user != nil && !leaves {
 		s.replyError(errUserListens) // clients share subscriptions, which belong to the pool's own user
 		return true
@@ -82,7 +82,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 		s.unsubscribe(kind, copyNames(args[1:]))
 		return true
 	}
-	if !s.replies.idle() {
+	if !s.isAlone() {
 		return false
 	}
 	if s.sub == nil {
@@ -432,7 +432,7 @@ func (l *subscriber) deliver(frame []byte) {
 	if !s.conn.Open() {
 		return
 	}
-	if !s.replies.midReply() && len(l.backlog) == 0 && !l.causing() {
+	if !s.replies.midReply() && s.executing == nil && len(l.backlog) == 0 && !l.causing() {
 		s.conn.Write(frame)
 		l.checkBacklog()
 		return
@@ -450,7 +450,7 @@ func (s *session) flushBacklog() bool {
 	if len(l.backlog) == 0 {
 		return true
 	}
-	if s.replies.midReply() || l.causing() {
+	if s.replies.midReply() || s.executing != nil || l.causing() {
 		return false
 	}
 	s.replies.refund(len(l.backlog))

@@ -33,6 +33,9 @@ func (s *session) push() (number uint32) {
 // reply goes straight to the client's output.
 func (s *session) reply(b []byte) {
 	switch {
+	case s.executing != nil && s.executing.capturing:
+		s.executing.take(b, true)
+		return
 	case !s.replies.idle():
 	case s.muting:
 		s.countAnswer(b)
@@ -66,6 +69,11 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 		s.measure(p, size, last)
 	}
 	if p.flags&muted != 0 {
+		if s.executing != nil && s.executing.capturing {
+			if s.executing.take(b, last); !s.conn.Open() {
+				return
+			}
+		}
 		b = nil
 	}
 	switch {

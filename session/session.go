@@ -98,6 +98,8 @@ type session struct {
 	// What the client has begun; nil or 0 where it has not.
 	tx            *transaction // between MULTI and EXEC
 	dedicated     *dedicated   // a connection to a server that no other session uses
+	otherWatches  []*dedicated // those on which keys of other shards are watched (watches.go)
+	executing     *execution   // an EXEC beside which nothing else is under way
 	blockedSince  int64        // since when the last request on it may block, as eventloop.Loop.Now
 	replicaWait   *replicaWait // a WAIT or WAITAOF under way
 	shardsWait    *shardsWait  // a BLPOP or the like under way, with keys on several shards
@@ -436,6 +438,9 @@ func (s *session) RunDeferred() {
 	if !s.conn.Open() {
 		return
 	}
+	if s.executing != nil {
+		s.executing.proceed()
+	}
 	if s.tracking != nil && !s.tracking.flush() || s.outOfBand != nil && !s.flushOutOfBand() || s.sub != nil && !s.flushBacklog() {
 		return // the rest of the reply will call deferRun again
 	}
@@ -528,7 +533,10 @@ func (s *session) cleanUp() {
 	if s.sub != nil || s.tracking != nil || s.tx != nil {
 		s.w.host.Freed()
 	}
-	s.releaseDedicated(false)
+	s.releaseWatches(false)
+	if s.executing != nil {
+		s.executing.drop()
+	}
 	s.endMonitor()
 	delete(s.w.publishers, s)
 	s.unsubscribeAll()
@@ -560,5 +568,5 @@ func (s *session) canMove() bool {
 // tiedToLoop reports whether the session has something that belongs to its loop and that
 // only the client ends, such as subscriptions or a dedicated connection.
 func (s *session) tiedToLoop() bool {
-	return s.dedicated != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.redirectsHere != 0
+	return s.dedicated != nil || s.otherWatches != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.redirectsHere != 0
 }

@@ -40,7 +40,7 @@ func TestTransactionErrorsAreRedissOwn(t *testing.T) {
 	f(encode("MULTI")+encode("GET")+encode("EXEC"), "+OK\r\n", "-ERR wrong number of arguments for 'get' command\r\n", abort)
 	f(encode("MULTI")+encode("SET", "x", "1")+encode("DISCARD")+encode("EXISTS", "x"), "+OK\r\n", "+QUEUED\r\n", "+OK\r\n", ":0\r\n")
 	f(encode("MULTI")+encode("SET", keys[0], "1")+encode("SET", keys[1], "1")+encode("EXEC")+encode("EXISTS", keys[0]),
-		"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "-EXECABORT Transaction discarded because of: "+withoutTags(keys[0], keys[1])[1:], ":0\r\n")
+		"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "-EXECABORT Transaction discarded because of: "+strings.TrimSuffix(withoutTags(keys[0], keys[1])[1:], "\r\n")+"; or want transactions = \"per_shard\" in the pool's configuration\r\n", ":0\r\n")
 	f(encode("MULTI")+encode("SET", keys[0], "x")+encode("INCR", keys[0])+encode("GET", keys[0])+encode("EXEC"),
 		"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*3\r\n+OK\r\n-ERR value is not an integer or out of range\r\n$1\r\nx\r\n")
 }

@@ -20,7 +20,7 @@ import (
 func (tx *transaction) refuse(reason string) {
 	tx.failed = true
 	tx.reason = cmp.Or(tx.reason, reason) // later ones may be consequences of the first
-	tx.unit = nil
+	tx.first.unit, tx.parts, tx.entries = nil, nil, nil
 }
 
 // refuseQueued answers a request of the open transaction that the pool's configuration does
@@ -58,14 +58,23 @@ func (tx *transaction) otherShard(cmd *command.Command, args [][]byte) error {
 	if a == nil {
 		a = tx.firstKey()
 	}
-	return crossSlot(tx.s.local.Conf(), tx.s.local.Map().Ring(), a, b)
+	return tx.withSetting(crossSlot(tx.s.local.Conf(), tx.s.local.Map().Ring(), a, b))
+}
+
+// withSetting returns an error about keys on several shards, with the setting that permits
+// them, if that would help.
+func (tx *transaction) withSetting(err error) error {
+	if tx.perShard() {
+		return err
+	}
+	return fmt.Errorf("%w; or want transactions = \"per_shard\" in the pool's configuration", err)
 }
 
 // firstKey returns a copy of the first key that is queued, nil if there is none.
 func (tx *transaction) firstKey() []byte {
 	w := tx.s.w
 	defer w.resendParser.Release()
-	for rest := tx.unit; len(rest) > 0; {
+	for rest := tx.first.unit; len(rest) > 0; {
 		var state resp.RequestState
 		n, err := w.resendParser.Parse(rest, &state, &w.limits)
 		if n == 0 || err != nil {

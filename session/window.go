@@ -11,7 +11,10 @@ func (s *session) closeWindow() { s.window = 0 }
 // openWindow lets the session run requests again. It does not run those that wait: see resume.
 func (s *session) openWindow() {
 	s.window = s.w.conf.ClientPipeline
-	if s.serial {
+	switch {
+	case s.executing != nil:
+		s.window = 0 // until EXEC is answered
+	case s.serial:
 		s.window = 1
 	}
 }

@@ -21,7 +21,7 @@ How Ringway routes each command of Redis 7 and 8:
 - **split**: cut by shard and joined: *array* keeps the order of the request, *sum* adds the
   parts up, *OK* needs every part to be OK. Shards answer one by one: a split command is not atomic.
 - **transaction**: MULTI queues requests at the proxy; EXEC sends them to their one shard as one unit. Keys
-  of several shards are refused at EXEC. WATCH takes a dedicated connection until EXEC, DISCARD or UNWATCH.
+  of several shards are refused at EXEC, or executed by each shard on its own: [transactions.md](transactions.md). WATCH takes a dedicated connection until EXEC, DISCARD or UNWATCH.
 - **dedicated**: as *one shard*, but over a dedicated connection, which the client has to itself meanwhile, so that no other client waits behind it.
   ` + "`pinned_connections`" + ` bounds their number.
   BLPOP, BRPOP, BLMPOP, BZPOPMIN, BZPOPMAX, BZMPOP, XREADGROUP, and XREAD with BLOCK may have keys on several shards (at most 16,384). The pops take from the first key, in the order of the request,
@@ -54,7 +54,7 @@ How Ringway routes each command of Redis 7 and 8:
   ` + "`deny_commands`" + ` refuses any other command.
 
 A pool of one server gets commands of the routes *all shards*, *default shard* and *scan* as the client wrote them, and PING, ECHO and TIME, too. In a pool of
-several servers, commands of these three routes can't be part of a transaction, but for KEYS with the hash tag of the transaction's keys.
+several servers, commands of these three routes can't be part of a transaction, but for PUBSUB, and KEYS with the hash tag of the transaction's keys.
 
 Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
 30 seconds: they go to the shard of their keys, and a marker shows where their replies end, as for scripts. If COMMAND does not say where the keys are, they need a

@@ -149,6 +149,11 @@ server_queue = 13
 server_queue_bytes = "14336b"
 server_reply_bytes = "15KB"
 
+[admin]
+listen = "127.0.0.1:9180"
+password = "p"
+ready = "all"
+
 [pools.alpha]
 listen = "/run/ringway.sock 660"
 hash = "md5"
@@ -191,6 +196,7 @@ servers = ["localhost:6379"]
 			PubSubOutputLimit: 24 << 20, PubSubOutputSoft: 25 << 20, PubSubOutputTime: 26 * time.Second, SubscriberConnections: 27, OnLostSubscription: "close",
 			ServerQueue: 13, ServerQueueBytes: 14 << 10, ServerReplyBytes: 15 << 10,
 		},
+		Admin: Admin{Listen: Listen{Network: "tcp", Addr: "127.0.0.1:9180"}, Password: "p", Ready: ReadyAll},
 		Pools: []Pool{{
 			Topology: Static, ReadFrom: ReadPrimary, MaxReplicaLag: 10 * time.Second, FailoverWait: 5 * time.Second, ProbeInterval: time.Second,
 			ResolveInterval: 23 * time.Second, RedisUser: "u",

@@ -37,6 +37,7 @@ import (
 type Config struct {
 	Path  string // the file it came from, as given; "" for text without a file
 	Proxy Proxy
+	Admin Admin
 	Pools []Pool // in the order of the file, at least one
 }
 

@@ -8,7 +8,7 @@ import (
 // Default returns the configuration of an empty text: the default of every setting
 // of the [proxy] table, and no pool. The result is the caller's.
 func Default() *Config {
-	return &Config{Proxy: Proxy{
+	return &Config{Admin: Admin{Ready: ReadyAny}, Proxy: Proxy{
 		Threads:    0,              // one event loop per core
 		IOUring:    true,           // a tenth less processor time
 		Statistics: true,           // metrics are worth their cost

@@ -85,6 +85,10 @@ func (b *builder) file(root *node, values map[string]any) {
 			if table, ok := b.table(n, values[name], "proxy", "[proxy]"); ok {
 				b.proxy(n, table)
 			}
+		case "admin":
+			if table, ok := b.table(n, values[name], "admin", "[admin]"); ok {
+				b.admin(n, table)
+			}
 		case "pools":
 			if table, ok := b.table(n, values[name], "pools", "[pools.NAME]"); ok {
 				b.pools(n, table)
@@ -95,6 +99,7 @@ func (b *builder) file(root *node, values map[string]any) {
 			complete = complete && !pool
 		}
 	}
+	b.checkAdminListen(root)
 	b.checkZones(root)
 	b.warnZones(root)
 	if complete && root.table["pools"] == nil {
@@ -108,7 +113,7 @@ const noPool = "no pool; want at least one [pools.NAME] table"
 // with an unknown table, and reports whether it was probably meant to be a pool.
 func explainTopLevel(name string, n *node) (message string, pool bool) {
 	const aPool, theProxy = "a [pools.NAME] table", "the [proxy] table"
-	pools := slices.Contains(Nearest(name, []string{"pools", "proxy"}), "pools")
+	pools := slices.Contains(Nearest(name, []string{"pools", "proxy", "admin"}), "pools")
 	header := toml.Key{"pools", name}.String()
 	switch has := func(known string) bool { return n.table[known] != nil }; {
 	case n.table == nil && slices.Contains(poolNames, name):
@@ -125,9 +130,9 @@ func explainTopLevel(name string, n *node) (message string, pool bool) {
 		known = explainForeignKey(name, nil, proxyNames, theProxy)
 	}
 	if known == "" {
-		known = unknown(name, []string{"pools", "proxy"})
+		known = unknown(name, []string{"pools", "proxy", "admin"})
 	}
-	if n.table != nil && known == unknown(name, []string{"pools", "proxy"}) && Nearest(name, []string{"pools", "proxy"}) == nil {
+	if n.table != nil && known == unknown(name, []string{"pools", "proxy", "admin"}) && Nearest(name, []string{"pools", "proxy", "admin"}) == nil {
 		return fmt.Sprintf("table [%s] is unknown; want [%s] for a pool, or [proxy]", name, header), true
 	}
 	return fmt.Sprintf("key %q %s", name, known), pools

@@ -51,6 +51,7 @@ type Server struct {
 	figures    figures
 
 	// The end.
+	draining  atomic.Bool    // no new client is accepted
 	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed
 	accepting sync.WaitGroup // goroutines that accept
 	running   sync.WaitGroup // loops, and goroutines that end with them
@@ -187,6 +188,7 @@ func (srv *Server) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	close(stopWatching)
+	srv.draining.Store(true)
 	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.conf.Proxy.DrainTimeout)
 	srv.closeListeners()
 	srv.accepting.Wait()
@@ -222,6 +224,10 @@ func (srv *Server) drain() error {
 	}
 	return nil
 }
+
+// Draining reports whether the process is about to end: Run's context is done. Any goroutine may
+// call it.
+func (srv *Server) Draining() bool { return srv.draining.Load() }
 
 // Drained is session.Host's: a loop has no session left.
 func (srv *Server) Drained() { srv.drained <- struct{}{} }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"syscall"
 
+	"ringway/admin"
 	"ringway/conf"
 	"ringway/server"
 	"ringway/topology"
@@ -74,6 +75,15 @@ func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(a
 	srv.LimitHeap()
 	for _, p := range srv.Pools() {
 		watcher.Watch(p)
+	}
+	if cfg.Admin.Listen.Addr != "" {
+		a, err := admin.Listen(cfg, srv, log)
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		go a.Serve()
+		log.Info("admin address open", "addr", a.Addr())
 	}
 	if ready != nil {
 		ready(srv.Addrs())

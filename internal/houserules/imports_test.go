@@ -14,6 +14,7 @@ import (
 // session, pool, pipeline, eventloop. hashring, resp and stats import nothing
 // of ours. A package may always import what is internal to itself.
 var arrows = map[string][]string{
+	"admin":     {"server", "pool", "session", "command", "stats", "resp", "conf"},
 	"bench":     {}, // it measures the data path from outside
 	"command":   {"resp"},
 	"conf":      {"hashring", "command"}, // for the names that a configuration may contain
@@ -49,8 +50,10 @@ var homes = map[string][]string{
 	"github.com/anishathalye/porcupine":               {"internal"}, // in tests
 	"github.com/buraksezer/consistent":                {"hashring"},
 	"github.com/cespare/xxhash/v2":                    {"hashring"},
+	"github.com/prometheus/client_golang":             {"admin"},
+	"github.com/prometheus/client_model":              {"admin"},
 	"github.com/redis/go-redis/v9":                    {"topology", "bench", "internal"}, // never on the data path
-	"github.com/tidwall/redcon":                       {"bench"},
+	"github.com/tidwall/redcon":                       {"bench", "admin"},
 	"golang.org/x/sys":                                {"eventloop", "server", "bench", "internal"},
 	"github.com/redis/go-redis/v9/maintnotifications": {"topology", "bench", "internal"},
 }

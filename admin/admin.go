@@ -1,0 +1,163 @@
+// Package admin is the process's side for operators: metrics, health, the console and the page, on
+// one address that speaks HTTP and RESP. It reads what the event loops publish (server.Figures); no
+// loop waits for it, and a client of this address can't slow the pools' clients down.
+//
+//	a, err := admin.Listen(cfg, srv, log)
+//	…
+//	go a.Serve()
+//	…
+//	a.Close()
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"ringway/conf"
+	"ringway/server"
+)
+
+// Source is the running proxy: *server.Server implements it. Any goroutine may call its methods.
+type Source interface {
+	// Figures returns what the process knows of itself.
+	Figures() *server.Figures
+	// Draining reports whether the process is about to end.
+	Draining() bool
+}
+
+// Admin serves the admin address. Make it with Listen.
+type Admin struct {
+	conf   *conf.Config
+	source Source
+	log    *slog.Logger
+	ln     net.Listener
+	http   *http.Server
+	web    *handover // the connections that speak HTTP
+	seats  chan struct{}
+
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{} // open ones, guarded by mu
+	closed bool                  // guarded by mu
+	served sync.WaitGroup        // goroutines of Serve
+}
+
+// Bounds on clients of the admin address, which may be slow, many or hostile.
+const (
+	maxConns    = 128                    // at once
+	idleTimeout = time.Minute            // between two requests of a connection that is kept
+	readTimeout = 10 * time.Second       // of one request
+	maxHeader   = 16 << 10               // bytes
+	acceptPause = 100 * time.Millisecond // after a failed accept, such as one without a free descriptor
+)
+
+// Listen opens the address of cfg.Admin, which must be set. It serves nothing until Serve is called.
+func Listen(cfg *conf.Config, source Source, log *slog.Logger) (*Admin, error) {
+	at := cfg.Admin.Listen
+	if at.Network == "unix" {
+		os.Remove(at.Addr) // left by a process that was killed
+	}
+	ln, err := net.Listen(at.Network, at.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("address for operators: %w", err)
+	}
+	if at.Network == "unix" && at.Mode != 0 {
+		if err := os.Chmod(at.Addr, os.FileMode(at.Mode)); err != nil {
+			ln.Close()
+			return nil, fmt.Errorf("address for operators: %w", err)
+		}
+	}
+	a := &Admin{conf: cfg, source: source, log: log, ln: ln, web: newHandover(ln.Addr()), seats: make(chan struct{}, maxConns), conns: map[net.Conn]struct{}{}}
+	a.http = &http.Server{
+		Handler: a.routes(), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return a, nil
+}
+
+// Addr returns the address, with the port that the system has chosen if the configured one is 0.
+func (a *Admin) Addr() string { return a.ln.Addr().String() }
+
+// Serve serves until Close is called.
+func (a *Admin) Serve() {
+	a.served.Go(func() { a.http.Serve(a.web) })
+	for {
+		conn, err := a.ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			break
+		}
+		if err != nil {
+			a.log.Warn("admin: accepting failed", "err", err)
+			select { // no event says when a descriptor is free
+			case <-time.After(acceptPause):
+			case <-a.web.closed:
+			}
+			continue
+		}
+		select {
+		case a.seats <- struct{}{}:
+			a.served.Go(func() { a.serveConn(conn) })
+		default:
+			conn.Close()
+		}
+	}
+	a.served.Wait()
+}
+
+// serveConn finds out what a client speaks, and serves it.
+func (a *Admin) serveConn(raw net.Conn) {
+	conn := &countedConn{Conn: raw, release: sync.OnceFunc(func() { <-a.seats })}
+	if !a.register(conn) {
+		conn.Close()
+		return
+	}
+	conn.onClose = func() { a.unregister(conn) }
+	conn.SetReadDeadline(time.Now().Add(idleTimeout))
+	peeked, isHTTP, err := sniff(conn)
+	switch {
+	case err != nil:
+		conn.Close()
+	case isHTTP:
+		a.web.give(peeked)
+	default:
+		defer conn.Close()
+		a.serveConsole(peeked)
+	}
+}
+
+// Close stops serving at once, and returns when no goroutine is left.
+func (a *Admin) Close() {
+	a.mu.Lock()
+	a.closed = true
+	open := a.conns
+	a.conns = map[net.Conn]struct{}{}
+	a.mu.Unlock()
+	a.ln.Close()
+	a.web.Close()
+	a.http.Close()
+	for c := range open {
+		c.Close()
+	}
+	a.served.Wait()
+}
+
+// register notes an open connection. It reports false if Close was called.
+func (a *Admin) register(c net.Conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closed {
+		a.conns[c] = struct{}{}
+	}
+	return !a.closed
+}
+
+func (a *Admin) unregister(c net.Conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.conns, c)
+}

@@ -2,7 +2,7 @@
 // one address that speaks HTTP and RESP. It reads what the event loops publish (server.Figures); no
 // loop waits for it, and a client of this address can't slow the pools' clients down.
 //
-//	a, err := admin.Listen(cfg, srv, log)
+//	a, err := admin.Listen(cfg, srv, admin.Process{Version: version, Level: level}, log)
 //	…
 //	go a.Serve()
 //	…
@@ -23,23 +23,22 @@ import (
 	"ringway/server"
 )
 
-// Source is the running proxy: *server.Server implements it. Any goroutine may call its methods.
-type Source interface {
-	// Figures returns what the process knows of itself.
-	Figures() *server.Figures
-	// Draining reports whether the process is about to end.
-	Draining() bool
-}
-
 // Admin serves the admin address. Make it with Listen.
 type Admin struct {
-	conf   *conf.Config
-	source Source
-	log    *slog.Logger
-	ln     net.Listener
-	http   *http.Server
-	web    *handover // the connections that speak HTTP
-	seats  chan struct{}
+	// Static after Listen.
+	conf    *conf.Config
+	srv     *server.Server
+	version string
+	loaded  time.Time // when the configuration was
+	level   *slog.LevelVar
+	log     *slog.Logger
+	ln      net.Listener
+	http    *http.Server
+	web     *handover     // the connections that speak HTTP
+	seats   chan struct{} // one for each open connection
+	stop    chan struct{} // closed by Close
+
+	history history
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{} // open ones, guarded by mu
@@ -56,8 +55,14 @@ const (
 	acceptPause = 100 * time.Millisecond // after a failed accept, such as one without a free descriptor
 )
 
+// Process is what the process is, besides the proxy that runs in it.
+type Process struct {
+	Version string         // of Ringway
+	Level   *slog.LevelVar // of the log
+}
+
 // Listen opens the address of cfg.Admin, which must be set. It serves nothing until Serve is called.
-func Listen(cfg *conf.Config, source Source, log *slog.Logger) (*Admin, error) {
+func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Logger) (*Admin, error) {
 	at := cfg.Admin.Listen
 	if at.Network == "unix" {
 		os.Remove(at.Addr) // left by a process that was killed
@@ -72,7 +77,10 @@ func Listen(cfg *conf.Config, source Source, log *slog.Logger) (*Admin, error) {
 			return nil, fmt.Errorf("address for operators: %w", err)
 		}
 	}
-	a := &Admin{conf: cfg, source: source, log: log, ln: ln, web: newHandover(ln.Addr()), seats: make(chan struct{}, maxConns), conns: map[net.Conn]struct{}{}}
+	a := &Admin{
+		conf: cfg, srv: srv, version: process.Version, loaded: time.Now(), level: process.Level, log: log,
+		ln: ln, web: newHandover(ln.Addr()), seats: make(chan struct{}, maxConns), stop: make(chan struct{}), conns: map[net.Conn]struct{}{},
+	}
 	a.http = &http.Server{
 		Handler: a.routes(), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -86,6 +94,7 @@ func (a *Admin) Addr() string { return a.ln.Addr().String() }
 // Serve serves until Close is called.
 func (a *Admin) Serve() {
 	a.served.Go(func() { a.http.Serve(a.web) })
+	a.served.Go(a.keepHistory)
 	for {
 		conn, err := a.ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -107,6 +116,20 @@ func (a *Admin) Serve() {
 		}
 	}
 	a.served.Wait()
+}
+
+// keepHistory takes samples until Close is called.
+func (a *Admin) keepHistory() {
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		a.history.add(a.srv.Figures())
+		select {
+		case <-tick.C:
+		case <-a.stop:
+			return
+		}
+	}
 }
 
 // serveConn finds out what a client speaks, and serves it.
@@ -133,6 +156,9 @@ func (a *Admin) serveConn(raw net.Conn) {
 // Close stops serving at once, and returns when no goroutine is left.
 func (a *Admin) Close() {
 	a.mu.Lock()
+	if !a.closed {
+		close(a.stop)
+	}
 	a.closed = true
 	open := a.conns
 	a.conns = map[net.Conn]struct{}{}

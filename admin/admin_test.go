@@ -44,7 +44,7 @@ func start(t *testing.T, lines string, servers ...*redistest.Server) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := admin.Listen(cfg, srv, log)
+	a, err := admin.Listen(cfg, srv, admin.Process{Version: "test", Level: new(slog.LevelVar)}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +169,68 @@ func TestReadinessFollowsTheServers(t *testing.T) {
 			t.Errorf("with one of two servers: %d %s, want %d", got, body, want)
 		}
 	}
+}
+
+func TestConsoleShowsTables(t *testing.T) {
+	t.Parallel()
+	w := start(t, "", redistest.Start(t), redistest.Start(t))
+	client := redistest.Dial(t, "tcp", w.pool)
+	client.Do("SET", "a", "1")
+	console := redistest.Dial(t, "tcp", w.admin)
+	for _, table := range []string{"pools", "SERVERS", "Clients", "commands", "errors", "latency", "closed", "loops", "mem", "config", "version", "help"} {
+		if got := console.Do("SHOW", table); !strings.HasPrefix(got, "*") || strings.HasPrefix(got, "*0") {
+			t.Errorf("SHOW %s: %q", table, got)
+		}
+	}
+	redistest.Eventually(t, 10*time.Second, "the call", func() bool {
+		return strings.Contains(console.Do("SHOW", "commands"), "alpha  set")
+	})
+	if got := console.Do("SHOW", "servers"); !strings.Contains(got, "s1") || !strings.Contains(got, "primary") {
+		t.Errorf("servers: %q", got)
+	}
+	if got := console.Do("HELP"); !strings.Contains(got, "EJECT pool server") {
+		t.Errorf("HELP: %q", got)
+	}
+	if got := console.Do("HELLO", "3"); !strings.HasPrefix(got, "%4") {
+		t.Errorf("HELLO 3: %q", got)
+	}
+	if got := console.Do("SHOW", "pools"); !strings.HasPrefix(got, "*1\r\n%11\r\n$4\r\npool\r\n$5\r\nalpha\r\n") {
+		t.Errorf("in RESP3: %q", got)
+	}
+}
+
+func TestConsoleEjectsAndRestores(t *testing.T) {
+	t.Parallel()
+	w := start(t, "", redistest.Start(t), redistest.Start(t))
+	console := redistest.Dial(t, "tcp", w.admin)
+	client := redistest.Dial(t, "tcp", w.pool)
+	for _, test := range []struct{ request, want string }{
+		{"EJECT alpha s2", "+OK"}, {"EJECT alpha s3", "-ERR pool alpha has no server \"s3\"; its servers are [s1 s2]"}, {"EJECT beta s1", "-ERR there is no pool"},
+		{"EJECT alpha", "-ERR wrong arguments; want EJECT pool server"}, {"KILL 99", "-ERR no such client"}, {"KILL x", "-ERR wrong arguments"},
+		{"LOG LEVEL debug", "+OK"}, {"LOG LEVEL nosuch", "-ERR wrong arguments"}, {"GET a", "-ERR unknown command 'GET'"}, {"SHOW nosuch", "-ERR SHOW nosuch is unknown"},
+	} {
+		if got := console.Do(strings.Fields(test.request)...); !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.request, got, test.want)
+		}
+	}
+	failing := func() (n int) {
+		for i := range 50 {
+			if reply := client.Do("SET", fmt.Sprint("key:", i), "1"); strings.Contains(reply, "Ejected by an operator") {
+				n++
+			}
+		}
+		return n
+	}
+	redistest.Eventually(t, 10*time.Second, "keys of the ejected server to fail", func() bool { return failing() > 0 })
+	if got := console.Do("RESTORE", "alpha", "s2"); got != "+OK\r\n" {
+		t.Errorf("RESTORE: %q", got)
+	}
+	redistest.Eventually(t, 10*time.Second, "keys of the restored server", func() bool { return failing() == 0 })
+	id := strings.Trim(client.Do("CLIENT", "ID"), ":\r\n")
+	if got := console.Do("KILL", id); got != "+OK\r\n" {
+		t.Errorf("KILL %s: %q", id, got)
+	}
+	client.WaitClosed()
 }
 
 // A client that sends garbage, nothing, or half a request gets an error or is left alone, and others

@@ -15,7 +15,7 @@ const stuckAfter = time.Second
 // livez answers 200 as long as every event loop turns, else 503. A supervisor may restart the process
 // then.
 func (a *Admin) livez(w http.ResponseWriter, _ *http.Request) {
-	f := a.source.Figures()
+	f := a.srv.Figures()
 	for i, l := range f.Loops {
 		if l.At.Before(f.At.Add(-stuckAfter)) {
 			http.Error(w, fmt.Sprintf("event loop %d has not answered for a second", i), http.StatusServiceUnavailable)
@@ -28,12 +28,13 @@ func (a *Admin) livez(w http.ResponseWriter, _ *http.Request) {
 // readyz answers 200 if clients are to be sent here, else 503: not while the process drains, and not
 // while a pool has fewer servers than ready asks for.
 func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
-	if a.source.Draining() {
+	if a.srv.Draining() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
 	}
-	for _, p := range a.source.Figures().Pools {
-		if up, all := reachable(&p); !enough(a.conf.Admin.Ready, up, all) {
+	for _, p := range a.srv.Figures().Pools {
+		up, all := reachable(&p)
+		if !enough(a.conf.Admin.Ready, up, all) {
 			http.Error(w, fmt.Sprintf("pool %s: %d of %d servers are up", p.Name, up, all), http.StatusServiceUnavailable)
 			return
 		}

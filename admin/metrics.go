@@ -110,7 +110,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
-	f := c.a.source.Figures()
+	f := c.a.srv.Figures()
 	out := output{to, f.Process.Started}
 	out.send(startTime, float64(f.Process.Started.UnixMilli())/1e3)
 	out.send(clientsMax, float64(f.Process.MaxClients))
@@ -161,7 +161,6 @@ func (o output) pool(p *server.PoolFigures) {
 	for i, n := range c.Requests.Failures {
 		o.send(requestFailures, float64(n), p.Name, stats.Failure(i).String())
 	}
-	var all stats.Histogram
 	for i, of := range c.Commands {
 		if of == nil {
 			continue
@@ -170,10 +169,8 @@ func (o output) pool(p *server.PoolFigures) {
 		o.send(requests, float64(of.Latency.Count()), p.Name, name)
 		o.send(requestErrors, float64(of.Errors), p.Name, name)
 		o.histogram(commandDuration, &of.Latency, p.Name, name)
-		if !mayBlock(i) {
-			all.Merge(&of.Latency)
-		}
 	}
+	all := unblockedLatency(p)
 	o.histogram(requestDuration, &all, p.Name)
 	for i := range p.Servers {
 		o.server(p.Name, &p.Servers[i])

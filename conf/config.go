@@ -36,6 +36,7 @@ import (
 // goroutine may read it.
 type Config struct {
 	Path  string // the file it came from, as given; "" for text without a file
+	Hash  string // of its text: the first 12 hex digits of SHA-256; two processes with the same one run the same configuration
 	Proxy Proxy
 	Admin Admin
 	Pools []Pool // in the order of the file, at least one

@@ -1,6 +1,8 @@
 package conf
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -57,7 +59,7 @@ func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
 	}
 
 	b := builder{report: r, partial: len(r.mistakes) > 0, conf: Default()}
-	b.conf.Path = name
+	b.conf.Path, b.conf.Hash = name, hashOf(text)
 	root := parseTree(clean)
 	b.file(root, values)
 	b.warnFile(root, mode)
@@ -66,6 +68,12 @@ func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
 		return nil, r.warnings, err
 	}
 	return b.conf, r.warnings, nil
+}
+
+// hashOf returns the hash of a configuration's text, by which operators tell whether two are the same.
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
 }
 
 // builder fills a Config from the values of a text.

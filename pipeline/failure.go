@@ -48,6 +48,7 @@ var (
 	ErrProtocol  = errors.New("the server broke the protocol")
 	ErrHandshake = errors.New("the server refused the handshake")
 	ErrSuspended = errors.New("the server is down")
+	ErrEjected   = errors.New("ejected by an operator")
 )
 
 // Refusal is a cause whose text is all that a client gets. It begins with an error code such as
@@ -172,6 +173,8 @@ func describe(err error) string {
 	var refusal Refusal
 	var handshake *HandshakeError
 	switch {
+	case errors.Is(err, ErrEjected):
+		return "Ejected by an operator"
 	case errors.As(err, &refusal):
 		return strings.TrimPrefix(string(refusal), "ERR ")
 	case errors.Is(err, ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):

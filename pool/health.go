@@ -168,7 +168,7 @@ func (p *Pool) IsDown(server int) bool {
 // meet connections that refuse them.
 func (p *Pool) Restore(server int) {
 	p.mu.Lock()
-	if !p.down[server] || p.servers[server].restoring {
+	if !p.down[server] || p.servers[server].restoring || p.servers[server].byHand.Load() {
 		p.mu.Unlock()
 		return
 	}

@@ -21,6 +21,7 @@ type server struct {
 	// Atomic: any loop.
 	failures       atomic.Int32  // in a row, over all loops
 	failureAt      atomic.Int64  // when the last one was counted, in nanoseconds since started; 0 for never
+	byHand         atomic.Bool   // an operator has taken it down: only RestoreByHand brings it back
 	ejecting       atomic.Bool   // it will be ejected as soon as there is a ring without it
 	loadingCheckAt atomic.Int64  // see checkLoading, in nanoseconds since started; 0 for never
 	loggedNotices  atomic.Uint32 // which notices were logged, by their bits

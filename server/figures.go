@@ -2,7 +2,6 @@ package server
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ringway/pool"
@@ -74,7 +73,7 @@ func (srv *Server) Figures() *Figures {
 		return last
 	}
 	f := &Figures{At: time.Now()}
-	srv.askLoops()
+	srv.onEachLoop(func(l *loop) { l.told.Store(l.figures()) })
 	for _, l := range srv.loops {
 		if told := l.told.Load(); told != nil {
 			f.Loops = append(f.Loops, *told)
@@ -88,25 +87,6 @@ func (srv *Server) Figures() *Figures {
 	}
 	srv.figures.last = f
 	return f
-}
-
-// askLoops has every loop tell its figures, and waits until all have, for figuresTimeout at most.
-func (srv *Server) askLoops() {
-	done := make(chan struct{})
-	var left atomic.Int32
-	left.Store(int32(len(srv.loops)))
-	for _, l := range srv.loops {
-		l.Post(func() {
-			l.told.Store(l.figures())
-			if left.Add(-1) == 0 {
-				close(done)
-			}
-		})
-	}
-	select {
-	case <-done:
-	case <-time.After(figuresTimeout):
-	}
 }
 
 // figures returns the figures of the loop. It is called on the loop.

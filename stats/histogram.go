@@ -46,6 +46,14 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.Sum += other.Sum
 }
 
+// Subtract takes out what earlier, a former state of h, had counted.
+func (h *Histogram) Subtract(earlier *Histogram) {
+	for i, n := range earlier.Counts {
+		h.Counts[i] -= n
+	}
+	h.Sum -= earlier.Sum
+}
+
 // Count returns how many durations there are.
 func (h *Histogram) Count() (n uint64) {
 	for _, c := range h.Counts {

@@ -91,6 +91,14 @@ func (p *Pool) Calls() (n uint64) {
 	return n
 }
 
+// Errors returns how many requests were answered with an error.
+func (p *Pool) Errors() (n uint64) {
+	for _, of := range p.Requests.Errors {
+		n += of
+	}
+	return n
+}
+
 // Merge adds what other has counted. It leaves other alone but for its run.
 func (p *Pool) Merge(other *Pool) {
 	other.endRun()

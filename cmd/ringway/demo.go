@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"syscall"
 
 	"ringway/conf"
@@ -16,13 +17,14 @@ redis-cli, and serves until interrupted. Everything is in memory and ends with
 it.
 
 usage:
-  ringway demo [--listen ADDR] [--nodes N]
+  ringway demo [--listen ADDR] [--admin ADDR] [--nodes N]
 `
 
 // runDemo starts servers and a proxy to try, and serves until interrupted.
 func runDemo(s streams, args []string) int {
 	fs := newFlags("demo")
 	listen := fs.String("listen", "127.0.0.1:22121", "`ADDR` that clients connect to: host:port, or the path of a unix socket")
+	admin := fs.String("admin", "127.0.0.1:9180", "`ADDR` for operators: metrics, health, console; \"\" for none")
 	number := fs.Int("nodes", 4, fmt.Sprintf("how many nodes to start, `N` from 1 to %d", demo.MaxNodes))
 	if code, done := s.parse(fs, args, demoHelp); done {
 		return code
@@ -46,12 +48,16 @@ func runDemo(s streams, args []string) int {
 	}
 	// The printed page says that it is listening; the log is for problems.
 	cfg.Proxy.LogLevel = slog.LevelWarn
+	cfg.Admin.Listen = conf.Listen{Network: "tcp", Addr: *admin}
 	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
 	s.err = log.lines
 	var errPrint error
-	err = serve(ctx, cfg, log.Logger, func(addrs map[string]string) {
+	err = serve(ctx, cfg, log, func(addrs map[string]string, admin string) {
 		errPrint = nodes.Describe(s.out, cfg, addrs[demo.PoolName])
+		if admin != "" {
+			fmt.Fprintf(s.out, "\nOperators: http://%s/metrics, redis-cli -p %s show pools\n", admin, admin[strings.LastIndexByte(admin, ':')+1:])
+		}
 	})
 	if err = errors.Join(errPrint, err); err != nil {
 		return s.fail("demo", explainListenError(err, "--listen"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"syscall"
 
@@ -56,7 +55,7 @@ func runServe(s streams, args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
 	log.Info("starting", "version", version(), "config", cfg.Path)
-	if err := serve(ctx, cfg, log.Logger, nil); err != nil {
+	if err := serve(ctx, cfg, log, nil); err != nil {
 		return s.fail("", explainListenError(err, "the setting listen"))
 	}
 	return exitOK
@@ -64,8 +63,9 @@ func runServe(s streams, args []string) int {
 
 // serve runs a proxy until ctx is done and the clients' requests under way have been answered.
 // When all addresses are open it calls ready, which may be nil, with the address of each pool
-// by name. The error says what kept it from starting, or what was cut off at the end.
-func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(addrs map[string]string)) error {
+// by name, and that for operators ("" for none). The error says what kept it from starting, or what was cut off at the end.
+func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
+	log := process.Logger
 	watcher := topology.New(log)
 	defer watcher.Stop()
 	srv, err := server.New(cfg, watcher, log)
@@ -76,17 +76,19 @@ func serve(ctx context.Context, cfg *conf.Config, log *slog.Logger, ready func(a
 	for _, p := range srv.Pools() {
 		watcher.Watch(p)
 	}
+	operators := ""
 	if cfg.Admin.Listen.Addr != "" {
-		a, err := admin.Listen(cfg, srv, log)
+		a, err := admin.Listen(cfg, srv, admin.Process{Version: version(), Level: &process.level}, log)
 		if err != nil {
 			return err
 		}
 		defer a.Close()
 		go a.Serve()
-		log.Info("admin address open", "addr", a.Addr())
+		operators = a.Addr()
+		log.Info("listening for operators", "addr", operators)
 	}
 	if ready != nil {
-		ready(srv.Addrs())
+		ready(srv.Addrs(), operators)
 	}
 	return srv.Run(ctx)
 }

@@ -1,0 +1,228 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ringway/server"
+	"ringway/stats"
+)
+
+// view is one table of the console: SHOW NAME.
+type view struct {
+	name    string
+	about   string
+	columns []string
+	rows    func(a *Admin) [][]any // a value for each column: text, int, uint64, float64 (seconds), bool
+}
+
+// views returns all tables, in the order of HELP.
+func views() []view {
+	return []view{
+		{"POOLS", "pools: clients, rates, latency", []string{"pool", "listen", "clients", "requests/s", "errors/s", "in/s", "out/s", "p50", "p99", "requests", "errors"}, (*Admin).poolRows},
+		{"SERVERS", "servers: state, connections, queues, latency", []string{"pool", "server", "addr", "role", "up", "since", "why", "share", "ejections", "connections", "queue", "requests", "errors", "timeouts", "p50", "p99"}, (*Admin).serverRows},
+		{"CLIENTS", "clients, as CLIENT LIST has them: 500 of each loop at most", []string{"client"}, (*Admin).clientRows},
+		{"COMMANDS", "commands in use: calls, errors, latency", []string{"pool", "command", "calls", "errors", "p50", "p99", "p99.9"}, (*Admin).commandRows},
+		{"ERRORS", "error replies by code, and requests that no server has answered by reason", []string{"pool", "kind", "name", "count"}, (*Admin).errorRows},
+		{"LATENCY", "how long requests took", []string{"pool", "requests", "p50", "p90", "p99", "p99.9", "max"}, (*Admin).latencyRows},
+		{"CLOSED", "why clients' connections were closed", []string{"pool", "reason", "clients"}, (*Admin).closedRows},
+		{"LOOPS", "event loops: clients, load, turns", []string{"loop", "clients", "connections", "busy", "turns", "turn p99", "long turns", "longest", "buffers"}, (*Admin).loopRows},
+		{"MEM", "memory that is held for clients and servers", []string{"what", "bytes"}, (*Admin).memoryRows},
+		{"CONFIG", "the configuration in force", []string{"what", "value"}, (*Admin).configRows},
+		{"VERSION", "this process", []string{"what", "value"}, (*Admin).versionRows},
+	}
+}
+
+func (a *Admin) poolRows() (rows [][]any) {
+	for _, p := range a.srv.Figures().Pools {
+		now := a.history.latest(p.Name)
+		rows = append(rows, []any{p.Name, p.Addr, p.Clients, rate(now.Requests), rate(now.Errors), byteRate(now.BytesIn), byteRate(now.BytesOut), duration(now.P50), duration(now.P99), p.Counts.Calls(), p.Counts.Errors()})
+	}
+	return rows
+}
+
+func (a *Admin) serverRows() (rows [][]any) {
+	for _, p := range a.srv.Figures().Pools {
+		for i := range p.Servers {
+			s := &p.Servers[i]
+			since := ""
+			if !s.Since.IsZero() {
+				since = time.Since(s.Since).Round(time.Second).String()
+			}
+			h := &s.Counts.Latency
+			rows = append(rows, []any{
+				p.Name, s.Name, s.Addr, s.Role, upText(s), since, s.Why, fmt.Sprintf("%.1f%%", 100*s.Share), s.Ejections, s.Queues.Connections, s.Queues.Requests,
+				h.Count(), s.Counts.Errors, s.Counts.Timeouts, duration(h.Quantile(0.5)), duration(h.Quantile(0.99)),
+			})
+		}
+	}
+	return rows
+}
+
+func upText(s *server.ServerFigures) string {
+	switch {
+	case s.Up:
+		return "up"
+	case s.Role == "":
+		return "unused"
+	}
+	return "down"
+}
+
+func (a *Admin) commandRows() (rows [][]any) {
+	for _, p := range a.srv.Figures().Pools {
+		first := len(rows)
+		for i, c := range p.Counts.Commands {
+			if c != nil {
+				h := &c.Latency
+				rows = append(rows, []any{p.Name, commandName(i), h.Count(), c.Errors, duration(h.Quantile(0.5)), duration(h.Quantile(0.99)), duration(h.Quantile(0.999))})
+			}
+		}
+		slices.SortStableFunc(rows[first:], func(x, y []any) int { return cmp.Compare(y[2].(uint64), x[2].(uint64)) })
+	}
+	return rows
+}
+
+func (a *Admin) errorRows() (rows [][]any) {
+	for _, p := range a.srv.Figures().Pools {
+		for i, n := range p.Counts.Requests.Errors {
+			if n > 0 {
+				rows = append(rows, []any{p.Name, "code", stats.ErrorCodeName(i), n})
+			}
+		}
+		for i, n := range p.Counts.Requests.Failures {
+			if n > 0 {
+				rows = append(rows, []any{p.Name, "reason", stats.Failure(i).String(), n})
+			}
+		}
+	}
+	return rows
+}
+
+func (a *Admin) latencyRows() (rows [][]any) {
+	for _, p := range a.srv.Figures().Pools {
+		h := unblockedLatency(&p)
+		rows = append(rows, []any{p.Name, h.Count(), duration(h.Quantile(0.5)), duration(h.Quantile(0.9)), duration(h.Quantile(0.99)), duration(h.Quantile(0.999)), duration(h.Quantile(1))})
+	}
+	return rows
+}
+
+func (a *Admin) closedRows() (rows [][]any) {
+	for _, p := range a.srv.Figures().Pools {
+		rows = append(rows, []any{p.Name, "refused: too many", p.Refused})
+		for i, n := range p.Counts.Clients.Closed {
+			if n > 0 {
+				rows = append(rows, []any{p.Name, stats.CloseReason(i).String(), n})
+			}
+		}
+	}
+	return rows
+}
+
+func (a *Admin) loopRows() (rows [][]any) {
+	for i, l := range a.srv.Figures().Loops {
+		rows = append(rows, []any{i, l.Clients, l.Connections, fmt.Sprintf("%.0f%%", 100*l.Busy), l.Counts.Turns.Count(), duration(l.Counts.Turns.Quantile(0.99)), l.LongTurns, l.LongestTurn.String(), l.Lent})
+	}
+	return rows
+}
+
+// maxClientLines bounds SHOW CLIENTS for each loop: a line costs the loop about a microsecond.
+const maxClientLines = 500
+
+func (a *Admin) clientRows() (rows [][]any) {
+	for _, line := range a.srv.ClientLines(maxClientLines) {
+		rows = append(rows, []any{strings.TrimSpace(line)})
+	}
+	return rows
+}
+
+func (a *Admin) memoryRows() [][]any {
+	f := a.srv.Figures()
+	rows := [][]any{{"held for clients and servers", f.Process.MemoryUsed}, {"max_memory", f.Process.MaxMemory}, {"clients closed for memory", f.Process.ClosedForMemory}}
+	for i, l := range f.Loops {
+		rows = append(rows, []any{fmt.Sprint("buffers of loop ", i), l.Lent})
+	}
+	return rows
+}
+
+func (a *Admin) configRows() [][]any {
+	rows := [][]any{{"file", a.conf.Path}, {"hash", a.conf.Hash}, {"loaded", a.loaded.Format(time.RFC3339)}}
+	for i := range a.conf.Pools {
+		p := &a.conf.Pools[i]
+		rows = append(rows, []any{"pool " + p.Name, fmt.Sprintf("%s, %s %s, hash_tag %q, %d servers", cmp.Or(p.Topology, "static"), p.Distribution, p.Hash, p.HashTag, max(len(p.Servers), len(p.Shards)))})
+	}
+	return rows
+}
+
+func (a *Admin) versionRows() [][]any {
+	f := a.srv.Figures()
+	return [][]any{{"version", a.version}, {"up", time.Since(f.Process.Started).Round(time.Second).String()}, {"clients", f.Process.Clients}, {"max_clients", f.Process.MaxClients}, {"panics", f.Process.Panics}}
+}
+
+// lines returns a table as aligned lines, the columns' names first.
+func lines(columns []string, rows [][]any) []string {
+	width := make([]int, len(columns))
+	cells := [][]string{nil}
+	for i, name := range columns {
+		cells[0] = append(cells[0], strings.ToUpper(name))
+		width[i] = len(name)
+	}
+	for _, row := range rows {
+		var texts []string
+		for i, v := range row {
+			text := strings.Map(printableRune, fmt.Sprint(v))
+			texts, width[i] = append(texts, text), max(width[i], len(text))
+		}
+		cells = append(cells, texts)
+	}
+	var out []string
+	for _, row := range cells {
+		var line strings.Builder
+		for i, text := range row {
+			fmt.Fprintf(&line, "%-*s  ", width[i], text)
+		}
+		out = append(out, strings.TrimRight(line.String(), " "))
+	}
+	return out
+}
+
+// rate is a number of things a second.
+type rate float64
+
+// String returns it with three digits.
+func (r rate) String() string { return short(float64(r)) }
+
+// byteRate is a number of bytes a second.
+type byteRate float64
+
+// String returns it with three digits and a unit.
+func (b byteRate) String() string { return short(float64(b)) + "B" }
+
+func short(v float64) string {
+	for _, unit := range []string{"", "k", "M", "G"} {
+		if v < 1000 {
+			return fmt.Sprintf("%.3g%s", v, unit)
+		}
+		v /= 1000
+	}
+	return fmt.Sprintf("%.3gT", v)
+}
+
+// duration is a time in seconds.
+type duration float64
+
+// String returns it in the unit that fits.
+func (d duration) String() string {
+	switch {
+	case d == 0:
+		return "0"
+	case d < 1e-3:
+		return fmt.Sprintf("%.0fus", float64(d)*1e6)
+	case d < 1:
+		return fmt.Sprintf("%.3gms", float64(d)*1e3)
+	}
+	return fmt.Sprintf("%.3gs", float64(d))
+}

@@ -1,0 +1,23 @@
+package session
+
+import "ringway/stats"
+
+// Kill closes the client with the given id, for an operator. It reports whether the worker has it.
+func (w *Worker) Kill(id uint64) bool {
+	for _, s := range w.sessions {
+		if s.info.id == id {
+			s.closeFor(stats.ClosedKilled)
+			return true
+		}
+	}
+	return false
+}
+
+// ClientLines returns a line for each client, at most limit, as CLIENT LIST has them, behind the
+// name of its pool.
+func (w *Worker) ClientLines(limit int) (lines []string) {
+	for _, s := range w.sessions[:min(limit, len(w.sessions))] {
+		lines = append(lines, "pool="+s.poolName+" "+s.describe(0))
+	}
+	return lines
+}

@@ -174,6 +174,10 @@ resolve_interval = "23s"
 redis_db = 0
 transactions = "per_shard"
 merge_sets = true
+slow_request = "23ms"
+log_keys = "hash"
+big_value = "2MB"
+big_value_action = "refuse"
 preconnect = true
 auto_eject_hosts = true
 server_connections = 19
@@ -204,7 +208,7 @@ servers = ["localhost:6379"]
 			Backlog: 17, ReusePort: true, MaxClients: 18,
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
 			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
-			ReplyCheck: 3 * time.Second, TCPKeepAlive: true, RedisAuth: "secret", Transactions: PerShard, MergeSets: true, Preconnect: true, AutoEjectHosts: true,
+			ReplyCheck: 3 * time.Second, TCPKeepAlive: true, RedisAuth: "secret", Transactions: PerShard, MergeSets: true, SlowRequest: 23 * time.Millisecond, LogKeys: "hash", BigValue: 2 << 20, BigValueAction: "refuse", Preconnect: true, AutoEjectHosts: true,
 			ServerConnections: 19, PinnedConnections: 22, Databases: 1, Restore: RestoreFlush, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
 			DefaultServer: "localhost:6379", AllowCommands: []string{"keys", "config|get"}, DenyCommands: []string{"script"},
 			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},

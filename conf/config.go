@@ -116,6 +116,10 @@ type Pool struct {
 	PinnedConnections int           // dedicated connections, over all loops and servers; default 1024
 	Preconnect        bool          // connect at start instead of at the first request
 	ReplyCheck        time.Duration // how often a connection in use proves that its replies are in order; 0: never; default 100ms
+	SlowRequest       time.Duration // requests that take as long are in the slow log; 0: only the slowest; default 10ms
+	LogKeys           string        // how slow log and big values show keys: "plain" (default), "hash" or "none"
+	BigValue          int64         // bytes from which a request or reply is big; default 1 MiB
+	BigValueAction    string        // "log" (default) or "count" it, or "refuse" requests
 	MergeSets         bool          // SETs that a client sends behind each other go to a server as one MSET; default false
 
 	// Credentials, databases and commands.

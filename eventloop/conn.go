@@ -50,12 +50,13 @@ type Conn struct {
 	wroteTo    *uint64  // counts them as well, for several connections; nil for nothing
 
 	// State of the input and the output. All flags stand together, since connections are many.
-	inHandler bool // the handler is being given bytes of in
-	inShared  bool // an output has come to share in's buffer
-	readsMuch bool // the last read would have filled a part of the loop's read buffer
-	dirty     bool // in loop.dirty or loop.dirtyServers
-	delayed   bool // output was delayed at the end of the last turn
-	stalled   bool // the peer did not take all output; waiting for writability
+	inHandler bool  // the handler is being given bytes of in
+	inShared  bool  // an output has come to share in's buffer
+	readsMuch bool  // the last read would have filled a part of the loop's read buffer
+	dirty     bool  // in loop.dirty or loop.dirtyServers
+	delayed   bool  // output was delayed at the end of the last turn
+	stalledAt int64 // when stalled was last set, as Loop.Now
+	stalled   bool  // the peer did not take all output; waiting for writability
 
 	// What the handler has said: see PeerIsServer, Urgent, MoreComing and Pause.
 	toServer bool
@@ -200,6 +201,9 @@ func (c *Conn) countWritten(n int) {
 	}
 }
 
+// StalledAt returns when the peer has last begun not to take all that was written to it, as Loop.Now.
+func (c *Conn) StalledAt() int64 { return c.stalledAt }
+
 // Stalled reports whether the peer has not taken all that was written to it.
 func (c *Conn) Stalled() bool { return c.stalled }
 
@@ -303,7 +307,7 @@ func (c *Conn) Write(b []byte) {
 	c.countWritten(max(n, 0))
 	if n < len(b) {
 		c.appendOrShare(b[max(n, 0):])
-		c.stalled = true // another write in this turn would take nothing
+		c.stalled, c.stalledAt = true, c.loop.Now() // another write in this turn would take nothing
 		c.arm()
 	}
 }
@@ -515,7 +519,7 @@ func (c *Conn) noteWritten(n int) bool {
 	}
 	if c.Waiting() > 0 {
 		if !c.stalled {
-			c.stalled = true
+			c.stalled, c.stalledAt = true, c.loop.Now()
 			c.arm()
 		}
 		return false

@@ -132,11 +132,17 @@ func (c *Conn) deliver(b []byte, first, last bool) bool {
 		c.obs.Complained(b)
 	}
 	c.answering = e.receiver
+	if c.stats != nil {
+		*c.stats.Answer = stats.Answer{Server: c.stats, Sent: e.at}
+	}
 	if (c.redirector == nil || !c.redirected(&e, b, first)) && e.receiver != nil {
 		c.inTime = true
 		e.receiver.Reply(e.tag, b, true)
 	}
 	c.answering = nil
+	if c.stats != nil {
+		c.stats.Answer.Server = nil
+	}
 	return c.conn != nil
 }
 

@@ -1,6 +1,10 @@
 package pipeline
 
-import "math"
+import (
+	"math"
+
+	"ringway/stats"
+)
 
 // expire is called by the deadline timer when the oldest request may have waited for too long.
 func (c *Conn) expire() {
@@ -71,6 +75,10 @@ func (c *Conn) expireEntry(e *entry) bool {
 	}
 	e.receiver = nil
 	c.countTimeouts(1)
+	if c.stats != nil {
+		*c.stats.Answer = stats.Answer{Server: c.stats, Sent: e.at}
+		defer func() { c.stats.Answer.Server = nil }()
+	}
 	r.Fail(e.tag, &Failure{Cause: ErrTimeout, Sent: true, Server: c.cfg.Name}, nil)
 	return true
 }

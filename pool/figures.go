@@ -131,9 +131,18 @@ func (l *Local) newConn(s *server, cfg *pipeline.Config, obs pipeline.Observer) 
 	c := pipeline.New(l.loop, cfg, obs)
 	if l.stats != nil {
 		if l.stats[s] == nil {
-			l.stats[s] = new(stats.Server)
+			l.stats[s] = &stats.Server{Answer: &l.answer, Addr: s.addr}
 		}
 		c.CountIn(l.stats[s])
 	}
 	return c
+}
+
+// Answering returns the server whose reply is being handled now, and when the request was sent, as
+// eventloop.Loop.Now; "" if none is, or nothing is counted.
+func (l *Local) Answering() (addr string, sent int64) {
+	if s := l.answer.Server; s != nil {
+		return s.Addr, l.answer.Sent
+	}
+	return "", 0
 }

@@ -175,7 +175,8 @@ type Local struct {
 	login      loginConn                       // carries AUTH of clients
 	hedges     hedges
 
-	stats map[*server]*stats.Server // nil if nothing is counted
+	stats  map[*server]*stats.Server // nil if nothing is counted
+	answer stats.Answer              // the reply that is being handled
 }
 
 // SetReads sets the function that reports whether a request only reads, so that it may be

@@ -43,3 +43,29 @@ func eachLoop[T any](srv *Server, ask func(l *loop) T) (told []T) {
 	}
 	return told
 }
+
+// SlowRequests returns the n slowest requests of a pool in the last ten to twenty minutes, the slowest
+// first, and the n newest that took as long as slow_request. Like HotKeys, it has the loops copy what they
+// have kept.
+func (srv *Server) SlowRequests(pool string, n int) (slowest, newest []stats.SlowRequest) {
+	index := srv.poolIndex(pool)
+	if index < 0 {
+		return nil, nil
+	}
+	all := slices.Concat(eachLoop(srv, func(l *loop) []stats.SlowRequest { return l.sessions.SlowRequests(index) })...)
+	return stats.MergeSlow(all, srv.pools[index].Conf().SlowRequest, n)
+}
+
+// BigValues returns the n largest requests and replies of a pool in the last ten to twenty minutes, the
+// largest first, one for each key and command. Like HotKeys, it has the loops copy what they have kept.
+func (srv *Server) BigValues(pool string, n int) (requests, replies []stats.BigValue) {
+	index := srv.poolIndex(pool)
+	if index < 0 {
+		return nil, nil
+	}
+	type both struct{ requests, replies []stats.BigValue }
+	for _, told := range eachLoop(srv, func(l *loop) (b both) { b.requests, b.replies = l.sessions.BigValues(index); return b }) {
+		requests, replies = append(requests, told.requests...), append(replies, told.replies...)
+	}
+	return stats.MergeBigValues(requests, n), stats.MergeBigValues(replies, n)
+}

@@ -94,7 +94,7 @@ func (s *session) collect(b []byte, size int, cmd *command.Command) (count int) 
 		// Parse ahead with a state of its own: the next request may be incomplete or
 		// faulty, and s.parse must describe the first request that is not yet run.
 		var ahead resp.RequestState
-		if size, _ = parser.Parse(b, &ahead, s.limits); size == 0 {
+		if size, _ = parser.Parse(b, &ahead, s.limits); size == 0 || size >= s.big.requestFrom {
 			break
 		}
 		cmd = s.plain()

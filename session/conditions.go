@@ -45,6 +45,8 @@ func (sh *shared) changeConditions(note func(peer *shared)) {
 func (sh *shared) tick() {
 	if sh.hot != nil {
 		sh.hot.Tick(sh.w.loop.Now())
+		sh.slow.Tick(sh.w.loop.Now())
+		sh.big.tick(sh.w.loop.Now())
 	}
 	sh.probeStalled()
 	for t := range sh.tracker.clients {

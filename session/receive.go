@@ -65,8 +65,12 @@ func (s *session) Reply(number uint32, b []byte, last bool) {
 	if len(b) > 0 && b[0] == '-' && p.state == pending {
 		s.countError(p.command, b)
 	}
-	if size := r.addSize(number, len(b)); p.flags&(unsized|sampled) != 0 {
+	size := r.addSize(number, len(b))
+	if p.flags&(unsized|sampled) != 0 {
 		s.measure(p, size, last)
+	}
+	if last && s.isSlow(p) {
+		s.noteSlow(p, size, b)
 	}
 	if p.flags&muted != 0 {
 		if s.executing != nil && s.executing.capturing {
@@ -102,6 +106,9 @@ func (s *session) unexpectedReply(number uint32) {
 func (s *session) measure(p *position, size int, whole bool) {
 	if p.flags&sampled != 0 && whole {
 		s.countSample(p, size)
+	}
+	if whole && size >= s.big.replyFrom {
+		s.noteBigReply(p, size)
 	}
 	if p.flags&unsized == 0 {
 		return

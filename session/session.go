@@ -87,13 +87,14 @@ type session struct {
 
 	// Its replies.
 	replies       replies
-	sizes         sizes  // of the last replies
-	unsized       bool   // the reply to the current request may be of any size
-	replyModeUsed bool   // CLIENT REPLY has been used: some requests may get no reply
-	muting        bool   // the current request gets none
-	replyOff      bool   // CLIENT REPLY OFF: no request does
-	replySkip     int    // CLIENT REPLY SKIP: how many requests, the current one included, until muting ends
-	outOfBand     []byte // pushes and messages that wait for the end of a reply that is under way
+	reading       *reading // a reply that the client may be slow to read
+	sizes         sizes    // of the last replies
+	unsized       bool     // the reply to the current request may be of any size
+	replyModeUsed bool     // CLIENT REPLY has been used: some requests may get no reply
+	muting        bool     // the current request gets none
+	replyOff      bool     // CLIENT REPLY OFF: no request does
+	replySkip     int      // CLIENT REPLY SKIP: how many requests, the current one included, until muting ends
+	outOfBand     []byte   // pushes and messages that wait for the end of a reply that is under way
 
 	// What the client has begun; nil or 0 where it has not.
 	tx            *transaction // between MULTI and EXEC
@@ -194,7 +195,7 @@ func (s *session) run(b []byte) (n int) {
 			}
 			return n
 		}
-		if cmd := s.plain(); cmd != nil {
+		if cmd := s.plain(); cmd != nil && size < s.big.requestFrom {
 			ran, ok := s.runBatch(b[n:], size, cmd)
 			if n += ran; !ok {
 				s.w.recent.size = 0
@@ -280,6 +281,15 @@ func (s *session) handle(raw []byte) bool {
 	raw = s.begin(args, raw)
 	s.lastCommand, s.unsized = uint16(cmd.ID)+1, !cmd.ReplyIsSmall(args)
 	s.noteKeys(cmd, args, len(raw))
+	if len(raw) >= s.big.requestFrom {
+		return s.runBig(cmd, args, raw)
+	}
+	return s.runPermitted(cmd, args, raw)
+}
+
+// runPermitted runs a request of a command that the pool permits. Like handle, it reports false if the
+// request must wait.
+func (s *session) runPermitted(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.policy.verdicts[cmd.ID] == checked {
 		return s.check(cmd, args, raw)
 	}
@@ -495,6 +505,9 @@ func (s *session) deferRunAfterWrite() {
 
 // Drained is eventloop.Handler's: all output has been written.
 func (s *session) Drained() {
+	if s.reading != nil {
+		s.hasRead()
+	}
 	if s.blocked || s.closing || s.eof || s.movingTo != nil {
 		s.deferRun()
 	}

@@ -14,10 +14,12 @@ type shared struct {
 	local         *pool.Local
 	subscriptions *pubsub.Local
 	poolName      string
-	poolPolicy    *policy     // of clients that are not subscribed, without unusual conditions
-	poolIndex     int         // in Worker.pools
-	stats         *stats.Pool // what is counted; nil if nothing is (statistics = false)
-	hot           *stats.HotKeys
+	poolPolicy    *policy        // of clients that are not subscribed, without unusual conditions
+	poolIndex     int            // in Worker.pools
+	stats         *stats.Pool    // what is counted; nil if nothing is (statistics = false)
+	hot           *stats.HotKeys // likewise
+	slow          *stats.SlowLog // likewise
+	big           bigValues
 	peers         []*shared // those of the same pool on all loops, this one included
 
 	// Owned by the loop; each has a file of its own.
@@ -35,8 +37,9 @@ type shared struct {
 func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {
 	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
 	if w.conf.Statistics {
-		sh.stats, sh.hot = new(stats.Pool), new(stats.HotKeys)
+		sh.stats, sh.hot, sh.slow = new(stats.Pool), new(stats.HotKeys), stats.NewSlowLog(p.Conf().SlowRequest)
 	}
+	sh.big = newBigValues(p.Conf(), w.conf.Statistics)
 	sh.local = p.NewLocal(w.loop, sh.ownerOf)
 	sh.local.SetReads(w.onlyReads)
 	sh.subscriptions = pubsub.NewLocal(subscriptions, w.loop, sh.local)

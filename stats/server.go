@@ -13,7 +13,17 @@ type Server struct {
 	BytesOut uint64 // of requests, as the kernel has taken them
 	BytesIn  uint64 // of replies
 
+	Answer *Answer // for the receiver of a reply, shared by all servers of the pool on the loop; nil for none
+	Addr   string  // of the server
+
 	run serverRun
+}
+
+// Answer is the reply that a loop is handling now: its server, or nil outside of that, and when the
+// request was sent, as eventloop.Loop.Now.
+type Answer struct {
+	Server *Server
+	Sent   int64
 }
 
 // serverRun is replies to requests that were sent in one turn and answered in another.

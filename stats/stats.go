@@ -28,6 +28,10 @@ type ClientCounts struct {
 type RequestCounts struct {
 	Errors   [ErrorCodes]uint64 // error replies, by their code
 	Failures [Failures]uint64   // requests that no server has answered, by the reason; they are in Errors too
+
+	BigRequests uint64 // of big_value and more
+	BigReplies  uint64
+	Slow        uint64 // that took slow_request or longer
 }
 
 // Command counts the calls of one command.
@@ -108,6 +112,9 @@ func (p *Pool) Merge(other *Pool) {
 	p.Clients.BytesOut += other.Clients.BytesOut
 	addAll(p.Requests.Errors[:], other.Requests.Errors[:])
 	addAll(p.Requests.Failures[:], other.Requests.Failures[:])
+	p.Requests.BigRequests += other.Requests.BigRequests
+	p.Requests.BigReplies += other.Requests.BigReplies
+	p.Requests.Slow += other.Requests.Slow
 	for number, c := range other.Commands {
 		if c != nil {
 			own := p.Command(uint16(number))

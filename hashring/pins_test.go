@@ -36,6 +36,10 @@ func TestPins(t *testing.T) {
 		{"{}", "{a}x", []string{"*:x"}, false}, {"{}", "rq:", []string{"rq:*"}, true}, {"", "rq:job:", []string{"rq:*"}, true},
 		{"", "rq", []string{"rq:*"}, false}, {"", "rq:", []string{"rq:*", "rq:job:*"}, false}, {"", "rq:j", []string{"rq:*", "rq:job:*"}, false},
 		{"", "rq:x", []string{"rq:*", "rq:job:*"}, true}, {"{}", "bull:{a}", []string{"bull:(*):*"}, false}, {"", "a", []string{"*x", "a*"}, true},
+
+		{"", "bull:q:", []string{"bull:(*):*"}, true}, {"", "bull:q:wait", []string{"bull:(*):*"}, true}, {"", "bull:q", []string{"bull:(*):*"}, false},
+		{"", "bull::", []string{"bull:(*):*"}, false}, {"{}", "bull:{a}:", []string{"bull:(*):*"}, true}, {"", "bull:q", []string{"bull:(*)"}, false},
+		{"", "bull:q:", []string{"bull:(*):*", "bull:q:x"}, false}, {"", "a:b:", []string{"a:*:*"}, true}, {"", "a:b", []string{"a:*:*"}, false},
 	} {
 		r, err := New(Config{Hash: "xxhash64", Distribution: "modula", HashTag: test.tag, Together: groupsOf(test.together...), Servers: shards(5)})
 		if err != nil {
@@ -60,6 +64,7 @@ func FuzzPins(f *testing.F) {
 	f.Add([]byte("rq:"), []byte("job:1"), "$$", "rq:*", "rq:job:*")
 	f.Add([]byte("a{b"), []byte("}{c}"), "{}", "*", "a*")
 	f.Add([]byte("rq:{a}"), []byte("x"), "", "rq:*x", "rq:*")
+	f.Add([]byte("bull:q:"), []byte("wait"), "{}", "bull:(*):*", "bull:*")
 	f.Fuzz(func(t *testing.T, prefix, rest []byte, tag, pattern, other string) {
 		if len(tag) != 2 {
 			tag = ""

@@ -348,5 +348,16 @@ func (t *together) ofPrefix(prefix []byte) (p *Pattern, sure bool) {
 	}
 	// Of the patterns with that beginning the first that matches counts.
 	p = found.patterns[0]
-	return p, p.name != nil && len(p.segments) == 2 && len(p.segments[1]) == 0
+	return p, p.decides(prefix)
+}
+
+// decides reports whether every key that begins with prefix matches the pattern and has
+// the part that prefix has. That is so if only the star at the end is left for what follows.
+func (p *Pattern) decides(prefix []byte) bool {
+	last := len(p.segments) - 1
+	if len(p.segments[last]) > 0 || p.shut.segment == last {
+		return false
+	}
+	_, matches := p.match(prefix)
+	return matches
 }

@@ -6,6 +6,7 @@
 //
 //	make frameworks             # installs what is missing, runs all, compares the table
 //	make frameworks RUN=BullMQ  # one of them
+//	RINGWAY_UPDATE=1 make frameworks  # writes the rows of those that pass
 //
 // A program takes the address from REDIS_HOST and REDIS_PORT, prints "version NAME
 // NUMBER" for each package that it tries, and "ok CHECK" or "not ok CHECK: REASON" for

@@ -44,7 +44,10 @@ func (f framework) toSet() string {
 	for _, s := range f.settings {
 		part := "`" + s.line + "`"
 		if len(s.checks) > 0 {
-			part += " for: " + strings.Join(s.checks, ", ")
+			part += fmt.Sprintf(" for %q", s.checks[0])
+			for _, check := range s.checks[1:] {
+				part += fmt.Sprintf(", %q", check)
+			}
 		}
 		if s.always {
 			part += " (also with one shard)"

@@ -23,7 +23,7 @@ const jobs = 120
 // starts: a queue whose worker or server is gone can't know how far the job was. The
 // servers write each change to their files before they answer. RQ forgets a job whose
 // worker dies right after its BLPOP; its program finds these, one for each kill at most.
-func TestJobsOutliveKills(t *testing.T) {
+func TestFrameworksUnderKills(t *testing.T) {
 	cache(t)
 	for _, q := range []struct{ name, program, settings string }{
 		// Each queue by its name, so that they are on several shards.

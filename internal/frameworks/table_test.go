@@ -63,6 +63,14 @@ var frameworks = []framework{
 		},
 	},
 	{
+		name: "Bull", program: "node/bull.mjs",
+		tries: "jobs alone and in bulk, delayed, by priority, retried, repeated; events, rate limits, pause, clean, removal by pattern",
+		settings: []setting{
+			{line: `together = ["@bull"]`},
+			{line: `allow_commands = ["keys"]`, always: true, checks: []string{"empty"}},
+		},
+	},
+	{
 		name: "bee-queue", program: "node/bee-queue.mjs",
 		tries: "jobs with concurrency 3, saveAll, retries, delays, progress, stalled jobs; a worker that leaves",
 		settings: []setting{
@@ -74,6 +82,20 @@ var frameworks = []framework{
 		tries: "workers on three queues, scheduler, delayed jobs, failed jobs, locks",
 		settings: []setting{
 			{line: `together = ["@resque"]`},
+		},
+	},
+	{
+		name: "Sidekiq", program: "ruby/sidekiq.rb",
+		tries: "three weighted queues, bulk, scheduled jobs, retries, dead jobs, statistics, processes",
+		settings: []setting{
+			{line: `transactions = "per_shard"`},
+		},
+	},
+	{
+		name: "Celery", program: "python/celery_jobs.py",
+		tries: "three queues, priorities, countdown, retries, group, chord, chain, inspect, revoke; Kombu's SimpleQueue",
+		settings: []setting{
+			{line: `together = ["@celery", { name = "celery", keys = ["urgent*", "slow*", "kombu*", "nobody*"] }]`},
 		},
 	},
 	{
@@ -91,10 +113,52 @@ var frameworks = []framework{
 		},
 	},
 	{
+		name: "Laravel's cache", program: "php/laravel_cache.php",
+		tries: "with phpredis and Predis: many, putMany, locks, throttle, funnel, rate limiter, tags",
+		settings: []setting{
+			{line: `databases = 16`, always: true, checks: []string{"phpredis, database 1", "predis, database 1", "phpredis, flush", "predis, flush"}},
+			{line: `allow_commands = ["flushdb"]`, always: true, checks: []string{"phpredis, flush", "predis, flush"}},
+			{line: `transactions = "per_shard"`, checks: []string{"phpredis, putMany", "predis, putMany", "phpredis, transaction on several keys", "predis, transaction on several keys"}},
+			{line: `together = ["*_database_gate*"]`, checks: []string{"phpredis, funnel", "predis, funnel"}},
+		},
+	},
+	{
+		name: "Django's cache and sessions", program: "python/django_cache.py",
+		tries: "django-redis: set_many, delete_pattern, versions, locks, serializers, sessions",
+		settings: []setting{
+			{line: `databases = 16`, always: true, checks: []string{"two databases", "clear"}},
+			{line: `allow_commands = ["flushdb", "keys"]`, always: true, checks: []string{"clear", "keys"}},
+			{line: `transactions = "per_shard"`, checks: []string{"set_many and get_many", "raw pipeline"}},
+		},
+	},
+	{
+		name: "Rails' cache", program: "ruby/rails_cache.rb",
+		tries: "RedisCacheStore: write_multi, fetch_multi, increment, delete_matched, 3 MB, expiry",
+		settings: []setting{
+			{line: `databases = 16`, always: true, checks: []string{"database 1"}},
+			{line: `allow_commands = ["flushdb"]`, always: true, checks: []string{"clear without a namespace"}},
+		},
+	},
+	{
 		name: "PHP's sessions", program: "php/php_sessions.php",
 		tries: "with and without locks, twenty visitors, eight requests of one, regenerate, destroy",
 		settings: []setting{
 			{line: `databases = 16`, always: true, checks: []string{"database 1"}},
+		},
+	},
+	{
+		name: "phpredis", program: "php/phpredis.php",
+		tries: "pipelines, transactions, WATCH, both modes of SCAN, scripts, blocking pops, streams, pconnect, Pub/Sub",
+		settings: []setting{
+			{line: `databases = 16`, always: true, checks: []string{"pconnect and select"}},
+			{line: `transactions = "per_shard"`, checks: []string{"multi on several keys"}},
+		},
+	},
+	{
+		name: "Predis", program: "php/predis.php",
+		tries: "pipelines, transactions, optimistic locking, iterators, scripts, blocking pops, Pub/Sub, sessions",
+		settings: []setting{
+			{line: `transactions = "per_shard"`, checks: []string{"transaction on several keys"}},
 		},
 	},
 	{
@@ -104,6 +168,20 @@ var frameworks = []framework{
 	{
 		name: "rate-limiter-flexible", program: "node/rate-limiter-flexible.mjs",
 		tries: "with ioredis and node-redis: consume, block, penalty, bursts, unions",
+	},
+	{
+		name: "Keyv", program: "node/keyv.mjs",
+		tries: "get, set, many at once, namespaces, iterators, clear, expiry",
+		settings: []setting{
+			{line: `transactions = "per_shard"`, checks: []string{"setMany", "deleteMany", "hasMany"}},
+		},
+	},
+	{
+		name: "cacheable", program: "node/cacheable.mjs",
+		tries: "two layers over Keyv: many at once, take, wrap, clear, expiry",
+		settings: []setting{
+			{line: `transactions = "per_shard"`, checks: []string{"setMany and getMany", "deleteMany"}},
+		},
 	},
 	{
 		name: "Redlock", program: "node/redlock.mjs",
@@ -117,10 +195,45 @@ var frameworks = []framework{
 		tries: "pub/sub, sharded pub/sub and streams, each with node-redis and ioredis, over two servers: rooms, broadcast, acknowledgements, fetchSockets",
 	},
 	{
+		name: "Django Channels", program: "python/channels_layers.py",
+		tries: "core and pub/sub layer: channels and groups over processes, capacity, flush",
+		settings: []setting{
+			{line: `together = ["@channels"]`},
+		},
+	},
+	{
 		name: "Symfony", program: "php/symfony.php",
 		tries: "cache, lock and Messenger, with phpredis and Predis: tags, namespaces, delayed and abandoned messages",
 		settings: []setting{
 			{line: `together = ["fast:*"]`, checks: []string{"cache with phpredis, RedisTagAwareAdapter", "cache with predis, RedisTagAwareAdapter"}},
+		},
+	},
+	{
+		name: "ioredis", program: "node/ioredis.mjs",
+		tries: "pipelines, autopipelining, transactions, WATCH, scripts, streams, blocking pops, Pub/Sub, SCAN",
+		settings: []setting{
+			{line: `transactions = "per_shard"`, checks: []string{"multi on several keys"}},
+		},
+	},
+	{
+		name: "node-redis", program: "node/node-redis.mjs",
+		tries: "RESP2 and RESP3: transactions, WATCH, client-side cache, pool, Pub/Sub, functions, streams, iterators",
+		settings: []setting{
+			{line: `transactions = "per_shard"`, checks: []string{"RESP2, multi on several keys", "RESP3, multi on several keys"}},
+		},
+	},
+	{
+		name: "go-redis", program: "go/goredis",
+		tries: "RESP2 and RESP3: pipelines, transactions, WATCH, scripts, Pub/Sub, blocking pops, streams, SCAN",
+		settings: []setting{
+			{line: `transactions = "per_shard"`, checks: []string{"RESP2, TxPipelined on several keys", "RESP3, TxPipelined on several keys"}},
+		},
+	},
+	{
+		name: "rueidis", program: "go/rueidis",
+		tries: "DoMulti, client-side caching, dedicated clients, Pub/Sub, blocking pops, locks",
+		settings: []setting{
+			{line: `transactions = "per_shard"`, checks: []string{"MGetCache in one command"}},
 		},
 	},
 	{
@@ -142,6 +255,13 @@ var frameworks = []framework{
 	{
 		name: "hiredis", program: "c/hiredis.c",
 		tries: "a pipeline of 1000, blocking pops, a subscription, a transaction",
+	},
+	{
+		name: "redis-cli", program: "python/redis_cli.py",
+		tries: "--pipe, --scan, --bigkeys, --memkeys, --stat, --latency, -3, -n, -u",
+		settings: []setting{
+			{line: `databases = 16`, always: true, checks: []string{"-n"}},
+		},
 	},
 	{
 		name: "redis_exporter and HAProxy", program: "python/monitoring.py",

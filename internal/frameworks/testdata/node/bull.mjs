@@ -65,9 +65,11 @@ await check('repeated', async () => {
   q.process(async () => n++);
   await q.add({}, { repeat: { every: 200 } });
   await until('3 runs', () => n >= 3);
-  const [{ key }] = await q.getRepeatableJobs();
-  await q.removeRepeatableByKey(key);
-  equal(await q.getRepeatableCount(), 0);
+  // A run that ends now may plan the next one once more.
+  await until('the end', async () => {
+    for (const { key } of await q.getRepeatableJobs()) await q.removeRepeatableByKey(key);
+    return (await q.getRepeatableCount()) === 0;
+  });
 });
 await check('rate limit', async () => {
   const q = queue('slow', { limiter: { max: 2, duration: 500 } }), at = [];

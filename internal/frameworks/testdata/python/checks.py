@@ -1,5 +1,6 @@
 """What every program here shares: where Redis is, and how a check is told."""
 import os
+import sys
 import threading
 import time
 
@@ -44,4 +45,5 @@ def until(what, condition, seconds=15):
 
 
 def done():
+    sys.stdout.flush()
     os._exit(0)

@@ -1,15 +1,15 @@
 package admin
 
 import (
-	"math"
+	"runtime"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
 
 	"ringway/command"
+	"ringway/pool"
 	"ringway/server"
 	"ringway/stats"
 )
@@ -17,31 +17,42 @@ import (
 // registry returns what /metrics shows: Go's and the process's own metrics, and the proxy's.
 func (a *Admin) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(), &collector{a})
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(), &collector{a, a.srv.Figures})
 	return r
 }
 
 // metric is one metric of the proxy. docs/observing.md explains them in the same order.
 type metric struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
+	name, help string
+	labels     []string
+	desc       *prometheus.Desc
+	kind       prometheus.ValueType
 }
 
 func counter(name, help string, labels ...string) metric {
-	return metric{prometheus.NewDesc("ringway_"+name, help, labels, nil), prometheus.CounterValue}
+	return newMetric(prometheus.CounterValue, name, help, labels)
 }
 
 func gauge(name, help string, labels ...string) metric {
-	return metric{prometheus.NewDesc("ringway_"+name, help, labels, nil), prometheus.GaugeValue}
+	return newMetric(prometheus.GaugeValue, name, help, labels)
+}
+
+func newMetric(kind prometheus.ValueType, name, help string, labels []string) metric {
+	name = "ringway_" + name
+	return metric{name, help, labels, prometheus.NewDesc(name, help, labels, nil), kind}
 }
 
 // The metrics of the process.
 var (
+	buildInfo       = gauge("build_info", "The version of Ringway and of Go; always 1.", "version", "goversion")
+	configInfo      = gauge("config_info", "The configuration in force, as the first 12 hex digits of the SHA-256 of its file; always 1.", "hash")
+	configLoaded    = gauge("config_loaded_time_seconds", "When the configuration was loaded, in Unix time.")
 	startTime       = gauge("start_time_seconds", "When the proxy started, in Unix time.")
 	clientsMax      = gauge("clients_max", "Bound on clients of all pools together: max_clients, or less if the limit of open files is lower.")
 	memoryHeld      = gauge("memory_held_bytes", "Bytes held for clients and servers, which max_memory bounds.")
 	memoryMax       = gauge("memory_max_bytes", "Bound on memory_held_bytes: max_memory.")
 	panicsRecovered = counter("panics_total", "Panics of event loops, each a bug, after which the loop went on.")
+	controlPanics   = counter("control_plane_panics_total", "Panics of what finds out who is primary, each a bug, after which its work began anew.")
 )
 
 // The metrics of event loops.
@@ -67,6 +78,7 @@ var (
 	requestFailures = counter("request_failures_total", "Requests, or parts of one, that no server has answered, by the reason.", "pool", "reason")
 	requestDuration = counter("request_duration_seconds", "From the turn in which a request came to the turn in which its reply left, without commands that may block.", "pool")
 	commandDuration = counter("command_duration_seconds", "The same by command, for commands that may block as well.", "pool", "command")
+	subsLost        = counter("subscriptions_lost_total", "Connections with subscriptions that were lost, with the messages published until others took their place.", "pool")
 )
 
 // The metrics of servers. A server keeps its name while its role changes; server_info has both.
@@ -91,15 +103,18 @@ var (
 )
 
 var allMetrics = []metric{
-	startTime, clientsMax, memoryHeld, memoryMax, panicsRecovered,
+	buildInfo, configInfo, configLoaded, startTime, clientsMax, memoryHeld, memoryMax, panicsRecovered, controlPanics,
 	loopBusy, loopClients, loopConnections, loopLongTurns, loopTurn,
-	clients, clientsAccepted, clientsRefused, clientsClosed, clientReceived, clientSent, requests, requestErrors, errorReplies, requestFailures, requestDuration, commandDuration,
+	clients, clientsAccepted, clientsRefused, clientsClosed, clientReceived, clientSent, requests, requestErrors, errorReplies, requestFailures, requestDuration, commandDuration, subsLost,
 	serverInfo, serverUp, serverChanged, serverShare, serverEjections, serverConnections, serverConnects, serverConnectFails, serverDisconnects, serverRequests, serverErrors, serverTimeouts,
 	serverSent, serverReceived, serverQueue, serverQueueBytes, serverDuration,
 }
 
 // collector is the proxy's prometheus.Collector.
-type collector struct{ a *Admin }
+type collector struct {
+	a       *Admin
+	figures func() *server.Figures
+}
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
@@ -110,15 +125,19 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
-	f := c.a.srv.Figures()
-	out := output{to, f.Process.Started}
+	f := c.figures()
+	out := output{to}
+	out.send(buildInfo, 1, label("goversion", runtime.Version()), label("version", c.a.version))
+	out.send(configInfo, 1, label("hash", c.a.conf.Hash))
+	out.send(configLoaded, float64(c.a.loaded.UnixMilli())/1e3)
 	out.send(startTime, float64(f.Process.Started.UnixMilli())/1e3)
 	out.send(clientsMax, float64(f.Process.MaxClients))
 	out.send(memoryHeld, float64(f.Process.MemoryUsed))
 	out.send(memoryMax, float64(f.Process.MaxMemory))
 	out.send(panicsRecovered, float64(f.Process.Panics))
+	out.send(controlPanics, float64(pool.ControlPanics.Load()))
 	for i := range f.Loops {
-		out.loop(strconv.Itoa(i), &f.Loops[i])
+		out.loop(label("loop", strconv.Itoa(i)), &f.Loops[i])
 	}
 	for i := range f.Pools {
 		out.pool(&f.Pools[i])
@@ -126,16 +145,19 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 }
 
 // output is where Collect sends metrics.
-type output struct {
-	to      chan<- prometheus.Metric
-	started time.Time // of the process
+type output struct{ to chan<- prometheus.Metric }
+
+// send sends a value. The labels are in the order of their names, and their number is that of m.labels.
+func (o output) send(m metric, value float64, labels ...*dto.LabelPair) {
+	o.to <- &series{m: m, value: value, labels: labels}
 }
 
-func (o output) send(m metric, value float64, labels ...string) {
-	o.to <- prometheus.MustNewConstMetric(m.desc, m.kind, value, labels...)
+// histogram sends a histogram.
+func (o output) histogram(m metric, h *stats.Histogram, labels ...*dto.LabelPair) {
+	o.to <- &series{m: m, histogram: bothForms(h), labels: labels}
 }
 
-func (o output) loop(loop string, l *server.LoopFigures) {
+func (o output) loop(loop *dto.LabelPair, l *server.LoopFigures) {
 	o.send(loopBusy, l.Counts.Turns.Seconds(), loop)
 	o.send(loopClients, float64(l.Clients), loop)
 	o.send(loopConnections, float64(l.Connections), loop)
@@ -144,41 +166,42 @@ func (o output) loop(loop string, l *server.LoopFigures) {
 }
 
 func (o output) pool(p *server.PoolFigures) {
-	c := &p.Counts
-	o.send(clients, float64(p.Clients), p.Name)
-	o.send(clientsAccepted, float64(c.Clients.Connected), p.Name)
-	o.send(clientsRefused, float64(p.Refused), p.Name)
+	c, pool := &p.Counts, label("pool", p.Name)
+	o.send(clients, float64(p.Clients), pool)
+	o.send(clientsAccepted, float64(c.Clients.Connected), pool)
+	o.send(clientsRefused, float64(p.Refused), pool)
 	for i, n := range c.Clients.Closed {
-		o.send(clientsClosed, float64(n), p.Name, stats.CloseReason(i).String())
+		o.send(clientsClosed, float64(n), pool, label("reason", stats.CloseReason(i).String()))
 	}
-	o.send(clientReceived, float64(c.Clients.BytesIn), p.Name)
-	o.send(clientSent, float64(c.Clients.BytesOut), p.Name)
+	o.send(clientReceived, float64(c.Clients.BytesIn), pool)
+	o.send(clientSent, float64(c.Clients.BytesOut), pool)
 	for i, n := range c.Requests.Errors {
 		if n > 0 {
-			o.send(errorReplies, float64(n), p.Name, stats.ErrorCodeName(i))
+			o.send(errorReplies, float64(n), label("code", stats.ErrorCodeName(i)), pool)
 		}
 	}
 	for i, n := range c.Requests.Failures {
-		o.send(requestFailures, float64(n), p.Name, stats.Failure(i).String())
+		o.send(requestFailures, float64(n), pool, label("reason", stats.Failure(i).String()))
 	}
 	for i, of := range c.Commands {
 		if of == nil {
 			continue
 		}
-		name := commandName(i)
-		o.send(requests, float64(of.Latency.Count()), p.Name, name)
-		o.send(requestErrors, float64(of.Errors), p.Name, name)
-		o.histogram(commandDuration, &of.Latency, p.Name, name)
+		name := label("command", commandName(i))
+		o.send(requests, float64(of.Latency.Count()), name, pool)
+		o.send(requestErrors, float64(of.Errors), name, pool)
+		o.histogram(commandDuration, &of.Latency, name, pool)
 	}
 	all := unblockedLatency(p)
-	o.histogram(requestDuration, &all, p.Name)
+	o.histogram(requestDuration, &all, pool)
+	o.send(subsLost, float64(p.SubscriptionsLost), pool)
 	for i := range p.Servers {
-		o.server(p.Name, &p.Servers[i])
+		o.server(pool, &p.Servers[i])
 	}
 }
 
-func (o output) server(pool string, s *server.ServerFigures) {
-	c, name := &s.Counts, s.Name
+func (o output) server(pool *dto.LabelPair, s *server.ServerFigures) {
+	c, name := &s.Counts, label("server", s.Name)
 	up, changed := 0.0, 0.0
 	if s.Up {
 		up = 1
@@ -186,7 +209,7 @@ func (o output) server(pool string, s *server.ServerFigures) {
 	if !s.Since.IsZero() {
 		changed = float64(s.Since.UnixMilli()) / 1e3
 	}
-	o.send(serverInfo, 1, pool, name, s.Shard, s.Role)
+	o.send(serverInfo, 1, pool, label("role", s.Role), name, label("shard", s.Shard))
 	o.send(serverUp, up, pool, name)
 	o.send(serverChanged, changed, pool, name)
 	o.send(serverShare, s.Share, pool, name)
@@ -202,7 +225,9 @@ func (o output) server(pool string, s *server.ServerFigures) {
 	o.send(serverReceived, float64(c.BytesIn), pool, name)
 	o.send(serverQueue, float64(s.Queues.Requests), pool, name)
 	o.send(serverQueueBytes, float64(s.Queues.Bytes), pool, name)
-	o.histogram(serverDuration, &c.Latency, pool, name)
+	if c.Latency.Count() > 0 { // servers may be hundreds, and a histogram is seventeen lines
+		o.histogram(serverDuration, &c.Latency, pool, name)
+	}
 }
 
 // commandName returns the name of the command that the statistics know by a number.
@@ -216,68 +241,3 @@ func commandName(number int) string {
 // mayBlock reports whether a command, by its number in the statistics, may wait for something that
 // is not there yet.
 func mayBlock(number int) bool { return number > 0 && command.ByID(number-1).IsBlocking() }
-
-// classicBounds are the upper bounds of the buckets that scrapers get which do not know native
-// histograms, in seconds: from what a busy loop takes to what clients wait.
-var classicBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-
-// histogram sends a histogram in both forms.
-func (o output) histogram(m metric, h *stats.Histogram, labels ...string) {
-	classic, native := make(map[float64]uint64, len(classicBounds)), map[int]int64{}
-	var count, below uint64
-	at := 0
-	for i, n := range h.Counts {
-		if n == 0 {
-			continue
-		}
-		low, high := stats.Bounds(i)
-		for at < len(classicBounds) && (low+high)/2 > classicBounds[at] {
-			classic[classicBounds[at]] = count
-			at++
-		}
-		count += n
-		if low == 0 {
-			below += n
-			continue
-		}
-		native[nativeBucket((low+high)/2)] += int64(n)
-	}
-	for ; at < len(classicBounds); at++ {
-		classic[classicBounds[at]] = count
-	}
-	o.to <- both{
-		prometheus.MustNewConstHistogram(m.desc, count, h.Seconds(), classic, labels...),
-		prometheus.MustNewConstNativeHistogram(m.desc, count, h.Seconds(), native, nil, below, nativeSchema, zeroThreshold, o.started, labels...),
-	}
-}
-
-// Native histograms have eight buckets for a power of two, which are 9 % wide. What is less than
-// zeroThreshold, in seconds, is less than the clock tells apart.
-const (
-	nativeSchema  = 3
-	zeroThreshold = stats.Unit / 1e9
-)
-
-// nativeBucket returns the index of the native bucket of a duration in seconds.
-func nativeBucket(v float64) int { return int(math.Ceil(math.Log2(v) * (1 << nativeSchema))) }
-
-// both is a histogram in both forms.
-type both struct{ classic, native prometheus.Metric }
-
-// Desc implements prometheus.Metric.
-func (m both) Desc() *prometheus.Desc { return m.classic.Desc() }
-
-// Write implements prometheus.Metric.
-func (m both) Write(to *dto.Metric) error {
-	var native dto.Metric
-	if err := m.native.Write(&native); err != nil {
-		return err
-	}
-	if err := m.classic.Write(to); err != nil {
-		return err
-	}
-	h, n := to.Histogram, native.Histogram
-	h.Schema, h.ZeroThreshold, h.ZeroCount, h.CreatedTimestamp = n.Schema, n.ZeroThreshold, n.ZeroCount, n.CreatedTimestamp
-	h.PositiveSpan, h.PositiveDelta = n.PositiveSpan, n.PositiveDelta
-	return nil
-}

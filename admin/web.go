@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -14,9 +15,13 @@ func (a *Admin) routes() http.Handler {
 	// Health has no password: orchestrators and load balancers rarely have one to give.
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
-	metrics := promhttp.HandlerFor(a.registry(), promhttp.HandlerOpts{MaxRequestsInFlight: 4, EnableOpenMetrics: true})
-	mux.Handle("GET /metrics", a.protect(metrics))
+	mux.Handle("GET /metrics", a.protect(metricsHandler(a.registry())))
 	return mux
+}
+
+// metricsHandler serves what r has gathered, to four scrapers at once at most.
+func metricsHandler(r prometheus.Gatherer) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4, EnableOpenMetrics: true})
 }
 
 // protect lets a request pass that has the password, if there is one: as the password of any user, or

@@ -40,6 +40,8 @@ type PoolFigures struct {
 	Refused uint64 // clients turned away: max_clients or client_connections was reached
 	Counts  stats.Pool
 	Servers []ServerFigures
+
+	SubscriptionsLost int64 // connections with subscriptions that were lost
 }
 
 // ServerFigures is one server of a pool, over all loops.
@@ -115,6 +117,7 @@ func (srv *Server) poolFigures(p *pool.Pool, ln *listener, loops []LoopFigures) 
 // add adds what one loop has told. Servers that serve nothing any more are put behind the others.
 func (f *PoolFigures) add(told *session.PoolFigures) {
 	f.Counts.Merge(&told.Counts)
+	f.SubscriptionsLost = max(f.SubscriptionsLost, told.SubscriptionsLost)
 	for i := range told.Servers {
 		of := &told.Servers[i]
 		s := f.server(of.Addr)

@@ -41,6 +41,8 @@ func (sh *shared) failureReply(f *pipeline.Failure) []byte {
 type PoolFigures struct {
 	Counts  stats.Pool
 	Servers []pool.ServerFigures
+
+	SubscriptionsLost int64 // by all loops: see pubsub.Pool.Lost
 }
 
 // Figures returns what the worker has counted of each pool, in the order of the configuration.
@@ -51,6 +53,7 @@ func (w *Worker) Figures() []PoolFigures {
 			figures[i].Counts.Merge(sh.stats)
 		}
 		figures[i].Servers = sh.local.Figures()
+		figures[i].SubscriptionsLost = sh.subscriptions.Lost()
 	}
 	return figures
 }

@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"ringway/conf"
+	"ringway/pool"
+	"ringway/server"
+	"ringway/stats"
+)
+
+// The table of docs/observing.md has every metric, in the order of allMetrics.
+func TestTheDocumentHasEveryMetric(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/observing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, m := range allMetrics {
+		labels := ""
+		if len(m.labels) > 0 {
+			labels = "`" + strings.Join(m.labels, "`, `") + "`"
+		}
+		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", m.name, labels, strings.TrimSuffix(m.help, ".")))
+	}
+	got := regexp.MustCompile("(?m)^\\| `ringway_.*$").FindAllString(string(text), -1)
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Fatalf("the table differs at row %d; it should be\n%s", i+1, strings.Join(want, "\n"))
+		}
+	}
+}
+
+// busyFigures returns the figures of a proxy all of whose servers are in use.
+func busyFigures(pools, servers int) *server.Figures {
+	f := &server.Figures{At: time.Now(), Loops: make([]server.LoopFigures, 4)}
+	f.Process.Started = time.Now().Add(-time.Hour)
+	for i := range pools {
+		p := server.PoolFigures{Name: fmt.Sprint("pool", i), Counts: stats.Pool{Commands: make([]*stats.Command, 40)}}
+		for c := range p.Counts.Commands {
+			p.Counts.Commands[c] = &stats.Command{Latency: spread()}
+		}
+		for j := range servers {
+			name := fmt.Sprintf("10.0.%d.%d:6379", i, j)
+			s := server.ServerFigures{ServerState: pool.ServerState{Name: name, Addr: name, Shard: name, Role: "primary", Up: true}}
+			s.Counts.Latency = spread()
+			p.Servers = append(p.Servers, s)
+		}
+		f.Pools = append(f.Pools, p)
+	}
+	return f
+}
+
+// spread returns a histogram of latencies between 100 µs and 100 ms.
+func spread() (h stats.Histogram) {
+	for v := uint32(100); v < 100_000; v += v / 16 {
+		h.Add(v, 7)
+	}
+	return h
+}
+
+// BenchmarkScrape is one scrape of 10 pools with 50 servers each, all of which are in use. It is to
+// take 20 ms at most.
+func BenchmarkScrape(b *testing.B) {
+	f := busyFigures(10, 50)
+	a := &Admin{conf: &conf.Config{Hash: "0123456789ab"}, version: "test"}
+	r := prometheus.NewRegistry()
+	r.MustRegister(&collector{a, func() *server.Figures { return f }})
+	for _, format := range []struct{ name, encoding, accept string }{
+		{"text", "", ""},
+		{"gzip", "gzip", ""},
+		{"protobuf", "", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"},
+	} {
+		b.Run(format.name, func(b *testing.B) {
+			h := metricsHandler(r)
+			for b.Loop() {
+				request := httptest.NewRequest("GET", "/metrics", nil)
+				request.Header.Set("Accept-Encoding", format.encoding)
+				request.Header.Set("Accept", format.accept)
+				answer := httptest.NewRecorder()
+				h.ServeHTTP(answer, request)
+				b.ReportMetric(float64(answer.Body.Len()), "bytes")
+			}
+		})
+	}
+}
+
+// Both forms of a histogram say what client_golang's own would say.
+func TestHistogramsHaveBothForms(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]stats.Histogram{"empty": {}, "spread": spread(), "gaps": gaps()} {
+		classic, native, count, below := map[float64]uint64{}, map[int]int64{}, uint64(0), uint64(0)
+		for i, n := range h.Counts {
+			low, high := stats.Bounds(i)
+			for _, bound := range classicBounds {
+				if (low+high)/2 <= bound {
+					classic[bound] += n
+				}
+			}
+			count += n
+			if i == 0 {
+				below = n
+			} else if n > 0 {
+				native[int(placements[i].native)] += int64(n)
+			}
+		}
+		desc := prometheus.NewDesc("x", "x", nil, nil)
+		var wantClassic, wantNative, got dto.Metric
+		if err := errors.Join(
+			prometheus.MustNewConstHistogram(desc, count, h.Seconds(), classic).Write(&wantClassic),
+			prometheus.MustNewConstNativeHistogram(desc, count, h.Seconds(), native, nil, below, nativeSchema, zeroThreshold, time.Time{}).Write(&wantNative),
+			(&series{histogram: bothForms(&h)}).Write(&got),
+		); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := got.Histogram.Bucket, wantClassic.Histogram.Bucket; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: classic %v, want %v", name, got, want)
+		}
+		if got, want := decoded(got.Histogram), decoded(wantNative.Histogram); !maps.Equal(got, want) {
+			t.Errorf("%s: native %v, want %v", name, got, want)
+		}
+		if *got.Histogram.SampleCount != count || *got.Histogram.ZeroCount != below || *got.Histogram.Schema != *wantNative.Histogram.Schema {
+			t.Errorf("%s: %v", name, got.Histogram)
+		}
+	}
+}
+
+// gaps returns a histogram with empty buckets between others, of which the first is in use.
+func gaps() (h stats.Histogram) {
+	for _, v := range []uint32{0, 1, 2, 3, 50, 51, 55, 1000, 1 << 20, 1<<32 - 1} {
+		h.Add(v, uint64(v%7+1))
+	}
+	return h
+}
+
+// decoded returns the counts of the native buckets by their index.
+func decoded(h *dto.Histogram) map[int32]int64 {
+	counts, at, delta, count := map[int32]int64{}, int32(0), 0, int64(0)
+	for _, span := range h.PositiveSpan {
+		at += *span.Offset
+		for range *span.Length {
+			count += h.PositiveDelta[delta]
+			if count != 0 {
+				counts[at] = count
+			}
+			at, delta = at+1, delta+1
+		}
+	}
+	return counts
+}

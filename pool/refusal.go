@@ -194,6 +194,7 @@ func (l *Local) handleRefusal(sh *localShard, rt *retry, reply []byte) bool {
 	case Ask:
 		return l.handleAsk(sh, rt, reply)
 	case TryAgain:
+		rt.hops = 0 // the server that sent it here sends it here again, until all keys have moved
 		l.tryAgainLater(rt)
 		return true
 	case ClusterDown:

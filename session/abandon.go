@@ -17,6 +17,7 @@ func (s *session) Abandon() {
 func (rw *replicaWait) Abandon()    { rw.s.Abandon() }
 func (w *shardsWait) Abandon()      { w.s.Abandon() }
 func (p *part) Abandon()            { p.tx.s.Abandon() }
+func (c *watchCheck) Abandon()      { c.e.s.Abandon() }
 func (g *gather) Abandon()          { g.s.Abandon() }
 func (p *serverPing) Abandon()      { p.s.Abandon() }
 func (a *exclusive) Abandon()       { a.s.Abandon() }

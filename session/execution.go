@@ -30,11 +30,12 @@ type execution struct {
 	// their outcome.
 	parts   []*part // all of them, those of which keys are only watched included
 	waves   [][]*part
-	last    *part // with watched keys, that was sent last
-	left    int   // parts of the last wave without an outcome
-	sent    bool  // all waves were sent, or will not be
-	watched bool  // keys are watched
-	partial bool  // a part was executed
+	last    *part       // with watched keys, that was sent last
+	left    int         // parts of the last wave without an outcome
+	sent    bool        // all waves were sent, or will not be
+	watched bool        // keys are watched
+	check   *watchCheck // of keys on several shards, before the first part is sent; nil if it is done
+	partial bool        // a part was executed
 
 	alone     bool   // session.executing is this
 	capturing bool   // a request that the proxy runs is under way
@@ -170,6 +171,9 @@ func (e *execution) plan() {
 		}
 	}
 	e.waves = append(only, watched...)
+	if len(watched) > 1 {
+		e.check = &watchCheck{e: e}
+	}
 	if len(rest) > 0 {
 		e.waves = append(e.waves, rest)
 	}
@@ -214,6 +218,9 @@ func (e *execution) sendWave() bool {
 		e.last = nil
 		e.giveUp(p)
 		return true
+	}
+	if e.check != nil {
+		return e.checkWatches()
 	}
 	if len(e.waves) == 0 {
 		e.sent = true
@@ -290,7 +297,7 @@ func (e *execution) collect(p *part, b []byte, last bool) {
 // fail notes that there will be no reply to a part's EXEC.
 func (e *execution) fail(p *part, f *pipeline.Failure) {
 	if !p.ended {
-		p.failure, p.executed = bytes.Clone(e.s.failureReply(f)), false
+		p.failure, p.executed, p.unknown = bytes.Clone(e.s.failureReply(f)), false, f.Sent
 		e.settle(p)
 	}
 }
@@ -357,16 +364,22 @@ func (e *execution) giveUp(p *part) {
 }
 
 // checkFailed ends the execution if no part was executed. Then the client gets the first
-// part's error, as it would from one Redis.
+// part's error, as it would from one Redis; but if a part may have been executed, that one's.
 func (e *execution) checkFailed() {
 	if e.partial {
 		return
 	}
+	var failure []byte
 	for p := range e.tx.all() {
-		if p.failure != nil {
-			e.end(p.failure)
-			return
+		if p.failure != nil && (failure == nil || p.unknown) {
+			failure = p.failure
 		}
+		if p.unknown {
+			break
+		}
+	}
+	if failure != nil {
+		e.end(failure)
 	}
 }
 

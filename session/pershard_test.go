@@ -144,3 +144,36 @@ func TestLostServerFailsItsPartOfATransaction(t *testing.T) {
 	}
 	c.expect("+PONG\r\n")
 }
+
+// A key that has changed before EXEC is noticed before any part is executed, whichever it is.
+func TestWatchedKeysThatAreWritten(t *testing.T) {
+	t.Parallel()
+	p, _, k := servePerShard(t, 3)
+	c, other := p.dial(), p.dial()
+	for i := range 3 {
+		other.Do(append([]string{"DEL"}, k...)...)
+		c.Send(encode(append([]string{"WATCH"}, k...)...) + encode("MULTI") + encode("SET", k[0], "tx") + encode("SET", k[1], "tx") + encode("SET", k[2], "tx"))
+		c.expectAll("+OK\r\n" + queued(3))
+		other.Do("SET", k[i], "other")
+		c.Send(encode("EXEC") + encode(append([]string{"EXISTS"}, k...)...))
+		c.expectAll("*-1\r\n:1\r\n")
+	}
+}
+
+// What one part can't say, the reply says if it may have been executed: the client must not
+// take "it was not sent" for all of them.
+func TestTransactionSaysThatTheOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	p, servers, k := servePerShard(t, 2)
+	c := p.dial()
+	servers[0].Kill()
+	redistest.Eventually(t, 20*time.Second, "the server is lost", func() bool { return strings.HasPrefix(c.Do("GET", k[0]), "-ERR Conn") })
+	servers[1].Do("CLIENT", "PAUSE", "60000")
+	c.Send(encode("MULTI") + encode("SET", k[0], "1") + encode("SET", k[1], "2") + encode("EXEC"))
+	c.expectAll(queued(2))
+	c.expectSilence()
+	servers[1].Kill()
+	if reply := c.Reply(); !strings.Contains(reply, "outcome is unknown") {
+		t.Errorf("%q", reply)
+	}
+}

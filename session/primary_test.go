@@ -452,6 +452,34 @@ func TestARefusedTransactionWaitsForTheNewPrimary(t *testing.T) {
 	}
 }
 
+// A transaction with SELECT that a server has refused changes no connection of other clients.
+func TestARefusedTransactionWithSelect(t *testing.T) {
+	t.Parallel()
+	g := redistest.StartGroup(t, 1)
+	p, pl := serveGroup(t, g, func(c *conf.Pool) { c.Databases = 16 })
+	pl.SetView(0, view(g.Primary))
+	c := p.dial()
+	c.Send(encode("SET", "k", "v"))
+	c.expect("+OK\r\n")
+	redistest.Eventually(t, 30*time.Second, "the replica has it", func() bool { return g.Replicas[0].Do("GET", "k") == "$1\r\nv\r\n" })
+	g.Replicas[0].Do("REPLICAOF", "NO", "ONE")
+	g.Primary.Do("REPLICAOF", "127.0.0.1", fmt.Sprint(g.Replicas[0].Port()))
+	c.Send(encode("MULTI") + encode("SET", "a", "0") + encode("SELECT", "3") + encode("SET", "a", "3") + encode("EXEC") + encode("GET", "a"))
+	c.expect("+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n")
+	redistest.Eventually(t, 30*time.Second, "it was refused and sent again", func() bool {
+		_, calls, _ := strings.Cut(g.Primary.Do("INFO", "commandstats"), "cmdstat_exec:calls=")
+		n, _, _ := strings.Cut(calls, ",")
+		return len(n) > 1 || n > "1"
+	})
+	pl.SetView(0, view(g.Replicas[0]))
+	c.expect("*3\r\n+OK\r\n+OK\r\n+OK\r\n", "$1\r\n3\r\n")
+	for range 8 { // over each connection of the client's loop and others
+		if got := p.dial().Do("GET", "a"); got != "$1\r\n0\r\n" {
+			t.Errorf("another client, in database 0: %q", got)
+		}
+	}
+}
+
 // A server that has been a primary before, but has served no slot since, is one
 // again by what another says: requests with a connection of their own go there.
 func TestBlockingRequestGoesToAPrimaryThatIsOneAgain(t *testing.T) {

@@ -26,7 +26,7 @@ type transaction struct {
 	// What is queued.
 	m            *pool.Map // by which the shard of the first key was found; nil if there was no key
 	first        part      // for the first shard, and for requests that need no certain one
-	parts        []*part   // the first one, and those of other shards
+	parts        []*part   // for other shards
 	byBucket     map[int]*part
 	queued       int       // how many requests
 	entries      []entry   // all requests, in order; nil while first has them all
@@ -265,7 +265,7 @@ func (s *session) exec() bool {
 		return false
 	}
 	tx.followSlots()
-	if tx.entries != nil {
+	if tx.entries != nil || tx.selects >= 0 {
 		return s.execute(tx)
 	}
 	shard := max(tx.first.shard, 0)
@@ -274,7 +274,7 @@ func (s *session) exec() bool {
 		s.await(conn)
 		return false
 	}
-	if s.pauseDelays(tx) || tx.hasScripts || tx.selects >= 0 {
+	if s.pauseDelays(tx) || tx.hasScripts {
 		tx.onDedicated = s.acquireDedicated(shard)
 		switch {
 		case tx.onDedicated:
@@ -283,10 +283,6 @@ func (s *session) exec() bool {
 				s.blockedSince = s.w.loop.Now()
 			}
 			conn = s.dedicated.conn
-		case tx.selects >= 0:
-			s.tx = nil
-			s.replyError(errNoDedicated)
-			return true
 		case s.pauseDelays(tx):
 			s.conditions.pauseWaiters[s] = true
 			return false
@@ -311,7 +307,7 @@ func (tx *transaction) followSlots() {
 		return
 	}
 	tx.m = m
-	for _, p := range tx.parts {
+	for p := range tx.all() {
 		if p.bucket >= 0 {
 			p.shard = m.ShardAt(p.bucket)
 		}
@@ -347,7 +343,7 @@ func (s *session) execWatched() bool {
 			return true
 		}
 	}
-	if tx.entries != nil || s.otherWatches != nil || tx.first.shard >= 0 && !tx.first.watchedBy(s.dedicated) {
+	if tx.entries != nil || tx.selects >= 0 || s.otherWatches != nil || tx.first.shard >= 0 && !tx.first.watchedBy(s.dedicated) {
 		return s.execute(tx)
 	}
 	s.closeWindow()

@@ -48,6 +48,7 @@ type part struct {
 	taken      int        // requests whose replies were taken from elements
 	aborted    bool       // a watched key has changed
 	failure    []byte     // the error reply for each of its requests, if it was not executed
+	unknown    bool       // it was sent, and whether it was executed is not known
 }
 
 // add appends a request to the part.
@@ -67,6 +68,12 @@ func (p *part) send(conn *pipeline.Conn) {
 	s := p.tx.s
 	if len(p.scripts) > 0 {
 		p.run = s.conditions.beginRun(max(p.shard, 0), s.w.loop.Now(), p.scripts...)
+	}
+	if p.tx.selects >= 0 {
+		// If a server refuses the part, it is sent again over a connection that others use, too.
+		p.unit = append(p.unit, requestSelect(s.db)...)
+		p.hidden = append(p.hidden, p.queued)
+		p.queued++
 	}
 	p.left = p.queued + 2
 	p.unit = append(p.unit, requestExec...)
@@ -198,19 +205,12 @@ func (p *part) endRun() {
 // end ends a transaction of one part, once: it gives a dedicated connection back, answers EXEC
 // by calling answer, and has the session go on.
 func (p *part) end(answer func()) {
-	tx, s := p.tx, p.tx.s
+	s := p.tx.s
 	p.endRun()
 	if p.ended || !s.conn.Open() {
 		return
 	}
 	p.ended = true
-	if tx.selects >= 0 {
-		s.dedicated.altered = true
-		if p.executed {
-			s.db = tx.selects
-			s.speak(s.protocol)
-		}
-	}
 	s.blockedSince = 0
 	s.releaseWatches(true) // clean: EXEC has ended WATCH, or the connection is lost
 	if s.window == 0 {

@@ -13,6 +13,7 @@ func (l *Loop) ByHand(dial func(t Target, done func(s Socket, err error))) { l.d
 // Turn makes one turn, with now as the time, which must never go back. It does not wait.
 func (l *Loop) Turn(now int64) {
 	l.now, l.began = now, math.MaxInt64 // no turn is a long one
+	l.polls++
 	l.progress.events = l.poll.wait(0)
 	l.urgentFirst(l.progress.events)
 	l.bufs.putDeferred()

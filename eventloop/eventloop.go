@@ -36,18 +36,20 @@ type Loop struct {
 	cancel     context.CancelFunc                             // of running
 
 	// Owned by the loop's goroutine: the turn, and its time.
-	poll     poller
-	now      int64 // at the start of the turn, by a clock that leaves out pauses
-	skipped  int64 // how much that clock has left out so far
-	lateTurn bool  // the turn began much too late
-	began    int64 // when the turn began, by a clock that leaves nothing out; 0 before the first
-	progress progress
-	deferred []Deferred
-	timers   timerHeap
-	busyFrom int64 // start of the window that Busy reports on
-	busyIdle int64 // nanoseconds of that window spent asleep
-	usage    usage // at the start of that window
-	counts   stats.Loop
+	poll       poller
+	now        int64 // at the start of the turn, by a clock that leaves out pauses
+	skipped    int64 // how much that clock has left out so far
+	lateTurn   bool  // the turn began much too late
+	began      int64 // when the turn began, by a clock that leaves nothing out; 0 before the first
+	progress   progress
+	deferred   []Deferred
+	timers     timerHeap
+	polls      uint64 // how many turns there were
+	afterPolls []afterPoll
+	busyFrom   int64 // start of the window that Busy reports on
+	busyIdle   int64 // nanoseconds of that window spent asleep
+	usage      usage // at the start of that window
+	counts     stats.Loop
 
 	// Owned by the loop's goroutine: connections and their bytes.
 	conns        []*Conn // by descriptor
@@ -66,6 +68,7 @@ type Loop struct {
 	// Used by any goroutine.
 	busy    atomic.Uint32  // per mille of the last window that was not sleep
 	stopped atomic.Bool    // Stop was called
+	asleep  atomic.Bool    // the loop waits for events; see Quiet
 	hasMail atomic.Bool    // the mailbox is not empty
 	dialing sync.WaitGroup // goroutines that may still post, or that carry bytes of connections
 
@@ -183,6 +186,9 @@ func (l *Loop) work() (done bool) {
 	defer l.recovered()
 	l.handle()
 	l.catchUp()
+	if len(l.afterPolls) > 0 {
+		l.runAfterPolls()
+	}
 	if l.hasMail.Load() || len(l.progress.posted) > 0 {
 		l.runMailbox()
 	}
@@ -228,13 +234,16 @@ func (l *Loop) wait() []event {
 		l.counts.Turns.AddNanoseconds(before - l.began)
 	}
 	timeout := l.untilNextTimer(before - l.skipped)
-	if l.unfinished() {
+	if l.unfinished() || len(l.afterPolls) > 0 {
 		timeout = 0
 	}
 	if len(l.delayed) > 0 {
 		timeout = min(timeout, longestDelay)
 	}
+	l.polls++
+	l.asleep.Store(timeout > 0)
 	evs := l.poll.wait(timeout)
+	l.asleep.Store(false)
 	after := nanotime()
 	l.countBusy(after, after-before)
 	l.setClock(after)

@@ -63,6 +63,10 @@ func (p *poller) close() {
 // wake makes wait return. Any goroutine may call it.
 func (p *poller) wake() { syscall.Write(p.pipe[1], []byte{1}) }
 
+// hasEvents reports whether wait would return at once, as far as is known: it always does. Any
+// goroutine may call it.
+func (p *poller) hasEvents() bool { return true }
+
 // wait returns the events that are ready, after at most timeout. They are
 // valid until the next call.
 func (p *poller) wait(timeout time.Duration) []event {

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // interest is what a connection wants to be told of, as bits.
@@ -90,6 +92,13 @@ func (p *poller) wait(timeout time.Duration) []event {
 		}
 	}
 	return p.events[:n]
+}
+
+// hasEvents reports whether wait would return at once. Any goroutine may call it.
+func (p *poller) hasEvents() bool {
+	fds := [1]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds[:], 0)
+	return n != 0 || err != nil
 }
 
 // doze waits without telling the scheduler: if told, its monitor would take the processor away from

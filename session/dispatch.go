@@ -41,8 +41,8 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		if cmd.NeedsMarker() {
 			return s.sendMarked(server, raw)
 		}
-		if cmd.Flags&command.FlagPubSub != 0 && (s.subscriptions.Subscribing() || s.publishBy != 0) {
-			if kind, channel := publishesOn(cmd, args); channel != nil && s.awaitsSubscription(kind, string(channel)) {
+		if cmd.Flags&command.FlagPubSub != 0 {
+			if kind, channel := publishesOn(cmd, args); channel != nil && s.publishWaits(kind, channel) {
 				return false
 			}
 		}

@@ -100,3 +100,19 @@ func (w *Worker) WaitedKeys() (n int) {
 	})
 	return n
 }
+
+// MoveClient has the session of the client at addr move to another Worker.
+func (w *Worker) MoveClient(addr string, to *Worker) {
+	w.onSession(addr, func(s *session) {
+		if w != to {
+			s.movingTo = to
+			s.deferRun()
+		}
+	})
+}
+
+// WaitingToPublish is how many sessions wait to publish.
+func (w *Worker) WaitingToPublish() (n int) {
+	w.Do(func() { n = len(w.publishers) })
+	return n
+}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"ringway/command"
@@ -9,11 +10,30 @@ import (
 
 // A PUBLISH waits while a SUBSCRIBE to its channel that came before it is not confirmed by
 // the server. The two go over different connections, so the message could reach the server
-// first; a Redis executes the requests in the order in which they come. The reasons are in
+// first; a Redis executes the requests in the order in which they come. A SUBSCRIBE that
+// another loop has yet to read is waited for too (looprounds.go). The reasons are in
 // docs/adr/0027-subscriptions-as-one-redis-has-them.md.
 
 // maxJoinWait is how long a PUBLISH waits at most, in case the server does not confirm.
 const maxJoinWait = time.Second
+
+// publishWaits reports whether a request that publishes on a channel must wait; if so the
+// session goes on when it may have waited enough, and asks again.
+func (s *session) publishWaits(kind pubsub.TopicKind, channel []byte) bool {
+	return s.awaitsLoops() || s.subscriptionsMatter() && s.awaitsSubscription(kind, string(channel))
+}
+
+// publishesWait is publishWaits for all that a transaction publishes.
+func (tx *transaction) publishesWait() bool {
+	s := tx.s
+	return len(tx.publishes) > 0 && (s.awaitsLoops() ||
+		s.subscriptionsMatter() && slices.ContainsFunc(tx.publishes, func(m message) bool { return s.awaitsSubscription(m.kind, m.channel) }))
+}
+
+// subscriptionsMatter reports whether awaitsSubscription must be asked.
+func (s *session) subscriptionsMatter() bool {
+	return s.subscriptions.Subscribing() || s.publishBy != 0
+}
 
 // awaitsSubscription reports whether a request that publishes on a channel must wait; if so
 // the session goes on by resumePublishers. It must be asked while pubsub.Local.Subscribing,
@@ -27,11 +47,16 @@ func (s *session) awaitsSubscription(kind pubsub.TopicKind, channel string) bool
 	if s.publishBy == 0 {
 		s.publishBy = now + int64(maxJoinWait)
 	}
+	s.awaitPublishers()
+	return true
+}
+
+// awaitPublishers makes the session go on by resumePublishers.
+func (s *session) awaitPublishers() {
 	if _, known := s.w.publishers[s]; !known {
 		s.w.publishers[s] = struct{}{}
 		s.pendingWakeups++
 	}
-	return true
 }
 
 // publishesOn returns the channel that a request publishes on, or nil if it does not publish.
@@ -46,10 +71,11 @@ func publishesOn(cmd *command.Command, args [][]byte) (kind pubsub.TopicKind, ch
 }
 
 // resumePublishers has the sessions go on that wait to publish: all of them after a
-// subscription was confirmed, else those that have waited for maxJoinWait.
+// subscription was confirmed or a round of the loops is over, else those that have waited for
+// maxJoinWait.
 func (w *Worker) resumePublishers(all bool) {
 	for s := range w.publishers {
-		if all || w.loop.Now() >= s.publishBy {
+		if all || s.publishBy != 0 && w.loop.Now() >= s.publishBy {
 			delete(w.publishers, s)
 			s.pendingWakeups--
 			s.deferRun()

@@ -80,6 +80,8 @@ type session struct {
 	waiter         *connWaiter // waits for a connection's room; nil if the session never has
 	deferred       bool        // RunDeferred will be called at the end of the turn
 	evalshas       evalshas    // the last of them, if these were EVALSHA
+	newInput       bool        // bytes have come since the last PUBLISH asked other loops (awaitsLoops)
+	roundAwaited   uint64      // the number of the round that a PUBLISH waits for (loopRounds); 0 if none does
 	publishBy      int64       // until when a PUBLISH waits for subscribers, as eventloop.Loop.Now; 0 if none does
 	arrived        uint32      // when the requests came that are run now, as stats.Time
 	resuming       bool        // they came in an earlier turn: Data is given them again
@@ -152,6 +154,7 @@ func (s *session) useConns(conns *pool.ConnSet) {
 // delivers it again with what comes next. b is valid only during the call.
 func (s *session) Data(b []byte) (n int) {
 	if s.blocked {
+		s.newInput = true
 		// Earlier requests wait already. Pausing costs a system call, so it is done only
 		// now that the client sends more.
 		s.conn.Pause()
@@ -159,7 +162,7 @@ func (s *session) Data(b []byte) (n int) {
 	}
 	s.lastActive = s.w.loop.Now()
 	if !s.resuming {
-		s.arrived = stats.Time(s.lastActive)
+		s.arrived, s.newInput = stats.Time(s.lastActive), true
 	}
 	s.w.noteWork(s, len(b))
 	n = s.run(b)

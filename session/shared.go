@@ -30,6 +30,7 @@ type shared struct {
 	merger         *merger         // nil if SETs are not merged
 	logins         *logins
 	waits          map[int]*keyWaits // by database
+	rounds         loopRounds
 }
 
 // newShared returns what w's sessions of the pool p will share. index is the pool's, in

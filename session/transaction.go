@@ -254,15 +254,14 @@ func (s *session) exec() bool {
 		s.unwatch()
 		s.reply(tx.aborted())
 		return true
+	case tx.publishesWait():
+		return false
 	case s.dedicated != nil:
 		return s.execWatched()
 	case tx.queued == 0:
 		s.tx = nil
 		s.reply([]byte("*0\r\n"))
 		return true
-	}
-	if (s.subscriptions.Subscribing() || s.publishBy != 0) && slices.ContainsFunc(tx.publishes, func(m message) bool { return s.awaitsSubscription(m.kind, m.channel) }) {
-		return false
 	}
 	tx.followSlots()
 	if tx.entries != nil || tx.selects >= 0 {

@@ -1,0 +1,156 @@
+package session_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"ringway/internal/redistest"
+)
+
+// twoLoops is a proxy with a client on each of its two loops, one of which can be stopped.
+type twoLoops struct {
+	*proxy
+	sub, pub *raw // on loop 0 and loop 1
+}
+
+func startTwoLoops(t *testing.T, shards int) *twoLoops {
+	cfg := config(t, addrs(redistest.StartN(t, shards))...)
+	cfg.Proxy.Threads = 2
+	p := &twoLoops{proxy: serve(t, cfg)}
+	p.pub = p.dial()
+	p.pub.Do("PING")
+	p.moveAll(1)
+	eventually(t, "a client is on loop 1", func() bool { return p.sessions()[1] == 1 })
+	p.sub = p.dial()
+	p.sub.Do("PING")
+	for _, w := range p.server.Workers() {
+		w.MoveClient(p.sub.NetConn().LocalAddr().String(), p.server.Workers()[0])
+	}
+	eventually(t, "the other is on loop 0", func() bool { return p.sessions()[0] == 1 })
+	return p
+}
+
+// delay stops loop 0 in the middle of a turn, until the function that it returns is called.
+func (p *twoLoops) delay() (release func()) {
+	stopped, until := make(chan struct{}), make(chan struct{})
+	p.server.Workers()[0].Post(func() { close(stopped); <-until })
+	<-stopped
+	return func() { close(until) }
+}
+
+// publisherWaits waits until loop 1 has a client that waits to publish.
+func (p *twoLoops) publisherWaits() {
+	p.t.Helper()
+	eventually(p.t, "the publisher waits", func() bool { return p.server.Workers()[1].WaitingToPublish() == 1 })
+}
+
+// A SUBSCRIBE that was sent before a PUBLISH comes first, though the subscriber's loop is late and
+// the publisher's is not.
+func TestPublishWaitsForALoopThatIsLate(t *testing.T) {
+	t.Parallel()
+	p := startTwoLoops(t, 2)
+	for _, c := range []struct {
+		name, subscribe, before, publish string
+		replies                          []string // behind before
+	}{
+		{"alone", encode("SUBSCRIBE", "a"), "", encode("PUBLISH", "a", "x"), []string{":1\r\n"}},
+		{"by pattern", encode("PSUBSCRIBE", "b*"), "", encode("PUBLISH", "b1", "x"), []string{":1\r\n"}},
+		{"to a shard", encode("SSUBSCRIBE", "c"), "", encode("SPUBLISH", "c", "x"), []string{":1\r\n"}},
+		{"in a transaction", encode("SUBSCRIBE", "d"), encode("MULTI"), encode("PUBLISH", "d", "x") + encode("EXEC"),
+			[]string{"+QUEUED\r\n", "*1\r\n:1\r\n"}},
+		{"after WATCH", encode("SUBSCRIBE", "e"), encode("WATCH", "e"), encode("MULTI") + encode("PUBLISH", "e", "x") + encode("EXEC"),
+			[]string{"+OK\r\n", "+QUEUED\r\n", "*1\r\n:1\r\n"}},
+		{"behind others", encode("SUBSCRIBE", "f"), "", encode("SET", "k", "v") + encode("PUBLISH", "f", "x") + encode("GET", "k"),
+			[]string{"+OK\r\n", ":1\r\n", "$1\r\nv\r\n"}},
+	} {
+		if p.pub.Send(c.before); c.before != "" {
+			p.pub.expect("+OK\r\n")
+		}
+		release := p.delay()
+		p.sub.Send(c.subscribe)
+		p.pub.Send(c.publish)
+		p.publisherWaits()
+		release()
+		p.pub.expect(c.replies...)
+		p.sub.Reply()
+		if got := p.sub.Reply(); got[len(got)-3:] != "x\r\n" {
+			t.Errorf("%s: %q", c.name, got)
+		}
+		p.sub.Send(encode("UNSUBSCRIBE") + encode("PUNSUBSCRIBE") + encode("SUNSUBSCRIBE"))
+		for range 3 {
+			p.sub.Reply()
+		}
+	}
+}
+
+// The publisher gets its replies though it has ended its side, and has sent more while it waited.
+func TestHalfClosedPublisherWaits(t *testing.T) {
+	t.Parallel()
+	p := startTwoLoops(t, 1)
+	release := p.delay()
+	p.sub.Send(encode("SUBSCRIBE", "a"))
+	p.pub.Send(encode("PUBLISH", "a", "x"))
+	p.publisherWaits()
+	p.pub.Send(encode("PUBLISH", "a", "y"))
+	if err := p.pub.NetConn().(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	p.pub.expect(":1\r\n", ":1\r\n")
+	p.pub.expectClosed()
+	p.sub.expect(subscribed("subscribe", "a", 1), message("message", "a", "x"), message("message", "a", "y"))
+}
+
+// A loop that hangs is waited for once, for a second. Afterwards it is asked again.
+func TestPublishDoesNotHangWithALoop(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
+	p := startTwoLoops(t, 1)
+	release := p.delay()
+	began := time.Now()
+	p.pub.Send(encode("PUBLISH", "a", "x"))
+	p.pub.expect(":0\r\n")
+	if took := time.Since(began); took < time.Second/2 {
+		t.Errorf("waited %v", took)
+	}
+	// The next ones would make this test last for minutes.
+	for range 100 {
+		p.pub.Send(encode("PUBLISH", "a", "x"))
+		p.pub.expect(":0\r\n")
+	}
+	release()
+	p.sessions()
+	p.sessions() // the late answer has come
+	release = p.delay()
+	p.sub.Send(encode("SUBSCRIBE", "a"))
+	p.pub.Send(encode("PUBLISH", "a", "x"))
+	p.publisherWaits()
+	release()
+	p.pub.expect(":1\r\n")
+}
+
+// A publisher that leaves while it waits, and a proxy that stops, are not kept by it.
+func TestPublisherLeavesWhileItWaits(t *testing.T) {
+	t.Parallel()
+	p := startTwoLoops(t, 1)
+	release := p.delay()
+	p.pub.Send(encode("PUBLISH", "a", "x"))
+	p.publisherWaits()
+	p.pub.Close()
+	eventually(t, "it is gone", func() bool {
+		n := 0
+		p.server.Workers()[1].Do(func() { n = p.server.Workers()[1].Len() })
+		return n == 0
+	})
+	release()
+	p.sub.Do("PING")
+	p.moveAll(1)
+	eventually(t, "the other client has moved", func() bool { return p.sessions()[1] == 1 })
+	if got := p.sub.Do("PUBLISH", "a", "x"); got != ":0\r\n" {
+		t.Errorf("%q", got)
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+}

@@ -116,3 +116,9 @@ func (w *Worker) WaitingToPublish() (n int) {
 	w.Do(func() { n = len(w.publishers) })
 	return n
 }
+
+// Subscribing reports whether subscriptions of any loop are unconfirmed.
+func (w *Worker) Subscribing() (any bool) {
+	w.Do(func() { any = w.pools[0].subscriptions.Subscribing() })
+	return any
+}

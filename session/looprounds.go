@@ -34,7 +34,7 @@ func (s *session) awaitsLoops() bool {
 		s.newInput = false
 		s.roundAwaited = r.next(s.shared)
 	}
-	s.awaitPublishers()
+	s.awaitTurnToPublish()
 	return true
 }
 

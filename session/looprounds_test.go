@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -82,6 +83,30 @@ func TestPublishWaitsForALoopThatIsLate(t *testing.T) {
 			p.sub.Reply()
 		}
 	}
+}
+
+// Clients such as Celery's send one SUBSCRIBE after the other without waiting.
+func TestPublishWaitsForASubscribeBehindAnother(t *testing.T) {
+	t.Parallel()
+	p := startTwoLoops(t, 2)
+	for i := range rounds(20) {
+		first, second := fmt.Sprint("first", i), fmt.Sprint("second", i)
+		release := p.delay()
+		p.sub.Send(encode("SUBSCRIBE", first))
+		if i%2 == 0 {
+			release() // they may come by one read, or by two
+			release = func() {}
+		}
+		p.sub.Send(encode("SUBSCRIBE", second))
+		p.pub.Send(encode("PUBLISH", second, "x"))
+		release()
+		p.pub.expect(":1\r\n")
+		p.sub.Reply()
+		p.sub.Reply()
+		p.sub.expect(message("message", second, "x"))
+	}
+	// Nothing is left that PUBLISH would wait for.
+	eventually(t, "nothing is unconfirmed", func() bool { return !p.server.Workers()[0].Subscribing() })
 }
 
 // The publisher gets its replies though it has ended its side, and has sent more while it waited.

@@ -47,12 +47,21 @@ func (s *session) awaitsSubscription(kind pubsub.TopicKind, channel string) bool
 	if s.publishBy == 0 {
 		s.publishBy = now + int64(maxJoinWait)
 	}
-	s.awaitPublishers()
+	s.awaitTurnToPublish()
 	return true
 }
 
-// awaitPublishers makes the session go on by resumePublishers.
-func (s *session) awaitPublishers() {
+// announceSubscriptions makes every PUBLISH wait, since what the client has sent behind a
+// SUBSCRIBE that is under way may be another one. It is called when the session is blocked, and
+// ends when what was sent has run.
+func (s *session) announceSubscriptions() {
+	if s.sub != nil && s.sub.pending != nil && s.announced == nil {
+		s.announced = s.subscriptions.SubscribingMany()
+	}
+}
+
+// awaitTurnToPublish makes the session go on by resumePublishers.
+func (s *session) awaitTurnToPublish() {
 	if _, known := s.w.publishers[s]; !known {
 		s.w.publishers[s] = struct{}{}
 		s.pendingWakeups++

@@ -82,6 +82,7 @@ type session struct {
 	evalshas       evalshas    // the last of them, if these were EVALSHA
 	newInput       bool        // bytes have come since the last PUBLISH asked other loops (awaitsLoops)
 	roundAwaited   uint64      // the number of the round that a PUBLISH waits for (loopRounds); 0 if none does
+	announced      func()      // ends announceSubscriptions; nil if it is not under way
 	publishBy      int64       // until when a PUBLISH waits for subscribers, as eventloop.Loop.Now; 0 if none does
 	arrived        uint32      // when the requests came that are run now, as stats.Time
 	resuming       bool        // they came in an earlier turn: Data is given them again
@@ -155,6 +156,7 @@ func (s *session) useConns(conns *pool.ConnSet) {
 func (s *session) Data(b []byte) (n int) {
 	if s.blocked {
 		s.newInput = true
+		s.announceSubscriptions()
 		// Earlier requests wait already. Pausing costs a system call, so it is done only
 		// now that the client sends more.
 		s.conn.Pause()
@@ -185,6 +187,7 @@ func (s *session) run(b []byte) (n int) {
 	for n < len(b) && !s.closing {
 		if !s.hasRoom() {
 			s.blocked = true
+			s.announceSubscriptions()
 			if s.replies.idle() {
 				s.deferRun() // no reply will come and unblock it
 			}
@@ -469,6 +472,10 @@ func (s *session) RunDeferred() {
 			return
 		}
 		s.blocked, s.resuming = false, true
+		if s.announced != nil {
+			s.w.loop.AfterPoll(s.announced) // what the connection was paused for is read by then
+			s.announced = nil
+		}
 		s.conn.Redeliver()
 		s.resuming = false
 		if s.blocked || !s.conn.Open() {
@@ -555,6 +562,9 @@ func (s *session) cleanUp() {
 	}
 	s.endMonitor()
 	delete(s.w.publishers, s)
+	if s.announced != nil {
+		s.announced()
+	}
 	s.unsubscribeAll()
 	s.untrack()
 	delete(s.conditions.pauseWaiters, s)

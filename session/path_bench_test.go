@@ -44,6 +44,9 @@ const (
 	pathClients = 50
 	pathServers = 4
 
+	// requestsPerTick is how many requests a loop runs in a tenth of a second.
+	requestsPerTick = 100000
+
 	// maxAnswered is how many replies a server's write has at most: what Redis
 	// makes of the 16 KiB that it reads at once.
 	maxAnswered = 400
@@ -164,6 +167,9 @@ func (p *path) run(depth int, request func() []string, reply string) {
 		p.b.ReportAllocs()
 		p.b.ResetTimer()
 		for n := 0; n < p.b.N; n += pathClients * depth {
+			if n/requestsPerTick != (n-pathClients*depth)/requestsPerTick {
+				p.w.Tick()
+			}
 			for i, s := range sessions {
 				s.Data(batches[(n+i)%len(batches)])
 			}

@@ -96,7 +96,7 @@ func TestHotKeysAreWithinTheirError(t *testing.T) {
 			}
 			s.Tick()
 		}
-		if s.shift < 2 || s.shift > 4 {
+		if s.shift < 3 || s.shift > 6 {
 			t.Errorf("loop %d: the weight is 2^%d", loop, s.shift)
 		}
 		loops = append(loops, h.Copy(int64(time.Hour+1500*time.Millisecond)))
@@ -112,17 +112,17 @@ func TestHotKeysAreWithinTheirError(t *testing.T) {
 		if math.Abs(k.Requests-want) > k.RequestsError {
 			outside++
 		}
-		if math.Abs(k.Requests-want) > 0.12*want || k.RequestsError > 0.2*want {
+		if math.Abs(k.Requests-want) > 0.25*want || k.RequestsError > 0.25*want {
 			t.Errorf("%s: %.0f ± %.0f a second, want %.0f", k.Key, k.Requests, k.RequestsError, want)
 		}
 		if math.Abs(k.Bytes-100*k.Requests) > 0.05*k.Bytes {
 			t.Errorf("%s: %.0f bytes for %.0f requests", k.Key, k.Bytes, k.Requests)
 		}
 	}
-	if checked < 8 || outside > 2 {
+	if checked < 8 || outside > 4 {
 		t.Errorf("%d keys checked, %d are outside of their error: %+v", checked, outside, top.ByRequests)
 	}
-	if top.Sampled > 0.3 || top.Sampled < 0.05 {
+	if top.Sampled > 0.3 || top.Sampled < 0.015 {
 		t.Errorf("%v of the requests were sampled", top.Sampled)
 	}
 }

@@ -38,7 +38,13 @@ type Admin struct {
 	seats   chan struct{} // one for each open connection
 	stop    chan struct{} // closed by Close
 
-	history history
+	history  history
+	watchers watchers // of the page
+	first    struct {
+		mu     sync.Mutex
+		of     *server.Figures // those of which events were made; guarded by mu
+		events []byte          // what new watchers are sent; guarded by mu
+	}
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{} // open ones, guarded by mu
@@ -61,6 +67,9 @@ type Process struct {
 	Level   *slog.LevelVar // of the log
 }
 
+// ErrListen is in what Listen returns if its address can't be opened.
+var ErrListen = errors.New("address for operators")
+
 // Listen opens the address of cfg.Admin, which must be set. It serves nothing until Serve is called.
 func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Logger) (*Admin, error) {
 	at := cfg.Admin.Listen
@@ -69,12 +78,12 @@ func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Log
 	}
 	ln, err := net.Listen(at.Network, at.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("address for operators: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrListen, err)
 	}
 	if at.Network == "unix" && at.Mode != 0 {
 		if err := os.Chmod(at.Addr, os.FileMode(at.Mode)); err != nil {
 			ln.Close()
-			return nil, fmt.Errorf("address for operators: %w", err)
+			return nil, fmt.Errorf("%w: %w", ErrListen, err)
 		}
 	}
 	a := &Admin{
@@ -118,14 +127,19 @@ func (a *Admin) Serve() {
 	a.served.Wait()
 }
 
-// keepHistory takes samples until Close is called.
+// keepHistory takes samples until Close is called, and tells them to those who watch. The first comes
+// early, so that a page which is opened at the start shows rates.
 func (a *Admin) keepHistory() {
-	tick := time.NewTicker(sampleEvery)
-	defer tick.Stop()
+	next := time.NewTimer(firstSample)
+	defer next.Stop()
 	for {
 		a.history.add(a.srv.Figures())
+		if a.watchers.any() {
+			a.watchers.tell(event("now", a.snapshot(a.history.figures())))
+		}
 		select {
-		case <-tick.C:
+		case <-next.C:
+			next.Reset(sampleEvery)
 		case <-a.stop:
 			return
 		}

@@ -30,12 +30,18 @@ type world struct {
 // start runs a proxy with a pool of the given servers. lines go into the [admin] table.
 func start(t *testing.T, lines string, servers ...*redistest.Server) *world {
 	t.Helper()
+	return startPool(t, lines, "", servers...)
+}
+
+// startPool is start with lines for the pool's table.
+func startPool(t *testing.T, lines, poolLines string, servers ...*redistest.Server) *world {
+	t.Helper()
 	var quoted []string
 	for i, s := range servers {
 		quoted = append(quoted, fmt.Sprintf("%q", fmt.Sprint(s.Addr(), " s", i+1)))
 	}
-	cfg, _, err := conf.Parse([]byte(fmt.Sprintf("[admin]\nlisten = \"127.0.0.1:0\"\n%s\n[pools.alpha]\nlisten = \"127.0.0.1:0\"\nhash_tag = \"{}\"\nservers = [%s]\n",
-		lines, strings.Join(quoted, ", "))), "test.toml")
+	cfg, _, err := conf.Parse([]byte(fmt.Sprintf("[admin]\nlisten = \"127.0.0.1:0\"\n%s\n[pools.alpha]\nlisten = \"127.0.0.1:0\"\nhash_tag = \"{}\"\nservers = [%s]\n%s",
+		lines, strings.Join(quoted, ", "), poolLines)), "test.toml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 // The figures of the last 30 minutes are kept, one sample every two seconds, for rates and for the
 // page.
 const (
+	firstSample = 500 * time.Millisecond
 	sampleEvery = 2 * time.Second
 	samples     = 900
 )
@@ -28,10 +30,12 @@ type sample struct {
 
 // history keeps samples of all pools. Its zero value is empty and ready. Any goroutine may use it.
 type history struct {
-	mu    sync.Mutex
-	last  *server.Figures     // guarded by mu
-	lat   []stats.Histogram   // of last, by pool; guarded by mu
-	pools map[string][]sample // oldest first; guarded by mu
+	mu      sync.Mutex
+	before  *server.Figures     // those before last; guarded by mu
+	last    *server.Figures     // guarded by mu
+	lat     []stats.Histogram   // of last, by pool; guarded by mu
+	pools   map[string][]sample // oldest first; guarded by mu
+	changes []change            // the newest first, maxChanges at most; guarded by mu
 }
 
 // add takes the difference between f and the figures before.
@@ -46,8 +50,33 @@ func (h *history) add(f *server.Figures) {
 		for i := range f.Pools {
 			h.keep(f.Pools[i].Name, difference(f, h.last, i, &latencies[i], &h.lat[i]))
 		}
+		h.note(changesBetween(h.last, f))
 	}
-	h.last, h.lat = f, latencies
+	h.before, h.last, h.lat = h.last, f, latencies
+}
+
+// note puts changes, the oldest first, before those that were noted. The caller holds mu.
+func (h *history) note(changes []change) {
+	if len(changes) == 0 {
+		return
+	}
+	slices.Reverse(changes)
+	all := append(changes, h.changes...)
+	h.changes = all[:min(len(all), maxChanges)]
+}
+
+// lastChanges returns what happened lately, the newest first. Nobody may change it.
+func (h *history) lastChanges() []change {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]change{}, h.changes...)
+}
+
+// figures returns the last two figures; nil for those that are not there yet.
+func (h *history) figures() (before, now *server.Figures) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.before, h.last
 }
 
 // keep appends a sample, and drops the oldest beyond the bound. The caller holds mu.

@@ -16,6 +16,8 @@ func (a *Admin) routes() http.Handler {
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.protect(metricsHandler(a.registry())))
+	mux.Handle("GET /{$}", a.protect(servePage()))
+	mux.Handle("GET /events", a.protect(http.HandlerFunc(a.events)))
 	return mux
 }
 

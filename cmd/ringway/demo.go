@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"syscall"
 
+	"ringway/admin"
 	"ringway/conf"
 	"ringway/internal/demo"
 )
@@ -17,15 +19,16 @@ redis-cli, and serves until interrupted. Everything is in memory and ends with
 it.
 
 usage:
-  ringway demo [--listen ADDR] [--admin ADDR] [--nodes N]
+  ringway demo [--listen ADDR] [--admin ADDR] [--nodes N] [--traffic]
 `
 
 // runDemo starts servers and a proxy to try, and serves until interrupted.
 func runDemo(s streams, args []string) int {
 	fs := newFlags("demo")
 	listen := fs.String("listen", "127.0.0.1:22121", "`ADDR` that clients connect to: host:port, or the path of a unix socket")
-	admin := fs.String("admin", "127.0.0.1:9180", "`ADDR` for operators: metrics, health, console; \"\" for none")
+	operators := fs.String("admin", "127.0.0.1:9180", "`ADDR` for operators: page, metrics, health, console; \"\" for none")
 	number := fs.Int("nodes", 4, fmt.Sprintf("how many nodes to start, `N` from 1 to %d", demo.MaxNodes))
+	busy := fs.Bool("traffic", false, "make a few hundred requests a second, so that there is something to see")
 	if code, done := s.parse(fs, args, demoHelp); done {
 		return code
 	}
@@ -48,19 +51,29 @@ func runDemo(s streams, args []string) int {
 	}
 	// The printed page says that it is listening; the log is for problems.
 	cfg.Proxy.LogLevel = slog.LevelWarn
-	cfg.Admin.Listen = conf.Listen{Network: "tcp", Addr: *admin}
+	cfg.Admin.Listen = conf.Listen{Network: "tcp", Addr: *operators}
 	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
 	s.err = log.lines
 	var errPrint error
-	err = serve(ctx, cfg, log, func(addrs map[string]string, admin string) {
+	var traffic sync.WaitGroup
+	err = serve(ctx, cfg, log, func(addrs map[string]string, operators string) {
 		errPrint = nodes.Describe(s.out, cfg, addrs[demo.PoolName])
-		if admin != "" {
-			fmt.Fprintf(s.out, "\nOperators: http://%s/metrics, redis-cli -p %s show pools\n", admin, admin[strings.LastIndexByte(admin, ':')+1:])
+		if *busy {
+			traffic.Go(func() { demo.MakeTraffic(ctx, addrs[demo.PoolName]) })
+		}
+		if operators != "" {
+			fmt.Fprintf(s.out, "\nLook inside: http://%s/ in a browser, redis-cli -p %s show pools, http://%[1]s/metrics for Prometheus\n", operators, operators[strings.LastIndexByte(operators, ':')+1:])
 		}
 	})
+	stop() // the traffic too, if the proxy could not go on
+	traffic.Wait()
+	flag := "--listen"
+	if errors.Is(err, admin.ErrListen) {
+		flag = "--admin"
+	}
 	if err = errors.Join(errPrint, err); err != nil {
-		return s.fail("demo", explainListenError(err, "--listen"))
+		return s.fail("demo", explainListenError(err, flag))
 	}
 	return exitOK
 }

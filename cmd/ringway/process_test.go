@@ -238,7 +238,7 @@ func TestTakenAddressIsAClearError(t *testing.T) {
 func TestDemoDoesWhatItSays(t *testing.T) {
 	t.Parallel()
 	cli := redistest.RequireTool(t, "redis-cli")
-	p := start(t, "demo", "--listen", "127.0.0.1:0")
+	p := start(t, "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	printed(t, p, `Ctrl-C`)
 	var got []string
 	for line := range strings.Lines(p.Output()) {
@@ -267,13 +267,16 @@ func TestDemoDoesWhatItSays(t *testing.T) {
 
 func TestDemoTakesNodesAndAddress(t *testing.T) {
 	t.Parallel()
-	p := start(t, "demo", "-nodes=7", "--listen", "localhost:0")
+	p := start(t, "demo", "-nodes=7", "--traffic", "--listen", "localhost:0", "--admin", "127.0.0.1:0")
 	addr := printed(t, p, `^Ringway listens on (\S+); behind it is a ring of 7 `)[0]
 	printed(t, p, `^  node7 +127.0.0.1:\d+ +160 +\d+\.\d % #+$`)
 	printed(t, p, `Ctrl-C`)
-	if got := redistest.Dial(t, "tcp", addr).Do("PING"); got != "+PONG\r\n" {
+	printed(t, p, `http://127.0.0.1:\d+/ in a browser`)
+	client := redistest.Dial(t, "tcp", addr)
+	if got := client.Do("PING"); got != "+PONG\r\n" {
 		t.Errorf("PING answered %q", got)
 	}
+	redistest.Eventually(t, patience, "traffic", func() bool { return client.Do("DBSIZE") != ":0\r\n" })
 	p.Signal(syscall.SIGTERM)
 	if code := exited(t, p); code != exitOK {
 		t.Errorf("exit code %d, want 0", code)

@@ -471,6 +471,9 @@ func (c *Conn) connected(err error) {
 		c.attempts.ended.Add(1)
 		if c.stats != nil {
 			c.stats.ConnectFails++
+			if isTimeout(err) {
+				c.stats.ConnectTimeouts++
+			}
 		}
 		c.attemptFailed(err)
 		return

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"ringway/eventloop"
 )
@@ -14,6 +15,9 @@ func (c *Conn) lost(err error) {
 	c.attempts.ended.Add(1)
 	if c.stats != nil {
 		c.stats.Disconnects++
+		if errors.Is(err, io.EOF) {
+			c.stats.Closed++
+		}
 	}
 	wasReady := c.state == ready
 	log := c.sent
@@ -94,6 +98,9 @@ func (c *Conn) splitSent(unwritten []byte) (sent []entry) {
 	c.sent = sentLog{} // its last owner releases it
 	for c.queue.head != first {
 		sent = append(sent, c.queue.pop())
+		if c.stats != nil && !isMarker(sent[len(sent)-1].receiver) {
+			c.stats.Lost++
+		}
 	}
 	rest := unwritten[len(unwritten)-size:]
 	if size > 0 && c.buffered == nil {

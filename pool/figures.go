@@ -18,6 +18,7 @@ type ServerState struct {
 	Since     time.Time // when it went down, or was restored; zero if it has always been up
 	Why       string    // why it is down; "" if it is up
 	Ejections uint64    // how often it was taken down
+	DownAt    time.Time // when it was last taken down; zero for never
 	Share     float64   // of the ring or the slots, 0 to 1; what the others get while it is ejected is not in it
 }
 
@@ -29,7 +30,7 @@ func (p *Pool) ServerStates() []ServerState {
 	defer p.mu.Unlock()
 	var states []ServerState
 	for i, s := range p.servers {
-		st := ServerState{Name: s.name, Addr: s.addr, Shard: s.name, Role: "primary", Up: !p.down[i], Since: s.restoredAt, Ejections: s.takenDown, Share: shares[i]}
+		st := ServerState{Name: s.name, Addr: s.addr, Shard: s.name, Role: "primary", Up: !p.down[i], Since: s.restoredAt, Ejections: s.takenDown, DownAt: s.downAt, Share: shares[i]}
 		if p.down[i] {
 			st.Since, st.Why = s.downAt, s.outage.Why.Error()
 		}
@@ -72,14 +73,27 @@ type Queues struct {
 	Connections int // that are open
 	Requests    int // that await their replies
 	Bytes       int // of requests that are not written yet
+
+	pipeline.Queued
 }
 
-func (q *Queues) add(c *pipeline.Conn) {
+// Add adds another loop's connections, or others.
+func (q *Queues) Add(other *Queues) {
+	q.Connections += other.Connections
+	q.Requests += other.Requests
+	q.Bytes += other.Bytes
+	q.Unsent += other.Unsent
+	q.UnsentBytes += other.UnsentBytes
+	q.Sent += other.Sent
+	q.SentBytes += other.SentBytes
+}
+
+func (q *Queues) count(c *pipeline.Conn) {
+	of := Queues{Requests: c.InFlight(), Bytes: c.Unwritten(), Queued: c.Queued()}
 	if c.Connected() {
-		q.Connections++
+		of.Connections = 1
 	}
-	q.Requests += c.InFlight()
-	q.Bytes += c.Unwritten()
+	q.Add(&of)
 }
 
 // Figures returns what this loop has counted of each server to which it ever had a connection, in
@@ -91,7 +105,7 @@ func (l *Local) Figures() (figures []ServerFigures) {
 	}
 	l.eachConn(func(s *server, c *pipeline.Conn) {
 		if q := queues[s]; q != nil {
-			q.add(c)
+			q.count(c)
 		}
 	})
 	for s, counts := range l.stats {

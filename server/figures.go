@@ -122,9 +122,7 @@ func (f *PoolFigures) add(told *session.PoolFigures) {
 		of := &told.Servers[i]
 		s := f.server(of.Addr)
 		s.Counts.Merge(&of.Counts)
-		s.Queues.Connections += of.Queues.Connections
-		s.Queues.Requests += of.Queues.Requests
-		s.Queues.Bytes += of.Queues.Bytes
+		s.Queues.Add(&of.Queues)
 	}
 }
 

@@ -72,6 +72,9 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 		}
 	}
 	f.s, f.join, f.number = s, cmd.Join, s.push()
+	if s.stats != nil {
+		s.stats.Requests.Fragments += uint64(len(f.fragments))
+	}
 	if m.Slotted() && s.local.SawTryAgain() {
 		f.closedWindow = true
 		s.closeWindow()
@@ -312,6 +315,9 @@ func (f *fanout) Fail(_ uint32, failure *pipeline.Failure, _ []byte) {
 
 // fail records a failure as the reply of the request, if it is the first.
 func (f *fanout) fail(failure *pipeline.Failure) {
+	if f.failed == nil {
+		f.s.countFailure(failure)
+	}
 	f.failWith(failure.AppendPartReply(nil))
 }
 

@@ -31,10 +31,15 @@ func (sh *shared) countError(command uint16, b []byte) {
 // failureReply returns the reply to a request that no server has answered, and counts it. The
 // reply is valid until the next one.
 func (sh *shared) failureReply(f *pipeline.Failure) []byte {
+	sh.countFailure(f)
+	return f.AppendReply(sh.w.failure[:0])
+}
+
+// countFailure counts a request that no server has answered.
+func (sh *shared) countFailure(f *pipeline.Failure) {
 	if sh.stats != nil {
 		sh.stats.Requests.Failures[f.Reason()]++
 	}
-	return f.AppendReply(sh.w.failure[:0])
 }
 
 // PoolFigures is what one loop knows of one pool.

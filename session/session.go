@@ -524,7 +524,12 @@ func (s *session) Drained() {
 }
 
 // Closed is eventloop.Handler's: the connection was lost.
-func (s *session) Closed(error) { s.cleanUp() }
+func (s *session) Closed(error) {
+	if s.stats != nil && s.closeReason == stats.ClosedByClient {
+		s.stats.Clients.Broken++
+	}
+	s.cleanUp()
+}
 
 // close closes the client's connection at once.
 func (s *session) close() {

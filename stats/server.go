@@ -5,10 +5,13 @@ type Server struct {
 	Latency  Histogram // of all requests answered, markers and handshakes included, from Send to the reply
 	Errors   uint64    // error replies
 	Timeouts uint64    // requests that had no reply within timeout
+	Lost     uint64    // requests sent whose reply did not come because the connection ended
 
-	Connects     uint64 // connections made
-	ConnectFails uint64 // attempts that failed
-	Disconnects  uint64 // connections lost, or closed by the proxy because of a fault
+	Connects        uint64 // connections made
+	ConnectFails    uint64 // attempts that failed
+	ConnectTimeouts uint64 // of ConnectFails, those that took longer than connect_timeout
+	Disconnects     uint64 // connections lost, or closed by the proxy because of a fault
+	Closed          uint64 // of Disconnects, those that the server has closed in order
 
 	BytesOut uint64 // of requests, as the kernel has taken them
 	BytesIn  uint64 // of replies
@@ -60,9 +63,12 @@ func (s *Server) Merge(other *Server) {
 	s.Latency.Merge(&other.Latency)
 	s.Errors += other.Errors
 	s.Timeouts += other.Timeouts
+	s.Lost += other.Lost
 	s.Connects += other.Connects
 	s.ConnectFails += other.ConnectFails
+	s.ConnectTimeouts += other.ConnectTimeouts
 	s.Disconnects += other.Disconnects
+	s.Closed += other.Closed
 	s.BytesOut += other.BytesOut
 	s.BytesIn += other.BytesIn
 }

@@ -20,6 +20,7 @@ type Pool struct {
 type ClientCounts struct {
 	Connected uint64 // clients that this loop has been given since the start
 	Closed    [CloseReasons]uint64
+	Broken    uint64 // of those ClosedByClient, the connections that broke: no orderly end, such as a reset
 	BytesIn   uint64 // of requests
 	BytesOut  uint64 // of replies and messages, as the kernel has taken them
 }
@@ -32,6 +33,7 @@ type RequestCounts struct {
 	BigRequests uint64 // of big_value and more
 	BigReplies  uint64
 	Slow        uint64 // that took slow_request or longer
+	Fragments   uint64 // parts of requests that were cut by the shards of their keys
 }
 
 // Command counts the calls of one command.
@@ -108,6 +110,7 @@ func (p *Pool) Merge(other *Pool) {
 	other.endRun()
 	p.Clients.Connected += other.Clients.Connected
 	addAll(p.Clients.Closed[:], other.Clients.Closed[:])
+	p.Clients.Broken += other.Clients.Broken
 	p.Clients.BytesIn += other.Clients.BytesIn
 	p.Clients.BytesOut += other.Clients.BytesOut
 	addAll(p.Requests.Errors[:], other.Requests.Errors[:])
@@ -115,6 +118,7 @@ func (p *Pool) Merge(other *Pool) {
 	p.Requests.BigRequests += other.Requests.BigRequests
 	p.Requests.BigReplies += other.Requests.BigReplies
 	p.Requests.Slow += other.Requests.Slow
+	p.Requests.Fragments += other.Requests.Fragments
 	for number, c := range other.Commands {
 		if c != nil {
 			own := p.Command(uint16(number))

@@ -72,19 +72,9 @@ var ErrListen = errors.New("address for operators")
 
 // Listen opens the address of cfg.Admin, which must be set. It serves nothing until Serve is called.
 func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Logger) (*Admin, error) {
-	at := cfg.Admin.Listen
-	if at.Network == "unix" {
-		os.Remove(at.Addr) // left by a process that was killed
-	}
-	ln, err := net.Listen(at.Network, at.Addr)
+	ln, err := listen(cfg.Admin.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrListen, err)
-	}
-	if at.Network == "unix" && at.Mode != 0 {
-		if err := os.Chmod(at.Addr, os.FileMode(at.Mode)); err != nil {
-			ln.Close()
-			return nil, fmt.Errorf("%w: %w", ErrListen, err)
-		}
 	}
 	a := &Admin{
 		conf: cfg, srv: srv, version: process.Version, loaded: time.Now(), level: process.Level, log: log,
@@ -95,6 +85,24 @@ func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Log
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return a, nil
+}
+
+// listen opens an address.
+func listen(at conf.Listen) (net.Listener, error) {
+	if at.Network == "unix" {
+		os.Remove(at.Addr) // left by a process that was killed
+	}
+	ln, err := net.Listen(at.Network, at.Addr)
+	if err != nil {
+		return nil, err
+	}
+	if at.Network == "unix" && at.Mode != 0 {
+		if err := os.Chmod(at.Addr, os.FileMode(at.Mode)); err != nil {
+			ln.Close()
+			return nil, err
+		}
+	}
+	return ln, nil
 }
 
 // Addr returns the address, with the port that the system has chosen if the configured one is 0.

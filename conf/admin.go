@@ -55,7 +55,7 @@ func (b *builder) admin(n *node, values map[string]any) {
 func (b *builder) checkAdminListen(root *node) {
 	a := b.conf.Admin.Listen
 	for i := range b.conf.Pools {
-		if p := &b.conf.Pools[i]; a.Addr != "" && p.Listen.Addr != "" && a.overlaps(p.Listen) && !hasPortZero(a.Addr) {
+		if p := &b.conf.Pools[i]; a.Addr != "" && a.collides(p.Listen) && !hasPortZero(a.Addr) {
 			b.report.mistake(root.table["admin"].table["listen"].start, "admin", fmt.Sprintf("listen %q: pool %q listens there already; want an address of its own", a.Addr, p.Name))
 		}
 	}

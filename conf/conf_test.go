@@ -217,6 +217,10 @@ servers = ["localhost:6379"]
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse returned\n%+v, want\n%+v", got, want)
 	}
+	stats := Listen{Network: "tcp", Addr: "127.0.0.1:22222"} // which statistics = false contradicts
+	if got := mustParse(t, "[proxy]\nstats_listen = \"127.0.0.1:22222\"\n"+minimal()).Proxy.StatsListen; got != stats {
+		t.Errorf("stats_listen is %v, want %v", got, stats)
+	}
 	if got := mustParse(t, minimal("redis_db = 7")).Pools[0].RedisDB; got != 7 {
 		t.Errorf("redis_db is %d, want 7", got)
 	}

@@ -52,6 +52,8 @@ type Proxy struct {
 	Zone       string     // the proxy's own zone, for read_from = "zone"; default "": none
 	Statistics bool       // count requests, bytes, errors and latencies; default true
 
+	StatsListen Listen // the address for statistics in twemproxy's form; the zero Listen (default): nothing listens
+
 	// Clients.
 	MaxClients          int           // clients of all pools together; default 10000
 	ClientIdleTimeout   time.Duration // a client silent for so long is closed; default 0: never

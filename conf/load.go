@@ -108,6 +108,7 @@ func (b *builder) file(root *node, values map[string]any) {
 		}
 	}
 	b.checkAdminListen(root)
+	b.checkStatsListen(root)
 	b.checkZones(root)
 	b.warnZones(root)
 	if complete && root.table["pools"] == nil {

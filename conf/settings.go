@@ -23,6 +23,7 @@ var proxySettings = []setting[Proxy]{
 	{"threads", func(v *value, p *Proxy) { v.integer(&p.Threads, 0, 1024) }},
 	{"io_uring", func(v *value, p *Proxy) { v.boolean(&p.IOUring) }},
 	{"statistics", func(v *value, p *Proxy) { v.boolean(&p.Statistics) }},
+	{"stats_listen", setStatsListen},
 	{"log_level", setLogLevel},
 	{"zone", setZone},
 	{"log_format", func(v *value, p *Proxy) { v.word(&p.LogFormat, []string{"text", "json"}) }},

@@ -33,6 +33,9 @@ func runServe(s streams, args []string) int {
 	case *printsVersion:
 		printVersion(s)
 		return exitOK
+	case legacy.describe:
+		admin.DescribeStats(s.out)
+		return exitOK
 	case legacy.test:
 		return runCheck(s, []string{"-c", *path})
 	}
@@ -42,8 +45,8 @@ func runServe(s streams, args []string) int {
 	if cfg == nil {
 		return exitUsage
 	}
-	if legacy.level != nil {
-		cfg.Proxy.LogLevel = *legacy.level
+	if err := legacy.apply(cfg); err != nil {
+		return s.usage("", err)
 	}
 	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
@@ -51,6 +54,9 @@ func runServe(s streams, args []string) int {
 	go signals.answer(log)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
+	}
+	if legacy.interval {
+		log.Info("-i has no effect: statistics are of the moment in which they are read")
 	}
 	ctx, stop := interruptible()
 	defer stop()
@@ -86,6 +92,15 @@ func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready fun
 		go a.Serve()
 		operators = a.Addr()
 		log.Info("listening for operators", "addr", operators)
+	}
+	if cfg.Proxy.StatsListen.Addr != "" {
+		p, err := admin.ListenStats(cfg, srv, admin.Process{Version: version(), Level: &process.level}, log)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		go p.Serve()
+		log.Info("listening for statistics", "addr", p.Addr())
 	}
 	if ready != nil {
 		ready(srv.Addrs(), operators)

@@ -16,7 +16,11 @@ import (
 // the others says what to do instead.
 type twemproxyFlags struct {
 	test        bool        // -t: check the configuration, and no more
+	describe    bool        // -D: describe the statistics, and no more
 	level       *slog.Level // -v: the log level; nil if it was not given
+	statsHost   string      // -a: where statistics are served; "" if it was not given
+	statsPort   string      // -s: the same
+	interval    bool        // -i was given
 	unsupported []error     // an error for each flag of unsupportedFlags that was given
 }
 
@@ -27,12 +31,8 @@ var unsupportedFlags = []struct {
 	instead     string
 }{
 	{"d", "daemonize", false, "Ringway stays in the foreground; let a service manager such as systemd run it, or the shell: ringway -c FILE 2>>LOG &"},
-	{"D", "describe-stats", false, "there are no such statistics yet; INFO, over any client's connection, has what is counted"},
 	{"o", "output", true, "the log goes to standard error; let the service manager or the shell put it into a file: ringway -c FILE 2>>LOG"},
 	{"p", "pid-file", true, "there is no such file; a service manager knows the process, and the shell has its number in $!"},
-	{"s", "stats-port", true, "there are no statistics on a port of their own yet; INFO, over any client's connection, has what is counted"},
-	{"a", "stats-addr", true, "there are no statistics on a port of their own yet; INFO, over any client's connection, has what is counted"},
-	{"i", "stats-interval", true, "there are no statistics on a port of their own yet, and what INFO has is of this moment"},
 	{"m", "mbuf-size", true, "there is nothing to set: buffers grow and shrink by themselves; leave it out"},
 }
 
@@ -49,6 +49,18 @@ func (t *twemproxyFlags) register(fs *flag.FlagSet, path, version string) {
 	for _, name := range []string{"v", "verbose"} {
 		fs.Func(name, "", t.setLevel)
 	}
+	for _, name := range []string{"D", "describe-stats"} {
+		fs.BoolVar(&t.describe, name, false, "")
+	}
+	for _, name := range []string{"s", "stats-port"} {
+		fs.StringVar(&t.statsPort, name, "", "")
+	}
+	for _, name := range []string{"a", "stats-addr"} {
+		fs.StringVar(&t.statsHost, name, "", "")
+	}
+	for _, name := range []string{"i", "stats-interval"} {
+		fs.Func(name, "", func(string) error { t.interval = true; return nil })
+	}
 	for _, f := range unsupportedFlags {
 		for _, name := range []string{f.short, f.long} {
 			refuse := func(string) error {
@@ -62,6 +74,27 @@ func (t *twemproxyFlags) register(fs *flag.FlagSet, path, version string) {
 			}
 		}
 	}
+}
+
+// apply changes a configuration as the flags say.
+func (t *twemproxyFlags) apply(cfg *conf.Config) error {
+	if t.level != nil {
+		cfg.Proxy.LogLevel = *t.level
+	}
+	if t.statsHost == "" && t.statsPort == "" {
+		return nil
+	}
+	err := cfg.Proxy.SetStatsListen(t.statsHost, t.statsPort)
+	if err == nil && !cfg.Proxy.Statistics {
+		err = errors.New("nothing is counted with statistics = false; want statistics = true")
+	}
+	if err == nil {
+		err = cfg.CheckListens()
+	}
+	if err != nil {
+		return fmt.Errorf("-a and -s, the address and port for statistics: %w", err)
+	}
+	return nil
 }
 
 // setLevel takes one of nutcracker's numbers, 0 to 11, or a level by its name.

@@ -16,6 +16,7 @@ import (
 	"ringway/conf"
 	"ringway/internal/redistest"
 	"ringway/server"
+	"ringway/topology"
 )
 
 func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
@@ -46,9 +47,14 @@ func startPool(t *testing.T, lines, poolLines string, servers ...*redistest.Serv
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	srv, err := server.New(cfg, nil, log)
+	watcher := topology.New(log)
+	t.Cleanup(watcher.Stop)
+	srv, err := server.New(cfg, watcher, log)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range srv.Pools() {
+		watcher.Watch(p)
 	}
 	a, err := admin.Listen(cfg, srv, admin.Process{Version: "test", Level: new(slog.LevelVar)}, log)
 	if err != nil {

@@ -145,7 +145,7 @@
         x: {range: (_, min, max) => [Math.max(max - keepSeconds, Math.min(min, max - 120)), max]},
         y: {range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1]},
       },
-      axes: [{...axis, size: 30}, {...axis, size: 52, values: (_, ticks) => ticks.map(format)}],
+      axes: [{...axis, size: 44}, {...axis, size: 52, values: (_, ticks) => ticks.map(format)}],
       series: [{label: "time", value: (_, v) => (v == null ? "–" : clock(v * 1000))}, ...series.map(([label, variable]) => ({
         label, stroke: () => css(variable), width: 1.5, points: {show: false}, value: (_, v) => (v == null ? "–" : format(v)),
       }))],

@@ -235,7 +235,7 @@ func (f *fleet) startRingway(name string, b ringwayBuild, merging bool) (*Target
 		if b.Loops > 0 {
 			text = fmt.Sprintf("[proxy]\nthreads = %d\n\n", b.Loops)
 		}
-		text += fmt.Sprintf("[pools.bench]\nlisten = %q\nhash = \"fnv1a_64\"\nhash_tag = \"\"\ndistribution = \"ketama\"\n"+
+		text += fmt.Sprintf("[pools.bench]\nlisten = %q\nhash = \"fnv1a_64\"\nhash_tag = \"{}\"\ndistribution = \"ketama\"\n"+
 			"auto_eject_hosts = false\npreconnect = true\nbacklog = 1024\nmerge_sets = %v\nservers = [\n", addr, merging)
 		for _, s := range f.Servers {
 			text += fmt.Sprintf("  %q,\n", s.Addr+":1 "+s.Name)

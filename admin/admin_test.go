@@ -189,7 +189,7 @@ func TestConsoleShowsTables(t *testing.T) {
 	client := redistest.Dial(t, "tcp", w.pool)
 	client.Do("SET", "a", "1")
 	console := redistest.Dial(t, "tcp", w.admin)
-	for _, table := range []string{"pools", "SERVERS", "Clients", "commands", "errors", "latency", "closed", "loops", "mem", "config", "version", "help"} {
+	for _, table := range []string{"pools", "SERVERS", "Clients", "commands", "hotkeys", "bigkeys", "slow", "errors", "latency", "closed", "loops", "mem", "config", "version", "help"} {
 		if got := console.Do("SHOW", table); !strings.HasPrefix(got, "*") || strings.HasPrefix(got, "*0") {
 			t.Errorf("SHOW %s: %q", table, got)
 		}

@@ -26,6 +26,9 @@ func views() []view {
 		{"SERVERS", "servers: state, connections, queues, latency", []string{"pool", "server", "addr", "role", "up", "since", "why", "share", "ejections", "connections", "queue", "requests", "errors", "timeouts", "p50", "p99"}, (*Admin).serverRows},
 		{"CLIENTS", "clients, as CLIENT LIST has them: 500 of each loop at most", []string{"client"}, (*Admin).clientRows},
 		{"COMMANDS", "commands in use: calls, errors, latency", []string{"pool", "command", "calls", "errors", "p50", "p99", "p99.9"}, (*Admin).commandRows},
+		{"HOTKEYS", "keys with most requests in the last one or two seconds, and by how much that may be wrong", []string{"pool", "key", "requests/s", "+-", "bytes/s", "+-bytes"}, (*Admin).hotKeyRows},
+		{"BIGKEYS", "largest requests and replies of the last ten to twenty minutes", []string{"pool", "key", "command", "what", "bytes", "ago", "client"}, (*Admin).bigKeyRows},
+		{"SLOW", "slowest requests of the last ten to twenty minutes, and where their time went", []string{"pool", "command", "key", "took", "waited", "served", "read", "server", "client", "ago"}, (*Admin).slowRows},
 		{"ERRORS", "error replies by code, and requests that no server has answered by reason", []string{"pool", "kind", "name", "count"}, (*Admin).errorRows},
 		{"LATENCY", "how long requests took", []string{"pool", "requests", "p50", "p90", "p99", "p99.9", "max"}, (*Admin).latencyRows},
 		{"CLOSED", "why clients' connections were closed", []string{"pool", "reason", "clients"}, (*Admin).closedRows},
@@ -85,6 +88,48 @@ func (a *Admin) commandRows() (rows [][]any) {
 	}
 	return rows
 }
+
+// topRows is how many rows of each pool SHOW HOTKEYS, BIGKEYS and SLOW have, of each kind.
+const topRows = 20
+
+func (a *Admin) hotKeyRows() (rows [][]any) {
+	for i := range a.conf.Pools {
+		name := a.conf.Pools[i].Name
+		for _, k := range a.srv.HotKeys(name, topRows).ByRequests {
+			rows = append(rows, []any{name, k.Key, rate(k.Requests), rate(k.RequestsError), byteRate(k.Bytes), byteRate(k.BytesError)})
+		}
+	}
+	return rows
+}
+
+func (a *Admin) bigKeyRows() (rows [][]any) {
+	for i := range a.conf.Pools {
+		name := a.conf.Pools[i].Name
+		requests, replies := a.srv.BigValues(name, topRows)
+		for what, values := range map[string][]stats.BigValue{"request": requests, "reply": replies} {
+			for _, v := range values {
+				rows = append(rows, []any{name, v.Key, v.Command, what, v.Size, ago(v.At), v.Client})
+			}
+		}
+	}
+	slices.SortStableFunc(rows, func(x, y []any) int { return cmp.Compare(y[4].(int), x[4].(int)) })
+	return rows
+}
+
+func (a *Admin) slowRows() (rows [][]any) {
+	for i := range a.conf.Pools {
+		name := a.conf.Pools[i].Name
+		slowest, _ := a.srv.SlowRequests(name, topRows)
+		for _, r := range slowest {
+			rows = append(rows, []any{name, r.Command, r.Key, seconds(r.Total()), seconds(r.Waited), seconds(r.Served), seconds(r.Read), r.Server, r.Client, ago(r.At)})
+		}
+	}
+	return rows
+}
+
+func ago(t time.Time) string { return time.Since(t).Round(time.Second).String() }
+
+func seconds(d time.Duration) duration { return duration(d.Seconds()) }
 
 func (a *Admin) errorRows() (rows [][]any) {
 	for _, p := range a.srv.Figures().Pools {

@@ -37,8 +37,6 @@ var adminSettings = []setting[Admin]{
 	{"password", func(v *value, a *Admin) { setSecret(v, &a.Password) }},
 }
 
-var adminNames = namesOf(adminSettings)
-
 // admin reads the [admin] table.
 func (b *builder) admin(n *node, values map[string]any) {
 	a := &b.conf.Admin

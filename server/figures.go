@@ -75,7 +75,10 @@ func (srv *Server) Figures() *Figures {
 		return last
 	}
 	f := &Figures{At: time.Now()}
-	srv.onEachLoop(func(l *loop) { l.told.Store(l.figures()) })
+	eachLoop(srv, func(l *loop) struct{} {
+		l.told.Store(l.figures())
+		return struct{}{}
+	})
 	for _, l := range srv.loops {
 		if told := l.told.Load(); told != nil {
 			f.Loops = append(f.Loops, *told)

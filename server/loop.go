@@ -12,7 +12,6 @@ import (
 type loop struct {
 	*eventloop.Loop
 	srv      *Server
-	number   int // in Server.loops
 	sessions *session.Worker
 
 	tick      *eventloop.Timer
@@ -24,7 +23,7 @@ type loop struct {
 
 // newLoop returns the loop of l, which must not run yet, and starts its ticks.
 func newLoop(srv *Server, l *eventloop.Loop, sessions *session.Worker) *loop {
-	own := &loop{Loop: l, srv: srv, number: len(srv.loops), sessions: sessions}
+	own := &loop{Loop: l, srv: srv, sessions: sessions}
 	l.OnPanic(srv.onPanic)
 	l.OnLentChange(own.reportMemory)
 	own.tick = l.NewTimer(own.onTick)

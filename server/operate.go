@@ -2,8 +2,7 @@ package server
 
 import (
 	"fmt"
-	"sync/atomic"
-	"time"
+	"slices"
 
 	"ringway/conf"
 	"ringway/pool"
@@ -44,49 +43,15 @@ func serverNames(c *conf.Pool) (names []string) {
 }
 
 // Kill closes the connection of the client with the given id, of whichever pool. It reports whether
-// there is such a client. It waits for the loops, for figuresTimeout at most; any goroutine may call
-// it but a loop's.
+// there is such a client. It waits for the loops as HotKeys does; any goroutine may call it but a
+// loop's.
 func (srv *Server) Kill(id uint64) bool {
-	var found atomic.Bool
-	srv.onEachLoop(func(l *loop) {
-		if l.sessions.Kill(id) {
-			found.Store(true)
-		}
-	})
-	return found.Load()
+	return slices.Contains(eachLoop(srv, func(l *loop) bool { return l.sessions.Kill(id) }), true)
 }
 
 // ClientLines returns a line for each client, at most limit for each loop, in the form of CLIENT LIST
-// with the pool's name before it. Any goroutine may call it but a loop's.
-func (srv *Server) ClientLines(limit int) (lines []string) {
-	told := make([]atomic.Pointer[[]string], len(srv.loops))
-	srv.onEachLoop(func(l *loop) {
-		own := l.sessions.ClientLines(limit)
-		told[l.number].Store(&own)
-	})
-	for i := range told {
-		if own := told[i].Load(); own != nil {
-			lines = append(lines, *own...)
-		}
-	}
-	return lines
-}
-
-// onEachLoop calls f on every loop, and waits until all have, for figuresTimeout at most.
-func (srv *Server) onEachLoop(f func(l *loop)) {
-	done := make(chan struct{})
-	var left atomic.Int32
-	left.Store(int32(len(srv.loops)))
-	for _, l := range srv.loops {
-		l.Post(func() {
-			f(l)
-			if left.Add(-1) == 0 {
-				close(done)
-			}
-		})
-	}
-	select {
-	case <-done:
-	case <-time.After(figuresTimeout):
-	}
+// with the pool's name before it. It waits for the loops as HotKeys does; any goroutine may call it
+// but a loop's.
+func (srv *Server) ClientLines(limit int) []string {
+	return slices.Concat(eachLoop(srv, func(l *loop) []string { return l.sessions.ClientLines(limit) })...)
 }

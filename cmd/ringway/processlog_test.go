@@ -49,8 +49,8 @@ func TestStalledStandardErrorStopsNothing(t *testing.T) {
 			}
 		}
 	}
-	if got := client.Do("PING"); got != "+PONG\r\n" {
-		t.Errorf("PING answered %q", got)
+	if got := client.Do("ECHO", "there"); got != "$5\r\nthere\r\n" {
+		t.Errorf("ECHO answered %q", got)
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	select {

@@ -46,9 +46,9 @@ func TestBusyServerRefusesOthersAtOnce(t *testing.T) {
 		return refused
 	})
 
-	abort := "-EXECABORT Transaction discarded because of: " + replyBusy[1:]
+	refused := "-EXECABORT Transaction discarded because of: " + replyBusy[1:]
 	inside.Send(encode("EXEC") + encode("MULTI") + encode("INCR", "k") + encode("EXEC"))
-	inside.expect(abort, "+OK\r\n", replyBusy, abort)
+	inside.expect(refused, "+OK\r\n", replyBusy, "-EXECABORT Transaction discarded because of previous errors.\r\n")
 	c.Send(encode("GET", "k") + encode("MGET", "k", "l") + encode("DBSIZE") + encode("CLIENT", "GETNAME"))
 	c.expect(replyBusy, replyBusy, replyBusy, "$-1\r\n")
 

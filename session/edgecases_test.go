@@ -127,7 +127,7 @@ var sameAsRedis = []edgeCase{
 var stricter = []edgeCase{
 	{"*1\rX$4\r\nPING\r\n", "-ERR Protocol error: invalid multibulk length\r\n", closed},
 	{"*1\r\n$4\r\nPINGxxPING\r\n", "-ERR Protocol error: expected CRLF after bulk\r\n", closed},
-	{"*1048577\r\n", "-ERR Protocol error: invalid multibulk length\r\n", closed},
+	{"*16777217\r\n", "-ERR Protocol error: invalid multibulk length\r\n", closed},
 	{"*2147483647\r\n", "-ERR Protocol error: invalid multibulk length\r\n", closed},
 	{"GET / HTTP/1.1\r\nPING\r\n", "", closed},
 }

@@ -9,14 +9,15 @@ import (
 
 // PING asks whether requests would be served: load balancers and readiness probes send it. A pool
 // of several shards answers it itself while its loop is connected to a server. While it is not,
-// PING goes to all servers. If one answers, the pool serves at least its keys, and the answer is
-// the client's. If none does, it gets an error.
+// PING goes to all servers. If one answers, the pool serves at least its keys, and PING is
+// answered. If none does, it gets an error.
 
 // serverPing is the Receiver of a PING that went to all servers.
 type serverPing struct {
 	s        *session
 	number   uint32
 	left     int             // how many servers have yet to answer
+	pong     []byte          // the reply if a server answers
 	answered bool            // the client has the reply
 	refusal  []byte          // an error that a server answered, such as -LOADING; nil for none
 	large    map[uint32]bool // servers with a reply that comes in parts, which is none to PING
@@ -24,9 +25,9 @@ type serverPing struct {
 
 var errNobody = errors.New("ERR no server of the pool can be reached")
 
-// pingServers sends PING to all servers, and answers with the first good reply.
-func (s *session) pingServers(raw []byte) {
-	p := &serverPing{s: s, number: s.push(), left: 1}
+// pingServers sends PING to all servers, and answers with pong as soon as one of them answers.
+func (s *session) pingServers(raw, pong []byte) {
+	p := &serverPing{s: s, number: s.push(), left: 1, pong: pong}
 	for shard := range s.local.Shards() {
 		if conn := s.primaryConn(shard); conn.Up() && !conn.Full() && conn.Send(raw, p, uint32(shard)) == nil {
 			p.left++
@@ -48,7 +49,7 @@ func (p *serverPing) Reply(shard uint32, b []byte, last bool) {
 		p.refusal = append(p.refusal[:0], b...)
 	default:
 		p.answered = true
-		p.s.finish(p.number, b)
+		p.s.finish(p.number, p.pong)
 	}
 	if last {
 		p.failed()

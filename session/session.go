@@ -348,7 +348,7 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 			return s.send(0, raw)
 		}
 		if cmd.Name == "ping" && !s.conns.Connected() && !s.inSubscriberMode() {
-			s.pingServers(raw)
+			s.pingServers(raw, ping(s, cmd, args, nil))
 			return true
 		}
 		return s.answer(cmd, args)

@@ -298,8 +298,8 @@ func TestWaitingOnHungServersEndsInTime(t *testing.T) {
 	t.Parallel()
 	p := serveFakes(t, func(*fakeredis.Conn, []string) {})
 	c := p.dial()
-	c.Send(encode("BLPOP", "a", "b", "0.05") + encode("PING"))
-	c.expect("*-1\r\n", "+PONG\r\n")
+	c.Send(encode("BLPOP", "a", "b", "0.05") + encode("ECHO", "x"))
+	c.expect("*-1\r\n", "$1\r\nx\r\n")
 }
 
 // Nothing is popped for a client that has ended its side while it waited.

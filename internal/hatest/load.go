@@ -36,6 +36,9 @@ type Load struct {
 	// Strict makes every error reply a violation: nothing is wrong with the servers.
 	Strict bool
 
+	// NoScripts leaves EVAL out, where another request may overtake a script: see ADR 0009.
+	NoScripts bool
+
 	Plain bool // only SET, GET, MSET, MGET and INCR; otherwise also transactions, scripts and blocking requests
 
 	// Pause is the longest random wait of a client between its batches. It keeps histories

@@ -175,7 +175,7 @@ func (c *client) mget() question {
 func (c *client) incr() question {
 	n := &c.counter
 	request := []string{"INCR", n.key}
-	if !c.running.load.Plain && rand.N(3) == 0 {
+	if load := &c.running.load; !load.Plain && !load.NoScripts && rand.N(3) == 0 {
 		request = []string{"EVAL", "return redis.call('INCR', KEYS[1])", "1", n.key}
 	}
 	return question{request, func(got reply, outcome Outcome, _ time.Duration) {

@@ -90,7 +90,9 @@ func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Log
 // listen opens an address.
 func listen(at conf.Listen) (net.Listener, error) {
 	if at.Network == "unix" {
-		os.Remove(at.Addr) // left by a process that was killed
+		if err := server.RemoveStale(at.Addr); err != nil {
+			return nil, err
+		}
 	}
 	ln, err := net.Listen(at.Network, at.Addr)
 	if err != nil {

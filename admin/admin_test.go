@@ -302,3 +302,30 @@ func TestConnectionsBeyondTheBoundAreClosed(t *testing.T) {
 		return n > 0
 	})
 }
+
+// A path that is no stale socket is somebody's: a file is not removed, and a socket is not taken from
+// the process that listens there.
+func TestListeningTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, taken := dir+"/file", dir+"/socket"
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("unix", taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, path := range []string{file, taken} {
+		cfg := conf.Default()
+		cfg.Admin.Listen = conf.Listen{Network: "unix", Addr: path}
+		if a, err := admin.Listen(cfg, nil, admin.Process{}, slog.Default()); err == nil {
+			a.Close()
+			t.Errorf("%s: no error", path)
+		}
+		if _, err := os.Lstat(path); err != nil {
+			t.Errorf("%s is gone: %v", path, err)
+		}
+	}
+}

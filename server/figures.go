@@ -106,8 +106,14 @@ func (l *loop) figures() *LoopFigures {
 // poolFigures adds up what the loops have told of a pool.
 func (srv *Server) poolFigures(p *pool.Pool, ln *listener, loops []LoopFigures) PoolFigures {
 	f := PoolFigures{Name: p.Conf().Name, Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load()}
+	seen := map[string]bool{}
 	for _, state := range p.ServerStates() {
-		f.Servers = append(f.Servers, ServerFigures{ServerState: state})
+		// In the midst of a failover a server may be the primary of one shard and a replica of another.
+		// Twice the same name would be an error of the whole scrape.
+		if !seen[state.Name] {
+			seen[state.Name] = true
+			f.Servers = append(f.Servers, ServerFigures{ServerState: state})
+		}
 	}
 	for i := range loops {
 		if ln.index < len(loops[i].pools) {

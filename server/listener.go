@@ -31,7 +31,7 @@ func listen(srv *Server, index int) (*listener, error) {
 	p := srv.pools[index]
 	c := p.Conf()
 	if c.Listen.Network == "unix" {
-		if err := removeStale(c.Listen.Addr); err != nil {
+		if err := RemoveStale(c.Listen.Addr); err != nil {
 			return nil, err
 		}
 	}
@@ -54,10 +54,10 @@ func listen(srv *Server, index int) (*listener, error) {
 	return &listener{Listener: ln, srv: srv, pool: p, index: index}, nil
 }
 
-// removeStale removes the socket file that an ended process has left at path. Only a
-// refused connection proves that nobody listens there: EAGAIN and EACCES come from a
+// RemoveStale removes the socket file that an ended process has left at path. It leaves everything
+// else there, and returns an error if a process listens on it. Only a refused connection proves that nobody listens there: EAGAIN and EACCES come from a
 // process that does.
-func removeStale(path string) error {
+func RemoveStale(path string) error {
 	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
 		return nil // nothing there, or no socket, for which bind(2) returns an error
 	}

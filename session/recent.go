@@ -187,7 +187,7 @@ func argument(request []byte, index int) []byte {
 		}
 		rest = rest[end+1:]
 		switch {
-		case n < 0 || n+2 > len(rest):
+		case n < 0 || n > len(rest)-2:
 			return nil
 		case index == 0:
 			return rest[:n]

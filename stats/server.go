@@ -2,7 +2,7 @@ package stats
 
 // Server counts what one loop sees of one server, over all of its connections to it.
 type Server struct {
-	Latency  Histogram // of all requests answered, markers and handshakes included, from Send to the reply
+	Latency  Histogram // of all requests answered, without markers and handshakes, from Send to the reply
 	Errors   uint64    // error replies
 	Timeouts uint64    // requests that had no reply within timeout
 	Lost     uint64    // requests sent whose reply did not come because the connection ended

@@ -11,7 +11,7 @@ package stats
 type Pool struct {
 	Clients  ClientCounts
 	Requests RequestCounts
-	Commands []*Command // by number: see CommandNumber; nil for those that were never called
+	Commands []*Command // by number: 1 + command.Command.ID, 0 for commands that are not known; nil for those that were never called
 
 	run run // the replies that left last
 }

@@ -81,15 +81,16 @@ func TestRenewGivesUpASilentServer(t *testing.T) {
 	r := newRig(t, cfg)
 	r.on(func() { r.conn.Connect() })
 	r.eventually("a connection", func() bool { return r.conn.Peer().IsValid() }) // so that none of the time is spent on it
-	r.send(get("a"))
-	s.WaitRequests(1)
-	r.on(func() { r.conn.Renew() })
-	r.expectFailure(1, pipeline.ErrTimeout, true)
-	r.on(func() {
+	to := r.receiver()
+	to.onEnd = func(outcome) {
 		if !r.conn.Full() {
 			t.Error("it takes requests while the late reply may still come")
 		}
-	})
+	}
+	r.sendTo(to, get("a"))
+	s.WaitRequests(1)
+	r.on(func() { r.conn.Renew() })
+	r.expectFailure(1, pipeline.ErrTimeout, true)
 	r.eventually("the end of waiting", func() bool { return !r.conn.Full() })
 	r.send(get("b"))
 	s.WaitConns(2)

@@ -57,6 +57,7 @@ const (
 	maxConns    = 128                    // at once
 	idleTimeout = time.Minute            // between two requests of a connection that is kept
 	readTimeout = 10 * time.Second       // of one request
+	webTimeout  = 30 * time.Second       // of one answer over HTTP, but for /events, which bounds each event
 	maxHeader   = 16 << 10               // bytes
 	acceptPause = 100 * time.Millisecond // after a failed accept, such as one without a free descriptor
 )
@@ -81,7 +82,7 @@ func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Log
 		ln: ln, web: newHandover(ln.Addr()), seats: make(chan struct{}, maxConns), stop: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	a.http = &http.Server{
-		Handler: a.routes(), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: a.routes(), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: webTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return a, nil

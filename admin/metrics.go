@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"strconv"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
 
 	"ringway/command"
@@ -14,32 +12,33 @@ import (
 	"ringway/stats"
 )
 
-// registry returns what /metrics shows: Go's and the process's own metrics, and the proxy's.
-func (a *Admin) registry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(), &collector{a, a.srv.Figures})
-	return r
-}
-
 // metric is one metric of the proxy. docs/observing.md explains them in the same order.
 type metric struct {
+	index      int // in allMetrics
 	name, help string
 	labels     []string
-	desc       *prometheus.Desc
-	kind       prometheus.ValueType
+	kind       dto.MetricType
 }
 
-func counter(name, help string, labels ...string) metric {
-	return newMetric(prometheus.CounterValue, name, help, labels)
+// allMetrics are the metrics of the proxy, in the order of this file.
+var allMetrics []*metric
+
+func counter(name, help string, labels ...string) *metric {
+	return newMetric(dto.MetricType_COUNTER, name, help, labels)
 }
 
-func gauge(name, help string, labels ...string) metric {
-	return newMetric(prometheus.GaugeValue, name, help, labels)
+func gauge(name, help string, labels ...string) *metric {
+	return newMetric(dto.MetricType_GAUGE, name, help, labels)
 }
 
-func newMetric(kind prometheus.ValueType, name, help string, labels []string) metric {
-	name = "ringway_" + name
-	return metric{name, help, labels, prometheus.NewDesc(name, help, labels, nil), kind}
+func histogram(name, help string, labels ...string) *metric {
+	return newMetric(dto.MetricType_HISTOGRAM, name, help, labels)
+}
+
+func newMetric(kind dto.MetricType, name, help string, labels []string) *metric {
+	m := &metric{len(allMetrics), "ringway_" + name, help, labels, kind}
+	allMetrics = append(allMetrics, m)
+	return m
 }
 
 // The metrics of the process.
@@ -61,7 +60,7 @@ var (
 	loopClients     = gauge("loop_clients", "Clients on the event loop.", "loop")
 	loopConnections = gauge("loop_connections", "Open connections of the event loop, to clients and servers.", "loop")
 	loopLongTurns   = counter("loop_long_turns_total", "Turns of 10 ms or more, in which all other clients of the event loop waited.", "loop")
-	loopTurn        = counter("loop_turn_duration_seconds", "How long turns of the event loop took, without the sleep before them.", "loop")
+	loopTurn        = histogram("loop_turn_duration_seconds", "How long turns of the event loop took, without the sleep before them.", "loop")
 )
 
 // The metrics of pools.
@@ -76,8 +75,8 @@ var (
 	requestErrors   = counter("request_errors_total", "Requests answered with an error, by command.", "pool", "command")
 	errorReplies    = counter("error_replies_total", "Error replies to clients, by their code.", "pool", "code")
 	requestFailures = counter("request_failures_total", "Requests, or parts of one, that no server has answered, by the reason.", "pool", "reason")
-	requestDuration = counter("request_duration_seconds", "From the turn in which a request came to the turn in which its reply left, without commands that may block.", "pool")
-	commandDuration = counter("command_duration_seconds", "The same by command, for commands that may block as well.", "pool", "command")
+	requestDuration = histogram("request_duration_seconds", "From the turn in which a request came to the turn in which its reply left, without commands that may block.", "pool")
+	commandDuration = histogram("command_duration_seconds", "The same by command, for commands that may block as well.", "pool", "command")
 	subsLost        = counter("subscriptions_lost_total", "Connections with subscriptions that were lost, with the messages published until others took their place.", "pool")
 )
 
@@ -99,134 +98,99 @@ var (
 	serverReceived     = counter("server_received_bytes_total", "Bytes of replies.", "pool", "server")
 	serverQueue        = gauge("server_queue_requests", "Requests that await their replies.", "pool", "server")
 	serverQueueBytes   = gauge("server_queue_bytes", "Bytes of requests that are not written yet.", "pool", "server")
-	serverDuration     = counter("server_duration_seconds", "From the turn in which a request was sent to the turn in which its reply came.", "pool", "server")
+	serverDuration     = histogram("server_duration_seconds", "From the turn in which a request was sent to the turn in which its reply came.", "pool", "server")
 )
 
-var allMetrics = []metric{
-	buildInfo, configInfo, configLoaded, startTime, clientsMax, memoryHeld, memoryMax, panicsRecovered, controlPanics,
-	loopBusy, loopClients, loopConnections, loopLongTurns, loopTurn,
-	clients, clientsAccepted, clientsRefused, clientsClosed, clientReceived, clientSent, requests, requestErrors, errorReplies, requestFailures, requestDuration, commandDuration, subsLost,
-	serverInfo, serverUp, serverChanged, serverShare, serverEjections, serverConnections, serverConnects, serverConnectFails, serverDisconnects, serverRequests, serverErrors, serverTimeouts,
-	serverSent, serverReceived, serverQueue, serverQueueBytes, serverDuration,
-}
-
-// collector is the proxy's prometheus.Collector.
-type collector struct {
-	a       *Admin
-	figures func() *server.Figures
-}
-
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, m := range allMetrics {
-		to <- m.desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(to chan<- prometheus.Metric) {
-	f := c.figures()
-	out := output{to}
-	out.send(buildInfo, 1, label("goversion", runtime.Version()), label("version", c.a.version))
-	out.send(configInfo, 1, label("hash", c.a.conf.Hash))
-	out.send(configLoaded, float64(c.a.loaded.UnixMilli())/1e3)
-	out.send(startTime, float64(f.Process.Started.UnixMilli())/1e3)
-	out.send(clientsMax, float64(f.Process.MaxClients))
-	out.send(memoryHeld, float64(f.Process.MemoryUsed))
-	out.send(memoryMax, float64(f.Process.MaxMemory))
-	out.send(panicsRecovered, float64(f.Process.Panics))
-	out.send(controlPanics, float64(pool.ControlPanics.Load()))
+// proxy adds the proxy's metrics.
+func (s *scrape) proxy(a *Admin, f *server.Figures) {
+	s.send(buildInfo, 1, label("goversion", runtime.Version()), label("version", a.version))
+	s.send(configInfo, 1, label("hash", a.conf.Hash))
+	s.send(configLoaded, float64(a.loaded.UnixMilli())/1e3)
+	s.send(startTime, float64(f.Process.Started.UnixMilli())/1e3)
+	s.send(clientsMax, float64(f.Process.MaxClients))
+	s.send(memoryHeld, float64(f.Process.MemoryUsed))
+	s.send(memoryMax, float64(f.Process.MaxMemory))
+	s.send(panicsRecovered, float64(f.Process.Panics))
+	s.send(controlPanics, float64(pool.ControlPanics.Load()))
 	for i := range f.Loops {
-		out.loop(label("loop", strconv.Itoa(i)), &f.Loops[i])
+		s.loop(label("loop", strconv.Itoa(i)), &f.Loops[i])
 	}
 	for i := range f.Pools {
-		out.pool(&f.Pools[i])
+		s.pool(&f.Pools[i])
 	}
 }
 
-// output is where Collect sends metrics.
-type output struct{ to chan<- prometheus.Metric }
-
-// send sends a value. The labels are in the order of their names, and their number is that of m.labels.
-func (o output) send(m metric, value float64, labels ...*dto.LabelPair) {
-	o.to <- &series{m: m, value: value, labels: labels}
+func (s *scrape) loop(loop *dto.LabelPair, l *server.LoopFigures) {
+	s.send(loopBusy, l.Counts.Turns.Seconds(), loop)
+	s.send(loopClients, float64(l.Clients), loop)
+	s.send(loopConnections, float64(l.Connections), loop)
+	s.send(loopLongTurns, float64(l.LongTurns), loop)
+	s.observe(loopTurn, &l.Counts.Turns, loop)
 }
 
-// histogram sends a histogram.
-func (o output) histogram(m metric, h *stats.Histogram, labels ...*dto.LabelPair) {
-	o.to <- &series{m: m, histogram: bothForms(h), labels: labels}
-}
-
-func (o output) loop(loop *dto.LabelPair, l *server.LoopFigures) {
-	o.send(loopBusy, l.Counts.Turns.Seconds(), loop)
-	o.send(loopClients, float64(l.Clients), loop)
-	o.send(loopConnections, float64(l.Connections), loop)
-	o.send(loopLongTurns, float64(l.LongTurns), loop)
-	o.histogram(loopTurn, &l.Counts.Turns, loop)
-}
-
-func (o output) pool(p *server.PoolFigures) {
+func (s *scrape) pool(p *server.PoolFigures) {
 	c, pool := &p.Counts, label("pool", p.Name)
-	o.send(clients, float64(p.Clients), pool)
-	o.send(clientsAccepted, float64(c.Clients.Connected), pool)
-	o.send(clientsRefused, float64(p.Refused), pool)
+	s.send(clients, float64(p.Clients), pool)
+	s.send(clientsAccepted, float64(c.Clients.Connected), pool)
+	s.send(clientsRefused, float64(p.Refused), pool)
 	for i, n := range c.Clients.Closed {
-		o.send(clientsClosed, float64(n), pool, label("reason", stats.CloseReason(i).String()))
+		s.send(clientsClosed, float64(n), pool, label("reason", stats.CloseReason(i).String()))
 	}
-	o.send(clientReceived, float64(c.Clients.BytesIn), pool)
-	o.send(clientSent, float64(c.Clients.BytesOut), pool)
+	s.send(clientReceived, float64(c.Clients.BytesIn), pool)
+	s.send(clientSent, float64(c.Clients.BytesOut), pool)
 	for i, n := range c.Requests.Errors {
 		if n > 0 {
-			o.send(errorReplies, float64(n), label("code", stats.ErrorCodeName(i)), pool)
+			s.send(errorReplies, float64(n), label("code", stats.ErrorCodeName(i)), pool)
 		}
 	}
 	for i, n := range c.Requests.Failures {
-		o.send(requestFailures, float64(n), pool, label("reason", stats.Failure(i).String()))
+		s.send(requestFailures, float64(n), pool, label("reason", stats.Failure(i).String()))
 	}
 	for i, of := range c.Commands {
 		if of == nil {
 			continue
 		}
 		name := label("command", commandName(i))
-		o.send(requests, float64(of.Latency.Count()), name, pool)
-		o.send(requestErrors, float64(of.Errors), name, pool)
-		o.histogram(commandDuration, &of.Latency, name, pool)
+		s.send(requests, float64(of.Latency.Count()), name, pool)
+		s.send(requestErrors, float64(of.Errors), name, pool)
+		s.observe(commandDuration, &of.Latency, name, pool)
 	}
 	all := unblockedLatency(p)
-	o.histogram(requestDuration, &all, pool)
-	o.send(subsLost, float64(p.SubscriptionsLost), pool)
+	s.observe(requestDuration, &all, pool)
+	s.send(subsLost, float64(p.SubscriptionsLost), pool)
 	for i := range p.Servers {
-		o.server(pool, &p.Servers[i])
+		s.server(pool, &p.Servers[i])
 	}
 }
 
-func (o output) server(pool *dto.LabelPair, s *server.ServerFigures) {
-	c, name := &s.Counts, label("server", s.Name)
+func (s *scrape) server(pool *dto.LabelPair, of *server.ServerFigures) {
+	c, name := &of.Counts, label("server", of.Name)
+	labels := []*dto.LabelPair{pool, name} // shared by all of its metrics
 	up, changed := 0.0, 0.0
-	if s.Up {
+	if of.Up {
 		up = 1
 	}
-	if !s.Since.IsZero() {
-		changed = float64(s.Since.UnixMilli()) / 1e3
+	if !of.Since.IsZero() {
+		changed = float64(of.Since.UnixMilli()) / 1e3
 	}
-	o.send(serverInfo, 1, pool, label("role", s.Role), name, label("shard", s.Shard))
-	o.send(serverUp, up, pool, name)
-	o.send(serverChanged, changed, pool, name)
-	o.send(serverShare, s.Share, pool, name)
-	o.send(serverEjections, float64(s.Ejections), pool, name)
-	o.send(serverConnections, float64(s.Queues.Connections), pool, name)
-	o.send(serverConnects, float64(c.Connects), pool, name)
-	o.send(serverConnectFails, float64(c.ConnectFails), pool, name)
-	o.send(serverDisconnects, float64(c.Disconnects), pool, name)
-	o.send(serverRequests, float64(c.Latency.Count()), pool, name)
-	o.send(serverErrors, float64(c.Errors), pool, name)
-	o.send(serverTimeouts, float64(c.Timeouts), pool, name)
-	o.send(serverSent, float64(c.BytesOut), pool, name)
-	o.send(serverReceived, float64(c.BytesIn), pool, name)
-	o.send(serverQueue, float64(s.Queues.Requests), pool, name)
-	o.send(serverQueueBytes, float64(s.Queues.Bytes), pool, name)
-	if c.Latency.Count() > 0 { // servers may be hundreds, and a histogram is seventeen lines
-		o.histogram(serverDuration, &c.Latency, pool, name)
+	s.send(serverInfo, 1, pool, label("role", of.Role), name, label("shard", of.Shard))
+	s.send(serverUp, up, labels...)
+	s.send(serverChanged, changed, labels...)
+	s.send(serverShare, of.Share, labels...)
+	s.send(serverEjections, float64(of.Ejections), labels...)
+	s.send(serverConnections, float64(of.Queues.Connections), labels...)
+	s.send(serverConnects, float64(c.Connects), labels...)
+	s.send(serverConnectFails, float64(c.ConnectFails), labels...)
+	s.send(serverDisconnects, float64(c.Disconnects), labels...)
+	s.send(serverRequests, float64(c.Latency.Count()), labels...)
+	s.send(serverErrors, float64(c.Errors), labels...)
+	s.send(serverTimeouts, float64(c.Timeouts), labels...)
+	s.send(serverSent, float64(c.BytesOut), labels...)
+	s.send(serverReceived, float64(c.BytesIn), labels...)
+	s.send(serverQueue, float64(of.Queues.Requests), labels...)
+	s.send(serverQueueBytes, float64(of.Queues.Bytes), labels...)
+	if c.Latency.Count() > 0 { // servers may be hundreds, and a histogram is thirteen lines
+		s.observe(serverDuration, &c.Latency, labels...)
 	}
 }
 

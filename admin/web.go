@@ -4,9 +4,6 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // routes returns the handler of all that the admin address serves over HTTP.
@@ -15,15 +12,10 @@ func (a *Admin) routes() http.Handler {
 	// Health has no password: orchestrators and load balancers rarely have one to give.
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.Handle("GET /metrics", a.protect(metricsHandler(a.registry())))
+	mux.Handle("GET /metrics", a.protect(a.metrics()))
 	mux.Handle("GET /{$}", a.protect(servePage()))
 	mux.Handle("GET /events", a.protect(http.HandlerFunc(a.events)))
 	return mux
-}
-
-// metricsHandler serves what r has gathered, to four scrapers at once at most.
-func metricsHandler(r prometheus.Gatherer) http.Handler {
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4, EnableOpenMetrics: true})
 }
 
 // protect lets a request pass that has the password, if there is one: as the password of any user, or

@@ -40,6 +40,8 @@ type Config struct {
 	Proxy Proxy
 	Admin Admin
 	Pools []Pool // in the order of the file, at least one
+
+	lines map[place]int // of what the file has; see Changes
 }
 
 // Proxy holds the settings of the whole process: the [proxy] table. A field has the

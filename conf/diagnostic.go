@@ -66,6 +66,7 @@ type report struct {
 
 	mistakes []Diagnostic
 	warnings []Diagnostic
+	places   map[place]int // the lines of what is written
 }
 
 func newReport(file, text string) *report {

@@ -67,6 +67,7 @@ func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
 	if err := r.err(); err != nil {
 		return nil, r.warnings, err
 	}
+	b.conf.lines = r.places
 	return b.conf, r.warnings, nil
 }
 
@@ -193,6 +194,7 @@ func (b *builder) pools(n *node, values map[string]any) {
 
 func (b *builder) pool(name string, n *node, values map[string]any) {
 	pool, table := DefaultPool(name), poolTable(name)
+	b.report.note(place{table: table}, n)
 	before := len(b.report.mistakes)
 	in := tableSource{report: b.report, partial: b.partial, node: n, values: values, table: table, otherKeys: proxyNames, otherTable: "the [proxy] table"}
 	// The topology decides what the other keys mean, so it is read first.

@@ -156,6 +156,7 @@ func read[T any](in tableSource, settings []setting[T], into *T) (guessed []stri
 			}
 		}
 		v := value{report: in.report, partial: in.partial, table: in.table, name: in.prefix + name, node: at, v: in.values[name], siblings: names}
+		in.report.note(place{table: in.table, key: v.name}, at)
 		settings[i].set(&v, into)
 		v.warnLiteral()
 	}

@@ -141,6 +141,7 @@ func setRingServers(v *value, into *[]Server) {
 			return fmt.Errorf("two servers of the name %q, the first in line %d; want another name, after a space", server.Name, v.report.line(first.start))
 		}
 		names[server.Name] = at
+		v.noteEntry(server.Name, at)
 		if first, ok := addrs[server.Addr]; ok {
 			v.report.warn(at.start, v.table, fmt.Sprintf("servers entry %s: two names for one address, %q and %q: it gets the keys of both", v.rawOf(at), first, server.Name))
 		}
@@ -162,6 +163,7 @@ func setMembers(v *value, into *[]Server, seen map[string]*node) {
 		if err := v.checkOnce(seen, server.Addr, at); err != nil {
 			return err
 		}
+		v.noteEntry(server.Name, at)
 		*into = append(*into, server)
 		return nil
 	})
@@ -213,6 +215,7 @@ func setMasters(v *value, p *Pool) {
 			return fmt.Errorf("the same master as in line %d; want each once", v.report.line(first.start))
 		}
 		names[name] = at
+		v.noteEntry(name, at)
 		p.Shards = append(p.Shards, shard)
 		return nil
 	})
@@ -269,6 +272,7 @@ func setShards(v *value, p *Pool) {
 			continue
 		}
 		names[shard.Name] = at
+		v.noteEntry(shard.Name, at)
 		p.Shards = append(p.Shards, shard.Shard)
 	}
 	sortShards(p.Shards)

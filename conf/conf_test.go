@@ -172,6 +172,7 @@ redis_auth = "secret"
 redis_user = "u"
 resolve_interval = "23s"
 redis_db = 0
+databases = 29
 transactions = "per_shard"
 merge_sets = true
 slow_request = "23ms"
@@ -209,7 +210,7 @@ servers = ["localhost:6379"]
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
 			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
 			ReplyCheck: 3 * time.Second, TCPKeepAlive: true, RedisAuth: "secret", Transactions: PerShard, MergeSets: true, SlowRequest: 23 * time.Millisecond, LogKeys: "hash", BigValue: 2 << 20, BigValueAction: "refuse", Preconnect: true, AutoEjectHosts: true,
-			ServerConnections: 19, PinnedConnections: 22, Databases: 1, Restore: RestoreFlush, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
+			ServerConnections: 19, PinnedConnections: 22, Databases: 29, Restore: RestoreFlush, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
 			DefaultServer: "localhost:6379", AllowCommands: []string{"keys", "config|get"}, DenyCommands: []string{"script"},
 			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},
 		}},
@@ -223,6 +224,29 @@ servers = ["localhost:6379"]
 	}
 	if got := mustParse(t, minimal("redis_db = 7")).Pools[0].RedisDB; got != 7 {
 		t.Errorf("redis_db is %d, want 7", got)
+	}
+}
+
+// A pool has the databases of a Redis, unless its clients are meant to have one.
+func TestHowManyDatabasesAPoolHas(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		lines []string
+		want  int
+	}{
+		{nil, 16},
+		{[]string{"databases = 1"}, 1},
+		{[]string{"databases = 40"}, 40},
+		{[]string{"redis_db = 0"}, 16},
+		{[]string{"redis_db = 3"}, 1},
+		{[]string{"redis_db = 30"}, 1},
+		{[]string{"redis_db = 3", "databases = 16"}, 16},
+		{[]string{`topology = "cluster"`}, 1},
+		{[]string{`topology = "cluster"`, "databases = 1"}, 1},
+	} {
+		if got := mustParse(t, minimal(test.lines...)).Pools[0].Databases; got != test.want {
+			t.Errorf("%q: %d databases, want %d", test.lines, got, test.want)
+		}
 	}
 }
 

@@ -133,7 +133,7 @@ type Pool struct {
 	ServerTLS, SentinelTLS     *TLS     // TLS to servers and to Sentinels; nil: in clear
 	ACLUsers                   int      // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
 	RedisDB                    int      // database that clients find selected
-	Databases                  int      // clients may SELECT the databases below this number; default 1: none but RedisDB
+	Databases                  int      // clients may SELECT the databases below this number; 1: none but RedisDB; default 16, but 1 in a Cluster and with RedisDB
 	AllowCommands              []string // guarded commands that are served all the same, in lower case: "keys", "config|get"; a container means its subcommands
 	DenyCommands               []string // commands that are refused, written likewise; they have precedence
 	Transactions               string   // what becomes of MULTI with keys of several shards: OneShard (default) or PerShard

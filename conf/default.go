@@ -41,6 +41,16 @@ func Default() *Config {
 	}}
 }
 
+// defaultDatabases returns how many databases a pool has that does not say so: as many as a Redis. A
+// Cluster has one. So has a pool with redis_db: SELECT 0, which client libraries send unasked, means
+// that database there, and must not lead to another one's data.
+func defaultDatabases(p *Pool) int {
+	if p.Topology == Cluster || p.RedisDB > 0 {
+		return 1
+	}
+	return p.Databases
+}
+
 // DefaultPool returns the pool of an empty [pools.NAME] table. Settings without a
 // default are missing: the address to listen on, and the servers. The result is
 // the caller's.
@@ -61,7 +71,7 @@ func DefaultPool(name string) Pool {
 		TCPKeepAlive:       false,                 // twemproxy's
 		RedisDB:            0,                     // the one that nearly every application uses
 		ACLUsers:           0,                     // twemproxy's
-		Databases:          1,                     // each costs connections
+		Databases:          16,                    // a Redis's; see defaultDatabases
 		Preconnect:         false,                 // twemproxy's
 		AutoEjectHosts:     false,                 // twemproxy's: right for data, wrong for caches
 		Transactions:       OneShard,              // atomic, as clients expect

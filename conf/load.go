@@ -207,6 +207,9 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 		in.misplaced = misplaced(pool.Topology, known)
 	}
 	guessed := read(in, poolSettings, &pool)
+	if n.table["databases"] == nil {
+		pool.Databases = defaultDatabases(&pool)
+	}
 	if settled {
 		b.require(&pool, n, guessed)
 	}

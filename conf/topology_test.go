@@ -21,6 +21,9 @@ func basis(topology string) *Pool {
 	p := DefaultPool("alpha")
 	p.Listen = Listen{Network: "tcp", Addr: "127.0.0.1:22121"}
 	p.Topology = topology
+	if topology == Cluster {
+		p.Databases = 1
+	}
 	return &p
 }
 

@@ -27,14 +27,18 @@ func openFiles() uint64 {
 }
 
 // descriptorsFor returns how many descriptors the loops and their connections to the
-// configured servers take at most: for each loop and server, server_connections in either
-// protocol and one for subscriptions. Connections that only some clients need are not
-// counted: dedicated ones, and those of other databases and users.
+// configured servers take: for each loop and server, server_connections in either protocol,
+// and once more for a second database, and one for subscriptions. Connections that only
+// some clients need are not counted: dedicated ones, and those of further databases and of
+// users.
 func descriptorsFor(cfg *conf.Config, loops int) (n uint64) {
 	n = uint64(loops) * loopDescriptors
 	for i := range cfg.Pools {
 		p := &cfg.Pools[i]
 		each := 2*p.ServerConnections + 1
+		if p.Databases > 1 {
+			each += p.ServerConnections
+		}
 		if p.ServerTLS != nil {
 			each *= 3 // and a pair of sockets between the loop and the goroutines that encrypt
 		}

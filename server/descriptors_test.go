@@ -13,9 +13,10 @@ func TestClientsFitBesideServersIntoTheLimitOfOpenFiles(t *testing.T) {
 		Pools: []conf.Pool{
 			{ServerConnections: 2, Servers: make([]conf.Server, 4)},                       // 4 servers × 5 connections
 			{ServerConnections: 1, Shards: make([]conf.Shard, 2), ServerTLS: &conf.TLS{}}, // 2 × 3 × 3
+			{ServerConnections: 2, Servers: make([]conf.Server, 1), Databases: 16},        // 7 connections
 		},
 	}
-	const loops, reserved = 2, 2*(3+4*5+2*3*3) + 32
+	const loops, reserved = 2, 2*(3+4*5+2*3*3+7) + 32
 	for _, test := range []struct {
 		limit uint64
 		want  int // 0 means an error

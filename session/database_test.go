@@ -6,11 +6,10 @@ import (
 	"ringway/internal/redistest"
 )
 
-// serveDatabases is serveShards for a pool of 16 databases.
+// serveDatabases is serveShards for a pool in which databases may be swapped and emptied.
 func serveDatabases(t *testing.T, n int) *proxy {
 	t.Helper()
 	cfg := config(t, addrs(redistest.StartN(t, n))...)
-	cfg.Pools[0].Databases = 16
 	cfg.Pools[0].AllowCommands = []string{"swapdb", "flushdb"}
 	return serve(t, cfg)
 }
@@ -71,7 +70,7 @@ func TestWatchRemembersTheDatabase(t *testing.T) {
 func TestOnlyDatabaseHasTwoNumbers(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, redistest.Start(t).Addr())
-	cfg.Pools[0].RedisDB = 7
+	cfg.Pools[0].RedisDB, cfg.Pools[0].Databases = 7, 1
 	c := serve(t, cfg).dial()
 	c.Send(encode("SELECT", "0") + encode("SET", "a", "7") + encode("SELECT", "7") + encode("GET", "a") + encode("SELECT", "1") + encode("MOVE", "a", "1") + encode("MULTI") + encode("SELECT", "0"))
 	c.expect("+OK\r\n", "+OK\r\n", "+OK\r\n", "$1\r\n7\r\n", "-ERR DB index is out of range\r\n", "-ERR DB index is out of range\r\n", "+OK\r\n", "+QUEUED\r\n")

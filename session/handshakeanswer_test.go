@@ -276,7 +276,7 @@ func TestSelectOfAnAbortedTransaction(t *testing.T) {
 func TestSelectInClusters(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, "127.0.0.1:1")
-	cfg.Pools[0].Topology = conf.Cluster
+	cfg.Pools[0].Topology, cfg.Pools[0].Databases = conf.Cluster, 1
 	c := serve(t, cfg).dial()
 	c.Send(encode("SELECT", "1") + encode("SELECT", "0"))
 	c.expect("-ERR SELECT is not allowed in cluster mode\r\n", "+OK\r\n")

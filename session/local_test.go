@@ -23,7 +23,7 @@ func TestCommandsThatTheProxyAnswers(t *testing.T) {
 	f("-ERR wrong number of arguments for 'ping' command\r\n", "PING", "a", "b")
 	f("$0\r\n\r\n", "ECHO", "")
 	f("+OK\r\n", "SELECT", "0")
-	f("-ERR DB index is out of range\r\n", "SELECT", "1")
+	f("-ERR DB index is out of range\r\n", "SELECT", "16")
 	f("-ERR value is not an integer or out of range\r\n", "SELECT", "abc")
 	f("$-1\r\n", "CLIENT", "GETNAME")
 	f("+OK\r\n", "CLIENT", "SETNAME", "me")

@@ -26,16 +26,22 @@ func row(f framework, o outcome) string {
 
 // summary returns the line below the table.
 func summary() string {
-	works, partly := 0, 0
+	works, line, partly, more := 0, 0, 0, []string{}
 	for _, f := range frameworks {
 		switch {
 		case len(f.settings)+len(f.cannot) == 0:
 			works++
-		case f.worksByDefault():
-			partly++
+		case len(f.settings)+len(f.cannot) > 1:
+			more = append(more, f.name)
+		default:
+			line++
+			if f.worksByDefault() {
+				partly++
+			}
 		}
 	}
-	return fmt.Sprintf("\n%d of these %d need no setting, %d more only for what the last column names.\n", works, len(frameworks), partly)
+	return fmt.Sprintf("\n%d of these %d pass all checks without a setting, %d with one line. Of the latter, %d need it only for the checks that the last column names. Several lines are needed for all checks of %s.\n",
+		works, len(frameworks), line, partly, strings.Join(more, ", "))
 }
 
 // toSet returns the last column of a framework's row.

@@ -116,7 +116,6 @@ var frameworks = []framework{
 		name: "Laravel's cache", program: "php/laravel_cache.php",
 		tries: "with phpredis and Predis: many, putMany, locks, throttle, funnel, rate limiter, tags",
 		settings: []setting{
-			{line: `databases = 16`, always: true, checks: []string{"phpredis, database 1", "predis, database 1", "phpredis, flush", "predis, flush"}},
 			{line: `allow_commands = ["flushdb"]`, always: true, checks: []string{"phpredis, flush", "predis, flush"}},
 			{line: `transactions = "per_shard"`, checks: []string{"phpredis, putMany", "predis, putMany", "phpredis, transaction on several keys", "predis, transaction on several keys"}},
 			{line: `together = ["*_database_gate*"]`, checks: []string{"phpredis, funnel", "predis, funnel"}},
@@ -126,7 +125,6 @@ var frameworks = []framework{
 		name: "Django's cache and sessions", program: "python/django_cache.py",
 		tries: "django-redis: set_many, delete_pattern, versions, locks, serializers, sessions",
 		settings: []setting{
-			{line: `databases = 16`, always: true, checks: []string{"two databases", "clear"}},
 			{line: `allow_commands = ["flushdb", "keys"]`, always: true, checks: []string{"clear", "keys"}},
 			{line: `transactions = "per_shard"`, checks: []string{"set_many and get_many", "raw pipeline"}},
 		},
@@ -135,22 +133,17 @@ var frameworks = []framework{
 		name: "Rails' cache", program: "ruby/rails_cache.rb",
 		tries: "RedisCacheStore: write_multi, fetch_multi, increment, delete_matched, 3 MB, expiry",
 		settings: []setting{
-			{line: `databases = 16`, always: true, checks: []string{"database 1"}},
 			{line: `allow_commands = ["flushdb"]`, always: true, checks: []string{"clear without a namespace"}},
 		},
 	},
 	{
 		name: "PHP's sessions", program: "php/php_sessions.php",
 		tries: "with and without locks, twenty visitors, eight requests of one, regenerate, destroy",
-		settings: []setting{
-			{line: `databases = 16`, always: true, checks: []string{"database 1"}},
-		},
 	},
 	{
 		name: "phpredis", program: "php/phpredis.php",
 		tries: "pipelines, transactions, WATCH, both modes of SCAN, scripts, blocking pops, streams, pconnect, Pub/Sub",
 		settings: []setting{
-			{line: `databases = 16`, always: true, checks: []string{"pconnect and select"}},
 			{line: `transactions = "per_shard"`, checks: []string{"multi on several keys"}},
 		},
 	},
@@ -259,9 +252,6 @@ var frameworks = []framework{
 	{
 		name: "redis-cli", program: "python/redis_cli.py",
 		tries: "--pipe, --scan, --bigkeys, --memkeys, --stat, --latency, -3, -n, -u",
-		settings: []setting{
-			{line: `databases = 16`, always: true, checks: []string{"-n"}},
-		},
 	},
 	{
 		name: "redis_exporter and HAProxy", program: "python/monitoring.py",

@@ -122,6 +122,7 @@ type Ring struct {
 	choices    []uint32    // random: indices of the live servers
 
 	// What the ring was built from.
+	rule    rule
 	named   distribution // how, unless there is a single server
 	live    []bool
 	servers []Server // the full list; shared by all rings of a pool
@@ -155,7 +156,7 @@ func New(cfg Config) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Ring{hash: hash, four: fourKeysOf(cfg), together: together, servers: slices.Clone(cfg.Servers), named: distribution(named)}
+	r := &Ring{hash: hash, four: fourKeysOf(cfg), together: together, servers: slices.Clone(cfg.Servers), named: distribution(named), rule: ruleOf(cfg)}
 	if cfg.HashTag != "" {
 		r.tagged, r.open, r.end = true, cfg.HashTag[0], cfg.HashTag[1]
 	}
@@ -295,7 +296,7 @@ func (r *Ring) Without(down []bool) *Ring {
 
 	next := &Ring{
 		hash: r.hash, four: r.four, together: r.together, tagged: r.tagged, open: r.open, end: r.end,
-		how: r.named, named: r.named, servers: r.servers, live: live,
+		how: r.named, named: r.named, servers: r.servers, live: live, rule: r.rule,
 	}
 	switch r.named {
 	case ketama:

@@ -260,3 +260,14 @@ func (c Change) what() string {
 	}
 	return c.Key + " " + was + " -> " + now
 }
+
+// startKeys are the settings that are read at the start only, by table and key.
+var startKeys = []string{
+	"proxy.threads", "proxy.io_uring", "proxy.statistics", "proxy.stats_listen", "proxy.log_format",
+	"admin.listen",
+}
+
+// NeedsRestart reports whether the change can't be made while the process runs.
+func (c Change) NeedsRestart() bool {
+	return c.Kind == SettingChanged && slices.Contains(startKeys, c.Table+"."+c.Key)
+}

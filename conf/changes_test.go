@@ -176,3 +176,20 @@ func alter(t *testing.T, v reflect.Value) {
 		t.Fatalf("a %s", v.Type())
 	}
 }
+
+func TestChangesThatNeedARestart(t *testing.T) {
+	t.Parallel()
+	for _, key := range startKeys {
+		table, name, _ := strings.Cut(key, ".")
+		known := map[string][]string{"proxy": proxyNames, "admin": namesOf(adminSettings)}
+		if !slices.Contains(known[table], name) {
+			t.Errorf("there is no key %s", key)
+		}
+	}
+	for text, want := range map[string]bool{"threads = 2": true, `max_request = "2GB"`: false, `log_level = "warn"`: false, `io_uring = false`: true} {
+		all := Changes(mustParseQuietly(t, minimal()), mustParseQuietly(t, "[proxy]\n"+text+"\n"+minimal()))
+		if len(all) != 1 || all[0].NeedsRestart() != want {
+			t.Errorf("%s: %v, want one that needs a restart: %t", text, all, want)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"slices"
-	"time"
 
 	"ringway/pool"
 	"ringway/stats"
@@ -23,25 +22,6 @@ func (srv *Server) HotKeys(pool string, n int) stats.TopHotKeys {
 // poolIndex returns the index of a pool in the configuration, or -1.
 func (srv *Server) poolIndex(name string) int {
 	return slices.IndexFunc(srv.pools, func(p *pool.Pool) bool { return p.Conf().Name == name })
-}
-
-// eachLoop returns what ask returns for each loop, in no order. It is called on that loop, between
-// two turns. Loops that have not answered after figuresTimeout are left out.
-func eachLoop[T any](srv *Server, ask func(l *loop) T) (told []T) {
-	answers := make(chan T, len(srv.loops))
-	for _, l := range srv.loops {
-		l.Post(func() { answers <- ask(l) })
-	}
-	timeout := time.After(figuresTimeout)
-	for range srv.loops {
-		select {
-		case answer := <-answers:
-			told = append(told, answer)
-		case <-timeout:
-			return told
-		}
-	}
-	return told
 }
 
 // SlowRequests returns the n slowest requests of a pool in the last ten to twenty minutes, the slowest

@@ -8,7 +8,7 @@ import (
 )
 
 // loop is an event loop with its sessions. Its fields belong to the loop's goroutine, but
-// for reported.largest and told.
+// for questions, reported.largest and told.
 type loop struct {
 	*eventloop.Loop
 	srv      *Server
@@ -18,6 +18,7 @@ type loop struct {
 	ticks     int
 	busyTicks int // how many ticks in a row the loop has been busier than tooBusy
 	reported  reported
+	questions questions
 	told      atomic.Pointer[LoopFigures] // the last figures; any goroutine may read them
 }
 

@@ -56,6 +56,9 @@ func changesBetween(before, now *server.Figures) (changes []change) {
 			}
 		}
 		for _, s := range known {
+			if s.Role == "" {
+				continue // that it serves nothing any more was said, and now its counts are forgotten
+			}
 			changes = append(changes, change{now.At.UnixMilli(), p.Name, s.Name, "is no server of the pool any more", true})
 		}
 	}

@@ -97,7 +97,7 @@ func difference(now, before *server.Figures, i int, latency, latencyBefore *stat
 	seconds := max(now.At.Sub(before.At).Seconds(), 1e-3)
 	window := *latency
 	window.Subtract(latencyBefore)
-	rate := func(now, before uint64) float64 { return float64(now-before) / seconds }
+	rate := func(now, before uint64) float64 { return float64(stats.Since(now, before)) / seconds }
 	return sample{
 		At: now.At, Clients: n.Clients,
 		Requests: rate(n.Counts.Calls(), b.Counts.Calls()), Errors: rate(n.Counts.Errors(), b.Counts.Errors()),

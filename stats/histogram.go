@@ -46,12 +46,27 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.Sum += other.Sum
 }
 
-// Subtract takes out what earlier, a former state of h, had counted.
+// Subtract takes out what earlier, a former state of h, had counted. If h has counted less since, it
+// has begun anew (a server was forgotten and came back), and all that it has is left.
 func (h *Histogram) Subtract(earlier *Histogram) {
+	for i, n := range earlier.Counts {
+		if n > h.Counts[i] {
+			return
+		}
+	}
 	for i, n := range earlier.Counts {
 		h.Counts[i] -= n
 	}
-	h.Sum -= earlier.Sum
+	h.Sum = Since(h.Sum, earlier.Sum)
+}
+
+// Since returns how much a counter has counted since it was before: all that it has, if it has begun
+// anew.
+func Since(now, before uint64) uint64 {
+	if before > now {
+		return now
+	}
+	return now - before
 }
 
 // Count returns how many durations there are.

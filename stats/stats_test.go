@@ -118,3 +118,21 @@ func BenchmarkReplied(b *testing.B) {
 		}
 	})
 }
+
+func TestWhatHasBegunAnewIsNotSubtractedFrom(t *testing.T) {
+	t.Parallel()
+	var before, now Histogram
+	before.Add(10, 5)
+	before.Add(1000, 2)
+	now.Add(10, 6)
+	now.Subtract(&before)
+	if n := now.Count(); n != 6 || now.Sum != 60 {
+		t.Errorf("%d durations with a sum of %d, want the 6 that were counted anew", n, now.Sum)
+	}
+	if got := Since(7, 5); got != 2 {
+		t.Errorf("2 of 7 were counted since, not %d", got)
+	}
+	if got := Since(3, 5); got != 3 {
+		t.Errorf("3 were counted anew, not %d", got)
+	}
+}

@@ -96,9 +96,37 @@ func (q *Queues) count(c *pipeline.Conn) {
 	q.Add(&of)
 }
 
-// Figures returns what this loop has counted of each server to which it ever had a connection, in
+// countsKeptFor is how long the counts of a server are kept that serves nothing any more and has no
+// connection. Addresses may come and go, as those of containers do.
+const countsKeptFor = 10 * time.Minute
+
+// sweepCounts forgets the counts of servers that no loop has had a use for since a moment. The moment
+// is the same for all loops, which so forget them at about the same time: a sum that becomes smaller
+// would look like a counter that has begun anew. Times are in nanoseconds since started.
+func (l *Local) sweepCounts(now, before int64) {
+	for _, sh := range l.shards {
+		for _, s := range append(sh.readers[:len(sh.readers):len(sh.readers)], sh.primary) {
+			if s != nil {
+				s.usedAt.Store(now)
+			}
+		}
+	}
+	l.eachConn(func(s *server, _ *pipeline.Conn) {
+		if s != nil {
+			s.usedAt.Store(now)
+		}
+	})
+	for s := range l.stats {
+		if s.usedAt.Load() <= before {
+			delete(l.stats, s)
+		}
+	}
+}
+
+// Figures returns what this loop has counted of each server to which it had a connection lately, in
 // no order. It returns nothing if nothing is counted (statistics = false).
 func (l *Local) Figures() (figures []ServerFigures) {
+	kept := int64(time.Since(started) - countsKeptFor)
 	queues := map[*server]*Queues{}
 	for s := range l.stats {
 		queues[s] = new(Queues)
@@ -109,6 +137,9 @@ func (l *Local) Figures() (figures []ServerFigures) {
 		}
 	})
 	for s, counts := range l.stats {
+		if s.usedAt.Load() <= kept {
+			continue // it will be forgotten
+		}
 		f := ServerFigures{Addr: s.addr, Queues: *queues[s]}
 		f.Counts.Merge(counts)
 		figures = append(figures, f)
@@ -146,6 +177,7 @@ func (l *Local) newConn(s *server, cfg *pipeline.Config, obs pipeline.Observer) 
 	if l.stats != nil {
 		if l.stats[s] == nil {
 			l.stats[s] = &stats.Server{Answer: &l.answer, Addr: s.addr}
+			s.usedAt.Store(int64(time.Since(started)))
 		}
 		c.CountIn(l.stats[s])
 	}

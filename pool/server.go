@@ -24,6 +24,7 @@ type server struct {
 	byHand         atomic.Bool   // an operator has taken it down: only RestoreByHand brings it back
 	ejecting       atomic.Bool   // it will be ejected as soon as there is a ring without it
 	loadingCheckAt atomic.Int64  // see checkLoading, in nanoseconds since started; 0 for never
+	usedAt         atomic.Int64  // see sweepCounts, in nanoseconds since started
 	loggedNotices  atomic.Uint32 // which notices were logged, by their bits
 	miscountLogged atomic.Bool   // see miscounted
 

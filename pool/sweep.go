@@ -26,6 +26,8 @@ func (cs *ConnSet) Release() {
 func (l *Local) Sweep() {
 	before := l.loop.Now() - int64(unusedFor)
 	l.sweep(before, time.Now().Add(-unusedFor))
+	now := int64(time.Since(started))
+	l.sweepCounts(now, now-int64(countsKeptFor))
 }
 
 func (l *Local) sweep(before int64, idleUsers time.Time) {

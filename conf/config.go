@@ -1,7 +1,8 @@
 // Package conf turns a configuration text into a validated Config.
 //
 // The text is TOML: one [proxy] table for the process and one [pools.NAME]
-// table for each pool, with twemproxy's keys and meanings.
+// table for each pool, with twemproxy's keys and meanings; or YAML, as twemproxy
+// itself has it.
 //
 //	cfg, warnings, err := conf.Load("ringway.toml")
 //	for _, w := range warnings {
@@ -40,6 +41,9 @@ type Config struct {
 	Proxy Proxy
 	Admin Admin
 	Pools []Pool // in the order of the file, at least one
+
+	Nutcracker bool     // the file is a nutcracker.yml
+	LeftOut    []string // names of its pools of memcached servers, which are not in Pools
 
 	lines map[place]int // of what the file has; see Changes
 }

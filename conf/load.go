@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,8 +18,9 @@ import (
 // maxText is the longest configuration, in bytes. A thousand servers take a tenth of it.
 const maxText = 1 << 20
 
-// Load reads the file at path and returns what Parse returns for its text. If the
-// file can't be read, the error wraps the operating system's.
+// Load reads the file at path and returns what Parse returns for its text. A file that
+// begins as a nutcracker.yml does is YAML too, unless it is named .toml. If the file
+// can't be read, the error wraps the operating system's.
 func Load(path string) (*Config, []Diagnostic, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -29,13 +31,18 @@ func Load(path string) (*Config, []Diagnostic, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
-	return parse(text, path, worldReadable(f))
+	yaml := IsYAML(path) || filepath.Ext(path) != ".toml" && looksLikeYAML(trimmed(text))
+	return parse(text, path, worldReadable(f), yaml)
 }
 
-// Parse returns the configuration that a TOML text describes, and warnings about
-// settings that work but are probably a mistake, in the order of the text. The name
-// is that of the text's file, for diagnostics, for Config.Path, and because names of
-// certificate files are relative to its directory.
+// trimmed returns a text without the mark that some editors put before it.
+func trimmed(text []byte) string { return strings.TrimPrefix(string(text), "\uFEFF") }
+
+// Parse returns the configuration that a text describes, and warnings about settings
+// that work but are probably a mistake, in the order of the text. The name is that of
+// the text's file, for diagnostics, for Config.Path, and because names of certificate
+// files are relative to its directory. A name that ends in .yml or .yaml is that of
+// nutcracker's configuration; any other, that of one in TOML.
 //
 // The error is of type Mistakes and holds everything that is wrong. Then there is
 // no configuration, but there may be warnings.
@@ -43,15 +50,20 @@ func Load(path string) (*Config, []Diagnostic, error) {
 // Keys must be in lower case, and durations and sizes are strings with a unit. The
 // TOML library's own mapping to structs would ignore case, and take a bare 400 for
 // nanoseconds.
-func Parse(text []byte, name string) (*Config, []Diagnostic, error) { return parse(text, name, "") }
+func Parse(text []byte, name string) (*Config, []Diagnostic, error) {
+	return parse(text, name, "", IsYAML(name))
+}
 
 // parse is Parse. The mode, such as "0644", is that of a file that every user may
 // read; it is "" for any other file, and for text without a file.
-func parse(text []byte, name, mode string) (*Config, []Diagnostic, error) {
-	r := newReport(name, strings.TrimPrefix(string(text), "\uFEFF"))
+func parse(text []byte, name, mode string, yaml bool) (*Config, []Diagnostic, error) {
+	r := newReport(name, trimmed(text))
 	if len(text) > maxText {
 		r.mistake(0, "", fmt.Sprintf("more than %s of text: this is not a configuration", sizeText(maxText)))
 		return nil, nil, r.err()
+	}
+	if yaml {
+		return parseYAML(r, text, name, mode)
 	}
 	values, clean := decode(r, r.text)
 	if values == nil {

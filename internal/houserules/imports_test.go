@@ -45,6 +45,7 @@ var testOnly = []string{"internal/redistest", "internal/fakeredis", "internal/fa
 // whatever the module has; tools and tests need no line here.
 var homes = map[string][]string{
 	"github.com/BurntSushi/toml":                      {"conf"},
+	"github.com/goccy/go-yaml":                        {"conf"},
 	"github.com/HdrHistogram/hdrhistogram-go":         {"bench"},
 	"github.com/alicebob/miniredis/v2":                {"internal"},
 	"github.com/anishathalye/porcupine":               {"internal"}, // in tests

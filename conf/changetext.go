@@ -24,7 +24,7 @@ func valueText(field string, v reflect.Value) string {
 		if v.IsZero() {
 			return noneText
 		}
-		return `"…"`
+		return secretText
 	}
 	switch v := v.Interface().(type) {
 	case time.Duration:

@@ -84,7 +84,7 @@ func TestExampleConfiguration(t *testing.T) {
 	t.Parallel()
 	got := mustParse(t, example)
 	want := Default()
-	want.Path, want.Hash, want.lines = "ringway.toml", got.Hash, got.lines
+	want.Path, want.Hash, want.lines, want.shown = "ringway.toml", got.Hash, got.lines, got.shown
 	p := DefaultPool("alpha")
 	p.Listen = Listen{Network: "tcp", Addr: "127.0.0.1:22121"}
 	p.Hash, p.Distribution, p.HashTag = "fnv1a_64", "ketama", "{}"
@@ -192,7 +192,7 @@ server_failure_limit = 21
 servers = ["localhost:6379"]
 `)
 	want := &Config{
-		Path: "ringway.toml", Hash: got.Hash, lines: got.lines,
+		Path: "ringway.toml", Hash: got.Hash, lines: got.lines, shown: got.shown,
 		Proxy: Proxy{
 			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
 			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainTimeout: 2 * time.Minute,

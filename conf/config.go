@@ -46,6 +46,7 @@ type Config struct {
 	LeftOut    []string // names of its pools of memcached servers, which are not in Pools
 
 	lines map[place]int // of what the file has; see Changes
+	shown string        // see Text
 }
 
 // Proxy holds the settings of the whole process: the [proxy] table. A field has the

@@ -67,6 +67,7 @@ type report struct {
 	mistakes []Diagnostic
 	warnings []Diagnostic
 	places   map[place]int // the lines of what is written
+	secrets  []*node       // values that are passwords
 }
 
 func newReport(file, text string) *report {

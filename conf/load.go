@@ -79,7 +79,7 @@ func parse(text []byte, name, mode string, yaml bool) (*Config, []Diagnostic, er
 	if err := r.err(); err != nil {
 		return nil, r.warnings, err
 	}
-	b.conf.lines = r.places
+	b.conf.lines, b.conf.shown = r.places, r.shown()
 	return b.conf, r.warnings, nil
 }
 

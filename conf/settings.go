@@ -225,6 +225,7 @@ func setRedis(v *value, _ *Pool) {
 
 // setSecret reads a password. Diagnostics about it do not quote it.
 func setSecret(v *value, into *string) {
+	v.report.secrets = append(v.report.secrets, v.node)
 	s, ok := v.v.(string)
 	switch {
 	case !ok:

@@ -45,13 +45,16 @@ func (n *node) last() *node {
 // it checks nothing. For any other text it returns some tree, without reading out of
 // bounds or looping.
 type scanner struct {
-	text string
-	pos  int
+	text     string
+	pos      int
+	comments []*node
 }
 
 // parseTree returns the root table of a text that the TOML library accepted.
-func parseTree(text string) *node {
-	s := &scanner{text: text}
+func parseTree(text string) *node { return (&scanner{text: text}).tree() }
+
+// tree returns the root table.
+func (s *scanner) tree() *node {
 	root := &node{}
 	table := root
 	for {
@@ -197,7 +200,10 @@ func (s *scanner) skip(set string, comments bool) {
 	for s.pos < len(s.text) {
 		switch {
 		case comments && s.text[s.pos] == '#':
-			s.until("\n")
+			comment := &node{start: s.pos}
+			s.until("\r\n")
+			comment.end = s.pos
+			s.comments = append(s.comments, comment)
 		case strings.IndexByte(set, s.text[s.pos]) >= 0:
 			s.pos++
 		default:

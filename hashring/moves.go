@@ -23,11 +23,13 @@ type Moved struct {
 	// such keys there are only the servers know.
 	Besides []string
 
-	// Anywhere reports that keys have no place under the distribution of one ring, random, or of both.
-	// There are no Pairs then.
-	Anywhere bool
+	// All says why every key may have another owner, whichever that is; "" if that is not so. There
+	// are no Pairs then.
+	All string
 
-	placed bool // on one of the rings, if Anywhere
+	// Random reports that keys have no place on either ring: their distribution is random. There are
+	// no Pairs then.
+	Random bool
 }
 
 // Move is the part of a pool's keys that goes from one server to another.
@@ -37,7 +39,7 @@ type Move struct {
 }
 
 // Any reports whether any key may have another owner.
-func (m *Moved) Any() bool { return m.Part > 0 || len(m.Besides) > 0 || m.placed }
+func (m *Moved) Any() bool { return m.Part > 0 || len(m.Besides) > 0 || m.All != "" }
 
 // shownPairs is how many pairs String names.
 const shownPairs = 4
@@ -47,8 +49,8 @@ const shownPairs = 4
 //	12.4 % of keys (alpha1 -> alpha4: 3.1 %, alpha2 -> alpha4: 3.0 %)
 func (m *Moved) String() string {
 	switch {
-	case m.placed:
-		return "all keys (distribution random has no place for a key)"
+	case m.All != "":
+		return "all keys (" + m.All + ")"
 	case m.Part == 0 && len(m.Besides) == 0:
 		return "no keys"
 	}
@@ -103,9 +105,11 @@ func ruleOf(cfg Config) rule {
 // ten milliseconds then. The result is the caller's.
 func Moves(was, now *Ring) *Moved {
 	m := &Moved{}
-	if was.how == random || now.how == random {
-		m.Anywhere, m.placed = true, was.how != now.how
-		return m
+	switch {
+	case was.how == random && now.how == random:
+		return &Moved{Random: true}
+	case was.how == random || now.how == random:
+		return &Moved{All: "the distribution random has no place for a key"}
 	}
 	parts := map[Move]float64{} // by From and To
 	add := func(from, to int, part float64) {

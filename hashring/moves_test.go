@@ -37,7 +37,7 @@ func TestMovesAreNamed(t *testing.T) {
 		{"bytes", cfg(with("fnv1a_64", "ketama"), "a", "b"), cfg(func(c *Config) { c.Hash, c.UnsignedChar = "fnv1a_64", true }, "a", "b"), true, "keys with bytes from 0x80 on (hash_signed_char)"},
 		{"bytes that a hash knows no sign of", cfg(nil, "a", "b"), cfg(func(c *Config) { c.UnsignedChar = true }, "a", "b"), true, "no keys"},
 		{"random", cfg(with("md5", "random"), "a", "b"), cfg(with("md5", "random"), "a", "b", "c"), false, "no keys"},
-		{"to random", cfg(nil, "a", "b"), cfg(with("md5", "random"), "a", "b"), false, "all keys (distribution random has no place for a key)"},
+		{"to random", cfg(nil, "a", "b"), cfg(with("md5", "random"), "a", "b"), false, "all keys (the distribution random has no place for a key)"},
 		{"random of one", cfg(nil, "a"), cfg(with("md5", "random"), "a"), false, "no keys"},
 		{"a server in modula", cfg(with("md5", "modula"), "a", "b"), cfg(with("md5", "modula"), "a", "b", "c"), true, "66.3 % of keys (b -> a: 16.7 %, b -> c: 16.7 %, a -> c: 16.6 %, a -> b: 16.4 %)"},
 	} {

@@ -88,6 +88,19 @@ func (c ClusterCursor) ToOne(shard int) ClusterCursor {
 	return ClusterCursor{Shard: shard, Pass: scanOne, Sum: c.Sum}
 }
 
+// InTransaction returns where a scan of one shard only goes on, if the primaries can't be asked
+// whether slots move. It reports false if that shard was scanned.
+func (c ClusterCursor) InTransaction(shard int) (at ClusterCursor, more bool) {
+	at = ClusterCursor{Shard: shard, Pass: scanOne, Sum: c.Sum}
+	switch {
+	case c == ClusterCursor{}: // it begins
+		at.Sum = sumUnknown
+	case c.Shard == shard:
+		at.Own = c.Own
+	}
+	return at, c.Shard != AllScanned
+}
+
 // ToAll returns c for a scan that goes on to the shards behind the one where it is.
 func (c ClusterCursor) ToAll() ClusterCursor {
 	if c.Pass == scanOne {

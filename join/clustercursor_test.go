@@ -103,6 +103,25 @@ func TestScanOfOneSlotGoesToOneShard(t *testing.T) {
 	}
 }
 
+// A transaction's scan stays on one shard, wherever the client's cursor comes from.
+func TestScanInATransactionStaysOnItsShard(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		from, at ClusterCursor
+		more     bool
+	}{
+		{ClusterCursor{}, ClusterCursor{Shard: 2, Pass: scanOne, Sum: sumUnknown}, true},
+		{ClusterCursor{Shard: 2, Pass: scanOne, Sum: 7, Own: 9}, ClusterCursor{Shard: 2, Pass: scanOne, Sum: 7, Own: 9}, true},
+		{ClusterCursor{Shard: 2, Pass: 1, Sum: 7, Own: 9}, ClusterCursor{Shard: 2, Pass: scanOne, Sum: 7, Own: 9}, true}, // from a scan of all
+		{ClusterCursor{Shard: 1, Pass: 0, Sum: 7, Own: 9}, ClusterCursor{Shard: 2, Pass: scanOne, Sum: 7}, true},         // of another shard
+		{ClusterCursor{Shard: AllScanned, Pass: scanOne, Sum: 7}, ClusterCursor{Shard: 2, Pass: scanOne, Sum: 7}, false},
+	} {
+		if at, more := test.from.InTransaction(2); at != test.at || more != test.more {
+			t.Errorf("%+v: %+v, %v", test.from, at, more)
+		}
+	}
+}
+
 func TestSlotOwnerIsWhoSaysSo(t *testing.T) {
 	t.Parallel()
 	said := func(slots string) []byte {

@@ -390,6 +390,8 @@ func (e *execution) appendEntry(en *entry) {
 		e.append(en.part.next())
 	case r.reply != nil:
 		e.append(r.reply)
+	case r.scanNext != nil:
+		e.append(r.scanned())
 	default:
 		e.append(r.joined())
 	}

@@ -65,7 +65,9 @@ type ownRequest struct {
 	keys       []int // of each fragment
 	fragmentOf []uint16
 
-	reply []byte // if not nil, the request is not executed and this is its error
+	scanNext func(own uint64) (cursor uint64, ok bool) // of a SCAN (scaninside.go)
+
+	reply []byte // if not nil, the request is not executed and this is its reply
 }
 
 var (
@@ -166,6 +168,8 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 		tx.hasLocal = true
 		tx.tracks = tx.tracks || cmd.Name == "client|tracking" || cmd.Name == "client|caching"
 		return nil
+	case tx.scansInside(cmd, args):
+		return tx.addScan(cmd, args, len(raw))
 	case !allowedInside(cmd, s.local.Shards()) && !tx.onOneShard(cmd, args):
 		return tx.notAllowed(cmd, args)
 	case cmd.Route != command.Local && cmd.Route != command.Transaction:

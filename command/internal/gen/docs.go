@@ -45,7 +45,7 @@ How Ringway routes each command of Redis 7 and 8:
   client has sent behind it is executed before it. Where that can't be had, because the server was told SCRIPT FLUSH by somebody else while requests were on their way, the client gets
   ` + "`-NOSCRIPT`" + ` as from Redis, and the next EVALSHA works. ACL users get it in a pipeline also after a restart, since EVAL may be denied to them.
 - **scan**: from server to server; the cursor is a plain number and says which server is next. An ejected server is
-  skipped. With a MATCH pattern that begins with a whole hash tag, as for KEYS, it goes to one server only. MATCH may change during a scan, as in one Redis.
+  skipped. With a MATCH pattern that begins with a whole hash tag, as for KEYS, it goes to one server only, also inside MULTI. MATCH may change during a scan, as in one Redis.
 - **subscriptions**: Ringway subscribes at the servers, once for all its clients, at every shard; in a Cluster at the
   shard that the name hashes to. PUBLISH and SPUBLISH go to the shard of their channel. See [pubsub.md](pubsub.md).
 - **not yet**: answered like an unknown command; the connection stays.
@@ -54,7 +54,7 @@ How Ringway routes each command of Redis 7 and 8:
   ` + "`deny_commands`" + ` refuses any other command.
 
 A pool of one server gets commands of the routes *all shards*, *default shard* and *scan* as the client wrote them, and PING, ECHO and TIME, too. In a pool of
-several servers, commands of these three routes can't be part of a transaction, but for PUBSUB, and KEYS with the hash tag of the transaction's keys.
+several servers, commands of these three routes can't be part of a transaction, but for PUBSUB, and KEYS and SCAN with the hash tag of the transaction's keys.
 
 Commands that are not in this table, such as those of modules, Ringway learns from the servers' own COMMAND when it starts, and again every
 30 seconds: they go to the shard of their keys, and a marker shows where their replies end, as for scripts. If COMMAND does not say where the keys are, they need a

@@ -19,6 +19,9 @@ import (
 // on a busy machine.
 const leakWait = 10 * time.Second
 
+// checksLeaks is in the environment while a test runs that checks for leaks itself.
+const checksLeaks = "RINGWAY_TEST_CHECKS_LEAKS"
+
 // CheckLeaks fails the test if it leaves goroutines or file descriptors behind that did
 // not exist when CheckLeaks was called. It looks when the test has ended and the
 // cleanups registered after this call have run, so call it first in a test. It panics
@@ -26,7 +29,7 @@ const leakWait = 10 * time.Second
 // that failed already is not checked.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
-	t.Setenv("RINGWAY_TEST_CHECKS_LEAKS", "1") // package testing panics here in a parallel test
+	t.Setenv(checksLeaks, "1") // package testing panics here in a parallel test
 	checkLeaks(t, leakWait)
 }
 
@@ -44,10 +47,14 @@ func checkLeaks(t testing.TB, patience time.Duration) {
 
 // RunCheckingLeaks runs a package's tests and returns the exit code for its TestMain. It
 // checks for leaks once, after the last test, so that tests may run in parallel. The
-// stack of a goroutine that is left shows which test started it.
+// stack of a goroutine that is left shows which test started it. Until then Start gives a
+// test the redis-server of an earlier one, emptied, if neither has options.
 func RunCheckingLeaks(m *testing.M) (code int) {
 	before := present()
-	if code = m.Run(); code != 0 {
+	reuse.begin()
+	code = m.Run()
+	reuse.end()
+	if code != 0 {
 		return code
 	}
 	if leaked := before.leftBehind(leakWait); len(leaked) > 0 {

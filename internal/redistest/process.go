@@ -21,10 +21,12 @@ type Process struct {
 	args    []string
 	dir     string // working directory
 	logPath string // standard output and error of every run
+	logFrom int    // how much of it is from before this test
 
-	mu   sync.Mutex // guards the fields below
-	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended and been waited for
+	mu       sync.Mutex // guards the fields below
+	cmd      *exec.Cmd
+	done     chan struct{} // closed when cmd has ended and been waited for
+	signaled bool          // whether a test sent it a signal
 }
 
 // StartProcess runs the program at path (see RequireTool) in a new directory
@@ -37,16 +39,26 @@ func StartProcess(t testing.TB, path string, args ...string) *Process {
 
 func startProcess(t testing.TB, dir, path string, args []string) *Process {
 	t.Helper()
+	p := runProcess(t, dir, path, args)
+	t.Cleanup(p.end)
+	return p
+}
+
+// runProcess is startProcess for a process that the caller ends.
+func runProcess(t testing.TB, dir, path string, args []string) *Process {
+	t.Helper()
 	p := &Process{t: t, path: path, args: args, dir: dir}
 	p.logPath = filepath.Join(dir, filepath.Base(path)+".log")
 	p.start()
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("last words of %s %s:\n%s", path, strings.Join(args, " "), lastLines(p.Output(), 20))
-		}
-	})
 	return p
+}
+
+// end kills the process and, if the test failed, logs what it said last.
+func (p *Process) end() {
+	p.Kill()
+	if p.t.Failed() {
+		p.t.Logf("last words of %s %s:\n%s", p.path, strings.Join(p.args, " "), lastLines(p.Output(), 20))
+	}
 }
 
 func (p *Process) start() {
@@ -129,16 +141,17 @@ func (p *Process) ExitCode() int {
 
 // Signal sends a signal. If the process has ended already, that is not an error.
 func (p *Process) Signal(sig os.Signal) {
-	cmd, _ := p.current()
-	cmd.Process.Signal(sig)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signaled = true
+	p.cmd.Process.Signal(sig)
 }
 
 // Kill ends the process with SIGKILL and returns when it has ended: its connections are
 // reset or closed, and its port is free. Killing a dead process does nothing.
 func (p *Process) Kill() {
-	cmd, done := p.current()
-	cmd.Process.Kill()
-	<-done
+	p.Signal(os.Kill)
+	<-p.Exited()
 }
 
 // Stop freezes the process with SIGSTOP: its connections stay open and new ones
@@ -163,7 +176,7 @@ func (p *Process) Output() string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(b)
+	return string(b[min(p.logFrom, len(b)):])
 }
 
 func lastLines(s string, n int) string {

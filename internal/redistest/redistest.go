@@ -81,10 +81,22 @@ func poll(timeout time.Duration, stop <-chan struct{}, cond func() bool) bool {
 	return true
 }
 
-// tempDir makes a directory that is removed at the end of the test. It is for sockets:
+// tempDir makes a directory that is removed at the end of the test.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir := makeTempDir(t)
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("temporary directory: %v", err)
+		}
+	})
+	return dir
+}
+
+// makeTempDir makes a directory that the caller removes. It is for sockets:
 // t.TempDir puts the test's name into its path, and a Unix socket's path must
 // stay under 104 bytes (108 on Linux).
-func tempDir(t testing.TB) string {
+func makeTempDir(t testing.TB) string {
 	t.Helper()
 	base := "/tmp"
 	if _, err := os.Stat(base); err != nil {
@@ -94,10 +106,5 @@ func tempDir(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("temporary directory: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("temporary directory: %v", err)
-		}
-	})
 	return dir
 }

@@ -25,6 +25,7 @@ type Server struct {
 	password string
 
 	throughout *Authority // set by TLSThroughout, or nil
+	fresh      []byte     // of a reusable server: its settings when it was new
 
 	clientOnce sync.Once
 	client     *redis.Client
@@ -77,6 +78,9 @@ func ReplicaOf(primary *Server) Option {
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	path := RequireTool(t, "redis-server")
+	if len(opts) == 0 && reuse.may() {
+		return startReusable(t, path)
+	}
 	const attempts = 5
 	for i := range attempts {
 		s := launch(t, path, opts)
@@ -111,11 +115,7 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 	}
 	dir := tempDir(t)
 	s := &Server{port: FreePort(t), password: set.password, throughout: set.throughout}
-	args := []string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", dir,
-		"--save", "", "--appendonly", "no", "--daemonize", "no",
-		"--repl-diskless-sync-delay", "0", // a replica's first copy comes at once, not after 5 s
-	}
+	args := plainArgs(s.port, dir)
 	if set.socket {
 		s.socket = filepath.Join(dir, "redis.sock")
 		args = append(args, "--unixsocket", s.socket, "--unixsocketperm", "700")
@@ -126,6 +126,15 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 	}
 	s.Process = startProcess(t, dir, path, append(args, set.args...))
 	return s
+}
+
+// plainArgs are the arguments of every server.
+func plainArgs(port int, dir string) []string {
+	return []string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
+		"--save", "", "--appendonly", "no", "--daemonize", "no",
+		"--repl-diskless-sync-delay", "0", // a replica's first copy comes at once, not after 5 s
+	}
 }
 
 // untilReady waits until the server answers PING. It reports false if the server ends or

@@ -63,6 +63,7 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 			}
 		}
 	}
+	redistest.SkipShort(t)
 	promtool := optional(t, "promtool")
 	if out, err := exec.Command(promtool, "test", "rules", "../examples/alerts_test.yml").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)

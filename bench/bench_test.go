@@ -34,14 +34,20 @@ func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// small makes any run short.
-var small = []string{"--rounds", "2", "--duration", "150ms", "--warmup", "10ms", "--settle", "1ms"}
+// small returns options that make any run short.
+func small() []string {
+	duration := "150ms"
+	if testing.Short() {
+		duration = "60ms"
+	}
+	return []string{"--rounds", "2", "--duration", duration, "--warmup", "10ms", "--settle", "1ms"}
+}
 
 func TestTinyRunLeavesEveryKindOfResult(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	args := append([]string{"--op", "get,set,mget", "-c", "4", "-P", "1,8", "--keys", "100", "--backend", "null", "--base", "direct", "--targets", "direct,ringway,null",
-		"--json", file("r.json"), "--html", file("r.html"), "--gobench", file("r.txt"), "--svg", file("svg"), "--results", file("kept")}, small...)
+		"--json", file("r.json"), "--html", file("r.html"), "--gobench", file("r.txt"), "--svg", file("svg"), "--results", file("kept")}, small()...)
 	code, stdout, stderr := run(t, args...)
 	if code != exitOK {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
@@ -75,7 +81,7 @@ func TestTinyRunLeavesEveryKindOfResult(t *testing.T) {
 
 func TestOpenLoopsAreMeasuredForLonger(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
-	code, stdout, stderr := run(t, append([]string{"--only", "^get-c50-p1$|^open-get-half-p1$", "--backend", "null", "--targets", "direct", "--base", "direct", "--json", file}, small...)...)
+	code, stdout, stderr := run(t, append([]string{"--only", "^get-c50-p1$|^open-get-half-p1$", "--backend", "null", "--targets", "direct", "--base", "direct", "--json", file}, small()...)...)
 	if code != exitOK {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
@@ -99,7 +105,7 @@ func TestProxiesInFrontOfRedisAnswerRightly(t *testing.T) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip(err)
 	}
-	code, stdout, stderr := run(t, append([]string{"--op", "mix,mget,mset", "-c", "4", "-P", "2", "--keys", "100"}, small...)...)
+	code, stdout, stderr := run(t, append([]string{"--op", "mix,mget,mset", "-c", "4", "-P", "2", "--keys", "100"}, small()...)...)
 	if code != exitOK {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
@@ -159,7 +165,7 @@ func TestMergedSetsAreMeasuredThroughAnotherRingway(t *testing.T) {
 func TestRingwayIsStartedOncePerBuildAndNumberOfLoops(t *testing.T) {
 	path, file := standIn(t), filepath.Join(t.TempDir(), "r.json")
 	code, stdout, stderr := run(t, append([]string{"--op", "get", "-c", "2", "--keys", "50", "--backend", "null", "--targets", "ringway",
-		"--ringway", path, "--ringway", "new=" + path, "--loops", "1,2", "--json", file}, small...)...)
+		"--ringway", path, "--ringway", "new=" + path, "--loops", "1,2", "--json", file}, small()...)...)
 	if code != exitOK {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
@@ -187,7 +193,7 @@ func TestWrongRepliesAreReported(t *testing.T) {
 		answerNull(conn, cmd)
 	})
 	code, stdout, stderr := run(t, append([]string{"--targets", "none", "--target", "liar=" + target.Addr, "--backend", "null",
-		"--op", "get", "-c", "2", "--keys", "50"}, small...)...)
+		"--op", "get", "-c", "2", "--keys", "50"}, small()...)...)
 	if code != exitFailure {
 		t.Errorf("exit code %d, want %d", code, exitFailure)
 	}

@@ -12,7 +12,7 @@ func TestAfterPollComesBehindWhatWasReceived(t *testing.T) {
 	l := startLoop(t)
 	recorders := make([]*recorder, maxEvents+20)
 	for i := range recorders {
-		recorders[i] = newRecorder()
+		recorders[i] = newRecorderFor(16)
 	}
 	peers := attachAll(t, l, recorders)
 	for range 3 {

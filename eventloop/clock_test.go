@@ -12,7 +12,7 @@ func TestWhatIsReadyIsReadBeforeOverdueTimers(t *testing.T) {
 	const n = 2*maxEvents + 10
 	conns := make([]*recorder, n)
 	for i := range conns {
-		conns[i] = newRecorder()
+		conns[i] = newRecorderFor(16)
 	}
 	peers := attachAll(t, l, conns)
 	fired := make(chan int, 1)

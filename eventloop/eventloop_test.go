@@ -49,9 +49,12 @@ type recorder struct {
 	drained chan struct{}
 }
 
-func newRecorder() *recorder {
+func newRecorder() *recorder { return newRecorderFor(1 << 14) }
+
+// newRecorderFor returns a recorder of so many chunks of data. The loop waits when it is full.
+func newRecorderFor(chunks int) *recorder {
 	return &recorder{
-		data: make(chan []byte, 1<<16), eof: make(chan struct{}, 1), closed: make(chan error, 1), drained: make(chan struct{}, 16),
+		data: make(chan []byte, chunks), eof: make(chan struct{}, 1), closed: make(chan error, 1), drained: make(chan struct{}, 16),
 		consume: func(b []byte) int { return len(b) },
 	}
 }

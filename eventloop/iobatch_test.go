@@ -15,10 +15,11 @@ import (
 // oneByOne in the environment has the loops of all tests do without io_uring.
 const oneByOne = "EVENTLOOP_TEST_ONE_BY_ONE"
 
-// TestMain runs all tests with io_uring and then, in another process, without.
+// TestMain runs all tests with io_uring and then, in another process and not with -short,
+// without.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if os.Getenv(oneByOne) == "" {
+	if os.Getenv(oneByOne) == "" && !testing.Short() {
 		cmd := exec.Command(os.Args[0], os.Args[1:]...)
 		cmd.Env = append(os.Environ(), oneByOne+"=1")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

@@ -106,8 +106,8 @@ func TestNewScriptDoesNotDelayOtherClients(t *testing.T) {
 
 func TestServerIsNotCalledBusyAfterItsScript(t *testing.T) {
 	t.Parallel()
-	p, servers := serveShards(t, 1)
 	for range 3 {
+		p, servers := serveShards(t, 1) // new, because loops learn one after the other that a script has ended
 		runs, c := busy(t, p, servers[0], "k"), p.dial()
 		runs.Send(encode("PING")) // waits in the same pipeline
 		c.eventuallyReplies(replyBusy, "PING")

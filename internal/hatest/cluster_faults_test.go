@@ -44,6 +44,7 @@ func TestClusterFailoversByForceAreFollowed(t *testing.T) {
 // Cluster may have moved.
 func TestMovedClusterIsFoundBySeeds(t *testing.T) {
 	t.Parallel()
+	redistest.SkipShort(t)
 	old, fresh := startCluster(t, 1, 0), startCluster(t, 1, 0)
 	fresh.Servers[0].Kill()
 	p, log := serveCluster(t, &redistest.Cluster{Servers: []*redistest.Server{old.Servers[0], fresh.Servers[0]}})

@@ -78,6 +78,7 @@ func TestReadsStayInTheZone(t *testing.T) {
 // with old values.
 func TestReplicaThatLagsIsNotRead(t *testing.T) {
 	t.Parallel()
+	redistest.SkipShort(t)
 	primary, replica := redistest.Start(t), redistest.Start(t)
 	f := forward(t, primary.Addr())
 	host, port, _ := strings.Cut(f.addr, ":")

@@ -57,6 +57,7 @@ type runningLoad struct {
 
 func newSoak(t *testing.T) *soak {
 	t.Helper()
+	redistest.SkipShort(t)
 	s := &soak{t: t, seed: uint64(time.Now().UnixNano())}
 	if text := os.Getenv("RINGWAY_SEED"); text != "" {
 		fmt.Sscan(text, &s.seed)

@@ -35,6 +35,7 @@ func views() []view {
 		{"LOOPS", "event loops: clients, load, turns", []string{"loop", "clients", "connections", "busy", "turns", "turn p99", "long turns", "longest", "buffers"}, (*Admin).loopRows},
 		{"MEM", "memory that is held for clients and servers", []string{"what", "bytes"}, (*Admin).memoryRows},
 		{"CONFIG", "the configuration in force", []string{"what", "value"}, (*Admin).configRows},
+		{"FILE", "the text of the configuration in force, without passwords and comments", []string{"line"}, (*Admin).fileRows},
 		{"VERSION", "this process", []string{"what", "value"}, (*Admin).versionRows},
 	}
 }
@@ -198,6 +199,14 @@ func (a *Admin) configRows() [][]any {
 	for i := range a.conf.Pools {
 		p := &a.conf.Pools[i]
 		rows = append(rows, []any{"pool " + p.Name, fmt.Sprintf("%s, %s %s, hash_tag %q, %d servers", cmp.Or(p.Topology, "static"), p.Distribution, p.Hash, p.HashTag, max(len(p.Servers), len(p.Shards)))})
+	}
+	return rows
+}
+
+// fileRows has a row for each line of the configuration; none if it is not in TOML.
+func (a *Admin) fileRows() (rows [][]any) {
+	for line := range strings.Lines(a.conf.Text()) {
+		rows = append(rows, []any{strings.TrimRight(line, "\r\n")})
 	}
 	return rows
 }

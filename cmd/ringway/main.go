@@ -53,6 +53,7 @@ func subcommands() []subcommand {
 	return []subcommand{
 		{"demo", "start a ring of embedded Redis nodes and the proxy, to play with", runDemo},
 		{"check", "say what is wrong with a configuration file", runCheck},
+		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
 		{"status", "show what a running proxy tells operators", runStatus},
 		{"locate", "say which server holds a key", runLocate},
 		{"bench", "measure Ringway beside other proxies", runBench},

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"ringway/conf"
 )
 
 const statusHelp = `ringway status shows what a running proxy tells operators: the tables of its
@@ -33,31 +31,25 @@ const statusTimeout = 5 * time.Second
 func runStatus(s streams, args []string) int {
 	fs := newFlags("status")
 	path := fs.String("c", "", "configuration `FILE` of the running proxy")
-	addr := fs.String("admin", "", "`ADDR` of its console; the default is that of -c, or 127.0.0.1:9180")
-	password := fs.String("password", "", "`PASSWORD` of its console; the default is that of -c")
+	var at consoleAddr
+	at.register(fs)
 	if code, done := s.parse(fs, args, statusHelp); done {
 		return code
 	}
-	network := "tcp"
+	var cfg *conf.Config
 	if *path != "" {
-		cfg, _ := s.load("status", *path)
-		if cfg == nil {
+		if cfg, _ = s.load("status", *path); cfg == nil {
 			return exitUsage
 		}
-		if cfg.Admin.Listen.Addr == "" && *addr == "" {
-			return s.fail("status", fmt.Errorf("%s has no [admin] table, so its proxy has no console", *path))
-		}
-		network = cmp.Or(cfg.Admin.Listen.Network, network)
-		*addr, *password = cmp.Or(*addr, cfg.Admin.Listen.Addr), cmp.Or(*password, cfg.Admin.Password)
+	}
+	if err := at.complete(cfg); err != nil {
+		return s.fail("status", err)
 	}
 	tables := fs.Args()
 	if len(tables) == 0 {
 		tables = []string{"pools", "servers"}
 	}
-	client := redis.NewClient(&redis.Options{
-		Network: network, Addr: cmp.Or(*addr, "127.0.0.1:9180"), Password: *password, Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialTimeout: statusTimeout, ReadTimeout: statusTimeout,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	client := at.client(2, statusTimeout)
 	defer client.Close()
 	for i, table := range tables {
 		if i > 0 {
@@ -73,12 +65,8 @@ func runStatus(s streams, args []string) int {
 // printTable prints one table of the console.
 func printTable(s streams, client *redis.Client, table string) error {
 	lines, err := client.Do(context.Background(), "SHOW", table).StringSlice()
-	var answer redis.Error
-	switch {
-	case errors.As(err, &answer):
-		return errors.New(strings.TrimPrefix(err.Error(), "ERR "))
-	case err != nil:
-		return fmt.Errorf("%w; is the proxy running, with this address in [admin]?", err)
+	if err != nil {
+		return explainConsole(err)
 	}
 	for _, line := range lines {
 		fmt.Fprintln(s.out, line)

@@ -80,11 +80,25 @@ var (
 	subsLost        = counter("subscriptions_lost_total", "Connections with subscriptions that were lost, with the messages published until others took their place.", "pool")
 )
 
+// The metrics of how primaries change, and of reads that are sent twice. Static pools have none
+// of them.
+var (
+	failovers         = counter("failovers_total", "How often a shard got another primary; of a Cluster, whose shards have no names, all together.", "pool", "shard")
+	topologyConfirmed = gauge("topology_confirmed_time_seconds", "When all primaries of the pool last said that they are, in Unix time; 0 for never.", "pool")
+	shardsHeld        = gauge("shards_held", "Shards whose new requests wait now, on some event loop, because their primary changes or is not known.", "pool")
+	holdDuration      = histogram("hold_duration_seconds", "How long the new requests of a shard waited on an event loop, each time that they did.", "pool")
+	redirectionsMade  = counter("redirections_total", "Refusals of servers that were not the client's reply, by the reason: the request was sent elsewhere, or again later.", "pool", "reason")
+	requestsResent    = counter("requests_resent_total", "Requests sent after a refusal, or after they had waited for a primary.", "pool")
+	hedges            = counter("hedges_total", "Reads sent to a second server after hedge_after.", "pool")
+	hedgesWon         = counter("hedges_won_total", "Reads that the second server has answered first.", "pool")
+)
+
 // The metrics of servers. A server keeps its name while its role changes; server_info has both.
 var (
 	serverInfo         = gauge("server_info", "Which shard a server serves, and as what; always 1.", "pool", "server", "shard", "role")
 	serverUp           = gauge("server_up", "Whether the server is up: 1, or 0 while it is down or ejected.", "pool", "server")
 	serverChanged      = gauge("server_changed_time_seconds", "When the server went down or was restored, in Unix time; 0 if it has always been up.", "pool", "server")
+	serverLag          = gauge("server_replication_lag_seconds", "How far a replica that is read is behind its primary, by its last answer.", "pool", "server")
 	serverShare        = gauge("server_hash_space_ratio", "Part of the ring or of the slots that the server owns.", "pool", "server")
 	serverEjections    = counter("server_ejections_total", "How often the server was taken down after failures.", "pool", "server")
 	serverConnections  = gauge("server_connections", "Open connections to the server that carry requests.", "pool", "server")
@@ -158,9 +172,32 @@ func (s *scrape) pool(p *server.PoolFigures) {
 	all := unblockedLatency(p)
 	s.observe(requestDuration, &all, pool)
 	s.send(subsLost, float64(p.SubscriptionsLost), pool)
+	if p.Follows {
+		s.topology(pool, p)
+	}
 	for i := range p.Servers {
 		s.server(pool, &p.Servers[i])
 	}
+}
+
+// topology adds what there is of pools whose primaries may change.
+func (s *scrape) topology(pool *dto.LabelPair, p *server.PoolFigures) {
+	for _, of := range p.Topology.Failovers {
+		s.send(failovers, float64(of.Count), pool, label("shard", of.Shard))
+	}
+	confirmed := 0.0
+	if !p.Topology.ConfirmedAt.IsZero() {
+		confirmed = float64(p.Topology.ConfirmedAt.UnixMilli()) / 1e3
+	}
+	s.send(topologyConfirmed, confirmed, pool)
+	s.send(shardsHeld, float64(p.ShardsHeld), pool)
+	s.observe(holdDuration, &p.Moves.Held, pool)
+	for i, n := range p.Moves.Redirections {
+		s.send(redirectionsMade, float64(n), pool, label("reason", stats.Redirection(i).String()))
+	}
+	s.send(requestsResent, float64(p.Moves.Resent), pool)
+	s.send(hedges, float64(p.Moves.Hedges), pool)
+	s.send(hedgesWon, float64(p.Moves.HedgesWon), pool)
 }
 
 func (s *scrape) server(pool *dto.LabelPair, of *server.ServerFigures) {
@@ -176,6 +213,9 @@ func (s *scrape) server(pool *dto.LabelPair, of *server.ServerFigures) {
 	s.send(serverInfo, 1, pool, label("role", of.Role), name, label("shard", of.Shard))
 	s.send(serverUp, up, labels...)
 	s.send(serverChanged, changed, labels...)
+	if of.LagKnown {
+		s.send(serverLag, of.Lag.Seconds(), labels...)
+	}
 	s.send(serverShare, of.Share, labels...)
 	s.send(serverEjections, float64(of.Ejections), labels...)
 	s.send(serverConnections, float64(of.Queues.Connections), labels...)

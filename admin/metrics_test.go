@@ -217,6 +217,9 @@ func TestHistogramsOfServersAreSubsets(t *testing.T) {
 func TestARegistryFindsNoFaultInTheMetrics(t *testing.T) {
 	t.Parallel()
 	f := busyFigures(2, 3)
+	f.Pools[0].Follows = true
+	f.Pools[0].Topology.Failovers = []pool.ShardFailovers{{Shard: "s1", Count: 1}, {Shard: "s2"}}
+	f.Pools[0].Servers[0].LagKnown = true
 	a := &Admin{conf: &conf.Config{}}
 	g := &gatherer{a, func() *server.Figures { return f }, prometheus.NewRegistry(), true}
 	families, err := prometheus.Gatherers{g, prometheus.NewRegistry()}.Gather()

@@ -15,11 +15,13 @@ type ServerState struct {
 	Role  string // "primary", "replica" (reads go to it), or "" for a server that serves nothing now
 
 	Up        bool
-	Since     time.Time // when it went down, or was restored; zero if it has always been up
-	Why       string    // why it is down; "" if it is up
-	Ejections uint64    // how often it was taken down
-	DownAt    time.Time // when it was last taken down; zero for never
-	Share     float64   // of the ring or the slots, 0 to 1; what the others get while it is ejected is not in it
+	Since     time.Time     // when it went down, or was restored; zero if it has always been up
+	Why       string        // why it is down; "" if it is up
+	Ejections uint64        // how often it was taken down
+	DownAt    time.Time     // when it was last taken down; zero for never
+	Lag       time.Duration // how far a replica is behind its primary
+	LagKnown  bool
+	Share     float64 // of the ring or the slots, 0 to 1; what the others get while it is ejected is not in it
 }
 
 // ServerStates returns the servers of the pool: those that are written down in their order,
@@ -55,7 +57,7 @@ func (sh *shard) memberStates(share float64) (states []ServerState) {
 	states = append(states, ServerState{Name: primary.name, Addr: primary.addr, Shard: sh.name, Role: "primary", Up: true, Share: share})
 	for _, s := range sh.serving.readers {
 		if s != primary {
-			states = append(states, ServerState{Name: s.name, Addr: s.addr, Shard: sh.name, Role: "replica", Up: true})
+			states = append(states, ServerState{Name: s.name, Addr: s.addr, Shard: sh.name, Role: "replica", Up: true, Lag: s.lag, LagKnown: s.lagKnown})
 		}
 	}
 	return states

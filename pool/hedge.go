@@ -92,7 +92,9 @@ func (h *hedge) sendSecond() {
 	for i := range others {
 		c := others[(h.client+uint64(i))%uint64(len(others))]
 		if c != h.first && c.Up() && !c.FullForReads() {
-			h.sent[1] = c.Send(h.request, h, 1) == nil
+			if h.sent[1] = c.Send(h.request, h, 1) == nil; h.sent[1] {
+				cs.l.topology.Hedges++
+			}
 			return
 		}
 	}
@@ -105,6 +107,7 @@ func (h *hedge) Reply(tag uint32, b []byte, last bool) {
 	}
 	if h.winner < 0 {
 		h.winner = int8(tag)
+		h.conns.l.topology.HedgesWon += uint64(tag)
 	}
 	if h.winner == int8(tag) {
 		h.to.Reply(h.tag, b, last)

@@ -51,6 +51,8 @@ type Pool struct {
 	commands   atomic.Pointer[[]CommandFact] // of the servers
 	version    atomic.Pointer[string]        // of the servers, as INFO gives it
 
+	cluster clusterState // what the control plane reports of a Cluster
+
 	users users // ACL users that clients are; it has a mutex of its own
 
 	mu sync.Mutex // guards the fields below; see docs/architecture.md for what may be called meanwhile
@@ -175,8 +177,9 @@ type Local struct {
 	login      loginConn                       // carries AUTH of clients
 	hedges     hedges
 
-	stats  map[*server]*stats.Server // nil if nothing is counted
-	answer stats.Answer              // the reply that is being handled
+	stats    map[*server]*stats.Server // nil if nothing is counted
+	answer   stats.Answer              // the reply that is being handled
+	topology stats.Topology            // rare events, which are counted in any case
 }
 
 // SetReads sets the function that reports whether a request only reads, so that it may be

@@ -126,6 +126,7 @@ func (l *Local) handleAsk(from *localShard, rt *retry, reply []byte) bool {
 // script's reply counts only as far as handleScriptRefusal says.
 func (l *Local) Redirect(shard int, reply []byte, script bool) (to int, asking bool, wait time.Duration) {
 	sh := l.shards[shard]
+	l.countRefusal(RefusalOf(reply))
 	r, ok := l.redirection(sh, reply)
 	if !ok {
 		if RefusalOf(reply) == Demoted {

@@ -38,6 +38,7 @@ func (ro *route) Refused(c *pipeline.Conn, reply []byte, r pipeline.Request) boo
 		return ro.conns.l.handleRefusal(rt.shard, rt, reply)
 	}
 	// The primary that there is now is asked; it also knows better where a slot is.
+	ro.conns.l.countRefusal(kind)
 	rt.lastRefusal = append(rt.lastRefusal[:0], reply...)
 	rt.hops++
 	rt.resend()
@@ -180,6 +181,15 @@ func RefusalOf(reply []byte) RefusalKind {
 // it with reply. It reports false if the reply is for the client.
 func (l *Local) handleRefusal(sh *localShard, rt *retry, reply []byte) bool {
 	kind := RefusalOf(reply)
+	handled := l.redirect(sh, rt, kind, reply)
+	if handled {
+		l.countRefusal(kind)
+	}
+	return handled
+}
+
+// redirect is handleRefusal for a refusal of this kind.
+func (l *Local) redirect(sh *localShard, rt *retry, kind RefusalKind, reply []byte) bool {
 	rt.hops++
 	if kind == NoRefusal || rt.hops > maxHops && kind <= Ask || l.loop.Now() >= rt.until {
 		return rt.endProbe()

@@ -118,6 +118,7 @@ func (rt *retry) sendOver(c *pipeline.Conn) {
 		rt.connRefused(f.Cause)
 		return
 	}
+	rt.conns.l.topology.Resent++
 	rt.sendMarker(c)
 }
 
@@ -152,6 +153,7 @@ func (rt *retry) sendAsking(c *pipeline.Conn) {
 		rt.connRefused(f.Cause)
 		return
 	}
+	rt.conns.l.topology.Resent++
 	rt.sendMarker(c)
 }
 

@@ -36,8 +36,10 @@ type server struct {
 	outage     *pipeline.Outage // why it is down
 	restoring  bool             // it is down, and the loops were asked to use it again
 	restoredAt time.Time
-	relapses   int    // how often in a row it has failed soon after it was restored
-	takenDown  uint64 // how often it was taken down
+	relapses   int           // how often in a row it has failed soon after it was restored
+	takenDown  uint64        // how often it was taken down
+	lag        time.Duration // of a replica, behind its primary
+	lagKnown   bool
 
 	mu sync.Mutex // guards the field below
 

@@ -16,6 +16,10 @@ type shard struct {
 	name    string
 	id      string // in a Cluster: the primary's node ID; "" if it is known by its address alone
 	serving serving
+
+	lastPrimary *server   // that there was; nil before the first
+	failovers   uint64    // how often another one took its place
+	confirmedAt time.Time // when it last said that it is primary; zero for never
 }
 
 // serving is who serves a shard, as the loops are told.
@@ -77,6 +81,7 @@ type localShard struct {
 	undrained     int // draining: connections to earlier servers with requests in flight
 	failFast      bool
 	heldUntil     int64 // when holding ends, as eventloop.Loop.Now
+	heldSince     int64 // when new requests began to wait, as eventloop.Loop.Now; 0 if they do not
 	timer         *eventloop.Timer
 
 	// Owned by the loop: requests that wait here.
@@ -117,6 +122,12 @@ func (p *Pool) SetView(shard int, v View) {
 		sh.serving.refusal = pipeline.Refusal(v.Refuse)
 	}
 	now, name := sh.serving, sh.name
+	if now.primary != nil {
+		if sh.lastPrimary != nil && sh.lastPrimary != now.primary {
+			sh.failovers++
+		}
+		sh.lastPrimary = now.primary
+	}
 	p.postServing(sh)
 	p.mu.Unlock()
 	switch {
@@ -306,6 +317,7 @@ func (sh *localShard) gate() pipeline.Gate {
 
 // setGates opens or shuts the connections to the primary.
 func (sh *localShard) setGates() {
+	sh.noteGate()
 	gate := sh.gate()
 	for _, cs := range sh.l.connSets {
 		for _, c := range cs.primaryConns[sh.index*cs.width:][:cs.width] {

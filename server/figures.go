@@ -41,6 +41,11 @@ type PoolFigures struct {
 	Counts  stats.Pool
 	Servers []ServerFigures
 
+	Follows    bool               // primaries are found out
+	Topology   pool.TopologyState // what the control plane has found out
+	Moves      stats.Topology     // what the loops have seen of that
+	ShardsHeld int                // shards whose requests wait for a primary on some loop
+
 	SubscriptionsLost int64 // connections with subscriptions that were lost
 }
 
@@ -105,7 +110,7 @@ func (l *loop) figures() *LoopFigures {
 
 // poolFigures adds up what the loops have told of a pool.
 func (srv *Server) poolFigures(p *pool.Pool, ln *listener, loops []LoopFigures) PoolFigures {
-	f := PoolFigures{Name: p.Conf().Name, Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load()}
+	f := PoolFigures{Name: p.Conf().Name, Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Follows: p.Follows(), Topology: p.TopologyState()}
 	seen := map[string]bool{}
 	for _, state := range p.ServerStates() {
 		// In the midst of a failover a server may be the primary of one shard and a replica of another.
@@ -126,6 +131,8 @@ func (srv *Server) poolFigures(p *pool.Pool, ln *listener, loops []LoopFigures) 
 // add adds what one loop has told. Servers that serve nothing any more are put behind the others.
 func (f *PoolFigures) add(told *session.PoolFigures) {
 	f.Counts.Merge(&told.Counts)
+	f.Moves.Merge(&told.Topology.Counts)
+	f.ShardsHeld = max(f.ShardsHeld, told.Topology.Held)
 	f.SubscriptionsLost = max(f.SubscriptionsLost, told.SubscriptionsLost)
 	for i := range told.Servers {
 		of := &told.Servers[i]

@@ -84,6 +84,7 @@ func TestMergeAddsEveryNumber(t *testing.T) {
 		{new(stats.Histogram), new(stats.Histogram), func(x, y any) { x.(*stats.Histogram).Merge(y.(*stats.Histogram)) }},
 		{new(stats.Pool), new(stats.Pool), func(x, y any) { x.(*stats.Pool).Merge(y.(*stats.Pool)) }},
 		{new(stats.Server), new(stats.Server), func(x, y any) { x.(*stats.Server).Merge(y.(*stats.Server)) }},
+		{new(stats.Topology), new(stats.Topology), func(x, y any) { x.(*stats.Topology).Merge(y.(*stats.Topology)) }},
 		{new(pool.Queues), new(pool.Queues), func(x, y any) { x.(*pool.Queues).Add(y.(*pool.Queues)) }},
 	} {
 		v := reflect.ValueOf(c.counts).Elem()

@@ -47,6 +47,8 @@ type PoolFigures struct {
 	Counts  stats.Pool
 	Servers []pool.ServerFigures
 
+	Topology pool.TopologyCounts
+
 	SubscriptionsLost int64 // by all loops: see pubsub.Pool.Lost
 }
 
@@ -58,6 +60,7 @@ func (w *Worker) Figures() []PoolFigures {
 			figures[i].Counts.Merge(sh.stats)
 		}
 		figures[i].Servers = sh.local.Figures()
+		figures[i].Topology = sh.local.TopologyCounts()
 		figures[i].SubscriptionsLost = sh.subscriptions.Lost()
 	}
 	return figures

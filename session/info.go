@@ -111,6 +111,7 @@ func (r *infoRequest) text(t *join.Info, answered int) string {
 		{"Cluster", [][2]string{{"cluster_enabled", "0"}}},
 		{"Ringway", [][2]string{
 			{"pool", c.Name}, {"servers", fmt.Sprint(s.local.Shards())}, {"servers_down", fmt.Sprint(s.local.CountDown())}, {"servers_answered", fmt.Sprint(answered)},
+			{"failovers", fmt.Sprint(failovers(s.local))},
 			{"control_plane_panics", fmt.Sprint(pool.ControlPanics.Load())},
 			{"subscriptions_lost", fmt.Sprint(s.subscriptions.Lost())},
 			{"panics", fmt.Sprint(state.Panics)},
@@ -132,6 +133,14 @@ func (r *infoRequest) text(t *join.Info, answered int) string {
 	}
 	t.HideServers(s.local.Shards() > 1)
 	return t.String()
+}
+
+// failovers returns how often shards of the pool got another primary.
+func failovers(l *pool.Local) (n uint64) {
+	for _, of := range l.TopologyState().Failovers {
+		n += of.Count
+	}
+	return n
 }
 
 // wants reports whether a section was asked for.

@@ -418,6 +418,9 @@ func TestASlowReadIsHedged(t *testing.T) {
 	for range 50 {
 		c.expect("$1\r\nv\r\n", "$-1\r\n")
 	}
+	if moves := p.server.Figures().Pools[0].Moves; moves.Hedges == 0 || moves.HedgesWon == 0 || moves.HedgesWon > moves.Hedges {
+		t.Errorf("%d reads were sent twice, %d of them won", moves.Hedges, moves.HedgesWon)
+	}
 	g.Replicas[0].Cont()
 	for range 50 {
 		c.Send(encode("GET", "k"))

@@ -164,6 +164,9 @@ func (f *clusterFollower) round(ctx context.Context, asking *sync.WaitGroup) boo
 		f.logChanges(next)
 		f.current = next
 	}
+	if len(views) > 0 && f.state.down == "" {
+		f.pool.ConfirmCluster()
+	}
 	f.forgetAskers()
 	if readsReplicas {
 		f.judgeReplicas()
@@ -380,6 +383,7 @@ func (f *clusterFollower) logChanges(next *clusterMap) {
 		from, to := f.conf.MapAddr(c.from.addr), f.conf.MapAddr(c.to.addr)
 		switch c.what {
 		case "failover":
+			f.pool.CountFailover()
 			f.log.Warn("failover: replica promoted", "primary", to, "was", from, "slots", f.slotCount(next, c.to.id), "epoch", c.to.epoch)
 		case "added":
 			f.log.Info("shard added", "primary", to, "slots", f.slotCount(next, c.to.id))

@@ -73,7 +73,9 @@ func (f *clusterFollower) judgeReplica(a *clusterAsker, primary *observation, t 
 		o = observation{addr: a.addr, askedAt: time.Now(), err: errNoAnswer}
 	}
 	first := !a.judged
-	fault := replicaFault(&o, primary, t.lag(&o), f.conf.MaxReplicaLag)
+	lag := t.lag(&o)
+	fault := replicaFault(&o, primary, lag, f.conf.MaxReplicaLag)
+	f.pool.SetLag(a.addr, shownLag(&o, lag))
 	changed, after := a.update(&o, fault)
 	switch {
 	case !changed || first && fault == "":

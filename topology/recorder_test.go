@@ -23,6 +23,9 @@ type recorder struct {
 	views []pool.View // of shard 0, the newest last
 	held  bool
 	log   []string
+	lags  map[string]time.Duration // by address
+
+	confirmed int // how often
 }
 
 func newRecorder(t *testing.T) *recorder {
@@ -46,6 +49,45 @@ func (r *recorder) SetView(_ int, v pool.View) {
 	defer r.mu.Unlock()
 	r.views, r.held = append(r.views, v), false
 	r.note("view %s refuse %q", v.Primary.Addr, v.Refuse)
+}
+
+func (r *recorder) Confirm(int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.confirmed++
+}
+
+func (r *recorder) SetLag(addr string, lag time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lags == nil {
+		r.lags = map[string]time.Duration{}
+	}
+	r.lags[addr] = lag
+}
+
+// knowsLag waits until it is known, or not known, how far a replica is behind.
+func (r *recorder) knowsLag(s *redistest.Server, want bool) {
+	r.t.Helper()
+	redistest.Eventually(r.t, time.Minute, fmt.Sprintf("a lag is known: %v", want), func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		lag, set := r.lags[s.Addr()]
+		return set && lag >= 0 == want
+	})
+}
+
+// confirms waits until the primary has said again that it is one.
+func (r *recorder) confirms() {
+	r.t.Helper()
+	r.mu.Lock()
+	was := r.confirmed
+	r.mu.Unlock()
+	redistest.Eventually(r.t, time.Minute, "the primary is confirmed", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.confirmed > was
+	})
 }
 
 func (r *recorder) SetReplicas(_ int, replicas []pool.Member) {

@@ -159,8 +159,12 @@ func TestReplicaThatLosesItsPrimaryIsNotRead(t *testing.T) {
 	to.reads(g.Replicas[1])
 	replicate(g.Replicas[0], g.Primary)
 	to.reads(g.Replicas...)
+	to.knowsLag(g.Replicas[1], true)
 	g.Replicas[1].Stop()
 	to.reads(g.Replicas[0])
+	to.knowsLag(g.Replicas[1], false)
+	to.confirms()
 	g.Replicas[1].Cont()
 	to.reads(g.Replicas...)
+	to.knowsLag(g.Replicas[1], true)
 }

@@ -75,6 +75,14 @@ func replicaFault(o, primary *observation, lag, most time.Duration) string {
 	return ""
 }
 
+// shownLag returns the lag of a replica as operators see it: -1 if it does not say how far it is.
+func shownLag(o *observation, lag time.Duration) time.Duration {
+	if !o.isReplica() || !o.linkUp {
+		return -1
+	}
+	return lag
+}
+
 // primaryFault returns why a primary can't serve, "" if it can.
 func primaryFault(o *observation) string {
 	switch {

@@ -22,6 +22,8 @@ type poolUpdater interface {
 	HoldReplies(shard int)
 	GiveUpReplies(shard int)
 	Release(shard int)
+	Confirm(shard int)
+	SetLag(addr string, lag time.Duration)
 }
 
 // A mailbox runs functions one after the other on the goroutine of a follower. It is how all
@@ -129,6 +131,9 @@ func (sh *shardState) record(s *server, o observation) {
 		}
 	}
 	if s.addr == sh.primary {
+		if o.isPrimary() {
+			sh.pool.Confirm(sh.index)
+		}
 		sh.offsets.add(&o, 2*max(sh.conf.MaxReplicaLag, sh.conf.ProbeInterval))
 	}
 	if sh.primary != "" {
@@ -148,7 +153,9 @@ func (sh *shardState) judge(s *server) {
 		if p := sh.servers[sh.primary]; p != nil {
 			primary = p.last
 		}
-		fault = replicaFault(&s.last, &primary, sh.offsets.lag(&s.last), sh.conf.MaxReplicaLag)
+		lag := sh.offsets.lag(&s.last)
+		fault = replicaFault(&s.last, &primary, lag, sh.conf.MaxReplicaLag)
+		sh.pool.SetLag(s.addr, shownLag(&s.last, lag))
 	}
 	first := !s.judged
 	changed, after := s.health.update(&s.last, fault)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -199,6 +200,9 @@ func TestPlannedClusterFailoverIsInvisibleToClients(t *testing.T) {
 		t.Errorf("a client waited for %s", report.LongestGap)
 	}
 	log.await(t, "failover: replica promoted")
+	if info := redistest.Dial(t, "tcp", p.Addr).Do("INFO", "ringway"); !regexp.MustCompile(`\nfailovers:[1-9]`).MatchString(info) {
+		t.Errorf("INFO tells of no failover: %q", info)
+	}
 }
 
 // After a primary was killed, requests wait little longer than the Cluster takes to

@@ -19,8 +19,8 @@ import (
 
 // INFO goes to all shards, and package join joins the replies: most fields are sums. Fields about
 // the client's connection, such as the port and the number of clients, are the proxy's own.
-// Client libraries read some fields to see whether a Redis is ready (loading, role); they get
-// these even if no server answers.
+// Client libraries read some fields to see whether a Redis is ready (loading, role). So INFO, like
+// PING, gets an error if no server can be reached, but for the proxy's own section.
 
 // infoRequest is one INFO under way, and the Receiver of the servers' replies.
 type infoRequest struct {
@@ -29,6 +29,7 @@ type infoRequest struct {
 	wanted  []string // the sections asked for, in lower case; none means the default ones
 	replies [][]byte // of each server that was asked; nil if it has failed
 	left    int      // replies to come
+	alive   bool     // a server has replied, or requests wait for one
 }
 
 // info runs INFO. A server that can't be asked at once is left out.
@@ -40,7 +41,11 @@ func info(s *session, _ *command.Command, args [][]byte, _ []byte) []byte {
 	}
 	var conns []*pipeline.Conn
 	for shard := range s.local.Shards() {
-		if conn := s.primaryConn(shard); !s.local.Absent(shard) && conn.Up() && !conn.Full() {
+		switch conn := s.primaryConn(shard); {
+		case s.local.Absent(shard):
+		case conn.Full():
+			r.alive = true
+		case conn.Up():
 			conns = append(conns, conn)
 		}
 	}
@@ -57,6 +62,7 @@ func info(s *session, _ *command.Command, args [][]byte, _ []byte) []byte {
 
 // Reply implements pipeline.Receiver; the tag is the server's index.
 func (r *infoRequest) Reply(tag uint32, b []byte, last bool) {
+	r.alive = true
 	if len(r.replies[tag]) < maxInfo {
 		r.replies[tag] = append(r.replies[tag], b...)
 	}
@@ -77,6 +83,10 @@ func (r *infoRequest) Fail(tag uint32, _ *pipeline.Failure, _ []byte) {
 // countDown counts a reply, and answers the client after the last one.
 func (r *infoRequest) countDown() {
 	if r.left--; r.left > 0 || !r.s.conn.Open() {
+		return
+	}
+	if !r.alive && !slices.Equal(r.wanted, []string{"ringway"}) {
+		r.s.answerAndResume(r.number, resp.AppendError(nil, errNobody.Error()))
 		return
 	}
 	var t join.Info

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"ringway/internal/redistest"
 )
@@ -72,18 +73,45 @@ func TestInfoIsThatOfAllShards(t *testing.T) {
 	}
 }
 
-// Client libraries read these fields before they do anything else.
-func TestInfoIsAnsweredWithoutServers(t *testing.T) {
+// Client libraries read these fields before they do anything else. Without servers they learn
+// that they must try again later, as from PING.
+func TestInfoNeedsOneServer(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartN(t, 2)
 	p := serve(t, config(t, addrs(servers)...))
 	servers[0].Kill()
 	c := p.dial()
-	for range 2 {
-		f := fieldsOf(c.Do("INFO"))
-		if f["loading"] != "0" || f["role"] != "master" || f["redis_mode"] != "standalone" || f["redis_version"] == "" {
-			t.Errorf("%v", f)
-		}
-		servers[1].Kill()
+	if f := fieldsOf(c.Do("INFO")); f["loading"] != "0" || f["role"] != "master" || f["redis_mode"] != "standalone" || f["redis_version"] == "" || f["servers_answered"] != "1" {
+		t.Errorf("%v", f)
+	}
+	servers[1].Kill()
+	nobody := "-ERR no server of the pool can be reached\r\n"
+	for range 2 { // when it is not known yet, and when it is
+		c.Send(encode("INFO") + encode("INFO", "server", "ringway") + encode("INFO", "everything") + encode("MULTI") + encode("INFO", "server") + encode("EXEC"))
+		c.expect(nobody, nobody, nobody, "+OK\r\n", "+QUEUED\r\n", "*1\r\n"+nobody)
+	}
+	if f := fieldsOf(c.Do("INFO", "ringway")); f["servers_answered"] != "0" || f["servers"] != "2" {
+		t.Errorf("%v", f)
+	}
+	if got := c.Do("HELLO", "2"); !strings.HasPrefix(got, "*14\r\n") {
+		t.Errorf("HELLO 2: %q", got)
+	}
+	servers[1].Restart()
+	redistest.Eventually(t, time.Minute, "INFO is answered again", func() bool { return fieldsOf(c.Do("INFO"))["servers_answered"] == "1" })
+}
+
+// While requests wait for a new primary, INFO does not report that there is none.
+func TestInfoDuringAFailover(t *testing.T) {
+	t.Parallel()
+	g := redistest.StartGroup(t, 0)
+	p, pl := serveGroup(t, g, nil)
+	pl.SetView(0, view(g.Primary))
+	c := p.dial()
+	c.Send(encode("SET", "a", "1"))
+	c.expect("+OK\r\n")
+	pl.Hold(0)
+	p.sessions() // every loop has heard of it
+	if f := fieldsOf(c.Do("INFO")); f["role"] != "master" || f["servers_answered"] != "0" {
+		t.Errorf("%v", f)
 	}
 }

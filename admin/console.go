@@ -277,6 +277,13 @@ func appendValue(dst []byte, v any) []byte {
 		return appendDouble(dst, float64(v))
 	case duration:
 		return appendDouble(dst, float64(v))
+	case ratio:
+		return appendDouble(dst, float64(v))
+	case age:
+		if v < 0 {
+			return append(dst, "_\r\n"...)
+		}
+		return appendDouble(dst, float64(v))
 	}
 	return redcon.AppendBulkString(dst, fmt.Sprint(v))
 }

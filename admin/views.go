@@ -16,16 +16,16 @@ type view struct {
 	name    string
 	about   string
 	columns []string
-	rows    func(a *Admin) [][]any // a value for each column: text, int, uint64, float64 (seconds), bool
+	rows    func(a *Admin) [][]any // a value for each column: text, int, int64, uint64, or a type of format.go
 }
 
 // views returns all tables, in the order of HELP.
 func views() []view {
 	return []view{
 		{"POOLS", "pools: clients, rates, latency", []string{"pool", "listen", "clients", "requests/s", "errors/s", "in/s", "out/s", "p50", "p99", "requests", "errors"}, (*Admin).poolRows},
-		{"SERVERS", "servers: state, connections, queues, latency", []string{"pool", "server", "addr", "role", "up", "since", "why", "share", "ejections", "connections", "queue", "requests", "errors", "timeouts", "p50", "p99"}, (*Admin).serverRows},
+		{"SERVERS", "servers: state, connections, queues, latency", []string{"pool", "server", "addr", "role", "up", "since", "why", "share", "ejections", "connections", "queue", "requests/s", "p50 now", "p99 now", "requests", "errors", "timeouts", "p50", "p99"}, (*Admin).serverRows},
 		{"CLIENTS", "clients, as CLIENT LIST has them: 500 of each loop at most", []string{"client"}, (*Admin).clientRows},
-		{"COMMANDS", "commands in use: calls, errors, latency", []string{"pool", "command", "calls", "errors", "p50", "p99", "p99.9"}, (*Admin).commandRows},
+		{"COMMANDS", "commands in use: calls, errors, latency", []string{"pool", "command", "calls/s", "p50 now", "p99 now", "calls", "errors", "p50", "p99", "p99.9"}, (*Admin).commandRows},
 		{"HOTKEYS", "keys with most requests in the last one or two seconds, and by how much that may be wrong", []string{"pool", "key", "requests/s", "+-", "bytes/s", "+-bytes"}, (*Admin).hotKeyRows},
 		{"BIGKEYS", "largest requests and replies of the last ten to twenty minutes", []string{"pool", "key", "command", "what", "bytes", "ago", "client"}, (*Admin).bigKeyRows},
 		{"SLOW", "slowest requests of the last ten to twenty minutes, and where their time went", []string{"pool", "command", "key", "took", "waited", "served", "read", "server", "client", "ago"}, (*Admin).slowRows},
@@ -50,15 +50,12 @@ func (a *Admin) poolRows() (rows [][]any) {
 
 func (a *Admin) serverRows() (rows [][]any) {
 	for _, p := range a.srv.Figures().Pools {
+		recent := a.recent(p.Name)
 		for i := range p.Servers {
 			s := &p.Servers[i]
-			since := ""
-			if !s.Since.IsZero() {
-				since = time.Since(s.Since).Round(time.Second).String()
-			}
-			h := &s.Counts.Latency
+			h, now := &s.Counts.Latency, recent.server(s.Addr)
 			rows = append(rows, []any{
-				p.Name, s.Name, s.Addr, s.Role, upText(s), since, s.Why, fmt.Sprintf("%.1f%%", 100*s.Share), s.Ejections, s.Queues.Connections, s.Queues.Requests,
+				p.Name, s.Name, s.Addr, s.Role, upText(s), since(s.Since), s.Why, ratio(s.Share), s.Ejections, s.Queues.Connections, s.Queues.Requests, now.requests, now.p50, now.p99,
 				h.Count(), s.Counts.Errors, s.Counts.Timeouts, duration(h.Quantile(0.5)), duration(h.Quantile(0.99)),
 			})
 		}
@@ -78,14 +75,14 @@ func upText(s *server.ServerFigures) string {
 
 func (a *Admin) commandRows() (rows [][]any) {
 	for _, p := range a.srv.Figures().Pools {
-		first := len(rows)
+		first, recent := len(rows), a.recent(p.Name)
 		for i, c := range p.Counts.Commands {
 			if c != nil {
-				h := &c.Latency
-				rows = append(rows, []any{p.Name, commandName(i), h.Count(), c.Errors, duration(h.Quantile(0.5)), duration(h.Quantile(0.99)), duration(h.Quantile(0.999))})
+				h, now := &c.Latency, recent.command(i)
+				rows = append(rows, []any{p.Name, commandName(i), now.requests, now.p50, now.p99, h.Count(), c.Errors, duration(h.Quantile(0.5)), duration(h.Quantile(0.99)), duration(h.Quantile(0.999))})
 			}
 		}
-		slices.SortStableFunc(rows[first:], func(x, y []any) int { return cmp.Compare(y[2].(uint64), x[2].(uint64)) })
+		slices.SortStableFunc(rows[first:], func(x, y []any) int { return cmp.Compare(y[5].(uint64), x[5].(uint64)) })
 	}
 	return rows
 }
@@ -109,7 +106,7 @@ func (a *Admin) bigKeyRows() (rows [][]any) {
 		requests, replies := a.srv.BigValues(name, topRows)
 		for what, values := range map[string][]stats.BigValue{"request": requests, "reply": replies} {
 			for _, v := range values {
-				rows = append(rows, []any{name, v.Key, v.Command, what, v.Size, ago(v.At), v.Client})
+				rows = append(rows, []any{name, v.Key, v.Command, what, v.Size, since(v.At), v.Client})
 			}
 		}
 	}
@@ -122,15 +119,11 @@ func (a *Admin) slowRows() (rows [][]any) {
 		name := a.conf.Pools[i].Name
 		slowest, _ := a.srv.SlowRequests(name, topRows)
 		for _, r := range slowest {
-			rows = append(rows, []any{name, r.Command, r.Key, seconds(r.Total()), seconds(r.Waited), seconds(r.Served), seconds(r.Read), r.Server, r.Client, ago(r.At)})
+			rows = append(rows, []any{name, r.Command, r.Key, seconds(r.Total()), seconds(r.Waited), seconds(r.Served), seconds(r.Read), r.Server, r.Client, since(r.At)})
 		}
 	}
 	return rows
 }
-
-func ago(t time.Time) string { return time.Since(t).Round(time.Second).String() }
-
-func seconds(d time.Duration) duration { return duration(d.Seconds()) }
 
 func (a *Admin) errorRows() (rows [][]any) {
 	for _, p := range a.srv.Figures().Pools {
@@ -170,7 +163,7 @@ func (a *Admin) closedRows() (rows [][]any) {
 
 func (a *Admin) loopRows() (rows [][]any) {
 	for i, l := range a.srv.Figures().Loops {
-		rows = append(rows, []any{i, l.Clients, l.Connections, fmt.Sprintf("%.0f%%", 100*l.Busy), l.Counts.Turns.Count(), duration(l.Counts.Turns.Quantile(0.99)), l.LongTurns, l.LongestTurn.String(), l.Lent})
+		rows = append(rows, []any{i, l.Clients, l.Connections, ratio(l.Busy), l.Counts.Turns.Count(), duration(l.Counts.Turns.Quantile(0.99)), l.LongTurns, seconds(l.LongestTurn), l.Lent})
 	}
 	return rows
 }
@@ -213,70 +206,5 @@ func (a *Admin) fileRows() (rows [][]any) {
 
 func (a *Admin) versionRows() [][]any {
 	f := a.srv.Figures()
-	return [][]any{{"version", a.version}, {"up", time.Since(f.Process.Started).Round(time.Second).String()}, {"clients", f.Process.Clients}, {"max_clients", f.Process.MaxClients}, {"panics", f.Process.Panics}}
-}
-
-// lines returns a table as aligned lines, the columns' names first.
-func lines(columns []string, rows [][]any) []string {
-	width := make([]int, len(columns))
-	cells := [][]string{nil}
-	for i, name := range columns {
-		cells[0] = append(cells[0], strings.ToUpper(name))
-		width[i] = len(name)
-	}
-	for _, row := range rows {
-		var texts []string
-		for i, v := range row {
-			text := strings.Map(printableRune, fmt.Sprint(v))
-			texts, width[i] = append(texts, text), max(width[i], len(text))
-		}
-		cells = append(cells, texts)
-	}
-	var out []string
-	for _, row := range cells {
-		var line strings.Builder
-		for i, text := range row {
-			fmt.Fprintf(&line, "%-*s  ", width[i], text)
-		}
-		out = append(out, strings.TrimRight(line.String(), " "))
-	}
-	return out
-}
-
-// rate is a number of things a second.
-type rate float64
-
-// String returns it with three digits.
-func (r rate) String() string { return short(float64(r)) }
-
-// byteRate is a number of bytes a second.
-type byteRate float64
-
-// String returns it with three digits and a unit.
-func (b byteRate) String() string { return short(float64(b)) + "B" }
-
-func short(v float64) string {
-	for _, unit := range []string{"", "k", "M", "G"} {
-		if v < 1000 {
-			return fmt.Sprintf("%.3g%s", v, unit)
-		}
-		v /= 1000
-	}
-	return fmt.Sprintf("%.3gT", v)
-}
-
-// duration is a time in seconds.
-type duration float64
-
-// String returns it in the unit that fits.
-func (d duration) String() string {
-	switch {
-	case d == 0:
-		return "0"
-	case d < 1e-3:
-		return fmt.Sprintf("%.0fus", float64(d)*1e6)
-	case d < 1:
-		return fmt.Sprintf("%.3gms", float64(d)*1e3)
-	}
-	return fmt.Sprintf("%.3gs", float64(d))
+	return [][]any{{"version", a.version}, {"up", since(f.Process.Started)}, {"clients", f.Process.Clients}, {"max_clients", f.Process.MaxClients}, {"panics", f.Process.Panics}}
 }

@@ -55,6 +55,7 @@ func subcommands() []subcommand {
 		{"check", "say what is wrong with a configuration file", runCheck},
 		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
 		{"status", "show what a running proxy tells operators", runStatus},
+		{"top", "show the same live, like top", runTop},
 		{"locate", "say which server holds a key", runLocate},
 		{"bench", "measure Ringway beside other proxies", runBench},
 		{"version", "print the version", runVersion},

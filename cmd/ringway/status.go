@@ -18,6 +18,7 @@ usage:
 
 TABLE is one of those that "ringway status help" lists; without one, POOLS and
 SERVERS are shown. With -c the address and the password are those of the file.
+"ringway top" shows the most important ones live.
 
 examples:
   ringway status -c /etc/ringway.toml

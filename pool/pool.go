@@ -50,6 +50,7 @@ type Pool struct {
 	dedicated  dedicatedCount                // connections that one client has to itself
 	commands   atomic.Pointer[[]CommandFact] // of the servers
 	version    atomic.Pointer[string]        // of the servers, as INFO gives it
+	valkey     atomic.Bool                   // they are Valkey
 
 	cluster clusterState // what the control plane reports of a Cluster
 
@@ -140,6 +141,12 @@ func (p *Pool) Absent(shard int) bool {
 
 // SetVersion records the version of Redis that the servers have.
 func (p *Pool) SetVersion(v string) { p.version.Store(&v) }
+
+// SetValkey records whether the servers are Valkey.
+func (p *Pool) SetValkey(is bool) { p.valkey.Store(is) }
+
+// Valkey reports whether the servers are Valkey; false while none has told.
+func (p *Pool) Valkey() bool { return p.valkey.Load() }
 
 // Version returns the version of Redis that the servers have, or the oldest supported one
 // while no server has told its own.

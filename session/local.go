@@ -27,6 +27,7 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"client|tracking": clientTracking, "client|caching": clientCaching,
 	"client|getredir": clientGetRedir, "client|trackinginfo": clientTrackingInfo,
 	"client|reply": clientReply, "client|unblock": clientUnblock,
+	"hotkeys|start": hotKeysStart, "hotkeys|stop": hotKeysStop, "hotkeys|get": hotKeysGet, "hotkeys|reset": hotKeysReset,
 	"monitor": monitor,
 })
 

@@ -60,7 +60,9 @@ func TestAUserWithoutRightsMayRunNothing(t *testing.T) {
 		case !strings.HasPrefix(got, "-"):
 			t.Errorf("%q is answered with %q, by the server with %q", request, got, want)
 		case cmd.Route == command.Local || cmd.Route == command.Transaction || cmd.Route == command.PubSub:
-			if got != want {
+			// Of a command that this server does not have yet, it can't say who may run it.
+			unknown := strings.HasPrefix(want, "-ERR unknown command") && strings.HasPrefix(got, "-ERR unknown subcommand")
+			if got != want && !unknown {
 				t.Errorf("%q is refused with %q, by the server with %q", request, got, want)
 			}
 		}

@@ -20,7 +20,8 @@ type shared struct {
 	hot           *stats.HotKeys // likewise
 	slow          *stats.SlowLog // likewise
 	big           bigValues
-	peers         []*shared // those of the same pool on all loops, this one included
+	askedHotKeys  *hotKeysTracking // HOTKEYS START, of the pool on all loops
+	peers         []*shared        // those of the same pool on all loops, this one included
 
 	// Owned by the loop; each has a file of its own.
 	conditions     *conditions
@@ -31,6 +32,7 @@ type shared struct {
 	logins         *logins
 	waits          map[int]*keyWaits // by database
 	rounds         loopRounds
+	hotPeriod      trackedHotKeys
 }
 
 // newShared returns what w's sessions of the pool p will share. index is the pool's, in
@@ -62,8 +64,9 @@ func setPeers(workers []*Worker) {
 		for _, w := range workers {
 			peers = append(peers, w.pools[i])
 		}
+		asked := new(hotKeysTracking)
 		for _, sh := range peers {
-			sh.peers = peers
+			sh.peers, sh.askedHotKeys = peers, asked
 		}
 	}
 }

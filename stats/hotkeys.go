@@ -68,6 +68,7 @@ const sliceTime = int64(time.Second)
 // loop sees in one pool. It is about the last second, and what has passed of the present one.
 type HotKeys struct {
 	now, before keySlice
+	period      *KeyPeriod // nil while none is counted for; see Count
 }
 
 // keySlice is a time that HotKeys is about.
@@ -86,12 +87,18 @@ func (h *HotKeys) Add(key Key, weight, bytes uint64) {
 	s.bytes.add(key, weight*bytes)
 	s.weight += weight
 	s.squares += weight * weight
+	if h.period != nil {
+		h.period.add(key, weight, bytes)
+	}
 }
 
 // Tick begins a new slice when it is time. now is eventloop.Loop.Now.
 func (h *HotKeys) Tick(now int64) {
 	if h.now.began == 0 {
 		h.now.began, h.before.began = now, now
+	}
+	if h.period != nil && h.period.until > 0 && now >= h.period.until {
+		h.period = nil
 	}
 	if now-h.now.began < sliceTime {
 		return

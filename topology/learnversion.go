@@ -34,8 +34,9 @@ func (pr *Prober) findVersion(p *pool.Pool, servers func() []conf.Server) bool {
 	wait := probeMin
 	for {
 		for _, s := range servers() {
-			if v := pr.version(p.Conf(), &s); v != "" {
+			if v, valkey := pr.version(p.Conf(), &s); v != "" {
 				p.SetVersion(v)
+				p.SetValkey(valkey)
 				return true
 			}
 		}
@@ -46,20 +47,22 @@ func (pr *Prober) findVersion(p *pool.Pool, servers func() []conf.Server) bool {
 	}
 }
 
-// version asks one server for its version, "" if it does not tell.
-func (pr *Prober) version(c *conf.Pool, s *conf.Server) string {
+// version asks one server for the version of Redis that it is or is like, "" if it does not tell, and
+// whether it is Valkey.
+func (pr *Prober) version(c *conf.Pool, s *conf.Server) (version string, valkey bool) {
 	client := NewClient(pr.ctx, c, s)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()
 	info, err := client.Info(ctx, "server").Result()
 	if err != nil {
-		return ""
+		return "", false
 	}
 	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:"); ok {
-			return v
+			version = v
 		}
+		valkey = valkey || strings.HasPrefix(line, "server_name:valkey") || strings.HasPrefix(line, "valkey_version:")
 	}
-	return ""
+	return version, valkey
 }

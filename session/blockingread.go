@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ type blockingRead struct {
 	head     [][]byte // the request up to STREAMS, without BLOCK
 	from     []readFrom
 	blocks   bool
+	claims   bool          // XREADGROUP takes over what other consumers have left pending, too
 	timeout  time.Duration // 0 for none
 	group    string        // "" for XREAD
 	most     int           // how many entries it reads of each stream
@@ -50,8 +52,7 @@ var (
 )
 
 // parseBlockingRead reads a request whose keys are at the given positions. It copies what it keeps
-// of the arguments. It returns nil for one with CLAIM, which would have to wait for time to pass at
-// the servers. The errors are Redis's.
+// of the arguments. The errors are Redis's, but for BLOCK with CLAIM.
 func parseBlockingRead(args [][]byte, positions []int, protocol resp.Protocol, version string) (*blockingRead, error) {
 	r := &blockingRead{protocol: protocol, version: version, most: math.MaxInt32}
 	r.head = append(r.head, bytes.Clone(args[0]))
@@ -59,7 +60,7 @@ func parseBlockingRead(args [][]byte, positions []int, protocol resp.Protocol, v
 		values := 0
 		switch strings.ToLower(string(args[i])) {
 		case "claim":
-			return nil, nil
+			r.claims, values = true, 1
 		case "block":
 			i++
 			if err := r.parseBlock(args[i]); err != nil {
@@ -82,6 +83,9 @@ func parseBlockingRead(args [][]byte, positions []int, protocol resp.Protocol, v
 		}
 		i += values
 	}
+	if r.blocks && r.claims {
+		return nil, errClaimWaits
+	}
 	inGroup := len(args[0]) == len("xreadgroup")
 	for _, k := range positions {
 		from, err := r.parseID(args[k+len(positions)], inGroup)
@@ -92,6 +96,10 @@ func parseBlockingRead(args [][]byte, positions []int, protocol resp.Protocol, v
 	}
 	return r, nil
 }
+
+// errClaimWaits is for XREADGROUP with BLOCK and CLAIM: it would have to wait for time to pass at the
+// servers.
+var errClaimWaits = fmt.Errorf("%s; XREADGROUP with BLOCK and CLAIM waits for streams of one shard only: want one hash tag in all of them, or no BLOCK", crossSlotText)
 
 // parseBlock reads the milliseconds of BLOCK.
 func (r *blockingRead) parseBlock(arg []byte) error {
@@ -173,7 +181,7 @@ func (r *blockingRead) ready(i int, state *keyState, waited bool) bool {
 	case readHistory, readLast:
 		return !waited
 	case readForAll:
-		return state.length > 0 || !waited && join.AtLeastVersion(r.version, "7.2")
+		return state.length > 0 || !waited && (r.claims || join.AtLeastVersion(r.version, "7.2"))
 	default:
 		return state.last.after(from.id)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ringway/internal/fakeredis"
 	"ringway/internal/redistest"
 )
 
@@ -151,6 +152,32 @@ XREADGROUP BLOCK 10 STREAMS @1 @2 GROUP g c
 XREADGROUP GROUP g c BLOCK -2 STREAMS @1 @2 > >
 XINFO CONSUMERS @4 g
 `
+
+// Streams of several shards can be claimed from, but not waited for with CLAIM. (Servers before
+// Redis 8.4 know no CLAIM: each says so.)
+func TestClaimingAcrossShardsDoesNotBlock(t *testing.T) {
+	t.Parallel()
+	p, servers := serveShards(t, 2)
+	k := keysOnEach(t, p, servers)
+	c := p.dial()
+	for _, key := range k {
+		c.Do("XGROUP", "CREATE", key, "g", "0", "MKSTREAM")
+		c.Do("XADD", key, "1-1", "f", "v")
+	}
+	for _, block := range [][]string{{"BLOCK", "0", "CLAIM", "5"}, {"claim", "5", "count", "1", "block", "10"}} {
+		request := append(append([]string{"XREADGROUP", "GROUP", "g", "c"}, block...), "STREAMS", k[0], k[1], ">", ">")
+		if got := c.Do(request...); !strings.HasPrefix(got, "-CROSSSLOT Keys in request don't hash to the same slot; XREADGROUP with BLOCK and CLAIM ") {
+			t.Errorf("%q: %q", request, got)
+		}
+	}
+	read := "*2\r\n"
+	for _, key := range k {
+		read += "*2\r\n" + fakeredis.Bulk(key) + "*1\r\n*4\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n:0\r\n:0\r\n"
+	}
+	if got := c.Do("XREADGROUP", "GROUP", "g", "c", "CLAIM", "5", "STREAMS", k[0], k[1], ">", ">"); got != "-ERR syntax error\r\n" && got != read {
+		t.Errorf("%q, want %q", got, read)
+	}
+}
 
 // What happens while a request waits has the effect that it has in one Redis.
 func TestBlockingReadsWaitAsInOneRedis(t *testing.T) {

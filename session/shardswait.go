@@ -130,14 +130,11 @@ func (s *session) blockOnShards(cmd *command.Command, args [][]byte) (is, done b
 		s.replyError(err)
 		return true, true
 	}
-	if w.want == nil {
-		return false, false
-	}
 	w.start(timeout)
 	return true, true
 }
 
-// parse reads the request. It leaves want nil for one that can't be run. timeout is 0 for none.
+// parse reads the request. timeout is 0 for none.
 func (w *shardsWait) parse(cmd *command.Command, args [][]byte, positions []int) (timeout time.Duration, err error) {
 	for _, i := range positions {
 		w.names = append(w.names, bytes.Clone(args[i]))
@@ -151,7 +148,7 @@ func (w *shardsWait) parse(cmd *command.Command, args [][]byte, positions []int)
 		return timeout, err
 	}
 	read, err := parseBlockingRead(args, positions, w.s.protocol, w.s.local.Version())
-	if err != nil || read == nil {
+	if err != nil {
 		return 0, err
 	}
 	w.want, w.atOnce = read, !read.blocks

@@ -28,7 +28,7 @@ How Ringway routes each command of Redis 7 and 8:
   that has elements, and wait if none has; the reads give what all streams have, and wait if none has anything new. What differs from one Redis: of the clients that wait for a key, the one that has waited longest *on its event loop*
   is served first; and XREADGROUP notices within 10 s, not at once, that its group was destroyed while it waits ([ADR 0031](adr/0031-blocking-on-several-shards.md)).
   This needs Redis 6 or newer (CLIENT TRACKING). A client that is an ACL user needs Redis 7 (ACL DRYRUN), where its rights are checked when the request comes, and for a pop also the right to
-  the command without B (LPOP for BLPOP). With older servers, inside MULTI, and for XREADGROUP with CLAIM,
+  the command without B (LPOP for BLPOP). With older servers, inside MULTI, and for XREADGROUP with both BLOCK and CLAIM,
   keys on several shards get ` + "`-CROSSSLOT`" + `. So do BRPOPLPUSH, BLMOVE and other commands that move an element: if Ringway ended between taking and giving, the element would be lost.
 - **all shards**: sent whole to every server, and joined. *sum*, *minimum* and *all of them* (SCRIPT EXISTS)
   speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of

@@ -136,10 +136,27 @@ func (info *Info) String() string {
 		}
 		fmt.Fprintf(&b, "# %s\r\n", s.name)
 		for _, f := range s.fields {
-			fmt.Fprintf(&b, "%s:%s\r\n", f.name, s.join(f))
+			for _, value := range s.lines(f) {
+				fmt.Fprintf(&b, "%s:%s\r\n", f.name, value)
+			}
 		}
 	}
 	return b.String()
+}
+
+// lines returns the values with which a field is written: one, but for the modules, of which each has a
+// line of its own with the same name.
+func (s *infoSection) lines(f *infoField) []string {
+	if s.name != "Modules" {
+		return []string{s.join(f)}
+	}
+	var distinct []string
+	for _, v := range f.values {
+		if !slices.Contains(distinct, v) {
+			distinct = append(distinct, v)
+		}
+	}
+	return distinct
 }
 
 // join returns one value for the values of all servers. Fields whose sum would mean nothing are
@@ -148,13 +165,15 @@ func (s *infoSection) join(f *infoField) string {
 	switch {
 	case len(f.values) == 1:
 		return f.values[0]
-	case strings.Contains(f.values[0], "=") && (s.name == "Keyspace" || s.name == "Commandstats" || s.name == "Errorstats"):
+	case strings.Contains(f.values[0], "=") && infoOfPairs[s.name]:
 		return joinPairs(f.values)
+	case s.name == "Latencystats":
+		return greatestPairs(f.values)
 	case strings.HasSuffix(f.name, "_human"):
 		return humanBytes(s.sum(strings.TrimSuffix(f.name, "_human")))
 	case infoLeast[f.name]:
 		return slices.MinFunc(f.values, compareNumbers)
-	case infoGreatest[f.name], strings.HasSuffix(f.name, "_ratio"), strings.HasSuffix(f.name, "_perc"), s.name == "Latencystats":
+	case infoGreatest[f.name], strings.HasSuffix(f.name, "_ratio"), strings.HasSuffix(f.name, "_perc"):
 		return slices.MaxFunc(f.values, compareNumbers)
 	}
 	if total, ok := sumOf(f.values); ok {
@@ -171,16 +190,18 @@ func (s *infoSection) join(f *infoField) string {
 // infoOfProcess are the fields of section Server that belong to one process; infoLeast and
 // infoGreatest those of which the least or greatest value is taken, since their sum means nothing.
 var (
+	infoOfPairs   = map[string]bool{"Keyspace": true, "Commandstats": true, "Errorstats": true, "Keysizes": true, "Threads": true} // sections whose values are pairs
 	infoOfProcess = map[string]bool{
 		"run_id": true, "executable": true, "config_file": true, "redis_build_id": true, "process_supervised": true, "server_time_usec": true, "lru_clock": true,
 	}
-	infoLeast    = map[string]bool{"redis_version": true, "rdb_last_save_time": true, "connected_slaves": true, "uptime_in_seconds": true, "uptime_in_days": true}
+	infoLeast    = map[string]bool{"redis_version": true, "rdb_last_save_time": true, "connected_slaves": true, "uptime_in_seconds": true, "uptime_in_days": true, "min_slaves_good_slaves": true, "loading_start_time": true}
 	infoGreatest = map[string]bool{
 		"arch_bits": true, "hz": true, "configured_hz": true, "io_threads_active": true, "loading": true, "async_loading": true, "aof_enabled": true,
 		"rdb_bgsave_in_progress": true, "rdb_last_bgsave_time_sec": true, "rdb_current_bgsave_time_sec": true, "aof_rewrite_in_progress": true,
 		"aof_rewrite_scheduled": true, "aof_last_rewrite_time_sec": true, "aof_current_rewrite_time_sec": true, "latest_fork_usec": true,
 		"cluster_enabled": true, "client_recent_max_input_buffer": true, "client_recent_max_output_buffer": true, "active_defrag_running": true,
 		"second_repl_offset": true, "repl_backlog_active": true, "server_time_usec": true, "lru_clock": true, "redis_git_dirty": true, "tcp_port": true, "process_id": true,
+		"loading_eta_seconds": true, "instantaneous_eventloop_duration_usec": true, "current_eviction_exceeded_time": true, "current_active_defrag_time": true,
 		"slowlog_max_len": true, "current_cow_peak": true, "current_cow_size_age": true,
 	}
 )
@@ -264,6 +285,29 @@ func humanBytes(n int64) string {
 		f, unit = f/1024, unit+1
 	}
 	return strconv.FormatFloat(f, 'f', 2, 64) + string("KMGTP"[unit])
+}
+
+// greatestPairs joins values such as "p50=1.003,p99=2.007": of each name the greatest. A percentile of
+// all servers' requests together is not above the greatest of theirs, and nothing closer is known.
+func greatestPairs(values []string) string {
+	var names []string
+	greatest := map[string]string{}
+	for _, v := range values {
+		for _, pair := range strings.Split(v, ",") {
+			name, number, _ := strings.Cut(pair, "=")
+			was, known := greatest[name]
+			if !known {
+				names = append(names, name)
+			}
+			if !known || compareNumbers(number, was) > 0 {
+				greatest[name] = number
+			}
+		}
+	}
+	for i, name := range names {
+		names[i] = name + "=" + greatest[name]
+	}
+	return strings.Join(names, ",")
 }
 
 // joinPairs adds up values such as "keys=3,expires=1,avg_ttl=100" or

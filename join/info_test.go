@@ -39,10 +39,27 @@ func TestFieldsOfInfoAreJoined(t *testing.T) {
 	f("Memory", "maxmemory_policy", "noeviction", "noeviction", "noeviction")
 	f("Keyspace", "db0", "keys=3,expires=1,avg_ttl=100", "keys=1,expires=3,avg_ttl=20", "keys=4,expires=4,avg_ttl=40")
 	f("Commandstats", "cmdstat_get", "calls=2,usec=10,usec_per_call=5.00", "calls=3,usec=5,usec_per_call=1.67", "calls=5,usec=15,usec_per_call=3.00")
-	f("Latencystats", "latency_percentiles_usec_get", "1.5", "0.25", "1.5")
+	f("Latencystats", "latency_percentiles_usec_get", "p50=9.023,p99=10.007,p99.9=10.007", "p50=10.003,p99=9.5", "p50=10.003,p99=10.007,p99.9=10.007")
+	f("Keysizes", "db0_distrib_strings_sizes", "1=2,16=1", "1=1,2=5", "1=3,16=1,2=5")
+	f("Threads", "io_thread_0", "clients=1,reads=2,writes=3", "clients=0,reads=5,writes=6", "clients=1,reads=7,writes=9")
+	f("Commandstats", "cmdstat_get", "calls=2,usec=10,usec_per_call=5.00,rejected_calls=1,failed_calls=0", "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=2",
+		"calls=2,usec=10,usec_per_call=5.00,rejected_calls=2,failed_calls=2")
+	f("Errorstats", "errorstat_WRONGTYPE", "count=2", "count=3", "count=5")
+	f("Persistence", "loading_start_time", "1700000000", "1700000009", "1700000000")
+	f("Stats", "instantaneous_eventloop_duration_usec", "20", "30", "30")
+	f("Replication", "min_slaves_good_slaves", "1", "0", "0")
 	info := infoOf(t, "# Memory\nused_memory:1536\nused_memory_human:1.50K\n", "# Memory\nused_memory:1536\nused_memory_human:1.50K\n")
 	if got := info.Field("Memory", "used_memory_human"); got != "3.00K" {
 		t.Errorf("used_memory_human:%s", got)
+	}
+}
+
+func TestEachModuleHasItsLine(t *testing.T) {
+	t.Parallel()
+	const search, json = "module:name=search,ver=20811,api=1,filters=0,usedby=[],using=[ReJSON],options=[]", "module:name=ReJSON,ver=20609,api=1,filters=0,usedby=[search],using=[],options=[]"
+	info := infoOf(t, "# Modules\n"+search+"\n"+json+"\n", "# Modules\n"+json+"\n"+search+"\n")
+	if got, want := info.String(), "# Modules\r\n"+search+"\r\n"+json+"\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -69,16 +69,17 @@ type consoleCommand struct {
 // consoleCommands returns the commands by their names, which HELP shows in the order of helpOrder.
 func consoleCommands() map[string]consoleCommand {
 	return map[string]consoleCommand{
-		"show":    {"SHOW " + viewNames(), "one table; SHOW HELP explains them", (*console).show},
-		"eject":   {"EJECT pool server", "take a server of a static pool down until RESTORE", (*console).eject},
-		"restore": {"RESTORE pool server", "put it back to work", (*console).restore},
-		"kill":    {"KILL client-id", "close a client's connection", (*console).kill},
-		"log":     {"LOG LEVEL debug|info|warn|error", "change the log's level until the next start", (*console).logLevel},
-		"help":    {"HELP", "this", (*console).help},
+		"show":      {"SHOW " + viewNames(), "one table; SHOW HELP explains them", (*console).show},
+		"eject":     {"EJECT pool server", "take a server of a static pool down until RESTORE", (*console).eject},
+		"restore":   {"RESTORE pool server", "put it back to work", (*console).restore},
+		"reconnect": {"RECONNECT pool server", "make the connections to it anew, one after the other; no request fails", (*console).reconnect},
+		"kill":      {"KILL client-id", "close a client's connection", (*console).kill},
+		"log":       {"LOG LEVEL debug|info|warn|error", "change the log's level until the next start", (*console).logLevel},
+		"help":      {"HELP", "this", (*console).help},
 	}
 }
 
-var helpOrder = []string{"show", "eject", "restore", "kill", "log", "help"}
+var helpOrder = []string{"show", "eject", "restore", "reconnect", "kill", "log", "help"}
 
 // run runs a request. It reports false if the connection is to be closed.
 func (c *console) run(args [][]byte) bool {
@@ -214,6 +215,19 @@ func (c *console) byHand(name string, args []string, do func(srv *server.Server,
 		return nil, err
 	}
 	return redcon.AppendOK(nil), nil
+}
+
+// reconnect runs RECONNECT pool server.
+func (c *console) reconnect(args []string) ([]byte, error) {
+	if len(args) != 2 {
+		return nil, errUsage("reconnect")
+	}
+	n, err := c.a.srv.Reconnect(args[0], args[1])
+	if err != nil {
+		return nil, err
+	}
+	c.a.log.Info("connections made anew by the console", "pool", args[0], "server", args[1], "connections", n)
+	return redcon.AppendString(nil, fmt.Sprintf("OK %d connections", n)), nil
 }
 
 // kill runs KILL id.

@@ -24,6 +24,8 @@ func views() []view {
 	return []view{
 		{"POOLS", "pools: clients, rates, latency", []string{"pool", "listen", "clients", "requests/s", "errors/s", "in/s", "out/s", "p50", "p99", "requests", "errors"}, (*Admin).poolRows},
 		{"SERVERS", "servers: state, connections, queues, latency", []string{"pool", "server", "addr", "role", "up", "since", "why", "share", "ejections", "connections", "queue", "requests/s", "p50 now", "p99 now", "requests", "errors", "timeouts", "p50", "p99"}, (*Admin).serverRows},
+		{"SHARDS", "shards: who serves them, since when, and what requests experience", []string{"pool", "shard", "state", "primary", "since", "replicas", "share", "slots", "why"}, (*Admin).shardRows},
+		{"TOPOLOGY", "pools: what kind they are, where their primaries are learnt from, what changed last", []string{"pool", "topology", "learnt from", "shards", "serving", "replicas", "slots", "keys", "last change", "ago"}, (*Admin).topologyRows},
 		{"CLIENTS", "clients, as CLIENT LIST has them: 500 of each loop at most", []string{"client"}, (*Admin).clientRows},
 		{"COMMANDS", "commands in use: calls, errors, latency", []string{"pool", "command", "calls/s", "p50 now", "p99 now", "calls", "errors", "p50", "p99", "p99.9"}, (*Admin).commandRows},
 		{"HOTKEYS", "keys with most requests in the last one or two seconds, and by how much that may be wrong", []string{"pool", "key", "requests/s", "+-", "bytes/s", "+-bytes"}, (*Admin).hotKeyRows},

@@ -86,6 +86,9 @@ func (c *Conn) Renew() {
 	}
 }
 
+// Renewing reports whether the connection waits for replies before Renew connects it anew.
+func (c *Conn) Renewing() bool { return c.renewing }
+
 // Stale reports whether the connection should not be given to another client: Renew was called on
 // it.
 func (c *Conn) Stale() bool { return c.stale }

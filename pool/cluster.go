@@ -43,7 +43,8 @@ func (p *Pool) roomFor(id, addr string) bool {
 // addShard adds a primary. The caller holds p.mu, or is New.
 func (p *Pool) addShard(id, addr string) *shard {
 	sh := &shard{index: len(p.shards), id: id}
-	sh.name, sh.serving.primary = addr, p.serverAt(addr, sh.index)
+	sh.name = addr
+	sh.serve(serving{primary: p.serverAt(addr, sh.index), readers: sh.serving.readers, refusal: sh.serving.refusal})
 	p.shards = append(p.shards, sh)
 	p.shardCount.Store(int32(len(p.shards)))
 	return sh
@@ -91,7 +92,7 @@ func (p *Pool) setServing(sh *shard, now serving) {
 	if now.primary == sh.serving.primary && slices.Equal(now.readers, sh.serving.readers) {
 		return
 	}
-	sh.serving = now
+	sh.serve(now)
 	p.postServing(sh)
 }
 
@@ -191,7 +192,7 @@ func (l *Local) learn(r redirection) *localShard {
 		sh = p.addShard("", r.addr)
 	}
 	if sh.serving.primary == nil {
-		sh.serving.primary = p.serverAt(r.addr, sh.index)
+		sh.serve(serving{primary: p.serverAt(r.addr, sh.index), readers: sh.serving.readers, refusal: sh.serving.refusal})
 		p.postServing(sh)
 	}
 	if r.kind == Moved {

@@ -96,3 +96,16 @@ func (m *Map) Pins(prefix []byte) bool {
 	}
 	return m.ring.Pins(prefix)
 }
+
+// slotsOf returns how many hash slots of a Cluster a shard has.
+func (m *Map) slotsOf(shard int) (n int) {
+	if m.slots == nil {
+		return 0
+	}
+	for _, s := range m.slots {
+		if int(s) == shard {
+			n++
+		}
+	}
+	return n
+}

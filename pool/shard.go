@@ -16,10 +16,19 @@ type shard struct {
 	name    string
 	id      string // in a Cluster: the primary's node ID; "" if it is known by its address alone
 	serving serving
+	since   time.Time // when its primary became the primary here; zero for what is written down
 
 	lastPrimary *server   // that there was; nil before the first
 	failovers   uint64    // how often another one took its place
 	confirmedAt time.Time // when it last said that it is primary; zero for never
+}
+
+// serve sets who serves the shard. The caller holds Pool.mu.
+func (sh *shard) serve(now serving) {
+	if now.primary != sh.serving.primary {
+		sh.since = time.Now()
+	}
+	sh.serving = now
 }
 
 // serving is who serves a shard, as the loops are told.
@@ -117,11 +126,11 @@ func (p *Pool) SetView(shard int, v View) {
 	p.mu.Lock()
 	sh := p.shards[shard]
 	was := sh.serving
-	sh.serving = serving{primary: p.serverAt(v.Primary.Addr, sh.index), readers: p.readers(sh.index, v)}
+	now, name := serving{primary: p.serverAt(v.Primary.Addr, sh.index), readers: p.readers(sh.index, v)}, sh.name
 	if v.Refuse != "" {
-		sh.serving.refusal = pipeline.Refusal(v.Refuse)
+		now.refusal = pipeline.Refusal(v.Refuse)
 	}
-	now, name := sh.serving, sh.name
+	sh.serve(now)
 	if now.primary != nil {
 		if sh.lastPrimary != nil && sh.lastPrimary != now.primary {
 			sh.failovers++

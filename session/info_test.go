@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ringway/internal/redistest"
+	"ringway/pool"
 )
 
 // fieldsOf returns the fields of a reply to INFO.
@@ -109,8 +110,14 @@ func TestInfoDuringAFailover(t *testing.T) {
 	c := p.dial()
 	c.Send(encode("SET", "a", "1"))
 	c.expect("+OK\r\n")
+	if states := p.server.ShardStates("alpha"); len(states) != 1 || states[0].Phase != pool.Serving || states[0].Primary != g.Primary.Addr() || states[0].Since.IsZero() {
+		t.Errorf("before: %+v", states)
+	}
 	pl.Hold(0)
 	p.sessions() // every loop has heard of it
+	if states := p.server.ShardStates("alpha"); len(states) != 1 || states[0].Phase != pool.WritesHeld {
+		t.Errorf("during: %+v", states)
+	}
 	if f := fieldsOf(c.Do("INFO")); f["role"] != "master" || f["servers_answered"] != "0" {
 		t.Errorf("%v", f)
 	}

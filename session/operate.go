@@ -1,6 +1,9 @@
 package session
 
-import "ringway/stats"
+import (
+	"ringway/pool"
+	"ringway/stats"
+)
 
 // Kill closes the client with the given id, for an operator. It reports whether the worker has it.
 func (w *Worker) Kill(id uint64) bool {
@@ -21,3 +24,11 @@ func (w *Worker) ClientLines(limit int) (lines []string) {
 	}
 	return lines
 }
+
+// Reconnect is pool.Local's, for a pool, which is an index in the configuration.
+func (w *Worker) Reconnect(index int, addr string, done func(n int)) {
+	w.pools[index].local.Reconnect(addr, done)
+}
+
+// ShardPhases is pool.Local's, for a pool, which is an index in the configuration.
+func (w *Worker) ShardPhases(index int) []pool.ShardPhase { return w.pools[index].local.ShardPhases() }

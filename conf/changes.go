@@ -264,7 +264,7 @@ func (c Change) what() string {
 // startKeys are the settings that are read at the start only, by table and key.
 var startKeys = []string{
 	"proxy.threads", "proxy.io_uring", "proxy.statistics", "proxy.stats_listen", "proxy.log_format",
-	"admin.listen",
+	"admin.listen", "pools.backlog", "pools.reuseport",
 }
 
 // NeedsRestart reports whether the change can't be made while the process runs.

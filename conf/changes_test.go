@@ -181,7 +181,7 @@ func TestChangesThatNeedARestart(t *testing.T) {
 	t.Parallel()
 	for _, key := range startKeys {
 		table, name, _ := strings.Cut(key, ".")
-		known := map[string][]string{"proxy": proxyNames, "admin": namesOf(adminSettings)}
+		known := map[string][]string{"proxy": proxyNames, "admin": namesOf(adminSettings), "pools": poolNames}
 		if !slices.Contains(known[table], name) {
 			t.Errorf("there is no key %s", key)
 		}

@@ -14,8 +14,9 @@ import (
 type link struct {
 	// Static after construction.
 	loop *eventloop.Loop
-	cfg  *Config
 	obs  Observer
+
+	cfg *Config // replaced by SetConfig
 
 	conn     *eventloop.Conn // nil while there is none
 	state    state
@@ -62,6 +63,10 @@ func (l *link) hangUp() {
 		l.conn = nil
 	}
 }
+
+// SetConfig replaces the configuration, which must be of the same server, use and kind. Timeouts and
+// bounds count from now on; the rest, such as TLS and credentials, from the next connection on.
+func (l *link) SetConfig(cfg *Config) { l.cfg = cfg }
 
 // failure returns the failure of a request that was not sent.
 func (l *link) failure(err error) *Failure { return &Failure{Cause: err, Server: l.cfg.Name} }

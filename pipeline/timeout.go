@@ -8,6 +8,9 @@ import (
 
 // expire is called by the deadline timer when the oldest request may have waited for too long.
 func (c *Conn) expire() {
+	if c.cfg.Timeout == 0 {
+		return // SetConfig has taken the timeout away
+	}
 	if c.loop.Now() < c.timeoutsFrom {
 		c.deadline.After(catchUpTime)
 		return

@@ -29,8 +29,10 @@ func (p *Pool) RestoreByHand(name string) bool {
 
 // serverByName returns a server of a static pool; nil if there is none of that name.
 func (p *Pool) serverByName(name string) *server {
-	for _, s := range p.servers {
-		if s.name == name {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, shard := range p.order {
+		if s := p.shards[shard].serving.primary; s.name == name {
 			return s
 		}
 	}

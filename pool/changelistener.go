@@ -21,6 +21,9 @@ type ChangeListener interface {
 	// Resolved reports to which IP addresses the name in the server address addr resolves
 	// now.
 	Resolved(addr string, at []netip.Addr)
+	// Reconfigured reports that the pool has another configuration, and may have other shards. With
+	// renew, connections are to be made anew.
+	Reconfigured(renew bool)
 	// Close reports that the Local is closed.
 	Close()
 }
@@ -31,11 +34,16 @@ type noListener struct{}
 func (noListener) MapChanged()                   {}
 func (noListener) PrimaryChanged(int)            {}
 func (noListener) Resolved(string, []netip.Addr) {}
+func (noListener) Reconfigured(bool)             {}
 func (noListener) Close()                        {}
 
 // SetChangeListener sets who is told of changes. It must be called before the connections
 // are used.
 func (l *Local) SetChangeListener(f ChangeListener) { l.changes = f }
+
+// Removed reports whether a static pool's configuration no longer has a shard's server, and nothing is
+// under way there.
+func (l *Local) Removed(shard int) bool { return l.shardAt(shard).removed }
 
 // ShardOf returns the shard that owns a key.
 func (l *Local) ShardOf(key []byte) int { return l.Map().Index(key) }
@@ -46,8 +54,9 @@ func (l *Local) Slotted() bool { return l.Map().Slotted() }
 // Primary returns the configuration of connections to a shard's primary, for the pool's
 // own user, and their Observer. While no primary is known it returns ErrNoPrimary.
 func (l *Local) Primary(shard int) (*pipeline.Config, pipeline.Observer, error) {
-	s := l.shardAt(shard).primary
-	if s == nil {
+	sh := l.shardAt(shard)
+	s := sh.primary
+	if s == nil || sh.removed {
 		return nil, nil, ErrNoPrimary
 	}
 	return s.config(kind{protocol: resp.RESP2}, useShared), s, nil

@@ -14,7 +14,7 @@ import (
 // newCluster makes the configured servers the first shards. Until more is known the first
 // one gets the requests for all slots, and its -MOVED say where these are.
 func (p *Pool) newCluster() {
-	for _, s := range p.conf.Servers {
+	for _, s := range p.Conf().Servers {
 		p.addShard("", s.Addr)
 	}
 	p.pendingMoves = map[int]uint16{}

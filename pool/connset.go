@@ -60,12 +60,10 @@ func (l *Local) ConnSetAs(user *User, protocol resp.Protocol, db int) *ConnSet {
 	if cs := l.findConnSet(k); cs != nil {
 		return cs
 	}
-	cs := &ConnSet{l: l, kind: k, width: l.conf.ServerConnections, unusedSince: l.loop.Now()}
+	cs := &ConnSet{l: l, kind: k, width: l.Conf().ServerConnections, unusedSince: l.loop.Now()}
 	if l.follows {
 		cs.byEndpoint = map[endpoint][]*pipeline.Conn{}
-		if l.conf.ReadFrom == conf.ReadReplica {
-			cs.noReplica = cs.refusing(pipeline.Refusal("ERR no replica of this shard is fit to be read, and read_from = \"replica\" rules out its primary"))
-		}
+		cs.setNoReplica()
 	}
 	for _, sh := range l.shards {
 		cs.add(sh)
@@ -73,6 +71,18 @@ func (l *Local) ConnSetAs(user *User, protocol resp.Protocol, db int) *ConnSet {
 	l.connSets = append(l.connSets, cs)
 	return cs
 }
+
+// setNoReplica sets what becomes of reads for which no replica is fit, by read_from.
+func (cs *ConnSet) setNoReplica() {
+	cs.noReplica = nil
+	if cs.l.Conf().ReadFrom == conf.ReadReplica {
+		cs.noReplica = cs.refusing(pipeline.Refusal("ERR no replica of this shard is fit to be read, and read_from = \"replica\" rules out its primary"))
+	}
+}
+
+// Outdated reports whether a Reconfigure has changed how many connections to each server there are.
+// A client gets the new number when it is given a ConnSet anew.
+func (cs *ConnSet) Outdated() bool { return cs.width != cs.l.Conf().ServerConnections }
 
 // DB returns the number of the database.
 func (cs *ConnSet) DB() int { return cs.kind.db }
@@ -125,7 +135,9 @@ func (cs *ConnSet) add(sh *localShard) {
 	if !cs.l.follows {
 		for range cs.width {
 			c := cs.l.newConn(sh.primary, sh.primary.config(cs.kind, useShared), cs.observer(sh.primary))
-			if cs.l.IsDown(sh.index) {
+			if sh.removed {
+				c.Suspend()
+			} else if cs.l.IsDown(sh.index) {
 				c.SuspendFor(cs.l.outage(sh.index))
 			}
 			cs.conns = append(cs.conns, c)
@@ -225,7 +237,7 @@ func (cs *ConnSet) connect(k endpoint) []*pipeline.Conn {
 		r := &route{conns: cs, shard: k.shard, conn: i, server: k.server, reads: k.reads}
 		c := cs.l.newConn(k.server, k.server.config(cs.kind, use), r)
 		c.SetRedirector(r)
-		if cs.l.conf.Preconnect {
+		if cs.l.Conf().Preconnect {
 			cs.l.loop.Defer(preconnect{c}) // it may fail at once, while the shard is still being set up
 		}
 		conns = append(conns, c)

@@ -46,7 +46,7 @@ func (cs *ConnSet) Acquire(shard int) (*pipeline.Conn, error) {
 	l := cs.l
 	sh := l.shardAt(shard)
 	key := dedicatedKey{endpoint{shard: shard, server: sh.primary}, cs.kind}
-	if l.dedicated.lent.Add(1) > int64(l.conf.PinnedConnections) {
+	if l.dedicated.lent.Add(1) > int64(l.Conf().PinnedConnections) {
 		l.dedicated.lent.Add(-1)
 		return nil, ErrNoDedicated
 	}
@@ -65,7 +65,7 @@ func (cs *ConnSet) newDedicated(sh *localShard) *pipeline.Conn {
 	switch {
 	case sh.refusal != nil:
 		return cs.refusing(sh.refusal)
-	case sh.primary == nil:
+	case sh.primary == nil || sh.removed:
 		return cs.refusing(ErrNoPrimary)
 	}
 	c := cs.l.newConn(sh.primary, sh.primary.config(cs.kind, useDedicated), cs.observer(sh.primary))
@@ -106,7 +106,7 @@ func (l *Local) setSpares(key dedicatedKey, spares []spare) {
 // evictSpare closes a spare connection if there are too many connections: one of this
 // loop if it has any, else one of another loop.
 func (l *Local) evictSpare() {
-	if !l.dedicated.over(l.conf.PinnedConnections) {
+	if !l.dedicated.over(l.Conf().PinnedConnections) {
 		return
 	}
 	for key, spares := range l.spares {
@@ -147,7 +147,7 @@ func (l *Local) ReleaseDedicated(c *pipeline.Conn, clean bool) {
 	l.dedicated.lent.Add(-1)
 	spares := l.spares[key]
 	if clean && c.Up() && !c.Stale() && c.InFlight() == 0 && len(spares) < maxSpares && key.server == l.shards[key.shard].primary &&
-		l.dedicated.lent.Load()+l.dedicated.spare.Load() < int64(l.conf.PinnedConnections) {
+		l.dedicated.lent.Load()+l.dedicated.spare.Load() < int64(l.Conf().PinnedConnections) {
 		l.setSpares(key, append(spares, spare{c, l.loop.Now()}))
 		return
 	}

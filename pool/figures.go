@@ -31,8 +31,12 @@ func (p *Pool) ServerStates() []ServerState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var states []ServerState
-	for i, s := range p.servers {
-		st := ServerState{Name: s.name, Addr: s.addr, Shard: s.name, Role: "primary", Up: !p.down[i], Since: s.restoredAt, Ejections: s.takenDown, DownAt: s.downAt, Share: shares[i]}
+	for _, i := range p.order {
+		s := p.shards[i].serving.primary
+		st := ServerState{Name: s.name, Addr: s.addr, Shard: s.name, Role: "primary", Up: !p.down[i], Since: s.restoredAt, Ejections: s.takenDown, DownAt: s.downAt}
+		if i < len(shares) {
+			st.Share = shares[i]
+		}
 		if p.down[i] {
 			st.Since, st.Why = s.downAt, s.outage.Why.Error()
 		}
@@ -151,24 +155,33 @@ func (l *Local) Figures() (figures []ServerFigures) {
 
 // eachConn calls fn once with each connection of the loop and its server.
 func (l *Local) eachConn(fn func(s *server, c *pipeline.Conn)) {
+	l.eachConnAs(func(s *server, _ configKey, c *pipeline.Conn) { fn(s, c) })
+}
+
+// eachConnAs is eachConn with the kind and use of the connection. s is nil for one that is never made.
+func (l *Local) eachConnAs(fn func(s *server, k configKey, c *pipeline.Conn)) {
 	for _, cs := range l.connSets {
 		for at, conns := range cs.byEndpoint {
+			use := useShared
+			if at.reads {
+				use = useReads
+			}
 			for _, c := range conns {
-				fn(at.server, c)
+				fn(at.server, configKey{cs.kind, use}, c)
 			}
 		}
 		if !l.follows {
 			for i, c := range cs.conns {
-				fn(l.servers[i/cs.width], c)
+				fn(l.shards[i/cs.width].primary, configKey{cs.kind, useShared}, c)
 			}
 		}
 	}
 	for c, key := range l.lent {
-		fn(key.server, c)
+		fn(key.server, configKey{key.kind, useDedicated}, c)
 	}
 	for key, spares := range l.spares {
 		for _, spare := range spares {
-			fn(key.server, spare.conn)
+			fn(key.server, configKey{key.kind, useDedicated}, spare.conn)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (l *Local) CheckHandshake(user *User, protocol resp.Protocol, db int, to Ha
 	k := kind{protocol, db, user}
 	connSet, r := l.findConnSet(k), l.refusals[k]
 	switch {
-	case protocol == resp.RESP2 && db == l.conf.RedisDB, connSet != nil && connSet.accepted:
+	case protocol == resp.RESP2 && db == l.Conf().RedisDB, connSet != nil && connSet.accepted:
 		to.HandshakeChecked(HandshakeResult{})
 	case connSet != nil && connSet.check != nil:
 		connSet.check.receivers = append(connSet.check.receivers, to)
@@ -89,9 +89,9 @@ func (l *Local) CheckHandshake(user *User, protocol resp.Protocol, db int, to Ha
 
 // begin asks the servers, and first only the one that has refused before.
 func (hc *handshakeCheck) begin(before *knownRefusal) {
-	limit := hc.l.conf.ConnectTimeout
-	if hc.l.conf.Timeout > 0 {
-		limit = min(limit, hc.l.conf.Timeout)
+	limit := hc.l.Conf().ConnectTimeout
+	if hc.l.Conf().Timeout > 0 {
+		limit = min(limit, hc.l.Conf().Timeout)
 	}
 	hc.timeout.After(limit)
 	if before != nil && before.shard < hc.l.Shards() && !hc.l.Absent(before.shard) {
@@ -251,7 +251,7 @@ func (cs *ConnSet) toPrimary(shard int) *pipeline.Conn {
 // findConnSet returns the set of a kind if there is one, else nil.
 func (l *Local) findConnSet(k kind) *ConnSet {
 	for _, cs := range l.connSets {
-		if cs.kind == k {
+		if cs.kind == k && !cs.Outdated() {
 			return cs
 		}
 	}

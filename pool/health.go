@@ -48,7 +48,7 @@ func (s *server) Failed(err error) (ejecting bool) {
 	}
 	apart := sameEvent
 	if errors.Is(err, pipeline.ErrTimeout) {
-		apart = max(apart, p.conf.Timeout)
+		apart = max(apart, p.Conf().Timeout)
 	}
 	now, last := int64(time.Since(started)), s.failureAt.Load()
 	if last != 0 && now-last < int64(apart) || !s.failureAt.CompareAndSwap(last, now) {
@@ -57,7 +57,7 @@ func (s *server) Failed(err error) (ejecting bool) {
 	}
 	n := s.failures.Add(1)
 	p.log.Debug("server failed", "server", s.name, "addr", s.addr, "err", err, "failures", n)
-	if int(n) >= p.conf.ServerFailureLimit {
+	if int(n) >= p.Conf().ServerFailureLimit {
 		p.takeDown(s, err)
 	}
 	return s.ejecting.Load()
@@ -90,14 +90,14 @@ func (s *server) miscounted(err error) {
 // its keys move to the other servers.
 func (p *Pool) takeDown(s *server, err error) {
 	p.mu.Lock()
-	if p.down[s.index] {
+	if p.down[s.index] || p.shards[s.index].leaving() {
 		p.mu.Unlock()
 		return
 	}
 	now := time.Now()
 	p.down[s.index] = true
 	s.takenDown++
-	s.ejecting.Store(p.conf.AutoEjectHosts)
+	s.ejecting.Store(p.Conf().AutoEjectHosts)
 	s.downAt, s.outage = now, &pipeline.Outage{Why: err, Since: now}
 	if s.restoredAt.IsZero() || now.Sub(s.restoredAt) > steadyAfter {
 		s.relapses = 0
@@ -119,9 +119,9 @@ const flapsAfter = 3
 // loops and the watcher.
 func (p *Pool) tookDown(s *server, err error, live, relapses int) {
 	s.ejecting.Store(false)
-	if p.conf.AutoEjectHosts {
+	if p.Conf().AutoEjectHosts {
 		p.log.Warn("server ejected: its keys move to the others until it answers again",
-			"server", s.name, "addr", s.addr, "err", err, "live", live, "retry_after", p.conf.ServerRetryTimeout)
+			"server", s.name, "addr", s.addr, "err", err, "live", live, "retry_after", p.Conf().ServerRetryTimeout)
 	} else {
 		p.log.Warn("server down: requests for its keys fail until it answers again",
 			"server", s.name, "addr", s.addr, "err", err, "live", live)
@@ -143,13 +143,20 @@ func (p *Pool) tookDown(s *server, err error, live, relapses int) {
 
 // Eject takes a static pool's server down as its failures would. It is for a Watcher that
 // has found the server unfit. It does nothing to a server that is down.
-func (p *Pool) Eject(server int, err error) { p.takeDown(p.servers[server], err) }
+func (p *Pool) Eject(server int, err error) { p.takeDown(p.staticServer(server), err) }
+
+// staticServer returns a static pool's server by its shard.
+func (p *Pool) staticServer(shard int) *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shards[shard].serving.primary
+}
 
 // outage returns why a server's requests fail.
 func (p *Pool) outage(server int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if o := p.servers[server].outage; o != nil {
+	if o := p.shards[server].serving.primary.outage; o != nil {
 		return o
 	}
 	return pipeline.ErrSuspended
@@ -168,13 +175,14 @@ func (p *Pool) IsDown(server int) bool {
 // meet connections that refuse them.
 func (p *Pool) Restore(server int) {
 	p.mu.Lock()
-	if !p.down[server] || p.servers[server].restoring || p.servers[server].byHand.Load() {
+	s := p.shards[server].serving.primary
+	if !p.down[server] || s.restoring || s.byHand.Load() {
 		p.mu.Unlock()
 		return
 	}
-	p.servers[server].restoring = true
-	p.servers[server].attempts.Reset()
-	p.servers[server].markers.Forget() // it may have been restarted with other rules
+	s.restoring = true
+	s.attempts.Reset()
+	s.markers.Forget() // it may have been restarted with other rules
 	locals := p.locals
 	p.mu.Unlock()
 
@@ -195,8 +203,8 @@ func (p *Pool) Restore(server int) {
 
 // restored gives a server its keys back.
 func (p *Pool) restored(server int) {
-	s := p.servers[server]
 	p.mu.Lock()
+	s := p.shards[server].serving.primary
 	p.down[server], s.restoring = false, false
 	s.failures.Store(0)
 	s.failureAt.Store(0)
@@ -217,7 +225,7 @@ func (p *Pool) restored(server int) {
 // come meanwhile become one ring. Until that is installed, requests go where they went, and
 // those that were not sent to a failed server wait.
 func (p *Pool) swapRing(done func(live int)) {
-	if !p.conf.AutoEjectHosts {
+	if !p.Conf().AutoEjectHosts {
 		live := p.installMap(p.fullRing)
 		p.mu.Unlock()
 		done(live)
@@ -240,14 +248,15 @@ func (p *Pool) makeRings() {
 			p.mu.Unlock()
 			return
 		}
-		down, changes := slices.Clone(p.down), p.ringDone
+		down, full, changes := slices.Clone(p.down), p.fullRing, p.ringDone
+		missing := p.missing()
 		p.ringDone = nil
 		p.mu.Unlock()
 
-		ring := p.fullRing.Without(down)
+		ring := full.Without(missing)
 
 		p.mu.Lock()
-		if !slices.Equal(down, p.down) { // it is out of date: make the next one
+		if !slices.Equal(down, p.down) || full != p.fullRing { // it is out of date: make the next one
 			p.ringDone = append(changes, p.ringDone...)
 			p.mu.Unlock()
 			continue
@@ -264,8 +273,34 @@ func (p *Pool) makeRings() {
 // returns how many are left. The caller holds p.mu, or is New.
 func (p *Pool) installMap(ring *hashring.Ring) (live int) {
 	m := &Map{ring: ring, down: slices.Clone(p.down)}
+	if !p.inOrder() {
+		m.owners, m.owns = slices.Clone(p.order), make([]bool, len(p.shards))
+		for _, shard := range p.order {
+			m.owns[shard] = true
+		}
+	}
 	p.current.Store(m)
-	return len(m.down) - m.countDown()
+	return len(p.order) - m.countDown()
+}
+
+// inOrder reports whether the shards are the ring's servers, in their order. The caller holds p.mu,
+// or is New.
+func (p *Pool) inOrder() bool {
+	for i, shard := range p.order {
+		if i != shard {
+			return false
+		}
+	}
+	return p.follows || len(p.order) == len(p.shards)
+}
+
+// missing returns which servers of fullRing are down. The caller holds p.mu.
+func (p *Pool) missing() []bool {
+	missing := make([]bool, len(p.order))
+	for i, shard := range p.order {
+		missing[i] = p.down[shard]
+	}
+	return missing
 }
 
 // CountDown returns how many servers have failed and were not restored since. It takes no

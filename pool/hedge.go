@@ -55,7 +55,7 @@ func (cs *ConnSet) SendHedged(c *pipeline.Conn, shard int, client uint64, reques
 	h.sent[0] = true
 	l.hedges.pending = append(l.hedges.pending, h)
 	if !l.hedges.timer.Armed() {
-		l.hedges.timer.After(l.conf.HedgeAfter)
+		l.hedges.timer.After(l.Conf().HedgeAfter)
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func (cs *ConnSet) SendHedged(c *pipeline.Conn, shard int, client uint64, reques
 // hedgeDue is the timer's: it sends the reads again that have waited for hedge_after.
 func (l *Local) hedgeDue() {
 	q := &l.hedges
-	due := l.loop.Now() - int64(l.conf.HedgeAfter)
+	due := l.loop.Now() - int64(l.Conf().HedgeAfter)
 	n := 0
 	for n < len(q.pending) && (q.pending[n].at <= due || q.pending[n].winner >= 0) {
 		h := q.pending[n]
@@ -78,7 +78,7 @@ func (l *Local) hedgeDue() {
 	clear(q.pending[rest:])
 	q.pending = q.pending[:rest]
 	if rest > 0 {
-		q.timer.Reset(q.pending[0].at + int64(l.conf.HedgeAfter))
+		q.timer.Reset(q.pending[0].at + int64(l.Conf().HedgeAfter))
 	}
 }
 

@@ -25,14 +25,14 @@ func (p *player) send(kind string) {
 	key := w.keys[w.rng.IntN(len(w.keys))]
 	a := &ask{w: w, id: len(w.asks), p: p, kind: kind, key: key, left: 1, large: kind == "GET" && w.chance(5)}
 	shard := w.l.Map().Index([]byte(key))
-	a.unordered = !w.follows && w.l.conf.AutoEjectHosts || // keys move, and later requests do not wait
+	a.unordered = !w.follows && w.l.Conf().AutoEjectHosts || // keys move, and later requests do not wait
 		kind == "EVAL" // later requests do not wait for a refused script
 	c := p.connSet.Conn(shard, p.number)
 	full := c.Full()
 	if kind == "GET" && w.follows {
 		c = p.connSet.ReadConn(shard, p.number)
 		full = c.FullForReads()
-		a.unordered = len(p.connSet.reads[shard]) > 0 || w.l.conf.HedgeAfter > 0
+		a.unordered = len(p.connSet.reads[shard]) > 0 || w.l.Conf().HedgeAfter > 0
 	}
 	if full {
 		p.blocked = true
@@ -76,7 +76,7 @@ func (p *player) sendOver(c *pipeline.Conn, shard int, a *ask) *pipeline.Failure
 		return c.SendUnit(a.bytes, 3, a, 0)
 	case a.kind == "EVAL":
 		return c.SendMarked(a.bytes, a, 0)
-	case a.kind == "GET" && p.w.follows && p.w.l.conf.HedgeAfter > 0:
+	case a.kind == "GET" && p.w.follows && p.w.l.Conf().HedgeAfter > 0:
 		return p.connSet.SendHedged(c, shard, p.number, a.bytes, a, 0)
 	case p.w.chance(30):
 		b, f := c.Reserve(len(a.bytes))
@@ -90,7 +90,7 @@ func (p *player) sendOver(c *pipeline.Conn, shard int, a *ask) *pipeline.Failure
 
 // step makes one event happen.
 func (w *world) step() {
-	for _, s := range w.p.servers {
+	for _, s := range w.p.staticServers() {
 		s.apart()
 	}
 	s := w.servers[w.rng.IntN(len(w.servers))]

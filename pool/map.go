@@ -9,10 +9,11 @@ import (
 // Map says which shard owns a key. It is immutable and replaced whole: a request with
 // several keys must use one Map for all of them.
 type Map struct {
-	ring  *hashring.Ring          // nil for a Cluster
-	slots *[hashring.Slots]uint16 // of a Cluster: the shard of each hash slot
-	owns  []bool                  // of a Cluster: whether a shard has a slot
-	down  []bool                  // of a static pool: which servers are down
+	ring   *hashring.Ring          // nil for a Cluster
+	owners []int                   // of a ring: the shard of each of its servers; nil if that is its index
+	slots  *[hashring.Slots]uint16 // of a Cluster: the shard of each hash slot
+	owns   []bool                  // of a Cluster: whether a shard has a slot; with owners: whether it is on the ring
+	down   []bool                  // of a static pool: which shards' servers are down
 }
 
 // slotMap returns the Map of a Cluster.
@@ -29,6 +30,9 @@ func (m *Map) Index(key []byte) int {
 	if m.slots != nil {
 		return int(m.slots[hashring.Slot(key)])
 	}
+	if m.owners != nil {
+		return m.owners[m.ring.Index(key)]
+	}
 	return m.ring.Index(key)
 }
 
@@ -38,7 +42,7 @@ func (m *Map) Bucket(key []byte) int {
 	if m.slots != nil {
 		return int(hashring.Slot(key))
 	}
-	return m.ring.Index(key)
+	return m.Index(key)
 }
 
 // Buckets is Bucket of several keys, which may cost less than one after the other: it
@@ -46,6 +50,11 @@ func (m *Map) Bucket(key []byte) int {
 func (m *Map) Buckets(keys [][]byte, buckets []int) {
 	if m.slots == nil {
 		m.ring.Indices(keys, buckets)
+		if m.owners != nil {
+			for i, server := range buckets[:len(keys)] {
+				buckets[i] = m.owners[server]
+			}
+		}
 		return
 	}
 	for i, key := range keys {
@@ -73,6 +82,9 @@ func (m *Map) Shares(n int) []float64 {
 	shares := make([]float64, n)
 	if m.slots == nil {
 		for i, p := range m.ring.Points() {
+			if m.owners != nil {
+				i = m.owners[i]
+			}
 			shares[i] = p.Share
 		}
 		return shares
@@ -85,7 +97,8 @@ func (m *Map) Shares(n int) []float64 {
 	return shares
 }
 
-// Ring returns the ring that places keys; nil in a Cluster.
+// Ring returns the ring that places keys; nil in a Cluster. Its servers are in the order of the
+// configuration, which need not be the shards' after a Reconfigure.
 func (m *Map) Ring() *hashring.Ring { return m.ring }
 
 // Pins reports whether every key that begins with prefix has the bucket of a key which is

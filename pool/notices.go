@@ -52,7 +52,7 @@ func (s *server) Complained(reply []byte) {
 // loaded.
 func (s *server) checkLoading() {
 	p := s.pool
-	if !p.conf.AutoEjectHosts || p.follows || p.watcher == nil {
+	if !p.Conf().AutoEjectHosts || p.follows || p.watcher == nil {
 		return
 	}
 	now, last := int64(time.Since(started)), s.loadingCheckAt.Load()

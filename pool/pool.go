@@ -35,16 +35,13 @@ import (
 // Pool is one pool of servers. Any goroutine may call its methods.
 type Pool struct {
 	// Static after construction.
-	conf     *conf.Pool
-	proxy    *conf.Proxy
-	log      *slog.Logger
-	watcher  Watcher
-	follows  bool                        // primaries are found out: the topology is not static
-	fullRing *hashring.Ring              // with all servers; nil for a Cluster
-	servers  []*server                   // of a static pool, in the order of the ring
-	tls      func() (*tls.Config, error) // for connections to servers; nil without TLS
+	log     *slog.Logger
+	watcher Watcher
+	follows bool // primaries are found out: the topology is not static
+	slotted bool // a Cluster
 
 	// Atomic: read by any goroutine, without a lock.
+	settings   atomic.Pointer[settings]
 	current    atomic.Pointer[Map]
 	shardCount atomic.Int32                  // len(shards); see Local.grow
 	dedicated  dedicatedCount                // connections that one client has to itself
@@ -59,8 +56,12 @@ type Pool struct {
 	mu sync.Mutex // guards the fields below; see docs/architecture.md for what may be called meanwhile
 
 	// Guarded by mu.
-	down   []bool             // which servers of a static pool are down; the Map follows, with its ring
-	shards []*shard           // by index; those of a static pool never change
+	fullRing *hashring.Ring // with all servers or shards of the configuration; nil for a Cluster
+	order    []int          // of a static pool: the shard of each server of fullRing
+	down     []bool         // of a static pool: which shards' servers are down; the Map follows, with its ring
+
+	epoch  int                // counts Reconfigure
+	shards []*shard           // by index; see reconfigure.go for those of a static pool
 	byAddr map[string]*server // every server that was ever named, by address
 	locals []*Local
 
@@ -90,12 +91,10 @@ type Watcher interface {
 // none. w may be nil: then a server that is down stays down until Restore, and only a
 // primary that the configuration names is known.
 func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, error) {
-	p := &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name), watcher: w, byAddr: map[string]*server{}}
-	if c.ServerTLS != nil {
-		p.tls = c.ServerTLS.Loader()
-	}
-	p.follows = c.Topology != "" && c.Topology != conf.Static
-	if c.Topology == conf.Cluster {
+	p := &Pool{log: log.With("pool", c.Name), watcher: w, byAddr: map[string]*server{}}
+	p.settings.Store(newSettings(c, proxy))
+	p.follows, p.slotted = c.Topology != "" && c.Topology != conf.Static, c.Topology == conf.Cluster
+	if p.slotted {
 		p.newCluster()
 		return p, nil
 	}
@@ -105,11 +104,8 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 	}
 	p.fullRing = full
 	if !p.follows {
-		p.down = make([]bool, len(c.Servers))
-		for i, c := range c.Servers {
-			s := &server{pool: p, index: i, name: c.Name, title: "server " + c.Name, network: c.Network, addr: c.Addr}
-			p.servers = append(p.servers, s)
-			p.shards = append(p.shards, &shard{index: i, name: c.Name, serving: serving{primary: s}}) // which never changes
+		for _, s := range c.Servers {
+			p.order = append(p.order, p.addServer(s).index)
 		}
 	}
 	p.installMap(full)
@@ -120,8 +116,27 @@ func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, e
 	return p, nil
 }
 
-// Conf returns the pool's configuration, which must not be changed.
-func (p *Pool) Conf() *conf.Pool { return p.conf }
+// settings is what a pool takes from a configuration. It is replaced whole.
+type settings struct {
+	conf  *conf.Pool
+	proxy *conf.Proxy
+	tls   func() (*tls.Config, error) // for connections to servers; nil without TLS
+}
+
+func newSettings(c *conf.Pool, proxy *conf.Proxy) *settings {
+	s := &settings{conf: c, proxy: proxy}
+	if c.ServerTLS != nil {
+		s.tls = c.ServerTLS.Loader()
+	}
+	return s
+}
+
+// Conf returns the pool's configuration, which must not be changed. Reconfigure replaces it: who
+// needs several settings that fit together keeps what Conf has returned.
+func (p *Pool) Conf() *conf.Pool { return p.settings.Load().conf }
+
+// Proxy is Conf for the settings of the process.
+func (p *Pool) Proxy() *conf.Proxy { return p.settings.Load().proxy }
 
 // Follows reports whether primaries are found out rather than written down. Then requests
 // may wait for a primary, and a server may refuse them.
@@ -130,13 +145,14 @@ func (p *Pool) Follows() bool { return p.follows }
 // Map returns which shard owns which key now. It is immutable.
 func (p *Pool) Map() *Map { return p.current.Load() }
 
-// Absent reports whether a shard serves no keys: it was ejected, or it is a primary of a
-// Cluster that serves no slot.
+// Absent reports whether a shard serves no keys: it was ejected, it is no longer (or not yet) in
+// the configuration, or it is a primary of a Cluster that serves no slot.
 func (p *Pool) Absent(shard int) bool {
-	if m := p.Map(); m.Slotted() {
+	m := p.Map()
+	if m.Slotted() {
 		return !m.Serves(shard)
 	}
-	return p.conf.AutoEjectHosts && p.IsDown(shard)
+	return m.owners != nil && !m.owns[shard] || p.Conf().AutoEjectHosts && p.IsDown(shard)
 }
 
 // SetVersion records the version of Redis that the servers have.
@@ -214,16 +230,16 @@ func (p *Pool) NewLocal(loop *eventloop.Loop, owner Owner) *Local {
 	if p.Map().Slotted() {
 		l.taken = p.Map()
 	}
-	if p.proxy.Statistics {
+	if p.Proxy().Statistics {
 		l.stats = map[*server]*stats.Server{}
 	}
 	l.hedges.timer = loop.NewTimer(l.hedgeDue).OwnedBy(&l.hedges)
 	l.grow()
-	connSet := l.ConnSet(resp.RESP2, p.conf.RedisDB)
+	connSet := l.ConnSet(resp.RESP2, p.Conf().RedisDB)
 	p.mu.Lock()
 	p.locals = append(p.locals, l)
 	p.mu.Unlock()
-	if p.conf.Preconnect {
+	if p.Conf().Preconnect {
 		for _, c := range connSet.conns {
 			c.Connect()
 		}

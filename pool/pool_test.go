@@ -67,7 +67,7 @@ func (s *server) apart() { s.failureAt.Store(0) }
 
 func TestConsecutiveFailuresTakeAServerDown(t *testing.T) {
 	p, w := newPool(t, 3, func(c *conf.Pool) { c.ServerFailureLimit = 3 })
-	s := p.servers[1]
+	s := p.staticServer(1)
 	fail := func(n int) {
 		for range n {
 			s.apart()
@@ -93,14 +93,14 @@ func TestConsecutiveFailuresTakeAServerDown(t *testing.T) {
 func TestWhatAllLoopsNoticeAtOnceIsOneFailure(t *testing.T) {
 	p, _ := newPool(t, 2, func(c *conf.Pool) { c.ServerFailureLimit, c.Timeout = 2, time.Hour })
 	for range 16 {
-		p.servers[0].Failed(io.EOF)
+		p.staticServer(0).Failed(io.EOF)
 	}
 	if p.IsDown(0) {
 		t.Error("down after one event that sixteen loops noticed")
 	}
 	for range 16 {
-		p.servers[1].Failed(pipeline.ErrTimeout)
-		p.servers[1].failureAt.Add(-int64(time.Minute)) // as if later in the same stall
+		p.staticServer(1).Failed(pipeline.ErrTimeout)
+		p.staticServer(1).failureAt.Add(-int64(time.Minute)) // as if later in the same stall
 	}
 	if p.IsDown(1) {
 		t.Error("down after one stall of less than the timeout")
@@ -110,11 +110,11 @@ func TestWhatAllLoopsNoticeAtOnceIsOneFailure(t *testing.T) {
 func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 	p, _ := newPool(t, 5, func(c *conf.Pool) { c.ServerFailureLimit, c.AutoEjectHosts = 1, true })
 	full := p.Map()
-	if !p.servers[2].Failed(errors.New("refused")) {
+	if !p.staticServer(2).Failed(errors.New("refused")) {
 		t.Error("requests that were not sent do not wait for the new ring")
 	}
 	eventually(t, func() bool { return p.IsDown(2) })
-	eventually(t, func() bool { return !p.servers[2].ejecting.Load() })
+	eventually(t, func() bool { return !p.staticServer(2).ejecting.Load() })
 	want := p.fullRing.Without([]bool{false, false, true, false, false})
 	for i := range 5000 {
 		key := []byte(fmt.Sprint("key:", i))
@@ -135,7 +135,7 @@ func TestEjectionGivesTheRingOfTheOthers(t *testing.T) {
 func TestWithoutEjectionTheRingStays(t *testing.T) {
 	p, _ := newPool(t, 5, func(c *conf.Pool) { c.ServerFailureLimit = 1 })
 	before := p.Map().Ring()
-	p.servers[2].Failed(errors.New("refused"))
+	p.staticServer(2).Failed(errors.New("refused"))
 	if !p.IsDown(2) || p.Map().Ring() != before {
 		t.Error("the ring changed, or the server is up")
 	}
@@ -174,7 +174,7 @@ func TestEjectionsOfAMomentMakeOneRing(t *testing.T) {
 	down := make([]bool, 40)
 	for i := range 20 {
 		down[i] = true
-		p.servers[i].Failed(errors.New("refused"))
+		p.staticServer(i).Failed(errors.New("refused"))
 	}
 	eventually(t, func() bool { return len(w.seen()) == 20 })
 	want := p.fullRing.Without(down)
@@ -199,7 +199,7 @@ func TestErrorsAboutSettingsAreLoggedOnce(t *testing.T) {
 			"-MOVED 1 a:1\r\n", "-CROSSSLOT Keys\r\n", "-READONLY You\r\n", "-NOAUTH Authentication required.\r\n",
 			"-ERR x\r\n", "-\r\n", "-LOADING Redis\r\n", "-WRONGTYPE Operation\r\n",
 		} {
-			p.servers[0].Complained([]byte(reply))
+			p.staticServer(0).Complained([]byte(reply))
 		}
 	}
 	if n := strings.Count(text.String(), "\n"); n != 3 {

@@ -65,7 +65,7 @@ func (l *Local) redirection(sh *localShard, reply []byte) (r redirection, ok boo
 			return r, false
 		}
 	}
-	r.addr = l.conf.MapAddr(net.JoinHostPort(host, port))
+	r.addr = l.Conf().MapAddr(net.JoinHostPort(host, port))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return r, l.roomFor("", r.addr)

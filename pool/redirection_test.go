@@ -45,7 +45,7 @@ func runLocal(t *testing.T, p *Pool) *Local {
 
 // subscriptions makes l's part of subscriptions, on its loop.
 func subscriptions(l *Local) *pubsub.Local {
-	subs := pubsub.NewLocal(pubsub.NewPool(l.conf, l.proxy, l.log), l.loop, l)
+	subs := pubsub.NewLocal(pubsub.NewPool(l.Pool, l.log), l.loop, l)
 	l.SetChangeListener(subs)
 	return subs
 }

@@ -64,7 +64,7 @@ func (ro *route) retryOf(r pipeline.Request) *retry {
 	}
 	return &retry{
 		shard: l.shards[ro.shard], conns: ro.conns, conn: ro.conn, to: r.Receiver, tag: r.Tag, replies: r.Replies, marked: r.Marked,
-		number: l.nextNumber(), request: request, until: l.loop.Now() + int64(l.conf.FailoverWait),
+		number: l.nextNumber(), request: request, until: l.loop.Now() + int64(l.Conf().FailoverWait),
 	}
 }
 

@@ -83,11 +83,11 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	p := s.pool
 	c := &pipeline.Config{
 		Network: s.network, Addr: s.addr, Name: s.title,
-		TLS: p.tls, Protocol: k.protocol, Auth: p.auth(k.user), DB: k.db,
-		Timeout: p.conf.Timeout, ConnectTimeout: p.conf.ConnectTimeout, KeepAlive: true,
-		MaxRequests: p.proxy.ServerQueue, MaxBytes: int(p.proxy.ServerQueueBytes), MaxReplies: int(p.proxy.ServerReplyBytes),
+		TLS: p.settings.Load().tls, Protocol: k.protocol, Auth: p.auth(k.user), DB: k.db,
+		Timeout: p.Conf().Timeout, ConnectTimeout: p.Conf().ConnectTimeout, KeepAlive: true,
+		MaxRequests: p.Proxy().ServerQueue, MaxBytes: int(p.Proxy().ServerQueueBytes), MaxReplies: int(p.Proxy().ServerReplyBytes),
 		Replies:  resp.DefaultReplyLimits,
-		Attempts: &s.attempts, PingAfterLoss: true, ReplyCheck: p.conf.ReplyCheck, MarkerSupport: s.markersOf(k.user),
+		Attempts: &s.attempts, PingAfterLoss: true, ReplyCheck: p.Conf().ReplyCheck, MarkerSupport: s.markersOf(k.user),
 		Once: u == useDedicated, ReadsOnly: u == useReads, Replica: u == useReads && p.current.Load().Slotted(),
 	}
 	if k.user != nil && k.db != 0 {
@@ -131,7 +131,7 @@ func (p *Pool) serverAt(addr string, shard int) *server {
 // watched returns the number by which the control plane knows a shard: -1 in a Cluster,
 // which is watched as a whole.
 func (p *Pool) watched(shard int) int {
-	if p.fullRing == nil {
+	if p.slotted {
 		return -1
 	}
 	return shard

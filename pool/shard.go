@@ -10,7 +10,8 @@ import (
 )
 
 // shard is what a pool knows of one of its shards. Pool.mu guards it. In a static pool
-// its primary is the server that was written down, and never changes.
+// its primary is the server that was written down, and never changes: a server of another name or
+// address is another shard.
 type shard struct {
 	index   int
 	name    string
@@ -21,6 +22,7 @@ type shard struct {
 	lastPrimary *server   // that there was; nil before the first
 	failovers   uint64    // how often another one took its place
 	confirmedAt time.Time // when it last said that it is primary; zero for never
+	left        int       // of a static pool: in which Reconfigure it left the ring; 0 for one that is on it
 }
 
 // serve sets who serves the shard. The caller holds Pool.mu.
@@ -30,6 +32,9 @@ func (sh *shard) serve(now serving) {
 	}
 	sh.serving = now
 }
+
+// leaving reports whether the shard is no longer in the configuration. The caller holds Pool.mu.
+func (sh *shard) leaving() bool { return sh.left > 0 }
 
 // serving is who serves a shard, as the loops are told.
 type serving struct {
@@ -89,6 +94,7 @@ type localShard struct {
 	draining      bool
 	undrained     int // draining: connections to earlier servers with requests in flight
 	failFast      bool
+	removed       bool  // of a static pool: the configuration no longer has its server, and nothing is under way there
 	heldUntil     int64 // when holding ends, as eventloop.Loop.Now
 	heldSince     int64 // when new requests began to wait, as eventloop.Loop.Now; 0 if they do not
 	timer         *eventloop.Timer
@@ -157,7 +163,7 @@ func (p *Pool) SetReplicas(shard int, replicas []Member) {
 	sh := p.shards[shard]
 	v := View{Replicas: replicas}
 	if sh.serving.primary != nil {
-		v.Primary = Member{Addr: sh.serving.primary.addr, Zone: p.conf.ZoneOf(sh.serving.primary.addr)}
+		v.Primary = Member{Addr: sh.serving.primary.addr, Zone: p.Conf().ZoneOf(sh.serving.primary.addr)}
 	}
 	readers := p.readers(shard, v)
 	if slices.Equal(readers, sh.serving.readers) {
@@ -204,12 +210,12 @@ func (p *Pool) eachLocal(fn func(l *Local)) {
 // each client keeps to one. If there are none, reads go to the primary.
 func (p *Pool) readers(shard int, v View) (readers []*server) {
 	members := slices.Clone(v.Replicas)
-	switch p.conf.ReadFrom {
+	switch p.Conf().ReadFrom {
 	case conf.ReadPreferReplica, conf.ReadReplica:
 	case conf.ReadLowestLatency:
 		members = nearest(append(members, v.Primary))
 	case conf.ReadZone:
-		members = slices.DeleteFunc(append(members, v.Primary), func(m Member) bool { return m.Zone != p.proxy.Zone })
+		members = slices.DeleteFunc(append(members, v.Primary), func(m Member) bool { return m.Zone != p.Proxy().Zone })
 	default:
 		return nil
 	}
@@ -292,7 +298,7 @@ func (sh *localShard) holdWrites() {
 		return // they wait already, or fail
 	}
 	sh.writesHeld = true
-	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
+	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.Conf().FailoverWait)
 	sh.timer.Reset(sh.heldUntil)
 	sh.setGates()
 }
@@ -346,8 +352,8 @@ func (sh *localShard) holdAll() {
 	}
 	sh.giveUpReplies()
 	sh.allHeld, sh.writesHeld = true, false
-	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.conf.FailoverWait)
-	sh.timer.After(min(retryEvery, sh.l.conf.FailoverWait))
+	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.Conf().FailoverWait)
+	sh.timer.After(min(retryEvery, sh.l.Conf().FailoverWait))
 	sh.setGates()
 }
 

@@ -8,6 +8,7 @@ import (
 
 // ShardState is what a pool knows of one of its shards.
 type ShardState struct {
+	Index    int // in ShardPhases
 	Name     string
 	Primary  string    // address; "" if none is known
 	Since    time.Time // when that became the primary here; zero if it is written down
@@ -18,14 +19,17 @@ type ShardState struct {
 	Ejected  bool      // it is off the ring because of that
 }
 
-// ShardStates returns the shards of the pool, in their order. Any goroutine may call it.
+// ShardStates returns the shards of the pool, in the order in which they came. Any goroutine may call it.
 func (p *Pool) ShardStates() (states []ShardState) {
 	m := p.current.Load()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	shares := m.Shares(len(p.shards))
 	for i, sh := range p.shards {
-		st := ShardState{Name: sh.name, Since: sh.since, Share: shares[i], Slots: m.slotsOf(i)}
+		if sh.leaving() {
+			continue
+		}
+		st := ShardState{Index: i, Name: sh.name, Since: sh.since, Share: shares[i], Slots: m.slotsOf(i)}
 		if sh.serving.primary != nil {
 			st.Primary = sh.serving.primary.addr
 		}
@@ -35,7 +39,7 @@ func (p *Pool) ShardStates() (states []ShardState) {
 			}
 		}
 		if !p.follows && p.down[i] {
-			st.Down, st.Ejected = p.servers[i].outage.Why.Error(), p.conf.AutoEjectHosts
+			st.Down, st.Ejected = sh.serving.primary.outage.Why.Error(), p.Conf().AutoEjectHosts
 		}
 		states = append(states, st)
 	}
@@ -44,7 +48,7 @@ func (p *Pool) ShardStates() (states []ShardState) {
 
 // LearntFrom says where the pool knows from who is primary.
 func (p *Pool) LearntFrom() string {
-	switch p.conf.Topology {
+	switch p.Conf().Topology {
 	case conf.Sentinel:
 		return "Sentinels"
 	case conf.Replicated:
@@ -74,7 +78,7 @@ var phaseNames = [...]string{"serving", "writes refused", "writes held", "replie
 // String returns the phase in words.
 func (p ShardPhase) String() string { return phaseNames[p] }
 
-// ShardPhases returns the phases of the pool's shards on this loop, in their order.
+// ShardPhases returns the phases of the pool's shards on this loop, by ShardState.Index.
 func (l *Local) ShardPhases() (phases []ShardPhase) {
 	for _, sh := range l.shards {
 		phases = append(phases, sh.phase())

@@ -32,7 +32,7 @@ func (l *Local) Sweep() {
 
 func (l *Local) sweep(before int64, idleUsers time.Time) {
 	l.closeSpares(func(_ dedicatedKey, s spare) bool { return s.since <= before || !s.conn.Up() })
-	if l.dedicated.over(l.conf.PinnedConnections) {
+	if l.dedicated.over(l.Conf().PinnedConnections) {
 		l.evictOwn()
 	}
 	l.users.forget(idleUsers)
@@ -52,7 +52,8 @@ func (l *Local) sweep(before int64, idleUsers time.Time) {
 // isUnused reports whether no session has used the set since a moment, and nothing is in
 // flight on it. The set that clients begin with is never unused.
 func (cs *ConnSet) isUnused(since int64) bool {
-	if cs.kind == (kind{protocol: resp.RESP2, db: cs.l.conf.RedisDB}) || cs.holders > 0 || cs.unusedSince > since {
+	first := cs.kind == kind{protocol: resp.RESP2, db: cs.l.Conf().RedisDB}
+	if first && !cs.Outdated() || cs.holders > 0 || cs.unusedSince > since {
 		return false
 	}
 	for _, c := range cs.all() {

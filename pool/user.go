@@ -66,7 +66,7 @@ func (p *Pool) AcquireUser(name, password string) (*User, error) {
 	id := credentials{name, password}
 	u := p.users.byID[id]
 	if u == nil {
-		if !p.users.makeRoom(name, p.conf.ACLUsers) {
+		if !p.users.makeRoom(name, p.Conf().ACLUsers) {
 			return nil, ErrTooManyUsers
 		}
 		if p.users.byID == nil {
@@ -128,7 +128,7 @@ func (p *Pool) auth(u *User) []string {
 	if u != nil {
 		return []string{u.Name, u.Password}
 	}
-	return p.conf.ServerAuth()
+	return p.Conf().ServerAuth()
 }
 
 // userConn observes connections whose kind a client has chosen: an ACL user, whose password
@@ -153,7 +153,7 @@ func (uc userConn) Failed(err error) bool {
 
 // observer returns who is told how a connection of the set fares.
 func (cs *ConnSet) observer(s *server) pipeline.Observer {
-	if cs.kind != (kind{protocol: resp.RESP2, db: s.pool.conf.RedisDB}) {
+	if cs.kind != (kind{protocol: resp.RESP2, db: s.pool.Conf().RedisDB}) {
 		return userConn{s, cs}
 	}
 	return s

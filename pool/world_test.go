@@ -224,7 +224,7 @@ func newWorld(loop *eventloop.Loop, now int64, seed uint64, tracer func(string, 
 	}
 	w.p.makingRing, w.p.installingMoves = true, true // what their goroutines do is done in steps
 	for i, s := range w.servers {
-		at := w.p.servers
+		at := w.p.staticServers()
 		if w.follows {
 			at = []*server{0: w.p.serverAt(s.addr, w.home(i))}
 		}
@@ -348,4 +348,15 @@ func (w *world) cluster() (shards []ClusterShard) {
 		shards = append(shards, c)
 	}
 	return shards
+}
+
+// staticServers returns the servers of a static pool, by shard.
+func (p *Pool) staticServers() (servers []*server) {
+	if p.follows {
+		return nil
+	}
+	for _, sh := range p.shards {
+		servers = append(servers, sh.serving.primary)
+	}
+	return servers
 }

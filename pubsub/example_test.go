@@ -22,10 +22,17 @@ func (oneServer) Shards() int                         { return 1 }
 func (oneServer) ShardOf([]byte) int                  { return 0 }
 func (oneServer) Slotted() bool                       { return false }
 func (oneServer) Absent(int) bool                     { return false }
+func (oneServer) Removed(int) bool                    { return false }
 func (oneServer) FollowMoved(int, []byte) (int, bool) { return 0, false }
 func (s *oneServer) Primary(int) (*pipeline.Config, pipeline.Observer, error) {
 	return &s.cfg, healthIgnored{}, nil
 }
+
+// settings is pubsub.Settings; a *pool.Pool has them too.
+type settings struct{ pool *conf.Pool }
+
+func (s settings) Conf() *conf.Pool { return s.pool }
+func (settings) Proxy() *conf.Proxy { return &conf.Default().Proxy }
 
 // healthIgnored is an Observer that does nothing.
 type healthIgnored struct{}
@@ -75,7 +82,7 @@ func Example() {
 		return
 	}
 	c := conf.DefaultPool("alpha")
-	shared := pubsub.NewPool(&c, &conf.Default().Proxy, slog.New(slog.DiscardHandler))
+	shared := pubsub.NewPool(settings{&c}, slog.New(slog.DiscardHandler))
 	subs := pubsub.NewLocal(shared, loop, &oneServer{pipeline.Config{
 		Network: "tcp", Addr: server.Addr().String(), ConnectTimeout: 10 * time.Second, Replies: resp.DefaultReplyLimits,
 	}})

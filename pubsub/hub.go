@@ -86,7 +86,7 @@ func (l *Local) joinHub(to Listener) *hub {
 				best = h
 			}
 		}
-		if best == nil || best.listeners > 0 && len(l.hubs) < l.proxy.SubscriberConnections {
+		if best == nil || best.listeners > 0 && len(l.hubs) < l.settings.Proxy().SubscriberConnections {
 			best = newHub(l)
 			l.hubs = append(l.hubs, best)
 		}
@@ -144,7 +144,7 @@ func (l *Local) shardsFor(kind TopicKind, name string) (shards []int, owner int)
 		return []int{l.servers.ShardOf([]byte(name))}, -1
 	}
 	for shard := range l.servers.Shards() {
-		if !slotted || !l.servers.Absent(shard) {
+		if !slotted && !l.servers.Removed(shard) || slotted && !l.servers.Absent(shard) {
 			shards = append(shards, shard)
 		}
 	}
@@ -276,7 +276,7 @@ func (h *hub) lookAt(t *topic, p *part, now int64) {
 		f.late = f.late || p.state == pending && f.progress <= now-int64(scriptsWait)
 		return
 	}
-	if now-t.waitingSince >= int64(h.l.conf.FailoverWait) {
+	if now-t.waitingSince >= int64(h.l.settings.Conf().FailoverWait) {
 		p.state, p.reply = failed, (&pipeline.Failure{Cause: h.feedOf(p.shard).noPrimary}).AppendReply(nil)
 	}
 }

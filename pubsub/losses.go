@@ -28,5 +28,5 @@ func (p *Pool) missed(addr string, clients int, why string) {
 		return
 	}
 	p.log.Warn("subscriptions lost: messages published meanwhile did not reach clients; if the server works, raise its client-output-buffer-limit pubsub, or subscriber_connections; see on_lost_subscription",
-		"server", addr, "clients", clients, "on_lost_subscription", p.proxy.OnLostSubscription, "err", why, "total", total)
+		"server", addr, "clients", clients, "on_lost_subscription", p.settings.Proxy().OnLostSubscription, "err", why, "total", total)
 }

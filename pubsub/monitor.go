@@ -23,7 +23,7 @@ type monitored struct {
 func (l *Local) Monitor(line func(b []byte), opened func()) *MonitorFeed {
 	m := &MonitorFeed{line: line, opened: opened, unanswered: map[*monitored]bool{}}
 	for shard := range l.servers.Shards() {
-		cfg, obs, err := l.servers.Primary(shard)
+		cfg, obs, err := l.servers.Primary(shard) // a shard that is gone has none
 		if err != nil {
 			continue
 		}

@@ -8,7 +8,7 @@
 //
 // A Pool is shared by all loops. A Local is one loop's part and belongs to that loop:
 //
-//	shared := pubsub.NewPool(&cfg.Pools[0], &cfg.Proxy, log)
+//	shared := pubsub.NewPool(p, log)             // p is a *pool.Pool
 //	subs := pubsub.NewLocal(shared, loop, local) // local is a *pool.Local
 //	local.SetChangeListener(subs)                // which reports changes of the pool to it
 //	sub, wait, reply := subs.Subscribe(pubsub.Channel, "news", listener)
@@ -32,9 +32,8 @@ import (
 // Pool is what the subscriptions of all loops to one pool share. Any goroutine may use it.
 type Pool struct {
 	// Static after construction.
-	conf  *conf.Pool
-	proxy *conf.Proxy
-	log   *slog.Logger
+	settings Settings
+	log      *slog.Logger
 
 	// Safe for concurrent use.
 	SubscriberCounts
@@ -45,10 +44,15 @@ type Pool struct {
 	locals []*Local
 }
 
-// NewPool returns what all loops share for a pool. The caller must not change its
-// arguments afterwards.
-func NewPool(c *conf.Pool, proxy *conf.Proxy, log *slog.Logger) *Pool {
-	return &Pool{conf: c, proxy: proxy, log: log.With("pool", c.Name)}
+// Settings is the configuration of now; *pool.Pool has it. Any goroutine may call it.
+type Settings interface {
+	Conf() *conf.Pool
+	Proxy() *conf.Proxy
+}
+
+// NewPool returns what all loops share for a pool.
+func NewPool(settings Settings, log *slog.Logger) *Pool {
+	return &Pool{settings: settings, log: log.With("pool", settings.Conf().Name)}
 }
 
 // Servers is what subscriptions need to know of a pool's servers, as their loop knows
@@ -64,6 +68,9 @@ type Servers interface {
 	// Absent reports whether a shard serves no keys: it was ejected, or it is a primary
 	// of a Cluster that serves no slot.
 	Absent(shard int) bool
+	// Removed reports whether a shard is gone for good, as far as it is known: nothing is to be
+	// subscribed to there.
+	Removed(shard int) bool
 	// Primary returns how connections to a shard's primary are made and who is told of
 	// their health; or an error, for clients, while no primary is known.
 	Primary(shard int) (cfg *pipeline.Config, obs pipeline.Observer, err error)
@@ -203,6 +210,11 @@ func (l *Local) MapChanged() {
 			w.to.WatchLost(s.index)
 		}
 	}
+	l.moveTopics()
+}
+
+// moveTopics subscribes to each topic at the shards where it belongs, and nowhere else.
+func (l *Local) moveTopics() {
 	for _, h := range l.hubs {
 		for kind, topics := range h.topics {
 			for name, t := range topics {
@@ -211,6 +223,23 @@ func (l *Local) MapChanged() {
 			}
 		}
 	}
+}
+
+// Reconfigured makes the connections follow the pool's configuration, and subscribes at shards that
+// are new. With renew they are made anew. It is called on the loop.
+func (l *Local) Reconfigured(renew bool) {
+	l.eachLink(func(shard int, link *pipeline.Link) {
+		if cfg, _, err := l.servers.Primary(shard); err == nil {
+			link.SetConfig(cfg)
+		}
+		if renew {
+			link.Renew()
+		}
+	})
+	if l.invalidations != nil {
+		l.invalidations.grow()
+	}
+	l.moveTopics()
 }
 
 // PrimaryChanged makes all subscriptions at a shard follow its primary.
@@ -234,13 +263,29 @@ func (l *Local) Resolved(addr string, at []netip.Addr) {
 			link.Renew()
 		}
 	}
-	for _, c := range l.connections() {
-		renew(c.link)
+	l.eachLink(func(_ int, link *pipeline.Link) { renew(link) })
+}
+
+// eachLink calls fn with each connection, except those of MONITOR, and the shard to whose primary it is.
+func (l *Local) eachLink(fn func(shard int, link *pipeline.Link)) {
+	for _, h := range l.hubs {
+		for shard, f := range h.feeds {
+			if f != nil && f.conn != nil {
+				fn(shard, f.conn.link)
+			}
+		}
+	}
+	if l.invalidations != nil {
+		for _, e := range l.invalidations.shards {
+			if e.conn != nil {
+				fn(e.shard, e.conn.link)
+			}
+		}
 	}
 	for _, w := range l.keyWatches {
 		for _, s := range w.shards {
 			if s.link != nil {
-				renew(s.link)
+				fn(s.index, s.link)
 			}
 		}
 	}

@@ -21,6 +21,7 @@ func (oneServer) Shards() int                         { return 1 }
 func (oneServer) ShardOf([]byte) int                  { return 0 }
 func (oneServer) Slotted() bool                       { return false }
 func (oneServer) Absent(int) bool                     { return false }
+func (oneServer) Removed(int) bool                    { return false }
 func (oneServer) FollowMoved(int, []byte) (int, bool) { return 0, false }
 func (s oneServer) Primary(int) (*pipeline.Config, pipeline.Observer, error) {
 	if s.cfg == nil {
@@ -56,6 +57,12 @@ func (c client) expect(t *testing.T, want ...string) {
 	}
 }
 
+// fixedSettings is Settings that never change.
+type fixedSettings struct{ pool *conf.Pool }
+
+func (f fixedSettings) Conf() *conf.Pool   { return f.pool }
+func (f fixedSettings) Proxy() *conf.Proxy { return &conf.Default().Proxy }
+
 // newLocal runs a loop with subscriptions until the test ends. on runs a function there
 // and waits for it.
 func newLocal(t *testing.T, cfg *pipeline.Config) (l *Local, on func(func())) {
@@ -65,7 +72,7 @@ func newLocal(t *testing.T, cfg *pipeline.Config) (l *Local, on func(func())) {
 		t.Fatal(err)
 	}
 	c := conf.DefaultPool("alpha")
-	l = NewLocal(NewPool(&c, &conf.Default().Proxy, slog.New(slog.DiscardHandler)), loop, oneServer{cfg})
+	l = NewLocal(NewPool(fixedSettings{&c}, slog.New(slog.DiscardHandler)), loop, oneServer{cfg})
 	ended := make(chan struct{})
 	go func() {
 		loop.Run()

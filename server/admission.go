@@ -8,11 +8,11 @@ package server
 // guaranteedTo returns how many clients the pool of ln may have, however many the others
 // have. It is 0 if max_clients is less than twice the number of pools.
 func (srv *Server) guaranteedTo(ln *listener) int {
-	pools := len(srv.listeners)
-	if srv.maxClients < 2*pools {
+	pools, most := len(srv.now().all()), int(srv.maxClients.Load())
+	if most < 2*pools {
 		return 0
 	}
-	kept := max(1, srv.maxClients/(10*pools))
+	kept := max(1, most/(10*pools))
 	if limit := ln.pool.Conf().MaxClients; limit > 0 {
 		kept = min(kept, limit)
 	}
@@ -28,8 +28,8 @@ func (srv *Server) tryAdmit(ln *listener) bool {
 	if limit := ln.pool.Conf().MaxClients; limit > 0 && int(ln.clients.Load()) >= limit {
 		return false
 	}
-	free := srv.maxClients
-	for _, other := range srv.listeners {
+	free := int(srv.maxClients.Load())
+	for _, other := range srv.now().all() {
 		if other != ln {
 			free -= max(0, srv.guaranteedTo(other)-int(other.clients.Load()))
 		}
@@ -45,7 +45,7 @@ func (srv *Server) tryAdmit(ln *listener) bool {
 // Left is session.Host's: a counted client is gone.
 func (srv *Server) Left(pool int) {
 	srv.clients.Add(-1)
-	srv.listeners[pool].clients.Add(-1)
+	srv.now().listeners[pool].clients.Add(-1)
 }
 
 // Uncount is session.Host's: a half-closed client is not counted in max_clients any more.
@@ -60,5 +60,5 @@ func (srv *Server) UncountedLeft() { srv.uncounted.Add(-1) }
 // DescriptorsShort is session.Host's: counted and uncounted clients together are more than
 // max_clients.
 func (srv *Server) DescriptorsShort() bool {
-	return int(srv.clients.Load()+srv.uncounted.Load()) > srv.maxClients
+	return int(srv.clients.Load()+srv.uncounted.Load()) > int(srv.maxClients.Load())
 }

@@ -61,3 +61,14 @@ func fitClients(cfg *conf.Config, loops int, limit uint64) (int, error) {
 	}
 	return int(limit - reserved), nil
 }
+
+// fitClients is fitClients for the limit that the process has. It logs when max_clients is lowered.
+func (srv *Server) fitClients(cfg *conf.Config, loops int) (int, error) {
+	limit := openFiles()
+	most, err := fitClients(cfg, loops, limit)
+	if err == nil && most < cfg.Proxy.MaxClients {
+		srv.log.Warn("max_clients lowered to what the limit of open files allows (ulimit -n)",
+			"max_clients", most, "configured", cfg.Proxy.MaxClients, "open_files", limit)
+	}
+	return most, err
+}

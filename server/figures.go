@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"ringway/conf"
 	"ringway/pool"
 	"ringway/session"
 	"ringway/stats"
@@ -35,7 +36,8 @@ type LoopFigures struct {
 // PoolFigures is one pool, over all loops.
 type PoolFigures struct {
 	Name    string
-	Addr    string // where it listens
+	Conf    *conf.Pool // in force at that moment
+	Addr    string     // where it listens
 	Clients int
 	Refused uint64 // clients turned away: max_clients or client_connections was reached
 	Counts  stats.Pool
@@ -92,8 +94,8 @@ func (srv *Server) Figures() *Figures {
 		}
 	}
 	f.Process = srv.State()
-	for i, p := range srv.pools {
-		f.Pools = append(f.Pools, srv.poolFigures(p, srv.listeners[i], f.Loops))
+	for _, ln := range srv.now().served() {
+		f.Pools = append(f.Pools, ln.figures(f.Loops))
 	}
 	srv.figures.last = f
 	return f
@@ -108,9 +110,10 @@ func (l *loop) figures() *LoopFigures {
 	}
 }
 
-// poolFigures adds up what the loops have told of a pool.
-func (srv *Server) poolFigures(p *pool.Pool, ln *listener, loops []LoopFigures) PoolFigures {
-	f := PoolFigures{Name: p.Conf().Name, Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Follows: p.Follows(), Topology: p.TopologyState()}
+// figures adds up what the loops have told of a pool.
+func (ln *listener) figures(loops []LoopFigures) PoolFigures {
+	p := ln.pool
+	f := PoolFigures{Name: p.Conf().Name, Conf: p.Conf(), Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Follows: p.Follows(), Topology: p.TopologyState()}
 	seen := map[string]bool{}
 	for _, state := range p.ServerStates() {
 		// In the midst of a failover a server may be the primary of one shard and a replica of another.

@@ -3,7 +3,6 @@ package server
 import (
 	"slices"
 
-	"ringway/pool"
 	"ringway/stats"
 )
 
@@ -19,9 +18,12 @@ func (srv *Server) HotKeys(pool string, n int) stats.TopHotKeys {
 	return stats.MergeHotKeys(eachLoop(srv, func(l *loop) *stats.KeyCounts { return l.sessions.HotKeys(index) }), n)
 }
 
-// poolIndex returns the index of a pool in the configuration, or -1.
+// poolIndex returns the index by which sessions know a pool, or -1.
 func (srv *Server) poolIndex(name string) int {
-	return slices.IndexFunc(srv.pools, func(p *pool.Pool) bool { return p.Conf().Name == name })
+	if ln := srv.now().named(name); ln != nil {
+		return ln.index
+	}
+	return -1
 }
 
 // SlowRequests returns the n slowest requests of a pool in the last ten to twenty minutes, the slowest
@@ -33,7 +35,7 @@ func (srv *Server) SlowRequests(pool string, n int) (slowest, newest []stats.Slo
 		return nil, nil
 	}
 	all := slices.Concat(eachLoop(srv, func(l *loop) []stats.SlowRequest { return l.sessions.SlowRequests(index) })...)
-	return stats.MergeSlow(all, srv.pools[index].Conf().SlowRequest, n)
+	return stats.MergeSlow(all, srv.now().listeners[index].pool.Conf().SlowRequest, n)
 }
 
 // BigValues returns the n largest requests and replies of a pool in the last ten to twenty minutes, the

@@ -15,43 +15,79 @@ import (
 	"ringway/pool"
 )
 
-// listener accepts the clients of one pool, on its own goroutine (acceptAll), and hands
-// them to the loops.
+// listener is the front door of one pool: the clients of its socket go to the loops.
 type listener struct {
-	*eventloop.Listener
 	srv     *Server
 	pool    *pool.Pool
-	index   int           // of the pool, in Server.pools
-	refused atomic.Uint64 // clients turned away
-	clients atomic.Int64  // of the pool, as max_clients and client_connections count them
+	index   int                    // of the pool, in running.listeners
+	socket  atomic.Pointer[socket] // where clients connect; Reload may replace it
+	leaving atomic.Bool            // the configuration no longer has the pool
+	refused atomic.Uint64          // clients turned away
+	clients atomic.Int64           // of the pool, as max_clients and client_connections count them
 }
 
-// listen opens the listener of the pool with the given index. acceptAll is yet to be run.
-func listen(srv *Server, index int) (*listener, error) {
-	p := srv.pools[index]
-	c := p.Conf()
+// socket is a listening socket. A goroutine of its own accepts the clients (acceptAll), from start on until it is closed.
+type socket struct {
+	*eventloop.Listener
+	at conf.Listen              // as configured
+	to atomic.Pointer[listener] // whose clients they are: that of another pool after a Reload which gives it the address
+}
+
+// newListener makes a pool of the configuration, whose clients come from a socket. index is that which
+// sessions will know the pool by.
+func (srv *Server) newListener(c *conf.Pool, proxy *conf.Proxy, s *socket, index int) (*listener, error) {
+	p, err := pool.New(c, proxy, srv.watcher, srv.log)
+	if err != nil {
+		return nil, fmt.Errorf("pool %q: %w", c.Name, err)
+	}
+	ln := &listener{srv: srv, pool: p, index: index}
+	ln.socket.Store(s)
+	return ln, nil
+}
+
+// Addr returns the address at which clients connect.
+func (ln *listener) Addr() net.Addr { return ln.socket.Load().Addr() }
+
+// start makes the listener get the clients of its socket.
+func (ln *listener) start() {
+	s := ln.socket.Load()
+	c := ln.pool.Conf()
+	ln.srv.log.Info("listening", "pool", c.Name, "addr", s.Addr().String(), "servers", len(c.Servers))
+	if s.to.Swap(ln) == nil {
+		ln.srv.accepting.Go(s.acceptAll)
+	}
+}
+
+// listen opens the listening socket of a pool.
+func listen(c *conf.Pool, proxy *conf.Proxy) (*socket, error) {
 	if c.Listen.Network == "unix" {
 		if err := RemoveStale(c.Listen.Addr); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("pool %q: %w", c.Name, err)
 		}
 	}
 	ln, err := eventloop.Listen(c.Listen.Network, c.Listen.Addr, c.Backlog, c.ReusePort)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pool %q: %w", c.Name, err)
 	}
-	if idle := srv.conf.Proxy.ClientKeepAlive; idle > 0 || c.TCPKeepAlive {
-		if err := ln.KeepAlive(idle); err != nil {
-			ln.Close()
-			return nil, err
+	s := &socket{Listener: ln, at: c.Listen}
+	if err := s.configure(c, proxy); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("pool %q: %w", c.Name, err)
+	}
+	return s, nil
+}
+
+// configure sets what a pool's settings say of the socket and of those that will be accepted.
+func (s *socket) configure(c *conf.Pool, proxy *conf.Proxy) error {
+	if idle := proxy.ClientKeepAlive; idle > 0 || c.TCPKeepAlive {
+		if err := s.KeepAlive(idle); err != nil {
+			return err
 		}
 	}
 	if c.Listen.Network == "unix" && c.Listen.Mode != 0 {
-		if err := os.Chmod(c.Listen.Addr, os.FileMode(c.Listen.Mode)); err != nil {
-			ln.Close()
-			return nil, err
-		}
+		return os.Chmod(c.Listen.Addr, os.FileMode(c.Listen.Mode))
 	}
-	return &listener{Listener: ln, srv: srv, pool: p, index: index}, nil
+	return nil
 }
 
 // RemoveStale removes the socket file that an ended process has left at path. It leaves everything
@@ -79,14 +115,15 @@ const (
 	lastAcceptPause  = time.Second
 )
 
-// acceptAll accepts clients until the listener is closed. It runs on its own goroutine.
-func (ln *listener) acceptAll() {
+// acceptAll accepts clients until the socket is closed. It runs on its own goroutine.
+func (s *socket) acceptAll() {
 	pause := time.Duration(0)
 	for {
-		fd, peer, err := ln.AcceptFD()
+		fd, peer, err := s.AcceptFD()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
+		ln := s.to.Load()
 		if err != nil {
 			if pause == 0 {
 				ln.srv.log.Error("accepting paused: raise the limit of open files (ulimit -n) or lower max_clients",
@@ -100,22 +137,22 @@ func (ln *listener) acceptAll() {
 			pause = 0
 			ln.srv.log.Info("accepting resumed", "pool", ln.pool.Conf().Name)
 		}
-		ln.admit(fd, peer)
+		ln.admit(s, fd, peer)
 	}
 }
 
-// admit hands the client with socket fd and address peer to a loop, or refuses it if there
-// are too many clients. Either way fd belongs to somebody else afterwards.
-func (ln *listener) admit(fd int, peer string) {
-	srv, c := ln.srv, ln.pool.Conf()
+// admit hands the client with socket fd and address peer, which s has accepted, to a loop, or refuses
+// it if there are too many clients. Either way fd belongs to somebody else afterwards.
+func (ln *listener) admit(s *socket, fd int, peer string) {
+	srv := ln.srv
 	if !srv.tryAdmit(ln) {
 		ln.refused.Add(1)
 		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
 		return
 	}
-	id, local := srv.nextID.Add(1), ln.Addr().String()
-	if c.Listen.Network == "unix" {
-		peer = c.Listen.Addr + ":0" // as Redis shows it
+	id, local := srv.nextID.Add(1), s.Addr().String()
+	if s.at.Network == "unix" {
+		peer = s.at.Addr + ":0" // as Redis shows it
 	}
 	l := srv.pick()
 	l.Post(func() { l.sessions.Adopt(fd, ln.index, id, peer, local) })

@@ -18,8 +18,9 @@ import (
 // changed by much, and on its ticks. Any goroutine may read and change it.
 type memory struct {
 	// Static after newMemory.
-	limit int64 // max_memory, in bytes; 0 for none
-	log   *slog.Logger
+	log *slog.Logger
+
+	limit atomic.Int64 // max_memory, in bytes; 0 for none
 
 	// The account.
 	held      atomic.Int64 // bytes in use
@@ -34,11 +35,18 @@ type memory struct {
 // newMemory returns an account with the bound max_memory. By default the bound is half of
 // the available memory.
 func newMemory(c *conf.Proxy, log *slog.Logger) *memory {
-	m := &memory{limit: c.MaxMemory, log: log}
-	if m.limit == 0 {
-		m.limit = availableMemory() / 2
-	}
+	m := &memory{log: log}
+	m.setLimit(c)
 	return m
+}
+
+// setLimit sets the bound max_memory.
+func (m *memory) setLimit(c *conf.Proxy) {
+	limit := c.MaxMemory
+	if limit == 0 {
+		limit = availableMemory() / 2
+	}
+	m.limit.Store(limit)
 }
 
 // LimitHeap sets the Go runtime's soft memory limit (debug.SetMemoryLimit), so that it
@@ -46,7 +54,7 @@ func newMemory(c *conf.Proxy, log *slog.Logger) *memory {
 // nothing if GOMEMLIMIT is set or there is no bound. It changes the whole process, so the
 // command calls it and New does not.
 func (srv *Server) LimitHeap() {
-	if limit := srv.memory.limit; limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+	if limit := srv.memory.limit.Load(); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit + limit/4 + baseHeap)
 	}
 }
@@ -56,10 +64,16 @@ const baseHeap = 32 << 20
 
 // isHigh reports whether held bytes are more than three quarters of the bound. Then no
 // client is read for which anything waits.
-func (m *memory) isHigh(held int64) bool { return m.limit > 0 && held > m.limit/4*3 }
+func (m *memory) isHigh(held int64) bool {
+	limit := m.limit.Load()
+	return limit > 0 && held > limit/4*3
+}
 
 // isFull reports whether the bound is reached. Then the largest clients are closed.
-func (m *memory) isFull() bool { return m.limit > 0 && m.held.Load() >= m.limit }
+func (m *memory) isFull() bool {
+	limit := m.limit.Load()
+	return limit > 0 && m.held.Load() >= limit
+}
 
 // reported is what a loop has last added to the process's account. It belongs to the
 // loop, but for largest.
@@ -161,7 +175,7 @@ func (l *loop) closeHolder(h session.Holder) {
 	m.closed.Add(1)
 	if m.overLimit.CompareAndSwap(false, true) {
 		m.log.Warn("max_memory reached: closing the clients that hold most, largest first",
-			"max_memory", m.limit, "held", m.held.Load(), "pool", h.Pool(), "client", h.Addr(), "holds", h.Bytes)
+			"max_memory", m.limit.Load(), "held", m.held.Load(), "pool", h.Pool(), "client", h.Addr(), "holds", h.Bytes)
 	}
 	l.reported.unlent -= h.Close()
 	l.reported.report(m, l.Loop)

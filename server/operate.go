@@ -21,7 +21,7 @@ func (srv *Server) RestoreByHand(poolName, server string) error {
 }
 
 func (srv *Server) byHand(poolName, server string, do func(p *pool.Pool, server string) bool) error {
-	for _, p := range srv.pools {
+	for _, p := range srv.Pools() {
 		switch c := p.Conf(); {
 		case c.Name != poolName:
 		case p.Follows():

@@ -32,15 +32,17 @@ import (
 // Server is a running proxy: its pools, their listeners and the event loops.
 type Server struct {
 	// Static after New.
-	conf       *conf.Config
-	log        *slog.Logger
-	pools      []*pool.Pool
-	loops      []*loop
-	listeners  []*listener
-	maxClients int // at once: max_clients, or fewer if the limit of open files is too low
-	started    time.Time
+	log     *slog.Logger
+	watcher pool.Watcher
+	loops   []*loop
+	started time.Time
 
 	// Used by several goroutines; each synchronizes itself.
+	running    atomic.Pointer[running]
+	maxClients atomic.Int64    // at once: max_clients, or fewer if the limit of open files is too low
+	reloading  sync.Mutex      // held by Reload
+	ctx        context.Context // of what Reload has left to be done: it ends before the loops do
+	cancel     context.CancelFunc
 	processors processors
 	panics     panics
 	memory     *memory
@@ -54,42 +56,41 @@ type Server struct {
 	draining  atomic.Bool    // no new client is accepted
 	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed
 	accepting sync.WaitGroup // goroutines that accept
-	running   sync.WaitGroup // loops, and goroutines that end with them
+	serving   sync.WaitGroup // loops, and goroutines that end with them
 }
 
 // New opens the listeners of all pools and makes everything ready to Run; it serves
 // nothing yet. It returns an error, and leaves nothing open, if it can't listen on an
 // address or the limit of open files leaves no room for clients. cfg must come from
 // package conf and not be changed afterwards. w is called when servers fail, and may be
-// nil. log gets changes of state.
+// nil; if it is a ControlPlane, Reload tells it of pools that come and go. log gets changes of state.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
-	srv := &Server{conf: cfg, log: log, started: time.Now(), memory: newMemory(&cfg.Proxy, log)}
-	threads, limit := threads(&cfg.Proxy), openFiles()
-	var err error
-	if srv.maxClients, err = fitClients(cfg, threads, limit); err != nil {
+	srv := &Server{log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log)}
+	srv.ctx, srv.cancel = context.WithCancel(context.Background())
+	threads := threads(&cfg.Proxy)
+	most, err := srv.fitClients(cfg, threads)
+	if err != nil {
 		return nil, err
 	}
-	if srv.maxClients < cfg.Proxy.MaxClients {
-		log.Warn("max_clients lowered to what the limit of open files allows (ulimit -n)",
-			"max_clients", srv.maxClients, "configured", cfg.Proxy.MaxClients, "open_files", limit)
-	}
+	srv.maxClients.Store(int64(most))
+	now := &running{conf: cfg}
 	for i := range cfg.Pools {
-		p, err := pool.New(&cfg.Pools[i], &cfg.Proxy, w, log)
+		s, err := listen(&cfg.Pools[i], &cfg.Proxy)
 		if err != nil {
-			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
+			now.close()
+			return nil, err
 		}
-		srv.pools = append(srv.pools, p)
-	}
-	for i, p := range srv.pools {
-		ln, err := listen(srv, i)
+		ln, err := srv.newListener(&cfg.Pools[i], &cfg.Proxy, s, i)
 		if err != nil {
-			srv.closeListeners()
-			return nil, fmt.Errorf("pool %q: %w", p.Conf().Name, err)
+			s.Close()
+			now.close()
+			return nil, err
 		}
-		srv.listeners = append(srv.listeners, ln)
+		now.listeners = append(now.listeners, ln)
 	}
+	srv.running.Store(now)
 	if err := srv.makeLoops(threads); err != nil {
-		srv.closeListeners()
+		now.close()
 		return nil, err
 	}
 	if cfg.Proxy.IOUring {
@@ -111,7 +112,7 @@ func (srv *Server) makeLoops(n int) error {
 		}
 		loops = append(loops, l)
 	}
-	for i, w := range session.NewWorkers(loops, srv.pools, &srv.conf.Proxy, srv, srv.log) {
+	for i, w := range session.NewWorkers(loops, srv.Pools(), &srv.Conf().Proxy, srv, srv.log) {
 		srv.loops = append(srv.loops, newLoop(srv, loops[i], w))
 	}
 	return nil
@@ -140,9 +141,6 @@ func (srv *Server) useIOUring() {
 	}
 }
 
-// Pools returns the pools, in the order of the configuration.
-func (srv *Server) Pools() []*pool.Pool { return srv.pools }
-
 // Clients returns how many clients there are, over all pools. Any goroutine may call it.
 func (srv *Server) Clients() int { return int(srv.clients.Load()) }
 
@@ -159,7 +157,7 @@ func (srv *Server) Workers() (workers []*session.Worker) {
 // 0 in the configuration is the one that the system has chosen.
 func (srv *Server) Addrs() map[string]string {
 	addrs := map[string]string{}
-	for _, ln := range srv.listeners {
+	for _, ln := range srv.now().served() {
 		addrs[ln.pool.Conf().Name] = ln.Addr().String()
 	}
 	return addrs
@@ -176,36 +174,31 @@ func (srv *Server) Run(ctx context.Context) error {
 		runtime.GOMAXPROCS(n)
 	}
 	for _, l := range srv.loops {
-		srv.running.Go(l.Run)
+		srv.serving.Go(l.Run)
 	}
-	for _, ln := range srv.listeners {
-		srv.accepting.Go(ln.acceptAll)
-		srv.log.Info("listening", "pool", ln.pool.Conf().Name, "addr", ln.Addr().String(), "servers", len(ln.pool.Conf().Servers))
+	for _, ln := range srv.now().served() {
+		ln.start()
 	}
 	stopWatching := make(chan struct{})
-	srv.running.Go(func() { scavengeMemory(srv.memory, stopWatching) })
-	srv.running.Go(func() { srv.processors.watch(stopWatching) })
+	srv.serving.Go(func() { scavengeMemory(srv.memory, stopWatching) })
+	srv.serving.Go(func() { srv.processors.watch(stopWatching) })
 
 	<-ctx.Done()
 	close(stopWatching)
 	srv.draining.Store(true)
-	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.conf.Proxy.DrainTimeout)
-	srv.closeListeners()
+	srv.reloading.Lock() // a Reload ends first, and no other begins
+	defer srv.reloading.Unlock()
+	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.Conf().Proxy.DrainTimeout)
+	srv.now().close()
 	srv.accepting.Wait()
 	err := srv.drain()
+	srv.cancel()
 	for _, l := range srv.loops {
 		l.Stop()
 	}
-	srv.running.Wait()
+	srv.serving.Wait()
 	srv.log.Info("stopped")
 	return err
-}
-
-// closeListeners closes all listeners, which ends the goroutines that accept.
-func (srv *Server) closeListeners() {
-	for _, ln := range srv.listeners {
-		ln.Close()
-	}
 }
 
 // drain ends all sessions and waits until no loop has one left, for drain_timeout at most.
@@ -213,13 +206,14 @@ func (srv *Server) drain() error {
 	for _, l := range srv.loops {
 		l.Post(l.sessions.Drain)
 	}
-	timeout := time.NewTimer(srv.conf.Proxy.DrainTimeout)
+	drainTimeout := srv.Conf().Proxy.DrainTimeout
+	timeout := time.NewTimer(drainTimeout)
 	defer timeout.Stop()
 	for range srv.loops {
 		select {
 		case <-srv.drained:
 		case <-timeout.C:
-			return fmt.Errorf("drain: %d clients still had requests under way after %s", srv.clients.Load(), srv.conf.Proxy.DrainTimeout)
+			return fmt.Errorf("drain: %d clients still had requests under way after %s", srv.clients.Load(), drainTimeout)
 		}
 	}
 	return nil
@@ -239,7 +233,7 @@ func (srv *Server) Freed() { srv.memory.freed.Store(true) }
 func (srv *Server) State() session.State {
 	m := srv.memory
 	return session.State{
-		Started: srv.started, Clients: srv.clients.Load(), MaxClients: srv.maxClients, Panics: srv.panics.count(),
-		MaxMemory: m.limit, MemoryUsed: m.held.Load(), ClosedForMemory: m.closed.Load(),
+		Started: srv.started, Clients: srv.clients.Load(), MaxClients: int(srv.maxClients.Load()), Panics: srv.panics.count(),
+		MaxMemory: m.limit.Load(), MemoryUsed: m.held.Load(), ClosedForMemory: m.closed.Load(),
 	}
 }

@@ -21,12 +21,14 @@ func (srv *Server) ShardStates(poolName string) (states []ShardState) {
 	if index < 0 {
 		return nil
 	}
-	for _, st := range srv.pools[index].ShardStates() {
+	for _, st := range srv.now().listeners[index].pool.ShardStates() {
 		states = append(states, ShardState{ShardState: st})
 	}
 	for _, phases := range eachLoop(srv, func(l *loop) []pool.ShardPhase { return l.sessions.ShardPhases(index) }) {
-		for i := range min(len(phases), len(states)) {
-			states[i].Phase = max(states[i].Phase, phases[i])
+		for i := range states {
+			if st := &states[i]; st.Index < len(phases) {
+				st.Phase = max(st.Phase, phases[st.Index])
+			}
 		}
 	}
 	return states
@@ -45,7 +47,7 @@ func (srv *Server) Reconnect(poolName, name string) (connections int, err error)
 		return 0, fmt.Errorf("there is no pool %q", poolName)
 	}
 	addr, names := "", []string(nil)
-	for _, s := range srv.pools[index].ServerStates() {
+	for _, s := range srv.now().listeners[index].pool.ServerStates() {
 		if names = append(names, s.Name); s.Name == name || s.Addr == name {
 			addr = s.Addr
 		}

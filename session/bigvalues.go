@@ -44,6 +44,14 @@ func newBigValues(c *conf.Pool, counted bool) bigValues {
 	return b
 }
 
+// reconfigure follows another configuration of the pool. What is counted stays.
+func (b *bigValues) reconfigure(c *conf.Pool) {
+	next := newBigValues(c, false)
+	next.requests, next.replies, next.logged, next.since = b.requests, b.replies, b.logged, b.since
+	next.setFrom()
+	*b = next
+}
+
 // setFrom sets from which size on a request or reply needs a look.
 func (b *bigValues) setFrom() {
 	if b.refuses {
@@ -137,7 +145,8 @@ func (sh *shared) logBig(what string, v stats.BigValue) {
 // BigValues returns the largest requests and replies of a pool, an index in the configuration, that
 // the worker has kept.
 func (w *Worker) BigValues(pool int) (requests, replies []stats.BigValue) {
-	if b := &w.pools[pool].big; b.requests != nil {
+	if sh := w.pool(pool); sh != nil && sh.big.requests != nil {
+		b := &sh.big
 		return b.requests.Copy(), b.replies.Copy()
 	}
 	return nil, nil

@@ -49,6 +49,7 @@ func (sh *shared) tick() {
 		sh.big.tick(sh.w.loop.Now())
 	}
 	sh.probeStalled()
+	sh.moveBlocked()
 	sh.rounds.giveUp()
 	for t := range sh.tracker.clients {
 		t.sendOverdue()

@@ -25,7 +25,9 @@ var replyPausedAtStop = []byte("-ERR the proxy is being stopped: the request was
 // requests and refuses new clients. It calls Host.Drained when the last session has gone.
 func (w *Worker) Drain() {
 	w.draining = true
-	w.unblocking = map[*session]int64{}
+	if w.unblocking == nil {
+		w.unblocking = map[*session]int64{}
+	}
 	for i := len(w.sessions) - 1; i >= 0; i-- {
 		s := w.sessions[i]
 		s.closing, s.closeReason = true, stats.ClosedDrain

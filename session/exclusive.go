@@ -23,6 +23,7 @@ type exclusive struct {
 
 	// For requests that may be sent again. Times are as eventloop.Loop.Now.
 	raw        []byte // a copy of the request; nil if it is not sent again
+	moves      bool   // its keys have another owner, and its server was asked to unblock it
 	fresh      bool   // the dedicated connection was acquired for this request
 	untimed    bool   // it may block: the server has no time limit
 	marked     bool   // it is a script: a marker follows it
@@ -67,7 +68,7 @@ func (s *session) sendBlocking(raw []byte, a *exclusive, asking bool) *pipeline.
 			return f
 		}
 	}
-	s.blockedSince = s.w.loop.Now()
+	s.blockedSince, s.blocking = s.w.loop.Now(), a
 	return conn.SendUntimed(raw, a, a.number)
 }
 
@@ -80,7 +81,7 @@ func (a *exclusive) Reply(number uint32, b []byte, last bool) {
 		a.skipAsking = !last
 		return
 	}
-	if last && b[0] == '-' && a.raw != nil && a.retryRefused(b) {
+	if last && b[0] == '-' && a.raw != nil && (a.follow(b) || a.s.local.Follows() && a.retryRefused(b)) {
 		return
 	}
 	if last {
@@ -104,7 +105,7 @@ func (a *exclusive) Fail(number uint32, f *pipeline.Failure, _ []byte) {
 	if e := pipeline.HandshakeRefusal(f); e != nil && e.Lasting() {
 		retryable = false
 	}
-	if a.raw != nil && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && retryable {
+	if a.raw != nil && a.s.local.Follows() && a.fresh && !f.Sent && a.s.w.loop.Now() < a.deadline && retryable {
 		a.retryUnsent()
 		return
 	}
@@ -207,10 +208,10 @@ func (a *exclusive) send(shard int, asking bool) {
 	a.checkSent(f)
 }
 
-// keepForRetry copies the request if the pool's primaries can change, so that it can be sent
-// again.
+// keepForRetry copies the request so that it can be sent again, if the pool's primaries can change, or if
+// it may block for so long that its keys get another owner (moveBlocked).
 func (a *exclusive) keepForRetry(raw []byte) {
-	if s := a.s; s.local.Follows() {
+	if s := a.s; s.local.Follows() || a.untimed {
 		a.raw = append([]byte(nil), raw...)
 		a.since = s.w.loop.Now()
 		a.sentAt = a.since
@@ -220,7 +221,7 @@ func (a *exclusive) keepForRetry(raw []byte) {
 
 // end ends the wait: the window opens, and done is called.
 func (a *exclusive) end() {
-	a.s.blockedSince = 0
+	a.s.blockedSince, a.s.blocking = 0, nil
 	a.s.resume()
 	if a.done != nil {
 		a.done()

@@ -56,6 +56,9 @@ type PoolFigures struct {
 func (w *Worker) Figures() []PoolFigures {
 	figures := make([]PoolFigures, len(w.pools))
 	for i, sh := range w.pools {
+		if sh == nil {
+			continue // the pool is gone
+		}
 		if sh.stats != nil {
 			figures[i].Counts.Merge(sh.stats)
 		}

@@ -89,8 +89,8 @@ func (s *session) countSample(p *position, replySize int) {
 // HotKeys returns a copy of what the worker knows of the hot keys of a pool, which is an index in the
 // configuration; nil if nothing is counted (statistics = false).
 func (w *Worker) HotKeys(pool int) *stats.KeyCounts {
-	if hot := w.pools[pool].hot; hot != nil {
-		return hot.Copy(w.loop.Now())
+	if sh := w.pool(pool); sh != nil && sh.hot != nil {
+		return sh.hot.Copy(w.loop.Now())
 	}
 	return nil
 }

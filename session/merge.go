@@ -115,6 +115,9 @@ func (s *session) runMerging(m *pool.Map, count int) (n int, ok bool) {
 func (mg *merger) group(s *session, m *pool.Map, count int) (found bool) {
 	batch, open := &s.w.batch, s.w.fragmentTable(m, s.local)
 	mg.groups = mg.groups[:0]
+	for len(mg.answers) < s.local.Shards() { // a pool that was reconfigured may have more
+		mg.answers = append(mg.answers, unprobed)
+	}
 	mayProbe, full := batch.mayProbe(count), false
 	for i, bucket := range batch.buckets[:count] {
 		g := int16(noGroup)
@@ -234,7 +237,7 @@ func (x *merged) Reply(_ uint32, b []byte, last bool) {
 	switch {
 	case refused:
 		x.mg.answers[x.shard] = refusesMSET
-		x.s.w.logOnce.refusedMerging(x.s.poolName, x.s.local.Conf().Servers[x.shard].Name, b)
+		x.s.w.logOnce.refusedMerging(x.s.poolName, x.s.local.ShardName(x.shard), b)
 	case last && x.request != nil && bytes.Equal(b, replyOK):
 		x.mg.answers[x.shard] = takesMSET
 	case last && x.request != nil:

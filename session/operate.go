@@ -27,8 +27,17 @@ func (w *Worker) ClientLines(limit int) (lines []string) {
 
 // Reconnect is pool.Local's, for a pool, which is an index in the configuration.
 func (w *Worker) Reconnect(index int, addr string, done func(n int)) {
-	w.pools[index].local.Reconnect(addr, done)
+	if sh := w.pool(index); sh != nil {
+		sh.local.Reconnect(addr, done)
+		return
+	}
+	done(0)
 }
 
 // ShardPhases is pool.Local's, for a pool, which is an index in the configuration.
-func (w *Worker) ShardPhases(index int) []pool.ShardPhase { return w.pools[index].local.ShardPhases() }
+func (w *Worker) ShardPhases(index int) []pool.ShardPhase {
+	if sh := w.pool(index); sh != nil {
+		return sh.local.ShardPhases()
+	}
+	return nil
+}

@@ -9,12 +9,12 @@ import (
 	"ringway/pool"
 )
 
-// policy is what a pool's configuration says about each command. It is immutable, and shared
-// by all loops. A session has the variant for its state (session.updatePolicy), so that one
+// policy is what a pool's configuration says about each command. It is immutable, and belongs to
+// a loop. A session has the variant for its state (session.updatePolicy), so that one
 // look-up says what becomes of a request.
 type policy struct {
 	verdicts       []verdict // by command.Command.ID
-	defaultServer  int       // index of the server for requests that concern no server in particular
+	defaultServer  int       // shard for requests that concern no shard in particular
 	inScripts      deniedInScripts
 	subscriberMode *policy // the variant for clients in subscriber mode; nil in itself
 	checking       *policy // the variant with session.check for every permitted command; nil in itself
@@ -32,8 +32,8 @@ const (
 	notWhileSubscribed         // refused, since the client is in subscriber mode
 )
 
-// newPolicy returns the policy of a pool, with its variants.
-func newPolicy(c *conf.Pool) *policy {
+// newPolicy returns the policy of a pool, with its variants. defaultServer is pool.Pool.DefaultShard's.
+func newPolicy(c *conf.Pool, defaultServer int) *policy {
 	p := &policy{verdicts: make([]verdict, command.Count()), inScripts: newDeniedInScripts(c.DenyCommands)}
 	for id := range p.verdicts {
 		cmd := command.ByID(id)
@@ -46,7 +46,7 @@ func newPolicy(c *conf.Pool) *policy {
 			p.verdicts[id] = checked
 		}
 	}
-	p.defaultServer = max(0, slices.IndexFunc(c.Servers, func(s conf.Server) bool { return s.Name == c.DefaultServer }))
+	p.defaultServer = defaultServer
 	p.subscriberMode = subscriberPolicy(p)
 	p.checking = checkingPolicy(p)
 	p.restricted = restrictedPolicy(p)

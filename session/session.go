@@ -105,6 +105,7 @@ type session struct {
 	otherWatches  []*dedicated // those on which keys of other shards are watched (watches.go)
 	executing     *execution   // an EXEC beside which nothing else is under way
 	blockedSince  int64        // since when the last request on it may block, as eventloop.Loop.Now
+	blocking      *exclusive   // that request, if it can be moved (moveBlocked)
 	replicaWait   *replicaWait // a WAIT or WAITAOF under way
 	shardsWait    *shardsWait  // a BLPOP or the like under way, with keys on several shards
 	monitor       *monitoring  // MONITOR

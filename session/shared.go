@@ -14,7 +14,6 @@ type shared struct {
 	local         *pool.Local
 	subscriptions *pubsub.Local
 	poolName      string
-	poolPolicy    *policy        // of clients that are not subscribed, without unusual conditions
 	poolIndex     int            // in Worker.pools
 	stats         *stats.Pool    // what is counted; nil if nothing is (statistics = false)
 	hot           *stats.HotKeys // likewise
@@ -24,6 +23,7 @@ type shared struct {
 	peers         []*shared        // those of the same pool on all loops, this one included
 
 	// Owned by the loop; each has a file of its own.
+	poolPolicy     *policy // of clients that are not subscribed, without unusual conditions
 	conditions     *conditions
 	scripts        *scriptMemory
 	tracker        *tracker
@@ -33,12 +33,13 @@ type shared struct {
 	waits          map[int]*keyWaits // by database
 	rounds         loopRounds
 	hotPeriod      trackedHotKeys
+	movesBlocked   int64 // until when blocked requests are moved to new owners of their keys, as eventloop.Loop.Now
 }
 
 // newShared returns what w's sessions of the pool p will share. index is the pool's, in
 // Worker.pools.
-func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, policy *policy, index int) *shared {
-	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: policy, poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
+func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, index int) *shared {
+	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: newPolicy(p.Conf(), p.DefaultShard()), poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
 	if w.conf.Statistics {
 		sh.stats, sh.hot, sh.slow = new(stats.Pool), new(stats.HotKeys), stats.NewSlowLog(p.Conf().SlowRequest)
 	}

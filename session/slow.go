@@ -123,8 +123,8 @@ func (s *session) hasRead() {
 // SlowRequests returns the slow requests of a pool, an index in the configuration, that the worker
 // has kept.
 func (w *Worker) SlowRequests(pool int) []stats.SlowRequest {
-	if slow := w.pools[pool].slow; slow != nil {
-		return slow.Copy()
+	if sh := w.pool(pool); sh != nil && sh.slow != nil {
+		return sh.slow.Copy()
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ type Worker struct {
 	conf    *conf.Proxy
 	limits  resp.Limits
 
-	pools []*shared // in the order of the configuration
+	pools []*shared // by the index that the host gives them; nil for one that is gone
 
 	// The sessions, and what they have begun.
 	rights      rights
@@ -72,18 +72,16 @@ const trimTicks = 20
 // configuration must not be changed afterwards. host is called from all loops; log gets what
 // an operator should know.
 func NewWorkers(loops []*eventloop.Loop, pools []*pool.Pool, proxy *conf.Proxy, host Host, log *slog.Logger) (workers []*Worker) {
-	var policies []*policy
 	var subscriptions []*pubsub.Pool
 	for _, p := range pools {
-		policies = append(policies, newPolicy(p.Conf()))
-		subscriptions = append(subscriptions, pubsub.NewPool(p.Conf(), proxy, log))
+		subscriptions = append(subscriptions, pubsub.NewPool(p, log))
 	}
 	logOnce := &logOnce{log: log}
 	for _, loop := range loops {
 		w := newWorker(loop, proxy, host, log)
 		w.logOnce = logOnce
 		for i, p := range pools {
-			w.pools = append(w.pools, newShared(w, p, subscriptions[i], policies[i], i))
+			w.pools = append(w.pools, newShared(w, p, subscriptions[i], i))
 		}
 		workers = append(workers, w)
 	}
@@ -107,6 +105,23 @@ func newWorker(loop *eventloop.Loop, proxy *conf.Proxy, host Host, log *slog.Log
 	}
 	loop.OnLongTurn(w.onLongTurn)
 	return w
+}
+
+// eachPool calls fn for each pool.
+func (w *Worker) eachPool(fn func(sh *shared)) {
+	for _, sh := range w.pools {
+		if sh != nil {
+			fn(sh)
+		}
+	}
+}
+
+// pool returns what the sessions of a pool share, by its index; nil if there is none, any more or yet.
+func (w *Worker) pool(index int) *shared {
+	if index >= len(w.pools) {
+		return nil
+	}
+	return w.pools[index]
 }
 
 // Len returns how many sessions there are.
@@ -184,9 +199,7 @@ func (w *Worker) Tick() {
 	if w.draining {
 		w.endBlocked()
 	}
-	for _, sh := range w.pools {
-		sh.tick()
-	}
+	w.eachPool((*shared).tick)
 	w.sampler.Tick()
 	w.resumePublishers(false)
 	if w.ticks++; w.ticks%trimTicks == 0 {
@@ -198,11 +211,11 @@ func (w *Worker) Tick() {
 func (w *Worker) trim() {
 	w.spareRings.trim()
 	w.trimFanouts()
-	for _, sh := range w.pools {
+	w.eachPool(func(sh *shared) {
 		sh.local.Sweep()
 		sh.checkWaits()
 		sh.logins.dropExpired(w.loop.Now())
-	}
+	})
 	w.rights.forget(w.loop.Now() - int64(verdictMaxAge))
 }
 

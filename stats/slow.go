@@ -53,6 +53,12 @@ type SlowLog struct {
 // NewSlowLog returns a SlowLog with a threshold, 0 for none.
 func NewSlowLog(threshold time.Duration) *SlowLog { return &SlowLog{threshold: int64(threshold)} }
 
+// SetThreshold changes the threshold, 0 for none.
+func (l *SlowLog) SetThreshold(threshold time.Duration) {
+	l.threshold = int64(threshold)
+	l.setFrom()
+}
+
 // Full reports whether enough requests have been added in this tenth of a second.
 func (l *SlowLog) Full() bool { return l.added >= slowPerTick }
 

@@ -50,19 +50,23 @@ func firstWait(c *conf.Pool, relapses int) time.Duration {
 
 // probe asks the server again and again until it is fit to serve, and restores it.
 func (pr *Prober) probe(p *pool.Pool, server, relapses int) {
-	c := p.Conf()
-	wait, warned := firstWait(c, relapses), false
+	s := p.ServerOf(server)
+	wait, warned := firstWait(p.Conf(), relapses), false
 	for pr.sleep(wait) {
-		err := pr.checkRecovered(c, &c.Servers[server])
+		if p.Removed(server) {
+			return
+		}
+		c := p.Conf()
+		err := pr.checkRecovered(c, &s)
 		if err == nil {
 			p.Restore(server)
 			return
 		}
 		if errors.Is(err, errFlushAll) && !warned {
 			warned = true
-			pr.log.Warn("server can't be emptied and stays off the ring: allow FLUSHALL, or set restore = \"keep\"", "pool", c.Name, "server", c.Servers[server].Name, "err", err)
+			pr.log.Warn("server can't be emptied and stays off the ring: allow FLUSHALL, or set restore = \"keep\"", "pool", c.Name, "server", s.Name, "err", err)
 		}
-		pr.log.Debug("server still down", "pool", c.Name, "server", c.Servers[server].Name, "err", err)
+		pr.log.Debug("server still down", "pool", c.Name, "server", s.Name, "err", err)
 		wait = min(max(2*wait, probeMin), probeMax)
 		wait -= rand.N(wait/8 + 1)
 	}
@@ -122,7 +126,8 @@ func (pr *Prober) Suspect(p *pool.Pool, server int, _ string, why pool.Suspicion
 
 func (pr *Prober) ejectIfLoading(p *pool.Pool, server int) {
 	c := p.Conf()
-	err := pr.ping(c, c.ServerAuth(), &c.Servers[server])
+	s := p.ServerOf(server)
+	err := pr.ping(c, c.ServerAuth(), &s)
 	if r, ok := err.(refusal); ok && strings.HasPrefix(string(r), "LOADING") {
 		p.Eject(server, err)
 	}

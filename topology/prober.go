@@ -32,8 +32,10 @@ type poolServer struct {
 
 // NewProber returns a Prober that does nothing yet. It logs why a server stays down at debug
 // level.
-func NewProber(log *slog.Logger) *Prober {
-	ctx, cancel := context.WithCancel(context.Background())
+func NewProber(log *slog.Logger) *Prober { return newProber(context.Background(), log) }
+
+func newProber(parent context.Context, log *slog.Logger) *Prober {
+	ctx, cancel := context.WithCancel(parent)
 	return &Prober{log: log, ctx: ctx, cancel: cancel, loadChecks: map[poolServer]bool{}}
 }
 

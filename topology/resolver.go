@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net"
@@ -34,11 +35,20 @@ func (pr *Prober) newResolver(p *pool.Pool) *resolver {
 	return &resolver{Prober: pr, pool: p, lookUp: systemLookUp, known: map[string][]netip.Addr{}, failed: map[string]bool{}}
 }
 
+// idleResolver is how often a resolver that has nothing to do looks whether resolve_interval has changed.
+const idleResolver = 10 * time.Second
+
 // run resolves all names in each resolve_interval until the Prober is stopped.
 func (r *resolver) run() {
-	interval := r.pool.Conf().ResolveInterval
-	for r.sleep(interval - rand.N(interval/8+1)) {
-		r.resolve()
+	for {
+		interval := r.pool.Conf().ResolveInterval
+		rest := cmp.Or(interval, idleResolver)
+		if !r.sleep(rest - rand.N(rest/8+1)) {
+			return
+		}
+		if interval > 0 {
+			r.resolve()
+		}
 	}
 }
 

@@ -37,9 +37,19 @@ func start(t *testing.T, lines string, servers ...*redistest.Server) *world {
 // startPool is start with lines for the pool's table.
 func startPool(t *testing.T, lines, poolLines string, servers ...*redistest.Server) *world {
 	t.Helper()
+	var addrs []string
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr())
+	}
+	return startAt(t, lines, poolLines, addrs...)
+}
+
+// startAt is startPool for servers at these addresses.
+func startAt(t *testing.T, lines, poolLines string, addrs ...string) *world {
+	t.Helper()
 	var quoted []string
-	for i, s := range servers {
-		quoted = append(quoted, fmt.Sprintf("%q", fmt.Sprint(s.Addr(), " s", i+1)))
+	for i, addr := range addrs {
+		quoted = append(quoted, fmt.Sprintf("%q", fmt.Sprint(addr, " s", i+1)))
 	}
 	cfg, _, err := conf.Parse([]byte(fmt.Sprintf("[admin]\nlisten = \"127.0.0.1:0\"\n%s\n[pools.alpha]\nlisten = \"127.0.0.1:0\"\nhash_tag = \"{}\"\nservers = [%s]\n%s",
 		lines, strings.Join(quoted, ", "), poolLines)), "test.toml")

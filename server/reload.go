@@ -214,6 +214,7 @@ func (r *reload) reconfigure(ctx context.Context, pr *poolReload) {
 		return
 	}
 	p, index := pr.listener.pool, pr.listener.index
+	rewatch := !reflect.DeepEqual(p.Conf(), pr.conf) || r.was.conf.Proxy.Zone != r.cfg.Proxy.Zone
 	leave, err := p.Reconfigure(ctx, pr.conf, &r.cfg.Proxy)
 	if err != nil {
 		panic(err) // the configuration is validated
@@ -222,7 +223,7 @@ func (r *reload) reconfigure(ctx context.Context, pr *poolReload) {
 		r.srv.serving.Go(func() { leave(r.srv.ctx) })
 	}
 	r.srv.onLoops(func(_ int, l *loop) { l.sessions.Reconfigured(index) })
-	if w, ok := r.srv.watcher.(ControlPlane); ok {
+	if w, ok := r.srv.watcher.(ControlPlane); ok && rewatch {
 		w.Reconfigured(p)
 	}
 }

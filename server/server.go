@@ -186,10 +186,10 @@ func (srv *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
 	close(stopWatching)
 	srv.draining.Store(true)
-	srv.reloading.Lock() // a Reload ends first, and no other begins
-	defer srv.reloading.Unlock()
 	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.Conf().Proxy.DrainTimeout)
+	srv.reloading.Lock() // a Reload ends first, and no other begins
 	srv.now().close()
+	srv.reloading.Unlock()
 	srv.accepting.Wait()
 	err := srv.drain()
 	srv.cancel()

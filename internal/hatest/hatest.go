@@ -92,6 +92,9 @@ func Servers(servers ...*redistest.Server) string {
 // Dial connects to the proxy.
 func (p *Proxy) Dial() *redistest.Conn { return redistest.Dial(p.t, "tcp", p.Addr) }
 
+// Server returns the proxy itself.
+func (p *Proxy) Server() *server.Server { return p.server }
+
 // Long returns how long a test's load runs, and reports whether that is the long form.
 // RINGWAY_HA, such as "10m", asks for the long form.
 func Long(short time.Duration) time.Duration {

@@ -8,7 +8,9 @@ import (
 	"ringway/resp"
 )
 
-// logOnce logs what is worth one line only, however often it happens. Any loop may use it.
+// logOnce logs what is worth one line for each pool or server in the process's life, however often it
+// happens: a mistake in somebody's configuration. What may repeat is bounded by the process's log
+// (internal/logqueue.Limit). Any loop may use it.
 type logOnce struct {
 	log    *slog.Logger
 	logged sync.Map // a set of strings: what was logged

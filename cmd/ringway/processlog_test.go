@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -110,7 +111,7 @@ func TestLogSaysHowManyLinesWereDropped(t *testing.T) {
 		log := newProcessLog(g, p)
 		const most = 2*logQueueBytes/100 + 10 // each line has more than 100 bytes
 		for range most {
-			log.Error(strings.Repeat("x", 100))
+			fmt.Fprintln(log.lines, strings.Repeat("x", 100)) // past the bound on lines that repeat
 		}
 		close(g.open)
 		if !log.lines.Close(patience) {
@@ -121,6 +122,19 @@ func TestLogSaysHowManyLinesWereDropped(t *testing.T) {
 		if m == nil {
 			t.Fatalf("%s: nothing says that lines were dropped: %q", format, text[len(text)-500:])
 		}
+	}
+}
+
+func TestLogCountsLinesThatRepeat(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	log := newProcessLog(&text, &conf.Proxy{LogFormat: "json"})
+	for range logRepeats + 12 {
+		log.Warn("again")
+	}
+	log.close()
+	if lines := strings.Count(text.String(), "\n"); lines != logRepeats+1 || !strings.Contains(text.String(), `"level":"WARN","msg":"… 12 more like this in the last 0s","like":"again"}`) {
+		t.Errorf("%d lines: %s", lines, text.String())
 	}
 }
 
@@ -147,4 +161,67 @@ func TestDurationsAreReadable(t *testing.T) {
 	}
 	w.Close()
 	log.close()
+}
+
+func TestLinesForTheJournalHaveTheirPriority(t *testing.T) {
+	t.Parallel()
+	f, err := os.CreateTemp(t.TempDir(), "journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	path, err := exec.LookPath("ringway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ stream, want string }{
+		{fmt.Sprintf("%d:%d", st.Dev, st.Ino), "<6>time="},
+		{"1:2", "time="}, // of a service that ringway does not log to
+	} {
+		if err := f.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(path, "-c", configFile(t, "127.0.0.1:0", []string{"127.0.0.1:1 a"}))
+		cmd.Env = append(os.Environ(), "JOURNAL_STREAM="+test.stream)
+		cmd.Stderr = f
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		redistest.Eventually(t, patience, "that it listens", func() bool {
+			text, err := os.ReadFile(f.Name())
+			return err == nil && strings.Contains(string(text), "msg=listening")
+		})
+		cmd.Process.Kill()
+		cmd.Wait()
+		text, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line := strings.TrimLeft(string(text), "\x00"); !strings.HasPrefix(line, test.want) {
+			t.Errorf("JOURNAL_STREAM=%s: %q, want %q first", test.stream, line, test.want)
+		}
+		f.Seek(0, io.SeekStart)
+	}
+}
+
+func TestJournalPrioritiesFollowTheLevels(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log := slog.New(newJournalHandler(&out, func(w io.Writer) slog.Handler {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
+	})).With("pool", "alpha").WithGroup("g")
+	log.Debug("one")
+	log.Info("two", "a", 1)
+	log.Warn("three")
+	log.Error("four")
+	for _, want := range []string{`<7>{`, `"msg":"one","pool":"alpha"}`, `<6>{`, `"msg":"two","pool":"alpha","g":{"a":1}}`, `<4>{`, `<3>{`} {
+		if !strings.Contains("\n"+out.String(), want) {
+			t.Errorf("%s is not in %s", want, out.String())
+		}
+	}
 }

@@ -1,9 +1,8 @@
 # Ringway. "make help" lists the targets.
-GO           ?= go
+export GO    ?= go
 FUZZTIME     ?= 30s
 TEST_TIMEOUT ?= 15m
 PKG          ?= ./...
-export GO
 
 # Distributions install nutcracker and haproxy where only root's PATH looks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
@@ -12,8 +11,8 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
 
 # Without cmd/ringway's profile: with it, every package below is compiled a second time, which tests don't need.
-test race fuzz faults soak ha frameworks check: export GOFLAGS += -pgo=off
-.PHONY: help build test race fuzz faults soak bench ha frameworks check conformance deps
+test race fuzz faults soak ha frameworks page check: export GOFLAGS += -pgo=off
+.PHONY: help build test race fuzz faults soak bench ha frameworks page check conformance deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +47,9 @@ ha: ## the long tests of high availability, each load for HATIME (1m); RUN=NAME 
 frameworks: ## run job queues, caches and clients of other languages; RUN=NAME picks some
 	@cache=$${XDG_CACHE_HOME:-$$HOME/.cache}/ringway-frameworks; scripts/deps-frameworks "$$cache" && \
 	RINGWAY_FRAMEWORKS=$$cache $(GO) test -timeout 2h -v -run 'Frameworks/$(RUN)' ./internal/frameworks
+
+page: ## try the operators' page in Chromium; RINGWAY_SCREENSHOTS=DIR keeps pictures of it
+	RINGWAY_PAGE=1 $(GO) test -v -run Browser ./admin
 
 check: ## what must hold before a commit: format, vet, staticcheck, go.mod, tests
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on: $$files"; exit 1; }

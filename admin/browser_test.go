@@ -230,6 +230,7 @@ func TestPageInABrowser(t *testing.T) {
 	go func() {
 		defer close(stopped)
 		client := redistest.Dial(t, "tcp", w.pool)
+		client.Do("SET", "<b>big", strings.Repeat("v", 8<<10))
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
 		for i := 0; ; i++ {
@@ -252,6 +253,8 @@ func TestPageInABrowser(t *testing.T) {
 	b.shows("#commands", "get")
 	b.shows("#hotkeys", "<b>key:")
 	b.shows("#loops", "%")
+	b.shows("#bigkeys", "<b>big8.2kBsetrequest")
+	b.shows("#slow", "127.0.0.1:")
 	redistest.Eventually(t, 60*time.Second, "rates", func() bool { return b.eval("parseFloat(document.querySelector('#tiles b').textContent) > 0") == "true" })
 	redistest.Eventually(t, 60*time.Second, "both charts", func() bool { return b.eval("document.querySelectorAll('.uplot canvas').length") == "2" })
 	if b.eval("document.querySelectorAll('td b').length") != "0" {
@@ -277,5 +280,14 @@ func TestPageInABrowser(t *testing.T) {
 		t.Errorf("on a phone the page is %s wide", b.eval("document.documentElement.scrollWidth"))
 	}
 	b.screenshot("phone")
+	// What is wider than a phone scrolls within its card.
+	for id := range strings.FieldsSeq("tiles ring throughput latency servers slow changes hotkeys bigkeys commands failed closed loops") {
+		if b.eval(fmt.Sprintf("document.getElementById(%q).closest('section').getBoundingClientRect().right <= 390", id)) != "true" {
+			t.Errorf("%s is wider than a phone", id)
+		}
+		if strings.Contains("servers slow changes hotkeys bigkeys commands failed closed loops", id) && b.eval(fmt.Sprintf("document.querySelectorAll('#%s th').length > 1", id)) != "true" {
+			t.Errorf("%s shows nothing", id)
+		}
+	}
 	b.noProblems() // before the proxy ends, which the console shows
 }

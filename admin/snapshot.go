@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"ringway/conf"
@@ -48,6 +47,8 @@ type poolSnapshot struct {
 	Failed       []count           `json:"failed"`   // error replies by code, requests without an answer by reason
 	Closed       []count           `json:"closed"`   // clients by reason
 	HotKeys      []hotKey          `json:"hotKeys"`
+	BigValues    []bigValue        `json:"bigValues"` // the largest first
+	Slow         []slowRequest     `json:"slow"`      // the slowest first
 }
 
 type serverSnapshot struct {
@@ -116,6 +117,8 @@ func micros(seconds float64) float64 { return math.Round(seconds*1e6) / 1e6 }
 const (
 	shownCommands = 30
 	shownHotKeys  = 10
+	shownBig      = 10
+	shownSlow     = 10
 )
 
 // event returns a server-sent event.
@@ -178,6 +181,7 @@ func (a *Admin) poolSnapshot(before, now *server.PoolFigures, seconds float64, c
 		Name: now.Name, Addr: now.Addr, Topology: cmp.Or(cfg.Topology, "static"), Distribution: distributionText(cfg), Ejects: cfg.AutoEjectHosts,
 		Clients: now.Clients, Refused: now.Refused, Requests: now.Counts.Calls(), Errors: now.Counts.Errors(), Sample: latest.point(),
 		Servers: []serverSnapshot{}, Commands: commandSnapshots(before, now, seconds), Failed: []count{}, Closed: []count{}, HotKeys: []hotKey{},
+		BigValues: a.bigValues(now.Name), Slow: a.slowRequests(now.Name),
 	}
 	known := serversByAddr(before)
 	for i := range now.Servers {
@@ -194,7 +198,7 @@ func (a *Admin) poolSnapshot(before, now *server.PoolFigures, seconds float64, c
 		p.Closed = appendCount(p.Closed, stats.CloseReason(i).String(), n)
 	}
 	for _, k := range a.srv.HotKeys(now.Name, shownHotKeys).ByRequests {
-		p.HotKeys = append(p.HotKeys, hotKey{strings.ToValidUTF8(k.Key, "�"), math.Round(k.Requests), math.Round(k.RequestsError), math.Round(k.Bytes)})
+		p.HotKeys = append(p.HotKeys, hotKey{validText(k.Key), math.Round(k.Requests), math.Round(k.RequestsError), math.Round(k.Bytes)})
 	}
 	return p
 }

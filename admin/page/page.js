@@ -243,6 +243,25 @@
       ["±", (k) => short(k.error)],
       ["bytes/s", (k) => bytes(k.bytes)],
     ], pool.hotKeys, "none");
+    fill("bigkeys", [
+      ["key", (v) => v.key || "–", "left wrap"],
+      ["size", (v) => bytes(v.size)],
+      ["command", (v) => v.command, "left"],
+      ["what", (v) => v.what, "left"],
+      ["time", (v) => clock(v.at), "left"],
+      ["client", (v) => v.client, "left"],
+    ], pool.bigValues, "none of 4 KiB or more");
+    fill("slow", [
+      ["time", (r) => clock(r.at), "left"],
+      ["command", (r) => worse(r.command || "–", r.failed), "left"],
+      ["key", (r) => r.key || "–", "left wrap"],
+      ["took", (r) => seconds(r.took)],
+      ["waited here", (r) => seconds(r.waited)],
+      ["at the server", (r) => seconds(r.served)],
+      ["until it was read", (r) => seconds(r.read)],
+      ["server", (r) => r.server || "–", "left"],
+      ["client", (r) => r.client, "left"],
+    ], pool.slow, "none yet");
     fill("commands", [
       ["command", (c) => c.name, "left"],
       ["a second", (c) => short(c.rate)],

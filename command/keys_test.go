@@ -203,6 +203,8 @@ func compareKeys(t *testing.T, conn *liveConn, c *Command, args [][]byte) {
 	}
 	switch {
 	case !ok && err != nil:
+	case !ok && c.Name == "pfmerge" && len(args) == 2 && slices.Equal(ours, []string{string(args[1])}):
+		// COMMAND GETKEYS wants a source too, which the command does without.
 	case !ok:
 		// COMMAND GETKEYS gives up on what SORT and the like would refuse; what
 		// Keys lets pass must then be refused by the server.

@@ -173,7 +173,7 @@ func newRig(t *testing.T, cfg *pipeline.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, loop: loop, obs: &observer{changed: make(chan struct{})}, done: make(chan outcome, 1<<16)}
+	r := &rig{t: t, loop: loop, obs: &observer{changed: make(chan struct{})}, done: make(chan outcome, 1<<12)}
 	r.conn = pipeline.New(loop, cfg, r.obs)
 	ended := make(chan struct{})
 	go func() {
@@ -273,11 +273,15 @@ func (r *rig) expectFailure(tag uint32, cause error, sent bool) outcome {
 func (r *rig) eventually(what string, cond func() bool) {
 	r.t.Helper()
 	deadline := time.Now().Add(waitLimit)
-	for holds := false; !holds; {
+	for {
+		holds := false
+		if r.on(func() { holds = cond() }); holds {
+			return
+		}
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain: %s", what)
 		}
-		r.on(func() { holds = cond() })
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -59,7 +59,7 @@ func nodeModules(t *testing.T) string {
 // script runs a script of testdata/clients with the proxy's port.
 func script(t *testing.T, p *proxy, interpreter, name string, env ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, interpreter, filepath.Join("testdata", "clients", name), port(t, p))
 	cmd.Env = append(os.Environ(), env...)
@@ -76,7 +76,7 @@ func port(t *testing.T, p *proxy) string {
 	return port
 }
 
-func TestJavaScriptClients(t *testing.T) { // not in parallel: node-redis gives up after 5 s
+func TestJavaScriptClients(t *testing.T) {
 	redistest.SkipShort(t)
 	modules := nodeModules(t)
 	for _, test := range []struct{ name, script, protocol string }{

@@ -4,7 +4,12 @@ const redis = require('redis');
 const { run, checkBatch } = require('./check.js');
 
 run(async (port) => {
-  const options = { url: 'redis://127.0.0.1:' + port };
+  const options = {
+    url: 'redis://127.0.0.1:' + port,
+    // On a busy machine the default, 5 s, is too short for thousands of requests at once.
+    commandOptions: { timeout: 60000 },
+    socket: { connectTimeout: 60000 },
+  };
   if (process.env.PROTOCOL === '2') options.RESP = 2;
   const c = redis.createClient(options);
   c.on('error', (err) => { throw err; });

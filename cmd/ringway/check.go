@@ -21,6 +21,7 @@ Exit codes: 0 valid, perhaps with warnings; 2 with mistakes.
 func runCheck(s streams, args []string) int {
 	fs := newFlags("check")
 	path := fs.String("c", "", "configuration `FILE`")
+	noMemcached := registerNoMemcached(fs)
 	if code, done := s.parse(fs, args, checkHelp); done {
 		return code
 	}
@@ -32,6 +33,9 @@ func runCheck(s streams, args []string) int {
 		return exitUsage
 	}
 	s.diagnose(warnings)
+	if err := refuseMemcached(cfg, *noMemcached); err != nil {
+		return s.usage("check", err)
+	}
 	fmt.Fprintf(s.out, "%s: ok, %s\n", *path, count(len(cfg.Pools), "pool"))
 	for i := range cfg.Pools {
 		fmt.Fprintf(s.out, "  %s\n", summary(&cfg.Pools[i]))

@@ -31,7 +31,7 @@ const (
 	exitUsage   = 2 // the command line or the configuration is wrong
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(commandLine(os.Args), os.Stdin, os.Stdout, os.Stderr)) }
 
 // streams are what a command reads and writes. Results go to out; errors,
 // warnings and logs to err.
@@ -56,6 +56,7 @@ func subcommands() []subcommand {
 		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
 		{"status", "show what a running proxy tells operators", runStatus},
 		{"top", "show the same live, like top", runTop},
+		{asNutcracker, "serve with nutcracker's flags, defaults and texts; a link named nutcracker does, too", runNutcracker},
 		{"locate", "say which server holds a key", runLocate},
 		{"bench", "measure Ringway beside other proxies", runBench},
 		{"version", "print the version", runVersion},

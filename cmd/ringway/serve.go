@@ -17,6 +17,7 @@ import (
 func runServe(s streams, args []string) int {
 	fs := newFlags("")
 	path := fs.String("c", "", "configuration `FILE`")
+	noMemcached := registerNoMemcached(fs)
 	printsVersion := fs.Bool("version", false, "print the version")
 	var legacy twemproxyFlags
 	legacy.register(fs, "c", "version")
@@ -45,7 +46,7 @@ func runServe(s streams, args []string) int {
 	if cfg == nil {
 		return exitUsage
 	}
-	if err := legacy.apply(cfg); err != nil {
+	if err := errors.Join(legacy.apply(cfg), refuseMemcached(cfg, *noMemcached)); err != nil {
 		return s.usage("", err)
 	}
 	log := newProcessLog(s.err, &cfg.Proxy)

@@ -30,9 +30,9 @@ var unsupportedFlags = []struct {
 	value       bool // the flag has a value
 	instead     string
 }{
-	{"d", "daemonize", false, "Ringway stays in the foreground; let a service manager such as systemd run it, or the shell: ringway -c FILE 2>>LOG &"},
-	{"o", "output", true, "the log goes to standard error; let the service manager or the shell put it into a file: ringway -c FILE 2>>LOG"},
-	{"p", "pid-file", true, "there is no such file; a service manager knows the process, and the shell has its number in $!"},
+	{"d", "daemonize", false, "Ringway stays in the foreground, unless run as ringway nutcracker; let a service manager such as systemd run it, or the shell: ringway -c FILE 2>>LOG &"},
+	{"o", "output", true, "the log goes to standard error, unless run as ringway nutcracker; let the service manager or the shell put it into a file: ringway -c FILE 2>>LOG"},
+	{"p", "pid-file", true, "there is no such file, unless run as ringway nutcracker; a service manager knows the process, and the shell has its number in $!"},
 	{"m", "mbuf-size", true, "there is nothing to set: buffers grow and shrink by themselves; leave it out"},
 }
 
@@ -95,6 +95,19 @@ func (t *twemproxyFlags) apply(cfg *conf.Config) error {
 		return fmt.Errorf("-a and -s, the address and port for statistics: %w", err)
 	}
 	return nil
+}
+
+// registerNoMemcached adds a flag that makes pools of memcached servers in a nutcracker.yml an error.
+func registerNoMemcached(fs *flag.FlagSet) *bool {
+	return fs.Bool("no-memcached", false, "refuse a nutcracker.yml with pools of memcached servers, instead of leaving these out")
+}
+
+// refuseMemcached returns an error if the flag is given and pools were left out.
+func refuseMemcached(cfg *conf.Config, given bool) error {
+	if !given || len(cfg.LeftOut) == 0 {
+		return nil
+	}
+	return fmt.Errorf("--no-memcached: without redis: true in %s: pool %s", cfg.Path, strings.Join(cfg.LeftOut, ", pool "))
 }
 
 // setLevel takes one of nutcracker's numbers, 0 to 11, or a level by its name.

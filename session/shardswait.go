@@ -82,8 +82,8 @@ const maxWaitKeys = 16384
 
 const (
 	// inspectionGrace is how much longer than its timeout a request waits for its keys to be
-	// inspected.
-	inspectionGrace = 100 * time.Millisecond
+	// inspected: one Redis looks at them first, however busy it is.
+	inspectionGrace = time.Second
 	// fullPause is how long a request waits for room at its servers' connections.
 	fullPause = 5 * time.Millisecond
 )

@@ -170,7 +170,7 @@ func (a *Admin) loopRows() (rows [][]any) {
 	return rows
 }
 
-// maxClientLines bounds SHOW CLIENTS for each loop: a line costs the loop about a microsecond.
+// maxClientLines bounds SHOW CLIENTS for each loop: the loop writes them in portions, over several turns.
 const maxClientLines = 500
 
 func (a *Admin) clientRows() (rows [][]any) {

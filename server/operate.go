@@ -53,5 +53,5 @@ func (srv *Server) Kill(id uint64) bool {
 // with the pool's name before it. It waits for the loops as HotKeys does; any goroutine may call it
 // but a loop's.
 func (srv *Server) ClientLines(limit int) []string {
-	return slices.Concat(eachLoop(srv, func(l *loop) []string { return l.sessions.ClientLines(limit) })...)
+	return slices.Concat(eachLoopInTurns(srv, func(l *loop, tell func([]string)) { l.sessions.ClientLines(limit, tell) })...)
 }

@@ -58,9 +58,14 @@ func (l *loop) ask(question *func()) {
 // eachLoop returns what ask returns for each loop, in no order. It is called on that loop, between
 // two turns. Loops that have not answered after figuresTimeout are left out.
 func eachLoop[T any](srv *Server, ask func(l *loop) T) (told []T) {
+	return eachLoopInTurns(srv, func(l *loop, tell func(T)) { tell(ask(l)) })
+}
+
+// eachLoopInTurns is eachLoop for what a loop does in several turns: it calls tell once, at the end.
+func eachLoopInTurns[T any](srv *Server, ask func(l *loop, tell func(T))) (told []T) {
 	answers := make(chan T, len(srv.loops))
 	for _, l := range srv.loops {
-		question := func() { answers <- ask(l) }
+		question := func() { ask(l, func(answer T) { answers <- answer }) }
 		l.ask(&question)
 		defer l.questions.withdraw(&question)
 	}

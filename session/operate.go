@@ -1,6 +1,8 @@
 package session
 
 import (
+	"slices"
+
 	"ringway/pool"
 	"ringway/stats"
 )
@@ -16,13 +18,16 @@ func (w *Worker) Kill(id uint64) bool {
 	return false
 }
 
-// ClientLines returns a line for each client, at most limit, as CLIENT LIST has them, behind the
-// name of its pool.
-func (w *Worker) ClientLines(limit int) (lines []string) {
-	for _, s := range w.sessions[:min(limit, len(w.sessions))] {
-		lines = append(lines, "pool="+s.poolName+" "+s.describe(0))
-	}
-	return lines
+// ClientLines calls done with a line for each client, at most limit, as CLIENT LIST has them, behind
+// the name of its pool. It does so in portions, over several turns.
+func (w *Worker) ClientLines(limit int, done func(lines []string)) {
+	var lines []string
+	w.survey(slices.Clone(w.sessions[:min(limit, len(w.sessions))]), func(some []*session) string {
+		for _, s := range some {
+			lines = append(lines, "pool="+s.poolName+" "+s.describe(0))
+		}
+		return ""
+	}, func([]string) { done(lines) })
 }
 
 // Reconnect is pool.Local's, for a pool, which is an index in the configuration.

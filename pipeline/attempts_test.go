@@ -29,6 +29,7 @@ func TestServerThatIsFullIsAskedNowAndThen(t *testing.T) {
 			for _, r := range rigs { // clients that do not give up
 				r.on(func() { r.conn.Send([]byte(get("k")), r.receiver(), 1) })
 			}
+			time.Sleep(time.Millisecond)
 		}
 		// Of the backoff 50, 100, 200 and 400 ms half is certain.
 		if took := time.Since(began); took < 300*time.Millisecond {

@@ -100,10 +100,10 @@ func TestLoginsKeepTheirOrder(t *testing.T) {
 	s.Do("ACL", "SETUSER", "alice", "on", ">right", "~*", "+@all")
 	cfg := config(t, s.Addr())
 	cfg.Pools[0].ACLUsers, cfg.Pools[0].RedisAuth = 4, "sesame"
+	start := time.Now() // before the loops, which count from the beginning of a turn
 	p := serve(t, cfg)
 	const wrongPass = "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
 	c := p.dial()
-	start := time.Now()
 	c.Send(strings.Repeat(encode("AUTH", "alice", "wrong")+encode("AUTH", "wrong"), 2) + encode("AUTH", "alice", "right") + encode("ACL", "WHOAMI") +
 		encode("AUTH", "wrong") + encode("HELLO", "3", "AUTH", "default", "sesame"))
 	c.expect(slices.Repeat([]string{wrongPass}, 4)...)

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -60,10 +61,17 @@ func TestReloadPlacesKeysByTheNewServers(t *testing.T) {
 	}
 }
 
-// No request fails, none is lost, and no client is closed, however often servers come and go.
+// openFiles returns how many descriptors the process has, 0 where that is not to be had.
+func openFiles() int {
+	files, _ := os.ReadDir("/proc/self/fd")
+	return len(files)
+}
+
+// No request fails, no client is closed, and no descriptor is kept, however often servers come and go.
 func TestReloadUnderLoadFailsNoRequest(t *testing.T) {
 	servers := redistest.StartN(t, 3)
 	p := serve(t, config(t, addrs(servers)...))
+	var requests atomic.Int64
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -76,15 +84,21 @@ func TestReloadUnderLoadFailsNoRequest(t *testing.T) {
 						t.Errorf("%s: %s", request, reply)
 						return
 					}
+					requests.Add(1)
 				}
 			}
 		})
 	}
-	for i := range 60 {
+	eventually(t, "requests", func() bool { return requests.Load() > 1000 })
+	before, reloads := openFiles(), rounds(50)
+	for i := range reloads {
 		p.mustReload(withServers(servers, [][]int{{1, 2}, {1, 2, 3}, {3}, {1, 3}}[i%4]...))
 	}
+	p.mustReload(withServers(servers, 1, 2, 3))
+	eventually(t, "the descriptors that there were", func() bool { return openFiles() <= before })
 	stop.Store(true)
 	wg.Wait()
+	t.Logf("%d reloads, %d requests", reloads+1, requests.Load())
 }
 
 // A client that waits for a list is woken at the server that has the list's key now.

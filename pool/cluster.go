@@ -147,6 +147,7 @@ func (l *Local) takeMap() {
 		if from := old.slots[slot]; from != to && !passed[[2]uint16{from, to}] {
 			passed[[2]uint16{from, to}] = true
 			l.shards[to].awaitDrain(l.shards[from])
+			l.shards[from].reassignScripts() // before new requests for the slot
 		}
 	}
 	l.changes.MapChanged()

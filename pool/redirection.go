@@ -98,6 +98,7 @@ func (l *Local) handleMoved(from *localShard, rt *retry, reply []byte) bool {
 		rt.probe = false
 		from.releaseAll()
 	}
+	from.followScripts(r)
 	rt.shard, rt.placedBy = to, l.Map()
 	if to.allHeld && len(to.parked) > 0 {
 		return rt.park() || rt.endProbe() // behind those that came back before

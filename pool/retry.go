@@ -215,6 +215,48 @@ func (sh *localShard) resendScripts() {
 	}
 }
 
+// followScripts sends the scripts that were to be sent again after a while, and that were redirected
+// like r, to where that says: the request that has got r was sent after them, and goes there now.
+func (sh *localShard) followScripts(r redirection) {
+	sh.sendScripts(func(rt *retry) bool {
+		own, ok := sh.l.redirection(sh, rt.lastRefusal)
+		if !ok || own != r {
+			return false
+		}
+		to := sh.l.knownTarget(sh, rt.lastRefusal)
+		if to == nil {
+			return false
+		}
+		rt.shard, rt.placedBy = to, sh.l.Map()
+		return true
+	})
+}
+
+// reassignScripts sends those of them that have a new owner by this loop's Map.
+func (sh *localShard) reassignScripts() { sh.sendScripts((*retry).reassign) }
+
+// sendScripts sends those of the scripts that were to be sent again for which moved reports true: it
+// has set their shard.
+func (sh *localShard) sendScripts(moved func(rt *retry) bool) {
+	if len(sh.scriptRetries) == 0 {
+		return
+	}
+	waiting := sh.scriptRetries
+	sh.scriptRetries = nil
+	for _, rt := range waiting {
+		switch {
+		case !moved(rt):
+			sh.scriptRetries = append(sh.scriptRetries, rt)
+		case rt.shard.allHeld && len(rt.shard.parked) > 0 && rt.park():
+		default:
+			rt.send()
+		}
+	}
+	if len(sh.scriptRetries) == 0 {
+		sh.scriptTimer.Stop()
+	}
+}
+
 // parkScripts parks the scripts that were to be sent again, now that other requests are
 // parked: the scripts were sent before these.
 func (sh *localShard) parkScripts() {

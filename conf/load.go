@@ -18,6 +18,8 @@ import (
 // maxText is the longest configuration, in bytes. A thousand servers take a tenth of it.
 const maxText = 1 << 20
 
+const tooLong = "more than 1MB of text: this is not a configuration"
+
 // Load reads the file at path and returns what Parse returns for its text. A file that
 // begins as a nutcracker.yml does is YAML too, unless it is named .toml. If the file
 // can't be read, the error wraps the operating system's.
@@ -59,7 +61,7 @@ func Parse(text []byte, name string) (*Config, []Diagnostic, error) {
 func parse(text []byte, name, mode string, yaml bool) (*Config, []Diagnostic, error) {
 	r := newReport(name, trimmed(text))
 	if len(text) > maxText {
-		r.mistake(0, "", fmt.Sprintf("more than %s of text: this is not a configuration", sizeText(maxText)))
+		r.mistake(0, "", tooLong)
 		return nil, nil, r.err()
 	}
 	if yaml {
@@ -94,6 +96,8 @@ type builder struct {
 	report  *report
 	partial bool // part of the text was left out because of its syntax: missing settings may be in there
 	conf    *Config
+
+	nutcracker []nutcrackerTable // of a nutcracker.yml: all of its pools
 }
 
 // file reads the root table of the text.

@@ -14,11 +14,20 @@ import (
 // parseYAML is parse for nutcracker's configurations, which are YAML: a key for each pool, and its settings
 // under it, with nutcracker's keys, values and defaults. All other settings have Ringway's defaults.
 func parseYAML(r *report, text []byte, name, mode string) (*Config, []Diagnostic, error) {
+	b, _, err := r.nutcracker(text, name, mode)
+	if err != nil {
+		return nil, r.warnings, err
+	}
+	return b.conf, r.warnings, nil
+}
+
+// nutcracker reads a nutcracker.yml, and returns the places of what is in it too.
+func (r *report) nutcracker(text []byte, name, mode string) (*builder, *node, error) {
 	values, root := decodeYAML(r)
 	if values == nil {
 		return nil, nil, r.err()
 	}
-	b := builder{report: r, conf: Default()}
+	b := &builder{report: r, conf: Default()}
 	b.conf.Path, b.conf.Hash, b.conf.Nutcracker = name, hashOf(text), true
 	for _, pool := range root.names {
 		b.nutcrackerPool(pool, root.table[pool], values[pool].(map[string]any))
@@ -33,11 +42,8 @@ func parseYAML(r *report, text []byte, name, mode string) (*Config, []Diagnostic
 	b.checkCycles(root)
 	b.warnFile(&node{table: map[string]*node{"pools": root}}, mode)
 	Sort(r.warnings)
-	if err := r.err(); err != nil {
-		return nil, r.warnings, err
-	}
 	b.conf.lines = r.places
-	return b.conf, r.warnings, nil
+	return b, root, r.err()
 }
 
 // nutcrackerSettings are the keys that a pool of nutcracker 0.5.0 has, and reuseport, which came
@@ -83,8 +89,10 @@ var (
 // nutcrackerTable is a pool of a nutcracker.yml while it is being read.
 type nutcrackerTable struct {
 	Pool
-	redis             bool // the servers are Redis, and not memcached
-	clientConnections int  // which nutcracker reads and does not enforce
+	redis             bool     // the servers are Redis, and not memcached
+	clientConnections int      // which nutcracker reads and does not enforce
+	writtenDB         int      // redis_db, also where nutcracker does not select it
+	written           []string // the servers as they are written, in their order
 }
 
 // defaultNutcrackerPool returns a pool with nutcracker's defaults.
@@ -123,7 +131,7 @@ func (b *builder) nutcrackerPool(name string, n *node, values map[string]any) {
 	if len(p.Servers) > maxShards {
 		b.report.mistake(serversNode(n).start, where, fmt.Sprintf("%d servers; want at most %d", len(p.Servers), maxShards))
 	}
-	p.Databases = defaultDatabases(&p.Pool)
+	p.Databases, p.writtenDB = defaultDatabases(&p.Pool), p.RedisDB
 	b.oldDatabase(&p.Pool, n)
 	if len(p.Servers) > 0 && len(b.report.mistakes) == before {
 		if _, err := hashring.New(p.Ring()); err != nil {
@@ -135,9 +143,11 @@ func (b *builder) nutcrackerPool(name string, n *node, values map[string]any) {
 		return
 	case !p.redis:
 		b.leaveOut(name, n)
+		b.nutcracker = append(b.nutcracker, p)
 		return
 	}
 	b.warnNutcrackerPool(&p, n)
+	b.nutcracker = append(b.nutcracker, p)
 	b.conf.Pools = append(b.conf.Pools, p.Pool)
 }
 
@@ -211,6 +221,8 @@ func setNutcrackerServers(v *value, t *nutcrackerTable) {
 		switch s, ok := e.(string); {
 		case !ok:
 			return // a mistake of syntax, already reported
+		default:
+			t.written = append(t.written, s)
 		case !weighted.MatchString(s) && weightForgotten(s):
 			v.failAt(v.node.elems[i], fmt.Sprintf("entry %s: want a weight behind the port, as in \"%s\"", v.rawOf(v.node.elems[i]), withWeight(s)))
 			return

@@ -56,6 +56,7 @@ func subcommands() []subcommand {
 		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
 		{"status", "show what a running proxy tells operators", runStatus},
 		{"top", "show the same live, like top", runTop},
+		{"convert", "write a nutcracker.yml as TOML, with comments", runConvert},
 		{asNutcracker, "serve with nutcracker's flags, defaults and texts; a link named nutcracker does, too", runNutcracker},
 		{"locate", "say which server holds a key", runLocate},
 		{"bench", "measure Ringway beside other proxies", runBench},

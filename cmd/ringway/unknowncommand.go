@@ -16,7 +16,7 @@ var commandAliases = []struct{ names, here string }{
 	{"test configtest validate verify lint", "to check a configuration, ringway check -c FILE"},
 	{"benchmark perf", "to measure, ringway bench"},
 	{"where hash key lookup", "to find a key's server, ringway locate"},
-	{"convert migrate", "docs/migration.md shows how a nutcracker.yml is written here"},
+	{"migrate import", "to write a nutcracker.yml as TOML, ringway convert nutcracker.yml"},
 	{"reload stop restart", "to stop, send the process SIGTERM; for a new configuration, start it again"},
 	{"status stats info", "INFO, over any client's connection, has what is counted"},
 }

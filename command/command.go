@@ -72,14 +72,15 @@ const (
 	JoinOK                // +OK when every part said so (MSET, FLUSHALL)
 
 	// Of AllShards alone.
-	JoinConcat // the elements of all arrays (KEYS)
-	JoinMin    // the least of integers (LASTSAVE)
-	JoinAnd    // arrays of integers, of each element the least (SCRIPT EXISTS)
-	JoinFirst  // the first shard's, if none failed (SCRIPT LOAD)
-	JoinAny    // that of a shard that did it (SCRIPT KILL)
-	JoinRandom // one that is not null (RANDOMKEY)
-	JoinNewest // the newest entries of all (SLOWLOG GET)
-	JoinOwner  // of each channel, what its own shard says (PUBSUB NUMSUB)
+	JoinConcat     // the elements of all arrays (KEYS)
+	JoinMin        // the least of integers (LASTSAVE)
+	JoinAnd        // arrays of integers, of each element the least (SCRIPT EXISTS)
+	JoinFirst      // the first shard's, if none failed (SCRIPT LOAD)
+	JoinAny        // that of a shard that did it (SCRIPT KILL)
+	JoinRandom     // one that is not null (RANDOMKEY)
+	JoinNewest     // the newest entries of all (SLOWLOG GET)
+	JoinHistograms // of each command, the calls and buckets of all (LATENCY HISTOGRAM)
+	JoinOwner      // of each channel, what its own shard says (PUBSUB NUMSUB)
 )
 
 // String returns the word that docs/commands.md uses.
@@ -105,6 +106,8 @@ func (j Join) String() string {
 		return "any that succeeded"
 	case JoinNewest:
 		return "the newest of all"
+	case JoinHistograms:
+		return "added up"
 	case JoinOwner:
 		return "each from its shard"
 	case JoinRandom:

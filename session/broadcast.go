@@ -278,6 +278,8 @@ func (b *broadcast) joined() (reply []byte, ok bool) {
 		return b.pickByKeys(replies), true
 	case command.JoinNewest:
 		return join.NewestFirst(nil, replies, b.limit)
+	case command.JoinHistograms:
+		return join.Histograms(nil, replies)
 	case command.JoinOwner:
 		return b.joinOwners(replies)
 	}

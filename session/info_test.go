@@ -122,3 +122,24 @@ func TestInfoDuringAFailover(t *testing.T) {
 		t.Errorf("%v", f)
 	}
 }
+
+// LATENCY HISTOGRAM is that of all shards.
+func TestLatencyHistogramIsThatOfAllShards(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartN(t, 2)
+	if strings.HasPrefix(servers[0].Do("LATENCY", "HISTOGRAM"), "-") {
+		t.Skip("this server has no LATENCY HISTOGRAM, which is of Redis 7")
+	}
+	cfg := config(t, addrs(servers)...)
+	cfg.Pools[0].Hash, cfg.Pools[0].AllowCommands = "md5", []string{"latency"}
+	c := serve(t, cfg).dial()
+	for i := range 100 {
+		c.Do("SET", fmt.Sprint("key:", i), "v")
+	}
+	for version, want := range map[string]string{"2": "*2\r\n$3\r\nset\r\n*4\r\n$5\r\ncalls\r\n:100\r\n$14\r\nhistogram_usec\r\n*", "3": "%1\r\n$3\r\nset\r\n%2\r\n$5\r\ncalls\r\n:100\r\n$14\r\nhistogram_usec\r\n%"} {
+		c.Do("HELLO", version)
+		if got := c.Do("LATENCY", "HISTOGRAM", "set"); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, ":100\r\n") {
+			t.Errorf("RESP%s: %q", version, got)
+		}
+	}
+}

@@ -33,7 +33,7 @@ How Ringway routes each command of Redis 7 and 8:
 - **all shards**: sent whole to every server, and joined. *sum*, *minimum* and *all of them* (SCRIPT EXISTS)
   speak for themselves; *concatenated* puts arrays behind each other; *first* gives the first server's reply, *any* the reply of
   a server that succeeded, *at random* that of a random server, weighted by its number of keys,
-  and *the newest* merges lists by time. Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
+  *the newest* merges lists by time, and *added up* adds the calls and buckets of each command (LATENCY HISTOGRAM). Where auto_eject_hosts has taken a server off the ring, commands that only read leave it out,
   since its keys can't be reached; all others need every server, and the error says how many have executed the request.
   WAIT and WAITAOF go to every shard over a dedicated connection, once all earlier writes of the client are answered, and give the minimum: at least so many
   replicas of every shard have what the client has written.
@@ -78,7 +78,7 @@ itself are then refused where the server would refuse them ([operations.md](oper
 var routeWords = map[string]string{"local": "local", "one": "one shard", "split": "split", "transaction": "transaction", "dedicated": "dedicated", "all": "all shards", "default": "default shard", "scan": "scan", "pubsub": "subscriptions", "later": "not yet", "refused": "refused"}
 
 var joinWords = map[string]string{"array": "array", "sum": "sum", "ok": "OK",
-	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random", "newest": "the newest", "owner": "each from its shard"}
+	"concat": "concatenated", "min": "minimum", "and": "all of them", "first": "first", "any": "any", "random": "at random", "newest": "the newest", "histograms": "added up", "owner": "each from its shard"}
 
 // docsText returns docs/commands.md.
 func docsText(f *facts) []byte {

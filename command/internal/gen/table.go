@@ -19,7 +19,7 @@ var flagNames = map[string]string{
 var routeNames = map[string]string{"local": "Local", "one": "OneShard", "split": "Split", "transaction": "Transaction", "dedicated": "Dedicated", "all": "AllShards", "default": "DefaultShard", "scan": "ScanShards", "pubsub": "PubSub", "later": "NotYet", "refused": "Refused", "group": "Refused"}
 
 var joinNames = map[string]string{"": "JoinNone", "array": "JoinArray", "sum": "JoinSum", "ok": "JoinOK",
-	"concat": "JoinConcat", "min": "JoinMin", "and": "JoinAnd", "first": "JoinFirst", "any": "JoinAny", "random": "JoinRandom", "newest": "JoinNewest", "owner": "JoinOwner"}
+	"concat": "JoinConcat", "min": "JoinMin", "and": "JoinAnd", "first": "JoinFirst", "any": "JoinAny", "random": "JoinRandom", "newest": "JoinNewest", "histograms": "JoinHistograms", "owner": "JoinOwner"}
 
 var finderNames = map[string]string{"": "findNone", "range": "findRange", "sort": "findSort", "geo": "findGeo", "streams": "findStreams", "migrate": "findMigrate"}
 

@@ -221,11 +221,11 @@ func setNutcrackerServers(v *value, t *nutcrackerTable) {
 		switch s, ok := e.(string); {
 		case !ok:
 			return // a mistake of syntax, already reported
-		default:
-			t.written = append(t.written, s)
 		case !weighted.MatchString(s) && weightForgotten(s):
 			v.failAt(v.node.elems[i], fmt.Sprintf("entry %s: want a weight behind the port, as in \"%s\"", v.rawOf(v.node.elems[i]), withWeight(s)))
 			return
+		default:
+			t.written = append(t.written, s)
 		}
 	}
 	setRingServers(v, &t.Servers)

@@ -1,7 +1,6 @@
 package session_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -56,7 +55,7 @@ func newMigration(t *testing.T) *migration {
 			m.pools = append(m.pools, p)
 		}
 	}
-	redistest.Nutcracker(t, m.yaml())
+	redistest.Nutcracker(t, m.yaml("twemproxy"))
 	m.serve()
 	return m
 }
@@ -79,10 +78,11 @@ func (m *migration) socket(of string, pool int) string {
 	return filepath.Join(m.dir, fmt.Sprint(of, pool))
 }
 
-func (m *migration) yaml() string {
+// yaml returns a nutcracker.yml, which both programs read.
+func (m *migration) yaml(of string) string {
 	var b strings.Builder
 	for i, p := range m.pools {
-		fmt.Fprintf(&b, "pool%d:\n  listen: %s\n  hash: %s\n  distribution: %s\n", i, m.socket("twemproxy", i), p.hash, p.distribution)
+		fmt.Fprintf(&b, "pool%d:\n  listen: %s\n  hash: %s\n  distribution: %s\n", i, m.socket(of, i), p.hash, p.distribution)
 		if p.tag != "" {
 			fmt.Fprintf(&b, "  hash_tag: %q\n", p.tag)
 		}
@@ -94,21 +94,8 @@ func (m *migration) yaml() string {
 	return b.String()
 }
 
-func (m *migration) toml() []byte {
-	var b bytes.Buffer
-	for i, p := range m.pools {
-		fmt.Fprintf(&b, "[pools.pool%d]\nlisten = %q\nhash = %q\ndistribution = %q\nhash_tag = %q\n", i, m.socket("ringway", i), p.hash, p.distribution, p.tag)
-		fmt.Fprintf(&b, "auto_eject_hosts = true\nserver_failure_limit = 1\nserver_retry_timeout = \"1h\"\nservers = [\n")
-		for _, s := range p.servers {
-			fmt.Fprintf(&b, "  %q,\n", s)
-		}
-		b.WriteString("]\n")
-	}
-	return b.Bytes()
-}
-
 func (m *migration) serve() {
-	cfg, _, err := conf.Parse(m.toml(), "twin.toml")
+	cfg, _, err := conf.Parse([]byte(m.yaml("ringway")), "nutcracker.yml")
 	if err != nil {
 		m.t.Fatal(err)
 	}

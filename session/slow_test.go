@@ -46,6 +46,41 @@ func TestSlowRequestsSayWhereTheTimeWent(t *testing.T) {
 	}
 }
 
+// A client that does not read its reply is slow itself: neither the proxy nor the server is.
+func TestTimeThatAClientTakesToReadIsItsOwn(t *testing.T) {
+	redistest.SkipShort(t)
+	t.Parallel()
+	p, _ := serveShards(t, 1)
+	client, other := p.dial(), p.dial()
+	other.Do("SET", "a", strings.Repeat("v", 16<<20)) // more than sockets take
+	get := func() (r stats.SlowRequest) {
+		slowest, _ := p.server.SlowRequests("alpha", 10)
+		for _, r := range slowest {
+			if r.Command == "get" {
+				return r
+			}
+		}
+		return stats.SlowRequest{}
+	}
+	sent := time.Now()
+	client.Send(encode("GET", "a"))
+	redistest.Eventually(t, time.Minute, "the whole reply at the proxy", func() bool { return get().ReplySize > 16<<20 })
+	came := time.Now()
+	if r := get(); r.Read != 0 {
+		t.Errorf("it was read before the client did: %+v", r)
+	}
+	for range 200 {
+		other.Do("PING") // others are served meanwhile
+	}
+	reads := time.Now()
+	client.Reply()
+	redistest.Eventually(t, time.Minute, "that it was read", func() bool { return get().Read > 0 })
+	r := get()
+	if atLeast, atMost := reads.Sub(came), time.Since(sent); r.Read < atLeast || r.Read > atMost || r.Waited+r.Served > came.Sub(sent)+stats.Unit {
+		t.Errorf("%+v: want reading from %v to %v, and all before it in less than %v", r, atLeast, atMost, came.Sub(sent))
+	}
+}
+
 func TestRequestsWithoutReplyInTimeAreSlow(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)

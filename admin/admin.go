@@ -26,10 +26,9 @@ import (
 // Admin serves the admin address. Make it with Listen.
 type Admin struct {
 	// Static after Listen.
-	conf    *conf.Config
 	srv     *server.Server
+	process Process
 	version string
-	loaded  time.Time // when the configuration was
 	level   *slog.LevelVar
 	log     *slog.Logger
 	ln      net.Listener
@@ -66,6 +65,12 @@ const (
 type Process struct {
 	Version string         // of Ringway
 	Level   *slog.LevelVar // of the log
+
+	// Reload reads the configuration again, and returns lines that say what has changed; the error has
+	// a line for each mistake. Reloaded reports whether the last one has not failed. Both are nil if
+	// there is no file. Any goroutine may call them.
+	Reload   func(moveKeys bool) ([]string, error)
+	Reloaded func() bool
 }
 
 // ErrListen is in what Listen returns if its address can't be opened.
@@ -78,7 +83,7 @@ func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Log
 		return nil, fmt.Errorf("%w: %w", ErrListen, err)
 	}
 	a := &Admin{
-		conf: cfg, srv: srv, version: process.Version, loaded: time.Now(), level: process.Level, log: log,
+		srv: srv, process: process, version: process.Version, level: process.Level, log: log,
 		ln: ln, web: newHandover(ln.Addr()), seats: make(chan struct{}, maxConns), stop: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	a.http = &http.Server{

@@ -25,7 +25,7 @@ var consoleLimits = resp.Limits{MaxBulk: 64 << 10, MaxArgs: 64, MaxRequest: 256 
 
 // serveConsole answers the requests of a client that speaks RESP, until it leaves.
 func (a *Admin) serveConsole(conn net.Conn) {
-	c := &console{a: a, conn: conn, authorized: a.conf.Admin.Password == ""}
+	c := &console{a: a, conn: conn, authorized: a.srv.Conf().Admin.Password == ""}
 	var parser resp.RequestParser
 	var pending []byte
 	chunk := make([]byte, 16<<10)
@@ -73,13 +73,14 @@ func consoleCommands() map[string]consoleCommand {
 		"eject":     {"EJECT pool server", "take a server of a static pool down until RESTORE", (*console).eject},
 		"restore":   {"RESTORE pool server", "put it back to work", (*console).restore},
 		"reconnect": {"RECONNECT pool server", "make the connections to it anew, one after the other; no request fails", (*console).reconnect},
+		"reload":    {"RELOAD [MOVEKEYS]", "read the configuration again; MOVEKEYS permits that keys get other servers", (*console).reload},
 		"kill":      {"KILL client-id", "close a client's connection", (*console).kill},
 		"log":       {"LOG LEVEL debug|info|warn|error", "change the log's level until the next start", (*console).logLevel},
 		"help":      {"HELP", "this", (*console).help},
 	}
 }
 
-var helpOrder = []string{"show", "eject", "restore", "reconnect", "kill", "log", "help"}
+var helpOrder = []string{"show", "eject", "restore", "reconnect", "reload", "kill", "log", "help"}
 
 // run runs a request. It reports false if the connection is to be closed.
 func (c *console) run(args [][]byte) bool {

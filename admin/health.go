@@ -34,7 +34,7 @@ func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
 	}
 	for _, p := range a.srv.Figures().Pools {
 		up, all := reachable(&p)
-		if !enough(a.conf.Admin.Ready, up, all) {
+		if !enough(a.srv.Conf().Admin.Ready, up, all) {
 			http.Error(w, fmt.Sprintf("pool %s: %d of %d servers are up", p.Name, up, all), http.StatusServiceUnavailable)
 			return
 		}

@@ -46,6 +46,7 @@ var (
 	buildInfo       = gauge("build_info", "The version of Ringway and of Go; always 1.", "version", "goversion")
 	configInfo      = gauge("config_info", "The configuration in force, as the first 12 hex digits of the SHA-256 of its file; always 1.", "hash")
 	configLoaded    = gauge("config_loaded_time_seconds", "When the configuration was loaded, in Unix time.")
+	configReloaded  = gauge("config_last_reload_successful", "Whether the last reload of the configuration took effect: 1, or 0 after a mistake; 1 before the first one.")
 	startTime       = gauge("start_time_seconds", "When the proxy started, in Unix time.")
 	clientsMax      = gauge("clients_max", "Bound on clients of all pools together: max_clients, or less if the limit of open files is lower.")
 	memoryHeld      = gauge("memory_held_bytes", "Bytes held for clients and servers, which max_memory bounds.")
@@ -118,8 +119,13 @@ var (
 // proxy adds the proxy's metrics.
 func (s *scrape) proxy(a *Admin, f *server.Figures) {
 	s.send(buildInfo, 1, label("goversion", runtime.Version()), label("version", a.version))
-	s.send(configInfo, 1, label("hash", a.conf.Hash))
-	s.send(configLoaded, float64(a.loaded.UnixMilli())/1e3)
+	s.send(configInfo, 1, label("hash", f.Process.ConfigHash))
+	s.send(configLoaded, float64(f.Process.Loaded.UnixMilli())/1e3)
+	reloaded := 1.0
+	if a.process.Reloaded != nil && !a.process.Reloaded() {
+		reloaded = 0
+	}
+	s.send(configReloaded, reloaded)
 	s.send(startTime, float64(f.Process.Started.UnixMilli())/1e3)
 	s.send(clientsMax, float64(f.Process.MaxClients))
 	s.send(memoryHeld, float64(f.Process.MemoryUsed))

@@ -18,7 +18,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
-	"ringway/conf"
 	"ringway/pool"
 	"ringway/server"
 	"ringway/stats"
@@ -80,7 +79,7 @@ func spread() (h stats.Histogram) {
 // 20 ms at most.
 func BenchmarkScrape(b *testing.B) {
 	f := busyFigures(10, 50)
-	a := &Admin{conf: &conf.Config{Hash: "0123456789ab"}, version: "test"}
+	a := &Admin{version: "test"}
 	h := newScrapes(func(native bool) prometheus.Gatherer {
 		return &gatherer{a, func() *server.Figures { return f }, prometheus.NewRegistry(), native}
 	})
@@ -220,7 +219,7 @@ func TestARegistryFindsNoFaultInTheMetrics(t *testing.T) {
 	f.Pools[0].Follows = true
 	f.Pools[0].Topology.Failovers = []pool.ShardFailovers{{Shard: "s1", Count: 1}, {Shard: "s2"}}
 	f.Pools[0].Servers[0].LagKnown = true
-	a := &Admin{conf: &conf.Config{}}
+	a := &Admin{}
 	g := &gatherer{a, func() *server.Figures { return f }, prometheus.NewRegistry(), true}
 	families, err := prometheus.Gatherers{g, prometheus.NewRegistry()}.Gather()
 	if err != nil {

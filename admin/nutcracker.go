@@ -116,7 +116,7 @@ func (p *StatsPort) statistics() []byte {
 	j.key("total_connections").number(total)
 	j.key("curr_connections").number(now)
 	for _, i := range byLength(len(f.Pools), func(i int) string { return f.Pools[i].Name }) {
-		j.pool(&f.Pools[i], &p.conf.Pools[i])
+		j.pool(&f.Pools[i], p.srv.Conf().Pool(f.Pools[i].Name))
 	}
 	j.end("}\n")
 	return j

@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"ringway/conf"
 	"ringway/internal/redistest"
 	"ringway/server"
 )
@@ -31,7 +30,7 @@ func (w *stuckWriter) Write(b []byte) (int, error) {
 
 // newTestScrapes returns a handler of figures.
 func newTestScrapes(figures func() *server.Figures) *scrapes {
-	a := &Admin{conf: &conf.Config{}}
+	a := &Admin{}
 	return newScrapes(func(native bool) prometheus.Gatherer { return &gatherer{a, figures, prometheus.NewRegistry(), native} })
 }
 

@@ -156,18 +156,19 @@ func (a *Admin) firstEvents() []byte {
 
 // snapshot returns what the page shows. before is nil if now are the first figures.
 func (a *Admin) snapshot(before, now *server.Figures) *snapshot {
-	if before == nil || len(before.Pools) != len(now.Pools) || len(before.Loops) != len(now.Loops) {
+	samePools := before != nil && slices.EqualFunc(before.Pools, now.Pools, func(a, b server.PoolFigures) bool { return a.Name == b.Name })
+	if before == nil || !samePools || len(before.Loops) != len(now.Loops) {
 		before = now
 	}
 	p := &now.Process
 	s := &snapshot{
 		At: now.At.UnixMilli(), Version: a.version, Started: p.Started.UnixMilli(), Draining: a.srv.Draining(),
 		Clients: int(p.Clients), MaxClients: int(p.MaxClients), Memory: int64(p.MemoryUsed), MaxMemory: int64(p.MaxMemory), Panics: int64(p.Panics),
-		Statistics: a.conf.Proxy.Statistics, Changes: a.history.lastChanges(),
+		Statistics: a.srv.Conf().Proxy.Statistics, Changes: a.history.lastChanges(),
 	}
 	seconds := now.At.Sub(before.At).Seconds()
 	for i := range now.Pools {
-		s.Pools = append(s.Pools, a.poolSnapshot(&before.Pools[i], &now.Pools[i], seconds, &a.conf.Pools[i]))
+		s.Pools = append(s.Pools, a.poolSnapshot(&before.Pools[i], &now.Pools[i], seconds, a.srv.Conf().Pool(now.Pools[i].Name)))
 	}
 	for i := range now.Loops {
 		s.Loops = append(s.Loops, loopSnapshotOf(&before.Loops[i], &now.Loops[i], now.At))

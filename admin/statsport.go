@@ -19,7 +19,6 @@ import (
 // and the connection is closed. Make it with ListenStats.
 type StatsPort struct {
 	// Static after ListenStats.
-	conf    *conf.Config
 	srv     *server.Server
 	version string
 	host    string // name of this machine
@@ -52,7 +51,7 @@ func ListenStats(cfg *conf.Config, srv *server.Server, process Process, log *slo
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	return &StatsPort{
-		conf: cfg, srv: srv, version: process.Version, host: host, log: log, ln: ln,
+		srv: srv, version: process.Version, host: host, log: log, ln: ln,
 		seats: make(chan struct{}, maxStatsConns), closing: closing, cancel: cancel, done: make(chan struct{}),
 	}, nil
 }

@@ -93,8 +93,8 @@ func (a *Admin) commandRows() (rows [][]any) {
 const topRows = 20
 
 func (a *Admin) hotKeyRows() (rows [][]any) {
-	for i := range a.conf.Pools {
-		name := a.conf.Pools[i].Name
+	for _, p := range a.srv.Pools() {
+		name := p.Conf().Name
 		for _, k := range a.srv.HotKeys(name, topRows).ByRequests {
 			rows = append(rows, []any{name, k.Key, rate(k.Requests), rate(k.RequestsError), byteRate(k.Bytes), byteRate(k.BytesError)})
 		}
@@ -103,8 +103,8 @@ func (a *Admin) hotKeyRows() (rows [][]any) {
 }
 
 func (a *Admin) bigKeyRows() (rows [][]any) {
-	for i := range a.conf.Pools {
-		name := a.conf.Pools[i].Name
+	for _, p := range a.srv.Pools() {
+		name := p.Conf().Name
 		requests, replies := a.srv.BigValues(name, topRows)
 		for what, values := range map[string][]stats.BigValue{"request": requests, "reply": replies} {
 			for _, v := range values {
@@ -117,8 +117,8 @@ func (a *Admin) bigKeyRows() (rows [][]any) {
 }
 
 func (a *Admin) slowRows() (rows [][]any) {
-	for i := range a.conf.Pools {
-		name := a.conf.Pools[i].Name
+	for _, p := range a.srv.Pools() {
+		name := p.Conf().Name
 		slowest, _ := a.srv.SlowRequests(name, topRows)
 		for _, r := range slowest {
 			rows = append(rows, []any{name, r.Command, r.Key, seconds(r.Total()), seconds(r.Waited), seconds(r.Served), seconds(r.Read), r.Server, r.Client, since(r.At)})
@@ -190,17 +190,26 @@ func (a *Admin) memoryRows() [][]any {
 }
 
 func (a *Admin) configRows() [][]any {
-	rows := [][]any{{"file", a.conf.Path}, {"hash", a.conf.Hash}, {"loaded", a.loaded.Format(time.RFC3339)}}
-	for i := range a.conf.Pools {
-		p := &a.conf.Pools[i]
+	cfg := a.srv.Conf()
+	rows := [][]any{{"file", cfg.Path}, {"hash", cfg.Hash}, {"loaded", a.srv.State().Loaded.Format(time.RFC3339)}, {"last reload", a.lastReload()}}
+	for i := range cfg.Pools {
+		p := &cfg.Pools[i]
 		rows = append(rows, []any{"pool " + p.Name, fmt.Sprintf("%s, %s %s, hash_tag %q, %d servers", cmp.Or(p.Topology, "static"), p.Distribution, p.Hash, p.HashTag, max(len(p.Servers), len(p.Shards)))})
 	}
 	return rows
 }
 
+// lastReload returns what has become of the last reload.
+func (a *Admin) lastReload() string {
+	if a.process.Reloaded == nil || a.process.Reloaded() {
+		return "ok"
+	}
+	return "failed: the log says why"
+}
+
 // fileRows has a row for each line of the configuration; none if it is not in TOML.
 func (a *Admin) fileRows() (rows [][]any) {
-	for line := range strings.Lines(a.conf.Text()) {
+	for line := range strings.Lines(a.srv.Conf().Text()) {
 		rows = append(rows, []any{strings.TrimRight(line, "\r\n")})
 	}
 	return rows

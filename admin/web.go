@@ -37,6 +37,6 @@ func (a *Admin) protect(h http.Handler) http.Handler {
 
 // passwordIs reports whether the password is right, in a time that says nothing about it.
 func (a *Admin) passwordIs(given string) bool {
-	want := a.conf.Admin.Password
+	want := a.srv.Conf().Admin.Password
 	return want == "" || subtle.ConstantTimeCompare([]byte(given), []byte(want)) == 1
 }

@@ -47,7 +47,7 @@ func Changes(was, now *Config) []Change {
 	for i := range now.Pools {
 		p := &now.Pools[i]
 		d.table = Change{Table: "pools", Pool: p.Name}
-		if before := was.pool(p.Name); before != nil {
+		if before := was.named(p.Name); before != nil {
 			d.fields(reflect.ValueOf(*before), reflect.ValueOf(*p), poolFields)
 			d.servers(before, p)
 		} else {
@@ -55,7 +55,7 @@ func Changes(was, now *Config) []Change {
 		}
 	}
 	for i := range was.Pools {
-		if name := was.Pools[i].Name; now.pool(name) == nil {
+		if name := was.Pools[i].Name; now.named(name) == nil {
 			d.table = Change{Table: "pools", Pool: name}
 			d.add(Change{Kind: PoolRemoved})
 		}
@@ -63,8 +63,18 @@ func Changes(was, now *Config) []Change {
 	return d.changes
 }
 
-// pool returns the pool with a name; nil if there is none.
-func (c *Config) pool(name string) *Pool {
+// Pool returns the pool with a name; one with defaults, and no servers, if there is none any more. The
+// caller must not change it. Any goroutine may call it.
+func (c *Config) Pool(name string) *Pool {
+	if p := c.named(name); p != nil {
+		return p
+	}
+	p := DefaultPool(name)
+	return &p
+}
+
+// named returns the pool with a name; nil if there is none.
+func (c *Config) named(name string) *Pool {
 	if i := slices.IndexFunc(c.Pools, func(p Pool) bool { return p.Name == name }); i >= 0 {
 		return &c.Pools[i]
 	}

@@ -120,6 +120,7 @@ func TestEverySettingIsStored(t *testing.T) {
 	t.Parallel()
 	got := mustParse(t, `
 [proxy]
+watch_config = true
 threads = 3
 io_uring = false
 statistics = false
@@ -194,7 +195,7 @@ servers = ["localhost:6379"]
 	want := &Config{
 		Path: "ringway.toml", Hash: got.Hash, lines: got.lines, shown: got.shown,
 		Proxy: Proxy{
-			Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
+			WatchConfig: true, Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
 			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainTimeout: 2 * time.Minute,
 			MaxMemory: 6 << 30, MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,

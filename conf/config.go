@@ -52,12 +52,13 @@ type Config struct {
 // Proxy holds the settings of the whole process: the [proxy] table. A field has the
 // name of its key, unless its comment names another.
 type Proxy struct {
-	Threads    int        // event loops; default 0: one per core
-	IOUring    bool       // read and write many connections in one system call, where the kernel permits it; default true
-	LogLevel   slog.Level // default info
-	LogFormat  string     // "text" (default) or "json"
-	Zone       string     // the proxy's own zone, for read_from = "zone"; default "": none
-	Statistics bool       // count requests, bytes, errors and latencies; default true
+	WatchConfig bool       // reload this file when it has changed; default false
+	Threads     int        // event loops; default 0: one per core
+	IOUring     bool       // read and write many connections in one system call, where the kernel permits it; default true
+	LogLevel    slog.Level // default info
+	LogFormat   string     // "text" (default) or "json"
+	Zone        string     // the proxy's own zone, for read_from = "zone"; default "": none
+	Statistics  bool       // count requests, bytes, errors and latencies; default true
 
 	StatsListen Listen // the address for statistics in twemproxy's form; the zero Listen (default): nothing listens
 

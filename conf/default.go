@@ -9,11 +9,12 @@ import (
 // of the [proxy] table, and no pool. The result is the caller's.
 func Default() *Config {
 	return &Config{Admin: Admin{Ready: ReadyAny}, Proxy: Proxy{
-		Threads:    0,              // one event loop per core
-		IOUring:    true,           // a tenth less processor time
-		Statistics: true,           // metrics are worth their cost
-		LogLevel:   slog.LevelInfo, // changes of state, nothing per connection
-		LogFormat:  "text",         // people read it
+		WatchConfig: false,          // a change takes effect when somebody says so
+		Threads:     0,              // one event loop per core
+		IOUring:     true,           // a tenth less processor time
+		Statistics:  true,           // metrics are worth their cost
+		LogLevel:    slog.LevelInfo, // changes of state, nothing per connection
+		LogFormat:   "text",         // people read it
 
 		MaxClients:          10000,             // Redis's maxclients
 		ClientIdleTimeout:   0,                 // never, as Redis: pooled clients are silent for hours

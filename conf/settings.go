@@ -20,6 +20,7 @@ type setting[T any] struct {
 
 // proxySettings are the keys of the [proxy] table.
 var proxySettings = []setting[Proxy]{
+	{"watch_config", func(v *value, p *Proxy) { v.boolean(&p.WatchConfig) }},
 	{"threads", func(v *value, p *Proxy) { v.integer(&p.Threads, 0, 1024) }},
 	{"io_uring", func(v *value, p *Proxy) { v.boolean(&p.IOUring) }},
 	{"statistics", func(v *value, p *Proxy) { v.boolean(&p.Statistics) }},

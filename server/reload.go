@@ -175,7 +175,7 @@ func (r *reload) apply() {
 	srv.maxClients.Store(int64(r.maxClients))
 	srv.onLoops(func(_ int, l *loop) { l.sessions.SetProxy(&r.cfg.Proxy) })
 
-	next := &running{conf: r.cfg, listeners: slices.Clone(r.was.listeners)}
+	next := &running{conf: r.cfg, loaded: time.Now(), listeners: slices.Clone(r.was.listeners)}
 	stays := map[*listener]bool{}
 	var fresh []*listener
 	for i := range r.pools {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"ringway/conf"
 	"ringway/pool"
 )
@@ -11,6 +13,7 @@ import (
 type running struct {
 	conf      *conf.Config
 	listeners []*listener // nil for a pool that is gone
+	loaded    time.Time   // when conf was
 }
 
 // now returns what is served now. Any goroutine may call it.

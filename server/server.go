@@ -73,7 +73,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	srv.maxClients.Store(int64(most))
-	now := &running{conf: cfg}
+	now := &running{conf: cfg, loaded: time.Now()}
 	for i := range cfg.Pools {
 		s, err := listen(&cfg.Pools[i], &cfg.Proxy)
 		if err != nil {
@@ -234,6 +234,6 @@ func (srv *Server) State() session.State {
 	m := srv.memory
 	return session.State{
 		Started: srv.started, Clients: srv.clients.Load(), MaxClients: int(srv.maxClients.Load()), Panics: srv.panics.count(),
-		MaxMemory: m.limit.Load(), MemoryUsed: m.held.Load(), ClosedForMemory: m.closed.Load(),
+		ConfigHash: srv.Conf().Hash, Loaded: srv.now().loaded, MaxMemory: m.limit.Load(), MemoryUsed: m.held.Load(), ClosedForMemory: m.closed.Load(),
 	}
 }

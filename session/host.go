@@ -30,8 +30,10 @@ type State struct {
 	Started         time.Time
 	Clients         int64
 	MaxClients      int
-	Panics          int64 // that loops have recovered from
-	MaxMemory       int64 // max_memory, in bytes
-	MemoryUsed      int64 // bytes of it in use
-	ClosedForMemory int64 // clients closed because of it
+	Panics          int64     // that loops have recovered from
+	ConfigHash      string    // of the configuration in force
+	Loaded          time.Time // when it was
+	MaxMemory       int64     // max_memory, in bytes
+	MemoryUsed      int64     // bytes of it in use
+	ClosedForMemory int64     // clients closed because of it
 }

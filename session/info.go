@@ -120,7 +120,7 @@ func (r *infoRequest) text(t *join.Info, answered int) string {
 		{"Replication", [][2]string{{"role", "master"}}},
 		{"Cluster", [][2]string{{"cluster_enabled", "0"}}},
 		{"Ringway", [][2]string{
-			{"pool", c.Name}, {"servers", fmt.Sprint(s.local.Shards())}, {"servers_down", fmt.Sprint(s.local.CountDown())}, {"servers_answered", fmt.Sprint(answered)},
+			{"pool", c.Name}, {"config_hash", state.ConfigHash}, {"servers", fmt.Sprint(s.local.Shards())}, {"servers_down", fmt.Sprint(s.local.CountDown())}, {"servers_answered", fmt.Sprint(answered)},
 			{"failovers", fmt.Sprint(failovers(s.local))},
 			{"control_plane_panics", fmt.Sprint(pool.ControlPanics.Load())},
 			{"subscriptions_lost", fmt.Sprint(s.subscriptions.Lost())},

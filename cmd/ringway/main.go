@@ -54,6 +54,7 @@ func subcommands() []subcommand {
 		{"demo", "start a ring of embedded Redis nodes and the proxy, to play with", runDemo},
 		{"check", "say what is wrong with a configuration file", runCheck},
 		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
+		{"reload", "have a running proxy read its configuration again", runReload},
 		{"status", "show what a running proxy tells operators", runStatus},
 		{"top", "show the same live, like top", runTop},
 		{"convert", "write a nutcracker.yml as TOML, with comments", runConvert},
@@ -137,6 +138,7 @@ A configuration file in its shortest form, with defaults for all the rest:
 
 The first interrupt or SIGTERM stops accepting clients and finishes the requests
 under way, for drain_timeout at most; the second ends the process at once.
+SIGHUP reads the configuration again (ringway reload --help).
 SIGTTIN and SIGTTOU raise and lower the log level. Logs go to standard error.
 Flags take one hyphen or two. Exit codes: 0 success, 1 failure while running,
 2 wrong command line or configuration.

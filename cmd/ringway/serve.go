@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"sync"
 	"syscall"
 
 	"ringway/admin"
@@ -42,17 +44,23 @@ func runServe(s streams, args []string) int {
 	}
 	signals := catchOperatorSignals() // first, so that a signal during the start does not end the process
 	defer signals.stop()
+	again := &reloader{path: *path}
+	again.seen, _ = os.Stat(*path) // before it is read
 	cfg, warnings := s.load("", *path)
 	if cfg == nil {
 		return exitUsage
 	}
-	if err := errors.Join(legacy.apply(cfg), refuseMemcached(cfg, *noMemcached)); err != nil {
+	again.flags = func(cfg *conf.Config) error {
+		return errors.Join(legacy.apply(cfg), refuseMemcached(cfg, *noMemcached))
+	}
+	if err := again.flags(cfg); err != nil {
 		return s.usage("", err)
 	}
 	log := newProcessLog(s.err, &cfg.Proxy)
 	defer log.close()
 	s.err = log.lines // messages at the end must not wait for a reader either
-	go signals.answer(log)
+	again.log = log
+	go signals.answer(log, again)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
@@ -62,7 +70,7 @@ func runServe(s streams, args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
 	log.Info("starting", "version", version(), "config", cfg.Path)
-	if err := serve(ctx, cfg, log, nil); err != nil {
+	if err := serveReloading(ctx, cfg, log, again, nil); err != nil {
 		return s.fail("", explainListenError(err, "the setting listen"))
 	}
 	return exitOK
@@ -72,7 +80,17 @@ func runServe(s streams, args []string) int {
 // When all addresses are open it calls ready, which may be nil, with the address of each pool
 // by name, and that for operators ("" for none). The error says what kept it from starting, or what was cut off at the end.
 func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
+	return serveReloading(ctx, cfg, process, nil, ready)
+}
+
+// serveReloading is serve for a proxy whose configuration can be read again; again may be nil.
+func serveReloading(ctx context.Context, cfg *conf.Config, process *processLog, again *reloader, ready func(addrs map[string]string, admin string)) error {
 	log := process.Logger
+	operator := admin.Process{Version: version(), Level: &process.level}
+	if again != nil {
+		operator.Reload = func(moveKeys bool) ([]string, error) { return again.reload("console", moveKeys) }
+		operator.Reloaded = again.succeeded
+	}
 	watcher := topology.New(log)
 	defer watcher.Stop()
 	srv, err := server.New(cfg, watcher, log)
@@ -85,7 +103,7 @@ func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready fun
 	}
 	operators := ""
 	if cfg.Admin.Listen.Addr != "" {
-		a, err := admin.Listen(cfg, srv, admin.Process{Version: version(), Level: &process.level}, log)
+		a, err := admin.Listen(cfg, srv, operator, log)
 		if err != nil {
 			return err
 		}
@@ -95,13 +113,21 @@ func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready fun
 		log.Info("listening for operators", "addr", operators)
 	}
 	if cfg.Proxy.StatsListen.Addr != "" {
-		p, err := admin.ListenStats(cfg, srv, admin.Process{Version: version(), Level: &process.level}, log)
+		p, err := admin.ListenStats(cfg, srv, operator, log)
 		if err != nil {
 			return err
 		}
 		defer p.Close()
 		go p.Serve()
 		log.Info("listening for statistics", "addr", p.Addr())
+	}
+	if again != nil {
+		again.serves(srv)
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		watched, stop := context.WithCancel(ctx)
+		defer stop()
+		watching.Go(func() { again.watch(watched) })
 	}
 	if ready != nil {
 		ready(srv.Addrs(), operators)

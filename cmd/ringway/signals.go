@@ -43,15 +43,15 @@ func catchOperatorSignals() *operatorSignals {
 	return r
 }
 
-// answer handles the signals until stop is called. It blocks: run it on a goroutine.
-func (r *operatorSignals) answer(log *processLog) {
+// answer handles the signals until stop is called. It blocks: run it on a goroutine. SIGHUP reads the
+// configuration again.
+func (r *operatorSignals) answer(log *processLog, again *reloader) {
 	for {
 		select {
 		case s := <-r.signals:
 			switch s {
 			case syscall.SIGHUP:
-				logAlways(log.Handler(), slog.LevelWarn, "SIGHUP: nothing to reload yet, and no log file to reopen: the log goes to standard error; "+
-					"the configuration is read at start, so restart to change it")
+				again.reload("SIGHUP", false) // which logs what comes of it
 			case syscall.SIGTTIN:
 				stepLogLevel(log, "SIGTTIN", -1)
 			case syscall.SIGTTOU:

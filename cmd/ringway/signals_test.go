@@ -16,13 +16,13 @@ func TestSignalsThatAskForSomethingAreAnswered(t *testing.T) {
 		signal os.Signal
 		want   string
 	}{
+		{syscall.SIGHUP, `level=INFO msg="configuration reloaded" by=SIGHUP .*changes=0$`},
 		{syscall.SIGTTIN, `level=INFO msg="SIGTTIN: log level changed" log_level=debug$`},
 		{syscall.SIGTTIN, `level=INFO msg="SIGTTIN: log level is at its end already" log_level=debug$`},
 		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level changed" log_level=info$`},
 		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level changed" log_level=warn$`},
 		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level changed" log_level=error$`},
 		{syscall.SIGTTOU, `level=INFO msg="SIGTTOU: log level is at its end already" log_level=error$`},
-		{syscall.SIGHUP, `level=WARN msg="SIGHUP: nothing to reload yet`},
 		{syscall.SIGTTIN, `level=INFO msg="SIGTTIN: log level changed" log_level=warn$`},
 	} {
 		p.Signal(step.signal)

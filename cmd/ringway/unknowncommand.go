@@ -17,7 +17,7 @@ var commandAliases = []struct{ names, here string }{
 	{"benchmark perf", "to measure, ringway bench"},
 	{"where hash key lookup", "to find a key's server, ringway locate"},
 	{"migrate import", "to write a nutcracker.yml as TOML, ringway convert nutcracker.yml"},
-	{"reload stop restart", "to stop, send the process SIGTERM; for a new configuration, start it again"},
+	{"stop restart", "to stop, send the process SIGTERM; for a new configuration, ringway reload"},
 	{"status stats info", "INFO, over any client's connection, has what is counted"},
 }
 

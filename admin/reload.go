@@ -1,0 +1,31 @@
+package admin
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/tidwall/redcon"
+)
+
+// NextMistake stands between two mistakes in the error that RELOAD answers, which is one line.
+const NextMistake = " | "
+
+// reload runs RELOAD [MOVEKEYS].
+func (c *console) reload(args []string) ([]byte, error) {
+	moveKeys := len(args) == 1 && strings.EqualFold(args[0], "movekeys")
+	switch {
+	case len(args) > 0 && !moveKeys:
+		return nil, errUsage("reload")
+	case c.a.process.Reload == nil:
+		return nil, errors.New("this process has no configuration file to read again")
+	}
+	lines, err := c.a.process.Reload(moveKeys)
+	if err != nil {
+		return nil, errors.New("nothing has changed: " + strings.ReplaceAll(err.Error(), "\n", NextMistake))
+	}
+	dst := redcon.AppendArray(nil, len(lines))
+	for _, line := range lines {
+		dst = redcon.AppendBulkString(dst, line)
+	}
+	return dst, nil
+}

@@ -106,7 +106,7 @@ func (r *reload) checkPools(moveKeys bool) error {
 			pr.changed = proxyChanged || !reflect.DeepEqual(p.Conf(), c)
 			moves, err := p.Moves(c)
 			if err == nil && moves != "" && !moveKeys {
-				err = fmt.Errorf("pools.%s: %s would move, and what is stored stays where it is: ask for a reload that moves keys", c.Name, moves)
+				err = fmt.Errorf("pools.%s: %s would move, and what is stored there does not move along: use --move-keys (RELOAD MOVEKEYS on the console) if the data may be lost", c.Name, moves)
 			}
 			all = append(all, err)
 			if p.CanReconfigure(c) != nil {

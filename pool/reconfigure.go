@@ -389,6 +389,8 @@ func (l *Local) afterReplies(shards []int, done func()) {
 		}
 		for c, key := range l.lent {
 			if key.shard == shard {
+				left++
+				c.AfterReplies(end) // the shared connections are needed until then, to unblock what blocks
 				l.retireLent(c, key)
 			}
 		}

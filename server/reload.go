@@ -219,10 +219,10 @@ func (r *reload) reconfigure(ctx context.Context, pr *poolReload) {
 	if err != nil {
 		panic(err) // the configuration is validated
 	}
-	if leave != nil {
+	r.srv.onLoops(func(_ int, l *loop) { l.sessions.Reconfigured(index) })
+	if leave != nil { // behind what sessions have to say to the servers that leave
 		r.srv.serving.Go(func() { leave(r.srv.ctx) })
 	}
-	r.srv.onLoops(func(_ int, l *loop) { l.sessions.Reconfigured(index) })
 	if w, ok := r.srv.watcher.(ControlPlane); ok && rewatch {
 		w.Reconfigured(p)
 	}

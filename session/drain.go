@@ -83,15 +83,14 @@ func (s *session) endBlocked() {
 	}
 }
 
-// unblockAtServer has the server unblock the session's dedicated connection. CLIENT UNBLOCK goes
-// over a shared connection, since the pool may have lent all its dedicated ones to blocked clients.
-func (s *session) unblockAtServer() {
+// unblockAtServer has the server unblock the session's dedicated connection, and reports whether it
+// was asked. CLIENT UNBLOCK goes over a shared connection, since the pool may have lent all its
+// dedicated ones to blocked clients.
+func (s *session) unblockAtServer() (asked bool) {
 	conn := s.local.ConnSet(resp.RESP2, s.local.Conf().RedisDB).Conn(s.dedicated.shard, s.info.id)
-	if !conn.Full() {
-		conn.Send(resp.AppendRequest(nil, [][]byte{
-			[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.dedicated.conn.ServerID, 10), []byte("ERROR"),
-		}), discardReplies{}, 0)
-	}
+	return !conn.Full() && conn.Send(resp.AppendRequest(nil, [][]byte{
+		[]byte("CLIENT"), []byte("UNBLOCK"), strconv.AppendInt(nil, s.dedicated.conn.ServerID, 10), []byte("ERROR"),
+	}), discardReplies{}, 0) == nil
 }
 
 // discardReplies is the Receiver of replies that are not needed.

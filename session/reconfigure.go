@@ -57,8 +57,7 @@ func (sh *shared) moveBlocked() {
 			continue
 		}
 		if shard, ok := s.ownerOf(s.local.Map(), a.raw); !ok || shard != s.dedicated.shard {
-			a.moves = true
-			s.unblockAtServer()
+			a.moves = s.unblockAtServer()
 		}
 	}
 }

@@ -28,7 +28,8 @@ type ReloadOptions struct {
 }
 
 const (
-	// reloadWithin is how long Reload waits for the loops to follow. One that is stuck follows later.
+	// reloadWithin is how long Reload waits for the loops to take new servers and to leave old ones. One
+	// that does not answer meanwhile follows later.
 	reloadWithin = 5 * time.Second
 	// drainPoolEvery is how often the clients of a pool that is gone are looked at until they have left.
 	drainPoolEvery = 50 * time.Millisecond
@@ -53,6 +54,11 @@ func (srv *Server) Reload(cfg *conf.Config, o ReloadOptions) ([]conf.Change, err
 	r := &reload{srv: srv, was: srv.now(), cfg: cfg, changes: conf.Changes(srv.Conf(), cfg)}
 	if err := errors.Join(r.checkFixed(), r.checkPools(o.MoveKeys)); err != nil {
 		return nil, err
+	}
+	answering, cancel := context.WithTimeout(srv.ctx, reloadWithin)
+	defer cancel()
+	if !srv.awaitLoops(answering, func(int, *loop) {}) {
+		return nil, errors.New("an event loop does not answer: reload when it does")
 	}
 	if err := r.open(); err != nil {
 		r.closeOpened()
@@ -250,7 +256,10 @@ func (r *reload) add(next *running, pr *poolReload) *listener {
 
 // onLoops runs fn on each loop with the loop's index. It returns when all have run it, or the process is
 // about to end.
-func (srv *Server) onLoops(fn func(i int, l *loop)) {
+func (srv *Server) onLoops(fn func(i int, l *loop)) { srv.awaitLoops(srv.ctx, fn) }
+
+// awaitLoops is onLoops until ctx is done. It reports whether all loops have run fn.
+func (srv *Server) awaitLoops(ctx context.Context, fn func(i int, l *loop)) bool {
 	done := make(chan struct{}, len(srv.loops))
 	for i, l := range srv.loops {
 		l.Post(func() {
@@ -261,10 +270,11 @@ func (srv *Server) onLoops(fn func(i int, l *loop)) {
 	for range srv.loops {
 		select {
 		case <-done:
-		case <-srv.ctx.Done():
-			return
+		case <-ctx.Done():
+			return false
 		}
 	}
+	return true
 }
 
 // moveSockets gives each pool its socket, and closes those that no pool has any more.

@@ -158,7 +158,7 @@ func TestScanWithALiteralTagAsksOneShard(t *testing.T) {
 func TestScanCursorsMayChangeTheirPattern(t *testing.T) {
 	t.Parallel()
 	c, _ := serveTags(t, "{}")
-	tags := []string{"a", "b", "c", "d", "e", "f"} // on all shards
+	tags := []string{"a", "b", "c", "d", "e", "f"}
 	for i := range 100 {
 		for _, tag := range tags {
 			c.Do("SET", fmt.Sprintf("{%s}:%d", tag, i), "v")
@@ -184,7 +184,8 @@ func TestScanCursorsMayChangeTheirPattern(t *testing.T) {
 			// tag are found, unless the scan has passed their shard.
 			cursor, _ := scan("0", "{"+first+"}*", 3)
 			_, rest := scan(cursor, "{"+first+"}*", -1)
-			cursor, begun := scan("0", "{"+first+"}*", 3)
+			_, begun := scan("0", "{"+first+"}*", 7) // fewer may meet none of the tag by chance: most tags are on one shard
+			cursor, _ = scan("0", "{"+first+"}*", 3)
 			if cursor == "0" {
 				t.Fatalf("{%s}* ends too early for this test", first)
 			}

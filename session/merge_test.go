@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,10 +206,10 @@ func TestMergedSetsGetTheirServersErrors(t *testing.T) {
 // startMSETServer starts a fake server that answers SET and MSET. At the MSET with the number
 // turn it calls then instead.
 func startMSETServer(t *testing.T, turn int, then func(c *fakeredis.Conn)) *fakeredis.Server {
-	msets := 0
+	var msets atomic.Int32 // over all connections
 	return fakeredis.StartHandler(t, func(c *fakeredis.Conn, args []string) {
 		if args[0] == "MSET" {
-			if msets++; msets == turn {
+			if int(msets.Add(1)) == turn {
 				then(c)
 				return
 			}

@@ -65,29 +65,6 @@ func (p *Pool) shardsWith(c *conf.Pool) int {
 	return n
 }
 
-// Moves returns which keys would get another owner by c, in words for an operator; "" for none.
-func (p *Pool) Moves(c *conf.Pool) (string, error) {
-	was := p.Conf()
-	switch {
-	case (was.Topology == conf.Cluster) != (c.Topology == conf.Cluster):
-		return "all keys (a Redis Cluster has a placement of its own)", nil
-	case c.Topology == conf.Cluster:
-		return "", nil
-	}
-	before, err := hashring.New(was.Ring())
-	if err != nil {
-		return "", err
-	}
-	after, err := hashring.New(c.Ring())
-	if err != nil {
-		return "", err
-	}
-	if moved := hashring.Moves(before, after); moved.Any() {
-		return moved.String(), nil
-	}
-	return "", nil
-}
-
 // newRing returns the ring of a configuration, or nil if it is the same as before.
 func (p *Pool) newRing(was, c *conf.Pool) (*hashring.Ring, error) {
 	if p.slotted || was.AutoEjectHosts == c.AutoEjectHosts && reflect.DeepEqual(was.Ring(), c.Ring()) && reflect.DeepEqual(was.Servers, c.Servers) {
@@ -97,9 +74,9 @@ func (p *Pool) newRing(was, c *conf.Pool) (*hashring.Ring, error) {
 }
 
 // Reconfigure makes the pool work by another configuration, for which CanReconfigure has returned
-// nil. The caller must not change c and proxy afterwards, and
-// calls Reconfigure from one goroutine at a time, not from a loop. It returns when new requests of
-// all loops go by the new configuration, or ctx is done.
+// nil. The caller must not change c and proxy afterwards, and calls Reconfigure from one goroutine at
+// a time, not from a loop. It returns when new requests of all loops go by the new configuration, or
+// ctx is done.
 //
 // Connections to servers that stay are kept, and get new timeouts and bounds. They are made anew,
 // without a failed request, if TLS or the user changes. A new password is used by new
@@ -357,15 +334,19 @@ func (l *Local) reconfigured(renew bool) {
 	l.changes.Reconfigured(renew)
 }
 
-// takeBack opens the connections to servers that have come back.
+// takeBack opens the connections to servers that have come back: also of one that was down when it left,
+// which begins anew, and whose connections were not closed yet.
 func (l *Local) takeBack() {
 	if l.follows {
 		return
 	}
 	for _, sh := range l.shards {
-		if sh.removed && !l.Pool.Removed(sh.index) {
+		if l.Pool.Removed(sh.index) || l.IsDown(sh.index) {
+			continue
+		}
+		l.restore(sh.index)
+		if sh.removed {
 			sh.removed = false
-			l.restore(sh.index)
 			l.changes.PrimaryChanged(sh.index)
 		}
 	}

@@ -86,6 +86,7 @@ type poolReload struct {
 	conf     *conf.Pool
 	listener *listener // that there is; nil if the pool is new, or takes the place of one
 	changed  bool      // it has other settings
+	replaced error     // why a new pool takes the place of the one that there is; nil if none does
 	socket   *socket   // of its clients from now on
 }
 
@@ -110,12 +111,12 @@ func (r *reload) checkPools(moveKeys bool) error {
 		if pr.listener != nil {
 			p := pr.listener.pool
 			pr.changed = proxyChanged || !reflect.DeepEqual(p.Conf(), c)
-			moves, err := p.Moves(c)
-			if err == nil && moves != "" && !moveKeys {
+			moves, err := p.Conf().Moves(c)
+			if err == nil && moves.Any() && !moveKeys {
 				err = fmt.Errorf("pools.%s: %s would move, and what is stored there does not move along: use --move-keys (RELOAD MOVEKEYS on the console) if the data may be lost", c.Name, moves)
 			}
 			all = append(all, err)
-			if p.CanReconfigure(c) != nil {
+			if pr.replaced = p.CanReconfigure(c); pr.replaced != nil {
 				pr.listener = nil
 			}
 		}
@@ -187,6 +188,9 @@ func (r *reload) apply() {
 	for i := range r.pools {
 		pr := &r.pools[i]
 		if pr.listener == nil {
+			if pr.replaced != nil {
+				srv.log.Info("pool replaced, since it can't change in place: its clients have to connect again", "pool", pr.conf.Name, "why", pr.replaced)
+			}
 			ln := r.add(next, pr)
 			fresh = append(fresh, ln)
 			stays[ln] = true

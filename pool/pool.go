@@ -60,7 +60,7 @@ type Pool struct {
 	order    []int          // of a static pool: the shard of each server of fullRing
 	down     []bool         // of a static pool: which shards' servers are down; the Map follows, with its ring
 
-	epoch  int                // counts Reconfigure
+	epoch  int                // how often Reconfigure has replaced the ring
 	shards []*shard           // by index; see reconfigure.go for those of a static pool
 	byAddr map[string]*server // every server that was ever named, by address
 	locals []*Local

@@ -254,6 +254,13 @@ func (p *Pool) DefaultShard() int {
 	return ring[0]
 }
 
+// Rings returns how often Reconfigure has replaced the ring. Any goroutine may call it.
+func (p *Pool) Rings() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.epoch
+}
+
 // ShardName returns the name of a shard: that of a static pool's server. Any goroutine may call it.
 func (p *Pool) ShardName(shard int) string {
 	p.mu.Lock()

@@ -22,7 +22,7 @@ type shard struct {
 	lastPrimary *server   // that there was; nil before the first
 	failovers   uint64    // how often another one took its place
 	confirmedAt time.Time // when it last said that it is primary; zero for never
-	left        int       // of a static pool: in which Reconfigure it left the ring; 0 for one that is on it
+	left        int       // of a static pool: the Pool.epoch in which it left the ring; 0 for one that is on it
 }
 
 // serve sets who serves the shard. The caller holds Pool.mu.

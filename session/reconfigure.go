@@ -34,14 +34,27 @@ func (w *Worker) Reconfigured(index int) {
 	if sh.slow != nil {
 		sh.slow.SetThreshold(c.SlowRequest)
 	}
+	moved := sh.local.Rings() != sh.rings
+	sh.rings = sh.local.Rings()
 	sh.movesBlocked = w.loop.Now() + int64(time.Second)
 	for _, s := range sh.sessions() {
 		s.updatePolicy()
+		if moved {
+			s.loseWatches()
+		}
 		if s.conns != nil && s.conns.Outdated() && s.replies.idle() {
 			s.speak(s.protocol)
 		}
 	}
 	sh.moveBlocked()
+}
+
+// loseWatches makes EXEC abort after an earlier WATCH: its key may have another owner now, at which nobody
+// watches it.
+func (s *session) loseWatches() {
+	for d := range s.watches() {
+		d.watchLost = true
+	}
 }
 
 // moveBlocked has servers unblock requests whose keys belong to another shard since a Reconfigure.

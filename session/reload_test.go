@@ -136,6 +136,52 @@ func TestReloadKeepsSubscriptions(t *testing.T) {
 	}
 }
 
+// Nor do they miss or hear twice what is published while servers come and go. The order may change when the
+// channel gets another owner: two servers send then.
+func TestReloadLosesNoMessage(t *testing.T) {
+	servers := redistest.StartN(t, 3)
+	p := serve(t, config(t, addrs(servers)...))
+	sub, publisher := p.dial(), p.dial()
+	sub.Do("SUBSCRIBE", "news")
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	published := 0
+	wg.Go(func() {
+		for !stop.Load() {
+			published++
+			publisher.Do("PUBLISH", "news", fmt.Sprint(published))
+		}
+	})
+	for i := range rounds(30) {
+		p.mustReload(withServers(servers, [][]int{{1, 2}, {1, 2, 3}, {3}, {1, 3}}[i%4]...))
+	}
+	stop.Store(true)
+	wg.Wait()
+	heard := map[string]int{}
+	for range published {
+		lines := strings.Split(sub.Reply(), "\r\n")
+		heard[lines[len(lines)-2]]++
+	}
+	for i := range published {
+		if n := heard[fmt.Sprint(i+1)]; n != 1 {
+			t.Errorf("message %d of %d was heard %d times", i+1, published, n)
+		}
+	}
+}
+
+// A transaction whose watched key has another owner since is not executed, as if the key had changed.
+func TestReloadEndsWatches(t *testing.T) {
+	servers := redistest.StartN(t, 2)
+	p := serve(t, config(t, servers[0].Addr()))
+	c := p.dial()
+	want(t, c, "+OK", "WATCH", "key")
+	p.mustReload(withServers(servers, 2))
+	want(t, c, "+OK", "MULTI")
+	want(t, c, "+QUEUED", "SET", "key", "v")
+	want(t, c, "*-1", "EXEC")
+	want(t, c, "$-1", "GET", "key")
+}
+
 // What is refused changes nothing.
 func TestReloadThatIsRefusedChangesNothing(t *testing.T) {
 	servers := redistest.StartN(t, 2)

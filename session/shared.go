@@ -33,6 +33,7 @@ type shared struct {
 	waits          map[int]*keyWaits // by database
 	rounds         loopRounds
 	hotPeriod      trackedHotKeys
+	rings          int   // pool.Pool.Rings when the sessions last followed
 	movesBlocked   int64 // until when blocked requests are moved to new owners of their keys, as eventloop.Loop.Now
 }
 

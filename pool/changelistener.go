@@ -24,6 +24,9 @@ type ChangeListener interface {
 	// Reconfigured reports that the pool has another configuration, and may have other shards. With
 	// renew, connections are to be made anew.
 	Reconfigured(renew bool)
+	// AfterSubscribing calls done, on the loop, when each server has answered all subscriptions, or can't be
+	// reached.
+	AfterSubscribing(done func())
 	// Close reports that the Local is closed.
 	Close()
 }
@@ -35,6 +38,7 @@ func (noListener) MapChanged()                   {}
 func (noListener) PrimaryChanged(int)            {}
 func (noListener) Resolved(string, []netip.Addr) {}
 func (noListener) Reconfigured(bool)             {}
+func (noListener) AfterSubscribing(done func())  { done() }
 func (noListener) Close()                        {}
 
 // SetChangeListener sets who is told of changes. It must be called before the connections

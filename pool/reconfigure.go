@@ -18,7 +18,7 @@ import (
 // every loop has followed:
 //
 //  1. A new server gets a shard, with an index behind all others. Nothing is sent there yet, but
-//     subscriptions are made.
+//     subscriptions are made, and the servers' answers waited for.
 //  2. The ring is replaced. From now on requests go by the new one; those under way are answered
 //     where they were sent.
 //  3. A server that is no longer on the ring loses its connections, once nothing is under way there.
@@ -26,6 +26,9 @@ import (
 // A shard's index is never given to another server, as in a Cluster, since subscriptions, cursors of
 // SCAN and requests under way know shards by their index. A server that comes back (the same name
 // and address) gets its old shard.
+
+// enterWithin is how long a Reconfigure waits for subscriptions: a server that hangs doesn't hold it up.
+const enterWithin = time.Second
 
 // leaveWithin is how long requests that are under way at a server may take once it has left the
 // ring. Blocked ones are told earlier (retireLent).
@@ -113,12 +116,21 @@ func (p *Pool) Reconfigure(ctx context.Context, c *conf.Pool, proxy *conf.Proxy)
 		return nil, nil
 	}
 
+	p.awaitSubscriptions(ctx)
 	leaving, epoch := p.replaceRing(ring, order)
 	p.awaitLoops(ctx, func(l *Local) { l.changes.MapChanged() })
 	if len(leaving) == 0 {
 		return nil, nil
 	}
 	return func(ctx context.Context) { p.leave(ctx, leaving, epoch) }, nil
+}
+
+// awaitSubscriptions returns when all loops have subscribed at new servers too, else messages that are published
+// there first would be missed; but after enterWithin at the latest.
+func (p *Pool) awaitSubscriptions(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, enterWithin)
+	defer cancel()
+	p.awaitEach(ctx, func(l *Local, done func()) { l.changes.AfterSubscribing(done) })
 }
 
 // enter returns the shard of a server that the configuration has now. The caller holds p.mu.

@@ -78,6 +78,8 @@ type connection struct {
 	// Owned by the loop.
 	topics       map[*Topic]struct{}
 	unanswered   []request // oldest first
+	asking       bool      // there is a connection, and subscribeAll has yet to ask for some topics
+	markers      []func()  // of afterAnswers, until topics are asked for
 	generation   int       // how often the connection was made
 	silenceTimer *eventloop.Timer
 }
@@ -86,14 +88,16 @@ type connection struct {
 type request struct {
 	verb  verb
 	topic *Topic
-	at    int64 // as eventloop.Loop.Now
+	at    int64  // as eventloop.Loop.Now
+	done  func() // askMarker: called when it is answered, or never will be
 }
 
 // verb says which request it is.
 type verb uint8
 
 const (
-	askPing verb = iota
+	askPing   verb = iota
+	askMarker      // PING, for afterAnswers
 	askSubscribe
 	askUnsubscribe
 	askClientID // CLIENT ID
@@ -151,23 +155,50 @@ func (c *connection) unsubscribe(t *Topic) (asked bool) {
 	return false
 }
 
+// afterAnswers calls done when the server has answered for all topics of now, or can't be reached.
+func (c *connection) afterAnswers(done func()) {
+	switch {
+	case len(c.topics) == 0 || c.link.Down() != nil:
+		done()
+	case c.link.Up() && !c.asking:
+		c.ask(askMarker, nil)
+		c.unanswered[len(c.unanswered)-1].done = done
+	default:
+		c.markers = append(c.markers, done)
+	}
+}
+
+// endMarkers calls afterAnswers again for those that wait.
+func (c *connection) endMarkers() {
+	waiting := c.markers
+	c.markers = nil
+	for _, done := range waiting {
+		c.afterAnswers(done)
+	}
+}
+
 // close closes the connection and drops all topics, without a call of events for these.
 func (c *connection) close() {
 	clear(c.topics)
 	left := c.dropUnanswered()
 	c.link.Close()
+	c.endMarkers()
 	for _, t := range left {
 		c.events.unsubscribed(t)
 	}
 }
 
 // dropUnanswered drops the requests that await answers, and returns the topics that were
-// being unsubscribed from.
+// being unsubscribed from. Markers wait for the next connection.
 func (c *connection) dropUnanswered() (left []*Topic) {
 	c.silenceTimer.Stop()
+	c.asking = false
 	for _, q := range c.unanswered {
-		if q.verb == askUnsubscribe {
+		switch q.verb {
+		case askUnsubscribe:
 			left = append(left, q.topic)
+		case askMarker:
+			c.markers = append(c.markers, q.done)
 		}
 	}
 	c.unanswered = nil
@@ -178,6 +209,7 @@ func (c *connection) dropUnanswered() (left []*Topic) {
 // answer to AUTH: if that is refused, so are these.
 func (c *connection) Connected() {
 	c.generation++
+	c.asking = true
 	if c.tracks {
 		c.ask(askClientID, nil)
 	} else {
@@ -189,7 +221,11 @@ func (c *connection) Connected() {
 // Lost is pipeline.LinkHandler's.
 func (c *connection) Lost(err error) (again bool) {
 	left := c.dropUnanswered()
-	c.events.lost(err)
+	if len(c.topics) == 0 {
+		c.endMarkers()
+	} else {
+		c.events.lost(err)
+	}
 	for _, t := range left {
 		c.events.unsubscribed(t)
 	}
@@ -197,7 +233,10 @@ func (c *connection) Lost(err error) (again bool) {
 }
 
 // Unreachable is pipeline.LinkHandler's.
-func (c *connection) Unreachable(f *pipeline.Failure) { c.events.unreachable(f) }
+func (c *connection) Unreachable(f *pipeline.Failure) {
+	c.endMarkers()
+	c.events.unreachable(f)
+}
 
 // subscribeAtOnce is how many topics are subscribed to in one turn.
 const subscribeAtOnce = 1000
@@ -221,13 +260,16 @@ func (c *connection) subscribeSome(topics []*Topic, made int) {
 	}
 	if topics = topics[n:]; len(topics) > 0 {
 		c.loop.Post(func() { c.subscribeSome(topics, made) })
+		return
 	}
+	c.asking = false
+	c.endMarkers()
 }
 
 // ask sends a request. Each topic gets its own, so that an error names its topic.
 func (c *connection) ask(v verb, t *Topic) {
 	switch v {
-	case askPing:
+	case askPing, askMarker:
 		c.send(v, t, "PING")
 	case askSubscribe:
 		if t.Kind == everything {
@@ -309,7 +351,7 @@ func (c *connection) Frame(frame []byte) error {
 		confirmed = q.topic.Kind.named(word, "subscribe") && string(name) == q.topic.Name
 	case askUnsubscribe:
 		confirmed = q.topic.Kind.named(word, "unsubscribe") && string(name) == q.topic.Name
-	case askPing:
+	case askPing, askMarker:
 		confirmed = string(word) == "pong"
 	}
 	if !confirmed {
@@ -343,6 +385,8 @@ func (c *connection) answered(frame []byte) error {
 		}
 	case askSubscribe:
 		c.subscribed(q.topic, frame)
+	case askMarker:
+		q.done()
 	}
 	return nil
 }

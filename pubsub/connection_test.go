@@ -220,3 +220,26 @@ func TestConnectionToAServerThatWantsAPasswordBacksOff(t *testing.T) {
 	l.subscribe(&Topic{Kind: Channel, Name: "c"})
 	l.expect("lost", "unreachable", "lost", "unreachable")
 }
+
+// afterAnswers waits for the answers that are due, over a loss as well, but not for a server that can't be
+// reached.
+func TestAfterAnswers(t *testing.T) {
+	t.Parallel()
+	pong := fakeredis.Array(fakeredis.Bulk("pong"), fakeredis.Bulk(""))
+	expect := []fakeredis.Step{fakeredis.Expect("subscribe", "a"), fakeredis.Expect("PING")}
+	s := fakeredis.Start(t,
+		append(fakeredis.Script(expect), fakeredis.Reply(subscribed("a")), fakeredis.Close()),
+		append(fakeredis.Script(expect), fakeredis.Reply(subscribed("a")+published("a")+pong), fakeredis.Expect("PING"), fakeredis.Close()))
+	l := listen(t, config(s.Addr()), false)
+	afterAnswers := func() { l.conn.afterAnswers(func() { l.record("answered") }) }
+	l.on(afterAnswers)
+	l.expect("answered") // there are no topics
+	l.subscribe(&Topic{Name: "a"})
+	l.on(afterAnswers)
+	l.expect("confirmed a", "lost", "confirmed a", "message a", "answered")
+	s.Refuse()
+	l.on(afterAnswers)
+	l.expect("lost", "answered", "unreachable")
+	l.on(afterAnswers)
+	l.expect("answered")
+}

@@ -73,6 +73,7 @@ type feed struct {
 	noPrimary error       // why not
 	progress  int64       // when it last confirmed or refused a topic, as eventloop.Loop.Now
 	late      bool        // a topic has waited for it for scriptsWait
+	removed   bool        // the pool's configuration no longer has the server
 }
 
 // joinHub returns the hub of a listener and counts one more subscription there. A new
@@ -176,12 +177,17 @@ func (f *feed) connect() {
 }
 
 // primaryChanged subscribes at the new primary of a shard to all topics that were
-// subscribed to at the old one.
+// subscribed to at the old one. A server that the configuration no longer has keeps its
+// connection: the last topic's end closes it, when all messages of before have come.
 func (h *hub) primaryChanged(shard int) {
 	if shard >= len(h.feeds) || h.feeds[shard] == nil {
 		return
 	}
 	f := h.feeds[shard]
+	was := f.removed
+	if f.removed = h.l.servers.Removed(shard); f.conn != nil && (was || f.removed) {
+		return // it has no topics, and a server that comes back is the same one
+	}
 	f.close()
 	f.connect()
 	f.each(func(t *topic, p *part) {
@@ -462,9 +468,13 @@ func (h *hub) move(t *topic, shards []int, owner int) {
 	parts := t.parts
 	t.parts = nil
 	for _, p := range parts {
+		waits := p.counted || p.scriptsOnly && p.state == pending && h.feedOf(p.shard).conn != nil
 		h.uncountPending(t, &p)
 		if slices.Contains(shards, p.shard) {
 			p.scriptsOnly = owner >= 0 && owner != p.shard
+			if waits {
+				h.countPending(t, &p)
+			}
 			t.parts = append(t.parts, p)
 		} else {
 			h.feedOf(p.shard).unsubscribe(t)

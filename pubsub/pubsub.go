@@ -242,6 +242,22 @@ func (l *Local) Reconfigured(renew bool) {
 	l.moveTopics()
 }
 
+// AfterSubscribing calls done when each server has answered all subscriptions of now, or can't be reached.
+// It is called on the loop, and calls back there.
+func (l *Local) AfterSubscribing(done func()) {
+	left := 1
+	answered := func() {
+		if left--; left == 0 {
+			done()
+		}
+	}
+	for _, c := range l.connections() {
+		left++
+		c.afterAnswers(answered)
+	}
+	answered()
+}
+
 // PrimaryChanged makes all subscriptions at a shard follow its primary.
 func (l *Local) PrimaryChanged(shard int) {
 	for _, h := range l.hubs {

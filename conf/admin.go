@@ -35,6 +35,7 @@ var adminSettings = []setting[Admin]{
 	}},
 	{"ready", func(v *value, a *Admin) { v.word(&a.Ready, []string{ReadyAny, ReadyQuorum, ReadyAll}) }},
 	{"password", func(v *value, a *Admin) { setSecret(v, &a.Password) }},
+	{"password_file", func(v *value, a *Admin) { setSecretFile(v, &a.Password) }},
 }
 
 // admin reads the [admin] table.
@@ -44,7 +45,7 @@ func (b *builder) admin(n *node, values map[string]any) {
 	if n.table["listen"] == nil && len(guessed) == 0 && !b.partial {
 		b.report.mistake(n.key, "admin", `listen is missing; want the address for operators, such as listen = "127.0.0.1:9180"`)
 	}
-	if a.Password == "" && a.Listen.Addr != "" && !a.Listen.isLocal() {
+	if !n.hasSecret("password") && a.Listen.Addr != "" && !a.Listen.isLocal() {
 		b.report.warn(n.table["listen"].start, "admin", fmt.Sprintf("listen %q: whoever reaches this address sees and changes how the proxy runs; set password, or listen on 127.0.0.1", a.Listen.Addr))
 	}
 }

@@ -114,6 +114,9 @@ var foreignFields = map[string]string{
 	"pools.eject":                    "AutoEjectHosts",
 	"pools.masters":                  "Shards",
 	"pools.redis":                    "",
+	"pools.redis_auth_file":          "RedisAuth",
+	"pools.sentinel_auth_file":       "SentinelAuth",
+	"admin.password_file":            "Password",
 }
 
 var (

@@ -17,8 +17,8 @@
 // would be right (Mistakes, Diagnostic). A Config that Load or Parse returned needs
 // no further checks.
 //
-// The package reads the named file and the certificates that it names, and does
-// no other I/O: it neither resolves names nor opens sockets.
+// The package reads the named file, the certificates and passwords that it names, and
+// the environment variables that its strings refer to. It does no other I/O: it neither resolves names nor opens sockets.
 //
 // To add a setting, give it a field in Proxy or Pool, a default with its reason
 // in Default or DefaultPool, a key in proxySettings or poolSettings, a line in
@@ -37,10 +37,12 @@ import (
 // goroutine may read it.
 type Config struct {
 	Path  string // the file it came from, as given; "" for text without a file
-	Hash  string // of its text: the first 12 hex digits of SHA-256; two processes with the same one run the same configuration
+	Hash  string // of its text without passwords: the first 12 hex digits of SHA-256; two processes with the same one were given the same text
 	Proxy Proxy
 	Admin Admin
 	Pools []Pool // in the order of the file, at least one
+
+	SecretFiles []string // the files that passwords were read from, absolute or relative to the process's directory
 
 	Nutcracker bool     // the file is a nutcracker.yml
 	LeftOut    []string // names of its pools of memcached servers, which are not in Pools

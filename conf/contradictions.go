@@ -20,10 +20,10 @@ func (b *builder) checkTogether(p *Pool, n *node, values map[string]any) {
 	case p.Databases > 1 && p.RedisDB >= p.Databases:
 		mistake("databases", "%d: want more than redis_db, %d, which clients begin with", p.Databases, p.RedisDB)
 	}
-	if n.table["redis_user"] != nil && n.table["redis_auth"] == nil && !b.partial {
+	if n.table["redis_user"] != nil && !n.hasSecret("redis_auth") && !b.partial {
 		mistake("redis_user", "%q has no password; want redis_auth too", p.RedisUser)
 	}
-	if n.table["sentinel_user"] != nil && n.table["sentinel_auth"] == nil && !b.partial {
+	if n.table["sentinel_user"] != nil && !n.hasSecret("sentinel_auth") && !b.partial {
 		mistake("sentinel_user", "%q has no password; want sentinel_auth too", p.SentinelUser)
 	}
 	if p.HedgeAfter > 0 && p.ReadFrom == ReadPrimary && !b.partial {

@@ -63,7 +63,7 @@ func (w *tomlWriter) comment(text string) { w.WriteString("# " + oneLine(text) +
 func (w *tomlWriter) set(key string, value any) {
 	switch v := value.(type) {
 	case string:
-		value = tomlString(v)
+		value = tomlString(literally(v))
 	case time.Duration:
 		value = tomlString(durationText(v))
 	}
@@ -109,7 +109,7 @@ func (w *tomlWriter) pool(p convertedPool) {
 	w.comment("Names, weights and derived names mean the same.")
 	w.WriteString("servers = [\n")
 	for _, s := range p.written {
-		w.WriteString("  " + tomlString(s) + ",\n")
+		w.WriteString("  " + tomlString(literally(s)) + ",\n")
 	}
 	w.WriteString("]\n")
 }

@@ -20,6 +20,8 @@ type Diagnostic struct {
 	Table   string // `pool "alpha"`, "proxy", or "" outside of both
 	Message string // what is wrong, then what would be right
 	Warning bool
+
+	Reads string // the file that holds the mistake, a password's; "" if File does
 }
 
 // String returns the diagnostic as one line,
@@ -62,12 +64,18 @@ func Sort(all []Diagnostic) {
 type report struct {
 	file  string
 	text  string
+	yaml  bool  // a nutcracker.yml
 	lines []int // offsets of the starts of lines
 
 	mistakes []Diagnostic
 	warnings []Diagnostic
 	places   map[place]int // the lines of what is written
-	secrets  []*node       // values that are passwords
+	secrets  []writtenSecret
+	files    []string // that passwords are read from
+
+	variables []variable       // of the environment, whose values are not shown
+	written   map[*node]string // strings in which variables were replaced
+	unset     map[*node]bool   // values with variables that are not set, which has been reported
 }
 
 func newReport(file, text string) *report {
@@ -100,7 +108,7 @@ func (r *report) diagnostic(offset int, table, message string) Diagnostic {
 		Line:    line,
 		Column:  1 + utf8.RuneCountInString(r.text[r.lines[line-1]:offset]),
 		Table:   table,
-		Message: oneLine(withoutCredentials(message)),
+		Message: oneLine(withoutCredentials(r.withoutVariables(message))),
 	}
 }
 

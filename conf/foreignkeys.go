@@ -25,7 +25,8 @@ var foreignKeys = foreignKeysFrom([]struct{ names, to, note string }{
 	{"username user masteruser auth_username redis_username", "redis_user", ""},
 	{"db database", "redis_db", ""},
 	{"authority acl users acl_file", "acl_users", "how many ACL users of the servers clients may be"},
-	{"redis_auth_file redis_auth_env password_file password_env", "", "is not there yet: want redis_auth with the password itself, and a file that only Ringway's user may read"},
+	{"auth_file redis_password_file requirepass_file secret_file", "redis_auth_file", ""},
+	{"redis_auth_env password_env redis_password_env", "redis_auth", `such as redis_auth = "${REDIS_PASSWORD}"`},
 
 	{"server_timeout timeout_server op_timeout request_timeout read_timeout command_timeout socket_timeout", "timeout", ""},
 	{"timeout_connect dial_timeout connection_timeout", "connect_timeout", ""},

@@ -64,7 +64,7 @@ func parse(text []byte, name, mode string, yaml bool) (*Config, []Diagnostic, er
 		r.mistake(0, "", tooLong)
 		return nil, nil, r.err()
 	}
-	if yaml {
+	if r.yaml = yaml; yaml {
 		return parseYAML(r, text, name, mode)
 	}
 	values, clean := decode(r, r.text)
@@ -73,21 +73,29 @@ func parse(text []byte, name, mode string, yaml bool) (*Config, []Diagnostic, er
 	}
 
 	b := builder{report: r, partial: len(r.mistakes) > 0, conf: Default()}
-	b.conf.Path, b.conf.Hash = name, hashOf(text)
+	b.conf.Path = name
 	root := parseTree(clean)
+	r.replaceVariables(root, values, place{})
 	b.file(root, values)
-	b.warnFile(root, mode)
+	b.warnFile(mode)
 	Sort(r.warnings)
 	if err := r.err(); err != nil {
 		return nil, r.warnings, err
 	}
-	b.conf.lines, b.conf.shown = r.places, r.shown()
+	b.conf.lines, b.conf.shown, b.conf.Hash, b.conf.SecretFiles = r.places, r.shown(), r.hash(), r.files
 	return b.conf, r.warnings, nil
 }
 
-// hashOf returns the hash of a configuration's text, by which operators tell whether two are the same.
-func hashOf(text []byte) string {
-	sum := sha256.Sum256(text)
+// hash returns the hash of a configuration's text, by which operators tell whether two are the same. Passwords
+// are left out: whoever sees hash and text could else try which password fits.
+func (r *report) hash() string {
+	var edits []edit
+	for _, s := range r.secrets {
+		if r.isWritten(s) {
+			edits = append(edits, edit{s.node.start, s.node.end, secretText})
+		}
+	}
+	sum := sha256.Sum256([]byte(r.edited(edits)))
 	return hex.EncodeToString(sum[:6])
 }
 
@@ -212,6 +220,9 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 	pool, table := DefaultPool(name), poolTable(name)
 	b.report.note(place{table: table}, n)
 	before := len(b.report.mistakes)
+	if b.report.unset[n] {
+		before-- // the mistake is there already
+	}
 	in := tableSource{report: b.report, partial: b.partial, node: n, values: values, table: table, otherKeys: proxyNames, otherTable: "the [proxy] table"}
 	// The topology decides what the other keys mean, so it is read first.
 	topology, known := values["topology"].(string)

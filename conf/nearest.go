@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -121,7 +120,7 @@ func unknown(word string, known []string) string {
 	case len(known) <= maxListed:
 		return "is unknown; want one of " + strings.Join(known, ", ")
 	}
-	return fmt.Sprintf("is unknown; examples/ringway.toml shows all %d", len(known))
+	return "is unknown; examples/ringway.toml shows all that there are"
 }
 
 // unknownPlacement is unknown for a word that decides where keys are. It recommends a

@@ -42,7 +42,7 @@ func TestUnknownWordsGetShortMessages(t *testing.T) {
 		"servr":           "is unknown; the nearest is servers",
 		"server_timeout":  "is unknown; the nearest are server_retry_timeout, timeout, connect_timeout, server_connections and server_failure_limit",
 		"max_connections": "is unknown; the nearest are client_connections, server_connections and pinned_connections",
-		"colour":          "is unknown; examples/ringway.toml shows all ",
+		"colour":          "is unknown; examples/ringway.toml shows all that there are",
 	} {
 		known := slices.DeleteFunc(slices.Clone(poolNames), func(name string) bool {
 			return strings.HasPrefix(name, "server_tls") || strings.HasPrefix(name, "max_")

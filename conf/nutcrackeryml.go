@@ -28,7 +28,7 @@ func (r *report) nutcracker(text []byte, name, mode string) (*builder, *node, er
 		return nil, nil, r.err()
 	}
 	b := &builder{report: r, conf: Default()}
-	b.conf.Path, b.conf.Hash, b.conf.Nutcracker = name, hashOf(text), true
+	b.conf.Path, b.conf.Nutcracker = name, true
 	for _, pool := range root.names {
 		b.nutcrackerPool(pool, root.table[pool], values[pool].(map[string]any))
 	}
@@ -40,9 +40,9 @@ func (r *report) nutcracker(text []byte, name, mode string) (*builder, *node, er
 		r.mistake(0, "", "no pool; "+wantYAML)
 	}
 	b.checkCycles(root)
-	b.warnFile(&node{table: map[string]*node{"pools": root}}, mode)
+	b.warnFile(mode)
 	Sort(r.warnings)
-	b.conf.lines = r.places
+	b.conf.lines, b.conf.Hash = r.places, r.hash()
 	return b, root, r.err()
 }
 

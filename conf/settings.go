@@ -68,6 +68,7 @@ var poolSettings = []setting[Pool]{
 	{"reuseport", func(v *value, p *Pool) { v.boolean(&p.ReusePort) }},
 	{"redis", setRedis},
 	{"redis_auth", func(v *value, p *Pool) { setSecret(v, &p.RedisAuth) }},
+	{"redis_auth_file", func(v *value, p *Pool) { setSecretFile(v, &p.RedisAuth) }},
 	{"redis_user", func(v *value, p *Pool) { setUser(v, &p.RedisUser) }},
 	{"redis_db", func(v *value, p *Pool) { v.integer(&p.RedisDB, 0, math.MaxInt32) }},
 	{"acl_users", func(v *value, p *Pool) { v.integer(&p.ACLUsers, 0, 1<<10) }},
@@ -96,6 +97,7 @@ var poolSettings = []setting[Pool]{
 	{"masters", setMasters},
 	{"sentinel_user", func(v *value, p *Pool) { setUser(v, &p.SentinelUser) }},
 	{"sentinel_auth", func(v *value, p *Pool) { setSecret(v, &p.SentinelAuth) }},
+	{"sentinel_auth_file", func(v *value, p *Pool) { setSecretFile(v, &p.SentinelAuth) }},
 	{"read_from", func(v *value, p *Pool) { v.word(&p.ReadFrom, readFroms) }},
 	{"max_replica_lag", func(v *value, p *Pool) { v.duration(&p.MaxReplicaLag, 0) }},
 	{"reply_check", func(v *value, p *Pool) { v.duration(&p.ReplyCheck, 0) }},
@@ -158,6 +160,9 @@ func read[T any](in tableSource, settings []setting[T], into *T) (guessed []stri
 		}
 		v := value{report: in.report, partial: in.partial, table: in.table, name: in.prefix + name, node: at, v: in.values[name], siblings: names}
 		in.report.note(place{table: in.table, key: v.name}, at)
+		if in.report.unset[at] {
+			continue
+		}
 		settings[i].set(&v, into)
 		v.warnLiteral()
 	}
@@ -221,20 +226,6 @@ func setRedis(v *value, _ *Pool) {
 	redis := true
 	if v.boolean(&redis); !redis {
 		v.fail("want true, or remove this key: memcache is not supported")
-	}
-}
-
-// setSecret reads a password. Diagnostics about it do not quote it.
-func setSecret(v *value, into *string) {
-	v.report.secrets = append(v.report.secrets, v.node)
-	s, ok := v.v.(string)
-	switch {
-	case !ok:
-		v.failAt(v.node, "is not a string; want the password in quotes")
-	case s == "":
-		v.failAt(v.node, "is empty; want a password, or remove this key")
-	default:
-		*into = s
 	}
 }
 

@@ -9,27 +9,60 @@ import (
 // secretText stands for a password wherever a configuration is shown.
 const secretText = `"…"`
 
-// Text returns the text of the configuration for people: without comments, and with "…" in place of
-// each password. It has the lines of the file, and Parse takes it. It is "" for a Config that no
-// text made. Any goroutine may call it.
+// Text returns the text of the configuration for people: without comments, with the values of environment variables
+// in place of their names, and with "…" in place of each password, also of one that is in a file. It has the lines
+// of the file, and Parse takes it. It is "" for a Config that no text made. Any goroutine may call it.
 func (c *Config) Text() string { return c.shown }
+
+// edit is a part of a text and what stands in its place.
+type edit struct {
+	start, end int
+	text       string
+}
 
 // shown returns what Text does.
 func (r *report) shown() string {
 	s := &scanner{text: r.text}
 	s.tree()
-	hidden := slices.Concat(s.comments, r.secrets)
-	slices.SortFunc(hidden, func(a, b *node) int { return cmp.Compare(a.start, b.start) })
+	var edits []edit
+	for _, n := range s.comments {
+		edits = append(edits, edit{n.start, n.end, ""})
+	}
+	hidden := map[*node]bool{}
+	for _, s := range r.secrets {
+		hidden[s.node] = true
+		e := edit{s.node.start, s.node.end, secretText}
+		if s.inFile {
+			e = edit{s.node.key, s.node.end, s.key + " = " + secretText}
+		}
+		edits = append(edits, r.withLines(e))
+	}
+	for n, text := range r.written {
+		if !hidden[n] {
+			edits = append(edits, r.withLines(edit{n.start, n.end, tomlString(literally(text))}))
+		}
+	}
+	return r.edited(edits)
+}
+
+// withLines adds the ends of lines that an edit would remove.
+func (r *report) withLines(e edit) edit {
+	e.text += strings.Repeat("\n", strings.Count(r.text[e.start:e.end], "\n"))
+	return e
+}
+
+// edited returns the text with edits made. Of two that overlap the first is made.
+func (r *report) edited(edits []edit) string {
+	slices.SortFunc(edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
 	var b strings.Builder
 	at := 0
-	for _, n := range hidden {
-		if n.start < at {
+	for _, e := range edits {
+		if e.start < at {
 			continue
 		}
-		b.WriteString(r.text[at:n.start])
-		if at = n.end; slices.Contains(r.secrets, n) {
-			b.WriteString(secretText + strings.Repeat("\n", strings.Count(r.text[n.start:n.end], "\n")))
-		}
+		b.WriteString(r.text[at:e.start])
+		b.WriteString(e.text)
+		at = e.end
 	}
 	return b.String() + r.text[at:]
 }

@@ -16,6 +16,7 @@ var keyTopologies = map[string][]string{
 	"masters":              {Sentinel},
 	"sentinel_user":        {Sentinel},
 	"sentinel_auth":        {Sentinel},
+	"sentinel_auth_file":   {Sentinel},
 	"sentinel_tls":         {Sentinel},
 	"hash":                 {Static, Replicated, Sentinel},
 	"hash_tag":             {Static, Replicated, Sentinel},

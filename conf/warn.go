@@ -30,7 +30,7 @@ func (b *builder) warnPool(p *Pool, n *node) {
 	if p.RedisDB > 0 && with != "" {
 		warn("redis_db", "redis_db %d with %s: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB, with)
 	}
-	if p.Listen.isWildcard() && n.table["redis_auth"] == nil && p.ACLUsers == 0 && !b.partial {
+	if p.Listen.isWildcard() && !n.hasSecret("redis_auth") && p.ACLUsers == 0 && !b.partial {
 		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, or an address that only clients reach, such as \"127.0.0.1%s\"",
 			p.Listen.written(), p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
 	}
@@ -111,20 +111,15 @@ func (b *builder) warnZones(root *node) {
 	}
 }
 
-// warnFile warns of passwords in a file that every user may read. The mode is "" for any
+// warnFile warns of a password in a file that every user may read. The mode is "" for any
 // other file.
-func (b *builder) warnFile(root *node, mode string) {
-	if mode == "" || root.table["pools"] == nil {
+func (b *builder) warnFile(mode string) {
+	i := slices.IndexFunc(b.report.secrets, b.report.isWritten)
+	if mode == "" || i < 0 {
 		return
 	}
-	for _, p := range b.conf.Pools {
-		for _, key := range []string{"redis_auth", "sentinel_auth"} {
-			if at := root.table["pools"].table[p.Name].table[key]; at != nil {
-				b.report.warn(at.key, poolTable(p.Name), fmt.Sprintf("%s: everybody on this machine may read the file with this password (mode %s); want chmod 640 %s, or 600", key, mode, b.report.file))
-				return // one warning for the file
-			}
-		}
-	}
+	s := b.report.secrets[i] // one warning for the file
+	b.report.warn(s.node.key, s.table, fmt.Sprintf("%s: everybody on this machine may read the file with this password (mode %s); want chmod 640 %s, or 600", s.key, mode, b.report.file))
 }
 
 // worldReadable returns the mode of a regular file that every user may read, such as
@@ -150,7 +145,10 @@ func (v *value) warnLiteral() { v.warnLiterals(v.node, v.v) }
 func (v *value) warnLiterals(at *node, of any) {
 	switch of := of.(type) {
 	case string:
-		if what := literal(of); what != "" {
+		if _, replaced := v.report.written[at]; replaced {
+			return // what is literal in it is so by choice
+		}
+		if what := literal(of, v.report.yaml); what != "" {
 			v.report.warn(at.start, v.table, v.name+" "+what)
 		}
 	case []any:
@@ -170,10 +168,12 @@ func (v *value) warnLiterals(at *node, of any) {
 
 // literal returns a message that says why a value was probably not meant literally; "" if
 // it may be. The message does not quote the value, which may be a password.
-func literal(s string) string {
+func literal(s string, yaml bool) string {
 	switch {
+	case placeholder.MatchString(s) && yaml:
+		return "is taken as it is written: nothing is replaced in a nutcracker.yml; want the value itself, or a TOML configuration, which ringway convert writes, with ${NAME}"
 	case placeholder.MatchString(s):
-		return "is taken as it is written: Ringway replaces no ${NAME} and the like, and does not read the environment; want the value itself, put there before the start, as by envsubst < ringway.toml.in > ringway.toml"
+		return "is taken as it is written: only ${NAME} and ${NAME:-default} are replaced, by environment variables; want one of these, the key with _file behind it for a file, or the value itself"
 	case s == "...":
 		return `is "..." as it is written, which the example has in place of a value; want the value`
 	case len(s) > 2 && typographic.MatchString(s):

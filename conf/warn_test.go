@@ -18,7 +18,7 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 	const noHash, open, hangs = "hash is missing and the pool looks like one of twemproxy's", "whoever can reach this machine", "a server that hangs is never ejected"
 	const noTag = `hash_tag is missing: keys such as {user1}:name are placed by what is in the braces, unlike by twemproxy, and by Ringway before that became the default; want hash_tag = "" for a pool that was filled by these, else hash_tag = "{}"`
 	const bothMissing = `want hash = "fnv1a_64" if nutcracker.yml has no hash, or the one that it has, and hash_tag = "" if it has no hash_tag; for a new pool hash = "xxhash64" and hash_tag = "{}"`
-	const literally, placeholder, twice = "Ringway replaces no ${NAME}", `is "..." as it is written`, "has quotes within its quotes"
+	const literally, placeholder, twice = "only ${NAME} and ${NAME:-default} are replaced", `is "..." as it is written`, "has quotes within its quotes"
 	listen := func(listen string, lines ...string) string {
 		return "[pools.alpha]\nlisten = \"" + listen + "\"\nservers = [\"h:1\"]\n" + strings.Join(lines, "\n")
 	}
@@ -58,8 +58,8 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 		{minimal(`auto_eject_hosts = true`, `timeout = "0s"`), "", ""},
 		{minimal(`auto_eject_hosts = false`), "", ""},
 
-		{minimal(`redis_auth = "${REDIS_PASSWORD}"`), "x:4:14: ", literally},
-		{minimal(`redis_auth = "fish${REDIS_PASSWORD}"`), "x:4:14: ", literally},
+		{minimal(`redis_auth = "${REDIS_PASSWORD:?fish}"`), "x:4:14: ", literally},
+		{minimal(`redis_auth = "fish$${REDIS_PASSWORD}"`), "", ""},
 		{minimal(`redis_auth = "$REDIS_PASSWORD"`), "x:4:14: ", literally},
 		{minimal(`redis_auth = "{{ .Values.fish }}"`), "x:4:14: ", literally},
 		{minimal(`redis_auth = "%REDIS_PASSWORD%"`), "x:4:14: ", literally},
@@ -70,7 +70,7 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 		{minimal(`redis_auth = "fi$h{}"`), "", ""},
 		{minimal(`hash_tag = "$$"`), "", ""},
 		{minimal(`hash_tag = "''"`), "", ""},
-		{poolOf(`servers = [`, `"h:6379 ${NAME}"]`), "x:4:1: ", literally},
+		{poolOf(`servers = [`, `"h:6379 ${NAME+1}"]`), "x:4:1: ", literally},
 		{poolOf(`hash_tag = "{}"`, `servers = ["env:6379", "vault:6379"]`), "", ""},
 
 		{zones("eu-1c"), `x:2:8: warning: proxy: zone "eu-1c": pool "alpha" has no such entry in zones, only eu-1a and eu-1b`, "all of its reads go to the primaries"},
@@ -88,15 +88,6 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 		if !strings.HasPrefix(got, test.at) || !strings.Contains(got, test.want) || len(warnings) > 1 || test.want == "" && got != "" || strings.Contains(got, "fish") {
 			t.Errorf("%q: warnings %q, want %q at %q", test.text, got, test.want, test.at)
 		}
-	}
-}
-
-// A placeholder as an address is a mistake, and a warning explains why.
-func TestAddressesFromTheEnvironmentAreExplained(t *testing.T) {
-	t.Parallel()
-	_, warnings, err := Parse([]byte(poolOf(`servers = ["${HOST}:6379"]`)), "x")
-	if err == nil || len(warnings) != 1 || !strings.HasPrefix(warnings[0].String(), `x:3:12: warning: pool "alpha": servers is taken as it is written`) {
-		t.Errorf("warnings %v, error %v", warnings, err)
 	}
 }
 

@@ -217,11 +217,16 @@ func title(command string) string { return strings.TrimSpace("ringway " + comman
 // load reads the configuration file of a command and reports mistakes. It
 // returns nil if there are any.
 func (s streams) load(command, path string) (*conf.Config, []conf.Diagnostic) {
+	return s.loadBy(func() (*conf.Config, []conf.Diagnostic, error) { return conf.Load(path) }, command, path)
+}
+
+// loadBy is load with the function that reads the file.
+func (s streams) loadBy(read func() (*conf.Config, []conf.Diagnostic, error), command, path string) (*conf.Config, []conf.Diagnostic) {
 	if path == "" {
 		s.usage(command, errors.New("want -c FILE, a configuration file"))
 		return nil, nil
 	}
-	cfg, warnings, err := conf.Load(path)
+	cfg, warnings, err := read()
 	if err == nil {
 		return cfg, warnings
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,9 +29,42 @@ type reloader struct {
 	log    *processLog
 	failed atomic.Bool // the last reload has
 
-	mu   sync.Mutex     // held during a reload, so there is one at a time
-	srv  *server.Server // nil until it serves; guarded by mu
-	seen os.FileInfo    // of the file when it was read last, nil if there was none; guarded by mu
+	mu      sync.Mutex     // held during a reload, so there is one at a time
+	srv     *server.Server // nil until it serves; guarded by mu
+	secrets []string       // files of passwords that were read last, or could not be; guarded by mu
+	seen    stamps         // at the files when they were read last; guarded by mu
+}
+
+// load reads the configuration, and remembers what the files were like before they were read. Only the
+// text says which files of passwords there are: when it names new ones, all is read again. The caller holds mu.
+func (r *reloader) load() (cfg *conf.Config, warnings []conf.Diagnostic, err error) {
+	for range 2 {
+		r.seen = lookAt(r.path, r.secrets)
+		cfg, warnings, err = conf.Load(r.path)
+		before := r.secrets
+		r.secrets = secretFiles(before, cfg, err)
+		if !slices.ContainsFunc(r.secrets, func(name string) bool { return !slices.Contains(before, name) }) {
+			break
+		}
+	}
+	return cfg, warnings, err
+}
+
+// secretFiles returns the files of passwords to look at after a configuration was read: its own; after
+// a mistake those from before, and those that could not be read.
+func secretFiles(before []string, cfg *conf.Config, err error) []string {
+	if err == nil {
+		return cfg.SecretFiles
+	}
+	all := slices.Clone(before)
+	var mistakes conf.Mistakes
+	errors.As(err, &mistakes)
+	for _, m := range mistakes {
+		if m.Reads != "" && !slices.Contains(all, m.Reads) {
+			all = append(all, m.Reads)
+		}
+	}
+	return all
 }
 
 // serves says which server is to be reloaded.
@@ -52,7 +86,6 @@ func (r *reloader) reload(by string, moveKeys bool) (answer []string, err error)
 	if r.srv == nil {
 		return nil, errors.New("the proxy has not started yet")
 	}
-	r.seen, _ = os.Stat(r.path) // before the file is read: a change from now on is another one
 	cfg, changes, warnings, err := r.read(moveKeys)
 	for _, w := range warnings {
 		r.log.Warn("configuration", "warning", w.String())
@@ -82,7 +115,7 @@ func (r *reloader) reload(by string, moveKeys bool) (answer []string, err error)
 
 // read loads the file and makes the server serve it.
 func (r *reloader) read(moveKeys bool) (*conf.Config, []conf.Change, []conf.Diagnostic, error) {
-	cfg, warnings, err := conf.Load(r.path)
+	cfg, warnings, err := r.load()
 	if err == nil {
 		err = r.flags(cfg)
 	}
@@ -104,22 +137,22 @@ func changeLines(changes []conf.Change) (lines []string) {
 	return lines
 }
 
-// watch reloads the file when it has changed, as long as the configuration in force has watch_config,
-// until ctx is done. It looks at the file rather than asking the system for events: so an in-place
-// write, a file that takes another's place and the swap of a link before it are all the same.
+// watch reloads the file when it has changed, or one of the passwords', as long as the configuration in force
+// has watch_config, until ctx is done. It looks at the files rather than asking the system for events: so an
+// in-place write, a file that takes another's place and the swap of a link before it are all the same.
 // A file that is still being written changes between two looks, and is read after the last one.
 func (r *reloader) watch(ctx context.Context) {
-	look := time.NewTicker(watchEvery)
-	defer look.Stop()
-	var before os.FileInfo
+	again := time.NewTicker(watchEvery)
+	defer again.Stop()
+	var before stamps
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-again.C:
 		}
-		now, err := os.Stat(r.path)
-		if err != nil || !sameStamp(before, now) || !r.isNew(now) {
+		now, isNew := r.look()
+		if now[0] == nil || !now.same(before) || !isNew {
 			before = now
 			continue
 		}
@@ -127,14 +160,33 @@ func (r *reloader) watch(ctx context.Context) {
 	}
 }
 
-// isNew reports whether the file, which looks like now, is to be read.
-func (r *reloader) isNew(now os.FileInfo) bool {
+// look looks at the files, and reports whether they are to be read.
+func (r *reloader) look() (now stamps, isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.srv != nil && r.srv.Conf().Proxy.WatchConfig && !sameStamp(r.seen, now)
+	now = lookAt(r.path, r.secrets)
+	return now, r.srv != nil && r.srv.Conf().Proxy.WatchConfig && !now.same(r.seen)
 }
 
-// sameStamp reports whether two looks at the file have found the same one, unchanged.
+// stamps is what files look like: that of the configuration, then those of passwords; nil for one that
+// is not there.
+type stamps []os.FileInfo
+
+func lookAt(path string, secrets []string) stamps {
+	s := make(stamps, 1+len(secrets))
+	s[0], _ = os.Stat(path)
+	for i, name := range secrets {
+		s[1+i], _ = os.Stat(name)
+	}
+	return s
+}
+
+// same reports whether two looks have found the same files, unchanged.
+func (s stamps) same(other stamps) bool { return slices.EqualFunc(s, other, sameStamp) }
+
 func sameStamp(a, b os.FileInfo) bool {
-	return a != nil && b != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }

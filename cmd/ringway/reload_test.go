@@ -99,3 +99,41 @@ func TestConfigurationIsWatched(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// A password's file is watched with the configuration: a new password, one that comes later than the
+// configuration that names it, and the swap of a link before it.
+func TestFilesOfPasswordsAreWatched(t *testing.T) {
+	t.Parallel()
+	redistest.SkipShort(t)
+	path := configFile(t, "127.0.0.1:0", startNodes(t, 1), "watch_config = true")
+	p := start(t, "-c", path)
+	client := redistest.Dial(t, "tcp", printed(t, p, `msg=listening .*addr=(\S+)`)[0])
+	dir := t.TempDir()
+	secret := func(version, password string) {
+		if err := os.Mkdir(dir+"/"+version, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+version+"/redis", []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(version, dir+"/new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(dir+"/new", dir+"/data"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replaceIn(t, path, "servers = [", "redis_auth_file = \""+dir+"/data/redis\"\nservers = [")
+	printed(t, p, `level=ERROR .*redis_auth_file stat `+dir+`/data/redis: no such file`)
+	secret("1", "swordfish")
+	printed(t, p, `change="pools.alpha: redis_auth_file none ->`)
+	secret("2", "flyingfish")
+	printed(t, p, `change="pools.alpha: redis_auth_file .*….* ->`)
+	if got := client.Do("AUTH", "flyingfish"); got != "+OK\r\n" {
+		t.Errorf("AUTH is answered %q", got)
+	}
+	p.Signal(syscall.SIGTERM)
+	if code := exited(t, p); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}

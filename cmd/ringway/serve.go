@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -45,8 +44,7 @@ func runServe(s streams, args []string) int {
 	signals := catchOperatorSignals() // first, so that a signal during the start does not end the process
 	defer signals.stop()
 	again := &reloader{path: *path}
-	again.seen, _ = os.Stat(*path) // before it is read
-	cfg, warnings := s.load("", *path)
+	cfg, warnings := s.loadBy(again.load, "", *path)
 	if cfg == nil {
 		return exitUsage
 	}

@@ -185,6 +185,8 @@ type Command struct {
 	tips  []string
 	specs []keySpec
 
+	access Access // of all keys, if there are no specs
+
 	find    finder
 	numkeys numkeysForm // for findNumkeys
 

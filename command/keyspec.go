@@ -4,6 +4,7 @@ package command
 // and how it goes on. COMMAND INFO shows it; Keys has compiled forms.
 type keySpec struct {
 	flags   []string // "RO", "access"
+	access  Access   // what of flags counts for ACL rules
 	keyword string   // begin search at this word, from position index on
 	index   int      // begin search at this position
 	begin   specBegin

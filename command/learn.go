@@ -39,6 +39,7 @@ func Learn(name string, arity int, flags, marks []string, first, last, step int)
 		c.find = findUnknown
 	}
 	c.mayBlock = c.IsBlocking()
+	c.initAccess()
 	return c
 }
 

@@ -40,6 +40,7 @@ func init() {
 		c := &table[i]
 		c.ID = i
 		c.initReach()
+		c.initAccess()
 		if parent != nil && len(c.Name) > len(parent.Name) && c.Name[len(parent.Name)] == '|' && c.Name[:len(parent.Name)] == parent.Name {
 			parent.Subcommands = append(parent.Subcommands, c)
 			parent.hasFamily, c.hasFamily = true, true

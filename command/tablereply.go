@@ -181,10 +181,8 @@ func (r *replyBuilder) simples(words []string) {
 func (c *Command) keyFlags(args [][]byte, at int) []string {
 	switch c.Name {
 	case "set":
-		for _, option := range args[3:] {
-			if equalFold(option, "get") {
-				return []string{"RW", "access", "update"}
-			}
+		if setReturns(args) {
+			return []string{"RW", "access", "update"}
 		}
 		return []string{"OW", "update"}
 	case "bitfield":

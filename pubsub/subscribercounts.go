@@ -3,6 +3,8 @@ package pubsub
 import (
 	"sync"
 	"sync/atomic"
+
+	"ringway/glob"
 )
 
 // SubscriberCounts holds how many subscribers the servers can't count. The clients of a loop
@@ -88,12 +90,12 @@ func (a *SubscriberCounts) ExtraReceivers(kind TopicKind, channel string) int {
 	if kind != Channel || patterns == nil {
 		return n
 	}
-	m := matcher{work: matchingWork + matchingWorkPerByte*len(channel)}
+	m := glob.Matcher{Work: matchingWork + matchingWorkPerByte*len(channel)}
 	for _, p := range *patterns {
-		if m.matches(p.text, channel) {
+		if glob.Matches(&m, p.text, channel) {
 			n += p.extra
 		}
-		if m.work <= 0 {
+		if m.Work <= 0 {
 			break
 		}
 	}

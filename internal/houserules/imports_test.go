@@ -14,19 +14,21 @@ import (
 // session, pool, pipeline, eventloop. hashring, resp and stats import nothing
 // of ours. A package may always import what is internal to itself.
 var arrows = map[string][]string{
+	"acl":       {"command", "glob"},
 	"admin":     {"server", "pool", "session", "command", "stats", "resp", "conf"},
 	"bench":     {}, // it measures the data path from outside
 	"command":   {"resp"},
-	"conf":      {"hashring", "command"}, // for the names that a configuration may contain
+	"conf":      {"hashring", "command", "acl"}, // for the names that a configuration may contain, and users
 	"eventloop": {"stats"},
+	"glob":      {},
 	"hashring":  {},
 	"join":      {"resp"},
 	"pipeline":  {"resp", "eventloop", "tlsrelay", "stats"},
-	"pubsub":    {"pipeline", "resp", "eventloop", "conf"},
+	"pubsub":    {"glob", "pipeline", "resp", "eventloop", "conf"},
 	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf", "stats"},
 	"resp":      {},
 	"server":    {"session", "pool", "eventloop", "conf", "stats"},
-	"session":   {"pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats"},
+	"session":   {"acl", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats"},
 	"stats":     {},
 	"tlsrelay":  {"eventloop"},
 	"topology":  {"pool", "conf", "resp"},

@@ -1,7 +1,6 @@
-package pubsub
+package glob
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -9,7 +8,7 @@ import (
 func TestPatternsMatchAsInRedis(t *testing.T) {
 	f := func(pattern, s string, want bool) {
 		t.Helper()
-		if got := (&matcher{work: 1000}).matches(pattern, s); got != want {
+		if got := Matches(&Matcher{Work: 1000}, pattern, s); got != want {
 			t.Errorf("%q, %q: %v", pattern, s, got)
 		}
 	}
@@ -45,12 +44,12 @@ func TestPatternsMatchAsInRedis(t *testing.T) {
 func TestMatchingIsBounded(t *testing.T) {
 	f := func(pattern, s string) {
 		t.Helper()
-		m := matcher{work: 10000}
-		if m.matches(pattern, s) {
+		m := Matcher{Work: 10000}
+		if Matches(&m, pattern, []byte(s)) {
 			t.Errorf("%.20q matches", pattern)
 		}
-		if m.work > 0 || m.work < -len(pattern) {
-			t.Errorf("%.20q: %d steps are left", pattern, m.work)
+		if m.Work > 0 || m.Work < -len(pattern) {
+			t.Errorf("%.20q: %d steps are left", pattern, m.Work)
 		}
 	}
 	f("*"+strings.Repeat("a", 2000)+"b", strings.Repeat("a", 100000))
@@ -58,28 +57,32 @@ func TestMatchingIsBounded(t *testing.T) {
 	f(strings.Repeat("["+strings.Repeat("b", 1000)+"a]", 100)+"b", strings.Repeat("a", 100000))
 }
 
-func TestExtraReceiversOfPatterns(t *testing.T) {
-	var a SubscriberCounts
-	for range 2 {
-		for i := range 1000 {
-			a.add(&Topic{Kind: Pattern, Name: fmt.Sprint("p", i, ".*")}, 1)
+// FuzzMatches compares with the recursion of Redis, and looks that no input is too much.
+func FuzzMatches(f *testing.F) {
+	for _, pattern := range []string{"*", "a*b?c", "[^a-c]*", `\[a]`, "[", "[^", "[]", `[\`, "[a-", "**a", `\`} {
+		f.Add(pattern, "abc")
+	}
+	f.Fuzz(func(t *testing.T, pattern, s string) {
+		if len(pattern) > 12 || len(s) > 12 { // the recursion may take very long
+			Matches(&Matcher{Work: 10000}, pattern, s)
+			return
 		}
+		if got, want := Matches(&Matcher{Work: 100000}, pattern, s), recursive(pattern, s); got != want {
+			t.Errorf("%q, %q: %v, want %v", pattern, s, got, want)
+		}
+	})
+}
+
+// recursive matches with one function call for each byte: slowly, but plainly right.
+func recursive(pattern, s string) bool {
+	switch {
+	case pattern == "":
+		return s == ""
+	case pattern[0] == '*':
+		return recursive(pattern[1:], s) || s != "" && recursive(pattern, s[1:])
+	case s == "":
+		return false
 	}
-	if n := a.ExtraReceivers(Channel, "p1.x"); n != 0 {
-		t.Errorf("%d among so many patterns", n) // more than are looked at
-	}
-	for i := range 900 {
-		a.add(&Topic{Kind: Pattern, Name: fmt.Sprint("p", 100+i, ".*")}, -2)
-	}
-	a.add(&Topic{Kind: Channel, Name: "p1.x"}, 3)
-	if n := a.ExtraReceivers(Channel, "p1.x"); n != 5 || !a.AnyShared() || a.ExtraSubscribers(Channel, "p1.x") != 3 {
-		t.Errorf("%d receivers", n)
-	}
-	a.add(&Topic{Kind: Channel, Name: "p1.x"}, -3)
-	for i := range 100 {
-		a.add(&Topic{Kind: Pattern, Name: fmt.Sprint("p", i, ".*")}, -2)
-	}
-	if n := a.ExtraReceivers(Channel, "p1.x"); n != 0 || a.AnyShared() {
-		t.Errorf("%d receivers when all have left", n)
-	}
+	n := (&Matcher{Work: 1000}).matchOne(pattern, s[0])
+	return n > 0 && recursive(pattern[n:], s[1:])
 }

@@ -1,21 +1,23 @@
-package pubsub
+// Package glob matches names with the patterns of Redis: those of PSUBSCRIBE, and of keys and channels in
+// ACL rules. It matches bytes, does no I/O and allocates nothing; any goroutine may call its functions.
+package glob
 
-// matcher matches names with patterns within a bounded number of steps: matching may take
+// Matcher matches names with patterns within a bounded number of steps: matching may take
 // as many as the product of the lengths of pattern and name.
-type matcher struct {
-	work int // steps left
+type Matcher struct {
+	Work int // steps left; Matches counts them down, below 0 in the end
 }
 
-// matches reports whether a channel's name matches a pattern of PSUBSCRIBE: ? is any
+// Matches reports whether a name matches a pattern: ? is any
 // byte, * any bytes, [a-c] and [^a-c] one byte of a set, and \ takes the next byte
 // literally. It is false if matching takes more steps than are left. The rules are
 // stringmatchlen's (util.c of Redis 7.0).
-func (m *matcher) matches(pattern, s string) bool {
+func Matches[S string | []byte](m *Matcher, pattern string, s S) bool {
 	// Where to go on if what follows the last * does not match.
 	star, from := -1, 0
 	p, i := 0, 0
 	for i < len(s) {
-		if m.work--; m.work < 0 {
+		if m.Work--; m.Work < 0 {
 			return false
 		}
 		if p < len(pattern) && pattern[p] == '*' {
@@ -42,7 +44,7 @@ func (m *matcher) matches(pattern, s string) bool {
 
 // matchOne matches one byte with the beginning of a pattern, which is no *. It returns
 // how many bytes of the pattern that takes, or 0 if it does not match.
-func (m *matcher) matchOne(pattern string, c byte) int {
+func (m *Matcher) matchOne(pattern string, c byte) int {
 	switch {
 	case pattern == "":
 		return 0
@@ -62,7 +64,7 @@ func (m *matcher) matchOne(pattern string, c byte) int {
 }
 
 // matchSet is matchOne for a set. A set without ] extends to the pattern's end.
-func (m *matcher) matchSet(pattern string, c byte) int {
+func (m *Matcher) matchSet(pattern string, c byte) int {
 	i, not := 1, false
 	if i < len(pattern) && pattern[i] == '^' {
 		not = true
@@ -83,7 +85,7 @@ func (m *matcher) matchSet(pattern string, c byte) int {
 			found = found || low == c
 		}
 	}
-	m.work -= i
+	m.Work -= i
 	if found == not {
 		return 0
 	}

@@ -24,6 +24,8 @@ type listener struct {
 	leaving atomic.Bool            // the configuration no longer has the pool
 	refused atomic.Uint64          // clients turned away
 	clients atomic.Int64           // of the pool, as max_clients and client_connections count them
+
+	pausedUntil atomic.Int64 // until when PausePool holds requests back, in Unix nanoseconds
 }
 
 // socket is a listening socket. A goroutine of its own accepts the clients (acceptAll), from start on until it is closed.

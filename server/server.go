@@ -53,7 +53,9 @@ type Server struct {
 	figures    figures
 
 	// The end.
-	draining  atomic.Bool    // no new client is accepted
+	draining  atomic.Bool    // the process is about to end
+	skip      chan struct{}  // has room for one value: SkipDelay was called
+	delaying  atomic.Bool    // drain_delay is running
 	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed
 	accepting sync.WaitGroup // goroutines that accept
 	serving   sync.WaitGroup // loops, and goroutines that end with them
@@ -65,7 +67,7 @@ type Server struct {
 // package conf and not be changed afterwards. w is called when servers fail, and may be
 // nil; if it is a ControlPlane, Reload tells it of pools that come and go. log gets changes of state.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
-	srv := &Server{log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log)}
+	srv := &Server{log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log), skip: make(chan struct{}, 1)}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	threads := threads(&cfg.Proxy)
 	most, err := srv.fitClients(cfg, threads)
@@ -163,8 +165,8 @@ func (srv *Server) Addrs() map[string]string {
 	return addrs
 }
 
-// Run serves until ctx is done. Then it accepts no more clients, answers the requests under
-// way, for drain_timeout at most, and closes everything. It returns an error if clients
+// Run serves until ctx is done, and for drain_delay more. Then it accepts no more clients, answers the
+// requests under way, for drain_timeout at most, and closes everything. It returns an error if clients
 // still had requests under way after that time. It must be called once.
 func (srv *Server) Run(ctx context.Context) error {
 	// Go's scheduler does not see the loops' short waits in the kernel (docs/adr/0002-waiting.md)
@@ -184,12 +186,9 @@ func (srv *Server) Run(ctx context.Context) error {
 	srv.serving.Go(func() { srv.processors.watch(stopWatching) })
 
 	<-ctx.Done()
+	srv.leave()
 	close(stopWatching)
-	srv.draining.Store(true)
-	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.Conf().Proxy.DrainTimeout)
-	srv.reloading.Lock() // a Reload ends first, and no other begins
 	srv.now().close()
-	srv.reloading.Unlock()
 	srv.accepting.Wait()
 	err := srv.drain()
 	srv.cancel()
@@ -200,28 +199,6 @@ func (srv *Server) Run(ctx context.Context) error {
 	srv.log.Info("stopped")
 	return err
 }
-
-// drain ends all sessions and waits until no loop has one left, for drain_timeout at most.
-func (srv *Server) drain() error {
-	for _, l := range srv.loops {
-		l.Post(l.sessions.Drain)
-	}
-	drainTimeout := srv.Conf().Proxy.DrainTimeout
-	timeout := time.NewTimer(drainTimeout)
-	defer timeout.Stop()
-	for range srv.loops {
-		select {
-		case <-srv.drained:
-		case <-timeout.C:
-			return fmt.Errorf("drain: %d clients still had requests under way after %s", srv.clients.Load(), drainTimeout)
-		}
-	}
-	return nil
-}
-
-// Draining reports whether the process is about to end: Run's context is done. Any goroutine may
-// call it.
-func (srv *Server) Draining() bool { return srv.draining.Load() }
 
 // Drained is session.Host's: a loop has no session left.
 func (srv *Server) Drained() { srv.drained <- struct{}{} }

@@ -33,7 +33,7 @@ func (s *session) move() {
 	to.loop.Post(func() {
 		s.shared, s.replies.w, s.replies.stats, s.deferred = sh, to, sh.stats, false
 		s.roundAwaited = 0
-		s.lastActive, s.lastBusy = to.loop.Now(), 0 // the two loops' clocks can't be compared
+		s.lastActive, s.lastBusy, s.leaveAt = to.loop.Now(), 0, 0 // the two loops' clocks can't be compared
 		s.speak(s.protocol)
 		if !s.wantAuth {
 			s.limits = &to.limits

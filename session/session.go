@@ -117,6 +117,7 @@ type session struct {
 	closing     bool              // no further request is read, and the connection is closed when all are answered
 	eof         bool              // the client has sent its last byte, and all was read
 	closeReason stats.CloseReason // why it is closed, or will be
+	leaveAt     int64             // when its turn to be closed comes, while the Worker drains, as eventloop.Loop.Now
 	halfClosed  *halfClosed       // set when the client has ended its side
 	movingTo    *Worker           // the Worker to move to when nothing is under way
 }
@@ -345,6 +346,10 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	case command.Split:
 		return s.split(cmd, args, raw)
 	case command.Local:
+		if cmd.Name == "ping" && s.leavingPing() {
+			s.reply(replyLeaving)
+			return true
+		}
 		if aboutServer(cmd) && s.local.Shards() == 1 && !s.inSubscriberMode() {
 			return s.send(0, raw)
 		}

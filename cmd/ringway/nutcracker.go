@@ -143,14 +143,14 @@ func (o *nutcrackerOptions) serve(s streams) error {
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
-	ctx, stop := interruptible()
-	defer stop()
+	end := interruptible()
+	defer end.cancel()
 	log.Info("starting as nutcracker", "version", version(), "config", cfg.Path)
 	var notWritten error
 	defer o.removePIDFile()
-	err := serve(ctx, cfg, log, func(map[string]string, string) {
+	err := serve(end, cfg, log, func(map[string]string, string) {
 		if notWritten = o.writePIDFile(); notWritten != nil {
-			stop()
+			end.cancel()
 			return
 		}
 		o.ready.done() // whoever started the daemon finds the file

@@ -65,26 +65,26 @@ func runServe(s streams, args []string) int {
 	if legacy.interval {
 		log.Info("-i has no effect: statistics are of the moment in which they are read")
 	}
-	ctx, stop := interruptible()
-	defer stop()
+	end := interruptible()
+	defer end.cancel()
 	log.Info("starting", "version", version(), "config", cfg.Path)
-	if err := serveReloading(ctx, cfg, log, again, nil); err != nil {
+	if err := serveReloading(end, cfg, log, again, nil); err != nil {
 		return s.fail("", explainListenError(err, "the setting listen"))
 	}
 	return exitOK
 }
 
-// serve runs a proxy until ctx is done and the clients' requests under way have been answered.
+// serve runs a proxy until end.ctx is done and the clients' requests under way have been answered.
 // When all addresses are open it calls ready, which may be nil, with the address of each pool
 // by name, and that for operators ("" for none). The error says what kept it from starting, or what was cut off at the end.
-func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
-	return serveReloading(ctx, cfg, process, nil, ready)
+func serve(end *ending, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
+	return serveReloading(end, cfg, process, nil, ready)
 }
 
 // serveReloading is serve for a proxy whose configuration can be read again; again may be nil.
-func serveReloading(ctx context.Context, cfg *conf.Config, process *processLog, again *reloader, ready func(addrs map[string]string, admin string)) error {
+func serveReloading(end *ending, cfg *conf.Config, process *processLog, again *reloader, ready func(addrs map[string]string, admin string)) error {
 	log := process.Logger
-	operator := admin.Process{Version: version(), Level: &process.level}
+	operator := admin.Process{Version: version(), Level: &process.level, Drain: end.cancel}
 	if again != nil {
 		operator.Reload = func(moveKeys bool) ([]string, error) { return again.reload("console", moveKeys) }
 		operator.Reloaded = again.succeeded
@@ -123,14 +123,15 @@ func serveReloading(ctx context.Context, cfg *conf.Config, process *processLog, 
 		again.serves(srv)
 		var watching sync.WaitGroup
 		defer watching.Wait()
-		watched, stop := context.WithCancel(ctx)
+		watched, stop := context.WithCancel(end.ctx)
 		defer stop()
 		watching.Go(func() { again.watch(watched) })
 	}
 	if ready != nil {
 		ready(srv.Addrs(), operators)
 	}
-	return srv.Run(ctx)
+	end.srv.Store(srv)
+	return srv.Run(end.ctx)
 }
 
 // explainListenError adds to an error of listening what to do about it. Setting is the setting

@@ -85,16 +85,6 @@ func (l *Loop) Attach(fd int, h Handler) (*Conn, error) {
 	return c, nil
 }
 
-// Detach takes the connection away from the loop and returns its descriptor, for another loop to
-// Attach. No input or output may be waiting, and the connection must not have a Relay.
-func (c *Conn) Detach() (fd int) {
-	if c.Waiting() > 0 || c.Unread() > 0 {
-		panic("bug: detaching a connection with bytes in its buffers")
-	}
-	c.loop.poll.remove(c.fd)
-	return c.forget()
-}
-
 // Close closes the connection at once and drops what was not written. It may be called twice, and
 // from the connection's own handler, whose bytes stay valid until it returns.
 func (c *Conn) Close() {

@@ -1,0 +1,33 @@
+package eventloop
+
+// Detach takes the connection away from the loop and returns its descriptor, for another loop to
+// Attach. No input or output may be waiting, and the connection must not have a Relay.
+func (c *Conn) Detach() (fd int) {
+	if c.Waiting() > 0 || c.Unread() > 0 {
+		panic("bug: detaching a connection with bytes in its buffers")
+	}
+	c.loop.poll.remove(c.fd)
+	return c.forget()
+}
+
+// Direct reports whether the connection's bytes are those of its socket: it has no Relay.
+func (c *Conn) Direct() bool { return c.relay == nil }
+
+// TakeUnread returns the bytes that the handler has left, which are no longer the connection's. It is
+// for a connection that is about to be detached; do not call it from Data.
+func (c *Conn) TakeUnread() []byte {
+	if c.Unread() == 0 {
+		return nil
+	}
+	b := append([]byte(nil), c.in[c.inOff:]...)
+	c.dropIn(false)
+	return b
+}
+
+// PutUnread gives a connection that has read nothing yet the bytes that another one had left. Redeliver
+// presents them.
+func (c *Conn) PutUnread(b []byte) {
+	if len(b) > 0 {
+		c.in = append(c.loop.bufs.get(len(b)), b...)
+	}
+}

@@ -5,6 +5,9 @@ import "ringway/eventloop"
 // HandOver moves half of the sessions whose clients have sent something in the last
 // TickEvery to another Worker, each as soon as nothing of it is under way.
 func (w *Worker) HandOver(to *Worker) {
+	if w.giving != nil {
+		return
+	}
 	recent := w.loop.Now() - int64(TickEvery)
 	var active []*session
 	for _, s := range w.sessions {
@@ -18,32 +21,69 @@ func (w *Worker) HandOver(to *Worker) {
 	}
 }
 
-// move moves the session to the loop of movingTo, if nothing of it is under way. If
-// something is, RunDeferred calls it again later. The client's socket stays the same; the
-// session is in neither loop's list until the other loop attaches it.
+// destination is where a session goes that leaves its loop: another Worker, or another process.
+type destination interface {
+	// canTake reports whether the session can go there now: nothing of it is under way.
+	canTake(s *session) bool
+	// take moves the session, which can be taken. It is called on the session's loop.
+	take(s *session)
+}
+
+// move moves the session to where it is to go, if nothing of it is under way. If something is,
+// RunDeferred calls it again later. The client's socket stays the same.
 func (s *session) move() {
-	if !s.canMove() {
-		return
+	if to := s.movingTo; to.canTake(s) {
+		s.movingTo = nil
+		to.take(s)
 	}
-	from, to, sh := s.w, s.movingTo, s.movingTo.pools[s.poolIndex]
-	s.movingTo = nil
+}
+
+// canTake is destination's.
+func (w *Worker) canTake(s *session) bool {
+	return s.isIdle() && s.conn.Unread() == 0 && s.parse.Need() == 0
+}
+
+// take is destination's. The session is in neither loop's list until this worker's loop attaches it.
+func (w *Worker) take(s *session) {
+	from, to, sh := s.w, w, w.pools[s.poolIndex]
 	fd := s.conn.Detach()
 	from.detach(s)
 	s.useConns(nil)
 	to.loop.Post(func() {
 		s.shared, s.replies.w, s.replies.stats, s.deferred = sh, to, sh.stats, false
-		s.roundAwaited = 0
-		s.lastActive, s.lastBusy, s.leaveAt = to.loop.Now(), 0, 0 // the two loops' clocks can't be compared
-		s.speak(s.protocol)
-		if !s.wantAuth {
-			s.limits = &to.limits
-		}
-		s.updatePolicy()
-		if to.draining || !to.attach(s, fd) {
-			eventloop.CloseFD(fd)
-			s.setUser(nil)
-			s.useConns(nil)
-			to.host.Left(sh.poolIndex)
-		}
+		s.lastBusy = 0 // the two loops' clocks can't be compared
+		s.lastActive = to.loop.Now()
+		s.enter(fd)
 	})
+}
+
+// enter begins, or goes on, with a session whose shared is that of this loop and whose client's socket
+// is fd. It reports false if that can't be: then the client was closed.
+func (s *session) enter(fd int) bool {
+	w := s.w
+	s.roundAwaited = 0
+	s.speak(s.protocol)
+	if !s.wantAuth {
+		s.limits = &w.limits
+	}
+	s.updatePolicy()
+	if w.draining || !w.attach(s, fd) {
+		eventloop.CloseFD(fd)
+		s.setUser(nil)
+		s.useConns(nil)
+		w.host.Left(s.poolIndex)
+		return false
+	}
+	return true
+}
+
+// isIdle reports whether nothing of the session is under way, and nothing of this loop belongs to it.
+func (s *session) isIdle() bool {
+	return s.replies.idle() && s.conn.Waiting() == 0 && s.halfClosed == nil && !s.closing && !s.tiedToLoop() && s.pendingWakeups == 0
+}
+
+// tiedToLoop reports whether the session has something that belongs to its loop and that
+// only the client ends, such as subscriptions or a dedicated connection.
+func (s *session) tiedToLoop() bool {
+	return s.dedicated != nil || s.otherWatches != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.redirectsHere != 0 || s.monitor != nil
 }

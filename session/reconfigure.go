@@ -141,9 +141,9 @@ func (w *Worker) DrainPool(index int, force bool) (done bool) {
 			s.closeFor(stats.ClosedDrain)
 			continue
 		}
-		if s.leave(); s.conn.Open() {
-			s.endBlocked()
-		}
+		s.closing, s.closeReason = true, stats.ClosedDrain
+		s.deferRun()
+		s.endBlocked()
 	}
 	return len(sessions) == 0
 }

@@ -41,7 +41,7 @@ import (
 )
 
 // session is one client. All of it is owned by its Worker's event loop. It moves to another
-// loop only while nothing of it is under way (canMove).
+// loop, or process, only while nothing of it is under way (isIdle).
 //
 // Its requests are numbered from the first on, and their replies leave in that order (type
 // replies). It handles the connection's events (eventloop.Handler) and receives the replies
@@ -117,9 +117,10 @@ type session struct {
 	closing     bool              // no further request is read, and the connection is closed when all are answered
 	eof         bool              // the client has sent its last byte, and all was read
 	closeReason stats.CloseReason // why it is closed, or will be
-	leaveAt     int64             // when its turn to be closed comes, while the Worker drains, as eventloop.Loop.Now
 	halfClosed  *halfClosed       // set when the client has ended its side
-	movingTo    *Worker           // the Worker to move to when nothing is under way
+	movingTo    destination       // where to move when nothing is under way; nil if it stays
+	held        bool              // the window is closed so that such a moment comes (giving.hold)
+	stays       bool              // another process has refused it
 }
 
 // newSession returns a session of sh's pool, without a connection to its client yet (attach).
@@ -346,10 +347,6 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	case command.Split:
 		return s.split(cmd, args, raw)
 	case command.Local:
-		if cmd.Name == "ping" && s.leavingPing() {
-			s.reply(replyLeaving)
-			return true
-		}
 		if aboutServer(cmd) && s.local.Shards() == 1 && !s.inSubscriberMode() {
 			return s.send(0, raw)
 		}
@@ -472,6 +469,13 @@ func (s *session) RunDeferred() {
 			s.openWindow()
 		}
 	}
+	if s.held && s.replies.idle() && s.conn.Waiting() == 0 && !s.closing {
+		if s.halfClosed == nil {
+			s.move() // requests that wait go along
+			return
+		}
+		s.letGo()
+	}
 	if s.blocked && !s.closing {
 		if !s.hasRoom() {
 			s.deferRunAfterWrite()
@@ -593,17 +597,4 @@ func (s *session) cleanUp() {
 		s.replicaWait.abandon()
 	}
 	s.replies.drop()
-}
-
-// canMove reports whether the session can move to another loop: nothing of it is under way,
-// and nothing of this loop belongs to it.
-func (s *session) canMove() bool {
-	return s.replies.idle() && s.conn.Waiting() == 0 && s.conn.Unread() == 0 && s.halfClosed == nil && !s.closing && s.parse.Need() == 0 &&
-		!s.tiedToLoop() && s.pendingWakeups == 0
-}
-
-// tiedToLoop reports whether the session has something that belongs to its loop and that
-// only the client ends, such as subscriptions or a dedicated connection.
-func (s *session) tiedToLoop() bool {
-	return s.dedicated != nil || s.otherWatches != nil || s.tx != nil || s.sub != nil || s.tracking != nil || s.redirectsHere != 0
 }

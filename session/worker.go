@@ -33,6 +33,7 @@ type Worker struct {
 	tasksPosted bool                  // runTasks will be called, or is running
 	effort      int                   // what the proxy's own replies have cost in this call of session.run
 	publishers  map[*session]struct{} // sessions that wait to publish
+	giving      *giving               // to another process; nil if there is none
 
 	// Scratch, valid during one request, and spare objects for reuse.
 	parser         resp.RequestParser
@@ -59,8 +60,7 @@ type Worker struct {
 	sampler   stats.Sampler // of requests, for the hot keys
 
 	// Time, and the end.
-	ticks      int       // calls of Tick
-	leaving    time.Time // when Leave was called; zero before
+	ticks      int // calls of Tick
 	draining   bool
 	drained    bool
 	unblocking map[*session]int64 // while draining: the sessions that servers were asked to unblock, and when
@@ -198,7 +198,10 @@ func (w *Worker) Tick() {
 	w.closeIdle()
 	w.closeHalfClosed()
 	if w.draining {
-		w.closeDue()
+		w.endBlocked()
+	}
+	if w.giving != nil {
+		w.giving.tick()
 	}
 	w.eachPool((*shared).tick)
 	w.sampler.Tick()

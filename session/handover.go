@@ -1,0 +1,253 @@
+package session
+
+import (
+	"time"
+
+	"ringway/command"
+	"ringway/eventloop"
+	"ringway/handover"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// A session goes to another process, which takes this one's place, as it goes to another loop: at a
+// moment when nothing of it is under way. What it knows is written into a record (record), which goes there
+// with the client's socket, and another session is made of that (Receive). Until the other process has
+// accepted it, it can come back.
+
+const (
+	// givenAtOnce is how many sessions of a loop are on their way at a time. While one is, its client
+	// waits, so they are few.
+	givenAtOnce = 8
+	// holdAfter is for how many ticks a session may go on without a moment when nothing of it is under
+	// way, as with a client that sends before it has read. Then its requests wait until there is one.
+	holdAfter = 2
+	// holdFor is for how many ticks they wait at most.
+	holdFor = 5
+	// maxInput is how many bytes of requests that have not run go along with a session.
+	maxInput = 1 << 20
+)
+
+// Departure is a session on its way to another process. Left or Back must be called once.
+type Departure struct {
+	Record *handover.Record
+	FD     int // the client's socket, which stays the Departure's
+
+	s *session
+	g *giving
+}
+
+// giving is the hand-over of a loop's sessions. It is the destination of all of them.
+type giving struct {
+	w        *Worker
+	to       func(*Departure)
+	ended    bool
+	underWay int        // sessions on their way
+	queue    []*session // that are to be looked at
+	since    map[*session]int
+}
+
+// Give hands the sessions over to another process, each at a moment when nothing of it is under way,
+// until EndGiving. to is called on the loop with each of them; it must not block.
+func (w *Worker) Give(to func(*Departure)) {
+	w.giving = &giving{w: w, to: to, since: map[*session]int{}}
+	for _, s := range w.sessions {
+		s.movingTo = nil // not to another loop
+	}
+	w.giving.tick()
+}
+
+// EndGiving ends Give: the sessions that are still here stay.
+func (w *Worker) EndGiving() {
+	g := w.giving
+	if g == nil {
+		return
+	}
+	w.giving, g.ended = nil, true
+	for _, s := range w.sessions {
+		if s.movingTo == g {
+			s.movingTo = nil
+			s.letGo()
+		}
+		s.stays = false
+	}
+}
+
+// tick looks at all sessions again: some have come since, or are no longer tied to the loop.
+func (g *giving) tick() {
+	g.queue = append(g.queue[:0], g.w.sessions...)
+	for _, s := range g.w.sessions {
+		if s.movingTo != g || s.tiedToLoop() {
+			continue
+		}
+		switch g.since[s]++; {
+		case g.since[s] > holdAfter+holdFor:
+			g.since[s] = 0
+			s.letGo()
+		case g.since[s] > holdAfter:
+			s.hold()
+		}
+	}
+	g.more()
+}
+
+// more has further sessions leave, as long as few are on their way.
+func (g *giving) more() {
+	for room := givenAtOnce - g.underWay; len(g.queue) > 0 && room > 0; {
+		last := len(g.queue) - 1
+		s := g.queue[last]
+		g.queue[last] = nil
+		g.queue = g.queue[:last]
+		if s.stays || !s.conn.Open() || s.closing {
+			continue
+		}
+		if s.movingTo = g; g.canTake(s) {
+			room--
+		}
+		s.deferRun()
+	}
+	if len(g.queue) > 0 && g.underWay == 0 {
+		g.w.loop.Post(func() {
+			if !g.ended {
+				g.more()
+			}
+		})
+	}
+}
+
+// hold keeps the session's next requests from being run, so that a moment comes when nothing of it is
+// under way. If its window is closed, such a moment comes anyway.
+func (s *session) hold() {
+	if !s.held && s.window != 0 && !s.serial && s.conn.Unread() <= maxInput/2 {
+		s.held = true
+		s.closeWindow()
+	}
+	s.deferRun()
+}
+
+// letGo ends hold.
+func (s *session) letGo() {
+	if s.held {
+		s.held = false
+		s.resume()
+	}
+}
+
+// canTake is destination's.
+func (g *giving) canTake(s *session) bool {
+	return s.isIdle() && s.conn.Direct() && s.conn.Unread() <= maxInput && (s.window != 0 || s.held) && !g.w.tasksPosted
+}
+
+// take is destination's.
+func (g *giving) take(s *session) {
+	if s.announced != nil {
+		s.announced()
+		s.announced = nil
+	}
+	delete(s.w.publishers, s)
+	delete(s.conditions.pauseWaiters, s)
+	delete(g.since, s)
+	d := &Departure{Record: s.record(), s: s, g: g}
+	d.FD = s.conn.Detach()
+	g.w.detach(s)
+	s.useConns(nil)
+	g.underWay++
+	g.to(d)
+}
+
+// Left ends the departure: the other process has the client. Any goroutine may call it.
+func (d *Departure) Left() {
+	d.g.w.loop.Post(func() {
+		s := d.s
+		eventloop.CloseFD(d.FD)
+		s.setUser(nil)
+		s.w.host.Left(s.poolIndex)
+		d.over()
+	})
+}
+
+// Back ends the departure: the client stays here. With forGood it is not offered again. Any goroutine
+// may call it.
+func (d *Departure) Back(forGood bool) {
+	d.g.w.loop.Post(func() {
+		s := d.s
+		s.stays, s.held, s.blocked, s.parse = forGood, false, false, resp.RequestState{}
+		s.openWindow()
+		if s.enter(d.FD) {
+			s.present(d.Record.Input)
+		}
+		d.over()
+	})
+}
+
+func (d *Departure) over() {
+	if d.g.underWay--; !d.g.ended {
+		d.g.more()
+	}
+}
+
+// present runs the requests that had not run when the session left its loop.
+func (s *session) present(input []byte) {
+	s.conn.PutUnread(input)
+	s.conn.Redeliver()
+}
+
+// record returns what the session knows, and takes its unread input.
+func (s *session) record() *handover.Record {
+	i := s.info
+	r := &handover.Record{
+		Version: handover.RecordVersion, Pool: s.poolName, Loop: s.w.index(),
+		ID: i.id, Addr: i.addr, Local: i.local, Since: i.since.UnixNano(), Idle: max(0, s.w.loop.Now()-s.lastActive),
+		Name: i.name, Lib: i.lib, LibVer: i.ver, NoEvict: i.noEvict, NoTouch: i.noTouch,
+		WantAuth: s.wantAuth, AuthFailures: s.authFailures, DB: s.db, RESP3: s.protocol == resp.RESP3,
+		ReplyUsed: s.replyModeUsed, ReplyOff: s.replyOff, ReplySkip: s.replySkip, Muting: s.muting,
+		Input: s.conn.TakeUnread(),
+	}
+	if s.user != nil {
+		r.User = &handover.User{Name: []byte(s.user.Name), Password: []byte(s.user.Password)}
+	}
+	if s.lastCommand > 0 {
+		r.Command = command.ByID(int(s.lastCommand) - 1).Name
+	}
+	return r
+}
+
+// index returns the worker's index among those of the process.
+func (w *Worker) index() int {
+	for _, sh := range w.pools {
+		if sh == nil {
+			continue
+		}
+		for i, peer := range sh.peers {
+			if peer == sh {
+				return i
+			}
+		}
+	}
+	return 0
+}
+
+// Receive goes on with a session of another process, whose client's socket is fd. user is its ACL
+// user, acquired from its pool for it, or nil. As for Adopt, the client must be counted already.
+func (w *Worker) Receive(fd, index int, r *handover.Record, user *pool.User) {
+	sh := w.pools[index]
+	s := newSession(sh, &clientInfo{
+		id: r.ID, addr: r.Addr, local: r.Local, since: time.Unix(0, r.Since),
+		name: r.Name, lib: r.Lib, ver: r.LibVer, noEvict: r.NoEvict, noTouch: r.NoTouch,
+	})
+	s.user, s.db, s.authFailures = user, r.DB, r.AuthFailures
+	s.replyModeUsed, s.replyOff, s.replySkip, s.muting = r.ReplyUsed, r.ReplyOff, r.ReplySkip, r.Muting
+	if r.RESP3 {
+		s.protocol = resp.RESP3
+	}
+	if r.WantAuth {
+		s.requireAuth() // the pool may have no password any more
+	}
+	if cmd := command.ByName(r.Command); cmd != nil {
+		s.lastCommand = uint16(cmd.ID) + 1
+	}
+	if s.enter(fd) {
+		s.lastActive = w.loop.Now() - r.Idle
+		s.present(r.Input)
+	}
+}

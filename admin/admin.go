@@ -15,11 +15,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"ringway/conf"
+	"ringway/handover"
 	"ringway/server"
 )
 
@@ -31,9 +31,9 @@ type Admin struct {
 	version string
 	level   *slog.LevelVar
 	log     *slog.Logger
-	ln      net.Listener
+	ln      *door
 	http    *http.Server
-	web     *handover     // the connections that speak HTTP
+	web     *sniffed      // the connections that speak HTTP
 	seats   chan struct{} // one for each open connection
 	stop    chan struct{} // closed by Close
 
@@ -49,6 +49,8 @@ type Admin struct {
 	conns  map[net.Conn]struct{} // open ones, guarded by mu
 	closed bool                  // guarded by mu
 	served sync.WaitGroup        // goroutines of Serve
+
+	upgrading sync.Mutex // held until UPGRADE is answered
 }
 
 // Bounds on clients of the admin address, which may be slow, many or hostile.
@@ -66,14 +68,17 @@ type Process struct {
 	Version string         // of Ringway
 	Level   *slog.LevelVar // of the log
 
+	// Upgrade has a new process take this one's place, and returns lines that say what came of it; nil
+	// if that can't be. Any goroutine may call it.
+	Upgrade func() ([]string, error)
+	// Inherited is what another process has handed over, whose place this one takes; nil if there is none.
+	Inherited *handover.Inherited
+
 	// Reload reads the configuration again, and returns lines that say what has changed; the error has
 	// a line for each mistake. Reloaded reports whether the last one has not failed. Both are nil if
 	// there is no file. Any goroutine may call them.
 	Reload   func(moveKeys bool) ([]string, error)
 	Reloaded func() bool
-
-	// Drain makes the process end as SIGTERM does; nil if it can't. Any goroutine may call it.
-	Drain func()
 }
 
 // ErrListen is in what Listen returns if its address can't be opened.
@@ -81,39 +86,19 @@ var ErrListen = errors.New("address for operators")
 
 // Listen opens the address of cfg.Admin, which must be set. It serves nothing until Serve is called.
 func Listen(cfg *conf.Config, srv *server.Server, process Process, log *slog.Logger) (*Admin, error) {
-	ln, err := listen(cfg.Admin.Listen)
+	ln, err := listenAs("admin", cfg.Admin.Listen, process.Inherited)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrListen, err)
 	}
 	a := &Admin{
 		srv: srv, process: process, version: process.Version, level: process.Level, log: log,
-		ln: ln, web: newHandover(ln.Addr()), seats: make(chan struct{}, maxConns), stop: make(chan struct{}), conns: map[net.Conn]struct{}{},
+		ln: ln, web: newSniffed(ln.Addr()), seats: make(chan struct{}, maxConns), stop: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	a.http = &http.Server{
 		Handler: a.routes(), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: webTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return a, nil
-}
-
-// listen opens an address.
-func listen(at conf.Listen) (net.Listener, error) {
-	if at.Network == "unix" {
-		if err := server.RemoveStale(at.Addr); err != nil {
-			return nil, err
-		}
-	}
-	ln, err := net.Listen(at.Network, at.Addr)
-	if err != nil {
-		return nil, err
-	}
-	if at.Network == "unix" && at.Mode != 0 {
-		if err := os.Chmod(at.Addr, os.FileMode(at.Mode)); err != nil {
-			ln.Close()
-			return nil, err
-		}
-	}
-	return ln, nil
 }
 
 // Addr returns the address, with the port that the system has chosen if the configured one is 0.
@@ -124,7 +109,7 @@ func (a *Admin) Serve() {
 	a.served.Go(func() { a.http.Serve(a.web) })
 	a.served.Go(a.keepHistory)
 	for {
-		conn, err := a.ln.Accept()
+		conn, err := a.ln.accept()
 		if errors.Is(err, net.ErrClosed) {
 			break
 		}
@@ -188,6 +173,8 @@ func (a *Admin) serveConn(raw net.Conn) {
 
 // Close stops serving at once, and returns when no goroutine is left.
 func (a *Admin) Close() {
+	a.upgrading.Lock() // which may be why the process ends
+	defer a.upgrading.Unlock()
 	a.mu.Lock()
 	if !a.closed {
 		close(a.stop)

@@ -74,16 +74,14 @@ func consoleCommands() map[string]consoleCommand {
 		"restore":   {"RESTORE pool server", "put it back to work", (*console).restore},
 		"reconnect": {"RECONNECT pool server", "make the connections to it anew, one after the other; no request fails", (*console).reconnect},
 		"reload":    {"RELOAD [MOVEKEYS]", "read the configuration again; MOVEKEYS permits that keys get other servers", (*console).reload},
-		"drain":     {"DRAIN", "end the process as SIGTERM does: after drain_delay, when requests under way are answered", (*console).drain},
-		"pause":     {"PAUSE POOL pool [timeout]", "have all requests of the pool wait until RESUME, for 1m at most, or the timeout", (*console).pause},
-		"resume":    {"RESUME POOL pool", "end its pause", (*console).resume},
+		"upgrade":   {"UPGRADE", "start the program anew and hand the clients over to it", (*console).upgrade},
 		"kill":      {"KILL client-id", "close a client's connection", (*console).kill},
 		"log":       {"LOG LEVEL debug|info|warn|error", "change the log's level until the next start", (*console).logLevel},
 		"help":      {"HELP", "this", (*console).help},
 	}
 }
 
-var helpOrder = []string{"show", "eject", "restore", "reconnect", "reload", "pause", "resume", "drain", "kill", "log", "help"}
+var helpOrder = []string{"show", "eject", "restore", "reconnect", "reload", "upgrade", "kill", "log", "help"}
 
 // run runs a request. It reports false if the connection is to be closed.
 func (c *console) run(args [][]byte) bool {
@@ -110,6 +108,10 @@ func (c *console) run(args [][]byte) bool {
 	var texts []string
 	for _, arg := range args[1:] {
 		texts = append(texts, string(arg))
+	}
+	if name == "upgrade" {
+		c.a.upgrading.Lock()
+		defer c.a.upgrading.Unlock()
 	}
 	reply, err := cmd.run(c, texts)
 	if err != nil {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/tidwall/redcon"
@@ -21,7 +22,26 @@ func (c *console) reload(args []string) ([]byte, error) {
 	}
 	lines, err := c.a.process.Reload(moveKeys)
 	if err != nil {
-		return nil, errors.New("nothing has changed: " + strings.ReplaceAll(err.Error(), "\n", NextMistake))
+		err = fmt.Errorf("nothing has changed: %w", err)
+	}
+	return asLines(lines, err)
+}
+
+// upgrade runs UPGRADE.
+func (c *console) upgrade(args []string) ([]byte, error) {
+	switch {
+	case len(args) > 0:
+		return nil, errUsage("upgrade")
+	case c.a.process.Upgrade == nil:
+		return nil, errors.New("this process can't be upgraded")
+	}
+	return asLines(c.a.process.Upgrade())
+}
+
+// asLines returns the lines as a reply, or the error on one line.
+func asLines(lines []string, err error) ([]byte, error) {
+	if err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", NextMistake))
 	}
 	dst := redcon.AppendArray(nil, len(lines))
 	for _, line := range lines {

@@ -70,20 +70,20 @@ func (c *countedConn) Close() error {
 	return err
 }
 
-// handover is a net.Listener of connections that somebody else has accepted.
-type handover struct {
+// sniffed is a net.Listener of connections that somebody else has accepted.
+type sniffed struct {
 	addr   net.Addr
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newHandover(addr net.Addr) *handover {
-	return &handover{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+func newSniffed(addr net.Addr) *sniffed {
+	return &sniffed{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 // give hands a connection to Accept, or closes it if the listener is closed.
-func (h *handover) give(c net.Conn) {
+func (h *sniffed) give(c net.Conn) {
 	select {
 	case h.conns <- c:
 	case <-h.closed:
@@ -92,7 +92,7 @@ func (h *handover) give(c net.Conn) {
 }
 
 // Accept implements net.Listener.
-func (h *handover) Accept() (net.Conn, error) {
+func (h *sniffed) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.conns:
 		return c, nil
@@ -102,10 +102,10 @@ func (h *handover) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener. It may be called several times.
-func (h *handover) Close() error {
+func (h *sniffed) Close() error {
 	h.once.Do(func() { close(h.closed) })
 	return nil
 }
 
 // Addr implements net.Listener.
-func (h *handover) Addr() net.Addr { return h.addr }
+func (h *sniffed) Addr() net.Addr { return h.addr }

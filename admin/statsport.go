@@ -23,7 +23,7 @@ type StatsPort struct {
 	version string
 	host    string // name of this machine
 	log     *slog.Logger
-	ln      net.Listener
+	ln      *door
 	seats   chan struct{}   // one for each open connection
 	closing context.Context // done when Close is called
 	cancel  func()          // ends closing
@@ -41,7 +41,7 @@ const (
 // ListenStats opens the address for statistics of cfg.Proxy, which must be set. It serves nothing
 // until Serve is called.
 func ListenStats(cfg *conf.Config, srv *server.Server, process Process, log *slog.Logger) (*StatsPort, error) {
-	ln, err := listen(cfg.Proxy.StatsListen)
+	ln, err := listenAs("statistics", cfg.Proxy.StatsListen, process.Inherited)
 	if err != nil {
 		return nil, fmt.Errorf("address for statistics: %w", err)
 	}
@@ -65,7 +65,7 @@ func (p *StatsPort) Serve() {
 	var served sync.WaitGroup
 	defer served.Wait()
 	for {
-		conn, err := p.ln.Accept()
+		conn, err := p.ln.accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}

@@ -12,6 +12,7 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
+	"ringway/handover"
 	"ringway/pool"
 )
 
@@ -24,8 +25,6 @@ type listener struct {
 	leaving atomic.Bool            // the configuration no longer has the pool
 	refused atomic.Uint64          // clients turned away
 	clients atomic.Int64           // of the pool, as max_clients and client_connections count them
-
-	pausedUntil atomic.Int64 // until when PausePool holds requests back, in Unix nanoseconds
 }
 
 // socket is a listening socket. A goroutine of its own accepts the clients (acceptAll), from start on until it is closed.
@@ -60,14 +59,9 @@ func (ln *listener) start() {
 	}
 }
 
-// listen opens the listening socket of a pool.
-func listen(c *conf.Pool, proxy *conf.Proxy) (*socket, error) {
-	if c.Listen.Network == "unix" {
-		if err := RemoveStale(c.Listen.Addr); err != nil {
-			return nil, fmt.Errorf("pool %q: %w", c.Name, err)
-		}
-	}
-	ln, err := eventloop.Listen(c.Listen.Network, c.Listen.Addr, c.Backlog, c.ReusePort)
+// listen opens the listening socket of a pool, or takes the one that is handed over; from may be nil.
+func listen(c *conf.Pool, proxy *conf.Proxy, from *handover.Inherited) (*socket, error) {
+	ln, err := openListener(c, from.Take(poolPurpose(c.Name), c.Listen.Network, c.Listen.Addr))
 	if err != nil {
 		return nil, fmt.Errorf("pool %q: %w", c.Name, err)
 	}
@@ -77,6 +71,25 @@ func listen(c *conf.Pool, proxy *conf.Proxy) (*socket, error) {
 		return nil, fmt.Errorf("pool %q: %w", c.Name, err)
 	}
 	return s, nil
+}
+
+// openListener opens the address of a pool, or makes do with a socket that another process has opened there,
+// if that is not nil.
+func openListener(c *conf.Pool, opened *os.File) (*eventloop.Listener, error) {
+	if opened != nil {
+		defer opened.Close()
+		ln, err := eventloop.ListenerOf(opened, c.Listen.Addr, c.Backlog)
+		if err == nil {
+			ln.KeepFile(true) // until this process has taken over
+		}
+		return ln, err
+	}
+	if c.Listen.Network == "unix" {
+		if err := RemoveStale(c.Listen.Addr); err != nil {
+			return nil, err
+		}
+	}
+	return eventloop.Listen(c.Listen.Network, c.Listen.Addr, c.Backlog, c.ReusePort)
 }
 
 // configure sets what a pool's settings say of the socket and of those that will be accepted.
@@ -122,7 +135,7 @@ func (s *socket) acceptAll() {
 	pause := time.Duration(0)
 	for {
 		fd, peer, err := s.AcceptFD()
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) { // PauseAccepting
 			return
 		}
 		ln := s.to.Load()

@@ -153,7 +153,7 @@ func (r *reload) open() (err error) {
 			}
 		}
 		if pr.socket == nil {
-			if pr.socket, err = listen(pr.conf, &r.cfg.Proxy); err != nil {
+			if pr.socket, err = listen(pr.conf, &r.cfg.Proxy, nil); err != nil {
 				return err
 			}
 			r.opened = append(r.opened, pr.socket)

@@ -25,6 +25,7 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
+	"ringway/handover"
 	"ringway/pool"
 	"ringway/session"
 )
@@ -53,9 +54,11 @@ type Server struct {
 	figures    figures
 
 	// The end.
-	draining  atomic.Bool    // the process is about to end
-	skip      chan struct{}  // has room for one value: SkipDelay was called
-	delaying  atomic.Bool    // drain_delay is running
+	predecessor *Predecessor  // the process whose place this one takes; nil if there is none
+	handedOver  chan struct{} // closed when another process has taken this one's place
+	stopping    chan struct{} // closed when Run's context is done
+
+	draining  atomic.Bool    // no new client is accepted
 	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed
 	accepting sync.WaitGroup // goroutines that accept
 	serving   sync.WaitGroup // loops, and goroutines that end with them
@@ -67,7 +70,20 @@ type Server struct {
 // package conf and not be changed afterwards. w is called when servers fail, and may be
 // nil; if it is a ControlPlane, Reload tells it of pools that come and go. log gets changes of state.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
-	srv := &Server{log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log), skip: make(chan struct{}, 1)}
+	return NewSuccessor(cfg, w, log, nil)
+}
+
+// NewSuccessor is New for a process that takes another one's place, with its listening sockets. from may
+// be nil.
+func NewSuccessor(cfg *conf.Config, w pool.Watcher, log *slog.Logger, from *Predecessor) (*Server, error) {
+	srv := &Server{
+		log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log),
+		predecessor: from, handedOver: make(chan struct{}), stopping: make(chan struct{}),
+	}
+	var inherited *handover.Inherited
+	if from != nil {
+		inherited = from.Inherited
+	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	threads := threads(&cfg.Proxy)
 	most, err := srv.fitClients(cfg, threads)
@@ -77,7 +93,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 	srv.maxClients.Store(int64(most))
 	now := &running{conf: cfg, loaded: time.Now()}
 	for i := range cfg.Pools {
-		s, err := listen(&cfg.Pools[i], &cfg.Proxy)
+		s, err := listen(&cfg.Pools[i], &cfg.Proxy, inherited)
 		if err != nil {
 			now.close()
 			return nil, err
@@ -165,8 +181,8 @@ func (srv *Server) Addrs() map[string]string {
 	return addrs
 }
 
-// Run serves until ctx is done, and for drain_delay more. Then it accepts no more clients, answers the
-// requests under way, for drain_timeout at most, and closes everything. It returns an error if clients
+// Run serves until ctx is done, or a HandOver has given the clients to another process. Then it accepts no more clients, answers the requests under
+// way, for drain_timeout at most, and closes everything. It returns an error if clients
 // still had requests under way after that time. It must be called once.
 func (srv *Server) Run(ctx context.Context) error {
 	// Go's scheduler does not see the loops' short waits in the kernel (docs/adr/0002-waiting.md)
@@ -178,27 +194,76 @@ func (srv *Server) Run(ctx context.Context) error {
 	for _, l := range srv.loops {
 		srv.serving.Go(l.Run)
 	}
+	if srv.predecessor != nil {
+		if err := srv.takeOver(ctx); err != nil {
+			srv.now().close()
+			srv.end()
+			return err
+		}
+	}
 	for _, ln := range srv.now().served() {
 		ln.start()
+	}
+	if srv.predecessor != nil {
+		srv.tookOver(ctx)
 	}
 	stopWatching := make(chan struct{})
 	srv.serving.Go(func() { scavengeMemory(srv.memory, stopWatching) })
 	srv.serving.Go(func() { srv.processors.watch(stopWatching) })
 
-	<-ctx.Done()
-	srv.leave()
+	select {
+	case <-ctx.Done():
+	case <-srv.handedOver:
+	}
+	close(srv.stopping)
 	close(stopWatching)
+	srv.draining.Store(true)
+	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.Conf().Proxy.DrainTimeout)
+	srv.reloading.Lock() // a Reload ends first, and no other begins
 	srv.now().close()
+	srv.reloading.Unlock()
 	srv.accepting.Wait()
 	err := srv.drain()
+	srv.end()
+	srv.log.Info("stopped")
+	return err
+}
+
+// end ends the loops, and what a Reload has left to be done.
+func (srv *Server) end() {
 	srv.cancel()
 	for _, l := range srv.loops {
 		l.Stop()
 	}
 	srv.serving.Wait()
-	srv.log.Info("stopped")
-	return err
 }
+
+// drain ends all sessions and waits until no loop has one left, for drain_timeout at most.
+func (srv *Server) drain() error {
+	for _, l := range srv.loops {
+		l.Post(l.sessions.Drain)
+	}
+	drainTimeout := srv.Conf().Proxy.DrainTimeout
+	select {
+	case <-srv.handedOver:
+		drainTimeout = restWithin // they had drain_timeout already
+	default:
+	}
+	timeout := time.NewTimer(drainTimeout)
+	defer timeout.Stop()
+	for range srv.loops {
+		select {
+		case <-srv.drained:
+		case <-timeout.C:
+			return fmt.Errorf("drain: %d clients still had requests under way after %s", srv.clients.Load(), drainTimeout)
+		}
+	}
+	return nil
+}
+
+// Draining reports whether the process is about to end: Run's context is done. Any goroutine may
+// call it.
+func (srv *Server) Draining() bool { return srv.draining.Load() }
 
 // Drained is session.Host's: a loop has no session left.
 func (srv *Server) Drained() { srv.drained <- struct{}{} }

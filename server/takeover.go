@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ringway/eventloop"
+	"ringway/handover"
+	"ringway/pool"
+)
+
+const (
+	reachWithin = 10 * time.Second // the servers have to be reached that the old process has reached
+	takeWithin  = time.Minute      // the old process may take to say that this one is to accept clients
+)
+
+// Predecessor is the process that a Server takes the place of.
+type Predecessor struct {
+	*handover.Inherited
+	// TookOver, if not nil, is called when this process accepts clients and the old one does not any more.
+	TookOver func()
+}
+
+// arriving is a client that was offered.
+type arriving struct {
+	fd     int
+	record *handover.Record
+	ln     *listener
+	user   *pool.User
+}
+
+// takeOver takes the old process's place: it says when this one could serve, and returns when it is to.
+func (srv *Server) takeOver(ctx context.Context) error {
+	from := srv.predecessor
+	if err := srv.reach(ctx, from.Reached); err != nil {
+		from.Send(handover.Failed, []byte(err.Error()), -1)
+		return err
+	}
+	if err := from.Send(handover.Ready, nil, -1); err != nil {
+		return err
+	}
+	from.SetReadDeadline(time.Now().Add(takeWithin))
+	m, err := from.Receive()
+	m.Close()
+	if err == nil && m.Kind != handover.TakeOver {
+		err = fmt.Errorf("message %d in place of the command to take over", m.Kind)
+	}
+	var what handover.Takeover
+	if err == nil {
+		err = json.Unmarshal(m.Body, &what)
+	}
+	if err != nil {
+		return fmt.Errorf("the old process keeps its place: %w", err)
+	}
+	from.SetReadDeadline(time.Time{})
+	from.CloseRest()
+	srv.nextID.Store(what.LastID)
+	return nil
+}
+
+// tookOver goes on when this process accepts clients: it receives those of the old one.
+func (srv *Server) tookOver(ctx context.Context) {
+	from := srv.predecessor
+	srv.log.Info("took over from the old process", "pid", from.PID)
+	for _, ln := range srv.now().served() {
+		ln.socket.Load().KeepFile(false)
+	}
+	if from.TookOver != nil {
+		from.TookOver()
+	}
+	from.Send(handover.Serving, nil, -1)
+	stop := context.AfterFunc(ctx, func() { from.SetReadDeadline(time.Unix(1, 0)) })
+	srv.serving.Go(func() {
+		defer stop()
+		srv.receiveClients()
+	})
+}
+
+// reach waits until the pools have reached a server. Pools of which the old process has not reached
+// one are no reason to wait.
+func (srv *Server) reach(ctx context.Context, reached []string) error {
+	limit := time.NewTimer(reachWithin)
+	defer limit.Stop()
+	look := time.NewTicker(checkEvery)
+	defer look.Stop()
+	for {
+		var missing []string
+		for _, p := range srv.Pools() {
+			if slices.Contains(reached, p.Conf().Name) && !p.Reached() {
+				missing = append(missing, p.Conf().Name)
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-limit.C:
+			return fmt.Errorf("no server reached within %s of pool %s", reachWithin, strings.Join(missing, ", "))
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// receiveClients receives the old process's clients until it has ended.
+func (srv *Server) receiveClients() {
+	from := srv.predecessor
+	offers, taken := map[uint64]*arriving{}, 0
+	for {
+		m, err := from.Receive()
+		if err != nil || m.Kind == handover.Done {
+			m.Close()
+			break
+		}
+		number, body, err := handover.CutNumber(m.Body)
+		if err != nil {
+			m.Close()
+			continue
+		}
+		a := offers[number]
+		switch {
+		case m.Kind == handover.Offer:
+			if a, err = srv.canServe(m.FD, body); err != nil {
+				m.Close()
+				from.Send(handover.Refuse, handover.Numbered(number, []byte(err.Error())), -1)
+				continue
+			}
+			offers[number] = a
+			from.Send(handover.Accept, handover.Numbered(number, nil), -1)
+			continue
+		case a == nil:
+		case m.Kind == handover.Yours:
+			taken++
+			delete(offers, number)
+			srv.serve(a)
+		case m.Kind == handover.Withdraw:
+			delete(offers, number)
+			a.drop()
+		}
+		m.Close()
+	}
+	for _, a := range offers {
+		a.drop()
+	}
+	from.Drop()
+	from.Close()
+	srv.log.Info("the old process has handed over", "pid", from.PID, "clients", taken)
+}
+
+// canServe makes what is needed to serve a client, or returns why it can't be served.
+func (srv *Server) canServe(fd int, body []byte) (*arriving, error) {
+	r, err := handover.DecodeRecord(body)
+	if err != nil {
+		return nil, err
+	}
+	ln := srv.now().named(r.Pool)
+	switch {
+	case fd < 0:
+		return nil, errors.New("no socket came with it")
+	case srv.Draining():
+		return nil, errors.New("the new process is being stopped")
+	case ln == nil:
+		return nil, errors.New("the configuration has its pool no more")
+	case !srv.tryAdmit(ln):
+		return nil, errors.New("the new process has as many clients as its limits allow")
+	}
+	a := &arriving{fd: fd, record: r, ln: ln}
+	if r.User != nil {
+		if a.user, err = ln.pool.AcquireUser(string(r.User.Name), string(r.User.Password)); err != nil {
+			srv.Left(ln.index)
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// serve serves a client, on the loop with the index of the one that it comes from.
+func (srv *Server) serve(a *arriving) {
+	l := srv.loops[a.record.Loop%len(srv.loops)]
+	l.Post(func() { l.sessions.Receive(a.fd, a.ln.index, a.record, a.user) })
+}
+
+// drop forgets a client that is not this process's.
+func (a *arriving) drop() {
+	eventloop.CloseFD(a.fd)
+	a.ln.pool.ReleaseUser(a.user)
+	a.ln.srv.Left(a.ln.index)
+}

@@ -55,6 +55,7 @@ func subcommands() []subcommand {
 		{"check", "say what is wrong with a configuration file", runCheck},
 		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
 		{"reload", "have a running proxy read its configuration again", runReload},
+		{"upgrade", "have a running proxy hand its clients over to a new process", runUpgrade},
 		{"status", "show what a running proxy tells operators", runStatus},
 		{"top", "show the same live, like top", runTop},
 		{"convert", "write a nutcracker.yml as TOML, with comments", runConvert},
@@ -136,10 +137,10 @@ A configuration file in its shortest form, with defaults for all the rest:
   hash_tag = "{}"
   servers = ["127.0.0.1:6379 alpha1", "127.0.0.1:6380 alpha2"]
 
-The first interrupt or SIGTERM stops accepting clients, after drain_delay, and
-finishes the requests under way, for drain_timeout at most; another one skips the
-delay, or ends the process at once.
-SIGHUP reads the configuration again (ringway reload --help).
+The first interrupt or SIGTERM stops accepting clients and finishes the requests
+under way, for drain_timeout at most; the second ends the process at once.
+SIGHUP reads the configuration again (ringway reload --help). SIGUSR2 starts the
+program anew and hands the clients over to it (ringway upgrade --help).
 SIGTTIN and SIGTTOU raise and lower the log level. Logs go to standard error.
 Flags take one hyphen or two. Exit codes: 0 success, 1 failure while running,
 2 wrong command line or configuration.

@@ -75,7 +75,14 @@ func runNutcracker(s streams, args []string) int {
 		}
 		return exitFailure
 	}
-	if o.daemonize {
+	o.stderr = s.err
+	from, err := s.inherit()
+	if err != nil {
+		fmt.Fprintf(s.err, "nutcracker: %v\n", err)
+		return exitFailure
+	}
+	defer from.failed()
+	if o.daemonize && from == nil { // else the process is one already
 		ready, code, done := daemonize(s)
 		if done {
 			return code
@@ -83,7 +90,7 @@ func runNutcracker(s streams, args []string) int {
 		defer ready.close()
 		s.err, o.ready = ready, ready
 	}
-	switch err := o.serve(s); {
+	switch err := o.serve(s, from); {
 	case errors.Is(err, errConfiguration):
 		return exitFailure
 	case err != nil:
@@ -108,7 +115,7 @@ func (s streams) loadNutcracker(path string) (*conf.Config, []conf.Diagnostic) {
 var errConfiguration = errors.New("the configuration is wrong")
 
 // serve runs the proxy until a signal ends it.
-func (o *nutcrackerOptions) serve(s streams) error {
+func (o *nutcrackerOptions) serve(s streams, from *successor) error {
 	signals := catchOperatorSignals()
 	defer signals.stop()
 	cfg, warnings := s.loadNutcracker(o.config)
@@ -125,8 +132,8 @@ func (o *nutcrackerOptions) serve(s streams) error {
 	if err := legacy.apply(cfg); err != nil {
 		return err
 	}
-	output, file := s.err, (*logFile)(nil)
-	if o.ready != nil {
+	output, file := o.stderr, (*logFile)(nil)
+	if o.daemonize {
 		output = io.Discard // a daemon has no standard error
 	}
 	if o.output != "" {
@@ -139,18 +146,19 @@ func (o *nutcrackerOptions) serve(s streams) error {
 	}
 	log := newProcessLog(output, &cfg.Proxy)
 	defer log.close()
-	go signals.answerAsNutcracker(log, file)
+	next := &upgrader{log: log}
+	go signals.answerAsNutcracker(log, file, next)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
-	end := interruptible()
-	defer end.cancel()
+	ctx, stop := interruptible()
+	defer stop()
 	log.Info("starting as nutcracker", "version", version(), "config", cfg.Path)
 	var notWritten error
 	defer o.removePIDFile()
-	err := serve(end, cfg, log, func(map[string]string, string) {
+	err := serveAs(ctx, cfg, log, roles{next: next, from: from}, func(map[string]string, string) {
 		if notWritten = o.writePIDFile(); notWritten != nil {
-			end.cancel()
+			stop()
 			return
 		}
 		o.ready.done() // whoever started the daemon finds the file
@@ -174,19 +182,22 @@ func (o *nutcrackerOptions) writePIDFile() error {
 	return nil
 }
 
+// removePIDFile removes the file, unless it is that of a process which has taken this one's place.
 func (o *nutcrackerOptions) removePIDFile() {
-	if o.wrotePID {
+	if text, err := os.ReadFile(o.pidFile); o.wrotePID && err == nil && string(text) == strconv.Itoa(os.Getpid()) {
 		os.Remove(o.pidFile)
 	}
 }
 
 // answerAsNutcracker is answer for a process that plays nutcracker: SIGHUP opens the log file again,
-// if there is one, and does nothing else.
-func (r *operatorSignals) answerAsNutcracker(log *processLog, file *logFile) {
+// if there is one, and does nothing else. SIGUSR2 hands over to a new process.
+func (r *operatorSignals) answerAsNutcracker(log *processLog, file *logFile, next *upgrader) {
 	for {
 		select {
 		case s := <-r.signals:
 			switch s {
+			case syscall.SIGUSR2:
+				go next.upgrade("SIGUSR2") // which logs what comes of it
 			case syscall.SIGHUP:
 				file.reopen(log)
 			case syscall.SIGTTIN:
@@ -227,6 +238,7 @@ type nutcrackerOptions struct {
 
 	ready    *readiness // of a daemon; else nil
 	wrotePID bool
+	stderr   io.Writer
 }
 
 // nutcrackerFlags are nutcracker's options with a value or without.

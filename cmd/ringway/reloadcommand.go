@@ -1,15 +1,8 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"ringway/admin"
 	"ringway/conf"
 )
 
@@ -52,23 +45,9 @@ func runReload(s streams, args []string) int {
 	if err := at.complete(cfg); err != nil {
 		return s.fail("reload", err)
 	}
-	client := at.client(2, reloadTimeout)
-	defer client.Close()
 	request := []any{"RELOAD"}
 	if *moveKeys {
 		request = append(request, "MOVEKEYS")
 	}
-	lines, err := client.Do(context.Background(), request...).StringSlice()
-	var answer redis.Error
-	if errors.As(err, &answer) {
-		text := strings.TrimPrefix(err.Error(), "ERR ")
-		return s.fail("reload", errors.New(strings.ReplaceAll(text, admin.NextMistake, "\n")))
-	}
-	if err != nil {
-		return s.fail("reload", explainConsole(err))
-	}
-	for _, line := range lines {
-		fmt.Fprintln(s.out, line)
-	}
-	return exitOK
+	return s.ask("reload", &at, reloadTimeout, request...)
 }

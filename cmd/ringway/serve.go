@@ -43,6 +43,12 @@ func runServe(s streams, args []string) int {
 	}
 	signals := catchOperatorSignals() // first, so that a signal during the start does not end the process
 	defer signals.stop()
+	stderr := s.err
+	from, err := s.inherit()
+	if err != nil {
+		return s.fail("", err)
+	}
+	defer from.failed()
 	again := &reloader{path: *path}
 	cfg, warnings := s.loadBy(again.load, "", *path)
 	if cfg == nil {
@@ -54,44 +60,66 @@ func runServe(s streams, args []string) int {
 	if err := again.flags(cfg); err != nil {
 		return s.usage("", err)
 	}
-	log := newProcessLog(s.err, &cfg.Proxy)
+	log := newProcessLog(stderr, &cfg.Proxy)
 	defer log.close()
-	s.err = log.lines // messages at the end must not wait for a reader either
+	s.err = from.hears(log.lines) // messages at the end must not wait for a reader either
 	again.log = log
-	go signals.answer(log, again)
+	next := &upgrader{log: log}
+	go signals.answer(log, again, next)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
 	if legacy.interval {
 		log.Info("-i has no effect: statistics are of the moment in which they are read")
 	}
-	end := interruptible()
-	defer end.cancel()
+	ctx, stop := interruptible()
+	defer stop()
 	log.Info("starting", "version", version(), "config", cfg.Path)
-	if err := serveReloading(end, cfg, log, again, nil); err != nil {
+	if err := serveAs(ctx, cfg, log, roles{again: again, next: next, from: from}, nil); err != nil {
 		return s.fail("", explainListenError(err, "the setting listen"))
 	}
 	return exitOK
 }
 
-// serve runs a proxy until end.ctx is done and the clients' requests under way have been answered.
+// serve runs a proxy until ctx is done and the clients' requests under way have been answered.
 // When all addresses are open it calls ready, which may be nil, with the address of each pool
 // by name, and that for operators ("" for none). The error says what kept it from starting, or what was cut off at the end.
-func serve(end *ending, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
-	return serveReloading(end, cfg, process, nil, ready)
+func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
+	return serveAs(ctx, cfg, process, roles{}, ready)
 }
 
-// serveReloading is serve for a proxy whose configuration can be read again; again may be nil.
-func serveReloading(end *ending, cfg *conf.Config, process *processLog, again *reloader, ready func(addrs map[string]string, admin string)) error {
-	log := process.Logger
-	operator := admin.Process{Version: version(), Level: &process.level, Drain: end.cancel}
+// roles are what a process can do besides serving; each may be nil.
+type roles struct {
+	again *reloader  // its configuration can be read again
+	next  *upgrader  // another process can take its place
+	from  *successor // it takes another one's place
+}
+
+// serveAs is serve for a process with roles. One that takes another's place calls ready when it has.
+func serveAs(ctx context.Context, cfg *conf.Config, process *processLog, r roles, ready func(addrs map[string]string, admin string)) error {
+	log, again := process.Logger, r.again
+	operator := admin.Process{Version: version(), Level: &process.level, Inherited: r.from.inherited()}
+	if r.next != nil {
+		operator.Upgrade = func() ([]string, error) { return r.next.upgrade("console") }
+	}
 	if again != nil {
 		operator.Reload = func(moveKeys bool) ([]string, error) { return again.reload("console", moveKeys) }
 		operator.Reloaded = again.succeeded
 	}
 	watcher := topology.New(log)
 	defer watcher.Stop()
-	srv, err := server.New(cfg, watcher, log)
+	var srv *server.Server
+	operators := ""
+	var doors []server.Door
+	serving := func() {
+		for _, d := range doors {
+			d.ResumeAccepting()
+		}
+		if ready != nil {
+			ready(srv.Addrs(), operators)
+		}
+	}
+	srv, err := server.NewSuccessor(cfg, watcher, log, r.from.predecessor(serving))
 	if err != nil {
 		return err
 	}
@@ -99,14 +127,17 @@ func serveReloading(end *ending, cfg *conf.Config, process *processLog, again *r
 	for _, p := range srv.Pools() {
 		watcher.Watch(p)
 	}
-	operators := ""
 	if cfg.Admin.Listen.Addr != "" {
 		a, err := admin.Listen(cfg, srv, operator, log)
 		if err != nil {
 			return err
 		}
 		defer a.Close()
+		if r.from != nil {
+			a.PauseAccepting()
+		}
 		go a.Serve()
+		doors = append(doors, a)
 		operators = a.Addr()
 		log.Info("listening for operators", "addr", operators)
 	}
@@ -116,22 +147,28 @@ func serveReloading(end *ending, cfg *conf.Config, process *processLog, again *r
 			return err
 		}
 		defer p.Close()
+		if r.from != nil {
+			p.PauseAccepting()
+		}
 		go p.Serve()
+		doors = append(doors, p)
 		log.Info("listening for statistics", "addr", p.Addr())
 	}
 	if again != nil {
 		again.serves(srv)
 		var watching sync.WaitGroup
 		defer watching.Wait()
-		watched, stop := context.WithCancel(end.ctx)
+		watched, stop := context.WithCancel(ctx)
 		defer stop()
 		watching.Go(func() { again.watch(watched) })
 	}
-	if ready != nil {
-		ready(srv.Addrs(), operators)
+	if r.next != nil {
+		r.next.serves(srv, doors)
 	}
-	end.srv.Store(srv)
-	return srv.Run(end.ctx)
+	if r.from == nil {
+		serving()
+	}
+	return srv.Run(ctx)
 }
 
 // explainListenError adds to an error of listening what to do about it. Setting is the setting

@@ -6,48 +6,32 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
-
-	"ringway/server"
 )
 
-// ending is how the process is asked to end.
-type ending struct {
-	ctx    context.Context // done when it is to end
-	cancel context.CancelFunc
-	srv    atomic.Pointer[server.Server] // whose drain_delay a second signal skips; nil until it serves
-}
-
-// interruptible returns an ending whose context is done with the first SIGINT, SIGTERM or signal of
-// others. The next one skips drain_delay, if that is running. Otherwise it has its default effect: it
-// ends the process.
-func interruptible(others ...os.Signal) *ending {
+// interruptible returns a context that ends with the first SIGINT, SIGTERM or signal of
+// others. The second one has its default effect: it ends the process.
+func interruptible(others ...os.Signal) (context.Context, context.CancelFunc) {
 	// The reader of the log may end; the proxy must survive that.
 	signal.Ignore(syscall.SIGPIPE)
-	e := &ending{}
-	e.ctx, e.cancel = context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, append(others, os.Interrupt, syscall.SIGTERM)...)
 	go func() {
 		select {
 		case <-signals:
-			e.cancel()
-		case <-e.ctx.Done():
+		case <-ctx.Done():
 		}
-		for s := range signals {
-			if srv := e.srv.Load(); srv == nil || !srv.SkipDelay() {
-				signal.Reset(s)
-				_ = syscall.Kill(os.Getpid(), s.(syscall.Signal))
-			}
-		}
+		signal.Stop(signals) // before ctx ends, so that a second signal never meets Notify
+		cancel()
 	}()
-	return e
+	return ctx, cancel
 }
 
 // operatorSignals are the signals with which nutcracker's operators control a running process:
-// SIGHUP, SIGTTIN and SIGTTOU. By default SIGHUP would end it, and the others would stop it.
+// SIGHUP, SIGTTIN and SIGTTOU, and SIGUSR2 for an upgrade. By default SIGHUP would end it, and the
+// others but SIGUSR2 would stop it.
 type operatorSignals struct {
 	signals chan os.Signal
 	done    chan struct{} // closed by stop
@@ -56,17 +40,19 @@ type operatorSignals struct {
 // catchOperatorSignals begins to catch these signals. They are queued until answer runs.
 func catchOperatorSignals() *operatorSignals {
 	r := &operatorSignals{signals: make(chan os.Signal, 16), done: make(chan struct{})}
-	signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
+	signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGUSR2)
 	return r
 }
 
 // answer handles the signals until stop is called. It blocks: run it on a goroutine. SIGHUP reads the
-// configuration again.
-func (r *operatorSignals) answer(log *processLog, again *reloader) {
+// configuration again, and SIGUSR2 hands over to a new process.
+func (r *operatorSignals) answer(log *processLog, again *reloader, next *upgrader) {
 	for {
 		select {
 		case s := <-r.signals:
 			switch s {
+			case syscall.SIGUSR2:
+				go next.upgrade("SIGUSR2") // which logs what comes of it
 			case syscall.SIGHUP:
 				again.reload("SIGHUP", false) // which logs what comes of it
 			case syscall.SIGTTIN:
@@ -82,7 +68,7 @@ func (r *operatorSignals) answer(log *processLog, again *reloader) {
 
 // stop ends answer. Later signals are ignored: the process is about to end anyway.
 func (r *operatorSignals) stop() {
-	signal.Ignore(syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
+	signal.Ignore(syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGUSR2)
 	close(r.done)
 }
 

@@ -28,7 +28,7 @@ func TestSignalsThatAskForSomethingAreAnswered(t *testing.T) {
 		p.Signal(step.signal)
 		printed(t, p, step.want)
 	}
-	for _, s := range []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE} {
+	for _, s := range []os.Signal{syscall.SIGUSR1, syscall.SIGPIPE} {
 		p.Signal(s)
 	}
 	p.Signal(syscall.SIGTERM)

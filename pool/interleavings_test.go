@@ -295,7 +295,7 @@ func (w *world) settle() {
 			return
 		default:
 			idle++
-			w.now += int64(20*time.Millisecond) << min(idle, 6)
+			w.now += int64(20*time.Millisecond) << min(idle, 5) // less than an attempt to connect may take
 		}
 	}
 	w.fail("it does not settle: %s", w.unfinished())
@@ -318,8 +318,8 @@ func (w *world) unfinished() string {
 	}
 	for _, sh := range w.l.shards {
 		switch {
-		case sh.allHeld || sh.writesHeld || sh.draining || sh.probing:
-			return fmt.Sprintf("shard %d waits: all held %v, writes held %v, draining %v, probing %v", sh.index, sh.allHeld, sh.writesHeld, sh.draining, sh.probing)
+		case sh.allHeld || sh.writesHeld || sh.draining || sh.probe != nil:
+			return fmt.Sprintf("shard %d waits: all held %v, writes held %v, draining %v, probing %v", sh.index, sh.allHeld, sh.writesHeld, sh.draining, sh.probe != nil)
 		case len(sh.parked)+len(sh.parkedUnsent)+len(sh.scriptRetries)+len(sh.repliesHeldOn) > 0 || sh.undrained != 0:
 			return fmt.Sprintf("shard %d has %d parked, %d parked unsent, %d script retries, replies held on %d, %d undrained", sh.index, len(sh.parked), len(sh.parkedUnsent), len(sh.scriptRetries), len(sh.repliesHeldOn), sh.undrained)
 		case sh.timer.Armed() || sh.scriptTimer.Armed():
@@ -342,10 +342,8 @@ func (w *world) unfinished() string {
 // serves has every client send a request, which must be answered.
 func (w *world) serves() {
 	for i, p := range w.players {
-		w.endDials(true)
-		w.turn()
 		w.now += int64(2 * time.Second) // no server is put off any more
-		w.turn()
+		w.settle()
 		before := len(w.asks)
 		p.send("SET")
 		w.settle()

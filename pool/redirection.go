@@ -94,10 +94,7 @@ func (l *Local) handleMoved(from *localShard, rt *retry, reply []byte) bool {
 	}
 	to := l.learn(r)
 	l.suspect(from, MovedSlot)
-	if rt.probe {
-		rt.probe = false
-		from.releaseAll()
-	}
+	rt.proveServer()
 	from.followScripts(r)
 	rt.shard, rt.placedBy = to, l.Map()
 	if to.allHeld && len(to.parked) > 0 {
@@ -113,10 +110,7 @@ func (l *Local) handleAsk(from *localShard, rt *retry, reply []byte) bool {
 	if !ok {
 		return rt.endProbe()
 	}
-	if rt.probe {
-		rt.probe = false
-		from.releaseAll()
-	}
+	rt.proveServer()
 	to := l.learn(r)
 	rt.sendAsking(rt.conns.connsTo(to.index)[rt.conn])
 	return true

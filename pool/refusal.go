@@ -219,10 +219,18 @@ func (l *Local) redirect(sh *localShard, rt *retry, kind RefusalKind, reply []by
 // execute its requests. It returns false, for callers that leave the reply to the
 // Receiver.
 func (rt *retry) endProbe() bool {
-	if rt.probe {
-		rt.probe, rt.shard.probing = false, false
+	if sh := rt.shard; sh.probe == rt {
+		sh.probe = nil
 	}
 	return false
+}
+
+// proveServer has the shard serve again if the request is its probe: the server executes requests. Requests
+// that wait for something else by now go on waiting.
+func (rt *retry) proveServer() {
+	if rt.shard.probe == rt {
+		rt.shard.releaseAll()
+	}
 }
 
 // suspect reports to the control plane that a shard's primary may have changed.
@@ -248,10 +256,7 @@ const tryAgainDelay = 10 * time.Millisecond
 
 // tryAgainLater sends a request again after tryAgainDelay. No other request waits for it.
 func (l *Local) tryAgainLater(rt *retry) {
-	if rt.probe {
-		rt.shard.releaseAll()
-		rt.probe = false
-	}
+	rt.proveServer()
 	l.tryAgainAt = l.loop.Now()
 	l.loop.NewTimer(rt.resend).OwnedBy(rt).After(tryAgainDelay)
 }

@@ -34,7 +34,6 @@ type retry struct {
 	// While it is in flight.
 	skip         int  // replies to come that are not the Receiver's: ASKING's
 	behindAsking bool // it was sent behind ASKING: the connection does not offer its refusal
-	probe        bool // it was sent to find out whether the server executes requests again
 
 	// Of a unit: its first replies are withheld until the last one shows whether it was
 	// executed.
@@ -285,9 +284,7 @@ func (rt *retry) parkUnsent(again bool) bool {
 
 // giveUp ends the request with its last refusal, or a failure if there was none.
 func (rt *retry) giveUp() {
-	if rt.probe {
-		rt.probe, rt.shard.probing = false, false
-	}
+	rt.endProbe()
 	if rt.lastRefusal != nil {
 		for range rt.replies {
 			rt.to.Reply(rt.tag, rt.lastRefusal, true)
@@ -333,10 +330,7 @@ func (rt *retry) Reply(tag uint32, b []byte, last bool) {
 		rt.withheld = withheld
 	}
 	rt.behindAsking = false
-	if rt.probe {
-		rt.probe = false
-		rt.shard.releaseAll()
-	}
+	rt.proveServer()
 	for _, reply := range rt.withheld {
 		rt.to.Reply(tag, reply, true)
 	}
@@ -359,9 +353,7 @@ func (rt *retry) Fail(tag uint32, f *pipeline.Failure, _ []byte) {
 		rt.skip-- // ASKING's
 		return
 	}
-	if rt.probe {
-		rt.probe, rt.shard.probing = false, false
-	}
+	rt.endProbe()
 	for range rt.withheld { // those that were withheld fail, too
 		rt.to.Fail(tag, f, nil)
 	}

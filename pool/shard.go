@@ -102,7 +102,7 @@ type localShard struct {
 	// Owned by the loop: requests that wait here.
 	parked       retryLine
 	parkedUnsent retryLine // never sent: they go behind all that were, and may yet come back
-	probing      bool      // the first of the parked requests was sent to try the server
+	probe        *retry    // the first of the parked requests, sent to try the server; nil if none was
 
 	// Owned by the loop: scripts that were refused while nothing else waits.
 	scriptRetries []*retry
@@ -377,7 +377,7 @@ func (sh *localShard) tick() {
 		return
 	}
 	sh.timer.After(retryEvery)
-	if sh.probing || sh.primary == nil {
+	if sh.probe != nil || sh.primary == nil {
 		return
 	}
 	line := &sh.parked
@@ -390,8 +390,7 @@ func (sh *localShard) tick() {
 	rt := (*line)[0]
 	if c := rt.conns.connsTo(sh.index)[rt.conn]; c.Up() {
 		*line = (*line)[1:]
-		sh.probing = true
-		rt.probe = true
+		sh.probe = rt
 		rt.send()
 	}
 }
@@ -399,7 +398,7 @@ func (sh *localShard) tick() {
 // releaseAll ends "all held", "draining" and "failing": the parked requests are sent in
 // their order, before any other.
 func (sh *localShard) releaseAll() {
-	sh.probing, sh.draining = false, false
+	sh.probe, sh.draining = nil, false
 	sh.timer.Stop()
 	parked := sh.takeParked()
 	wasHeld := sh.allHeld
@@ -429,7 +428,7 @@ func (sh *localShard) takeParked() (parked []*retry) {
 
 // failParked fails the parked requests and begins "failing".
 func (sh *localShard) failParked() {
-	sh.allHeld, sh.failFast, sh.probing, sh.draining = false, true, false, false
+	sh.allHeld, sh.failFast, sh.probe, sh.draining = false, true, nil, false
 	parked := sh.takeParked()
 	sh.setGates()
 	for _, rt := range parked {

@@ -64,8 +64,9 @@ type serving struct {
 //
 //	all held        no primary is known, no con-       new ones wait in their sessions;   the probe is executed, or a connection is made:
 //	(allHeld)       nection can be made, or the        refused and unsent ones are        serving. Another primary: draining, or serving
-//	                primary refuses requests           parked here. The first of these    if nothing is in flight at the old one.
-//	                (-READONLY, -LOADING ...)          probes the server every 50 ms      failover_wait has passed: failing
+//	                primary refuses requests           parked here. The first of these    if nothing is in flight at the old one. As well
+//	                (-READONLY, -LOADING ...)          probes the server every 50 ms      for a slot that came meanwhile (drainNext).
+//	                                                                                      failover_wait has passed: failing
 //
 //	draining        another primary, or a slot of      all wait until what is in flight   all is answered: serving. After 100 ms, or 1 s if
 //	(allHeld,       another shard, while requests      there is answered: it may come     that server still has other slots: serving, and
@@ -92,7 +93,8 @@ type localShard struct {
 	repliesHeldOn []*pipeline.Conn // connections to the primary that are not read
 	allHeld       bool
 	draining      bool
-	undrained     int // draining: connections to earlier servers with requests in flight
+	undrained     int           // draining: connections to earlier servers with requests in flight
+	drainNext     time.Duration // all held: how long "draining" may take when it ends; 0 if there is none
 	failFast      bool
 	removed       bool  // of a static pool: the configuration no longer has its server, and nothing is under way there
 	heldUntil     int64 // when holding ends, as eventloop.Loop.Now
@@ -399,6 +401,11 @@ func (sh *localShard) tick() {
 // their order, before any other.
 func (sh *localShard) releaseAll() {
 	sh.probe, sh.draining = nil, false
+	if wait := sh.drainNext; sh.allHeld && sh.undrained > 0 && wait > 0 {
+		sh.holdForDrain(wait)
+		return
+	}
+	sh.drainNext = 0
 	sh.timer.Stop()
 	parked := sh.takeParked()
 	wasHeld := sh.allHeld
@@ -428,7 +435,7 @@ func (sh *localShard) takeParked() (parked []*retry) {
 
 // failParked fails the parked requests and begins "failing".
 func (sh *localShard) failParked() {
-	sh.allHeld, sh.failFast, sh.probe, sh.draining = false, true, nil, false
+	sh.allHeld, sh.failFast, sh.probe, sh.draining, sh.drainNext = false, true, nil, false, 0
 	parked := sh.takeParked()
 	sh.setGates()
 	for _, rt := range parked {

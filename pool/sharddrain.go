@@ -22,9 +22,6 @@ const (
 // shard that had a slot of sh before, are answered: they may come here too, and came
 // first.
 func (sh *localShard) awaitDrain(from *localShard) {
-	if sh.allHeld && !sh.draining {
-		return // its requests wait for a primary already
-	}
 	var conns []*pipeline.Conn
 	for _, cs := range sh.l.connSets {
 		conns = append(conns, cs.connsTo(from.index)...)
@@ -33,7 +30,11 @@ func (sh *localShard) awaitDrain(from *localShard) {
 	if !sh.l.Map().Serves(from.index) {
 		wait = lostDrainTime
 	}
-	if sh.countUndrained(conns) {
+	switch {
+	case !sh.countUndrained(conns):
+	case sh.allHeld && !sh.draining:
+		sh.drainNext = wait // its requests wait for a primary already
+	default:
 		sh.holdForDrain(wait)
 	}
 }
@@ -53,7 +54,7 @@ func (sh *localShard) countUndrained(conns []*pipeline.Conn) (any bool) {
 
 // holdForDrain begins "draining", for a limited time.
 func (sh *localShard) holdForDrain(wait time.Duration) {
-	sh.allHeld, sh.draining = true, true
+	sh.allHeld, sh.draining, sh.drainNext = true, true, 0
 	sh.heldUntil = sh.l.loop.Now() + int64(wait)
 	sh.timer.Reset(sh.heldUntil)
 	sh.setGates()

@@ -280,6 +280,8 @@ func (s *scriptedServer) refusal(r *scriptedRequest, asking, replica bool) strin
 		return "-READONLY You can't write against a read only replica.\r\n"
 	case primary != s.index && s.down:
 		return "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"
+	case primary != s.index:
+		r.a.unordered = true // the write before it was refused, and comes later
 	}
 	return ""
 }

@@ -65,7 +65,7 @@ type serving struct {
 //	all held        no primary is known, no con-       new ones wait in their sessions;   the probe is executed, or a connection is made:
 //	(allHeld)       nection can be made, or the        refused and unsent ones are        serving. Another primary: draining, or serving
 //	                primary refuses requests           parked here. The first of these    if nothing is in flight at the old one. As well
-//	                (-READONLY, -LOADING ...)          probes the server every 50 ms      for a slot that came meanwhile (drainNext).
+//	                (-READONLY, -LOADING ...)          probes the server every 50 ms      for a slot that came meanwhile (drainUntil).
 //	                                                                                      failover_wait has passed: failing
 //
 //	draining        another primary, or a slot of      all wait until what is in flight   all is answered: serving. After 100 ms, or 1 s if
@@ -93,8 +93,8 @@ type localShard struct {
 	repliesHeldOn []*pipeline.Conn // connections to the primary that are not read
 	allHeld       bool
 	draining      bool
-	undrained     int           // draining: connections to earlier servers with requests in flight
-	drainNext     time.Duration // all held: how long "draining" may take when it ends; 0 if there is none
+	undrained     int   // draining: connections to earlier servers with requests in flight
+	drainUntil    int64 // all held: until when these are waited for, as eventloop.Loop.Now; 0 if they are not
 	failFast      bool
 	removed       bool  // of a static pool: the configuration no longer has its server, and nothing is under way there
 	heldUntil     int64 // when holding ends, as eventloop.Loop.Now
@@ -379,7 +379,7 @@ func (sh *localShard) tick() {
 		return
 	}
 	sh.timer.After(retryEvery)
-	if sh.probe != nil || sh.primary == nil {
+	if sh.probe != nil || sh.primary == nil || sh.awaitsDrain() {
 		return
 	}
 	line := &sh.parked
@@ -401,11 +401,11 @@ func (sh *localShard) tick() {
 // their order, before any other.
 func (sh *localShard) releaseAll() {
 	sh.probe, sh.draining = nil, false
-	if wait := sh.drainNext; sh.allHeld && sh.undrained > 0 && wait > 0 {
-		sh.holdForDrain(wait)
+	if wait := sh.drainUntil - sh.l.loop.Now(); sh.allHeld && sh.undrained > 0 && wait > 0 {
+		sh.holdForDrain(time.Duration(wait))
 		return
 	}
-	sh.drainNext = 0
+	sh.drainUntil = 0
 	sh.timer.Stop()
 	parked := sh.takeParked()
 	wasHeld := sh.allHeld
@@ -435,7 +435,7 @@ func (sh *localShard) takeParked() (parked []*retry) {
 
 // failParked fails the parked requests and begins "failing".
 func (sh *localShard) failParked() {
-	sh.allHeld, sh.failFast, sh.probe, sh.draining, sh.drainNext = false, true, nil, false, 0
+	sh.allHeld, sh.failFast, sh.probe, sh.draining, sh.drainUntil = false, true, nil, false, 0
 	parked := sh.takeParked()
 	sh.setGates()
 	for _, rt := range parked {

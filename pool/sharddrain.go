@@ -33,10 +33,24 @@ func (sh *localShard) awaitDrain(from *localShard) {
 	switch {
 	case !sh.countUndrained(conns):
 	case sh.allHeld && !sh.draining:
-		sh.drainNext = wait // its requests wait for a primary already
+		sh.drainUntil = sh.l.loop.Now() + int64(wait) // its requests wait for a primary already
 	default:
 		sh.holdForDrain(wait)
 	}
+}
+
+// awaitsDrain reports whether a shard in "all held" would go on to "draining". When the time for that is over it
+// calls SetOnLate's function.
+func (sh *localShard) awaitsDrain() bool {
+	if sh.drainUntil == 0 || sh.undrained == 0 {
+		return false
+	}
+	if sh.drainUntil > sh.l.loop.Now() {
+		return true
+	}
+	sh.drainUntil = 0
+	sh.l.onLate()
+	return false
 }
 
 // countUndrained counts the connections on which requests are in flight, until these are
@@ -54,7 +68,7 @@ func (sh *localShard) countUndrained(conns []*pipeline.Conn) (any bool) {
 
 // holdForDrain begins "draining", for a limited time.
 func (sh *localShard) holdForDrain(wait time.Duration) {
-	sh.allHeld, sh.draining, sh.drainNext = true, true, 0
+	sh.allHeld, sh.draining, sh.drainUntil = true, true, 0
 	sh.heldUntil = sh.l.loop.Now() + int64(wait)
 	sh.timer.Reset(sh.heldUntil)
 	sh.setGates()

@@ -111,6 +111,7 @@ var foreignFields = map[string]string{
 	"proxy.pubsub_output_soft_limit": "PubSubOutputSoft",
 	"proxy.pubsub_output_soft_time":  "PubSubOutputTime",
 	"pools.client_connections":       "MaxClients",
+	"pools.tls":                      "ClientTLS",
 	"pools.eject":                    "AutoEjectHosts",
 	"pools.masters":                  "Shards",
 	"pools.redis":                    "",

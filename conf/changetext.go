@@ -43,6 +43,8 @@ func valueText(field string, v reflect.Value) string {
 		return listText(v, func(a Address) string { return quote(a.Addr) })
 	case *TLS:
 		return v.text()
+	case *ClientTLS:
+		return v.text()
 	case map[string]string:
 		return tableText(slices.Sorted(maps.Keys(v)), func(from string) string { return quote(from) + " = " + quote(v[from]) })
 	case []Zone:

@@ -135,16 +135,17 @@ type Pool struct {
 	MergeSets         bool          // SETs that a client sends behind each other go to a server as one MSET; default false
 
 	// Credentials, databases and commands.
-	RedisAuth                  string   // password that clients must give and servers get; default "": none
-	RedisUser                  string   // ACL user whose password RedisAuth is at the servers; default "": the default user
-	SentinelUser, SentinelAuth string   // user and password at the Sentinels; default "": the default user, and no password
-	ServerTLS, SentinelTLS     *TLS     // TLS to servers and to Sentinels; nil: in clear
-	ACLUsers                   int      // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
-	RedisDB                    int      // database that clients find selected
-	Databases                  int      // clients may SELECT the databases below this number; 1: none but RedisDB; default 16, but 1 in a Cluster and with RedisDB
-	AllowCommands              []string // guarded commands that are served all the same, in lower case: "keys", "config|get"; a container means its subcommands
-	DenyCommands               []string // commands that are refused, written likewise; they have precedence
-	Transactions               string   // what becomes of MULTI with keys of several shards: OneShard (default) or PerShard
+	RedisAuth                  string     // password that clients must give and servers get; default "": none
+	RedisUser                  string     // ACL user whose password RedisAuth is at the servers; default "": the default user
+	SentinelUser, SentinelAuth string     // user and password at the Sentinels; default "": the default user, and no password
+	ServerTLS, SentinelTLS     *TLS       // TLS to servers and to Sentinels; nil: in clear
+	ClientTLS                  *ClientTLS // key tls: TLS with clients; nil: in clear
+	ACLUsers                   int        // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
+	RedisDB                    int        // database that clients find selected
+	Databases                  int        // clients may SELECT the databases below this number; 1: none but RedisDB; default 16, but 1 in a Cluster and with RedisDB
+	AllowCommands              []string   // guarded commands that are served all the same, in lower case: "keys", "config|get"; a container means its subcommands
+	DenyCommands               []string   // commands that are refused, written likewise; they have precedence
+	Transactions               string     // what becomes of MULTI with keys of several shards: OneShard (default) or PerShard
 
 	// Ejection, in static pools.
 	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too

@@ -52,8 +52,8 @@ var foreignKeys = foreignKeysFrom([]struct{ names, to, note string }{
 	{"client_query_buffer_limit", "max_request", ""},
 	{"client_output_buffer_limit", "client_output_limit", ""},
 
-	{"tls ssl use_tls tls_ca_cert_file ssl_ca", "server_tls", `such as server_tls = { ca = "ca.pem" }, for TLS to the servers; TLS for clients is not there yet`},
-	{"client_tls tls_port tls_cert_file tls_key_file listen_tls", "", "is not there yet: clients connect without TLS; want a TLS proxy in front. server_tls is for TLS to the servers"},
+	{"ssl use_tls tls_ca_cert_file ssl_ca", "server_tls", `such as server_tls = { ca = "ca.pem" }, for TLS to the servers; TLS for clients is tls = { cert = "ringway.pem", key = "ringway.key" }`},
+	{"client_tls tls_port tls_cert_file tls_key_file listen_tls", "tls", `such as tls = { cert = "ringway.pem", key = "ringway.key" }, for clients; server_tls is for TLS to the servers`},
 	{"proxy_protocol send_proxy accept_proxy", "", "is not there yet: turn the PROXY protocol off in the proxy in front"},
 	{"stats stats_port stats_addr", "stats_listen", `such as stats_listen = "127.0.0.1:22222"`},
 	{"stats_interval", "", "has no counterpart here: statistics are of the moment; remove this key"},

@@ -109,6 +109,7 @@ var poolSettings = []setting[Pool]{
 	{"zones", setZones},
 	{"server_tls", func(v *value, p *Pool) { setTLS(v, &p.ServerTLS) }},
 	{"sentinel_tls", func(v *value, p *Pool) { setTLS(v, &p.SentinelTLS) }},
+	{"tls", func(v *value, p *Pool) { setClientTLS(v, &p.ClientTLS) }},
 }
 
 var (

@@ -73,12 +73,7 @@ func (v *value) checkFiles(t *TLS) {
 	if _, err := t.certificate(); err != nil {
 		v.failAt(at("cert"), err.Error())
 	}
-	if f, err := os.Open(t.Key); err == nil {
-		if mode := worldReadable(f); mode != "" {
-			v.report.warn(at("key").start, v.table, fmt.Sprintf("%s.key: everybody on this machine may read %s (mode %s); want chmod 640, or 600", v.name, t.Key, mode))
-		}
-		f.Close()
-	}
+	v.warnReadable(at("key"), "key", t.Key)
 }
 
 // file stores the name of a file, joined to the directory of the configuration file.
@@ -150,9 +145,11 @@ func (t *TLS) newLoader() func() (*tls.Config, error) {
 }
 
 // stamp returns the times and sizes of the files, which change when the files do.
-func (t *TLS) stamp() string {
+func (t *TLS) stamp() string { return stampOf(t.CA, t.Cert, t.Key) }
+
+func stampOf(names ...string) string {
 	var b strings.Builder
-	for _, name := range []string{t.CA, t.Cert, t.Key} {
+	for _, name := range names {
 		if info, err := os.Stat(name); err == nil {
 			fmt.Fprintf(&b, "%d %d\n", info.ModTime().UnixNano(), info.Size())
 		} else {

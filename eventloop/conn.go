@@ -36,6 +36,8 @@ type Conn struct {
 	fd    int
 	relay Relay // stands between fd and the peer; nil if nothing does
 
+	secured *secured // its encrypted side; nil without a Cipher
+
 	// Input that the handler has left.
 	in    []byte // from inOff; nil when there is none
 	inOff int
@@ -48,6 +50,8 @@ type Conn struct {
 	blocksSize int      // bytes in blocks
 	wrote      uint64   // bytes that the kernel has taken so far
 	wroteTo    *uint64  // counts them as well, for several connections; nil for nothing
+
+	sealedWaiting int // bytes of encrypted output that wait before all that; see secured
 
 	// State of the input and the output. All flags stand together, since connections are many.
 	inHandler bool  // the handler is being given bytes of in
@@ -91,6 +95,9 @@ func (c *Conn) Close() {
 	if c.fd < 0 {
 		return
 	}
+	if c.secured != nil && c.Waiting() == 0 {
+		c.endSealed()
+	}
 	closeFD(c.forget())
 	c.releaseBuffers()
 }
@@ -113,6 +120,7 @@ func (c *Conn) forget() (fd int) {
 func (c *Conn) releaseBuffers() {
 	c.dropIn(c.inHandler)
 	c.dropOut()
+	c.releaseSealed()
 }
 
 // PeerIsServer says that the peer answers what it is sent. Its output is written after the
@@ -175,7 +183,10 @@ func (c *Conn) Peer() netip.Addr {
 }
 
 // Waiting returns how many bytes of output wait to be written.
-func (c *Conn) Waiting() int { return c.blocksSize + len(c.out) - c.outOff }
+func (c *Conn) Waiting() int { return c.unsealed() + c.sealedWaiting }
+
+// unsealed is Waiting without what is encrypted.
+func (c *Conn) unsealed() int { return c.blocksSize + len(c.out) - c.outOff }
 
 // Written returns how many bytes the kernel has taken so far.
 func (c *Conn) Written() uint64 { return c.wrote }
@@ -283,6 +294,10 @@ func (c *Conn) Write(b []byte) {
 		c.Append(b)
 		return
 	}
+	if c.secured != nil {
+		c.writeThrough(b)
+		return
+	}
 	if c.stalled || c.Waiting() > 0 && !c.writeOut() {
 		if c.fd >= 0 {
 			c.appendOrShare(b)
@@ -297,7 +312,14 @@ func (c *Conn) Write(b []byte) {
 	c.countWritten(max(n, 0))
 	if n < len(b) {
 		c.appendOrShare(b[max(n, 0):])
-		c.stalled, c.stalledAt = true, c.loop.Now() // another write in this turn would take nothing
+		c.stall() // another write in this turn would take nothing
+	}
+}
+
+// stall waits for the poller to say that the peer takes more.
+func (c *Conn) stall() {
+	if !c.stalled {
+		c.stalled, c.stalledAt = true, c.loop.Now()
 		c.arm()
 	}
 }
@@ -375,6 +397,10 @@ func (c *Conn) ready(ev event) {
 }
 
 func (c *Conn) read() {
+	if c.secured != nil {
+		c.readSealed()
+		return
+	}
 	if c.Unread() == 0 {
 		b := c.loop.readBuf
 		if !c.toServer && !c.urgent {
@@ -401,6 +427,15 @@ func (c *Conn) read() {
 
 // deliverRead gives the handler b, which was read into the shared buffer, and keeps what it leaves.
 func (c *Conn) deliverRead(b []byte) {
+	if c.secured != nil {
+		c.openSealed(b)
+		return
+	}
+	c.deliverPlain(b)
+}
+
+// deliverPlain is deliverRead for bytes that are not encrypted.
+func (c *Conn) deliverPlain(b []byte) {
 	if !c.paused {
 		b = b[c.h.Data(b):]
 	}
@@ -479,7 +514,7 @@ func (c *Conn) toBeWritten() bool {
 		return false
 	}
 	c.dirty = false
-	return c.fd >= 0 && c.out != nil && !c.stalled
+	return c.fd >= 0 && (c.out != nil || c.sealedWaiting > 0) && !c.stalled
 }
 
 func (c *Conn) resumeWriting() {
@@ -492,6 +527,9 @@ func (c *Conn) resumeWriting() {
 
 // writeOut writes the output and reports whether all of it was written.
 func (c *Conn) writeOut() bool {
+	if c.secured != nil {
+		return c.writeSealed()
+	}
 	n, err := c.writeSome()
 	if err != nil && !transient(err) {
 		c.fail(err)
@@ -502,18 +540,27 @@ func (c *Conn) writeOut() bool {
 
 // noteWritten removes n bytes from the output and reports whether that was all.
 func (c *Conn) noteWritten(n int) bool {
-	c.outOff += n
-	c.countWritten(n)
-	if len(c.blocks) > 0 {
-		c.freeWritten()
+	if c.secured != nil {
+		c.noteSealed(n)
+	} else {
+		c.outOff += n
+		c.countWritten(n)
+		if len(c.blocks) > 0 {
+			c.freeWritten()
+		}
 	}
 	if c.Waiting() > 0 {
-		if !c.stalled {
-			c.stalled, c.stalledAt = true, c.loop.Now()
-			c.arm()
-		}
+		c.stall()
 		return false
 	}
+	if c.out != nil {
+		c.dropWritten()
+	}
+	return true
+}
+
+// dropWritten gives the output's buffer back when nothing in it waits.
+func (c *Conn) dropWritten() {
 	c.outCap = cap(c.out)
 	if c.toServer {
 		c.outCap = min(c.outCap, fullOutput) // so that the buffer grows only when the output is full: see noteFull
@@ -522,7 +569,6 @@ func (c *Conn) noteWritten(n int) bool {
 	}
 	c.loop.bufs.put(c.out)
 	c.out, c.outOff = nil, 0
-	return true
 }
 
 // arm tells the poller what to report, if that has changed.

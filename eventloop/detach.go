@@ -1,17 +1,24 @@
 package eventloop
 
-// Detach takes the connection away from the loop and returns its descriptor, for another loop to
-// Attach. No input or output may be waiting, and the connection must not have a Relay.
-func (c *Conn) Detach() (fd int) {
+import "bytes"
+
+// Detach takes the connection away from the loop and returns its socket, for another loop to
+// AttachSocket. No input or output may be waiting, and the connection must not have a Relay.
+func (c *Conn) Detach() (s Socket) {
 	if c.Waiting() > 0 || c.Unread() > 0 {
 		panic("bug: detaching a connection with bytes in its buffers")
 	}
+	if c.secured != nil {
+		s.Cipher, s.Input = c.secured.cipher, bytes.Clone(c.secured.in)
+		c.dropSealedIn()
+	}
 	c.loop.poll.remove(c.fd)
-	return c.forget()
+	s.FD = c.forget()
+	return s
 }
 
-// Direct reports whether the connection's bytes are those of its socket: it has no Relay.
-func (c *Conn) Direct() bool { return c.relay == nil }
+// Direct reports whether the connection's bytes are those of its socket: it has no Relay and no Cipher.
+func (c *Conn) Direct() bool { return c.relay == nil && c.secured == nil }
 
 // TakeUnread returns the bytes that the handler has left, which are no longer the connection's. It is
 // for a connection that is about to be detached; do not call it from Data.

@@ -56,6 +56,7 @@ type Loop struct {
 	openConns    int     // how many of conns are not nil
 	urgentConns  int     // how many of them are urgent
 	readBuf      []byte  // shared by all connections: an idle one holds no buffer
+	plain        []byte  // the same for what is decrypted; nil before the first connection with a Cipher
 	dirty        []*Conn // have output to write at the end of the turn
 	dirtyServers []*Conn // the same for servers, which are written to after the others
 	fullOutputs  []*Conn // those of dirtyServers, which they stay in, that are written to before the next event

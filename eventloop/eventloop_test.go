@@ -530,9 +530,9 @@ func TestDetachedConnectionGoesOnOnAnotherLoop(t *testing.T) {
 	b := startLoop(t)
 	r, moved := newRecorder(), newRecorder()
 	peer := attach(t, a, r)
-	var fd int
-	onLoop(a, func() { fd = r.conn.Detach() })
-	onLoop(b, func() { moved.conn, _ = b.Attach(fd, moved) })
+	var s Socket
+	onLoop(a, func() { s = r.conn.Detach() })
+	onLoop(b, func() { moved.conn, _ = b.AttachSocket(s, moved) })
 	peer.Write([]byte("hello"))
 	if got := receive(t, moved.data, "data"); string(got) != "hello" {
 		t.Fatalf("got %q", got)

@@ -32,7 +32,10 @@ func (c *Conn) CloseWritten() {
 	if c.fd < 0 {
 		return
 	}
-	if c.Waiting() > 0 && !c.stalled {
+	switch {
+	case c.secured != nil:
+		c.endSealed()
+	case c.Waiting() > 0 && !c.stalled:
 		c.writeSome()
 	}
 	if !c.eof {

@@ -209,7 +209,7 @@ func (io *ioBatch) write(conns []*Conn) {
 	wrote := conns[:0]
 	for _, c := range conns {
 		if c != nil && c.toBeWritten() {
-			io.uring.write(c.fd, c.firstBlock())
+			io.uring.write(c.fd, c.nextWrite())
 			wrote = append(wrote, c)
 		}
 	}

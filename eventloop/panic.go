@@ -55,7 +55,7 @@ func (l *Loop) recovered() {
 // abandonCurrent ends what the callback that panicked belongs to.
 func (l *Loop) abandonCurrent() {
 	// The callback may still be using the bytes that it was given.
-	l.readBuf = make([]byte, readBufferSize)
+	l.readBuf, l.plain = make([]byte, readBufferSize), nil
 	t := &l.progress
 	var owner any
 	conn := t.conn

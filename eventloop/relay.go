@@ -10,6 +10,12 @@ type Socket struct {
 	// Relay carries the bytes between FD and the peer; nil if FD is connected to the
 	// peer itself.
 	Relay Relay
+
+	// Cipher, if not nil, encrypts what is written to FD and decrypts what is read from it.
+	Cipher Cipher
+
+	// Input was read from FD already. The handler is given it, decrypted, at the end of the turn.
+	Input []byte
 }
 
 // Close closes a socket that no loop owns.
@@ -43,15 +49,26 @@ type Relay interface {
 	Conn() net.Conn
 }
 
-// AttachSocket is Attach for the result of Dial. If it returns an error, the caller still owns the
+// AttachSocket is Attach for the result of Dial or Detach. If it returns an error, the caller still owns the
 // socket.
 func (l *Loop) AttachSocket(s Socket, h Handler) (*Conn, error) {
 	c, err := l.Attach(s.FD, h)
-	if err == nil && s.Relay != nil {
+	if err != nil {
+		return nil, err
+	}
+	if s.Relay != nil {
 		c.relay = s.Relay
 		l.dialing.Go(s.Relay.Run)
 	}
-	return c, err
+	if s.Cipher != nil {
+		c.secure(s.Cipher, s.Input)
+	} else if len(s.Input) > 0 {
+		c.in = append(l.bufs.get(len(s.Input)), s.Input...)
+	}
+	if len(s.Input) > 0 {
+		l.Defer(leftInput{c})
+	}
+	return c, nil
 }
 
 // cause returns what has ended the connection: the relay's error, if there is one, else err.

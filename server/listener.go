@@ -14,6 +14,7 @@ import (
 	"ringway/eventloop"
 	"ringway/handover"
 	"ringway/pool"
+	"ringway/session"
 )
 
 // listener is the front door of one pool: the clients of its socket go to the loops.
@@ -25,6 +26,9 @@ type listener struct {
 	leaving atomic.Bool            // the configuration no longer has the pool
 	refused atomic.Uint64          // clients turned away
 	clients atomic.Int64           // of the pool, as max_clients and client_connections count them
+
+	tls        atomic.Pointer[certificates] // nil: clients are spoken to in clear
+	handshakes handshakes
 }
 
 // socket is a listening socket. A goroutine of its own accepts the clients (acceptAll), from start on until it is closed.
@@ -43,7 +47,7 @@ func (srv *Server) newListener(c *conf.Pool, proxy *conf.Proxy, s *socket, index
 	}
 	ln := &listener{srv: srv, pool: p, index: index}
 	ln.socket.Store(s)
-	return ln, nil
+	return ln, ln.refreshTLS()
 }
 
 // Addr returns the address at which clients connect.
@@ -162,15 +166,42 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 	srv := ln.srv
 	if !srv.tryAdmit(ln) {
 		ln.refused.Add(1)
-		eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
+		ln.turnAway(fd)
 		return
 	}
-	id, local := srv.nextID.Add(1), s.Addr().String()
+	c := arrived{addr: peer, local: s.Addr().String()}
 	if s.at.Network == "unix" {
-		peer = s.at.Addr + ":0" // as Redis shows it
+		c.addr = s.at.Addr + ":0" // as Redis shows it
 	}
-	l := srv.pick()
-	l.Post(func() { l.sessions.Adopt(fd, ln.index, id, peer, local) })
+	if t := ln.tls.Load(); t != nil {
+		ln.shakeHands(eventloop.Socket{FD: fd}, t.config, c)
+		return
+	}
+	ln.place(eventloop.Socket{FD: fd}, c)
+}
+
+// turnAway closes the socket of a client that is one too many. One that waits for a TLS handshake would not
+// understand why.
+func (ln *listener) turnAway(fd int) {
+	if ln.tls.Load() != nil {
+		eventloop.CloseFD(fd)
+		return
+	}
+	eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
+}
+
+// arrived is what is known of a client that was accepted and counted.
+type arrived struct {
+	addr  string // the client's
+	local string // that it has connected to
+}
+
+// place hands a client to a loop.
+func (ln *listener) place(s eventloop.Socket, c arrived) {
+	id, l := ln.srv.nextID.Add(1), ln.srv.pick()
+	l.Post(func() {
+		l.sessions.Adopt(session.Client{Socket: s, Pool: ln.index, ID: id, Addr: c.addr, Local: c.local})
+	})
 }
 
 // usableProcessors is how many processors the process may use. It is read before Run

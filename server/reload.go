@@ -229,6 +229,7 @@ func (r *reload) reconfigure(ctx context.Context, pr *poolReload) {
 	if err != nil {
 		panic(err) // the configuration is validated
 	}
+	pr.listener.refreshTLS() // logs what is wrong
 	r.srv.onLoops(func(_ int, l *loop) { l.sessions.Reconfigured(index) })
 	if leave != nil { // behind what sessions have to say to the servers that leave
 		r.srv.serving.Go(func() { leave(r.srv.ctx) })

@@ -28,6 +28,7 @@ import (
 	"ringway/handover"
 	"ringway/pool"
 	"ringway/session"
+	"ringway/tlsconn"
 )
 
 // Server is a running proxy: its pools, their listeners and the event loops.
@@ -52,6 +53,7 @@ type Server struct {
 	uncounted  atomic.Int64  // clients at their end, which clients does not count any more
 	nextID     atomic.Uint64 // of clients: the last one that was given
 	figures    figures
+	handshakes *tlsconn.Handshakes
 
 	// The end.
 	predecessor *Predecessor  // the process whose place this one takes; nil if there is none
@@ -78,7 +80,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 func NewSuccessor(cfg *conf.Config, w pool.Watcher, log *slog.Logger, from *Predecessor) (*Server, error) {
 	srv := &Server{
 		log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log),
-		predecessor: from, handedOver: make(chan struct{}), stopping: make(chan struct{}),
+		predecessor: from, handedOver: make(chan struct{}), stopping: make(chan struct{}), handshakes: tlsconn.NewHandshakes(),
 	}
 	var inherited *handover.Inherited
 	if from != nil {
@@ -210,6 +212,7 @@ func (srv *Server) Run(ctx context.Context) error {
 	stopWatching := make(chan struct{})
 	srv.serving.Go(func() { scavengeMemory(srv.memory, stopWatching) })
 	srv.serving.Go(func() { srv.processors.watch(stopWatching) })
+	srv.serving.Go(func() { srv.watchCertificates(stopWatching) })
 
 	select {
 	case <-ctx.Done():
@@ -223,6 +226,7 @@ func (srv *Server) Run(ctx context.Context) error {
 	srv.now().close()
 	srv.reloading.Unlock()
 	srv.accepting.Wait()
+	srv.handshakes.Close()
 	err := srv.drain()
 	srv.end()
 	srv.log.Info("stopped")

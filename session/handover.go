@@ -148,7 +148,7 @@ func (g *giving) take(s *session) {
 	delete(s.conditions.pauseWaiters, s)
 	delete(g.since, s)
 	d := &Departure{Record: s.record(), s: s, g: g}
-	d.FD = s.conn.Detach()
+	d.FD = s.conn.Detach().FD // it is direct
 	g.w.detach(s)
 	s.useConns(nil)
 	g.underWay++
@@ -173,7 +173,7 @@ func (d *Departure) Back(forGood bool) {
 		s := d.s
 		s.stays, s.held, s.blocked, s.parse = forGood, false, false, resp.RequestState{}
 		s.openWindow()
-		if s.enter(d.FD) {
+		if s.enter(eventloop.Socket{FD: d.FD}) {
 			s.present(d.Record.Input)
 		}
 		d.over()
@@ -246,7 +246,7 @@ func (w *Worker) Receive(fd, index int, r *handover.Record, user *pool.User) {
 	if cmd := command.ByName(r.Command); cmd != nil {
 		s.lastCommand = uint16(cmd.ID) + 1
 	}
-	if s.enter(fd) {
+	if s.enter(eventloop.Socket{FD: fd}) {
 		s.lastActive = w.loop.Now() - r.Idle
 		s.present(r.Input)
 	}

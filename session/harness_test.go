@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,12 +26,14 @@ func TestMain(m *testing.M) { os.Exit(redistest.RunCheckingLeaks(m)) }
 type proxy struct {
 	t      *testing.T
 	addr   string
+	tls    *tls.Config // of clients; nil: in clear
 	server *server.Server
 	stop   func() error // drains, and returns what Run returned; may be called twice
 }
 
 // config returns a configuration with one pool of the given servers. Its
-// address is chosen by the system. RINGWAY_IO_URING=off runs all tests without.
+// address is chosen by the system. RINGWAY_IO_URING=off runs all tests without io_uring,
+// RINGWAY_TLS=on has their clients speak TLS.
 func config(t *testing.T, servers ...string) *conf.Config {
 	t.Helper()
 	var quoted []string
@@ -51,6 +54,9 @@ func config(t *testing.T, servers ...string) *conf.Config {
 	}
 	cfg.Pools[0].Listen.Addr = "127.0.0.1:0"
 	cfg.Proxy.IOUring = os.Getenv("RINGWAY_IO_URING") != "off"
+	if os.Getenv("RINGWAY_TLS") == "on" {
+		takeTLS(t, cfg)
+	}
 	return cfg
 }
 
@@ -73,6 +79,9 @@ func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Run(ctx) }()
 	p := &proxy{t: t, server: srv, addr: srv.Addrs()["alpha"]}
+	if cfg.Pools[0].ClientTLS != nil {
+		p.tls = &tls.Config{InsecureSkipVerify: true} // tests of certificates have their own
+	}
 	var result error
 	stopped := false
 	p.stop = func() error {
@@ -165,7 +174,7 @@ func (p *proxy) panicOnReply(addr string, shard int, request []byte) {
 
 // client returns a go-redis client of the proxy.
 func (p *proxy) client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: p.addr, Protocol: 2, MaxRetries: -1, ReadTimeout: 60 * time.Second})
+	c := redis.NewClient(&redis.Options{Addr: p.addr, Protocol: 2, MaxRetries: -1, ReadTimeout: 60 * time.Second, TLSConfig: p.tls})
 	p.t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -181,6 +190,9 @@ func (p *proxy) dial() *raw {
 	network := "tcp"
 	if strings.HasPrefix(p.addr, "/") {
 		network = "unix"
+	}
+	if p.tls != nil {
+		return &raw{redistest.DialTLS(p.t, p.addr, p.tls), p.t}
 	}
 	return &raw{redistest.Dial(p.t, network, p.addr), p.t}
 }

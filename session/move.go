@@ -46,20 +46,20 @@ func (w *Worker) canTake(s *session) bool {
 // take is destination's. The session is in neither loop's list until this worker's loop attaches it.
 func (w *Worker) take(s *session) {
 	from, to, sh := s.w, w, w.pools[s.poolIndex]
-	fd := s.conn.Detach()
+	socket := s.conn.Detach()
 	from.detach(s)
 	s.useConns(nil)
 	to.loop.Post(func() {
 		s.shared, s.replies.w, s.replies.stats, s.deferred = sh, to, sh.stats, false
 		s.lastBusy = 0 // the two loops' clocks can't be compared
 		s.lastActive = to.loop.Now()
-		s.enter(fd)
+		s.enter(socket)
 	})
 }
 
 // enter begins, or goes on, with a session whose shared is that of this loop and whose client's socket
-// is fd. It reports false if that can't be: then the client was closed.
-func (s *session) enter(fd int) bool {
+// is given. It reports false if that can't be: then the client was closed.
+func (s *session) enter(socket eventloop.Socket) bool {
 	w := s.w
 	s.roundAwaited = 0
 	s.speak(s.protocol)
@@ -67,8 +67,8 @@ func (s *session) enter(fd int) bool {
 		s.limits = &w.limits
 	}
 	s.updatePolicy()
-	if w.draining || !w.attach(s, fd) {
-		eventloop.CloseFD(fd)
+	if w.draining || !w.attach(s, socket) {
+		socket.Close()
 		s.setUser(nil)
 		s.useConns(nil)
 		w.host.Left(s.poolIndex)

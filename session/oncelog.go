@@ -31,7 +31,7 @@ func (o *logOnce) wrongProtocol(pool string, err error) {
 	case resp.ErrPROXY:
 		message = "clients closed: they send the PROXY protocol, which is not supported; turn it off in the load balancer in front (send-proxy, send-proxy-v2, proxy_protocol)"
 	case resp.ErrTLS:
-		message = "clients closed: they send TLS, which is not supported; have them send plain text, or terminate TLS in front of the proxy"
+		message = "clients closed: they send TLS, and the pool speaks none; give it tls = { cert = …, key = … }, or have them send plain text"
 	default:
 		return
 	}

@@ -117,7 +117,7 @@ func (p *path) useAllServers() {
 		p.b.Fatal(err)
 	}
 	defer c.Close()
-	p.w.loop.Post(func() { p.w.Adopt(fds[0], 0, 1, "client", "proxy") })
+	p.w.loop.Post(func() { p.w.Adopt(Client{Socket: eventloop.Socket{FD: fds[0]}, ID: 1, Addr: "client", Local: "proxy"}) })
 	const n = 200
 	for i := range n {
 		c.Write(resp.AppendRequest(nil, [][]byte{[]byte("GET"), fmt.Appendf(nil, "%d:%d", i, rand.Int())}))
@@ -195,7 +195,7 @@ func (p *path) sessions() (sessions []*session) {
 		fds := p.socketpair()
 		p.b.Cleanup(func() { syscall.Close(fds[1]) })
 		s := newSession(p.w.pools[0], &clientInfo{id: uint64(i)})
-		p.w.attach(s, fds[0])
+		p.w.attach(s, eventloop.Socket{FD: fds[0]})
 		s.sizes = sizes{answered: true, limit: p.w.conf.ClientPipeline, previous: 64} // as of a client whose replies are small
 		sessions = append(sessions, s)
 	}

@@ -26,7 +26,7 @@
 //		go loop.Run()
 //	}
 //	…
-//	loops[i].Post(func() { workers[i].Adopt(fd, pool, id, addr, local) }) // for each client
+//	loops[i].Post(func() { workers[i].Adopt(client) }) // for each client
 package session
 
 import (

@@ -128,28 +128,34 @@ func (w *Worker) pool(index int) *shared {
 // Len returns how many sessions there are.
 func (w *Worker) Len() int { return len(w.sessions) }
 
-// Adopt starts a session for a client that was accepted. fd is its socket, which belongs to
-// the session from now on; pool is its pool's index in the configuration; id is unique in
-// the process, from 1; addr is the client's address, and local the one that it connected to.
-// The client must be counted already: Host.Left is called when it is gone, or if it can't be
-// served.
-func (w *Worker) Adopt(fd, pool int, id uint64, addr, local string) {
-	s := newSession(w.pools[pool], &clientInfo{id: id, addr: addr, local: local, since: time.Now()})
+// Client is a client that was accepted.
+type Client struct {
+	Socket eventloop.Socket // belongs to the session from Adopt on
+	Pool   int              // its pool's index in the configuration
+	ID     uint64           // unique in the process, from 1
+	Addr   string           // the client's address
+	Local  string           // the address that it has connected to
+}
+
+// Adopt starts a session for a client. The client must be counted already: Host.Left is called when it is
+// gone, or if it can't be served.
+func (w *Worker) Adopt(c Client) {
+	s := newSession(w.pools[c.Pool], &clientInfo{id: c.ID, addr: c.Addr, local: c.Local, since: time.Now()})
 	s.requireAuth()
 	if s.stats != nil {
 		s.stats.Clients.Connected++
 	}
-	if w.draining || !w.attach(s, fd) {
-		eventloop.CloseFD(fd)
+	if w.draining || !w.attach(s, c.Socket) {
+		c.Socket.Close()
 		s.useConns(nil)
 		w.host.Left(s.poolIndex)
 	}
 }
 
-// attach makes s one of the worker's sessions, whose client's socket is fd. It reports
-// false, and leaves fd open, if the loop can't watch fd.
-func (w *Worker) attach(s *session, fd int) bool {
-	conn, err := w.loop.Attach(fd, s)
+// attach makes s one of the worker's sessions. It reports false, and leaves its client's socket
+// open, if the loop can't watch that.
+func (w *Worker) attach(s *session, socket eventloop.Socket) bool {
+	conn, err := w.loop.AttachSocket(socket, s)
 	if err != nil {
 		w.log.Error("client refused", "client", s.info.addr, "err", err)
 		return false

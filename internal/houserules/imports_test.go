@@ -28,10 +28,11 @@ var arrows = map[string][]string{
 	"pubsub":    {"glob", "pipeline", "resp", "eventloop", "conf"},
 	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf", "stats"},
 	"resp":      {},
-	"server":    {"session", "pool", "eventloop", "conf", "stats", "handover"},
+	"server":    {"session", "pool", "eventloop", "tlsconn", "conf", "stats", "handover"},
 	"session":   {"acl", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats", "handover"},
 	"stats":     {},
 	"tlsrelay":  {"eventloop"},
+	"tlsconn":   {"eventloop"},
 	"topology":  {"pool", "conf", "resp"},
 
 	"internal/fakeredis":  {"internal/redistest"},

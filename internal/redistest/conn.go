@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,18 @@ func Dial(t testing.TB, network, addr string) *Conn {
 	c.t = t
 	t.Cleanup(func() { c.conn.Close() })
 	return c
+}
+
+// DialTLS is Dial for a peer at a TCP address that speaks TLS.
+func DialTLS(t testing.TB, addr string, config *tls.Config) *Conn {
+	t.Helper()
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: startTimeout}, "tcp", addr, config)
+	if err != nil {
+		t.Fatalf("connection to %s: %v", addr, err)
+	}
+	conn.SetDeadline(time.Now().Add(startTimeout))
+	t.Cleanup(func() { conn.Close() })
+	return &Conn{t: t, conn: conn, r: bufio.NewReader(conn)}
 }
 
 func dial(network, addr string, timeout time.Duration) (*Conn, error) {

@@ -18,6 +18,7 @@ const (
 	DeniedKey                   // not with this key, or not to read or write it
 	DeniedChannel               // not with this channel
 	Unclear                     // it is not certain which keys the request has: Command.Keys returns an error, which is the reply
+	DeniedAuth                  // wrong credentials, in ACL LOG
 )
 
 // Rights says how much of a command a user may run.
@@ -231,6 +232,8 @@ func (d Denial) String() string {
 		return "key"
 	case DeniedChannel:
 		return "channel"
+	case DeniedAuth:
+		return "auth"
 	}
-	return "auth"
+	return "unknown"
 }

@@ -115,6 +115,7 @@ var foreignFields = map[string]string{
 	"pools.eject":                    "AutoEjectHosts",
 	"pools.masters":                  "Shards",
 	"pools.redis":                    "",
+	"pools.acl_file":                 "Users",
 	"pools.redis_auth_file":          "RedisAuth",
 	"pools.sentinel_auth_file":       "SentinelAuth",
 	"admin.password_file":            "Password",

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ringway/acl"
 	"ringway/hashring"
 )
 
@@ -41,6 +42,8 @@ func valueText(field string, v reflect.Value) string {
 		return v.text()
 	case []Address:
 		return listText(v, func(a Address) string { return quote(a.Addr) })
+	case *acl.Users:
+		return usersText(v)
 	case *TLS:
 		return v.text()
 	case *ClientTLS:

@@ -426,7 +426,7 @@ func TestHighAvailabilityPartOfExampleFileLoads(t *testing.T) {
 func TestConfigurationsInDocumentsLoad(t *testing.T) {
 	t.Parallel()
 	blocks := 0
-	for _, name := range []string{"../README.md", "../docs/ha.md", "../docs/migration.md", "../docs/operations.md"} {
+	for _, name := range []string{"../README.md", "../docs/ha.md", "../docs/migration.md", "../docs/operations.md", "../docs/users.md"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@
 // would be right (Mistakes, Diagnostic). A Config that Load or Parse returned needs
 // no further checks.
 //
-// The package reads the named file, the certificates and passwords that it names, and
+// The package reads the named file, the certificates, passwords and users that it names, and
 // the environment variables that its strings refer to. It does no other I/O: it neither resolves names nor opens sockets.
 //
 // To add a setting, give it a field in Proxy or Pool, a default with its reason
@@ -30,6 +30,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ringway/acl"
 	"ringway/hashring"
 )
 
@@ -141,6 +142,7 @@ type Pool struct {
 	ServerTLS, SentinelTLS     *TLS       // TLS to servers and to Sentinels; nil: in clear
 	ClientTLS                  *ClientTLS // key tls: TLS with clients; nil: in clear
 	ACLUsers                   int        // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
+	Users                      *acl.Users // keys users and acl_file: who clients may be, and what they may do; with the default user; default nil: only the default user, who may do everything
 	RedisDB                    int        // database that clients find selected
 	Databases                  int        // clients may SELECT the databases below this number; 1: none but RedisDB; default 16, but 1 in a Cluster and with RedisDB
 	AllowCommands              []string   // guarded commands that are served all the same, in lower case: "keys", "config|get"; a container means its subcommands

@@ -24,7 +24,7 @@ var foreignKeys = foreignKeysFrom([]struct{ names, to, note string }{
 	{"requirepass masterauth password passwd pass auth auth_password downstream_auth_password redis_password redis_pass", "redis_auth", ""},
 	{"username user masteruser auth_username redis_username", "redis_user", ""},
 	{"db database", "redis_db", ""},
-	{"authority acl users acl_file", "acl_users", "how many ACL users of the servers clients may be"},
+	{"authority acl userlist userlist_file", "users", "who clients may be, and what they may do; acl_file has such users in a file of Redis; acl_users is how many ACL users of the servers clients may be"},
 	{"auth_file redis_password_file requirepass_file secret_file", "redis_auth_file", ""},
 	{"redis_auth_env password_env redis_password_env", "redis_auth", `such as redis_auth = "${REDIS_PASSWORD}"`},
 

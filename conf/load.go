@@ -237,6 +237,7 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 	if n.table["databases"] == nil {
 		pool.Databases = defaultDatabases(&pool)
 	}
+	b.completeUsers(&pool, n)
 	if settled {
 		b.require(&pool, n, guessed)
 	}

@@ -72,6 +72,8 @@ var poolSettings = []setting[Pool]{
 	{"redis_user", func(v *value, p *Pool) { setUser(v, &p.RedisUser) }},
 	{"redis_db", func(v *value, p *Pool) { v.integer(&p.RedisDB, 0, math.MaxInt32) }},
 	{"acl_users", func(v *value, p *Pool) { v.integer(&p.ACLUsers, 0, 1<<10) }},
+	{"users", setUsers},
+	{"acl_file", setACLFile},
 	{"databases", func(v *value, p *Pool) { v.integer(&p.Databases, 1, 1<<16) }},
 	{"transactions", func(v *value, p *Pool) { v.word(&p.Transactions, []string{OneShard, PerShard}) }},
 	{"slow_request", func(v *value, p *Pool) { v.duration(&p.SlowRequest, 0) }},

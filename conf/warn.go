@@ -30,7 +30,7 @@ func (b *builder) warnPool(p *Pool, n *node) {
 	if p.RedisDB > 0 && with != "" {
 		warn("redis_db", "redis_db %d with %s: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB, with)
 	}
-	if p.Listen.isWildcard() && !n.hasSecret("redis_auth") && p.ACLUsers == 0 && !b.partial {
+	if p.Listen.isWildcard() && !n.hasSecret("redis_auth") && p.ACLUsers == 0 && !p.limitsStrangers() && !b.partial {
 		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, or an address that only clients reach, such as \"127.0.0.1%s\"",
 			p.Listen.written(), p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
 	}

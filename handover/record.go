@@ -34,15 +34,16 @@ type Record struct {
 	NoTouch bool   `json:",omitempty"`
 
 	// Who it is, and how it speaks.
-	User         *User `json:",omitempty"` // nil for the pool's own
-	WantAuth     bool  `json:",omitempty"` // AUTH has yet to come
-	AuthFailures int   `json:",omitempty"` // in a row
-	DB           int   `json:",omitempty"`
-	RESP3        bool  `json:",omitempty"`
-	ReplyUsed    bool  `json:",omitempty"` // CLIENT REPLY has been used
-	ReplyOff     bool  `json:",omitempty"`
-	ReplySkip    int   `json:",omitempty"` // for how many requests, as the session counts them
-	Muting       bool  `json:",omitempty"`
+	User         *User  `json:",omitempty"` // an ACL user of the servers; nil for the pool's own
+	ProxyUser    string `json:",omitempty"` // the user of the proxy; "" in pools without users
+	WantAuth     bool   `json:",omitempty"` // AUTH has yet to come
+	AuthFailures int    `json:",omitempty"` // in a row
+	DB           int    `json:",omitempty"`
+	RESP3        bool   `json:",omitempty"`
+	ReplyUsed    bool   `json:",omitempty"` // CLIENT REPLY has been used
+	ReplyOff     bool   `json:",omitempty"`
+	ReplySkip    int    `json:",omitempty"` // for how many requests, as the session counts them
+	Muting       bool   `json:",omitempty"`
 
 	Input []byte `json:",omitempty"` // requests that it has sent and that have not run
 }
@@ -83,7 +84,7 @@ const maxText = 64 << 10
 
 // check returns an error if a record can't be one that a session has written.
 func (r *Record) check() error {
-	texts := len(r.Pool) + len(r.Addr) + len(r.Local) + len(r.Name) + len(r.Lib) + len(r.LibVer)
+	texts := len(r.Pool) + len(r.Addr) + len(r.Local) + len(r.Name) + len(r.Lib) + len(r.LibVer) + len(r.ProxyUser)
 	switch {
 	case r.ID == 0, r.Pool == "", r.DB < 0, r.Idle < 0, r.Loop < 0, r.AuthFailures < 0, r.ReplySkip < 0, texts > maxText:
 		return errors.New("session: impossible values")

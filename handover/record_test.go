@@ -16,7 +16,7 @@ func example() *Record {
 	return &Record{
 		Version: RecordVersion, Pool: "alpha", Loop: 1, ID: 7, Addr: "127.0.0.1:1", Local: "127.0.0.1:2", Since: 3, Idle: 4,
 		Name: "name", Lib: "lib", LibVer: "1.0", Command: "client|list", NoEvict: true, NoTouch: true,
-		User: &User{Name: []byte("user"), Password: []byte("\xff\x00")}, WantAuth: true, AuthFailures: 5, DB: 6, RESP3: true,
+		User: &User{Name: []byte("user"), Password: []byte("\xff\x00")}, ProxyUser: "alice", WantAuth: true, AuthFailures: 5, DB: 6, RESP3: true,
 		ReplyUsed: true, ReplyOff: true, ReplySkip: 2, Muting: true, Input: []byte("*1\r\n$4\r\nPI\xfe"),
 	}
 }

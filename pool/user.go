@@ -17,8 +17,9 @@ type User struct {
 	Name, Password string
 
 	// Guarded by users.mu.
-	sessions int
-	since    time.Time // when the last of them left
+	sessions   int
+	configured bool      // the configuration has it: acl_users does not count it
+	since      time.Time // when the last of them left
 
 	mu      sync.Mutex // guards markers
 	markers map[*server]*pipeline.MarkerSupport
@@ -79,6 +80,25 @@ func (p *Pool) AcquireUser(name, password string) (*User, error) {
 	return u, nil
 }
 
+// AcquireConfigured is AcquireUser for a user that the configuration names, with its password: it counts for no bound,
+// and servers have not been asked. Any goroutine may call it.
+func (p *Pool) AcquireConfigured(name, password string) *User {
+	p.users.mu.Lock()
+	defer p.users.mu.Unlock()
+	id := credentials{name, password}
+	u := p.users.byID[id]
+	if u == nil {
+		if p.users.byID == nil {
+			p.users.byID = map[credentials]*User{}
+		}
+		u = &User{Name: name, Password: password}
+		p.users.byID[id] = u
+	}
+	u.configured = true
+	u.sessions++
+	return u
+}
+
 // ReleaseUser ends AcquireUser: a session is no longer that user. It does nothing for
 // nil, the pool's own user.
 func (p *Pool) ReleaseUser(u *User) {
@@ -100,6 +120,8 @@ func (us *users) makeRoom(name string, most int) bool {
 	var oldest *User
 	for id, u := range us.byID {
 		switch {
+		case u.configured:
+			continue
 		case u.sessions == 0 && id.name == name:
 			delete(us.byID, id)
 			continue

@@ -167,6 +167,8 @@ func (srv *Server) canServe(fd int, body []byte) (*arriving, error) {
 		return nil, errors.New("the new process is being stopped")
 	case ln == nil:
 		return nil, errors.New("the configuration has its pool no more")
+	case r.ProxyUser != "" && r.ProxyUser != "default" && ln.pool.Conf().Users.Named(r.ProxyUser) == nil:
+		return nil, errors.New("the configuration has its user no more")
 	case !srv.tryAdmit(ln):
 		return nil, errors.New("the new process has as many clients as its limits allow")
 	}

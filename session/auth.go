@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"strings"
 
+	"ringway/acl"
 	"ringway/command"
 	"ringway/pool"
 	"ringway/resp"
@@ -13,26 +14,32 @@ import (
 // wrongPass is Redis's error for wrong credentials.
 const wrongPass = "WRONGPASS invalid username-password pair or user is disabled."
 
-// auth runs AUTH. The pool's own password (redis_auth), alone or for the user "default", is
-// checked here; other names are ACL users, whose credentials a server checks.
+// auth runs AUTH. Users of the proxy are checked here, or the pool's own password (redis_auth), alone or for the
+// user "default"; other names are ACL users of the servers, whose credentials a server checks.
 func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	switch {
 	case len(args) > 3:
 		return resp.AppendError(dst, "ERR syntax error")
-	case len(args) == 2 && s.local.Conf().RedisAuth == "":
+	case len(args) == 2 && s.defaultTakesAny():
 		return resp.AppendError(dst, "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 	}
 	user := []byte("default")
 	if len(args) == 3 {
 		user = args[1]
 	}
+	if u := s.local.Conf().Users.Named(string(user)); u != nil {
+		if !u.Accepts(args[len(args)-1]) {
+			return s.denyLogin(args[0], user, dst)
+		}
+		return s.logIn(u, s.protocol, func() []byte { return replyOK })
+	}
 	if s.isACLUser(user) {
 		return s.login(user, args[len(args)-1], s.protocol, func() []byte { return replyOK })
 	}
 	if !s.isPassword(user, args[len(args)-1]) {
-		return s.wrongPassword(dst)
+		return s.denyLogin(args[0], user, dst)
 	}
-	s.authenticated(nil)
+	s.authenticated(nil, nil)
 	return append(dst, replyOK...)
 }
 
@@ -43,18 +50,21 @@ func whoAmI(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 // userName is the client's user as Redis would name it.
 func (s *session) userName() string {
-	if s.user == nil {
-		return "default"
+	switch {
+	case s.proxyUser != nil:
+		return s.proxyUser.Name
+	case s.user != nil:
+		return s.user.Name
 	}
-	return s.user.Name
+	return acl.Default
 }
 
-// setUser makes user the session's user: an ACL user that the pool has admitted, or nil for
-// the pool's own. The pool's count of the former user's sessions is taken back. The caller
-// changes the connections.
-func (s *session) setUser(user *pool.User) {
+// setUser sets who the client is: proxyUser is a user of the proxy, or nil; user is whom the servers see, an ACL user
+// that the pool has admitted, or nil for the pool's own. The pool's count of the former user's sessions is
+// taken back. The caller changes the connections.
+func (s *session) setUser(proxyUser *acl.User, user *pool.User) {
 	s.local.ReleaseUser(s.user)
-	s.user = user
+	s.proxyUser, s.user = proxyUser, user
 	s.updatePolicy()
 }
 
@@ -67,7 +77,7 @@ func (s *session) isACLUser(name []byte) bool {
 // isPassword reports whether the credentials are the pool's own. As in Redis, a wrong
 // attempt does not undo an earlier right one.
 func (s *session) isPassword(user, password []byte) bool {
-	if string(user) != "default" {
+	if string(user) != acl.Default || s.local.Conf().Users != nil {
 		return false
 	}
 	want := s.local.Conf().RedisAuth
@@ -76,10 +86,18 @@ func (s *session) isPassword(user, password []byte) bool {
 	return want == "" || subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// requireAuth has the client authenticate (again) if the pool has a password. Until then
+// defaultTakesAny reports whether the user default has no password.
+func (s *session) defaultTakesAny() bool {
+	if u := s.local.Conf().Users.Named(acl.Default); u != nil {
+		return u.NoPass
+	}
+	return s.local.Conf().RedisAuth == ""
+}
+
+// requireAuth has the client authenticate (again) if the user default has a password, or is off. Until then
 // narrower limits apply to its requests.
 func (s *session) requireAuth() {
-	if s.local.Conf().RedisAuth != "" {
+	if u := s.proxyUser; u != nil && !u.AcceptsAll() || u == nil && s.local.Conf().RedisAuth != "" {
 		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
 	}
 }
@@ -121,13 +139,19 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	if name != nil {
 		name = append([]byte(nil), name...)
 	}
+	if u := s.local.Conf().Users.Named(string(user)); u != nil && user != nil {
+		if !u.Accepts(password) {
+			return s.denyLogin(args[0], user, dst)
+		}
+		return s.logIn(u, protocol, func() []byte { return s.finishHello(protocol, name, nil) })
+	}
 	if user != nil && s.isACLUser(user) {
 		return s.login(user, password, protocol, func() []byte { return s.finishHello(protocol, name, nil) })
 	}
 	who, enters := s.user, user != nil
 	switch {
 	case enters && !s.isPassword(user, password):
-		return s.wrongPassword(dst)
+		return s.denyLogin(args[0], user, dst)
 	case enters:
 		who = nil
 	case s.wantAuth:
@@ -138,7 +162,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 			return appendHandshakeError(nil, t)
 		}
 		if enters {
-			s.authenticated(nil)
+			s.authenticated(nil, nil)
 		}
 		return s.finishHello(protocol, name, nil)
 	}

@@ -39,8 +39,10 @@ func (s *session) plain() *command.Command {
 		return nil
 	}
 	cmd, problem := s.w.lookUp()
-	if problem != command.NoProblem || cmd.SoleKey == 0 || cmd.Route != command.OneShard ||
-		s.policy.verdicts[cmd.ID] != permitted || !cmd.ArityOK(len(parser.Args)) {
+	if problem != command.NoProblem || cmd.SoleKey == 0 || cmd.Route != command.OneShard || !cmd.ArityOK(len(parser.Args)) {
+		return nil
+	}
+	if v := s.policy.verdicts[cmd.ID]; v != permitted && !(v == byKey && s.proxyUser.PermitsSoleKey(cmd, parser.Args)) {
 		return nil
 	}
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ringway/acl"
 	"ringway/command"
 	"ringway/pubsub"
 	"ringway/resp"
@@ -164,8 +165,8 @@ type killFilter struct {
 }
 
 // parseKill reads the arguments behind CLIENT KILL. problem is the error for the client, or "".
-// aclUsers says that the pool has ACL users, so that any user's name may exist.
-func parseKill(args [][]byte, aclUsers bool) (k killFilter, problem string) {
+// mayExist says whether a user of that name may exist.
+func parseKill(args [][]byte, mayExist func(user string) bool) (k killFilter, problem string) {
 	if len(args) == 1 {
 		return killFilter{addr: string(args[0]), plain: true}, ""
 	}
@@ -197,7 +198,7 @@ func parseKill(args [][]byte, aclUsers bool) (k killFilter, problem string) {
 				return k, "ERR Unknown client type '" + value + "'"
 			}
 		case "user":
-			if value != "default" && !aclUsers {
+			if !mayExist(value) {
 				return k, "ERR No such user '" + value + "'"
 			}
 			k.user = value
@@ -225,7 +226,10 @@ func (k *killFilter) matches(s *session) bool {
 
 // clientKill runs CLIENT KILL on all loops.
 func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	k, problem := parseKill(args[2:], s.local.Conf().ACLUsers > 0)
+	c := s.local.Conf()
+	k, problem := parseKill(args[2:], func(user string) bool {
+		return user == acl.Default || c.ACLUsers > 0 || c.Users.Named(user) != nil
+	})
 	if problem != "" {
 		return resp.AppendError(dst, problem)
 	}
@@ -252,7 +256,7 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 			total += n
 		}
 		switch {
-		case total == 0 && k.user != "" && k.user != "default":
+		case total == 0 && k.user != "" && k.user != acl.Default && c.Users.Named(k.user) == nil:
 			return resp.AppendError(nil, "ERR No such user '"+k.user+"'") // or one without clients here
 		case !k.plain:
 			return resp.AppendInt(nil, int64(total))

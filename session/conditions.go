@@ -60,11 +60,15 @@ func (sh *shared) tick() {
 }
 
 // check runs a request whose verdict in the policy is checked. Reasons are: the pool has
-// conditions, the client tracks, it is an ACL user whose rights must be asked for, or the
+// conditions, the client tracks, it is an ACL user of the servers whose rights must be asked for, it is a user of the
+// proxy whose rights depend on the arguments, or the
 // request may be a script with commands that are denied. Like handle, it reports false if the
 // request must wait.
 func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.user != nil && needsRightsCheck(cmd) {
+	if s.proxyUser != nil && s.refuseByUser(cmd, args) {
+		return true
+	}
+	if s.isServersUser() && needsRightsCheck(cmd) {
 		denial, wait := s.checkRights(cmd, args)
 		switch {
 		case wait:

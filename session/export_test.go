@@ -122,3 +122,12 @@ func (w *Worker) Subscribing() (any bool) {
 	w.Do(func() { any = w.pools[0].subscriptions.Subscribing() })
 	return any
 }
+
+// BeginAllAs makes all sessions those of a user, as a certificate would. It reports whether all are.
+func (w *Worker) BeginAllAs(name string) bool {
+	all := true
+	for _, s := range w.sessions {
+		all = s.beginAs(name) && all
+	}
+	return all
+}

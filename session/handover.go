@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"time"
 
 	"ringway/command"
@@ -160,7 +161,7 @@ func (d *Departure) Left() {
 	d.g.w.loop.Post(func() {
 		s := d.s
 		eventloop.CloseFD(d.FD)
-		s.setUser(nil)
+		s.setUser(s.proxyUser, nil)
 		s.w.host.Left(s.poolIndex)
 		d.over()
 	})
@@ -203,7 +204,10 @@ func (s *session) record() *handover.Record {
 		ReplyUsed: s.replyModeUsed, ReplyOff: s.replyOff, ReplySkip: s.replySkip, Muting: s.muting,
 		Input: s.conn.TakeUnread(),
 	}
-	if s.user != nil {
+	if s.proxyUser != nil {
+		r.ProxyUser = s.proxyUser.Name
+	}
+	if s.isServersUser() {
 		r.User = &handover.User{Name: []byte(s.user.Name), Password: []byte(s.user.Password)}
 	}
 	if s.lastCommand > 0 {
@@ -235,13 +239,19 @@ func (w *Worker) Receive(fd, index int, r *handover.Record, user *pool.User) {
 		id: r.ID, addr: r.Addr, local: r.Local, since: time.Unix(0, r.Since),
 		name: r.Name, lib: r.Lib, ver: r.LibVer, noEvict: r.NoEvict, noTouch: r.NoTouch,
 	})
-	s.user, s.db, s.authFailures = user, r.DB, r.AuthFailures
+	s.db, s.authFailures = r.DB, r.AuthFailures
+	switch u := sh.local.Conf().Users.Named(r.ProxyUser); {
+	case user != nil:
+		s.setUser(nil, user)
+	case u != nil:
+		s.setUser(u, s.serverUser(u))
+	}
 	s.replyModeUsed, s.replyOff, s.replySkip, s.muting = r.ReplyUsed, r.ReplyOff, r.ReplySkip, r.Muting
 	if r.RESP3 {
 		s.protocol = resp.RESP3
 	}
-	if r.WantAuth {
-		s.requireAuth() // the pool may have no password any more
+	if r.WantAuth || s.userName() != cmp.Or(r.ProxyUser, s.userName()) {
+		s.requireAuth() // the pool may have no password any more, or the user may just have gone
 	}
 	if cmd := command.ByName(r.Command); cmd != nil {
 		s.lastCommand = uint16(cmd.ID) + 1

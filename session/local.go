@@ -113,7 +113,7 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	s.muting = s.muting && !s.replyOff // CLIENT REPLY SKIP still applies to RESET itself
 	s.replyOff = false
 	s.db = s.local.Conf().RedisDB
-	s.setUser(nil)
+	s.setUser(s.defaultUser())
 	s.speak(resp.RESP2)
 	s.tx = nil
 	s.unwatch()
@@ -129,7 +129,7 @@ func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 // tableReply runs what the table of commands answers: COMMAND, and HELP of a command with
 // subcommands.
 func tableReply(s *session, cmd *command.Command, args [][]byte, dst []byte) []byte {
-	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol, s.policy.permits)
+	dst, ok := command.AppendTableReply(dst, cmd, args, s.protocol, s.poolPolicy.permits)
 	if !ok {
 		panic("bug: no handler for " + cmd.Name)
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"ringway/acl"
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
@@ -183,7 +184,7 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 			s.local.ReleaseUser(user)
 			return appendHandshakeError(nil, t)
 		}
-		s.authenticated(user)
+		s.authenticated(nil, user)
 		return g.then()
 	}
 	if g.protocol == resp.RESP2 {
@@ -193,10 +194,10 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 	s.local.CheckHandshake(user, g.protocol, s.db, handshakeAnswer{a, then, user})
 }
 
-// authenticated makes the session that of a user, nil for the pool's own, whose credentials were
-// accepted.
-func (s *session) authenticated(user *pool.User) {
-	s.setUser(user)
+// authenticated makes the session that of a user whose credentials were accepted: of a user of the proxy, nil in pools
+// without such and for ACL users of the servers; and of one of the servers, nil for the pool's own.
+func (s *session) authenticated(proxyUser *acl.User, user *pool.User) {
+	s.setUser(proxyUser, user)
 	s.authFailures, s.wantAuth, s.limits = 0, false, &s.w.limits
 	s.speak(s.protocol)
 }

@@ -69,11 +69,15 @@ func (s *session) enter(socket eventloop.Socket) bool {
 	s.updatePolicy()
 	if w.draining || !w.attach(s, socket) {
 		socket.Close()
-		s.setUser(nil)
+		s.setUser(s.proxyUser, nil)
 		s.useConns(nil)
 		w.host.Left(s.poolIndex)
 		return false
 	}
+	if s.followUsers() { // they may have changed while the session was on no loop
+		return false
+	}
+	s.updatePolicy()
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringway/acl"
 	"ringway/command"
 	"ringway/conf"
 	"ringway/pool"
@@ -26,23 +27,36 @@ type verdict uint8
 
 const (
 	permitted          verdict = iota
+	byKey                      // permitted if the client's user may use the request's only key; else as checked
 	checked                    // permitted, but session.check looks at it first
 	guarded                    // refused, since allow_commands does not have it
 	forbidden                  // refused, since deny_commands has it
 	notWhileSubscribed         // refused, since the client is in subscriber mode
+	notByUser                  // refused, since the client's user has no right to it
 )
 
-// newPolicy returns the policy of a pool, with its variants. defaultServer is pool.Pool.DefaultShard's.
-func newPolicy(c *conf.Pool, defaultServer int) *policy {
+// newPolicy returns the policy of a pool, with its variants, for clients that are a user of the proxy; nil for
+// one who may do everything. defaultServer is pool.Pool.DefaultShard's.
+func newPolicy(c *conf.Pool, defaultServer int, u *acl.User) *policy {
 	p := &policy{verdicts: make([]verdict, command.Count()), inScripts: newDeniedInScripts(c.DenyCommands)}
 	for id := range p.verdicts {
 		cmd := command.ByID(id)
+		rights := acl.Always
+		if u != nil {
+			rights = u.Rights(cmd)
+		}
 		switch {
+		case rights == acl.Never:
+			p.verdicts[id] = notByUser
 		case names(c.DenyCommands, cmd):
 			p.verdicts[id] = forbidden
-		case cmd.Guarded && !names(c.AllowCommands, cmd):
+		case cmd.Guarded && !names(c.AllowCommands, cmd) && !(c.Users != nil && isAboutUsers(cmd)):
 			p.verdicts[id] = guarded
 		case len(p.inScripts) > 0 && bringsScript(cmd):
+			p.verdicts[id] = checked
+		case rights == acl.Depends && cmd.SoleKey > 0:
+			p.verdicts[id] = byKey
+		case rights == acl.Depends:
 			p.verdicts[id] = checked
 		}
 	}
@@ -57,7 +71,7 @@ func newPolicy(c *conf.Pool, defaultServer int) *policy {
 func checkingPolicy(p *policy) *policy {
 	u := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, subscriberMode: p.subscriberMode}
 	for id, v := range u.verdicts {
-		if v == permitted {
+		if v <= byKey {
 			u.verdicts[id] = checked
 		}
 	}

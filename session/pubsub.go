@@ -70,7 +70,7 @@ func (s *session) pubsub(cmd *command.Command, args [][]byte) bool {
 	kind, leaves := kindOf(cmd)
 	defer func(muting bool) { s.muting = muting }(s.muting)
 	s.muting = s.executing != nil // Redis confirms even with CLIENT REPLY OFF; EXEC takes the confirmation
-	if s.user != nil && !leaves {
+	if s.isServersUser() && !leaves {
 		s.replyError(errUserListens) // clients share subscriptions, which belong to the pool's own user
 		return true
 	}
@@ -349,11 +349,11 @@ func (s *session) updatePolicy() {
 	if s.sub != nil && s.monitor == nil && s.sub.total() == 0 && s.sub.pending == nil && len(s.sub.backlog) == 0 {
 		s.sub = nil
 	}
-	s.policy = s.shared.policy()
+	s.policy = s.policyOf(s.proxyUser)
 	switch {
 	case s.tracking != nil && s.policy.checking != nil:
 		s.policy = s.policy.checking
-	case s.user != nil && s.policy.restricted != nil:
+	case s.isServersUser() && s.policy.restricted != nil:
 		s.policy = s.policy.restricted
 	}
 	if s.sub != nil && s.sub.total() > 0 && s.protocol == resp.RESP2 {

@@ -28,7 +28,8 @@ func (w *Worker) Reconfigured(index int) {
 		return
 	}
 	c := sh.local.Conf()
-	sh.poolPolicy = newPolicy(c, sh.local.DefaultShard())
+	sh.poolPolicy = newPolicy(c, sh.local.DefaultShard(), nil)
+	clear(sh.userPolicies)
 	sh.merger = newMerger(sh.local)
 	sh.big.reconfigure(c)
 	if sh.slow != nil {
@@ -38,6 +39,9 @@ func (w *Worker) Reconfigured(index int) {
 	sh.rings = sh.local.Rings()
 	sh.movesBlocked = w.loop.Now() + int64(time.Second)
 	for _, s := range sh.sessions() {
+		if s.followUsers() {
+			continue
+		}
 		s.updatePolicy()
 		if moved {
 			s.loseWatches()

@@ -54,7 +54,7 @@ type rightsVerdict struct {
 func restrictedPolicy(p *policy) *policy {
 	r := &policy{verdicts: slices.Clone(p.verdicts), defaultServer: p.defaultServer, inScripts: p.inScripts, subscriberMode: p.subscriberMode}
 	for id, v := range r.verdicts {
-		if v == permitted && needsRightsCheck(command.ByID(id)) {
+		if v <= byKey && needsRightsCheck(command.ByID(id)) {
 			r.verdicts[id] = checked
 		}
 	}
@@ -300,7 +300,7 @@ func (who viewer) visible(peers []*session) (seen []*session) {
 		return peers
 	}
 	for _, peer := range peers {
-		if peer.user != nil && peer.user.Name == who.name {
+		if peer.isServersUser() && peer.user.Name == who.name {
 			seen = append(seen, peer)
 		}
 	}
@@ -315,7 +315,7 @@ type viewer struct {
 
 // viewer returns the session's user as a viewer.
 func (s *session) viewer() viewer {
-	if s.user == nil {
+	if !s.isServersUser() {
 		return viewer{}
 	}
 	return viewer{true, s.user.Name}

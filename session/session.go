@@ -32,6 +32,7 @@ package session
 import (
 	"errors"
 
+	"ringway/acl"
 	"ringway/command"
 	"ringway/eventloop"
 	"ringway/pipeline"
@@ -60,7 +61,8 @@ type session struct {
 	inKernel    int    // bytes that the kernel held for it when last asked (Worker.Unlent)
 
 	// Who the client is, and how it speaks.
-	user          *pool.User     // the ACL user; nil for the pool's own
+	proxyUser     *acl.User      // the user of the proxy; nil in pools without users, and for ACL users of the servers
+	user          *pool.User     // the ACL user that servers see; nil for the pool's own
 	wantAuth      bool           // AUTH has yet to come
 	authFailures  int            // how many wrong credentials in a row
 	keysVerdict   *rightsVerdict // whether the ACL user may run the current request (checkKeys); else nil
@@ -126,11 +128,12 @@ type session struct {
 // newSession returns a session of sh's pool, without a connection to its client yet (attach).
 func newSession(sh *shared, info *clientInfo) *session {
 	s := &session{
-		shared: sh, info: info, policy: sh.policy(), sizes: newSizes(sh.w.conf.ClientPipeline),
+		shared: sh, info: info, sizes: newSizes(sh.w.conf.ClientPipeline),
 		limits: &sh.w.limits, lastActive: sh.w.loop.Now(), window: sh.w.conf.ClientPipeline, separateReads: sh.local.Follows(),
 	}
 	s.replies.w, s.replies.stats = sh.w, sh.stats
 	s.db = sh.local.Conf().RedisDB
+	s.begins()
 	s.speak(resp.RESP2)
 	return s
 }
@@ -299,7 +302,7 @@ func (s *session) handle(raw []byte) bool {
 // runPermitted runs a request of a command that the pool permits. Like handle, it reports false if the
 // request must wait.
 func (s *session) runPermitted(cmd *command.Command, args [][]byte, raw []byte) bool {
-	if s.policy.verdicts[cmd.ID] == checked {
+	if s.policy.verdicts[cmd.ID] != permitted {
 		return s.check(cmd, args, raw)
 	}
 	return s.route(cmd, args, raw)
@@ -360,7 +363,10 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	case command.Dedicated:
 		return s.block(cmd, args, raw)
 	case command.AllShards:
-		if cmd.IsBlocking() {
+		switch {
+		case s.answersAboutUsers(cmd):
+			return s.answer(cmd, args)
+		case cmd.IsBlocking():
 			return s.waitReplicas(cmd, raw)
 		}
 		if shard, one := patternShard(s.local.Map(), cmd, args); one {
@@ -368,6 +374,9 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 		}
 		return s.broadcast(cmd, args, raw)
 	case command.DefaultShard:
+		if s.answersAboutUsers(cmd) {
+			return s.answer(cmd, args)
+		}
 		return s.send(s.shardOfDebug(cmd, args), raw)
 	case command.ScanShards:
 		return s.scan(cmd, args, raw)
@@ -401,6 +410,11 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 		dst = append(dst, "-NOAUTH Authentication required.\r\n"...)
 	case s.policy.verdicts[cmd.ID] == guarded:
 		dst = command.AppendGuarded(dst, cmd)
+	case s.policy.verdicts[cmd.ID] == notByUser && s.tx != nil && cmd.Flags&command.FlagNoMulti != 0:
+		dst = resp.AppendError(dst, errNoMulti.Error())
+	case s.policy.verdicts[cmd.ID] == notByUser:
+		s.logDenial(acl.DeniedCommand, cmd.Name, s.proxyUser.Name)
+		dst = resp.AppendError(dst, acl.DeniedCommand.Reply(cmd))
 	case s.policy.verdicts[cmd.ID] == notWhileSubscribed:
 		dst = appendNotWhileSubscribed(dst, cmd)
 	default:
@@ -586,7 +600,7 @@ func (s *session) cleanUp() {
 	if s.waiter != nil {
 		s.waiter.s = nil
 	}
-	s.setUser(nil)
+	s.setUser(s.proxyUser, nil)
 	if s.conns != nil {
 		s.conns.Release() // nothing is sent any more
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"ringway/acl"
 	"ringway/pool"
 	"ringway/pubsub"
 	"ringway/stats"
@@ -23,7 +24,9 @@ type shared struct {
 	peers         []*shared        // those of the same pool on all loops, this one included
 
 	// Owned by the loop; each has a file of its own.
-	poolPolicy     *policy // of clients that are not subscribed, without unusual conditions
+	poolPolicy     *policy               // of clients that are not subscribed, without unusual conditions
+	userPolicies   map[*acl.User]*policy // likewise, of users of the proxy
+	aclLog         acl.Log               // denials of this loop
 	conditions     *conditions
 	scripts        *scriptMemory
 	tracker        *tracker
@@ -40,7 +43,7 @@ type shared struct {
 // newShared returns what w's sessions of the pool p will share. index is the pool's, in
 // Worker.pools.
 func newShared(w *Worker, p *pool.Pool, subscriptions *pubsub.Pool, index int) *shared {
-	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: newPolicy(p.Conf(), p.DefaultShard()), poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
+	sh := &shared{w: w, poolName: p.Conf().Name, poolPolicy: newPolicy(p.Conf(), p.DefaultShard(), nil), userPolicies: map[*acl.User]*policy{}, poolIndex: index, waits: map[int]*keyWaits{}, conditions: newConditions(), scripts: newScriptMemory()}
 	if w.conf.Statistics {
 		sh.stats, sh.hot, sh.slow = new(stats.Pool), new(stats.HotKeys), stats.NewSlowLog(p.Conf().SlowRequest)
 	}
@@ -81,14 +84,6 @@ func (sh *shared) sessions() (peers []*session) {
 		}
 	}
 	return peers
-}
-
-// policy returns the policy for the pool's sessions that are not subscribed.
-func (sh *shared) policy() *policy {
-	if sh.conditions.any() {
-		return sh.poolPolicy.checking
-	}
-	return sh.poolPolicy
 }
 
 // eachLoop calls f once for each loop, on that loop, with what the pool's sessions share

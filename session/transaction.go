@@ -224,7 +224,7 @@ func (tx *transaction) runsHere(cmd *command.Command) bool {
 	case command.Local:
 		return !aboutServer(cmd) && (cmd.Name != "select" || tx.s.local.Conf().Databases == 1)
 	case command.AllShards, command.DefaultShard:
-		return cmd.Group == "pubsub" && tx.s.local.Shards() > 1 // subscriptions have nothing to do with keys
+		return tx.s.answersAboutUsers(cmd) || cmd.Group == "pubsub" && tx.s.local.Shards() > 1 // subscriptions have nothing to do with keys
 	}
 	return false
 }

@@ -147,6 +147,7 @@ func (w *Worker) Adopt(c Client) {
 	}
 	if w.draining || !w.attach(s, c.Socket) {
 		c.Socket.Close()
+		s.setUser(s.proxyUser, nil)
 		s.useConns(nil)
 		w.host.Left(s.poolIndex)
 	}

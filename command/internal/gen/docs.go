@@ -70,7 +70,7 @@ its ` + "`-BUSY`" + ` at once ([ADR 0010](adr/0010-scripts-that-take-long.md)). 
 connections of its own; a transaction with SELECT takes a dedicated connection. The servers are asked once
 whether they have a database, and whether they know HELLO 3: if one of them does not, the client gets its error and continues as before ([frameworks.md](frameworks.md#servers-without-hello)). CLIENT PAUSE WRITE is sent to the servers: requests that they hold back go over dedicated connections, so that
 reads continue, and wait in Ringway if they concern several shards. MONITOR shows what clients have sent to this Ringway, with their own addresses, and what scripts call at the servers.
-AUTH takes the pool's password and, with ` + "`acl_users`" + `, the ACL users of the servers; commands that Ringway answers
+AUTH takes the pool's password; the users of the proxy, in pools that have some, where Ringway also answers ACL by itself ([users.md](users.md)); and, with ` + "`acl_users`" + `, the ACL users of the servers: commands that Ringway answers
 itself are then refused where the server would refuse them ([operations.md](operations.md#who-may-what)).
 
 `

@@ -69,6 +69,10 @@ var (
 	clients         = gauge("clients", "Clients now.", "pool")
 	clientsAccepted = counter("clients_accepted_total", "Clients accepted.", "pool")
 	clientsRefused  = counter("clients_refused_total", "Clients turned away because max_clients or client_connections was reached.", "pool")
+	tlsHandshakes   = counter("tls_handshakes_total", "TLS handshakes with clients that succeeded.", "pool")
+	tlsFailures     = counter("tls_handshake_failures_total", "TLS handshakes with clients that failed, by the reason.", "pool", "reason")
+	tlsExpires      = gauge("tls_certificate_expiry_timestamp_seconds", "When the certificate that clients are shown expires, in Unix time.", "pool")
+	tlsUsable       = gauge("tls_certificate_files_usable", "Whether the files of the certificate can be used: 1, or 0 while clients are shown one that was read before.", "pool")
 	clientsClosed   = counter("clients_closed_total", "Clients whose connection was closed, by the reason.", "pool", "reason")
 	clientReceived  = counter("client_received_bytes_total", "Bytes of requests.", "pool")
 	clientSent      = counter("client_sent_bytes_total", "Bytes of replies and messages that the kernel has taken.", "pool")
@@ -153,6 +157,18 @@ func (s *scrape) pool(p *server.PoolFigures) {
 	s.send(clients, float64(p.Clients), pool)
 	s.send(clientsAccepted, float64(c.Clients.Connected), pool)
 	s.send(clientsRefused, float64(p.Refused), pool)
+	if t := p.TLS; t != nil {
+		s.send(tlsHandshakes, float64(t.Handshakes), pool)
+		for _, f := range t.Failed {
+			s.send(tlsFailures, float64(f.Count), pool, label("reason", f.Reason))
+		}
+		s.send(tlsExpires, float64(t.Expires.Unix()), pool)
+		usable := 1.0
+		if t.Broken {
+			usable = 0
+		}
+		s.send(tlsUsable, usable, pool)
+	}
 	for i, n := range c.Clients.Closed {
 		s.send(clientsClosed, float64(n), pool, label("reason", stats.CloseReason(i).String()))
 	}

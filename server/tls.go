@@ -121,10 +121,16 @@ func (ln *listener) noteFailedHandshake(err error, c arrived) {
 
 // TLSFigures is what is known of TLS with a pool's clients.
 type TLSFigures struct {
-	Handshakes uint64                  // that succeeded
-	Failed     [tlsconn.Reasons]uint64 // by tlsconn.Reason
-	Expires    time.Time               // when the certificate in use does
-	Broken     bool                    // the files can't be used now
+	Handshakes uint64       // that succeeded
+	Failed     []TLSFailure // for each reason
+	Expires    time.Time    // when the certificate in use does
+	Broken     bool         // the files can't be used now
+}
+
+// TLSFailure is how many handshakes have failed for a reason, such as "timeout".
+type TLSFailure struct {
+	Reason string
+	Count  uint64
 }
 
 // tlsFigures returns nil for a pool without TLS.
@@ -134,8 +140,8 @@ func (ln *listener) tlsFigures() *TLSFigures {
 		return nil
 	}
 	f := &TLSFigures{Handshakes: ln.handshakes.done.Load(), Expires: t.expires, Broken: t.broken != ""}
-	for i := range f.Failed {
-		f.Failed[i] = ln.handshakes.failed[i].Load()
+	for i := range ln.handshakes.failed {
+		f.Failed = append(f.Failed, TLSFailure{tlsconn.Reason(i).String(), ln.handshakes.failed[i].Load()})
 	}
 	return f
 }

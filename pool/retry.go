@@ -279,6 +279,9 @@ func (rt *retry) parkUnsent(again bool) bool {
 	} else {
 		sh.parkedUnsent.add(rt)
 	}
+	if len(sh.parked)+len(sh.parkedUnsent) == 1 {
+		sh.setGates()
+	}
 	return true
 }
 

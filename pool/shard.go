@@ -324,7 +324,7 @@ func (sh *localShard) releaseWrites() {
 // gate returns which requests the connections to the primary accept.
 func (sh *localShard) gate() pipeline.Gate {
 	switch {
-	case sh.allHeld:
+	case sh.allHeld, len(sh.parked)+len(sh.parkedUnsent) > 0: // nothing overtakes what waits here
 		return pipeline.Shut
 	case sh.writesHeld:
 		return pipeline.ReadsOnly

@@ -165,3 +165,20 @@ func (c *Command) Container() *Command {
 	}
 	return LookupName(name)
 }
+
+// IsNamed reports whether a list has the command: its name, its container's, "@" and one of its ACL categories, or "*" for
+// all commands. A category, and "*", leave out what every client may do before it has logged in: AUTH, HELLO, QUIT and RESET.
+func (c *Command) IsNamed(list []string) bool {
+	container, _, _ := strings.Cut(c.Name, "|")
+	for _, name := range list {
+		category, isCategory := strings.CutPrefix(name, "@")
+		switch {
+		case name == c.Name, name == container:
+			return true
+		case c.Flags&FlagNoAuth != 0:
+		case name == "*", isCategory && (category == "all" || c.InCategory(category)):
+			return true
+		}
+	}
+	return false
+}

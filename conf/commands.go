@@ -7,10 +7,10 @@ import (
 	"ringway/command"
 )
 
-// commands stores a list of names of commands, in lower case and each once. With
-// servable it reports commands that Ringway never serves.
+// commands stores a list of names of commands, in lower case and each once; of ACL categories, such as "@admin"; and "*".
+// With servable it reports commands that Ringway never serves.
 func (v *value) commands(into *[]string, servable bool) {
-	const want = `a list of quoted names, such as ["keys", "config|get"]`
+	const want = `a list of quoted names, such as ["keys", "config|get", "@admin"]`
 	list, ok := v.v.([]any)
 	if !ok || len(list) != len(v.node.elems) {
 		v.fail("want %s", want)
@@ -25,6 +25,16 @@ func (v *value) commands(into *[]string, servable bool) {
 			continue
 		}
 		name = strings.ToLower(name)
+		if category, isCategory := strings.CutPrefix(name, "@"); isCategory || name == "*" {
+			known := append([]string{"all"}, command.Categories()...)
+			switch {
+			case isCategory && !slices.Contains(known, category):
+				v.failAt(at, written+": category "+unknown(category, known))
+			case !slices.Contains(*into, name):
+				*into = append(*into, name)
+			}
+			continue
+		}
 		c := command.ByName(name)
 		switch {
 		case c == nil && mayBeServersOwn(name):
@@ -86,14 +96,21 @@ func anyServable(c *command.Command) bool {
 // scriptsEvadeDeny reports whether scripts may run commands that are denied: some
 // commands are denied, and not all script commands are.
 func scriptsEvadeDeny(deny []string) bool {
-	scripts, denied := 0, 0
+	scripts, denied, others := 0, 0, false
 	for id := range command.Count() {
-		if c := command.ByID(id); c.IsScript() {
-			scripts++
-			if slices.Contains(deny, c.Name) {
+		c := command.ByID(id)
+		named := c.IsNamed(deny)
+		switch {
+		case c.IsScript():
+			if scripts++; named {
 				denied++
 			}
+		case named:
+			others = true
 		}
 	}
-	return len(deny) > denied && denied < scripts
+	for _, name := range deny { // a command that only the servers know
+		others = others || name != "*" && name[0] != '@' && command.ByName(name) == nil
+	}
+	return others && denied < scripts
 }

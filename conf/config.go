@@ -145,7 +145,7 @@ type Pool struct {
 	Users                      *acl.Users // keys users and acl_file: who clients may be, and what they may do; with the default user; default nil: only the default user, who may do everything
 	RedisDB                    int        // database that clients find selected
 	Databases                  int        // clients may SELECT the databases below this number; 1: none but RedisDB; default 16, but 1 in a Cluster and with RedisDB
-	AllowCommands              []string   // guarded commands that are served all the same, in lower case: "keys", "config|get"; a container means its subcommands
+	AllowCommands              []string   // guarded commands that are served all the same, in lower case: "keys", "config|get", "@admin", "*"; a container means its subcommands
 	DenyCommands               []string   // commands that are refused, written likewise; they have precedence
 	Transactions               string     // what becomes of MULTI with keys of several shards: OneShard (default) or PerShard
 

@@ -97,3 +97,21 @@ func TestChangesOfUsersShowNoPasswords(t *testing.T) {
 		t.Errorf("changes %v", changes)
 	}
 }
+
+func TestCategoriesOfCommands(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, poolText+`allow_commands = ["@ADMIN", "*", "keys"]`)
+	if got := strings.Join(c.Pools[0].AllowCommands, " "); got != "@admin * keys" {
+		t.Errorf("%q", got)
+	}
+	_, _, err := Parse([]byte(poolText+`deny_commands = ["@admn"]`), "x.toml")
+	if err == nil || !strings.Contains(err.Error(), `"@admn": category is unknown; the nearest is admin`) {
+		t.Error(err)
+	}
+	for text, want := range map[string]bool{`["@scripting"]`: false, `["@admin"]`: true, `["*"]`: false, `["eval"]`: false, `["eval", "get"]`: true, `[]`: false} {
+		_, warnings, err := Parse([]byte(poolText+"deny_commands = "+text), "x.toml")
+		if got := len(warnings) == 1; err != nil || got != want {
+			t.Errorf("%s: %v %v", text, warnings, err)
+		}
+	}
+}

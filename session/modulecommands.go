@@ -42,9 +42,9 @@ func (s *session) refusalOfModuleCommand(cmd *command.Command, args [][]byte) []
 	switch {
 	case !cmd.ArityOK(len(args)):
 		return command.AppendArity(dst, cmd)
-	case names(c.DenyCommands, cmd):
+	case cmd.IsNamed(c.DenyCommands):
 		return command.AppendForbidden(dst, cmd)
-	case cmd.Guarded && !names(c.AllowCommands, cmd):
+	case cmd.Guarded && !cmd.IsNamed(c.AllowCommands):
 		return command.AppendGuarded(dst, cmd)
 	}
 	return nil

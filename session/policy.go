@@ -2,7 +2,6 @@ package session
 
 import (
 	"slices"
-	"strings"
 
 	"ringway/acl"
 	"ringway/command"
@@ -48,9 +47,9 @@ func newPolicy(c *conf.Pool, defaultServer int, u *acl.User) *policy {
 		switch {
 		case rights == acl.Never:
 			p.verdicts[id] = notByUser
-		case names(c.DenyCommands, cmd):
+		case cmd.IsNamed(c.DenyCommands):
 			p.verdicts[id] = forbidden
-		case cmd.Guarded && !names(c.AllowCommands, cmd) && !(c.Users != nil && isAboutUsers(cmd)):
+		case cmd.Guarded && !cmd.IsNamed(c.AllowCommands) && !(c.Users != nil && isAboutUsers(cmd)):
 			p.verdicts[id] = guarded
 		case len(p.inScripts) > 0 && bringsScript(cmd):
 			p.verdicts[id] = checked
@@ -80,12 +79,6 @@ func checkingPolicy(p *policy) *policy {
 
 // permits reports whether a command may be used, with a check or without.
 func (p *policy) permits(cmd *command.Command) bool { return p.verdicts[cmd.ID] <= checked }
-
-// names reports whether a list has a command, or its container.
-func names(list []string, cmd *command.Command) bool {
-	container, _, _ := strings.Cut(cmd.Name, "|")
-	return slices.Contains(list, cmd.Name) || slices.Contains(list, container)
-}
 
 // defaultServer returns the shard for requests that concern no server in particular.
 func (s *session) defaultServer() int { return s.policy.defaultShard(s.local) }

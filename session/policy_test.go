@@ -92,3 +92,18 @@ func TestScriptsThatNameADeniedCommandAreRefused(t *testing.T) {
 		t.Errorf("a subscriber's script: %q", got)
 	}
 }
+
+func TestPoolAllowsAndDeniesCategories(t *testing.T) {
+	t.Parallel()
+	_, servers := serveShards(t, 2)
+	cfg := config(t, addrs(servers)...)
+	cfg.Pools[0].AllowCommands = []string{"*"}
+	cfg.Pools[0].DenyCommands = []string{"@write", "@connection"}
+	c := serve(t, cfg).dial()
+	want(t, c, "*0", "KEYS", "*")
+	want(t, c, "-ERR command 'set' is not allowed by this proxy: the pool's deny_commands refuses it", "SET", "a", "1")
+	want(t, c, "-ERR command 'ping' is not allowed by this proxy: the pool's deny_commands refuses it", "PING")
+	want(t, c, "-ERR command 'set' is not allowed by this proxy: the pool's deny_commands refuses it", "EVAL", "return redis.call('SET', KEYS[1], 1)", "1", "a")
+	want(t, c, "$-1", "GET", "a")
+	want(t, c, "+RESET", "RESET")
+}

@@ -25,6 +25,14 @@ type denied struct {
 // newDeniedInScripts returns what to look for in scripts. names are those of deny_commands.
 func newDeniedInScripts(names []string) (d deniedInScripts) {
 	for _, name := range names {
+		if name == "*" || name[0] == '@' {
+			for id := range command.Count() {
+				if cmd := command.ByID(id); !cmd.IsContainer() && cmd.IsNamed([]string{name}) {
+					d = append(d, denied{cmd, strings.Split(cmd.Name, "|")})
+				}
+			}
+			continue
+		}
 		if cmd := command.ByName(name); cmd != nil {
 			d = append(d, denied{cmd, strings.Split(name, "|")})
 		}

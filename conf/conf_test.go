@@ -126,6 +126,7 @@ io_uring = false
 statistics = false
 log_level = "error"
 log_format = "json"
+instance = "i:1"
 zone = "z"
 max_clients = 5
 client_idle_timeout = "1m"
@@ -176,6 +177,7 @@ redis_db = 0
 databases = 29
 transactions = "per_shard"
 merge_sets = true
+client_setname = false
 slow_request = "23ms"
 log_keys = "hash"
 big_value = "2MB"
@@ -195,7 +197,7 @@ servers = ["localhost:6379"]
 	want := &Config{
 		Path: "ringway.toml", Hash: got.Hash, lines: got.lines, shown: got.shown,
 		Proxy: Proxy{
-			WatchConfig: true, Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Zone: "z", MaxClients: 5,
+			WatchConfig: true, Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Instance: "i:1", Zone: "z", MaxClients: 5,
 			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainTimeout: 2 * time.Minute,
 			MaxMemory: 6 << 30, MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,

@@ -60,6 +60,7 @@ type Proxy struct {
 	IOUring     bool       // read and write many connections in one system call, where the kernel permits it; default true
 	LogLevel    slog.Level // default info
 	LogFormat   string     // "text" (default) or "json"
+	Instance    string     // how servers see this process: a part of the names of its connections; default "": host and process number
 	Zone        string     // the proxy's own zone, for read_from = "zone"; default "": none
 	Statistics  bool       // count requests, bytes, errors and latencies; default true
 
@@ -129,6 +130,7 @@ type Pool struct {
 	PinnedConnections int           // dedicated connections, over all loops and servers; default 1024
 	Preconnect        bool          // connect at start instead of at the first request
 	ReplyCheck        time.Duration // how often a connection in use proves that its replies are in order; 0: never; default 100ms
+	ClientSetName     bool          // connections to servers give themselves a name; default true
 	SlowRequest       time.Duration // requests that take as long are in the slow log; 0: only the slowest; default 10ms
 	LogKeys           string        // how slow log and big values show keys: "plain" (default), "hash" or "none"
 	BigValue          int64         // bytes from which a request or reply is big; default 1 MiB

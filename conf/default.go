@@ -76,6 +76,7 @@ func DefaultPool(name string) Pool {
 		Preconnect:         false,                 // twemproxy's
 		AutoEjectHosts:     false,                 // twemproxy's: right for data, wrong for caches
 		Transactions:       OneShard,              // atomic, as clients expect
+		ClientSetName:      true,                  // whoever looks at a server sees whose they are
 		SlowRequest:        10 * time.Millisecond, // Redis's slowlog-log-slower-than
 		LogKeys:            "plain",               // an operator needs them
 		BigValue:           1 << 20,               // a server is busy with it for a millisecond

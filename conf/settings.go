@@ -26,6 +26,7 @@ var proxySettings = []setting[Proxy]{
 	{"statistics", func(v *value, p *Proxy) { v.boolean(&p.Statistics) }},
 	{"stats_listen", setStatsListen},
 	{"log_level", setLogLevel},
+	{"instance", setInstance},
 	{"zone", setZone},
 	{"log_format", func(v *value, p *Proxy) { v.word(&p.LogFormat, []string{"text", "json"}) }},
 	{"max_clients", func(v *value, p *Proxy) { v.integer(&p.MaxClients, 1, math.MaxInt32) }},
@@ -76,6 +77,7 @@ var poolSettings = []setting[Pool]{
 	{"acl_file", setACLFile},
 	{"databases", func(v *value, p *Pool) { v.integer(&p.Databases, 1, 1<<16) }},
 	{"transactions", func(v *value, p *Pool) { v.word(&p.Transactions, []string{OneShard, PerShard}) }},
+	{"client_setname", func(v *value, p *Pool) { v.boolean(&p.ClientSetName) }},
 	{"slow_request", func(v *value, p *Pool) { v.duration(&p.SlowRequest, 0) }},
 	{"log_keys", func(v *value, p *Pool) { v.word(&p.LogKeys, []string{"plain", "hash", "none"}) }},
 	{"big_value", func(v *value, p *Pool) { v.size(&p.BigValue, 1<<10, math.MaxInt32+1) }},
@@ -229,6 +231,21 @@ func setRedis(v *value, _ *Pool) {
 	redis := true
 	if v.boolean(&redis); !redis {
 		v.fail("want true, or remove this key: memcache is not supported")
+	}
+}
+
+// maxInstance is the longest name of an instance, in bytes.
+const maxInstance = 64
+
+// setInstance reads a name that can be a part of a connection's: Redis refuses spaces and other characters.
+func setInstance(v *value, p *Proxy) {
+	s, ok := v.text("ringway-1")
+	switch {
+	case !ok:
+	case s == "" || len(s) > maxInstance || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '/' }):
+		v.fail("want 1 to %d characters of ASCII, without spaces and slashes; or remove this key for host and process number", maxInstance)
+	default:
+		p.Instance = s
 	}
 }
 

@@ -50,6 +50,7 @@ type Conn struct {
 	blocksSize int      // bytes in blocks
 	wrote      uint64   // bytes that the kernel has taken so far
 	wroteTo    *uint64  // counts them as well, for several connections; nil for nothing
+	notCounted int      // so many of them are yet to be left out of that
 
 	sealedWaiting int // bytes of encrypted output that wait before all that; see secured
 
@@ -195,8 +196,16 @@ func (c *Conn) Written() uint64 { return c.wrote }
 // to the loop.
 func (c *Conn) CountWritten(total *uint64) { c.wroteTo = total }
 
+// NotCounted leaves the next n bytes that the kernel takes out of CountWritten's total.
+func (c *Conn) NotCounted(n int) { c.notCounted = n }
+
 func (c *Conn) countWritten(n int) {
 	c.wrote += uint64(n)
+	if c.notCounted > 0 {
+		left := max(c.notCounted-n, 0)
+		n -= c.notCounted - left
+		c.notCounted = left
+	}
 	if c.wroteTo != nil {
 		*c.wroteTo += uint64(n)
 	}

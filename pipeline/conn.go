@@ -54,6 +54,7 @@ type Observer interface {
 type Config struct {
 	Network, Addr string // as for net.Dial: "tcp" or "unix"
 	Name          string // for clients, as Failure.Server
+	ClientName    string // for the server, as its CLIENT LIST shows the connection; "" for none. A server may refuse it
 
 	// TLS, if not nil, makes the connection speak TLS. It is called for each attempt, on the
 	// dialing goroutine.
@@ -206,7 +207,8 @@ type Conn struct {
 	// Connecting and the handshake.
 	attempts          *Attempts // of the server
 	handshakeAttempts Attempts  // those that ended with a refused handshake: of this connection alone
-	handshakeLeft     int       // handshaking: replies that are to come
+	handshakeLeft     int       // replies to the handshake that are to come; while ready, only that to CLIENT SETNAME
+	naming            bool      // that is one of them, the last
 	onHandshake       []func(f *Failure)
 	pingFirst         bool  // the last connection was lost, or could not be made; see Config.PingAfterLoss
 	awaitsSuspend     bool  // down: Suspend will follow, until when requests are buffered
@@ -484,7 +486,9 @@ func (c *Conn) connected(err error) {
 		c.conn.CountWritten(&c.stats.BytesOut)
 	}
 	c.streaming = false
+	c.naming, c.handshakeLeft = false, 0
 	if !c.cfg.hasHandshake() && c.cfg.TLS == nil && !(c.pingFirst && c.cfg.PingAfterLoss) {
+		c.appendName()
 		c.open()
 		return
 	}

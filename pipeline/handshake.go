@@ -36,7 +36,7 @@ func (cfg *Config) handshakeRequests() (requests [][][]byte) {
 }
 
 // startHandshake sends AUTH, HELLO, SELECT and READONLY as configured. Requests stay buffered until
-// all are answered: one that overtook a refused SELECT would go to the wrong database.
+// all are answered: one that overtook a refused SELECT would go to the wrong database. The name is not waited for.
 func (c *Conn) startHandshake() {
 	c.state = handshaking
 	requests := c.cfg.handshakeRequests()
@@ -52,18 +52,32 @@ func (c *Conn) startHandshake() {
 	}
 	c.handshakeLeft = len(requests)
 	c.conn.Append(b)
+	c.appendName()
 	c.attempt.After(c.cfg.ConnectTimeout)
 }
 
 // handshakeReply handles the reply to one request of the handshake.
 func (c *Conn) handshakeReply(reply []byte) {
+	if c.state == ready {
+		c.handshakeLeft, c.naming = 0, false
+		c.support.named(reply)
+		if c.stats != nil {
+			c.stats.BytesIn -= uint64(len(reply)) // Data is about to add them
+		}
+		return
+	}
+	left := c.handshakeLeft
+	if c.naming {
+		left--
+	}
 	if requests := c.cfg.handshakeRequests(); reply[0] == '-' && len(requests) > 0 {
-		refused := requests[len(requests)-c.handshakeLeft]
+		refused := requests[len(requests)-left]
 		c.disconnect()
 		c.attemptFailed(&HandshakeError{Command: string(refused[0]), Reply: string(bytes.TrimRight(reply[1:], "\r\n"))})
 		return
 	}
-	if c.handshakeLeft--; c.handshakeLeft == 0 {
+	c.handshakeLeft--
+	if left == 1 {
 		c.attempt.Stop()
 		c.open()
 	}

@@ -99,6 +99,7 @@ type Link struct {
 	link
 	h           LinkHandler
 	authPending bool     // AUTH is not yet answered
+	naming      bool     // CLIENT SETNAME, which follows AUTH, is not yet answered
 	cause       error    // down: of the last attempt
 	attempts    Attempts // those of this link alone
 }
@@ -106,11 +107,11 @@ type Link struct {
 // LinkHandler speaks over a Link. Its methods are called on the loop, and never from within Connect
 // and Send.
 type LinkHandler interface {
-	// Connected is called when there is a connection. AUTH has been sent if it is configured, and
-	// its reply is not waited for.
+	// Connected is called when there is a connection. AUTH and CLIENT SETNAME have been sent if they
+	// are configured, and their replies are not waited for.
 	Connected()
 
-	// Frame is given each reply or push as the server framed it, except the reply to AUTH. frame is
+	// Frame is given each reply or push as the server framed it, except the replies to these. frame is
 	// valid only during the call. An error ends the connection.
 	Frame(frame []byte) error
 
@@ -123,7 +124,7 @@ type LinkHandler interface {
 }
 
 // NewLink returns a link that is not connected. It reads cfg as long as it lives, and of it the
-// address, TLS, Auth, ConnectTimeout, KeepAlive and Replies.
+// address, ClientName, TLS, Auth, ConnectTimeout, KeepAlive, MarkerSupport and Replies.
 func NewLink(loop *eventloop.Loop, cfg *Config, obs Observer, h LinkHandler) *Link {
 	l := &Link{link: link{loop: loop, cfg: cfg, obs: obs}, h: h}
 	l.attempt = loop.NewTimer(l.Connect).OwnedBy(l)
@@ -194,6 +195,9 @@ func (l *Link) connected(err error) {
 	if l.authPending = l.cfg.Auth != nil; l.authPending {
 		l.Send(l.cfg.auth()...)
 	}
+	if l.naming = l.cfg.ClientName != "" && (l.cfg.MarkerSupport == nil || l.cfg.MarkerSupport.mayName()); l.naming {
+		l.SendEncoded(nameRequest(l.cfg.ClientName))
+	}
 	l.h.Connected()
 }
 
@@ -254,6 +258,13 @@ func (l *Link) frame(b []byte) error {
 		}
 	}
 	if !l.authPending {
+		if l.naming {
+			l.naming = false
+			if l.cfg.MarkerSupport != nil {
+				l.cfg.MarkerSupport.named(b)
+			}
+			return nil
+		}
 		return l.h.Frame(b)
 	}
 	l.authPending = false

@@ -20,6 +20,9 @@ func (c *Conn) lost(err error) {
 		}
 	}
 	wasReady := c.state == ready
+	if c.naming && wasReady {
+		c.support.lostName()
+	}
 	log := c.sent
 	unwritten := c.disconnect()
 	if !wasReady {

@@ -29,15 +29,24 @@ func (m markerCommand) name() string {
 	return ""
 }
 
-// MarkerSupport is which marker command a server permits one user. All connections of that user to
-// the server, on all loops, share it. The zero value is ready for use: nothing is known yet. Any
-// goroutine may use it.
-type MarkerSupport struct{ state atomic.Uint32 }
+// MarkerSupport is which marker command a server permits one user, and whether it lets connections
+// have names. All connections of that user to the server, on all loops, share it. The zero value is
+// ready for use: nothing is known yet. Any goroutine may use it.
+type MarkerSupport struct {
+	state atomic.Uint32
+
+	unnamedUntil atomic.Int64 // CLIENT SETNAME is not tried before, in nanoseconds since 1970
+	lostNames    atomic.Int32 // connections in a row that have ended while it was not answered
+}
 
 func (m *MarkerSupport) command() markerCommand { return markerCommand(m.state.Load()) }
 
 // Forget returns to the zero value, so that the server is tried again.
-func (m *MarkerSupport) Forget() { m.state.Store(uint32(echoUntried)) }
+func (m *MarkerSupport) Forget() {
+	m.state.Store(uint32(echoUntried))
+	m.unnamedUntil.Store(0)
+	m.lostNames.Store(0)
+}
 
 // permitted records that the server has answered a command.
 func (m *MarkerSupport) permitted(command markerCommand) {

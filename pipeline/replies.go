@@ -94,9 +94,9 @@ func (c *Conn) match(b []byte) (n int) {
 // deliver gives the oldest request its reply, or a part of it. It reports false if the connection
 // ended meanwhile.
 func (c *Conn) deliver(b []byte, first, last bool) bool {
-	if c.state == handshaking {
+	if c.handshakeLeft > 0 {
 		if !last {
-			c.broken(errors.New("a large reply to AUTH or SELECT"))
+			c.broken(errors.New("a large reply to AUTH, SELECT or CLIENT SETNAME"))
 			return false
 		}
 		c.handshakeReply(b)

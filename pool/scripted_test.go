@@ -110,7 +110,7 @@ func (c *scriptedConn) receive(args [][]byte) {
 	if len(args) > 1 {
 		r.arg = string(args[1])
 	}
-	if len(args) > 2 {
+	if len(args) > 2 && r.name != "CLIENT" {
 		r.key = r.arg
 		id, _ := strconv.Atoi(string(args[2]))
 		r.a = c.s.w.asks[id]
@@ -183,6 +183,11 @@ func (c *scriptedConn) reply(r *scriptedRequest) string {
 			return "-LOADING Redis is loading the dataset in memory\r\n"
 		}
 		return bulk(r.arg)
+	case "CLIENT": // SETNAME
+		if c.s.loading {
+			return "-ERR unknown command 'CLIENT'\r\n"
+		}
+		return "+OK\r\n"
 	case "ASKING":
 		c.asking = true
 		return "+OK\r\n"

@@ -82,7 +82,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 	}
 	p := s.pool
 	c := &pipeline.Config{
-		Network: s.network, Addr: s.addr, Name: s.title,
+		Network: s.network, Addr: s.addr, Name: s.title, ClientName: ConnectionName(p.Conf(), p.Proxy()),
 		TLS: p.settings.Load().tls, Protocol: k.protocol, Auth: p.auth(k.user), DB: k.db,
 		Timeout: p.Conf().Timeout, ConnectTimeout: p.Conf().ConnectTimeout, KeepAlive: true,
 		MaxRequests: p.Proxy().ServerQueue, MaxBytes: int(p.Proxy().ServerQueueBytes), MaxReplies: int(p.Proxy().ServerReplyBytes),
@@ -94,7 +94,7 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		c.SelectAs = p.Credentials(nil) // who may SELECT, which the user may not
 	}
 	if u == useLogin {
-		c.Auth = nil
+		c.Auth, c.ClientName = nil, "" // before AUTH a server may refuse the name
 		if c.Timeout == 0 {
 			c.Timeout = c.ConnectTimeout
 		}

@@ -40,7 +40,7 @@ func options(ctx context.Context, c *conf.Pool, at conf.Address, secure *conf.TL
 		// dialing for a second after Close.
 		PoolSize:    2,
 		DialTimeout: c.ConnectTimeout, ReadTimeout: c.ConnectTimeout, WriteTimeout: c.ConnectTimeout,
-		Dialer: dialer(ctx, c, secure),
+		Dialer: dialer(ctx, c, secure), OnConnect: nameConnection(ctx),
 	}
 	if host, _, err := net.SplitHostPort(at.Addr); err == nil && c.ResolveInterval > 0 {
 		if _, err := netip.ParseAddr(host); err != nil {

@@ -69,7 +69,7 @@ func (w *Watcher) of(p *pool.Pool) *watch {
 	defer w.mu.Unlock()
 	wt := w.pools[p]
 	if wt == nil {
-		wt = &watch{Prober: newProber(w.ctx, w.log)}
+		wt = &watch{Prober: newProber(named(w.ctx, p), w.log)}
 		w.pools[p] = wt
 	}
 	return wt

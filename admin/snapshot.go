@@ -195,6 +195,8 @@ func (a *Admin) poolSnapshot(before, now *server.PoolFigures, seconds float64, c
 		p.Failed = appendCount(p.Failed, "no answer: "+stats.Failure(i).String(), n)
 	}
 	p.Closed = appendCount(p.Closed, "refused: too many", now.Refused)
+	p.Closed = appendCount(p.Closed, "refused: network", now.Denied)
+	p.Closed = appendCount(p.Closed, "refused: no PROXY header", now.NoHeader)
 	for i, n := range now.Counts.Clients.Closed {
 		p.Closed = appendCount(p.Closed, stats.CloseReason(i).String(), n)
 	}

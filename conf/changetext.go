@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -50,6 +51,8 @@ func valueText(field string, v reflect.Value) string {
 		return v.text()
 	case map[string]string:
 		return tableText(slices.Sorted(maps.Keys(v)), func(from string) string { return quote(from) + " = " + quote(v[from]) })
+	case []netip.Prefix:
+		return listText(v, func(n netip.Prefix) string { return quote(n.String()) })
 	case []Zone:
 		return tableText(v, Zone.text)
 	case []hashring.Together:

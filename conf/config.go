@@ -28,6 +28,7 @@ package conf
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"ringway/acl"
@@ -103,10 +104,14 @@ type Pool struct {
 	Name string
 
 	// The listener.
-	Listen     Listen
-	Backlog    int  // listen(2) backlog; default 512
-	ReusePort  bool // SO_REUSEPORT on the listener
-	MaxClients int  // key client_connections: clients of this pool; default 0: no bound but Proxy.MaxClients
+	Listen            Listen
+	Backlog           int            // listen(2) backlog; default 512
+	ReusePort         bool           // SO_REUSEPORT on the listener
+	ProxyProtocol     bool           // connections begin with a header of the PROXY protocol that names the client; default false
+	ProxyProtocolFrom []netip.Prefix // only those from these networks do, and ProxyProtocol is true; default nil: all
+	AllowNetworks     []netip.Prefix // networks of clients that may connect; default nil: all
+	DenyNetworks      []netip.Prefix // networks of clients that may not; they have precedence; default nil
+	MaxClients        int            // key client_connections: clients of this pool; default 0: no bound but Proxy.MaxClients
 
 	// Which shard owns a key. A Cluster has its own rule.
 	Hash           string              // default "xxhash64"

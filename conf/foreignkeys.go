@@ -54,7 +54,9 @@ var foreignKeys = foreignKeysFrom([]struct{ names, to, note string }{
 
 	{"ssl use_tls tls_ca_cert_file ssl_ca", "server_tls", `such as server_tls = { ca = "ca.pem" }, for TLS to the servers; TLS for clients is tls = { cert = "ringway.pem", key = "ringway.key" }`},
 	{"client_tls tls_port tls_cert_file tls_key_file listen_tls", "tls", `such as tls = { cert = "ringway.pem", key = "ringway.key" }, for clients; server_tls is for TLS to the servers`},
-	{"proxy_protocol send_proxy accept_proxy", "", "is not there yet: turn the PROXY protocol off in the proxy in front"},
+	{"send_proxy accept_proxy", "proxy_protocol", "true, and proxy_protocol_from for the networks of the load balancers"},
+	{"allow allowed_networks allow_from whitelist", "allow_networks", `such as allow_networks = ["10.0.0.0/8"]`},
+	{"deny denied_networks deny_from blacklist", "deny_networks", `such as deny_networks = ["10.0.66.0/24"]`},
 	{"stats stats_port stats_addr", "stats_listen", `such as stats_listen = "127.0.0.1:22222"`},
 	{"stats_interval", "", "has no counterpart here: statistics are of the moment; remove this key"},
 	{"metrics metrics_addr prometheus admin admin_addr latency_monitor", "", `is not there: want an [admin] table with listen = "127.0.0.1:9180", for metrics and the console`},

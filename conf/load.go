@@ -242,6 +242,7 @@ func (b *builder) pool(name string, n *node, values map[string]any) {
 		b.require(&pool, n, guessed)
 	}
 	b.checkTogether(&pool, n, values)
+	b.checkProxyProtocol(&pool, n)
 	if pool.Listen.Addr != "" {
 		b.checkListen(&pool, n.table["listen"])
 	}

@@ -56,6 +56,10 @@ var proxySettings = []setting[Proxy]{
 // poolSettings are the keys of a [pools.NAME] table: twemproxy's, and more.
 var poolSettings = []setting[Pool]{
 	{"listen", setListen},
+	{"proxy_protocol", func(v *value, p *Pool) { v.boolean(&p.ProxyProtocol) }},
+	{"proxy_protocol_from", func(v *value, p *Pool) { setNetworks(v, &p.ProxyProtocolFrom) }},
+	{"allow_networks", func(v *value, p *Pool) { setNetworks(v, &p.AllowNetworks) }},
+	{"deny_networks", func(v *value, p *Pool) { setNetworks(v, &p.DenyNetworks) }},
 	{"hash", func(v *value, p *Pool) { v.placement(&p.Hash, hashring.HashNames()) }},
 	{"hash_tag", setHashTag},
 	{"together", setTogether},

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"context"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -93,6 +94,19 @@ func sockaddr(sa syscall.Sockaddr) string {
 		return (&net.TCPAddr{IP: a.Addr[:], Port: a.Port}).String()
 	}
 	return "unix"
+}
+
+// Duplicate returns a file of its own for the socket of a descriptor that is non-blocking, to wait for the
+// socket with. The caller closes it; fd stays open.
+func Duplicate(fd int) (*os.File, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	other, err := syscall.Dup(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	syscall.CloseOnExec(other)
+	return os.NewFile(uintptr(other), "socket"), nil
 }
 
 // CloseFD closes a descriptor from AcceptFD or Detach that no loop owns.

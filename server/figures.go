@@ -35,14 +35,16 @@ type LoopFigures struct {
 
 // PoolFigures is one pool, over all loops.
 type PoolFigures struct {
-	Name    string
-	Conf    *conf.Pool // in force at that moment
-	Addr    string     // where it listens
-	Clients int
-	Refused uint64      // clients turned away: max_clients or client_connections was reached
-	TLS     *TLSFigures // nil if clients are spoken to in clear
-	Counts  stats.Pool
-	Servers []ServerFigures
+	Name     string
+	Conf     *conf.Pool // in force at that moment
+	Addr     string     // where it listens
+	Clients  int
+	Refused  uint64      // clients turned away: max_clients or client_connections was reached
+	Denied   uint64      // clients turned away: allow_networks or deny_networks do not let their address in
+	NoHeader uint64      // connections closed because no valid header of the PROXY protocol came
+	TLS      *TLSFigures // nil if clients are spoken to in clear
+	Counts   stats.Pool
+	Servers  []ServerFigures
 
 	Follows    bool               // primaries are found out
 	Topology   pool.TopologyState // what the control plane has found out
@@ -114,7 +116,7 @@ func (l *loop) figures() *LoopFigures {
 // figures adds up what the loops have told of a pool.
 func (ln *listener) figures(loops []LoopFigures) PoolFigures {
 	p := ln.pool
-	f := PoolFigures{Name: p.Conf().Name, Conf: p.Conf(), Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), TLS: ln.tlsFigures(), Follows: p.Follows(), Topology: p.TopologyState()}
+	f := PoolFigures{Name: p.Conf().Name, Conf: p.Conf(), Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Denied: ln.away.network.Load(), NoHeader: ln.away.header.Load(), TLS: ln.tlsFigures(), Follows: p.Follows(), Topology: p.TopologyState()}
 	seen := map[string]bool{}
 	for _, state := range p.ServerStates() {
 		// In the midst of a failover a server may be the primary of one shard and a replica of another.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type listener struct {
 	leaving atomic.Bool            // the configuration no longer has the pool
 	refused atomic.Uint64          // clients turned away
 	clients atomic.Int64           // of the pool, as max_clients and client_connections count them
+	away    turnedAway
 
 	tls        atomic.Pointer[certificates] // nil: clients are spoken to in clear
 	handshakes handshakes
@@ -163,16 +165,41 @@ func (s *socket) acceptAll() {
 // admit hands the client with socket fd and address peer, which s has accepted, to a loop, or refuses
 // it if there are too many clients. Either way fd belongs to somebody else afterwards.
 func (ln *listener) admit(s *socket, fd int, peer string) {
-	srv := ln.srv
-	if !srv.tryAdmit(ln) {
-		ln.refused.Add(1)
-		ln.turnAway(fd)
+	srv, c := ln.srv, ln.pool.Conf()
+	at, _ := netip.ParseAddrPort(peer) // not valid on a unix socket
+	behind := needsHeader(c, at.Addr())
+	if !behind && !mayEnter(c, at.Addr()) {
+		ln.turnAwayFrom(fd, at)
 		return
 	}
-	c := arrived{addr: peer, local: s.Addr().String()}
-	if s.at.Network == "unix" {
-		c.addr = s.at.Addr + ":0" // as Redis shows it
+	if !srv.tryAdmit(ln) {
+		ln.refused.Add(1)
+		ln.turnAway(fd, "-ERR max number of clients reached\r\n")
+		return
 	}
+	client := arrived{addr: peer, local: s.Addr().String()}
+	if s.at.Network == "unix" {
+		client.addr = s.at.Addr + ":0" // as Redis shows it
+	}
+	if !behind {
+		ln.takeIn(fd, client)
+		return
+	}
+	ln.readHeader(fd, at, func(from netip.AddrPort) {
+		switch {
+		case !mayEnter(c, from.Addr()):
+			srv.Left(ln.index)
+			ln.turnAwayFrom(fd, from)
+			return
+		case from != at:
+			client.addr = from.String()
+		}
+		ln.takeIn(fd, client)
+	})
+}
+
+// takeIn hands a client that was let in to a loop, after a TLS handshake if the pool speaks TLS.
+func (ln *listener) takeIn(fd int, c arrived) {
 	if t := ln.tls.Load(); t != nil {
 		ln.shakeHands(eventloop.Socket{FD: fd}, t.config, c)
 		return
@@ -180,14 +207,21 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 	ln.place(eventloop.Socket{FD: fd}, c)
 }
 
-// turnAway closes the socket of a client that is one too many. One that waits for a TLS handshake would not
-// understand why.
-func (ln *listener) turnAway(fd int) {
+// turnAwayFrom closes the socket of a client whose address may not use the pool.
+func (ln *listener) turnAwayFrom(fd int, client netip.AddrPort) {
+	ln.away.network.Add(1)
+	ln.warn("clients closed: allow_networks and deny_networks do not let their address in", "client", client.String())
+	ln.turnAway(fd, "-DENIED clients at this address may not connect here\r\n")
+}
+
+// turnAway closes the socket of a client, and says why. One that waits for a TLS handshake would not
+// understand it.
+func (ln *listener) turnAway(fd int, why string) {
 	if ln.tls.Load() != nil {
 		eventloop.CloseFD(fd)
 		return
 	}
-	eventloop.SendAndClose(fd, []byte("-ERR max number of clients reached\r\n"))
+	eventloop.SendAndClose(fd, []byte(why))
 }
 
 // arrived is what is known of a client that was accepted and counted.

@@ -54,6 +54,7 @@ type Server struct {
 	nextID     atomic.Uint64 // of clients: the last one that was given
 	figures    figures
 	handshakes *tlsconn.Handshakes
+	headers    headers
 
 	// The end.
 	predecessor *Predecessor  // the process whose place this one takes; nil if there is none
@@ -225,6 +226,7 @@ func (srv *Server) Run(ctx context.Context) error {
 	srv.reloading.Lock() // a Reload ends first, and no other begins
 	srv.now().close()
 	srv.reloading.Unlock()
+	srv.headers.stop()
 	srv.accepting.Wait()
 	srv.handshakes.Close()
 	err := srv.drain()

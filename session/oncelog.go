@@ -29,7 +29,7 @@ func (o *logOnce) wrongProtocol(pool string, err error) {
 	var message string
 	switch err {
 	case resp.ErrPROXY:
-		message = "clients closed: they send the PROXY protocol, which is not supported; turn it off in the load balancer in front (send-proxy, send-proxy-v2, proxy_protocol)"
+		message = "clients closed: they send the PROXY protocol, which the pool does not expect; give it proxy_protocol_from with the networks of the load balancers, or turn it off there (send-proxy, send-proxy-v2, proxy_protocol)"
 	case resp.ErrTLS:
 		message = "clients closed: they send TLS, and the pool speaks none; give it tls = { cert = …, key = … }, or have them send plain text"
 	default:

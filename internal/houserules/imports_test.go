@@ -14,26 +14,27 @@ import (
 // session, pool, pipeline, eventloop. hashring, resp and stats import nothing
 // of ours. A package may always import what is internal to itself.
 var arrows = map[string][]string{
-	"acl":       {"command", "glob"},
-	"admin":     {"server", "pool", "session", "command", "stats", "resp", "conf", "handover"},
-	"bench":     {}, // it measures the data path from outside
-	"command":   {"resp"},
-	"conf":      {"hashring", "command", "acl"}, // for the names that a configuration may contain, and users
-	"eventloop": {"stats"},
-	"glob":      {},
-	"handover":  {},
-	"hashring":  {},
-	"join":      {"resp"},
-	"pipeline":  {"resp", "eventloop", "tlsrelay", "stats"},
-	"pubsub":    {"glob", "pipeline", "resp", "eventloop", "conf"},
-	"pool":      {"pipeline", "resp", "eventloop", "hashring", "conf", "stats"},
-	"resp":      {},
-	"server":    {"session", "pool", "eventloop", "tlsconn", "conf", "stats", "handover"},
-	"session":   {"acl", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats", "handover"},
-	"stats":     {},
-	"tlsrelay":  {"eventloop"},
-	"tlsconn":   {"eventloop"},
-	"topology":  {"pool", "conf", "resp"},
+	"acl":         {"command", "glob"},
+	"admin":       {"server", "pool", "session", "command", "stats", "resp", "conf", "handover"},
+	"bench":       {}, // it measures the data path from outside
+	"command":     {"resp"},
+	"conf":        {"hashring", "command", "acl"}, // for the names that a configuration may contain, and users
+	"eventloop":   {"stats"},
+	"glob":        {},
+	"handover":    {},
+	"hashring":    {},
+	"join":        {"resp"},
+	"pipeline":    {"resp", "eventloop", "tlsrelay", "stats"},
+	"pubsub":      {"glob", "pipeline", "resp", "eventloop", "conf"},
+	"pool":        {"pipeline", "resp", "eventloop", "hashring", "conf", "stats"},
+	"resp":        {},
+	"proxyheader": {},
+	"server":      {"session", "pool", "eventloop", "tlsconn", "proxyheader", "conf", "stats", "handover"},
+	"session":     {"acl", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats", "handover"},
+	"stats":       {},
+	"tlsrelay":    {"eventloop"},
+	"tlsconn":     {"eventloop"},
+	"topology":    {"pool", "conf", "resp"},
 
 	"internal/fakeredis":  {"internal/redistest"},
 	"internal/faultyconn": {"internal/redistest"},

@@ -41,9 +41,14 @@ const (
 	UserDNS = "DNS" // the only DNS name among them
 )
 
+// CertificatesNameUsers reports whether a client's certificate says which user it is (TLSUser). A client that has none must
+// log in with a password then.
+func (p *Pool) CertificatesNameUsers() bool { return p.TLSUser != "" && p.TLSUser != UserOff }
+
 var (
 	clientAuths = []string{AuthNone, AuthOptional, AuthRequire}
 	tlsVersions = []string{"1.2", "1.3"}
+	tlsUsers    = []string{UserOff, UserCN, UserURI, UserDNS}
 )
 
 var clientTLSSettings = []setting[ClientTLS]{

@@ -86,6 +86,27 @@ func TestMistakesInClientTLSAreExplained(t *testing.T) {
 	}
 }
 
+func TestCertificatesThatNameUsersNeedBoth(t *testing.T) {
+	t.Parallel()
+	dir := clientTLSFiles(t)
+	const pair, users = `cert = "c.pem", key = "c.key"`, `users = { alice = { password = "a", rules = "+@all ~*" } }`
+	for _, test := range []struct {
+		lines []string
+		want  string
+	}{
+		{[]string{`tls_user = "CN"`, users}, `tls_user "CN": clients have no certificates`},
+		{[]string{`tls_user = "CN"`, users, `tls = { ` + pair + ` }`}, `tls_user "CN": clients have no certificates`},
+		{[]string{`tls_user = "URI"`, `tls = { ` + pair + `, ca = "ca.pem", client_auth = "require" }`}, `and the pool has none; want users or acl_file`},
+		{[]string{`tls_user = "IP"`}, `"IP" is unknown`},
+		{[]string{`tls_user = "off"`}, ""},
+	} {
+		_, _, err := Parse([]byte(minimal(test.lines...)), filepath.Join(dir, "ringway.toml"))
+		if got := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %v, want %s", test.lines, err, test.want)
+		}
+	}
+}
+
 func TestClientTLSIsShown(t *testing.T) {
 	t.Parallel()
 	c := &ClientTLS{Cert: "c", Key: "k", ClientAuth: AuthNone, Ciphers: []string{"a"}, Curves: []string{"P-256"}}

@@ -35,6 +35,14 @@ func (b *builder) checkTogether(p *Pool, n *node, values map[string]any) {
 	if p.ServerTLS != nil && slices.ContainsFunc(p.Servers, func(s Server) bool { return s.Network == "unix" }) {
 		b.report.mistake(n.table["server_tls"].key, poolTable(p.Name), "server_tls with servers on unix sockets; want servers of host and port, or remove this key")
 	}
+	if p.CertificatesNameUsers() && !b.partial {
+		switch {
+		case p.ClientTLS == nil || p.ClientTLS.ClientAuth == AuthNone:
+			mistake("tls_user", `%q: clients have no certificates; want client_auth = "require" or "optional" in tls, or remove this key`, p.TLSUser)
+		case n.table["users"] == nil && n.table["acl_file"] == nil:
+			mistake("tls_user", "%q: certificates name users, and the pool has none; want users or acl_file, or remove this key", p.TLSUser)
+		}
+	}
 	if p.DefaultServer != "" && !slices.Contains(shardNames(p), p.DefaultServer) && len(p.RingServers()) > 0 {
 		mistake("default_server", "%q %s", p.DefaultServer, unknown(p.DefaultServer, shardNames(p)))
 	}

@@ -84,6 +84,7 @@ func DefaultPool(name string) Pool {
 		MergeSets:          false,                 // servers get the commands that clients sent
 		ServerConnections:  1,                     // keeps the order of requests; one is rarely the bottleneck
 		PinnedConnections:  1024,                  // a tenth of what a Redis accepts by default
+		TLSUser:            UserOff,               // who is let in is not who is who
 		Restore:            RestoreKeep,           // twemproxy's; data is deleted only if the configuration says so
 		ServerRetryTimeout: 30 * time.Second,      // twemproxy's
 		ServerFailureLimit: 2,                     // twemproxy's

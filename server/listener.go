@@ -228,13 +228,14 @@ func (ln *listener) turnAway(fd int, why string) {
 type arrived struct {
 	addr  string // the client's
 	local string // that it has connected to
+	user  string // whom its certificate names; "" if there is none
 }
 
 // place hands a client to a loop.
 func (ln *listener) place(s eventloop.Socket, c arrived) {
 	id, l := ln.srv.nextID.Add(1), ln.srv.pick()
 	l.Post(func() {
-		l.sessions.Adopt(session.Client{Socket: s, Pool: ln.index, ID: id, Addr: c.addr, Local: c.local})
+		l.sessions.Adopt(session.Client{Socket: s, Pool: ln.index, ID: id, Addr: c.addr, Local: c.local, User: c.user})
 	})
 }
 

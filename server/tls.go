@@ -103,8 +103,26 @@ func (ln *listener) shakeHands(s eventloop.Socket, config *tls.Config, c arrived
 			return
 		}
 		ln.handshakes.done.Add(1)
+		c.user = certifiedUser(&r.State, ln.pool.Conf().TLSUser)
 		ln.place(r.Socket, c)
 	})
+}
+
+// certifiedUser returns what a client's certificate has of a kind: conf.UserCN, say. It is "" if there is none, more than one, or no
+// certificate that was verified.
+func certifiedUser(state *tls.ConnectionState, kind string) string {
+	if len(state.VerifiedChains) == 0 {
+		return ""
+	}
+	switch cert := state.PeerCertificates[0]; {
+	case kind == conf.UserCN:
+		return cert.Subject.CommonName
+	case kind == conf.UserURI && len(cert.URIs) == 1:
+		return cert.URIs[0].String()
+	case kind == conf.UserDNS && len(cert.DNSNames) == 1:
+		return cert.DNSNames[0]
+	}
+	return ""
 }
 
 // noteFailedHandshake counts why a client's handshake has failed, and logs it unless clients

@@ -28,7 +28,7 @@ func auth(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		user = args[1]
 	}
 	if u := s.local.Conf().Users.Named(string(user)); u != nil {
-		if !u.Accepts(args[len(args)-1]) {
+		if !s.accepts(u, args[len(args)-1]) {
 			return s.denyLogin(args[0], user, dst)
 		}
 		return s.logIn(u, s.protocol, func() []byte { return replyOK })
@@ -94,9 +94,35 @@ func (s *session) defaultTakesAny() bool {
 	return s.local.Conf().RedisAuth == ""
 }
 
-// requireAuth has the client authenticate (again) if the user default has a password, or is off. Until then
-// narrower limits apply to its requests.
+// accepts reports whether a client may log in as a user of the proxy with a password. Where certificates name users
+// (tls_user), a client without one must know a password.
+func (s *session) accepts(u *acl.User, password []byte) bool {
+	return u.Accepts(password) && !(u.NoPass && s.local.Conf().CertificatesNameUsers())
+}
+
+// identify makes the session that of the user whom the client's certificate names, and reports whether it could.
+func (s *session) identify() bool {
+	name := s.info.certified
+	if name == "" || !s.local.Conf().CertificatesNameUsers() {
+		return false
+	}
+	if !s.beginAs(name) {
+		s.w.log.Warn("client must authenticate: its certificate names a user that the pool does not have", "pool", s.poolName, "client", s.info.addr, "user", name)
+		return false
+	}
+	return true
+}
+
+// requireAuth has the client authenticate (again) if the user default has a password, or is off, or if a certificate
+// ought to say who the client is and does not. Until then narrower limits apply to its requests.
 func (s *session) requireAuth() {
+	if s.identify() {
+		return
+	}
+	if s.local.Conf().CertificatesNameUsers() {
+		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
+		return
+	}
 	if u := s.proxyUser; u != nil && !u.AcceptsAll() || u == nil && s.local.Conf().RedisAuth != "" {
 		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
 	}
@@ -140,7 +166,7 @@ func hello(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 		name = append([]byte(nil), name...)
 	}
 	if u := s.local.Conf().Users.Named(string(user)); u != nil && user != nil {
-		if !u.Accepts(password) {
+		if !s.accepts(u, password) {
 			return s.denyLogin(args[0], user, dst)
 		}
 		return s.logIn(u, protocol, func() []byte { return s.finishHello(protocol, name, nil) })

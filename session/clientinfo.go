@@ -12,12 +12,14 @@ import (
 // clientInfo is what CLIENT INFO and LIST show of a client. It belongs to the session's loop,
 // and moves with the session.
 type clientInfo struct {
-	id       uint64 // unique in the process, from 1; the answer to CLIENT ID
-	addr     string // the client's, "host:port" or "unix"
-	local    string // the address it connected to
-	since    time.Time
-	name     string
-	lib, ver string
+	id    uint64 // unique in the process, from 1; the answer to CLIENT ID
+	addr  string // the client's, "host:port" or "unix"
+	local string // the address it connected to
+	since time.Time
+	name  string
+
+	certified string // the user that its certificate names; "" if none does
+	lib, ver  string
 
 	noEvict, noTouch bool // as asked for; the proxy does neither
 }

@@ -135,12 +135,13 @@ type Client struct {
 	ID     uint64           // unique in the process, from 1
 	Addr   string           // the client's address
 	Local  string           // the address that it has connected to
+	User   string           // the user that its certificate names, as the pool's tls_user says; "" if none does
 }
 
 // Adopt starts a session for a client. The client must be counted already: Host.Left is called when it is
 // gone, or if it can't be served.
 func (w *Worker) Adopt(c Client) {
-	s := newSession(w.pools[c.Pool], &clientInfo{id: c.ID, addr: c.Addr, local: c.Local, since: time.Now()})
+	s := newSession(w.pools[c.Pool], &clientInfo{id: c.ID, addr: c.Addr, local: c.Local, certified: c.User, since: time.Now()})
 	s.requireAuth()
 	if s.stats != nil {
 		s.stats.Clients.Connected++

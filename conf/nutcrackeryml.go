@@ -202,7 +202,7 @@ func (b *builder) warnNutcrackerPool(p *nutcrackerTable, n *node) {
 	if p.clientConnections > 0 {
 		warn("client_connections", "client_connections %d: nutcracker reads it and accepts any number of clients all the same, and so does Ringway with this file; a TOML configuration, which ringway convert writes, can bound them", p.clientConnections)
 	}
-	if p.Listen.isWildcard() && p.RedisAuth == "" {
+	if p.Listen.isReachable() && p.RedisAuth == "" {
 		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, or an address that only clients reach", p.Listen.written())
 	}
 	if p.AutoEjectHosts && p.Timeout == 0 {

@@ -30,8 +30,8 @@ func (b *builder) warnPool(p *Pool, n *node) {
 	if p.RedisDB > 0 && with != "" {
 		warn("redis_db", "redis_db %d with %s: nutcracker never selects the database then, so data written through it is in database 0; to keep using that data want redis_db = 0", p.RedisDB, with)
 	}
-	if p.Listen.isWildcard() && !n.hasSecret("redis_auth") && p.ACLUsers == 0 && !p.limitsStrangers() && !b.partial {
-		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, or an address that only clients reach, such as \"127.0.0.1%s\"",
+	if p.Listen.isReachable() && !n.hasSecret("redis_auth") && p.isOpen() && !b.partial {
+		warn("listen", "listen %q: whoever can reach this machine can use the servers, since there is no password; want redis_auth, users, tls with client_auth = \"require\", allow_networks, or an address that only clients reach, such as \"127.0.0.1%s\"",
 			p.Listen.written(), p.Listen.Addr[strings.LastIndexByte(p.Listen.Addr, ':'):])
 	}
 	if p.AutoEjectHosts && n.table["timeout"] == nil && !b.partial {
@@ -49,6 +49,19 @@ func (l Listen) written() string {
 		return "*" + l.Addr
 	}
 	return l.Addr
+}
+
+// isOpen reports whether nothing but a password would keep strangers out.
+func (p *Pool) isOpen() bool {
+	return p.ACLUsers == 0 && !p.limitsStrangers() && p.AllowNetworks == nil && (p.ClientTLS == nil || p.ClientTLS.ClientAuth != AuthRequire)
+}
+
+// isReachable reports whether other machines may reach the address: it is an IP address, or all there are, and not of
+// this machine alone. Of a host's name that is not known.
+func (l Listen) isReachable() bool {
+	host, _, _ := net.SplitHostPort(l.Addr)
+	_, err := netip.ParseAddr(host)
+	return l.isWildcard() || l.Network == "tcp" && err == nil && !l.isLocal()
 }
 
 // isWildcard reports whether the address stands for all of the machine's addresses.

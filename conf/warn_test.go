@@ -48,7 +48,11 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 		{listen("*:22121"), "x:2:10: ", open},
 		{listen("0.0.0.0:22121", `redis_auth = "x"`), "", ""},
 		{listen("0.0.0.0:22121", `acl_users = 3`), "", ""},
-		{listen("10.0.0.1:22121"), "", ""},
+		{listen("10.0.0.1:22121"), "x:2:10: ", open},
+		{listen("[2001:db8::1]:22121"), "x:2:10: ", open},
+		{listen("10.0.0.1:22121", `allow_networks = ["10.0.0.0/8"]`), "", ""},
+		{listen("127.0.0.2:22121"), "", ""},
+		{listen("[::1]:22121"), "", ""},
 		{listen("redis.internal:22121"), "", ""},
 		{listen("/run/ringway.sock"), "", ""},
 

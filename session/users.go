@@ -81,15 +81,16 @@ func (s *session) logIn(u *acl.User, protocol resp.Protocol, then func() []byte)
 	user := s.serverUser(u)
 	a := &deferredAnswer{exclusive: exclusive{s: s}}
 	s.local.CheckHandshake(user, protocol, s.db, handshakeAnswer{a, func(t pool.HandshakeResult) []byte {
-		switch now := s.local.Conf().Users.Named(u.Name); {
+		now := s.local.Conf().Users.Named(u.Name)
+		switch {
 		case s.isRefused(protocol, t):
 			s.local.ReleaseUser(user)
 			return appendHandshakeError(nil, t)
-		case now != u: // a reload has changed the user meanwhile
+		case now == nil || !now.On || seenAs(now) != seenAs(u): // a reload has changed the user meanwhile
 			s.local.ReleaseUser(user)
 			return resp.AppendError(nil, wrongPass)
 		}
-		s.authenticated(u, user)
+		s.authenticated(now, user)
 		return then()
 	}, user})
 	return a.replyOrHold()
@@ -145,8 +146,12 @@ func (s *session) refuseSort(cmd *command.Command, args [][]byte) bool {
 		s.reply(refusal)
 		return true
 	}
-	if s.tx.reason == "" {
-		s.tx.addOwn(&ownRequest{cmd: cmd, reply: refusal}, 1)
+	switch size := requestSize(args); {
+	case s.tx.reason != "": // it will not be executed
+	case s.tx.size+size > int(s.w.conf.MaxRequest):
+		s.tx.refuse(errTooLong.Error())
+	default:
+		s.tx.addOwn(&ownRequest{cmd: cmd, reply: refusal}, size)
 	}
 	s.reply(replyQueued)
 	return true

@@ -82,6 +82,38 @@ func TestUpgradeKeepsClients(t *testing.T) {
 	}
 }
 
+// Clients stay the users of the proxy that they are. One whose user the new configuration lacks stays with the old process
+// until that ends.
+func TestUpgradeKeepsUsers(t *testing.T) {
+	t.Parallel()
+	p, path, console := operated(t, startNodes(t, 1), `[pools.alpha.users]`, `default = { rules = "off" }`,
+		`alice = { password = "a", rules = "+get +acl|whoami ~a" }`, `bob = { password = "b", rules = "+get ~b" }`)
+	killSuccessors(t, p)
+	addr := printed(t, p, `msg=listening .*addr=(\S+)`)[0]
+	alice, bob, stranger := redistest.Dial(t, "tcp", addr), redistest.Dial(t, "tcp", addr), redistest.Dial(t, "tcp", addr)
+	alice.Do("AUTH", "alice", "a")
+	bob.Do("AUTH", "bob", "b")
+	const noAuth, noKey = "-NOAUTH Authentication required.\r\n", "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n"
+	if got := stranger.Do("GET", "a"); got != noAuth {
+		t.Fatalf("a stranger gets %q", got)
+	}
+	replaceIn(t, path, "bob = ", "carol = ")
+	code, out := command(t, "upgrade", "-c", path, "--admin", console)
+	if code != exitOK || !strings.Contains(out, "\n2 clients moved, 1 still here") {
+		t.Fatalf("%d, %s", code, out)
+	}
+	if got := alice.Do("ACL", "WHOAMI") + alice.Do("GET", "a") + alice.Do("GET", "b"); got != "$5\r\nalice\r\n$-1\r\n"+noKey {
+		t.Errorf("alice gets %q", got)
+	}
+	if got := bob.Do("GET", "b") + bob.Do("GET", "a"); got != "$-1\r\n"+noKey {
+		t.Errorf("bob gets %q", got)
+	}
+	if got := stranger.Do("GET", "a"); got != noAuth {
+		t.Errorf("a stranger gets %q", got)
+	}
+	bob.Close()
+}
+
 // An upgrade that fails changes nothing, and says why.
 func TestUpgradeThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()

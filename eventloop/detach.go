@@ -1,6 +1,10 @@
 package eventloop
 
-import "bytes"
+import (
+	"bytes"
+	"os"
+	"syscall"
+)
 
 // Detach takes the connection away from the loop and returns its socket, for another loop to
 // AttachSocket. No input or output may be waiting, and the connection must not have a Relay.
@@ -15,6 +19,17 @@ func (c *Conn) Detach() (s Socket) {
 	c.loop.poll.remove(c.fd)
 	s.FD = c.forget()
 	return s
+}
+
+// Duplicate returns a second descriptor for the connection's socket, which belongs to the caller.
+func (c *Conn) Duplicate() (fd int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if fd, err = syscall.Dup(c.fd); err != nil {
+		return -1, os.NewSyscallError("dup", err)
+	}
+	syscall.CloseOnExec(fd)
+	return fd, nil
 }
 
 // Direct reports whether the connection's bytes are those of its socket: it has no Relay and no Cipher.

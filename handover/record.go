@@ -45,11 +45,22 @@ type Record struct {
 	ReplySkip    int    `json:",omitempty"` // for how many requests, as the session counts them
 	Muting       bool   `json:",omitempty"`
 
+	// What it is subscribed to.
+	Channels, Patterns, ShardChannels [][]byte `json:",omitempty"`
+
+	// Markers are channels on which the old process publishes once to each of so many shards: it delivers
+	// what comes before, and the new one what comes after.
+	Markers []string `json:",omitempty"`
+	Cuts    int      `json:",omitempty"`
+
 	Input []byte `json:",omitempty"` // requests that it has sent and that have not run
 }
 
 // User is an ACL user of the servers, with the password that they have accepted.
 type User struct{ Name, Password []byte }
+
+// Subscribed reports whether the client is subscribed to anything.
+func (r *Record) Subscribed() bool { return len(r.Channels)+len(r.Patterns)+len(r.ShardChannels) > 0 }
 
 // Encode returns the record as the body of a message has it.
 func (r *Record) Encode() ([]byte, error) { return json.Marshal(r) }
@@ -86,7 +97,7 @@ const maxText = 64 << 10
 func (r *Record) check() error {
 	texts := len(r.Pool) + len(r.Addr) + len(r.Local) + len(r.Name) + len(r.Lib) + len(r.LibVer) + len(r.ProxyUser)
 	switch {
-	case r.ID == 0, r.Pool == "", r.DB < 0, r.Idle < 0, r.Loop < 0, r.AuthFailures < 0, r.ReplySkip < 0, texts > maxText:
+	case r.ID == 0, r.Pool == "", r.DB < 0, r.Cuts < 0, r.Idle < 0, r.Loop < 0, r.AuthFailures < 0, r.ReplySkip < 0, texts > maxText:
 		return errors.New("session: impossible values")
 	}
 	return nil

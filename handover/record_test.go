@@ -17,6 +17,7 @@ func example() *Record {
 		Version: RecordVersion, Pool: "alpha", Loop: 1, ID: 7, Addr: "127.0.0.1:1", Local: "127.0.0.1:2", Since: 3, Idle: 4,
 		Name: "name", Lib: "lib", LibVer: "1.0", Command: "client|list", NoEvict: true, NoTouch: true,
 		User: &User{Name: []byte("user"), Password: []byte("\xff\x00")}, ProxyUser: "alice", WantAuth: true, AuthFailures: 5, DB: 6, RESP3: true,
+		Channels: [][]byte{[]byte("news")}, Patterns: [][]byte{[]byte("n*")}, ShardChannels: [][]byte{{0xff}}, Markers: []string{"mark"}, Cuts: 2,
 		ReplyUsed: true, ReplyOff: true, ReplySkip: 2, Muting: true, Input: []byte("*1\r\n$4\r\nPI\xfe"),
 	}
 }
@@ -89,6 +90,14 @@ func emptied(r *Record) *Record {
 	if len(r.Input) == 0 {
 		r.Input = nil
 	}
+	for _, names := range []*[][]byte{&r.Channels, &r.Patterns, &r.ShardChannels} {
+		all := [][]byte{}
+		for _, name := range *names {
+			all = append(all, append([]byte{}, name...))
+		}
+		*names = all
+	}
+	r.Markers = append([]string{}, r.Markers...)
 	if r.User != nil {
 		r.User.Name, r.User.Password = append([]byte{}, r.User.Name...), append([]byte{}, r.User.Password...)
 	}

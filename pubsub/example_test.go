@@ -48,7 +48,7 @@ func (printer) Subscribed(sub *pubsub.Subscription, _ []byte) {
 	fmt.Println("subscribed to", sub.Name())
 }
 
-func (p printer) Message(sub *pubsub.Subscription, frame []byte) {
+func (p printer) Message(sub *pubsub.Subscription, _ int, frame []byte) {
 	fmt.Println("message:", strings.Fields(string(frame))[6])
 	close(p.got)
 }

@@ -458,7 +458,7 @@ func (f *feed) message(kind TopicKind, name, frame []byte) {
 	for i := len(t.subs) - 1; i >= 0; i-- {
 		if i < len(t.subs) {
 			sub := t.subs[i]
-			sub.l.Message(sub, frame)
+			sub.l.Message(sub, f.shard, frame)
 		}
 	}
 }

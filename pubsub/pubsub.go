@@ -113,8 +113,9 @@ type Listener interface {
 	Subscribed(sub *Subscription, reply []byte)
 
 	// Message hands over a message as a RESP2 array, valid only during the call, with the
-	// subscription that it is for. The outcome of that may not have been reported yet.
-	Message(sub *Subscription, frame []byte)
+	// subscription that it is for, and the shard whose primary has sent it. The outcome of the
+	// subscription may not have been reported yet.
+	Message(sub *Subscription, shard int, frame []byte)
 
 	// Missed reports that messages of one of the listener's topics may have been lost:
 	// their connection was lost, or their server is another one now.
@@ -134,6 +135,20 @@ type Subscription struct {
 
 // Name returns the channel's name, or the pattern.
 func (s *Subscription) Name() string { return s.topic.Name }
+
+// Shards returns the shards at whose primaries there is the subscription.
+func (s *Subscription) Shards() (shards []int) {
+	for i := range s.topic.parts {
+		shards = append(shards, s.topic.parts[i].shard)
+	}
+	return shards
+}
+
+// Everywhere reports whether all of these servers have confirmed the subscription. One at which only
+// scripts publish may not have, although Subscribed was called.
+func (s *Subscription) Everywhere() bool {
+	return !slices.ContainsFunc(s.topic.parts, func(p part) bool { return p.state != confirmed })
+}
 
 // Subscribe subscribes a listener to a channel or a pattern, at all servers at which
 // messages for it may be published. If wait is true, Listener.Subscribed reports the

@@ -34,7 +34,7 @@ func (s oneServer) Primary(int) (*pipeline.Config, pipeline.Observer, error) {
 type client chan string
 
 func (c client) Subscribed(_ *Subscription, reply []byte) { c <- "joined" + string(reply) }
-func (c client) Message(_ *Subscription, frame []byte) {
+func (c client) Message(_ *Subscription, _ int, frame []byte) {
 	c <- strings.Join(strings.Fields(string(frame)), " ")
 }
 func (c client) Missed()          { c <- "missed" }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringway/handover"
@@ -71,7 +72,7 @@ func (srv *Server) HandOver(to *handover.Successor, doors []Door, tookOver func(
 	tookOver()
 	go h.receive()
 	for _, l := range srv.loops {
-		l.Post(func() { l.sessions.Give(func(d *session.Departure) { go h.offer(d) }) })
+		l.Post(func() { l.sessions.Give(h.offer) })
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- h.finish() }()
@@ -106,7 +107,8 @@ func (h *handingOver) begin() error {
 		d.PauseAccepting()
 	}
 	srv.accepting.Wait()
-	if err := to.SendJSON(handover.TakeOver, handover.Takeover{LastID: srv.nextID.Load()}, -1); err != nil {
+	// Clients whose TLS handshake is under way get their ids later.
+	if err := to.SendJSON(handover.TakeOver, handover.Takeover{LastID: srv.nextID.Load() + uint64(srv.Clients())}, -1); err != nil {
 		return err
 	}
 	to.SetReadDeadline(time.Now().Add(servingWithin))
@@ -158,29 +160,49 @@ func (h *handingOver) acceptAgain() {
 	}
 }
 
-// offer offers a client to the new process.
+// offer offers a client to the new process. It is called on loops, and does not wait.
 func (h *handingOver) offer(d *session.Departure) {
-	body, err := d.Record.Encode()
-	if err != nil {
-		d.Back(true)
-		return
-	}
 	h.mu.Lock()
 	h.number++
 	number := h.number
 	h.offers[number] = d
 	h.mu.Unlock()
-	err = h.to.Send(handover.Offer, handover.Numbered(number, body), d.FD)
-	if err != nil && h.takeOffer(number) != nil {
-		d.Back(errors.Is(err, handover.ErrTooLarge))
+	withdrawn := new(atomic.Bool)
+	d.Withdrawn = func() {
+		if h.takeOffer(number) != nil {
+			withdrawn.Store(true)
+			go h.to.Send(handover.Withdraw, handover.Numbered(number, nil), -1)
+		}
+	}
+	go h.sendOffer(number, d, withdrawn)
+}
+
+func (h *handingOver) sendOffer(number uint64, d *session.Departure, withdrawn *atomic.Bool) {
+	body, err := d.Record.Encode()
+	if err == nil && h.offered(number) != nil {
+		err = h.to.Send(handover.Offer, handover.Numbered(number, body), d.FD)
+	}
+	d.Sent()
+	if err == nil && withdrawn.Load() {
+		h.to.Send(handover.Withdraw, handover.Numbered(number, nil), -1) // behind the offer, this time
 	}
 	select {
 	case <-h.gone: // receive may have taken the offers back before this one
-		if h.takeOffer(number) != nil {
-			d.Back(false)
-		}
 	default:
+		if err == nil {
+			return
+		}
 	}
+	if h.takeOffer(number) != nil {
+		d.Back(err != nil && errors.Is(err, handover.ErrTooLarge))
+	}
+}
+
+// offered returns an offer that is under way, or nil.
+func (h *handingOver) offered(number uint64) *session.Departure {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.offers[number]
 }
 
 // takeOffer returns an offer that is under way, and ends it; nil if that has happened already.
@@ -209,12 +231,12 @@ func (h *handingOver) receive() {
 		if err = errors.Join(err, errNumber); err != nil {
 			break
 		}
-		d := h.takeOffer(number)
+		d := h.offered(number)
 		switch {
 		case d == nil:
 		case m.Kind == handover.Accept:
-			go h.give(number, d)
-		default:
+			d.Accepted(func(input []byte) error { return h.give(number, input) })
+		case h.takeOffer(number) != nil:
 			h.mu.Lock()
 			h.refused++
 			h.mu.Unlock()
@@ -228,15 +250,17 @@ func (h *handingOver) receive() {
 }
 
 // give gives the new process a client that it has accepted. Once that was said the client is its own.
-func (h *handingOver) give(number uint64, d *session.Departure) {
-	if err := h.to.Send(handover.Yours, handover.Numbered(number, nil), -1); err != nil {
-		d.Back(false)
-		return
+func (h *handingOver) give(number uint64, input []byte) error {
+	if h.takeOffer(number) == nil {
+		return session.ErrTakenBack
 	}
-	d.Left()
+	if err := h.to.Send(handover.Yours, handover.Numbered(number, input), -1); err != nil {
+		return err
+	}
 	h.mu.Lock()
 	h.moved++
 	h.mu.Unlock()
+	return nil
 }
 
 // takeBack keeps the clients of which the new process has no answer any more.

@@ -12,6 +12,7 @@ import (
 	"ringway/eventloop"
 	"ringway/handover"
 	"ringway/pool"
+	"ringway/session"
 )
 
 const (
@@ -32,6 +33,10 @@ type arriving struct {
 	record *handover.Record
 	ln     *listener
 	user   *pool.User
+
+	// Of a subscriber; owned by its loop, as fd is.
+	session   *session.Arriving // nil until it is ready
+	withdrawn bool
 }
 
 // takeOver takes the old process's place: it says when this one could serve, and returns when it is to.
@@ -132,13 +137,17 @@ func (srv *Server) receiveClients() {
 				continue
 			}
 			offers[number] = a
+			if a.record.Subscribed() {
+				srv.prepare(number, a)
+				continue
+			}
 			from.Send(handover.Accept, handover.Numbered(number, nil), -1)
 			continue
 		case a == nil:
 		case m.Kind == handover.Yours:
 			taken++
 			delete(offers, number)
-			srv.serve(a)
+			srv.serve(a, body)
 		case m.Kind == handover.Withdraw:
 			delete(offers, number)
 			a.drop()
@@ -182,15 +191,59 @@ func (srv *Server) canServe(fd int, body []byte) (*arriving, error) {
 	return a, nil
 }
 
-// serve serves a client, on the loop with the index of the one that it comes from.
-func (srv *Server) serve(a *arriving) {
-	l := srv.loops[a.record.Loop%len(srv.loops)]
-	l.Post(func() { l.sessions.Receive(a.fd, a.ln.index, a.record, a.user) })
+// loopOf returns the loop for a client: that with the index of the one it comes from.
+func (srv *Server) loopOf(a *arriving) *loop { return srv.loops[a.record.Loop%len(srv.loops)] }
+
+// prepare subscribes to what a client is subscribed to, and accepts it then.
+func (srv *Server) prepare(number uint64, a *arriving) {
+	l, from := srv.loopOf(a), srv.predecessor
+	l.Post(func() {
+		l.sessions.Prepare(a.ln.index, a.record, a.user, func(s *session.Arriving, err error) {
+			switch {
+			case err != nil:
+				go from.Send(handover.Refuse, handover.Numbered(number, []byte(err.Error())), -1)
+				a.closeSocket()
+			case a.withdrawn:
+				s.Drop()
+			default:
+				a.session = s
+				go from.Send(handover.Accept, handover.Numbered(number, nil), -1)
+			}
+		})
+	})
+}
+
+// serve serves a client that was given. input is what it has sent since its record was written.
+func (srv *Server) serve(a *arriving, input []byte) {
+	l := srv.loopOf(a)
+	l.Post(func() {
+		if !a.record.Subscribed() {
+			l.sessions.Receive(a.fd, a.ln.index, a.record, a.user)
+		} else if a.session != nil {
+			a.session.Enter(a.fd, input)
+		}
+	})
 }
 
 // drop forgets a client that is not this process's.
 func (a *arriving) drop() {
-	eventloop.CloseFD(a.fd)
-	a.ln.pool.ReleaseUser(a.user)
-	a.ln.srv.Left(a.ln.index)
+	srv := a.ln.srv
+	srv.loopOf(a).Post(func() {
+		a.closeSocket()
+		switch a.withdrawn = true; {
+		case a.session != nil:
+			a.session.Drop()
+		case !a.record.Subscribed():
+			a.ln.pool.ReleaseUser(a.user)
+			srv.Left(a.ln.index)
+		}
+	})
+}
+
+// closeSocket closes the client's socket, once.
+func (a *arriving) closeSocket() {
+	if a.fd >= 0 {
+		eventloop.CloseFD(a.fd)
+		a.fd = -1
+	}
 }

@@ -2,6 +2,8 @@ package session
 
 import (
 	"cmp"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"ringway/command"
@@ -29,13 +31,34 @@ const (
 	maxInput = 1 << 20
 )
 
-// Departure is a session on its way to another process. Left or Back must be called once.
+// Departure is a session on its way to another process. Who gets it offers it there. If it is accepted,
+// Accepted must be called, else Back.
 type Departure struct {
 	Record *handover.Record
 	FD     int // the client's socket, which stays the Departure's
 
+	// Withdrawn is set by who gets the Departure: it is called on the loop if the session stays after all,
+	// and must not block. Neither Accepted nor Back is to be called then.
+	Withdrawn func()
+
 	s *session
 	g *giving
+
+	holders atomic.Int32 // of the FD of a subscriber: the session, and who sends it
+}
+
+// Sent says that the FD was sent, or won't be. Any goroutine may call it.
+func (d *Departure) Sent() {
+	if d.Record.Subscribed() {
+		d.release()
+	}
+}
+
+// release closes the FD of a subscriber when nobody needs it.
+func (d *Departure) release() {
+	if d.holders.Add(-1) == 0 {
+		eventloop.CloseFD(d.FD)
+	}
 }
 
 // giving is the hand-over of a loop's sessions. It is the destination of all of them.
@@ -66,6 +89,9 @@ func (w *Worker) EndGiving() {
 	}
 	w.giving, g.ended = nil, true
 	for _, s := range w.sessions {
+		if s.sub != nil && s.sub.cut != nil && s.sub.cut.departure != nil {
+			s.sub.cut.abort(false)
+		}
 		if s.movingTo == g {
 			s.movingTo = nil
 			s.letGo()
@@ -78,7 +104,7 @@ func (w *Worker) EndGiving() {
 func (g *giving) tick() {
 	g.queue = append(g.queue[:0], g.w.sessions...)
 	for _, s := range g.w.sessions {
-		if s.movingTo != g || s.tiedToLoop() {
+		if s.movingTo != g || s.tiedToProcess() || s.sub != nil && s.sub.cut != nil {
 			continue
 		}
 		switch g.since[s]++; {
@@ -99,7 +125,7 @@ func (g *giving) more() {
 		s := g.queue[last]
 		g.queue[last] = nil
 		g.queue = g.queue[:last]
-		if s.stays || !s.conn.Open() || s.closing {
+		if s.stays || !s.conn.Open() || s.closing || s.sub != nil && s.sub.cut != nil {
 			continue
 		}
 		if s.movingTo = g; g.canTake(s) {
@@ -136,7 +162,8 @@ func (s *session) letGo() {
 
 // canTake is destination's.
 func (g *giving) canTake(s *session) bool {
-	return s.isIdle() && s.conn.Direct() && s.conn.Unread() <= maxInput && (s.window != 0 || s.held) && !g.w.tasksPosted
+	return s.replies.idle() && s.conn.Waiting() == 0 && s.halfClosed == nil && !s.closing && !s.tiedToProcess() && s.pendingWakeups == 0 &&
+		s.conn.Direct() && s.conn.Unread() <= maxInput && (s.window != 0 || s.held) && !g.w.tasksPosted && (s.sub == nil || g.canCut(s.sub))
 }
 
 // take is destination's.
@@ -148,7 +175,12 @@ func (g *giving) take(s *session) {
 	delete(s.w.publishers, s)
 	delete(s.conditions.pauseWaiters, s)
 	delete(g.since, s)
+	if s.sub != nil {
+		g.takeSubscriber(s)
+		return
+	}
 	d := &Departure{Record: s.record(), s: s, g: g}
+	d.Record.Input = s.conn.TakeUnread()
 	d.FD = s.conn.Detach().FD // it is direct
 	g.w.detach(s)
 	s.useConns(nil)
@@ -156,15 +188,41 @@ func (g *giving) take(s *session) {
 	g.to(d)
 }
 
-// Left ends the departure: the other process has the client. Any goroutine may call it.
-func (d *Departure) Left() {
-	d.g.w.loop.Post(func() {
-		s := d.s
-		eventloop.CloseFD(d.FD)
-		s.setUser(s.proxyUser, nil)
-		s.w.host.Left(s.poolIndex)
-		d.over()
-	})
+// tiedToProcess reports whether the session has something that can't go to another process and that only the
+// client ends.
+func (s *session) tiedToProcess() bool {
+	return s.dedicated != nil || s.otherWatches != nil || s.tx != nil || s.tracking != nil || s.redirectsHere != 0 || s.monitor != nil
+}
+
+// Accepted goes on with the departure: the other process can serve the client. give gives it the client, with
+// requests that have not run; it may block, and is called once on a goroutine of its own. It returns ErrTakenBack if
+// the client is not to be given any more. Any goroutine may call
+// Accepted, which does not wait.
+func (d *Departure) Accepted(give func(input []byte) error) {
+	if d.Record.Subscribed() {
+		d.g.w.loop.Post(func() { d.s.cutAccepted(d, give) })
+		return
+	}
+	go func() {
+		switch err := give(nil); {
+		case err == nil:
+			d.g.w.loop.Post(d.left)
+		case !errors.Is(err, ErrTakenBack):
+			d.Back(false)
+		}
+	}()
+}
+
+// ErrTakenBack says that a client is not given since it was taken back before, with Back or Withdrawn.
+var ErrTakenBack = errors.New("the client stays")
+
+// left ends the departure: the other process has the client.
+func (d *Departure) left() {
+	s := d.s
+	eventloop.CloseFD(d.FD)
+	s.setUser(s.proxyUser, nil)
+	s.w.host.Left(s.poolIndex)
+	d.over()
 }
 
 // Back ends the departure: the client stays here. With forGood it is not offered again. Any goroutine
@@ -172,6 +230,10 @@ func (d *Departure) Left() {
 func (d *Departure) Back(forGood bool) {
 	d.g.w.loop.Post(func() {
 		s := d.s
+		if d.Record.Subscribed() {
+			s.endCut(d, forGood)
+			return
+		}
 		s.stays, s.held, s.blocked, s.parse = forGood, false, false, resp.RequestState{}
 		s.openWindow()
 		if s.enter(eventloop.Socket{FD: d.FD}) {
@@ -193,7 +255,7 @@ func (s *session) present(input []byte) {
 	s.conn.Redeliver()
 }
 
-// record returns what the session knows, and takes its unread input.
+// record returns what the session knows, but for its unread input.
 func (s *session) record() *handover.Record {
 	i := s.info
 	r := &handover.Record{
@@ -202,7 +264,6 @@ func (s *session) record() *handover.Record {
 		Name: i.name, Lib: i.lib, LibVer: i.ver, NoEvict: i.noEvict, NoTouch: i.noTouch,
 		WantAuth: s.wantAuth, AuthFailures: s.authFailures, DB: s.db, RESP3: s.protocol == resp.RESP3,
 		ReplyUsed: s.replyModeUsed, ReplyOff: s.replyOff, ReplySkip: s.replySkip, Muting: s.muting,
-		Input: s.conn.TakeUnread(),
 	}
 	if s.proxyUser != nil {
 		r.ProxyUser = s.proxyUser.Name
@@ -234,13 +295,21 @@ func (w *Worker) index() int {
 // Receive goes on with a session of another process, whose client's socket is fd. user is its ACL
 // user, acquired from its pool for it, or nil. As for Adopt, the client must be counted already.
 func (w *Worker) Receive(fd, index int, r *handover.Record, user *pool.User) {
-	sh := w.pools[index]
-	s := newSession(sh, &clientInfo{
+	s := w.sessionOf(index, r, user)
+	if s.enter(eventloop.Socket{FD: fd}) {
+		s.lastActive = w.loop.Now() - r.Idle
+		s.present(r.Input)
+	}
+}
+
+// sessionOf returns the session of a record, without a connection to its client yet.
+func (w *Worker) sessionOf(index int, r *handover.Record, user *pool.User) *session {
+	s := newSession(w.pools[index], &clientInfo{
 		id: r.ID, addr: r.Addr, local: r.Local, since: time.Unix(0, r.Since),
 		name: r.Name, lib: r.Lib, ver: r.LibVer, noEvict: r.NoEvict, noTouch: r.NoTouch,
 	})
 	s.db, s.authFailures = r.DB, r.AuthFailures
-	switch u := sh.local.Conf().Users.Named(r.ProxyUser); {
+	switch u := s.local.Conf().Users.Named(r.ProxyUser); {
 	case user != nil:
 		s.setUser(nil, user)
 	case u != nil:
@@ -256,8 +325,5 @@ func (w *Worker) Receive(fd, index int, r *handover.Record, user *pool.User) {
 	if cmd := command.ByName(r.Command); cmd != nil {
 		s.lastCommand = uint16(cmd.ID) + 1
 	}
-	if s.enter(eventloop.Socket{FD: fd}) {
-		s.lastActive = w.loop.Now() - r.Idle
-		s.present(r.Input)
-	}
+	return s
 }

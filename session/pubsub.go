@@ -24,6 +24,7 @@ type subscriber struct {
 	pending       *subscribing                                       // the SUBSCRIBE that is not answered yet; nil for none
 	overSoftSince int64                                              // since when more than pubsub_output_soft_limit waits for the client, as eventloop.Loop.Now; 0 if less does
 	cause         uint32                                             // the number in the line of the last request that may publish
+	cut           *cut                                               // the session is about to go to another process, or comes from one; else nil
 	ended         bool                                               // all topics are left, or will be in some turns; nothing is delivered
 }
 
@@ -192,6 +193,10 @@ func (l *subscriber) join(a *subscribing, name string) {
 
 // Subscribed is pubsub.Listener's: the servers have confirmed a topic, or refused it with reply.
 func (l *subscriber) Subscribed(sub *pubsub.Subscription, reply []byte) {
+	if l.cut != nil && !l.ended {
+		l.cut.subscribed(sub, reply)
+		return
+	}
 	a := l.pending
 	if l.ended || a == nil {
 		return // unsubscribeAll will leave it
@@ -321,11 +326,18 @@ func (s *session) unsubscribeAll() {
 	if l == nil {
 		return
 	}
+	l.dropCut()
 	l.ended, s.sub = true, nil
 	if s.replies.refund(len(l.backlog)); len(l.backlog) > 0 && s.conn.Open() {
 		s.conn.Append(l.backlog)
 	}
-	w, subscriptions := s.w, s.subscriptions
+	l.leaveAll()
+	s.updatePolicy()
+}
+
+// leaveAll unsubscribes from all topics, in portions.
+func (l *subscriber) leaveAll() {
+	w, subscriptions := l.s.w, l.s.subscriptions
 	w.inPortions(func() (done bool) {
 		n := 0
 		for _, subs := range l.subs {
@@ -339,7 +351,6 @@ func (s *session) unsubscribeAll() {
 		}
 		return true
 	})
-	s.updatePolicy()
 }
 
 // updatePolicy chooses the policy again after a change of the subscriptions, the protocol,
@@ -366,7 +377,7 @@ func (s *session) inSubscriberMode() bool { return s.sub != nil && s.policy.subs
 
 // Message is pubsub.Listener's: frame is a published message as an array in RESP2's form,
 // valid only during the call.
-func (l *subscriber) Message(sub *pubsub.Subscription, frame []byte) {
+func (l *subscriber) Message(sub *pubsub.Subscription, shard int, frame []byte) {
 	if l.ended {
 		return
 	}
@@ -375,6 +386,7 @@ func (l *subscriber) Message(sub *pubsub.Subscription, frame []byte) {
 		frame = l.scratch
 	}
 	switch a := l.pending; {
+	case l.cut != nil && l.cut.takes(sub, shard, frame):
 	case sub.Live, a != nil && a.reported > 0:
 		l.deliver(frame)
 	case a != nil:
@@ -386,6 +398,9 @@ func (l *subscriber) Message(sub *pubsub.Subscription, frame []byte) {
 
 // Missed is pubsub.Listener's: a connection was lost, and messages may have been.
 func (l *subscriber) Missed() {
+	if l.cut != nil && l.cut.missed() {
+		return
+	}
 	if s := l.s; !l.ended && s.conn.Open() && s.w.conf.OnLostSubscription == "close" {
 		s.closeFor(stats.ClosedMissedData)
 	}

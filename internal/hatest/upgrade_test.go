@@ -143,3 +143,68 @@ func TestUpgradeOfAClientThatNeverPauses(t *testing.T) {
 		t.Errorf("%d requests, %d replies", a, b)
 	}
 }
+
+// If the new process dies half-way, the clients that it does not have yet notice nothing, and the old process
+// accepts clients again.
+func TestUpgradeWhoseProcessDies(t *testing.T) {
+	redistest.SkipShort(t)
+	u := runUpgraded(t, "threads = 2", redistest.StartN(t, 2)...)
+	const rounds, clients = 5, 32
+	var conns []*redistest.Conn
+	lost := 0
+	for round := range rounds {
+		for len(conns) < clients {
+			c := redistest.Dial(t, "tcp", u.addr)
+			if len(conns)%4 == 0 {
+				c.Do("SUBSCRIBE", "news")
+			}
+			conns = append(conns, c)
+		}
+		syscall.Kill(u.pids()[0], syscall.SIGUSR2)
+		u.await("a new process is starting", "a new process is starting", round+1)
+		if round%2 == 1 {
+			u.await("it has taken over", "a new process has taken over", lost+1)
+		}
+		pids := u.pids()
+		syscall.Kill(pids[len(pids)-1], syscall.SIGKILL)
+		u.await("the old process goes on", "this process goes on", round+1)
+		var left []*redistest.Conn
+		for _, c := range conns {
+			c.NetConn().SetDeadline(time.Now().Add(20 * time.Second))
+			if _, err := c.NetConn().Write([]byte(redistest.Request("PING"))); err != nil {
+				continue
+			}
+			if b := make([]byte, 64); readsPong(c, b) {
+				left = append(left, c)
+			}
+		}
+		if gone := strings.Count(u.Output(), "a new process has taken over"); gone == lost && len(left) != clients {
+			t.Errorf("round %d: %d clients are left of %d, although the new process never took over", round, len(left), clients)
+		} else {
+			lost = gone
+		}
+		conns = left
+		if got := redistest.Dial(t, "tcp", u.addr).Do("PING"); got != "+PONG\r\n" {
+			t.Errorf("a new client is answered %q", got)
+		}
+	}
+	u.upgrade0()
+	for _, c := range conns {
+		if _, err := c.NetConn().Write([]byte(redistest.Request("PING"))); err != nil || !readsPong(c, make([]byte, 64)) {
+			t.Error("a client was lost in the upgrade that did not fail")
+		}
+	}
+}
+
+// readsPong reports whether the next bytes for a client are the answer to PING.
+func readsPong(c *redistest.Conn, b []byte) bool {
+	n, err := c.NetConn().Read(b)
+	return err == nil && strings.Contains(strings.ToLower(string(b[:n])), "pong")
+}
+
+// upgrade0 is upgrade for the first process, whose earlier attempts have failed.
+func (u *upgraded) upgrade0() {
+	u.t.Helper()
+	syscall.Kill(u.pids()[0], syscall.SIGUSR2)
+	u.await("the old process has ended", "msg=stopped", 1)
+}

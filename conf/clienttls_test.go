@@ -107,6 +107,25 @@ func TestCertificatesThatNameUsersNeedBoth(t *testing.T) {
 	}
 }
 
+// Where certificates name users, these need no password, and nobody comes in without either.
+func TestUsersOfCertificatesNeedNoPassword(t *testing.T) {
+	t.Parallel()
+	dir := clientTLSFiles(t)
+	users := `users = { alice = { rules = "+get ~*" } }`
+	for _, test := range []struct {
+		lines []string
+		want  int
+	}{
+		{[]string{users}, 2},
+		{[]string{users, `tls_user = "CN"`, `tls = { cert = "c.pem", key = "c.key", ca = "ca.pem", client_auth = "optional" }`}, 0},
+	} {
+		_, warnings, err := Parse([]byte(minimal(test.lines...)), filepath.Join(dir, "ringway.toml"))
+		if err != nil || len(warnings) != test.want {
+			t.Errorf("%s: %v, %v", test.lines, warnings, err)
+		}
+	}
+}
+
 func TestClientTLSIsShown(t *testing.T) {
 	t.Parallel()
 	c := &ClientTLS{Cert: "c", Key: "k", ClientAuth: AuthNone, Ciphers: []string{"a"}, Curves: []string{"P-256"}}

@@ -120,9 +120,6 @@ func (v *value) user(at *node, name string, values map[string]any) *acl.User {
 	if len(v.report.mistakes) > before {
 		return nil
 	}
-	if u.On && !u.NoPass && !u.HasPassword() && !v.partial {
-		v.report.warn(at.key, v.table, fmt.Sprintf("%s.%s: nobody can log in as this user, who has no password; want password, or \"off\" or \"nopass\" among the rules", v.name, name))
-	}
 	return u
 }
 
@@ -199,11 +196,14 @@ func (b *builder) completeUsers(p *Pool, n *node) {
 	if n.table[key] == nil {
 		key = "acl_file"
 	}
-	if u := p.Users.Named(acl.Default); u.AcceptsAll() && u.IsUnlimited() && !n.hasSecret("redis_auth") && !b.partial {
+	if !p.limitsStrangers() && !n.hasSecret("redis_auth") && !b.partial {
 		b.report.warn(n.table[key].key, poolTable(p.Name), key+": clients that do not log in are the user default, who may do everything; want redis_auth, or a user default with rules = \"off\" or few rights")
 	}
 	var scripts []string
 	for _, u := range p.Users.All() {
+		if at := userNode(n, u.Name); at != nil && u.On && !u.NoPass && !u.HasPassword() && !p.CertificatesNameUsers() && !b.partial {
+			b.report.warn(at.key, poolTable(p.Name), fmt.Sprintf("users.%s: nobody can log in as this user, who has no password; want password, or \"off\" or \"nopass\" among the rules", u.Name))
+		}
 		if !u.IsUnlimited() && u.ServerUser == "" && u.Rights(command.ByName("eval")) != acl.Never {
 			scripts = append(scripts, u.Name)
 		}
@@ -213,10 +213,18 @@ func (b *builder) completeUsers(p *Pool, n *node) {
 	}
 }
 
+// userNode returns where the text has a user of the key users; nil if that is in an ACL file.
+func userNode(n *node, name string) *node {
+	if users := n.table["users"]; users != nil {
+		return users.table[name]
+	}
+	return nil
+}
+
 // limitsStrangers reports whether clients have to log in as a user of the proxy before they may do everything.
 func (p *Pool) limitsStrangers() bool {
 	u := p.Users.Named(acl.Default)
-	return u != nil && !(u.AcceptsAll() && u.IsUnlimited())
+	return u != nil && (p.CertificatesNameUsers() || !(u.AcceptsAll() && u.IsUnlimited()))
 }
 
 // usersText returns the users without passwords.

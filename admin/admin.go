@@ -79,6 +79,9 @@ type Process struct {
 	// there is no file. Any goroutine may call them.
 	Reload   func(moveKeys bool) ([]string, error)
 	Reloaded func() bool
+
+	// Drain makes the process end as SIGTERM does; nil if it can't. Any goroutine may call it.
+	Drain func()
 }
 
 // ErrListen is in what Listen returns if its address can't be opened.

@@ -216,7 +216,7 @@ func TestConsoleShowsTables(t *testing.T) {
 	if got := console.Do("HELLO", "3"); !strings.HasPrefix(got, "%4") {
 		t.Errorf("HELLO 3: %q", got)
 	}
-	if got := console.Do("SHOW", "pools"); !strings.HasPrefix(got, "*1\r\n%11\r\n$4\r\npool\r\n$5\r\nalpha\r\n") {
+	if got := console.Do("SHOW", "pools"); !strings.HasPrefix(got, "*1\r\n%12\r\n$4\r\npool\r\n$5\r\nalpha\r\n") {
 		t.Errorf("in RESP3: %q", got)
 	}
 }

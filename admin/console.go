@@ -75,13 +75,16 @@ func consoleCommands() map[string]consoleCommand {
 		"reconnect": {"RECONNECT pool server", "make the connections to it anew, one after the other; no request fails", (*console).reconnect},
 		"reload":    {"RELOAD [MOVEKEYS]", "read the configuration again; MOVEKEYS permits that keys get other servers", (*console).reload},
 		"upgrade":   {"UPGRADE", "start the program anew and hand the clients over to it", (*console).upgrade},
+		"drain":     {"DRAIN", "end the process as SIGTERM does: after drain_delay, when requests under way are answered", (*console).drain},
+		"pause":     {"PAUSE POOL pool [timeout]", "have all requests of the pool wait until RESUME, for 1m at most, or the timeout", (*console).pause},
+		"resume":    {"RESUME POOL pool", "end its pause", (*console).resume},
 		"kill":      {"KILL client-id", "close a client's connection", (*console).kill},
 		"log":       {"LOG LEVEL debug|info|warn|error", "change the log's level until the next start", (*console).logLevel},
 		"help":      {"HELP", "this", (*console).help},
 	}
 }
 
-var helpOrder = []string{"show", "eject", "restore", "reconnect", "reload", "upgrade", "kill", "log", "help"}
+var helpOrder = []string{"show", "eject", "restore", "reconnect", "reload", "upgrade", "pause", "resume", "drain", "kill", "log", "help"}
 
 // run runs a request. It reports false if the connection is to be closed.
 func (c *console) run(args [][]byte) bool {

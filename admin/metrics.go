@@ -83,6 +83,7 @@ var (
 	requestFailures = counter("request_failures_total", "Requests, or parts of one, that no server has answered, by the reason.", "pool", "reason")
 	requestDuration = histogram("request_duration_seconds", "From the turn in which a request came to the turn in which its reply left, without commands that may block.", "pool")
 	commandDuration = histogram("command_duration_seconds", "The same by command, for commands that may block as well.", "pool", "command")
+	poolPaused      = gauge("pool_paused", "Whether PAUSE POOL of the console has the pool's requests wait: 1, or 0.", "pool")
 	subsLost        = counter("subscriptions_lost_total", "Connections with subscriptions that were lost, with the messages published until others took their place.", "pool")
 )
 
@@ -197,6 +198,11 @@ func (s *scrape) pool(p *server.PoolFigures) {
 	all := unblockedLatency(p)
 	s.observe(requestDuration, &all, pool)
 	s.send(subsLost, float64(p.SubscriptionsLost), pool)
+	paused := 0.0
+	if p.Paused > 0 {
+		paused = 1
+	}
+	s.send(poolPaused, paused, pool)
 	if p.Follows {
 		s.topology(pool, p)
 	}

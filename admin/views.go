@@ -22,7 +22,7 @@ type view struct {
 // views returns all tables, in the order of HELP.
 func views() []view {
 	return []view{
-		{"POOLS", "pools: clients, rates, latency", []string{"pool", "listen", "clients", "requests/s", "errors/s", "in/s", "out/s", "p50", "p99", "requests", "errors"}, (*Admin).poolRows},
+		{"POOLS", "pools: clients, rates, latency", []string{"pool", "listen", "clients", "requests/s", "errors/s", "in/s", "out/s", "p50", "p99", "requests", "errors", "paused for"}, (*Admin).poolRows},
 		{"SERVERS", "servers: state, connections, queues, latency", []string{"pool", "server", "addr", "role", "up", "since", "why", "share", "ejections", "connections", "queue", "requests/s", "p50 now", "p99 now", "requests", "errors", "timeouts", "p50", "p99"}, (*Admin).serverRows},
 		{"SHARDS", "shards: who serves them, since when, and what requests experience", []string{"pool", "shard", "state", "primary", "since", "replicas", "share", "slots", "why"}, (*Admin).shardRows},
 		{"TOPOLOGY", "pools: what kind they are, where their primaries are learnt from, what changed last", []string{"pool", "topology", "learnt from", "shards", "serving", "replicas", "slots", "keys", "last change", "ago"}, (*Admin).topologyRows},
@@ -45,7 +45,7 @@ func views() []view {
 func (a *Admin) poolRows() (rows [][]any) {
 	for _, p := range a.srv.Figures().Pools {
 		now := a.history.latest(p.Name)
-		rows = append(rows, []any{p.Name, p.Addr, p.Clients, rate(now.Requests), rate(now.Errors), byteRate(now.BytesIn), byteRate(now.BytesOut), duration(now.P50), duration(now.P99), p.Counts.Calls(), p.Counts.Errors()})
+		rows = append(rows, []any{p.Name, p.Addr, p.Clients, rate(now.Requests), rate(now.Errors), byteRate(now.BytesIn), byteRate(now.BytesOut), duration(now.P50), duration(now.P99), p.Counts.Calls(), p.Counts.Errors(), seconds(p.Paused)})
 	}
 	return rows
 }

@@ -131,6 +131,7 @@ zone = "z"
 max_clients = 5
 client_idle_timeout = "1m"
 client_keepalive = "24s"
+drain_delay = "5s"
 drain_timeout = "2m"
 max_memory = "6GB"
 max_request = "7 KB"
@@ -198,7 +199,7 @@ servers = ["localhost:6379"]
 		Path: "ringway.toml", Hash: got.Hash, lines: got.lines, shown: got.shown,
 		Proxy: Proxy{
 			WatchConfig: true, Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Instance: "i:1", Zone: "z", MaxClients: 5,
-			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainTimeout: 2 * time.Minute,
+			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainDelay: 5 * time.Second, DrainTimeout: 2 * time.Minute,
 			MaxMemory: 6 << 30, MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,
 			PubSubOutputLimit: 24 << 20, PubSubOutputSoft: 25 << 20, PubSubOutputTime: 26 * time.Second, SubscriberConnections: 27, OnLostSubscription: "close",

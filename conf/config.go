@@ -72,7 +72,8 @@ type Proxy struct {
 	ClientIdleTimeout   time.Duration // a client silent for so long is closed; default 0: never
 	ClientKeepAlive     time.Duration // key client_keepalive: silence after which TCP asks the client's host whether it is there; 0: never; default 300s
 	ClientSubscriptions int           // channels and patterns that one client may be subscribed to, and prefixes that it may track; default 100000
-	DrainTimeout        time.Duration // time that requests under way get at shutdown; default 10s
+	DrainDelay          time.Duration // time at shutdown in which clients are still accepted and served as before; default 0
+	DrainTimeout        time.Duration // time that requests under way get after that; default 10s
 
 	// Bounds on requests.
 	MaxRequest  int64 // bytes of one request, all arguments together; default 1 GiB, as Redis's client-query-buffer-limit

@@ -80,7 +80,7 @@ func checkConfig(t *testing.T, c *Config) {
 			t.Errorf("pool %+v", p)
 		}
 	}
-	if x := c.Proxy; x.MaxClients < 1 || x.MaxRequest < 1 || x.MaxBulk < 1 || x.MaxArgs < 1 || x.ClientPipeline < 1 || x.ClientOutputLimit < x.ClientOutput || x.ServerQueue < 1 || x.DrainTimeout < 0 {
+	if x := c.Proxy; x.MaxClients < 1 || x.MaxRequest < 1 || x.MaxBulk < 1 || x.MaxArgs < 1 || x.ClientPipeline < 1 || x.ClientOutputLimit < x.ClientOutput || x.ServerQueue < 1 || x.DrainTimeout < 0 || x.DrainDelay < 0 {
 		t.Errorf("proxy %+v", x)
 	}
 }

@@ -32,6 +32,7 @@ var proxySettings = []setting[Proxy]{
 	{"max_clients", func(v *value, p *Proxy) { v.integer(&p.MaxClients, 1, math.MaxInt32) }},
 	{"client_idle_timeout", func(v *value, p *Proxy) { v.duration(&p.ClientIdleTimeout, 0) }},
 	{"client_keepalive", setClientKeepAlive},
+	{"drain_delay", func(v *value, p *Proxy) { v.duration(&p.DrainDelay, 0) }},
 	{"drain_timeout", func(v *value, p *Proxy) { v.duration(&p.DrainTimeout, 0) }},
 	{"max_memory", func(v *value, p *Proxy) { v.size(&p.MaxMemory, 1<<20, 1<<50) }},
 	{"max_request", func(v *value, p *Proxy) { v.size(&p.MaxRequest, 1<<10, math.MaxInt32+1) }},

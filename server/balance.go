@@ -34,7 +34,7 @@ func (srv *Server) pick() *loop {
 // balance hands half of the active sessions over to a less busy loop, if this loop has
 // been above tooBusy for handOverTicks. It is called once a tick.
 func (l *loop) balance() {
-	if l.Busy() < tooBusy || l.sessions.Len() < 2 || len(l.srv.loops) < 2 {
+	if l.srv.Draining() || l.Busy() < tooBusy || l.sessions.Len() < 2 || len(l.srv.loops) < 2 {
 		l.busyTicks = 0
 		return
 	}

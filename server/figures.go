@@ -39,10 +39,11 @@ type PoolFigures struct {
 	Conf     *conf.Pool // in force at that moment
 	Addr     string     // where it listens
 	Clients  int
-	Refused  uint64      // clients turned away: max_clients or client_connections was reached
-	Denied   uint64      // clients turned away: allow_networks or deny_networks do not let their address in
-	NoHeader uint64      // connections closed because no valid header of the PROXY protocol came
-	TLS      *TLSFigures // nil if clients are spoken to in clear
+	Refused  uint64        // clients turned away: max_clients or client_connections was reached
+	Denied   uint64        // clients turned away: allow_networks or deny_networks do not let their address in
+	NoHeader uint64        // connections closed because no valid header of the PROXY protocol came
+	TLS      *TLSFigures   // nil if clients are spoken to in clear
+	Paused   time.Duration // for how long PausePool holds its requests back at most; 0 if it does not
 	Counts   stats.Pool
 	Servers  []ServerFigures
 
@@ -116,7 +117,7 @@ func (l *loop) figures() *LoopFigures {
 // figures adds up what the loops have told of a pool.
 func (ln *listener) figures(loops []LoopFigures) PoolFigures {
 	p := ln.pool
-	f := PoolFigures{Name: p.Conf().Name, Conf: p.Conf(), Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Denied: ln.away.network.Load(), NoHeader: ln.away.header.Load(), TLS: ln.tlsFigures(), Follows: p.Follows(), Topology: p.TopologyState()}
+	f := PoolFigures{Name: p.Conf().Name, Conf: p.Conf(), Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Denied: ln.away.network.Load(), NoHeader: ln.away.header.Load(), TLS: ln.tlsFigures(), Paused: ln.pauseLeft(), Follows: p.Follows(), Topology: p.TopologyState()}
 	seen := map[string]bool{}
 	for _, state := range p.ServerStates() {
 		// In the midst of a failover a server may be the primary of one shard and a replica of another.

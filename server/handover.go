@@ -91,6 +91,11 @@ func (h *handingOver) begin() error {
 	if srv.Draining() {
 		return errors.New("the proxy is being stopped")
 	}
+	for _, ln := range srv.now().served() {
+		if ln.pauseLeft() > 0 {
+			return fmt.Errorf("pool %s is paused: RESUME POOL first", ln.pool.Conf().Name)
+		}
+	}
 	defer to.EndAt(srv.stopping)()
 	if err := h.sendListeners(); err != nil {
 		return err

@@ -29,8 +29,9 @@ type listener struct {
 	clients atomic.Int64           // of the pool, as max_clients and client_connections count them
 	away    turnedAway
 
-	tls        atomic.Pointer[certificates] // nil: clients are spoken to in clear
-	handshakes handshakes
+	tls         atomic.Pointer[certificates] // nil: clients are spoken to in clear
+	handshakes  handshakes
+	pausedUntil atomic.Int64 // until when PausePool holds requests back, in Unix nanoseconds
 }
 
 // socket is a listening socket. A goroutine of its own accepts the clients (acceptAll), from start on until it is closed.

@@ -61,7 +61,9 @@ type Server struct {
 	handedOver  chan struct{} // closed when another process has taken this one's place
 	stopping    chan struct{} // closed when Run's context is done
 
-	draining  atomic.Bool    // no new client is accepted
+	draining  atomic.Bool    // the process is about to end
+	skip      chan struct{}  // has room for one value: SkipDelay was called
+	delaying  atomic.Bool    // drain_delay is running
 	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed
 	accepting sync.WaitGroup // goroutines that accept
 	serving   sync.WaitGroup // loops, and goroutines that end with them
@@ -81,7 +83,7 @@ func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
 func NewSuccessor(cfg *conf.Config, w pool.Watcher, log *slog.Logger, from *Predecessor) (*Server, error) {
 	srv := &Server{
 		log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log),
-		predecessor: from, handedOver: make(chan struct{}), stopping: make(chan struct{}), handshakes: tlsconn.NewHandshakes(),
+		predecessor: from, handedOver: make(chan struct{}), skip: make(chan struct{}, 1), stopping: make(chan struct{}), handshakes: tlsconn.NewHandshakes(),
 	}
 	var inherited *handover.Inherited
 	if from != nil {
@@ -184,7 +186,8 @@ func (srv *Server) Addrs() map[string]string {
 	return addrs
 }
 
-// Run serves until ctx is done, or a HandOver has given the clients to another process. Then it accepts no more clients, answers the requests under
+// Run serves until ctx is done, and for drain_delay more, or until a HandOver has given the clients to another
+// process. Then it accepts no more clients, answers the requests under
 // way, for drain_timeout at most, and closes everything. It returns an error if clients
 // still had requests under way after that time. It must be called once.
 func (srv *Server) Run(ctx context.Context) error {
@@ -220,12 +223,9 @@ func (srv *Server) Run(ctx context.Context) error {
 	case <-srv.handedOver:
 	}
 	close(srv.stopping)
+	srv.leave()
 	close(stopWatching)
-	srv.draining.Store(true)
-	srv.log.Info("draining", "clients", srv.clients.Load(), "timeout", srv.Conf().Proxy.DrainTimeout)
-	srv.reloading.Lock() // a Reload ends first, and no other begins
 	srv.now().close()
-	srv.reloading.Unlock()
 	srv.headers.stop()
 	srv.accepting.Wait()
 	srv.handshakes.Close()
@@ -243,33 +243,6 @@ func (srv *Server) end() {
 	}
 	srv.serving.Wait()
 }
-
-// drain ends all sessions and waits until no loop has one left, for drain_timeout at most.
-func (srv *Server) drain() error {
-	for _, l := range srv.loops {
-		l.Post(l.sessions.Drain)
-	}
-	drainTimeout := srv.Conf().Proxy.DrainTimeout
-	select {
-	case <-srv.handedOver:
-		drainTimeout = restWithin // they had drain_timeout already
-	default:
-	}
-	timeout := time.NewTimer(drainTimeout)
-	defer timeout.Stop()
-	for range srv.loops {
-		select {
-		case <-srv.drained:
-		case <-timeout.C:
-			return fmt.Errorf("drain: %d clients still had requests under way after %s", srv.clients.Load(), drainTimeout)
-		}
-	}
-	return nil
-}
-
-// Draining reports whether the process is about to end: Run's context is done. Any goroutine may
-// call it.
-func (srv *Server) Draining() bool { return srv.draining.Load() }
 
 // Drained is session.Host's: a loop has no session left.
 func (srv *Server) Drained() { srv.drained <- struct{}{} }

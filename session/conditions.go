@@ -5,14 +5,15 @@ import (
 )
 
 // conditions are what one loop knows of unusual states of a pool that every request must be
-// checked for: a server is busy with a script, CLIENT PAUSE holds writes back, a client uses
-// MONITOR. While there is any of them (conditions.any), sessions have a policy that sends
+// checked for: a server is busy with a script, CLIENT PAUSE holds writes back, an operator has
+// paused the pool, a client uses MONITOR. While there is any of them (conditions.any), sessions have a policy that sends
 // every request through session.check. At other times they cost nothing.
 //
 // Each loop has its own copy. changeConditions changes all of them.
 type conditions struct {
 	busy   map[int][]byte // servers that answer -BUSY, with the reply
 	paused int64          // until when servers hold writes back, as eventloop.Loop.Now; 0 if they don't
+	held   int64          // until when the proxy holds all requests back (HoldPool), likewise; 0 if it doesn't
 
 	scriptRuns    map[*scriptRun]bool // scripts under way on dedicated connections
 	hasRunScripts bool                // a script has been run on this loop
@@ -28,17 +29,24 @@ func newConditions() *conditions {
 }
 
 // any reports whether there is a condition that requests must be checked for.
-func (c *conditions) any() bool { return len(c.busy) > 0 || c.paused != 0 || c.monitorCount > 0 }
+func (c *conditions) any() bool {
+	return len(c.busy) > 0 || c.paused != 0 || c.held != 0 || c.monitorCount > 0
+}
 
 // changeConditions calls note on every loop, to change the pool's conditions there, and gives
 // the sessions the policy that follows. On this loop it does so at once.
 func (sh *shared) changeConditions(note func(peer *shared)) {
 	sh.eachLoop(func(peer *shared) {
 		note(peer)
-		for _, s := range peer.sessions() {
-			s.updatePolicy()
-		}
+		peer.followConditions()
 	})
+}
+
+// followConditions gives the sessions of this loop the policy for the conditions there are.
+func (sh *shared) followConditions() {
+	for _, s := range sh.sessions() {
+		s.updatePolicy()
+	}
 }
 
 // tick updates the pool's conditions. Worker.Tick calls it ten times a second.
@@ -56,6 +64,12 @@ func (sh *shared) tick() {
 	}
 	if until := sh.conditions.paused; until != 0 && sh.w.loop.Now() >= until {
 		sh.endPause()
+	}
+	if until := sh.conditions.held; until != 0 && sh.w.loop.Now() >= until {
+		sh.release()
+		if sh == sh.peers[0] {
+			sh.w.log.Warn("pool resumed: its pause has reached its timeout", "pool", sh.poolName)
+		}
 	}
 }
 
@@ -91,6 +105,10 @@ func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 // false if the request must wait.
 func (s *session) runUnderConditions(cmd *command.Command, args [][]byte, raw []byte) bool {
 	c := s.conditions
+	if c.held != 0 && s.holds(cmd) {
+		c.pauseWaiters[s] = true
+		return false
+	}
 	if s.refuseBusy(c, cmd, args) {
 		return true
 	}

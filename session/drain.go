@@ -21,20 +21,66 @@ const unblockTimeout = time.Second
 // executed after the pause.
 var replyPausedAtStop = []byte("-ERR the proxy is being stopped: the request was sent and its outcome is unknown\r\n")
 
-// Drain closes each session as soon as it has no request under way. The Worker reads no further
-// requests and refuses new clients. It calls Host.Drained when the last session has gone.
-func (w *Worker) Drain() {
+// replyUnsentAtStop answers a request that waits in the proxy for the end of a pause.
+var replyUnsentAtStop = []byte("-ERR the proxy is being stopped: the request was not sent\r\n")
+
+// replyLeaving answers the PING of a health check.
+var replyLeaving = []byte("-ERR the proxy is being stopped: connect to another one\r\n")
+
+// Leave says that Drain will be called before long. Until then the Worker serves its clients, and new
+// ones, as before. Only the PING of a health check gets an error (leavingPing).
+func (w *Worker) Leave() { w.leaving = time.Now() }
+
+// leavingPing reports whether a PING is to be answered with an error, since it comes from a health check
+// and the proxy is about to stop. A health check makes a connection for its PING, which comes first,
+// or behind AUTH. Whatever has been at work for longer is served.
+func (s *session) leavingPing() bool {
+	if s.w.leaving.IsZero() || !s.info.since.After(s.w.leaving) || !s.replies.idle() {
+		return false
+	}
+	answered := int(s.conn.Written()) + s.conn.Waiting()
+	return answered == 0 || answered == len(replyOK) && s.local.Conf().RedisAuth != ""
+}
+
+// Drain closes each session as soon as it has no request under way, once its turn has come: the turns
+// are spread evenly over a time, so that not all clients connect again at once. From its turn on no
+// further request of a session is read. New clients are refused. Drain calls Host.Drained when the last
+// session has gone.
+func (w *Worker) Drain(over time.Duration) {
 	w.draining = true
 	if w.unblocking == nil {
 		w.unblocking = map[*session]int64{}
 	}
+	for i, s := range w.sessions {
+		s.leaveAt = w.loop.Now() + int64(over)/int64(len(w.sessions))*int64(i)
+	}
+	w.closeDue()
+	w.checkDrained()
+}
+
+// closeDue closes the sessions whose turn has come, and ends their requests that may block for ever.
+// It is called with each tick while the worker drains: some have been sent only just now.
+func (w *Worker) closeDue() {
 	for i := len(w.sessions) - 1; i >= 0; i-- {
 		s := w.sessions[i]
-		s.closing, s.closeReason = true, stats.ClosedDrain
-		s.deferRun()
+		if !s.closing && s.leaveAt <= w.loop.Now() {
+			s.leave()
+		}
+		if s.closing && s.conn.Open() {
+			s.endBlocked()
+		}
 	}
-	w.endBlocked()
-	w.checkDrained()
+}
+
+// leave closes the session when no request of it is under way.
+func (s *session) leave() {
+	if s.conditions.pauseWaiters[s] && s.blocked && s.replies.idle() {
+		s.closeReason = stats.ClosedDrain
+		s.closeWithReply(replyUnsentAtStop)
+		return
+	}
+	s.closing, s.closeReason = true, stats.ClosedDrain
+	s.deferRun()
 }
 
 // checkDrained calls Host.Drained, once, when no session is left.
@@ -42,14 +88,6 @@ func (w *Worker) checkDrained() {
 	if w.draining && !w.drained && len(w.sessions) == 0 {
 		w.drained = true
 		w.host.Drained()
-	}
-}
-
-// endBlocked ends requests that may block for ever. It is called with each tick while the worker
-// drains, since some have been sent only just now.
-func (w *Worker) endBlocked() {
-	for i := len(w.sessions) - 1; i >= 0; i-- {
-		w.sessions[i].endBlocked()
 	}
 }
 

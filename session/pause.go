@@ -51,13 +51,56 @@ func (s *session) notePause(p pause) {
 // endPause ends the pause on all loops, and has the sessions go on that wait for its end.
 func (sh *shared) endPause() {
 	sh.changeConditions(func(peer *shared) {
-		u := peer.conditions
-		u.paused = 0
-		for s := range u.pauseWaiters {
-			s.deferRun()
-		}
-		clear(u.pauseWaiters)
+		peer.conditions.paused = 0
+		peer.conditions.wake()
 	})
+}
+
+// wake has the sessions go on whose next request waits for the end of a pause. If there still is one,
+// they wait again.
+func (c *conditions) wake() {
+	for s := range c.pauseWaiters {
+		s.deferRun()
+	}
+	clear(c.pauseWaiters)
+}
+
+// An operator's PAUSE POOL is what CLIENT PAUSE ALL is to one Redis: all requests wait. They do so in the
+// proxy, unread, so that nothing reaches the servers. Requests that were sent before are answered.
+
+// HoldPool holds the requests of a pool's clients back on this loop, for some time at most. The pool is an
+// index in the configuration.
+func (w *Worker) HoldPool(index int, lasts time.Duration) {
+	if sh := w.pool(index); sh != nil {
+		sh.conditions.held = w.loop.Now() + int64(lasts)
+		sh.followConditions()
+	}
+}
+
+// ReleasePool ends HoldPool on this loop.
+func (w *Worker) ReleasePool(index int) {
+	if sh := w.pool(index); sh != nil {
+		sh.release()
+	}
+}
+
+// release ends HoldPool on this loop, and has the sessions go on that wait for its end.
+func (sh *shared) release() {
+	sh.conditions.held = 0
+	sh.followConditions()
+	sh.conditions.wake()
+}
+
+// holds reports whether a request has to wait for the end of HoldPool. What the proxy answers itself
+// goes on, so that clients can connect, and so does PING; in an open transaction requests are queued.
+func (s *session) holds(cmd *command.Command) bool {
+	switch {
+	case s.tx != nil && cmd.Route != command.Transaction || cmd.Name == "ping":
+		return false
+	case cmd.Route == command.Local:
+		return aboutServer(cmd) && s.local.Shards() == 1
+	}
+	return true
 }
 
 // pausable reports whether CLIENT PAUSE WRITE may delay a command. Some commands that Redis

@@ -145,9 +145,9 @@ func (w *Worker) DrainPool(index int, force bool) (done bool) {
 			s.closeFor(stats.ClosedDrain)
 			continue
 		}
-		s.closing, s.closeReason = true, stats.ClosedDrain
-		s.deferRun()
-		s.endBlocked()
+		if s.leave(); s.conn.Open() {
+			s.endBlocked()
+		}
 	}
 	return len(sessions) == 0
 }

@@ -119,6 +119,7 @@ type session struct {
 	closing     bool              // no further request is read, and the connection is closed when all are answered
 	eof         bool              // the client has sent its last byte, and all was read
 	closeReason stats.CloseReason // why it is closed, or will be
+	leaveAt     int64             // when its turn to be closed comes, while the Worker drains, as eventloop.Loop.Now
 	halfClosed  *halfClosed       // set when the client has ended its side
 	movingTo    destination       // where to move when nothing is under way; nil if it stays
 	held        bool              // the window is closed so that such a moment comes (giving.hold)
@@ -350,6 +351,10 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 	case command.Split:
 		return s.split(cmd, args, raw)
 	case command.Local:
+		if cmd.Name == "ping" && s.leavingPing() {
+			s.reply(replyLeaving)
+			return true
+		}
 		if aboutServer(cmd) && s.local.Shards() == 1 && !s.inSubscriberMode() {
 			return s.send(0, raw)
 		}

@@ -60,7 +60,8 @@ type Worker struct {
 	sampler   stats.Sampler // of requests, for the hot keys
 
 	// Time, and the end.
-	ticks      int // calls of Tick
+	ticks      int       // calls of Tick
+	leaving    time.Time // when Leave was called; zero before
 	draining   bool
 	drained    bool
 	unblocking map[*session]int64 // while draining: the sessions that servers were asked to unblock, and when
@@ -206,7 +207,7 @@ func (w *Worker) Tick() {
 	w.closeIdle()
 	w.closeHalfClosed()
 	if w.draining {
-		w.endBlocked()
+		w.closeDue()
 	}
 	if w.giving != nil {
 		w.giving.tick()

@@ -38,8 +38,8 @@ func runDemo(s streams, args []string) int {
 	if *number < 1 || *number > demo.MaxNodes {
 		return s.usage("demo", fmt.Errorf("--nodes %d: want 1 to %d", *number, demo.MaxNodes))
 	}
-	ctx, stop := interruptible(syscall.SIGHUP) // sent when its terminal is closed
-	defer stop()
+	end := interruptible(syscall.SIGHUP) // sent when its terminal is closed
+	defer end.cancel()
 	nodes, err := demo.Start(*number)
 	if err != nil {
 		return s.fail("demo", err)
@@ -57,16 +57,16 @@ func runDemo(s streams, args []string) int {
 	s.err = log.lines
 	var errPrint error
 	var traffic sync.WaitGroup
-	err = serve(ctx, cfg, log, func(addrs map[string]string, operators string) {
+	err = serve(end, cfg, log, func(addrs map[string]string, operators string) {
 		errPrint = nodes.Describe(s.out, cfg, addrs[demo.PoolName])
 		if *busy {
-			traffic.Go(func() { demo.MakeTraffic(ctx, addrs[demo.PoolName]) })
+			traffic.Go(func() { demo.MakeTraffic(end.ctx, addrs[demo.PoolName]) })
 		}
 		if operators != "" {
 			fmt.Fprintf(s.out, "\nLook inside: http://%s/ in a browser, redis-cli -p %s show pools, http://%[1]s/metrics for Prometheus\n", operators, operators[strings.LastIndexByte(operators, ':')+1:])
 		}
 	})
-	stop() // the traffic too, if the proxy could not go on
+	end.cancel() // the traffic too, if the proxy could not go on
 	traffic.Wait()
 	flag := "--listen"
 	if errors.Is(err, admin.ErrListen) {

@@ -137,8 +137,9 @@ A configuration file in its shortest form, with defaults for all the rest:
   hash_tag = "{}"
   servers = ["127.0.0.1:6379 alpha1", "127.0.0.1:6380 alpha2"]
 
-The first interrupt or SIGTERM stops accepting clients and finishes the requests
-under way, for drain_timeout at most; the second ends the process at once.
+The first interrupt or SIGTERM stops accepting clients, after drain_delay, and
+finishes the requests under way, for drain_timeout at most; another one skips the
+delay, or ends the process at once.
 SIGHUP reads the configuration again (ringway reload --help). SIGUSR2 starts the
 program anew and hands the clients over to it (ringway upgrade --help).
 SIGTTIN and SIGTTOU raise and lower the log level. Logs go to standard error.

@@ -151,14 +151,14 @@ func (o *nutcrackerOptions) serve(s streams, from *successor) error {
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
-	ctx, stop := interruptible()
-	defer stop()
+	end := interruptible()
+	defer end.cancel()
 	log.Info("starting as nutcracker", "version", version(), "config", cfg.Path)
 	var notWritten error
 	defer o.removePIDFile()
-	err := serveAs(ctx, cfg, log, roles{next: next, from: from}, func(map[string]string, string) {
+	err := serveAs(end, cfg, log, roles{next: next, from: from}, func(map[string]string, string) {
 		if notWritten = o.writePIDFile(); notWritten != nil {
-			stop()
+			end.cancel()
 			return
 		}
 		o.ready.done() // whoever started the daemon finds the file

@@ -72,20 +72,20 @@ func runServe(s streams, args []string) int {
 	if legacy.interval {
 		log.Info("-i has no effect: statistics are of the moment in which they are read")
 	}
-	ctx, stop := interruptible()
-	defer stop()
+	end := interruptible()
+	defer end.cancel()
 	log.Info("starting", "version", version(), "config", cfg.Path)
-	if err := serveAs(ctx, cfg, log, roles{again: again, next: next, from: from}, nil); err != nil {
+	if err := serveAs(end, cfg, log, roles{again: again, next: next, from: from}, nil); err != nil {
 		return s.fail("", explainListenError(err, "the setting listen"))
 	}
 	return exitOK
 }
 
-// serve runs a proxy until ctx is done and the clients' requests under way have been answered.
+// serve runs a proxy until end.ctx is done and the clients' requests under way have been answered.
 // When all addresses are open it calls ready, which may be nil, with the address of each pool
 // by name, and that for operators ("" for none). The error says what kept it from starting, or what was cut off at the end.
-func serve(ctx context.Context, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
-	return serveAs(ctx, cfg, process, roles{}, ready)
+func serve(end *ending, cfg *conf.Config, process *processLog, ready func(addrs map[string]string, admin string)) error {
+	return serveAs(end, cfg, process, roles{}, ready)
 }
 
 // roles are what a process can do besides serving; each may be nil.
@@ -96,9 +96,9 @@ type roles struct {
 }
 
 // serveAs is serve for a process with roles. One that takes another's place calls ready when it has.
-func serveAs(ctx context.Context, cfg *conf.Config, process *processLog, r roles, ready func(addrs map[string]string, admin string)) error {
+func serveAs(end *ending, cfg *conf.Config, process *processLog, r roles, ready func(addrs map[string]string, admin string)) error {
 	log, again := process.Logger, r.again
-	operator := admin.Process{Version: version(), Level: &process.level, Inherited: r.from.inherited()}
+	operator := admin.Process{Version: version(), Level: &process.level, Drain: end.cancel, Inherited: r.from.inherited()}
 	if r.next != nil {
 		operator.Upgrade = func() ([]string, error) { return r.next.upgrade("console") }
 	}
@@ -158,7 +158,7 @@ func serveAs(ctx context.Context, cfg *conf.Config, process *processLog, r roles
 		again.serves(srv)
 		var watching sync.WaitGroup
 		defer watching.Wait()
-		watched, stop := context.WithCancel(ctx)
+		watched, stop := context.WithCancel(end.ctx)
 		defer stop()
 		watching.Go(func() { again.watch(watched) })
 	}
@@ -168,7 +168,8 @@ func serveAs(ctx context.Context, cfg *conf.Config, process *processLog, r roles
 	if r.from == nil {
 		serving()
 	}
-	return srv.Run(ctx)
+	end.srv.Store(srv)
+	return srv.Run(end.ctx)
 }
 
 // explainListenError adds to an error of listening what to do about it. Setting is the setting

@@ -6,27 +6,44 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"ringway/server"
 )
 
-// interruptible returns a context that ends with the first SIGINT, SIGTERM or signal of
-// others. The second one has its default effect: it ends the process.
-func interruptible(others ...os.Signal) (context.Context, context.CancelFunc) {
+// ending is how the process is asked to end.
+type ending struct {
+	ctx    context.Context // done when it is to end
+	cancel context.CancelFunc
+	srv    atomic.Pointer[server.Server] // whose drain_delay a second signal skips; nil until it serves
+}
+
+// interruptible returns an ending whose context is done with the first SIGINT, SIGTERM or signal of
+// others. The next one skips drain_delay, if that is running. Otherwise it has its default effect: it
+// ends the process.
+func interruptible(others ...os.Signal) *ending {
 	// The reader of the log may end; the proxy must survive that.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, cancel := context.WithCancel(context.Background())
+	e := &ending{}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, append(others, os.Interrupt, syscall.SIGTERM)...)
 	go func() {
 		select {
 		case <-signals:
-		case <-ctx.Done():
+			e.cancel()
+		case <-e.ctx.Done():
 		}
-		signal.Stop(signals) // before ctx ends, so that a second signal never meets Notify
-		cancel()
+		for s := range signals {
+			if srv := e.srv.Load(); srv == nil || !srv.SkipDelay() {
+				signal.Reset(s)
+				_ = syscall.Kill(os.Getpid(), s.(syscall.Signal))
+			}
+		}
 	}()
-	return ctx, cancel
+	return e
 }
 
 // operatorSignals are the signals with which nutcracker's operators control a running process:

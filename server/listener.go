@@ -13,7 +13,6 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
-	"ringway/handover"
 	"ringway/pool"
 	"ringway/session"
 )
@@ -66,9 +65,9 @@ func (ln *listener) start() {
 	}
 }
 
-// listen opens the listening socket of a pool, or takes the one that is handed over; from may be nil.
-func listen(c *conf.Pool, proxy *conf.Proxy, from *handover.Inherited) (*socket, error) {
-	ln, err := openListener(c, from.Take(poolPurpose(c.Name), c.Listen.Network, c.Listen.Addr))
+// listen opens the listening socket of a pool, or takes the one that another process has opened, if that is not nil.
+func listen(c *conf.Pool, proxy *conf.Proxy, opened *os.File) (*socket, error) {
+	ln, err := openListener(c, opened)
 	if err != nil {
 		return nil, fmt.Errorf("pool %q: %w", c.Name, err)
 	}
@@ -87,7 +86,7 @@ func openListener(c *conf.Pool, opened *os.File) (*eventloop.Listener, error) {
 		defer opened.Close()
 		ln, err := eventloop.ListenerOf(opened, c.Listen.Addr, c.Backlog)
 		if err == nil {
-			ln.KeepFile(true) // until this process has taken over
+			ln.KeepFile(true) // until this process has taken over; for good if it is a service manager's
 		}
 		return ln, err
 	}

@@ -80,3 +80,18 @@ func eachLoopInTurns[T any](srv *Server, ask func(l *loop, tell func(T))) (told 
 	}
 	return told
 }
+
+// Hanging returns the event loops, from 0, that have not answered within a second, between two turns. It waits for them so
+// long; any goroutine may call it but a loop's.
+func (srv *Server) Hanging() (loops []int) {
+	answered := map[*loop]bool{}
+	for _, l := range eachLoop(srv, func(l *loop) *loop { return l }) {
+		answered[l] = true
+	}
+	for i, l := range srv.loops {
+		if !answered[l] {
+			loops = append(loops, i)
+		}
+	}
+	return loops
+}

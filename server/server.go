@@ -14,10 +14,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -75,12 +77,29 @@ type Server struct {
 // package conf and not be changed afterwards. w is called when servers fail, and may be
 // nil; if it is a ControlPlane, Reload tells it of pools that come and go. log gets changes of state.
 func New(cfg *conf.Config, w pool.Watcher, log *slog.Logger) (*Server, error) {
-	return NewSuccessor(cfg, w, log, nil)
+	return newServer(cfg, w, log, nil, nil)
 }
 
 // NewSuccessor is New for a process that takes another one's place, with its listening sockets. from may
 // be nil.
 func NewSuccessor(cfg *conf.Config, w pool.Watcher, log *slog.Logger, from *Predecessor) (*Server, error) {
+	return newServer(cfg, w, log, from, nil)
+}
+
+// NewActivated is New for a process for which a service manager has opened listening sockets. A socket
+// belongs to the pool that listens at its address, or else to the one whose name its file has.
+// NewActivated owns the files.
+func NewActivated(cfg *conf.Config, w pool.Watcher, log *slog.Logger, files []*os.File) (*Server, error) {
+	opened, err := activate(cfg, files)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.close()
+	return newServer(cfg, w, log, nil, opened)
+}
+
+// newServer is New, with sockets that others have opened.
+func newServer(cfg *conf.Config, w pool.Watcher, log *slog.Logger, from *Predecessor, opened activated) (*Server, error) {
 	srv := &Server{
 		log: log, watcher: w, started: time.Now(), memory: newMemory(&cfg.Proxy, log),
 		predecessor: from, handedOver: make(chan struct{}), skip: make(chan struct{}, 1), stopping: make(chan struct{}), handshakes: tlsconn.NewHandshakes(),
@@ -98,7 +117,7 @@ func NewSuccessor(cfg *conf.Config, w pool.Watcher, log *slog.Logger, from *Pred
 	srv.maxClients.Store(int64(most))
 	now := &running{conf: cfg, loaded: time.Now()}
 	for i := range cfg.Pools {
-		s, err := listen(&cfg.Pools[i], &cfg.Proxy, inherited)
+		s, err := listen(&cfg.Pools[i], &cfg.Proxy, cmp.Or(opened.take(cfg.Pools[i].Name), takeInherited(inherited, &cfg.Pools[i])))
 		if err != nil {
 			now.close()
 			return nil, err

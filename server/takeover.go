@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/handover"
 	"ringway/pool"
@@ -25,6 +27,11 @@ type Predecessor struct {
 	*handover.Inherited
 	// TookOver, if not nil, is called when this process accepts clients and the old one does not any more.
 	TookOver func()
+}
+
+// takeInherited returns the socket of a pool that was handed over, or nil. The caller owns it.
+func takeInherited(in *handover.Inherited, c *conf.Pool) *os.File {
+	return in.Take(poolPurpose(c.Name), c.Listen.Network, c.Listen.Addr)
 }
 
 // arriving is a client that was offered.

@@ -248,3 +248,17 @@ func TestDrainAnswersWhatAPauseHolds(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A loop that hangs is named, and only as long as it does.
+func TestHangingLoopsAreNamed(t *testing.T) {
+	t.Parallel()
+	p, _ := serveShards(t, 1)
+	eventually(t, "all loops turn", func() bool { return len(p.server.Hanging()) == 0 })
+	hang := make(chan struct{})
+	p.stall(hang)
+	if got := p.server.Hanging(); len(got) != len(p.server.Workers()) {
+		t.Errorf("loops %v hang, want all", got)
+	}
+	close(hang)
+	eventually(t, "all loops turn", func() bool { return len(p.server.Hanging()) == 0 })
+}

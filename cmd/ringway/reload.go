@@ -86,6 +86,9 @@ func (r *reloader) reload(by string, moveKeys bool) (answer []string, err error)
 	if r.srv == nil {
 		return nil, errors.New("the proxy has not started yet")
 	}
+	manager := supervised{r.log}
+	manager.reloading()
+	defer func() { manager.reloaded(err) }()
 	cfg, changes, warnings, err := r.read(moveKeys)
 	for _, w := range warnings {
 		r.log.Warn("configuration", "warning", w.String())

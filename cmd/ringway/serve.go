@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"syscall"
@@ -108,6 +109,7 @@ func serveAs(end *ending, cfg *conf.Config, process *processLog, r roles, ready 
 	}
 	watcher := topology.New(log)
 	defer watcher.Stop()
+	manager := supervised{process}
 	var srv *server.Server
 	operators := ""
 	var doors []server.Door
@@ -115,11 +117,12 @@ func serveAs(end *ending, cfg *conf.Config, process *processLog, r roles, ready 
 		for _, d := range doors {
 			d.ResumeAccepting()
 		}
+		manager.ready(srv.Addrs())
 		if ready != nil {
 			ready(srv.Addrs(), operators)
 		}
 	}
-	srv, err := server.NewSuccessor(cfg, watcher, log, r.from.predecessor(serving))
+	srv, err := newServer(cfg, watcher, log, r.from, serving)
 	if err != nil {
 		return err
 	}
@@ -169,7 +172,17 @@ func serveAs(end *ending, cfg *conf.Config, process *processLog, r roles, ready 
 		serving()
 	}
 	end.srv.Store(srv)
+	defer manager.accompany(end.ctx, srv, r.from != nil)()
 	return srv.Run(end.ctx)
+}
+
+// newServer makes the server of a process that takes another one's place, or that begins by itself, perhaps with
+// sockets of the service manager. tookOver is called when it has taken that place.
+func newServer(cfg *conf.Config, w *topology.Watcher, log *slog.Logger, from *successor, tookOver func()) (*server.Server, error) {
+	if from != nil {
+		return server.NewSuccessor(cfg, w, log, from.predecessor(tookOver))
+	}
+	return server.NewActivated(cfg, w, log, activated())
 }
 
 // explainListenError adds to an error of listening what to do about it. Setting is the setting

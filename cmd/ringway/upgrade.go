@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"ringway/handover"
 	"ringway/server"
 )
@@ -73,9 +75,9 @@ func (u *upgrader) run(by string) ([]string, error) {
 	}, nil
 }
 
-// tellSuccessor is called in the old process when a new one has taken over and accepts clients. It is where
-// a supervisor learns of that process.
-func tellSuccessor(pid int) {}
+// tellSuccessor tells the service manager that another process has taken this one's place, while this
+// one is still the main process for it. It is called when that process accepts clients.
+func tellSuccessor(pid int) { _, _ = daemon.SdNotify(false, fmt.Sprintf("MAINPID=%d", pid)) }
 
 // successor is a start in another process's place. A nil successor is a start by itself.
 type successor struct {

@@ -51,6 +51,7 @@ var testOnly = []string{"internal/redistest", "internal/fakeredis", "internal/fa
 var homes = map[string][]string{
 	"github.com/BurntSushi/toml":                      {"conf"},
 	"github.com/goccy/go-yaml":                        {"conf"},
+	"github.com/coreos/go-systemd/v22":                {"cmd"},
 	"github.com/HdrHistogram/hdrhistogram-go":         {"bench"},
 	"github.com/alicebob/miniredis/v2":                {"internal"},
 	"github.com/anishathalye/porcupine":               {"internal"}, // in tests

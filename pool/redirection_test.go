@@ -19,7 +19,7 @@ import (
 type outcomes chan string
 
 func (o outcomes) Subscribed(_ *pubsub.Subscription, reply []byte) { o <- string(reply) }
-func (outcomes) Message(*pubsub.Subscription, []byte)              {}
+func (outcomes) Message(*pubsub.Subscription, int, []byte)         {}
 func (outcomes) Missed()                                           {}
 
 // runLocal runs the loop of a new Local until the test ends.

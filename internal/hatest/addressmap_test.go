@@ -119,7 +119,7 @@ func behind(t *testing.T, servers ...*redistest.Server) (setting string, all map
 	return "address_map = { " + strings.Join(entries, ", ") + " }", all
 }
 
-var clientLine = regexp.MustCompile(`addr=(\S+) .* name= .* flags=N .* cmd=(\S+)`)
+var clientLine = regexp.MustCompile(`addr=(\S+) .* name=(?:ringway/\S+)? .* flags=N .* cmd=(\S+)`)
 
 // checkForwarded fails the test for each client of a server that did not come through the
 // forwarder. It knows Sentinels by their names and replicas by their flags.

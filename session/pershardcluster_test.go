@@ -26,14 +26,20 @@ func keysOf(n, server, servers int) (keys []string) {
 
 func slot(key string) int { return int(hashring.Slot([]byte(key))) }
 
-// servePerShardCluster runs a proxy with transactions = "per_shard" in front of a Cluster of two
-// primaries. Only the test, and what servers say, tells it of slots that move.
+// servePerShardCluster is serveCluster with transactions = "per_shard".
 func servePerShardCluster(t *testing.T) (*proxy, *pool.Pool, *redistest.Cluster) {
+	t.Helper()
+	return serveCluster(t, conf.PerShard)
+}
+
+// serveCluster runs a proxy in front of a Cluster of two primaries. Only the test, and what
+// servers say, tells it of slots that move.
+func serveCluster(t *testing.T, transactions string) (*proxy, *pool.Pool, *redistest.Cluster) {
 	t.Helper()
 	redistest.SkipShort(t)
 	cluster := redistest.NewCluster(t, 2, 0)
 	cfg := config(t, cluster.Servers[0].Addr())
-	cfg.Pools[0].Topology, cfg.Pools[0].FailoverWait, cfg.Pools[0].Transactions = conf.Cluster, 20*time.Second, conf.PerShard
+	cfg.Pools[0].Topology, cfg.Pools[0].FailoverWait, cfg.Pools[0].Transactions = conf.Cluster, 20*time.Second, transactions
 	p := serve(t, cfg)
 	pl := p.server.Pools()[0]
 	pl.SetCluster(clusterMap(t, cluster))
@@ -157,4 +163,34 @@ func TestWatchedSlotsOfACluster(t *testing.T) {
 	c.expectAll(queued(4) + "*-1\r\n:0\r\n")
 	c.Send(encode("WATCH", onA[0], onA[1], onB[0]) + set) // follows MOVED, if it is not known yet
 	c.expectAll("+OK\r\n" + queued(4) + "*4\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n")
+}
+
+// WATCH has followed -ASK to the server that gets the slot. What is queued is by the old map, EXEC
+// by the new one: it belongs on the connection that watches, whole.
+func TestExecGoesWhereWatchWent(t *testing.T) {
+	t.Parallel()
+	p, pl, cluster := serveCluster(t, conf.OneShard)
+	a, b := cluster.Servers[0], cluster.Servers[1]
+	key := keysOf(1, 0, 2)[0]
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(cluster.StartMove(slot(key), a, b))
+	c := p.dial()
+	c.Send(encode("WATCH", key) + encode("MULTI") + encode("INCR", key))
+	c.expectAll("+OK\r\n" + queued(1))
+	must(cluster.EndMove(slot(key), a, b))
+	pl.SetCluster(clusterMap(t, cluster))
+	p.sessions()
+	c.Send(encode("EXEC"))
+	c.expectAll("*1\r\n:1\r\n")
+	if stats := a.Do("INFO", "commandstats"); strings.Contains(stats, "cmdstat_multi") {
+		t.Error("the former owner got the transaction, for which nothing is watched there")
+	}
+	if stats := b.Do("INFO", "commandstats"); !strings.Contains(stats, "cmdstat_multi:calls=1,") {
+		t.Error("the new owner has executed more than one transaction: others' come in between")
+	}
 }

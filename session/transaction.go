@@ -260,14 +260,15 @@ func (s *session) exec() bool {
 		return true
 	case tx.publishesWait():
 		return false
-	case s.dedicated != nil:
-		return s.execWatched()
-	case tx.queued == 0:
+	case s.dedicated == nil && tx.queued == 0:
 		s.tx = nil
 		s.reply([]byte("*0\r\n"))
 		return true
 	}
 	tx.followSlots()
+	if s.dedicated != nil {
+		return s.execWatched()
+	}
 	if tx.entries != nil || tx.selects >= 0 {
 		return s.execute(tx)
 	}
@@ -303,7 +304,7 @@ func (tx *transaction) isExclusive() bool {
 
 // followSlots looks the shards up again if slots of a Cluster have moved since the first key
 // was queued. The client's next requests go by the new map, and would overtake an EXEC that
-// the old server redirects.
+// the old server redirects; and WATCH may have followed -MOVED to the new server already.
 func (tx *transaction) followSlots() {
 	m := tx.s.local.Map()
 	if tx.m == nil || !m.Slotted() || m == tx.m {

@@ -51,9 +51,9 @@ type topic struct {
 type part struct {
 	shard       int
 	state       partState
-	scriptsOnly bool   // the channel has another owner: here only scripts publish on it
-	counted     bool   // PUBLISH waits for it, see countPending
-	reply       []byte // failed: the error
+	scriptsOnly bool              // the channel has another owner: here only scripts publish on it
+	counted     *unconfirmedTopic // PUBLISH and scripts wait for it, see countPending; nil if not
+	reply       []byte            // failed: the error
 }
 
 // partState is the state of a part, or of an invalidationListener.
@@ -192,7 +192,7 @@ func (h *hub) primaryChanged(shard int) {
 	f.connect()
 	f.each(func(t *topic, p *part) {
 		p.state = pending
-		h.uncountPending(t, p)
+		h.uncountPending(p)
 		switch {
 		case f.conn != nil:
 			f.subscribe(t, p)
@@ -366,7 +366,7 @@ func (f *feed) confirmed(pt *Topic) {
 	f.progress, f.late = f.hub.l.loop.Now(), false
 	if t, p := f.part(pt); t != nil {
 		p.state, p.reply = confirmed, nil
-		f.hub.uncountPending(t, p)
+		f.hub.uncountPending(p)
 		t.hops = 0
 		t.settle()
 	}
@@ -390,7 +390,7 @@ func (f *feed) refused(pt *Topic, reply []byte) {
 		}
 	}
 	p.state, p.reply = failed, append([]byte(nil), reply...)
-	f.hub.uncountPending(t, p)
+	f.hub.uncountPending(p)
 	t.settle()
 }
 
@@ -430,7 +430,7 @@ func (f *feed) unreachable(failure *pipeline.Failure) {
 	f.each(func(t *topic, p *part) {
 		if p.state == pending {
 			p.state, p.reply = failed, reply
-			f.hub.uncountPending(t, p)
+			f.hub.uncountPending(p)
 			t.settle()
 		}
 	})
@@ -468,8 +468,8 @@ func (h *hub) move(t *topic, shards []int, owner int) {
 	parts := t.parts
 	t.parts = nil
 	for _, p := range parts {
-		waits := p.counted || p.scriptsOnly && p.state == pending && h.feedOf(p.shard).conn != nil
-		h.uncountPending(t, &p)
+		waits := p.counted != nil
+		h.uncountPending(&p)
 		if slices.Contains(shards, p.shard) {
 			p.scriptsOnly = owner >= 0 && owner != p.shard
 			if waits {

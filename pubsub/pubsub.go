@@ -203,7 +203,7 @@ func (l *Local) Unsubscribe(sub *Subscription, done func()) (wait bool) {
 	ending := &unsubscribing{done: done}
 	for i := range t.parts {
 		p := &t.parts[i]
-		h.uncountPending(t, p)
+		h.uncountPending(p)
 		if f := h.feedOf(p.shard); f.unsubscribe(t) && !p.scriptsOnly {
 			ending.feeds = append(ending.feeds, f)
 		}

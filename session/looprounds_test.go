@@ -64,6 +64,12 @@ func TestPublishWaitsForALoopThatIsLate(t *testing.T) {
 			[]string{"+OK\r\n", "+QUEUED\r\n", "*1\r\n:1\r\n"}},
 		{"behind others", encode("SUBSCRIBE", "f"), "", encode("SET", "k", "v") + encode("PUBLISH", "f", "x") + encode("GET", "k"),
 			[]string{"+OK\r\n", ":1\r\n", "$1\r\nv\r\n"}},
+		{"by a script", encode("SUBSCRIBE", "g"), "", encode("EVAL", "return redis.call('PUBLISH', ARGV[1], 'x')", "1", "key1", "g"), []string{":1\r\n"}},
+		{"by a script at another shard", encode("SUBSCRIBE", "g"), "", encode("EVAL", "return redis.call('PUBLISH', ARGV[1], 'x')", "1", "key2", "g"), []string{":1\r\n"}},
+		{"by a script that is known", encode("SUBSCRIBE", "g"), "", encode("EVALSHA", hashOf("return redis.call('PUBLISH', ARGV[1], 'x')"), "1", "key1", "g"), []string{":1\r\n"}},
+		{"by a script in a transaction", encode("SUBSCRIBE", "h"), encode("MULTI"), encode("EVAL", "return redis.call('publish', ARGV[1], 'x')", "1", "key3", "h") + encode("EXEC"),
+			[]string{"+QUEUED\r\n", "*1\r\n:1\r\n"}},
+		{"to a shard, by a script", encode("SSUBSCRIBE", "i"), "", encode("EVAL", "return redis.call('SPUBLISH', ARGV[1], 'x')", "1", "i", "i"), []string{":1\r\n"}},
 	} {
 		if p.pub.Send(c.before); c.before != "" {
 			p.pub.expect("+OK\r\n")
@@ -178,4 +184,42 @@ func TestPublisherLeavesWhileItWaits(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A function may publish, on any channel: it waits for what is unconfirmed at its shard when it
+// comes, and for nothing that comes later or is unconfirmed elsewhere.
+func TestFunctionWaitsForSubscriptionsAtItsShard(t *testing.T) {
+	redistest.SkipShort(t) // a stopped server
+	t.Parallel()
+	p, servers := serveShards(t, 2)
+	for _, s := range servers {
+		s.Do("FUNCTION", "LOAD", "#!lua name=pub\nredis.register_function('pub', function(k, a) return redis.call('PUBLISH', a[1], 'x') end)")
+	}
+	ring := p.server.Pools()[0].Map().Ring()
+	keys, channel := []string{keyOf(ring, 0), keyOf(ring, 1)}, keyOf(ring, 0)
+	sub, c := p.dial(), p.dial()
+	for _, key := range keys {
+		c.Do("FCALL", "pub", "1", key, "nobody")
+	}
+	sub.subscribeTo("SUBSCRIBE", []string{"first"}) // the connections for subscriptions are there
+	anyLoop := p.server.Workers()[0]
+
+	servers[0].Stop()
+	defer servers[0].Cont()
+	sub.Send(encode("SUBSCRIBE", channel))
+	eventually(t, "the subscription is unconfirmed", anyLoop.Subscribing)
+	c.Send(encode("FCALL", "pub", "1", keys[1], channel))
+	c.expect(":1\r\n")
+	c.Send(encode("FCALL", "pub", "1", keys[0], channel))
+	eventually(t, "the function waits", func() bool {
+		waiting := 0
+		for _, w := range p.server.Workers() {
+			waiting += w.WaitingToPublish()
+		}
+		return waiting == 1
+	})
+	servers[0].Cont()
+	c.expect(":1\r\n")
+	sub.Reply()
+	sub.expect(message("message", channel, "x"), message("message", channel, "x"))
 }

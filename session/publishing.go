@@ -23,11 +23,46 @@ func (s *session) publishWaits(kind pubsub.TopicKind, channel []byte) bool {
 	return s.awaitsLoops() || s.subscriptionsMatter() && s.awaitsSubscription(kind, string(channel))
 }
 
+// scriptWaits is publishWaits for a script that goes to a shard; sc is nil for functions and
+// unknown scripts. On which channels it publishes is not known, so it waits for all that were
+// subscribed to before.
+func (s *session) scriptWaits(sc *script, shard int) bool {
+	if sc != nil && !sc.publishes {
+		return false
+	}
+	return sc != nil && s.awaitsLoops() || s.awaitsMarked(func(mark uint64) bool { return s.subscriptions.IsUnconfirmed(shard, mark) })
+}
+
+// awaitsMarked reports whether a request must wait for subscriptions that were unconfirmed when
+// it was asked first, as isUnconfirmed says; if so the session goes on by resumePublishers.
+func (s *session) awaitsMarked(isUnconfirmed func(mark uint64) bool) bool {
+	now := s.w.loop.Now()
+	if s.publishMark == 0 {
+		if s.publishMark = s.subscriptions.MarkUnconfirmed(); s.publishMark == 0 {
+			return false
+		}
+		s.publishBy = now + int64(maxJoinWait)
+	}
+	if now >= s.publishBy || !isUnconfirmed(s.publishMark) {
+		s.publishMark, s.publishBy = 0, 0
+		return false
+	}
+	s.awaitTurnToPublish()
+	return true
+}
+
 // publishesWait is publishWaits for all that a transaction publishes.
 func (tx *transaction) publishesWait() bool {
 	s := tx.s
-	return len(tx.publishes) > 0 && (s.awaitsLoops() ||
-		s.subscriptionsMatter() && slices.ContainsFunc(tx.publishes, func(m message) bool { return s.awaitsSubscription(m.kind, m.channel) }))
+	if len(tx.publishes) == 0 && len(tx.publishers) == 0 {
+		return false
+	}
+	return s.awaitsLoops() ||
+		len(tx.publishes) > 0 && s.publishMark == 0 && s.subscriptionsMatter() &&
+			slices.ContainsFunc(tx.publishes, func(m message) bool { return s.awaitsSubscription(m.kind, m.channel) }) ||
+		len(tx.publishers) > 0 && s.awaitsMarked(func(mark uint64) bool {
+			return slices.ContainsFunc(tx.publishers, func(p *part) bool { return s.subscriptions.IsUnconfirmed(max(p.shard, 0), mark) })
+		})
 }
 
 // subscriptionsMatter reports whether awaitsSubscription must be asked.

@@ -313,19 +313,21 @@ func TestPublishDoesNotOvertakeSubscribe(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
 	for _, word := range []string{"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"} {
-		for _, inside := range []bool{false, true} {
+		for _, how := range []string{"alone", "inside", "by a script"} {
 			p, _ := serveShards(t, 2)
 			pub := p.dial()
 			for i := range rounds(10) {
 				name := fmt.Sprint("channel", i)
-				sub, publish := p.dial(), encode(map[bool]string{false: "PUBLISH", true: "SPUBLISH"}[word == "SSUBSCRIBE"], name, "x")
+				sub, command := p.dial(), map[bool]string{false: "PUBLISH", true: "SPUBLISH"}[word == "SSUBSCRIBE"]
 				sub.Do("PING") // it is there
-				if inside {
-					publish = encode("MULTI") + publish + encode("EXEC")
-				}
+				publish := map[string]string{
+					"alone":       encode(command, name, "x"),
+					"inside":      encode("MULTI") + encode(command, name, "x") + encode("EXEC"),
+					"by a script": encode("EVAL", "return redis.call('"+command+"', KEYS[1], 'x')", "1", name),
+				}[how]
 				sub.Send(encode(word, name))
 				pub.Send(publish)
-				if inside {
+				if how == "inside" {
 					pub.Reply()
 					pub.Reply()
 				}

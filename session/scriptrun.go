@@ -114,6 +114,9 @@ func (a *runReceiver) Fail(number uint32, f *pipeline.Failure, request []byte) {
 // false if the request must wait.
 func (s *session) runScript(cmd *command.Command, args [][]byte, raw []byte, server int) bool {
 	sc := s.scripts.scriptOf(cmd, args)
+	if s.scriptWaits(sc, server) {
+		return false
+	}
 	if p := s.scripts.speedOf(cmd, args, sc); !p.quick {
 		if done, took := s.runDedicated(cmd, args, raw, server, p, sc); done {
 			return took

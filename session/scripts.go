@@ -27,6 +27,8 @@ type script struct {
 	hash     scriptHash
 	speed    scriptSpeed
 	presence []presence // by shard; see presenceAt
+
+	publishes bool // it may publish
 }
 
 // scriptHash is a SHA-1 in lower-case hexadecimal, as EVALSHA names a script.
@@ -55,7 +57,7 @@ func (m *scriptMemory) note(body []byte) *script {
 	if len(body) > maxScript {
 		return nil
 	}
-	sc := &script{body: string(body)}
+	sc := &script{body: string(body), publishes: mayPublish(body)}
 	sum := sha1.Sum(body)
 	hex.Encode(sc.hash[:], sum[:])
 	e := m.recent.PushFront(sc)
@@ -67,6 +69,12 @@ func (m *scriptMemory) note(body []byte) *script {
 		m.size -= len(oldest.body)
 	}
 	return sc
+}
+
+// mayPublish reports whether a script may have PUBLISH or SPUBLISH executed: its text has the
+// word, in any case. Who puts the word together in the script is not looked after.
+func mayPublish(body []byte) bool {
+	return bytes.Contains(bytes.ToLower(body), []byte("publish"))
 }
 
 // forget empties the memory.

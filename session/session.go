@@ -84,6 +84,7 @@ type session struct {
 	evalshas       evalshas    // the last of them, if these were EVALSHA
 	newInput       bool        // bytes have come since the last PUBLISH asked other loops (awaitsLoops)
 	roundAwaited   uint64      // the number of the round that a PUBLISH waits for (loopRounds); 0 if none does
+	publishMark    uint64      // what awaitsMarked waits for; 0 if it does not wait
 	announced      func()      // ends announceSubscriptions; nil if it is not under way
 	publishBy      int64       // until when a PUBLISH waits for subscribers, as eventloop.Loop.Now; 0 if none does
 	arrived        uint32      // when the requests came that are run now, as stats.Time

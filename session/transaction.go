@@ -42,6 +42,7 @@ type transaction struct {
 	selects      int       // the database after a SELECT among the requests; -1 if there is none
 	keysRead     [][]byte  // keys for CLIENT TRACKING to note
 	publishes    []message // messages that it publishes, without their text
+	publishers   []*part   // the parts with scripts that may publish
 
 	// After EXEC.
 	number      uint32     // of the request EXEC in the session's line
@@ -191,6 +192,9 @@ func (tx *transaction) add(cmd *command.Command, args [][]byte, raw []byte) erro
 		if speed := s.scripts.speedOf(cmd, args, sc); !speed.quick {
 			p.scripts = append(p.scripts, speed)
 			tx.hasScripts = true
+		}
+		if (sc == nil || sc.publishes) && !slices.Contains(tx.publishers, p) {
+			tx.publishers = append(tx.publishers, p)
 		}
 		if sc != nil && namesScript(cmd) && !slices.Contains(p.evalshas.named, sc) {
 			p.evalshas.named = append(p.evalshas.named, sc)

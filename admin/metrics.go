@@ -47,6 +47,8 @@ var (
 	configInfo      = gauge("config_info", "The configuration in force, as the first 12 hex digits of the SHA-256 of its file; always 1.", "hash")
 	configLoaded    = gauge("config_loaded_time_seconds", "When the configuration was loaded, in Unix time.")
 	configReloaded  = gauge("config_last_reload_successful", "Whether the last reload of the configuration took effect: 1, or 0 after a mistake; 1 before the first one.")
+	upgradesFailed  = counter("upgrades_failed_total", "Upgrades that this process has begun and that failed.")
+	upgradeClients  = counter("upgrade_clients_total", "Clients in upgrades: received from the process whose place this one took, drained there, given to the one that takes this one's place, lost with it.", "outcome")
 	startTime       = gauge("start_time_seconds", "When the proxy started, in Unix time.")
 	clientsMax      = gauge("clients_max", "Bound on clients of all pools together: max_clients, or less if the limit of open files is lower.")
 	memoryHeld      = gauge("memory_held_bytes", "Bytes held for clients and servers, which max_memory bounds.")
@@ -132,6 +134,13 @@ func (s *scrape) proxy(a *Admin, f *server.Figures) {
 		reloaded = 0
 	}
 	s.send(configReloaded, reloaded)
+	s.send(upgradesFailed, float64(f.Upgrades.Failed))
+	for _, o := range []struct {
+		outcome string
+		count   uint64
+	}{{"received", f.Upgrades.Received}, {"drained", f.Upgrades.Drained}, {"given", f.Upgrades.Given}, {"lost", f.Upgrades.Lost}} {
+		s.send(upgradeClients, float64(o.count), label("outcome", o.outcome))
+	}
 	s.send(startTime, float64(f.Process.Started.UnixMilli())/1e3)
 	s.send(clientsMax, float64(f.Process.MaxClients))
 	s.send(memoryHeld, float64(f.Process.MemoryUsed))

@@ -35,6 +35,11 @@ type Takeover struct {
 	LastID uint64 // the last id that a client was given
 }
 
+// Ending is the body of Done.
+type Ending struct {
+	Left int // clients that stayed with the old process
+}
+
 // Socket is a listening socket that is handed over.
 type Socket struct {
 	For     string // "pool NAME", "admin" or "statistics"

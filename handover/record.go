@@ -53,11 +53,21 @@ type Record struct {
 	Markers []string `json:",omitempty"`
 	Cuts    int      `json:",omitempty"`
 
+	Tracking *Tracking `json:",omitempty"` // CLIENT TRACKING; nil if it is off
+	Monitor  bool      `json:",omitempty"`
+
 	Input []byte `json:",omitempty"` // requests that it has sent and that have not run
 }
 
 // User is an ACL user of the servers, with the password that they have accepted.
 type User struct{ Name, Password []byte }
+
+// Tracking is a client's CLIENT TRACKING. What the client has read stays behind: it is told to drop all of it.
+type Tracking struct {
+	BCast, OptIn, OptOut, NoLoop bool     `json:",omitempty"`
+	Caching                      bool     `json:",omitempty"` // CLIENT CACHING holds for the next request
+	Prefixes                     [][]byte `json:",omitempty"` // of BCast
+}
 
 // Subscribed reports whether the client is subscribed to anything.
 func (r *Record) Subscribed() bool { return len(r.Channels)+len(r.Patterns)+len(r.ShardChannels) > 0 }

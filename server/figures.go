@@ -17,6 +17,8 @@ type Figures struct {
 	Process session.State
 	Loops   []LoopFigures // in their order
 	Pools   []PoolFigures // in the order of the configuration
+
+	Upgrades UpgradeFigures
 }
 
 // LoopFigures is one event loop.
@@ -97,7 +99,7 @@ func (srv *Server) Figures() *Figures {
 			f.Loops = append(f.Loops, LoopFigures{})
 		}
 	}
-	f.Process = srv.State()
+	f.Process, f.Upgrades = srv.State(), srv.upgrades.figures()
 	for _, ln := range srv.now().served() {
 		f.Pools = append(f.Pools, ln.figures(f.Loops))
 	}

@@ -66,6 +66,7 @@ func (srv *Server) HandOver(to *handover.Successor, doors []Door, tookOver func(
 		to.End()
 		h.acceptAgain()
 		srv.reloading.Unlock()
+		srv.UpgradeFailed()
 		return 0, err
 	}
 	srv.log.Info("a new process has taken over and accepts clients: those that are here move to it", "pid", to.PID, "clients", srv.Clients())
@@ -265,6 +266,7 @@ func (h *handingOver) give(number uint64, input []byte) error {
 	h.mu.Lock()
 	h.moved++
 	h.mu.Unlock()
+	h.srv.upgrades.given.Add(1)
 	return nil
 }
 
@@ -306,9 +308,10 @@ func (h *handingOver) finish() error {
 		<-look.C
 	}
 	h.mu.Lock()
-	srv.log.Info("handed over to a new process", "pid", h.to.PID, "moved", h.moved, "left", srv.Clients())
+	left := srv.Clients()
+	srv.log.Info("handed over to a new process", "pid", h.to.PID, "moved", h.moved, "left", left)
 	h.mu.Unlock()
-	h.to.Send(handover.Done, nil, -1)
+	h.to.SendJSON(handover.Done, handover.Ending{Left: left}, -1)
 	srv.draining.Store(true) // no Reload begins
 	srv.reloading.Unlock()
 	close(srv.handedOver)
@@ -335,6 +338,8 @@ func (h *handingOver) goOn() error {
 	defer h.mu.Unlock()
 	err := fmt.Errorf("the new process has ended, and %d clients that it had with it: this one accepts clients again", h.moved)
 	h.srv.log.Error("upgrade failed", "pid", h.to.PID, "err", err)
+	h.srv.UpgradeFailed()
+	h.srv.upgrades.lost.Add(uint64(h.moved))
 	return err
 }
 

@@ -55,6 +55,7 @@ type Server struct {
 	uncounted  atomic.Int64  // clients at their end, which clients does not count any more
 	nextID     atomic.Uint64 // of clients: the last one that was given
 	figures    figures
+	upgrades   upgradeCounts
 	handshakes *tlsconn.Handshakes
 	headers    headers
 

@@ -127,6 +127,7 @@ func (srv *Server) receiveClients() {
 	for {
 		m, err := from.Receive()
 		if err != nil || m.Kind == handover.Done {
+			srv.upgrades.ended(m.Body)
 			m.Close()
 			break
 		}
@@ -153,6 +154,7 @@ func (srv *Server) receiveClients() {
 		case a == nil:
 		case m.Kind == handover.Yours:
 			taken++
+			srv.upgrades.received.Add(1)
 			delete(offers, number)
 			srv.serve(a, body)
 		case m.Kind == handover.Withdraw:

@@ -32,4 +32,5 @@ func (b *broadcast) Abandon()       { b.s.Abandon() }
 func (c *slotCheck) Abandon()       { c.s.Abandon() }
 func (d *dryRun) Abandon()          { d.unanswered() } // refuses the requests that wait for it
 func (r *unblockRequest) Abandon()  { r.home.loop.Post(r.s.Abandon) }
+func (m markerReply) Abandon()      { m.c.l.s.Abandon() }
 func (p *busyProbe) Abandon()       { delete(p.conditions.probing, p.server) }

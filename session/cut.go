@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"ringway/eventloop"
 	"ringway/handover"
+	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/pubsub"
 	"ringway/resp"
@@ -87,11 +89,11 @@ func (g *giving) takeSubscriber(s *session) {
 	d := &Departure{Record: s.record(), FD: fd, s: s, g: g, Withdrawn: func() {}}
 	d.holders.Store(1)
 	c := &cut{l: s.sub, departure: d, seen: map[int]bool{}, names: map[int]string{}}
-	c.timer = s.w.loop.NewTimer(func() { c.abort(true) })
+	c.timer = s.w.loop.NewTimer(func() { c.giveUp("a marker has not come within " + cutWithin.String()) })
 	s.sub.cut = c
 	g.underWay++
-	if !c.mark() {
-		c.abort(true)
+	if why := c.mark(); why != "" {
+		c.giveUp(why)
 		return
 	}
 	c.timer.After(cutWithin)
@@ -111,8 +113,8 @@ func (g *giving) takeSubscriber(s *session) {
 	g.to(d)
 }
 
-// mark subscribes to the markers. It reports whether that is possible.
-func (c *cut) mark() bool {
+// mark subscribes to the markers. It returns why that is not possible, or "".
+func (c *cut) mark() (why string) {
 	s := c.l.s
 	shards := map[int]bool{}
 	for _, subs := range c.l.subs {
@@ -128,7 +130,7 @@ func (c *cut) mark() bool {
 		c.names[shard] = one
 		for try := 0; s.local.Slotted() && s.local.ShardOf([]byte(c.names[shard])) != shard; try++ {
 			if try == markerTries {
-				return false
+				return "no name of a marker was found for a shard of the Cluster"
 			}
 			c.names[shard] = newMarker()
 		}
@@ -142,27 +144,36 @@ func (c *cut) mark() bool {
 		sub, wait, reply := s.subscriptions.Subscribe(pubsub.Channel, name, c.l)
 		c.markers = append(c.markers, sub)
 		if reply != nil {
-			return false
+			return refusal(reply)
 		}
 		if wait {
 			c.waiting++
 		}
 	}
-	return c.want > 0
+	if c.want == 0 {
+		return "no server has its subscriptions"
+	}
+	return ""
 }
+
+// refusal returns a server's error as a log has it.
+func refusal(reply []byte) string { return "a server answers " + string(bytes.TrimSpace(reply)) }
+
+// markerPrefix is what the names of markers begin with.
+const markerPrefix = "__ringway:marker:"
 
 // newMarker returns the name of a channel that nobody else has.
 func newMarker() string {
 	var b [12]byte
 	rand.Read(b[:])
-	return "__ringway:marker:" + hex.EncodeToString(b[:])
+	return markerPrefix + hex.EncodeToString(b[:])
 }
 
 // subscribed is told the outcome of a subscription.
 func (c *cut) subscribed(sub *pubsub.Subscription, reply []byte) {
 	switch c.waiting--; {
 	case reply != nil && c.departure != nil:
-		c.abort(true)
+		c.giveUp(refusal(reply))
 	case reply != nil:
 		c.refuse()
 	case c.departure != nil:
@@ -192,10 +203,32 @@ func (c *cut) publish() {
 	for shard, name := range c.names {
 		request := resp.AppendRequest(nil, [][]byte{[]byte("PUBLISH"), []byte(name), strconv.AppendInt(nil, int64(shard), 10)})
 		conn := conns.Conn(shard, s.info.id)
-		if conn.Full() || conn.Send(request, discardReplies{}, 0) != nil {
+		if conn.Full() || conn.Send(request, markerReply{c}, 0) != nil {
 			c.abort(false)
 			return
 		}
+	}
+}
+
+// markerReply is the Receiver of the reply to a marker's PUBLISH.
+type markerReply struct{ c *cut }
+
+// Reply implements pipeline.Receiver.
+func (m markerReply) Reply(_ uint32, b []byte, _ bool) {
+	c := m.c
+	switch {
+	case len(b) == 0 || b[0] != '-' || c.l.cut != c:
+	case bytes.HasPrefix(b, []byte("-NOPERM")), bytes.HasPrefix(b, []byte("-ERR")):
+		c.giveUp(refusal(b))
+	default: // such as -MOVED: another try may succeed
+		c.abort(false)
+	}
+}
+
+// Fail implements pipeline.Receiver.
+func (m markerReply) Fail(uint32, *pipeline.Failure, []byte) {
+	if c := m.c; c.l.cut == c {
+		c.abort(false)
 	}
 }
 
@@ -277,6 +310,7 @@ func (c *cut) leave() {
 	c.timer.Stop()
 	input := s.conn.TakeUnread()
 	s.conn.Pause()
+	s.endListening() // nothing more is written to the client
 	go func() {
 		err := c.give(input)
 		s.w.loop.Post(func() {
@@ -287,6 +321,7 @@ func (c *cut) leave() {
 				s.cutLeft(d)
 			default:
 				c.given = false
+				s.listenAgain(d.Record)
 				s.conn.PutUnread(input)
 				s.conn.Resume()
 				s.endCut(d, false)
@@ -320,6 +355,13 @@ func (c *cut) abort(forGood bool) {
 	}
 	c.departure.Withdrawn()
 	c.l.s.endCut(c.departure, forGood)
+}
+
+// giveUp has the session stay until it is drained.
+func (c *cut) giveUp(why string) {
+	s := c.l.s
+	s.w.logOnce.staysSubscribed(s.poolName, why)
+	c.abort(true)
 }
 
 // endCut ends the cut of a session that stays.
@@ -471,6 +513,7 @@ func (a *Arriving) Enter(fd int, input []byte) {
 		c.timer.After(cutWithin)
 	}
 	if s.conn.Open() {
+		s.listenAgain(a.r)
 		s.present(input)
 	}
 }

@@ -163,7 +163,8 @@ func (s *session) letGo() {
 // canTake is destination's.
 func (g *giving) canTake(s *session) bool {
 	return s.replies.idle() && s.conn.Waiting() == 0 && s.halfClosed == nil && !s.closing && !s.tiedToProcess() && s.pendingWakeups == 0 &&
-		s.conn.Direct() && s.conn.Unread() <= maxInput && (s.window != 0 || s.held) && !g.w.tasksPosted && (s.sub == nil || g.canCut(s.sub))
+		s.conn.Direct() && s.conn.Unread() <= maxInput && (s.window != 0 || s.held) && !g.w.tasksPosted &&
+		(s.sub == nil || g.canCut(s.sub)) && (s.tracking == nil || len(s.tracking.delayed) == 0) && s.outOfBand == nil
 }
 
 // take is destination's.
@@ -175,11 +176,12 @@ func (g *giving) take(s *session) {
 	delete(s.w.publishers, s)
 	delete(s.conditions.pauseWaiters, s)
 	delete(g.since, s)
-	if s.sub != nil {
+	if s.sub != nil && s.sub.total() > 0 {
 		g.takeSubscriber(s)
 		return
 	}
 	d := &Departure{Record: s.record(), s: s, g: g}
+	s.endListening()
 	d.Record.Input = s.conn.TakeUnread()
 	d.FD = s.conn.Detach().FD // it is direct
 	g.w.detach(s)
@@ -191,7 +193,7 @@ func (g *giving) take(s *session) {
 // tiedToProcess reports whether the session has something that can't go to another process and that only the
 // client ends.
 func (s *session) tiedToProcess() bool {
-	return s.dedicated != nil || s.otherWatches != nil || s.tx != nil || s.tracking != nil || s.redirectsHere != 0 || s.monitor != nil
+	return s.dedicated != nil || s.otherWatches != nil || s.tx != nil || s.redirectsHere != 0 || s.tracking != nil && s.tracking.redirect != nil
 }
 
 // Accepted goes on with the departure: the other process can serve the client. give gives it the client, with
@@ -237,6 +239,7 @@ func (d *Departure) Back(forGood bool) {
 		s.stays, s.held, s.blocked, s.parse = forGood, false, false, resp.RequestState{}
 		s.openWindow()
 		if s.enter(eventloop.Socket{FD: d.FD}) {
+			s.listenAgain(d.Record)
 			s.present(d.Record.Input)
 		}
 		d.over()
@@ -268,6 +271,10 @@ func (s *session) record() *handover.Record {
 	if s.proxyUser != nil {
 		r.ProxyUser = s.proxyUser.Name
 	}
+	if s.tracking != nil {
+		r.Tracking = s.tracking.record()
+	}
+	r.Monitor = s.monitor != nil
 	if s.isServersUser() {
 		r.User = &handover.User{Name: []byte(s.user.Name), Password: []byte(s.user.Password)}
 	}
@@ -298,6 +305,7 @@ func (w *Worker) Receive(fd, index int, r *handover.Record, user *pool.User) {
 	s := w.sessionOf(index, r, user)
 	if s.enter(eventloop.Socket{FD: fd}) {
 		s.lastActive = w.loop.Now() - r.Idle
+		s.listenAgain(r)
 		s.present(r.Input)
 	}
 }

@@ -25,14 +25,21 @@ func monitor(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 	if s.monitor != nil {
 		return append(dst, replyOK...)
 	}
+	number := s.push()
+	s.beginMonitor(func() { s.finish(number, replyOK) })
+	return nil
+}
+
+// beginMonitor shows the session's client what is run from now on. ready is called when all loops and servers show what
+// they run.
+func (s *session) beginMonitor(ready func()) {
 	if s.sub == nil {
 		s.sub = newSubscriber(s)
 	}
-	number := s.push()
 	left := len(s.peers) + 1
 	done := func() {
 		if left--; left == 0 {
-			s.finish(number, replyOK)
+			ready()
 		}
 	}
 	s.monitor = &monitoring{}
@@ -43,7 +50,6 @@ func monitor(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 		home.loop.Post(done)
 	})
 	s.monitor.feed = s.subscriptions.Monitor(s.showScriptCalls, done)
-	return nil
 }
 
 // endMonitor ends the session's MONITOR, if there is one: for RESET, and at the session's end.

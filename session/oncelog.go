@@ -40,6 +40,15 @@ func (o *logOnce) wrongProtocol(pool string, err error) {
 	}
 }
 
+// staysSubscribed logs, once for each pool, that subscribers do not move in an upgrade.
+func (o *logOnce) staysSubscribed(pool, why string) {
+	if o.first(pool + " subscribers stay") {
+		o.log.Warn("subscribers stay until they are drained: the marker that tells which process delivers what does not pass; "+
+			"permit the pool's user to SUBSCRIBE and PUBLISH at the servers on channels that begin with "+markerPrefix+" (ACL rules +subscribe +publish &"+markerPrefix+"*)",
+			"pool", pool, "why", why)
+	}
+}
+
 // refusedMerging logs, once for each server, that its SETs are sent one by one. reply is
 // what the server said to MSET.
 func (o *logOnce) refusedMerging(pool, server string, reply []byte) {

@@ -57,11 +57,12 @@ func (u *upgrader) run(by string) ([]string, error) {
 		return nil, errors.New("this is process 1: a container ends with it; start another container and stop this one, or run ringway under an init")
 	}
 	program, err := handover.Program()
-	if err != nil {
-		return nil, err
+	var next *handover.Successor
+	if err == nil {
+		next, err = handover.Start(program)
 	}
-	next, err := handover.Start(program)
 	if err != nil {
+		u.srv.UpgradeFailed()
 		return nil, err
 	}
 	u.log.Info("upgrading: a new process is starting", "by", by, "program", program, "pid", next.PID)

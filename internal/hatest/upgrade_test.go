@@ -23,12 +23,18 @@ type upgraded struct {
 // runUpgraded runs the program until the test ends, with a pool in front of servers.
 func runUpgraded(t testing.TB, lines string, servers ...*redistest.Server) *upgraded {
 	t.Helper()
+	return runUpgradedPool(t, lines, "", servers...)
+}
+
+// runUpgradedPool is runUpgraded with further lines of the pool.
+func runUpgradedPool(t testing.TB, lines, poolLines string, servers ...*redistest.Server) *upgraded {
+	t.Helper()
 	u := &upgraded{t: t, addr: fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))}
 	var listed []string
 	for i, s := range servers {
 		listed = append(listed, fmt.Sprintf("%q", fmt.Sprintf("%s s%d", s.Addr(), i)))
 	}
-	u.Process = runProgram(t, fmt.Sprintf("[proxy]\n%s\n[pools.alpha]\nlisten = %q\nhash_tag = \"{}\"\nservers = [%s]\n", lines, u.addr, strings.Join(listed, ", ")))
+	u.Process = runProgram(t, fmt.Sprintf("[proxy]\n%s\n[pools.alpha]\nlisten = %q\nhash_tag = \"{}\"\nservers = [%s]\n%s\n", lines, u.addr, strings.Join(listed, ", "), poolLines))
 	t.Cleanup(func() {
 		for _, pid := range u.pids()[1:] {
 			syscall.Kill(pid, syscall.SIGKILL) // what a test's process has started is not the test's

@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"handover":    {},
 	"hashring":    {},
 	"join":        {"resp"},
+	"mover":       {"conf", "hashring", "resp"},
 	"pipeline":    {"resp", "eventloop", "tlsrelay", "stats"},
 	"pubsub":      {"glob", "pipeline", "resp", "eventloop", "conf"},
 	"pool":        {"pipeline", "resp", "eventloop", "hashring", "conf", "stats"},

@@ -127,6 +127,9 @@ func TestPingIsABarrierOnATrackingConnection(t *testing.T) {
 		if err := f.barrier(); err != nil {
 			t.Fatal(err)
 		}
+		if n := f.changed.count(); n < writers*each {
+			t.Fatalf("%d names", n)
+		}
 		names := f.changed.take(1 << 20)
 		got := map[string]bool{}
 		for _, name := range names {

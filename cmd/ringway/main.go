@@ -54,6 +54,8 @@ func subcommands() []subcommand {
 		{"demo", "start a ring of embedded Redis nodes and the proxy, to play with", runDemo},
 		{"check", "say what is wrong with a configuration file", runCheck},
 		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
+		{"verify", "compare the keys of two pools", runVerify},
+		{"orphans", "find keys at servers that do not own them, and remove them if asked", runOrphans},
 		{"reload", "have a running proxy read its configuration again", runReload},
 		{"upgrade", "have a running proxy hand its clients over to a new process", runUpgrade},
 		{"status", "show what a running proxy tells operators", runStatus},

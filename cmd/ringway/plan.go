@@ -22,6 +22,10 @@ usage:
   ringway plan -c NEW --admin ADDR     compare with the proxy whose console is at ADDR
   ringway plan -c NEW --against OLD    compare with another file
 
+  ringway plan -c NEW --against OLD --keys
+                                       ask the servers too: how many keys and bytes move, the
+                                       largest keys, and what stands in the way
+
 A running proxy does not tell its passwords, so they are compared with a file only.
 
 examples:
@@ -40,6 +44,9 @@ func runPlan(s streams, args []string) int {
 	fs := newFlags("plan")
 	path := fs.String("c", "", "new configuration `FILE`")
 	against := fs.String("against", "", "`FILE` to compare with, in place of a running proxy")
+	ask := fs.Bool("keys", false, "look at all keys of the servers, by SCAN")
+	var keys keyFlags
+	keys.register(fs, "with --keys, ask for the size of one in `N` keys that move")
 	var at consoleAddr
 	at.register(fs)
 	if code, done := s.parse(fs, args, planHelp); done {
@@ -48,6 +55,12 @@ func runPlan(s streams, args []string) int {
 	err := noArguments(fs)
 	if err == nil && *against != "" && (at.addr != "" || at.password != "") {
 		err = errors.New("--against names a file, and --admin a running proxy; want one of them")
+	}
+	if err == nil && *ask && *against == "" {
+		err = errors.New("--keys asks the servers, whose passwords a running proxy does not tell; want --against FILE")
+	}
+	if err == nil {
+		err = keys.check()
 	}
 	if err != nil {
 		return s.usage("plan", err)
@@ -71,6 +84,9 @@ func runPlan(s streams, args []string) int {
 		}
 	}
 	moves, err := p.print(s.out)
+	if err == nil && moves && *ask {
+		err = p.printKeys(s.out, &keys)
+	}
 	switch {
 	case err != nil:
 		return s.fail("plan", err)

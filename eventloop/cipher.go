@@ -35,6 +35,7 @@ type secured struct {
 	in     []byte // a record that has come in part
 	out    []byte // records to be written, from outOff
 	outOff int
+	plain  int // how many bytes of the handler's are in them
 }
 
 const (
@@ -150,6 +151,7 @@ func (c *Conn) seal(b []byte) {
 	had := cap(s.out)
 	out, err := s.cipher.Seal(s.out, b)
 	c.setSealed(out, had)
+	s.plain += len(b)
 	if err != nil {
 		syscall.Shutdown(c.fd, syscall.SHUT_RDWR)
 	}
@@ -204,7 +206,12 @@ func (c *Conn) writeSealed() bool {
 // noteSealed removes n bytes from the records to be written.
 func (c *Conn) noteSealed(n int) {
 	s := c.secured
-	c.countWritten(n)
+	if n > 0 {
+		// What is counted is what the handler has written, without what the cipher adds.
+		plain := int(int64(s.plain) * int64(n) / int64(c.sealedWaiting))
+		s.plain -= plain
+		c.countWritten(plain)
+	}
 	s.outOff += n
 	if c.sealedWaiting -= n; c.sealedWaiting == 0 {
 		c.dropSealed()
@@ -214,7 +221,7 @@ func (c *Conn) noteSealed(n int) {
 func (c *Conn) dropSealed() {
 	s := c.secured
 	c.loop.bufs.put(s.out)
-	s.out, s.outOff, c.sealedWaiting = nil, 0, 0
+	s.out, s.outOff, s.plain, c.sealedWaiting = nil, 0, 0, 0
 }
 
 // writeThrough is Write for a connection with a cipher: what the kernel takes is encrypted without

@@ -189,8 +189,18 @@ func (c *Conn) Waiting() int { return c.unsealed() + c.sealedWaiting }
 // unsealed is Waiting without what is encrypted.
 func (c *Conn) unsealed() int { return c.blocksSize + len(c.out) - c.outOff }
 
-// Written returns how many bytes the kernel has taken so far.
+// Written returns how many bytes of the handler's the kernel has taken so far. Of encrypted ones it is
+// their share of what the kernel has taken.
 func (c *Conn) Written() uint64 { return c.wrote }
+
+// Output returns how many bytes the handler has written so far, whether or not the kernel has taken them.
+func (c *Conn) Output() uint64 {
+	n := c.wrote + uint64(c.unsealed())
+	if c.secured != nil {
+		n += uint64(c.secured.plain)
+	}
+	return n
+}
 
 // CountWritten has the bytes that the kernel takes from now on added to *total as well, which belongs
 // to the loop.

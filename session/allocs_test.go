@@ -13,6 +13,7 @@ import (
 // while requests go through the proxy. The servers are real, so they are not
 // in this process.
 func TestNothingIsAllocatedPerRequest(t *testing.T) {
+	inClear(t) // whose own crypto/tls allocates; package tlsconn has a test of ours
 	p := serve(t, merging(t, addrs(redistest.StartN(t, 4))...))
 	c := p.dial()
 	value := strings.Repeat("v", 64)

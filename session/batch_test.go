@@ -69,7 +69,7 @@ func TestBatchesEndWhereARequestIsNotPlain(t *testing.T) {
 // repliesUntilEnd returns all replies to requests, of which the last is ECHO end.
 func repliesUntilEnd(t *testing.T, addr, requests string) string {
 	t.Helper()
-	c := redistest.Dial(t, "tcp", addr)
+	c := dialAt(t, addr)
 	defer c.Close()
 	c.Send(requests)
 	var said strings.Builder

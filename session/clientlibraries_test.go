@@ -113,7 +113,7 @@ func TestPythonClient(t *testing.T) {
 func TestGoRedisWithItsDefaultOptions(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 4)
-	c := redis.NewClient(&redis.Options{Addr: p.addr})
+	c := redis.NewClient(&redis.Options{Addr: p.addr, TLSConfig: p.tls})
 	defer c.Close()
 	ctx := t.Context()
 	must := func(err error) {
@@ -166,7 +166,7 @@ func cli(t *testing.T, p *proxy, input string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, redistest.RequireTool(t, "redis-cli"), append([]string{"-p", port(t, p)}, args...)...)
+	cmd := exec.CommandContext(ctx, redistest.RequireTool(t, "redis-cli"), append(p.toolArgs(), args...)...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -217,7 +217,7 @@ func TestRedisBenchmarkSeesNoErrors(t *testing.T) {
 		"-c 3 -P 100 -d 20000 -t set,get,mset -n 1000",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		all := append([]string{"-p", port(t, p), "-n", "3000", "-q"}, strings.Fields(args)...)
+		all := append(append(p.toolArgs(), "-n", "3000", "-q"), strings.Fields(args)...)
 		out, err := exec.CommandContext(ctx, tool, all...).CombinedOutput()
 		cancel()
 		if err != nil || bytes.Contains(bytes.ToLower(out), []byte("error")) {

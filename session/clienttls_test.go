@@ -12,6 +12,7 @@ import (
 
 	"ringway/conf"
 	"ringway/internal/redistest"
+	"ringway/server"
 )
 
 // takeTLS has clients of the configuration's pool speak TLS.
@@ -213,4 +214,37 @@ func TestTLSKeysChange(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What a client was sent is counted without what TLS adds. So a health check that logs in first is known
+// by what it got before its PING.
+func TestTLSClientsBytesAreCountedAsInClear(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, redistest.Start(t, redistest.Password("secret")).Addr())
+	takeTLS(t, cfg)
+	cfg.Proxy.DrainDelay, cfg.Proxy.DrainTimeout = time.Hour, 0
+	cfg.Pools[0].RedisAuth = "secret"
+	p := serve(t, cfg)
+	c := p.dial()
+	large := strings.Repeat("x", 300<<10)
+	all := encode("AUTH", "secret") + encode("SET", "k", large) + encode("GET", "k")
+	replies := []string{"+OK\r\n", "+OK\r\n", bulk(large)}
+	c.Send(all)
+	c.expect(replies...)
+	in, out := uint64(len(all)), uint64(len(strings.Join(replies, "")))
+	p.eventually(t, "all bytes", func(f *server.Figures) bool {
+		c := f.Pools[0].Counts.Clients
+		return c.BytesIn == in && c.BytesOut == out
+	})
+	stopped := p.stopping()
+	defer p.server.SkipDelay()
+	eventually(t, "health checks to be told", func() bool {
+		check := p.dial()
+		defer check.Close()
+		check.Send(encode("AUTH", "secret"))
+		check.expect("+OK\r\n")
+		return strings.HasPrefix(check.Do("PING"), "-ERR the proxy is being stopped")
+	})
+	p.skipDelay()
+	<-stopped
 }

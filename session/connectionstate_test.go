@@ -48,7 +48,7 @@ func TestStateOfAConnection(t *testing.T) {
 			}
 			var said [2][]string
 			for i, addr := range []string{plain.Addr(), p.addr} {
-				c := &raw{redistest.Dial(t, "tcp", addr), t}
+				c := dialAt(t, addr)
 				c.Send(encode("MSET", "a:1", "1", "b:1", "2", "db", "0"))
 				c.Reply()
 				changers[i].Do("SELECT", "3")

@@ -38,8 +38,8 @@ func (s *session) leavingPing() bool {
 	if s.w.leaving.IsZero() || !s.info.since.After(s.w.leaving) || !s.replies.idle() {
 		return false
 	}
-	answered := int(s.conn.Written()) + s.conn.Waiting()
-	return answered == 0 || answered == len(replyOK) && s.local.Conf().RedisAuth != ""
+	answered := s.conn.Output()
+	return answered == 0 || answered == uint64(len(replyOK)) && s.local.Conf().RedisAuth != ""
 }
 
 // Drain closes each session as soon as it has no request under way, once its turn has come: the turns

@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"io"
-	"net"
 	"strings"
 	"testing"
 
@@ -159,7 +158,7 @@ const helloWithoutAuth = "NOAUTH HELLO must be called with the client already au
 // check sends e to the server at addr and compares the replies. of names the server in errors.
 func (e edgeCase) check(t *testing.T, of, addr string) {
 	t.Helper()
-	c := redistest.Dial(t, "tcp", addr)
+	c := dialAt(t, addr)
 	defer c.Close()
 	// A server that closes with unread bytes resets the connection, which may
 	// overtake its reply; so nothing is sent beyond what the table says.
@@ -176,7 +175,7 @@ func (e edgeCase) check(t *testing.T, of, addr string) {
 			got += reply
 		}
 	case waits:
-		c.NetConn().(*net.TCPConn).CloseWrite()
+		c.closeWrite()
 		got = c.WaitClosed()
 	case closed:
 		got = c.WaitClosed()

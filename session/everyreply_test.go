@@ -228,7 +228,7 @@ func (e *everyReply) answer(c *fakeredis.Conn, args []string) {
 	case end == "the client sends much more":
 		go io.WriteString(client, strings.Repeat("PING\r\nGET a\r\n", 3000)) // ends with the connection
 	case end == "the client closes half":
-		client.(*net.TCPConn).CloseWrite()
+		closeWrite(client)
 		e.sessions()
 	}
 	c.Reply(reply[cut:])
@@ -283,7 +283,7 @@ func (e *everyReply) try(ask, hostile int, cut int, end string, resp3 bool) {
 	e.cases++
 	a, reply := asks[ask], hostileReplies[hostile]
 	addr := e.pools[e.cases%len(e.pools)]
-	conn, err := net.Dial("tcp", addr)
+	conn, err := netDial(addr)
 	if err != nil {
 		e.t.Fatal(err)
 	}

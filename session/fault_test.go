@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -350,7 +349,7 @@ func countUnderKills(t *testing.T, adjust func(*conf.Config)) {
 	var running sync.WaitGroup
 	for range clients {
 		running.Go(func() {
-			conn, err := net.Dial("tcp", p.addr)
+			conn, err := netDial(p.addr)
 			if err != nil {
 				t.Error(err)
 				return

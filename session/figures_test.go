@@ -30,7 +30,7 @@ func TestFiguresCountWhatClientsDid(t *testing.T) {
 	cfg := config(t, redistest.Start(t).Addr(), redistest.Start(t).Addr())
 	cfg.Pools[0].Hash = "md5" // spreads the short keys over both servers
 	p := serve(t, cfg)
-	client := redistest.Dial(t, "tcp", p.addr)
+	client := p.dial()
 	var sent, got int
 	do := func(times int, request string, replies ...string) {
 		t.Helper()
@@ -100,7 +100,7 @@ func TestFiguresTellWhyRequestsFailed(t *testing.T) {
 	cfg := config(t, redis.Addr())
 	cfg.Pools[0].ServerFailureLimit = 1
 	p := serve(t, cfg)
-	client := redistest.Dial(t, "tcp", p.addr)
+	client := p.dial()
 	client.Do("SET", "a", "1")
 	redis.Kill()
 	redistest.Eventually(t, 10*time.Second, "server down", func() bool { return strings.Contains(client.Do("GET", "a"), "is down") })
@@ -116,7 +116,7 @@ func TestNothingIsCountedWithoutStatistics(t *testing.T) {
 	cfg := config(t, redistest.Start(t).Addr())
 	cfg.Proxy.Statistics = false
 	p := serve(t, cfg)
-	client := redistest.Dial(t, "tcp", p.addr)
+	client := p.dial()
 	client.Do("SET", "a", "1")
 	client.Do("NOSUCH")
 	if f := p.server.Figures(); f.Pools[0].Counts.Calls() != 0 || f.Pools[0].Clients != 1 {

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +14,16 @@ import (
 	"ringway/internal/redistest"
 )
 
-func (c *raw) closeWrite() { c.NetConn().(interface{ CloseWrite() error }).CloseWrite() }
+func (c *raw) closeWrite() { closeWrite(c.NetConn()) }
+
+// closeWrite closes the sending side of a connection, also beneath TLS.
+func closeWrite(c net.Conn) {
+	if over, ok := c.(*tls.Conn); ok {
+		over.CloseWrite()
+		c = over.NetConn()
+	}
+	c.(*net.TCPConn).CloseWrite()
+}
 
 // sendApart sends each request in a packet of its own, after the proxy has read the one before.
 // So the proxy has stopped reading when the last ones come.
@@ -102,7 +112,7 @@ func TestHalfClosedClientGetsRepliesOfDedicatedConnections(t *testing.T) {
 			{encode("WAIT", "0", "0"), ":0\r\n"},
 			{encode("SUBSCRIBE", "c"), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"},
 		} {
-			c := &raw{redistest.Dial(t, "tcp", addr), t}
+			c := dialAt(t, addr)
 			c.Do("RPUSH", "l{full}", "a")
 			c.Send(test[0])
 			c.closeWrite()
@@ -139,7 +149,7 @@ func TestClientsThatHaveLeftDoNotCountAgainstMaxClients(t *testing.T) {
 	stays.Send(encode("GET", "k"))
 	pipeline := strings.Repeat(encode("GET", "k"), 3000) // more than client_pipeline
 	for i := range 60 {
-		conn, err := net.Dial("tcp", p.addr)
+		conn, err := netDial(p.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +160,7 @@ func TestClientsThatHaveLeftDoNotCountAgainstMaxClients(t *testing.T) {
 		}
 		conn.Close()
 	}
-	(&raw{redistest.Dial(t, "tcp", beta), t}).Do("PING")
+	dialAt(t, beta).Do("PING")
 	began := time.Now()
 	eventually(t, "only the client that stays is counted", func() bool { return p.server.Clients() <= 2 })
 	if d := time.Since(began); d > 20*time.Second {
@@ -168,7 +178,7 @@ func TestHalfClosedSlowReaderGetsEverything(t *testing.T) {
 	const size, n = 256 << 10, 24
 	servers[0].Do("SET", "k", strings.Repeat("v", size))
 	c := p.dial()
-	c.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.tcp().SetReadBuffer(64 << 10)
 	c.Send(strings.Repeat(encode("GET", "k"), n))
 	c.closeWrite()
 	got, buf := 0, make([]byte, size)
@@ -205,11 +215,12 @@ func TestHalfClosedClientThatReadsNothingIsClosed(t *testing.T) {
 
 // One pool's clients can't use up max_clients.
 func TestMaxClientsKeepsAShareForOtherPools(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	p, beta := serveTwo(t, func(c *conf.Config) { c.Proxy.MaxClients = 20 }, redistest.Start(t).Addr())
 	connect := func(addr string, n int) (all []*raw) {
 		for range n {
-			c := &raw{redistest.Dial(t, "tcp", addr), t}
+			c := dialAt(t, addr)
 			c.Send(encode("PING"))
 			c.expect("+PONG\r\n")
 			all = append(all, c)
@@ -218,7 +229,7 @@ func TestMaxClientsKeepsAShareForOtherPools(t *testing.T) {
 	}
 	refused := func(addr string) {
 		t.Helper()
-		c := &raw{redistest.Dial(t, "tcp", addr), t}
+		c := dialAt(t, addr)
 		c.expect(tooMany)
 		c.expectClosed()
 	}

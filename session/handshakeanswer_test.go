@@ -147,7 +147,7 @@ func TestARefusalOfHelloExpires(t *testing.T) {
 	// It is upgraded: it closes its connections.
 	upgraded := ""
 	s.refusal.Store(&upgraded)
-	shared := redistest.Dial(t, "tcp", p.addr)
+	shared := p.dial()
 	for _, key := range []string{"a", "b", "c", "d"} {
 		shared.Do("GET", key)
 	}
@@ -310,7 +310,7 @@ func TestClientsLeaveWhileServersAreAsked(t *testing.T) {
 	gone.Close()
 	guest.Close()
 	redistest.Eventually(t, time.Minute, "two clients are gone", func() bool { return strings.Count(admin.Do("CLIENT", "LIST"), " addr=") == 2 })
-	half.NetConn().(interface{ CloseWrite() error }).CloseWrite()
+	half.closeWrite()
 	close(release)
 	if got := half.Reply(); !strings.HasPrefix(got, "%7\r\n") {
 		t.Errorf("HELLO 3: %q", got)

@@ -16,6 +16,7 @@ import (
 // HAProxy, in front of the proxy with both versions of the PROXY protocol, hands its clients' addresses on. Its
 // health checks disturb nobody.
 func TestBehindHAProxy(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	path, err := exec.LookPath("haproxy")
 	if err != nil {

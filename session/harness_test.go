@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -80,7 +82,12 @@ func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
 	go func() { ended <- srv.Run(ctx) }()
 	p := &proxy{t: t, server: srv, addr: srv.Addrs()["alpha"]}
 	if cfg.Pools[0].ClientTLS != nil {
-		p.tls = &tls.Config{InsecureSkipVerify: true} // tests of certificates have their own
+		p.tls = anyCertificate
+	}
+	for i := range cfg.Pools {
+		if cfg.Pools[i].ClientTLS != nil {
+			speakTLS.Store(srv.Addrs()[cfg.Pools[i].Name], true)
+		}
 	}
 	var result error
 	stopped := false
@@ -187,14 +194,60 @@ type raw struct {
 
 func (p *proxy) dial() *raw {
 	p.t.Helper()
-	network := "tcp"
-	if strings.HasPrefix(p.addr, "/") {
-		network = "unix"
-	}
-	if p.tls != nil {
+	if p.tls != nil && p.tls != anyCertificate {
 		return &raw{redistest.DialTLS(p.t, p.addr, p.tls), p.t}
 	}
-	return &raw{redistest.Dial(p.t, network, p.addr), p.t}
+	return dialAt(p.t, p.addr)
+}
+
+var (
+	speakTLS       sync.Map                                // has the addresses of pools whose clients speak TLS
+	anyCertificate = &tls.Config{InsecureSkipVerify: true} // tests of certificates have their own
+)
+
+// dialAt returns a connection to a pool or to a server. To a pool it speaks TLS, if that is what its clients do.
+func dialAt(t *testing.T, addr string) *raw {
+	t.Helper()
+	if _, ok := speakTLS.Load(addr); ok {
+		return &raw{redistest.DialTLS(t, addr, anyCertificate), t}
+	}
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	return &raw{redistest.Dial(t, network, addr), t}
+}
+
+// netDial is dialAt for whoever wants the bare connection.
+func netDial(addr string) (net.Conn, error) {
+	if _, ok := speakTLS.Load(addr); ok {
+		return tls.Dial("tcp", addr, anyCertificate)
+	}
+	return net.Dial("tcp", addr)
+}
+
+// tcp returns the connection beneath TLS.
+func (c *raw) tcp() *net.TCPConn {
+	if over, ok := c.NetConn().(*tls.Conn); ok {
+		return over.NetConn().(*net.TCPConn)
+	}
+	return c.NetConn().(*net.TCPConn)
+}
+
+// toolArgs are arguments of redis-cli and redis-benchmark with which they connect to the proxy.
+func (p *proxy) toolArgs() []string {
+	if p.tls != nil {
+		return []string{"-p", port(p.t, p), "--tls", "--insecure"}
+	}
+	return []string{"-p", port(p.t, p)}
+}
+
+// inClear skips a test of what clients do that speak no TLS, if RINGWAY_TLS=on.
+func inClear(t *testing.T) {
+	t.Helper()
+	if os.Getenv("RINGWAY_TLS") == "on" {
+		t.Skip("RINGWAY_TLS=on")
+	}
 }
 
 // expect reads as many replies as there are in want, and compares them.

@@ -34,7 +34,7 @@ func hotLoad(round int) (requests string, replies int) {
 
 // keepLoading sends rounds of a load, each after the replies to the one before, until the test ends.
 func keepLoading(t *testing.T, addr string, load func(round int) (string, int)) {
-	client := redistest.Dial(t, "tcp", addr)
+	client := dialAt(t, addr)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(stop); <-stopped })
 	go func() {
@@ -81,7 +81,7 @@ func TestEveryKeyOfARequestIsCounted(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, redistest.Start(t).Addr(), redistest.Start(t).Addr())
 	p := serve(t, cfg)
-	client := redistest.Dial(t, "tcp", p.addr)
+	client := p.dial()
 	value := strings.Repeat("v", 1000)
 	do := func(args ...string) {
 		t.Helper()
@@ -117,7 +117,7 @@ func TestNoHotKeysWithoutStatistics(t *testing.T) {
 	cfg := config(t, redistest.Start(t).Addr())
 	cfg.Proxy.Statistics = false
 	p := serve(t, cfg)
-	redistest.Dial(t, "tcp", p.addr).Do("SET", "a", "1")
+	p.dial().Do("SET", "a", "1")
 	if top := p.server.HotKeys("alpha", 5); len(top.ByRequests) != 0 || len(p.server.HotKeys("none", 5).ByBytes) != 0 {
 		t.Errorf("%+v", top)
 	}

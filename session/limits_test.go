@@ -3,7 +3,6 @@ package session_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +17,7 @@ import (
 const tooMany = "-ERR max number of clients reached\r\n"
 
 func TestClientsBeyondMaxClientsGetAnError(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -209,7 +209,7 @@ func TestStalledServerHoldsItsClientsBack(t *testing.T) {
 	value := strings.Repeat("v", 10<<10)
 	results := make(chan error, clients)
 	for range clients {
-		conn, err := net.Dial("tcp", m.addr)
+		conn, err := netDial(m.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +244,7 @@ func TestClientThatVanishesLeavesTheConnectionUsable(t *testing.T) {
 	for i := range 50 {
 		c := p.dial()
 		c.Send(strings.Repeat(encode("GET", "mine"), 500))
-		c.NetConn().(*net.TCPConn).SetLinger(0)
+		c.tcp().SetLinger(0)
 		c.Close()
 		other, key := p.dial(), fmt.Sprint("other:", i)
 		other.Send(encode("SET", key, key) + encode("GET", key))
@@ -255,6 +255,7 @@ func TestClientThatVanishesLeavesTheConnectionUsable(t *testing.T) {
 }
 
 func TestUnixSocketServesAndIsRemoved(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "rw")
 	if err != nil {

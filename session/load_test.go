@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,7 +110,7 @@ type question struct {
 }
 
 func (l *load) client(id, depth int) {
-	conn, err := net.Dial("tcp", l.addr)
+	conn, err := netDial(l.addr)
 	if err != nil {
 		l.noteWrong("client %d: %v", id, err)
 		return

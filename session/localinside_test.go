@@ -48,7 +48,7 @@ func TestProxysOwnCommandsInsideTransactions(t *testing.T) {
 
 // exchangeInside sends requests in a transaction, and returns all replies.
 func exchangeInside(t *testing.T, addr, hello, requests string) string {
-	c := redistest.Dial(t, "tcp", addr)
+	c := dialAt(t, addr)
 	defer c.Close()
 	if hello != "" {
 		c.Do("HELLO", hello)

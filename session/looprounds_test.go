@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -124,7 +123,7 @@ func TestHalfClosedPublisherWaits(t *testing.T) {
 	p.pub.Send(encode("PUBLISH", "a", "x"))
 	p.publisherWaits()
 	p.pub.Send(encode("PUBLISH", "a", "y"))
-	if err := p.pub.NetConn().(*net.TCPConn).CloseWrite(); err != nil {
+	if err := p.pub.tcp().CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	release()

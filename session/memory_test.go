@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -14,7 +13,7 @@ import (
 func (p *proxy) unread(request string) *raw {
 	p.t.Helper()
 	c := p.dial()
-	c.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.tcp().SetReadBuffer(64 << 10)
 	c.Send(request)
 	return c
 }
@@ -108,7 +107,7 @@ func TestNothingIsHeldForClosedClients(t *testing.T) {
 		} {
 			p.unread(request).Close()
 			other := p.unread(request)
-			other.NetConn().(*net.TCPConn).SetLinger(0)
+			other.tcp().SetLinger(0)
 			other.Close()
 		}
 	}

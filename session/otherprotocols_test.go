@@ -36,6 +36,7 @@ func (l *lockedBuffer) count(s string) int {
 // A PROXY header that a balancer puts in front of a client's bytes is not answered: the client
 // would take the answer for the reply to its first request. The log says what to configure.
 func TestOtherProtocolsAreClosedAndLoggedOnce(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	var log lockedBuffer
 	srv, err := server.New(config(t, fakeredis.Start(t).Addr()), nil, slog.New(slog.NewTextHandler(&log, nil)))

@@ -34,6 +34,7 @@ func behindBalancer(t *testing.T, from ...string) *proxy {
 }
 
 func TestHeadersOfLoadBalancersNameTheClient(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	p := behindBalancer(t)
 	for _, test := range []struct{ header, addr string }{
@@ -77,6 +78,7 @@ func TestHeadersOfLoadBalancersNameTheClient(t *testing.T) {
 
 // What does not begin with a header is closed and counted, unless it is a probe that says nothing.
 func TestConnectionsWithoutAHeaderAreClosed(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	p := behindBalancer(t)
 	for i, garbage := range []string{encode("PING"), "PROXY nonsense\r\n", "PRO", "\r\n\r\nQUIT", "\x16\x03\x01"} {
@@ -98,6 +100,7 @@ func TestConnectionsWithoutAHeaderAreClosed(t *testing.T) {
 
 // A header that does not come holds up neither others nor the end of the process.
 func TestHeadersThatDoNotCome(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	p := behindBalancer(t)
 	var silent []*raw
@@ -124,6 +127,7 @@ func TestHeadersThatDoNotCome(t *testing.T) {
 }
 
 func TestLateHeadersAreNotWaitedFor(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	redistest.SkipShort(t)
 	p := behindBalancer(t)
@@ -135,6 +139,7 @@ func TestLateHeadersAreNotWaitedFor(t *testing.T) {
 
 // Only load balancers that are trusted may say who a client is; all others are clients as usual.
 func TestHeadersFromTrustedNetworks(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	p := behindBalancer(t, "192.0.2.0/24")
 	c := p.dial()
@@ -154,6 +159,7 @@ func TestHeadersFromTrustedNetworks(t *testing.T) {
 
 // Networks are let in or kept out by the address that counts: the socket's, or the header's.
 func TestNetworksOfClients(t *testing.T) {
+	inClear(t)
 	t.Parallel()
 	s := redistest.Start(t)
 	for i, test := range []struct {

@@ -152,7 +152,7 @@ func (r *statesRound) halfClose() {
 	r.t.Helper()
 	for _, c := range []*raw{r.viaProxy, r.real} {
 		c.Send(encode("ECHO", "last"))
-		c.NetConn().(interface{ CloseWrite() error }).CloseWrite()
+		c.closeWrite()
 		c.expect(bulk("last"))
 		c.expectClosed()
 	}

@@ -228,7 +228,11 @@ func TestReloadAddsAndRemovesPools(t *testing.T) {
 			beta.Servers = []conf.Server{{Name: "s2", Network: "tcp", Addr: servers[1].Addr(), Weight: 1}}
 			c.Pools = append(c.Pools, beta)
 		})
-		beta := redistest.Dial(t, "tcp", p.server.Addrs()["beta"])
+		at := p.server.Addrs()["beta"]
+		if p.tls != nil {
+			speakTLS.Store(at, true)
+		}
+		beta := dialAt(t, at)
 		if got := beta.Do("SET", "where", "second"); got != "+OK\r\n" {
 			t.Fatal(got)
 		}

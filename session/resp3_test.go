@@ -61,7 +61,7 @@ func TestProtocolCanChangeInTheMiddleOfAPipeline(t *testing.T) {
 func TestGoRedisWithItsDefaultsSpeaksRESP3(t *testing.T) {
 	t.Parallel()
 	p, _ := serveShards(t, 4)
-	c := redis.NewClient(&redis.Options{Addr: p.addr})
+	c := redis.NewClient(&redis.Options{Addr: p.addr, TLSConfig: p.tls})
 	defer c.Close()
 	ctx := t.Context()
 	if err := c.HSet(ctx, "h", "a", "1").Err(); err != nil {

@@ -213,7 +213,7 @@ func TestHalfClosedClientIsStillAnswered(t *testing.T) {
 	c := p.dial()
 	const n = 5000
 	c.Send(strings.Repeat(encode("INCR", "n")+encode("PING"), n))
-	c.NetConn().(interface{ CloseWrite() error }).CloseWrite()
+	c.closeWrite()
 	for i := range n {
 		c.expect(fmt.Sprintf(":%d\r\n", i+1), "+PONG\r\n")
 	}

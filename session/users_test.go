@@ -234,6 +234,7 @@ func TestServersSeeTheirOwnUser(t *testing.T) {
 
 // What a user may not do is looked up without allocating for what it may.
 func TestNothingIsAllocatedForUsersWithFewRights(t *testing.T) {
+	inClear(t) // whose own crypto/tls allocates; package tlsconn has a test of ours
 	p := serve(t, withUsers(t, redistest.StartN(t, 2), "user default on nopass +@all -@dangerous ~app:* %R~shared:*"))
 	c := p.dial()
 	request := []byte(strings.Repeat(encode("SET", "app:1", "v")+encode("GET", "app:1")+encode("MGET", "app:1", "app:2", "shared:1"), 16))

@@ -9,10 +9,9 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 
 # Once every tool is installed, a test that skips for want of one fails. Without them the CI fails at once.
 tools = if scripts/deps; then export RINGWAY_REQUIRE_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi
-
 # Without cmd/ringway's profile: with it, every package below is compiled a second time, which tests don't need.
-test race fuzz faults soak ha frameworks page check: export GOFLAGS += -pgo=off
-.PHONY: help build test race fuzz faults soak bench ha frameworks page check conformance deps
+test race tls fuzz faults soak ha frameworks page check: export GOFLAGS += -pgo=off
+.PHONY: help build test race tls fuzz faults soak bench ha frameworks page check conformance deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,12 +20,13 @@ build: ## build bin/ringway
 	$(GO) build -o bin/ringway ./cmd/ringway
 
 test: ## run the tests; first install what they need, if possible
-	@$(tools); \
-	$(GO) test -timeout $(TEST_TIMEOUT) $(PKG)
+	@$(tools); $(GO) test -timeout $(TEST_TIMEOUT) $(PKG)
 
 race: ## run the tests with the race detector (needs a C compiler)
-	@$(tools); \
-	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $(PKG)
+	@$(tools); CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) $(PKG)
+
+tls: ## run the tests of package session with clients that speak TLS; SHORT=-short leaves out the long ones
+	@$(tools); RINGWAY_TLS=on $(GO) test -timeout $(TEST_TIMEOUT) $(SHORT) ./session
 
 fuzz: ## run every fuzz target for FUZZTIME (30s) each
 	@scripts/fuzz $(FUZZTIME) $(PKG)

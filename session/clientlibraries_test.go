@@ -63,6 +63,9 @@ func script(t *testing.T, p *proxy, interpreter, name string, env ...string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, interpreter, filepath.Join("testdata", "clients", name), port(t, p))
 	cmd.Env = append(os.Environ(), env...)
+	if p.trust != "" {
+		cmd.Env = append(cmd.Env, "CA="+p.trust)
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", name, err, out)
 	}
@@ -97,7 +100,13 @@ func TestJavaScriptClients(t *testing.T) {
 func TestPythonClient(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
-	python := ""
+	p, _ := serveShards(t, 4)
+	script(t, p, pythonWithRedis(t), "redispy.py")
+}
+
+// pythonWithRedis returns an interpreter that has redis-py.
+func pythonWithRedis(t *testing.T) (python string) {
+	t.Helper()
 	for _, candidate := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(candidate, "-c", "import redis").Run() == nil {
 			python = candidate
@@ -106,8 +115,7 @@ func TestPythonClient(t *testing.T) {
 	if python == "" {
 		t.Skip("no Python that has redis-py (Debian's python3-redis)")
 	}
-	p, _ := serveShards(t, 4)
-	script(t, p, python, "redispy.py")
+	return python
 }
 
 func TestGoRedisWithItsDefaultOptions(t *testing.T) {
@@ -164,9 +172,15 @@ func TestGoRedisWithItsDefaultOptions(t *testing.T) {
 // cli runs redis-cli with standard input, and returns what it wrote.
 func cli(t *testing.T, p *proxy, input string, args ...string) string {
 	t.Helper()
+	return cliWith(t, p, p.toolArgs()[2:], input, args...)
+}
+
+// cliWith is cli with arguments about the connection.
+func cliWith(t *testing.T, p *proxy, connection []string, input string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, redistest.RequireTool(t, "redis-cli"), append(p.toolArgs(), args...)...)
+	cmd := exec.CommandContext(ctx, redistest.RequireTool(t, "redis-cli"), append(append([]string{"-p", port(t, p)}, connection...), args...)...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

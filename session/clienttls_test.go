@@ -19,7 +19,8 @@ import (
 func takeTLS(t *testing.T, cfg *conf.Config) *redistest.Authority {
 	t.Helper()
 	a := redistest.NewAuthority(t)
-	cert, key := a.Issue("127.0.0.1")
+	cert, key := a.Issue("127.0.0.1", "localhost")
+	trusted.Store(cert, a.File)
 	cfg.Pools[0].ClientTLS = &conf.ClientTLS{Cert: cert, Key: key, ClientAuth: conf.AuthNone}
 	return a
 }

@@ -29,6 +29,7 @@ type proxy struct {
 	t      *testing.T
 	addr   string
 	tls    *tls.Config // of clients; nil: in clear
+	trust  string      // the file whose certificates clients trust then
 	server *server.Server
 	stop   func() error // drains, and returns what Run returned; may be called twice
 }
@@ -83,10 +84,14 @@ func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
 	p := &proxy{t: t, server: srv, addr: srv.Addrs()["alpha"]}
 	if cfg.Pools[0].ClientTLS != nil {
 		p.tls = anyCertificate
+		if file, ok := trusted.Load(cfg.Pools[0].ClientTLS.Cert); ok {
+			p.trust = file.(string)
+		}
 	}
 	for i := range cfg.Pools {
-		if cfg.Pools[i].ClientTLS != nil {
-			speakTLS.Store(srv.Addrs()[cfg.Pools[i].Name], true)
+		if addr := srv.Addrs()[cfg.Pools[i].Name]; cfg.Pools[i].ClientTLS != nil {
+			speakTLS.Store(addr, true)
+			t.Cleanup(func() { speakTLS.Delete(addr) }) // others may listen there then
 		}
 	}
 	var result error
@@ -202,6 +207,7 @@ func (p *proxy) dial() *raw {
 
 var (
 	speakTLS       sync.Map                                // has the addresses of pools whose clients speak TLS
+	trusted        sync.Map                                // by takeTLS's certificates: the file that they are to be trusted by
 	anyCertificate = &tls.Config{InsecureSkipVerify: true} // tests of certificates have their own
 )
 

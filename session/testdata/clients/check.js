@@ -1,6 +1,14 @@
 // What the scripts of all JavaScript clients do: node <client>.js PORT
 'use strict';
 const assert = require('node:assert');
+const fs = require('node:fs');
+
+// tls has the options of TLS if the environment has CA, the file that the server is to be trusted by: CERT and KEY are
+// the client's, TLS_VERSION the only version. Without CA it is undefined.
+const file = (name) => process.env[name] && fs.readFileSync(process.env[name]);
+exports.tls = process.env.CA && {
+  ca: file('CA'), cert: file('CERT'), key: file('KEY'), minVersion: process.env.TLS_VERSION, maxVersion: process.env.TLS_VERSION,
+};
 
 // run checks a client that the functions of a script wrap, and ends the process
 // with 0 if all is right.
@@ -28,7 +36,7 @@ exports.run = async function run(connect) {
   await assert.rejects(c.do('LPUSH', 'h', 'x'), /WRONGTYPE/);
   await assert.rejects(c.do('NOSUCH', 'x'), /unknown command/);
 
-  const n = 10000;
+  const n = Number(process.env.REQUESTS || 10000);
   const pending = [];
   for (let i = 0; i < n; i++) {
     pending.push(c.do('SET', 'p' + i, 'value of ' + i), c.do('GET', 'p' + i));
@@ -44,6 +52,14 @@ exports.run = async function run(connect) {
   for (let i = 0; i < bytes.length; i++) bytes[i] = (i * 7919) >> 3;
   await c.setBytes('bytes', bytes);
   assert.ok(bytes.equals(await c.getBytes('bytes')));
+
+  assert.deepStrictEqual(await c.transaction('tx', '1'), ['OK', '1']);
+  const message = c.message('news');
+  while (await c.do('PUBLISH', 'news', 'hello') === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.strictEqual(await message, 'hello');
+  const popped = c.pop('jobs');
+  await c.do('RPUSH', 'jobs', 'job');
+  assert.strictEqual(await popped, 'job');
 
   await c.quit();
   c = await connect(port);

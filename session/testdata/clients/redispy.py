@@ -1,7 +1,14 @@
 """Checks redis-py with its default options: python3 redispy.py PORT"""
+import os
 import sys
+import threading
 
 import redis
+
+# With CA in the environment the client speaks TLS: CERT and KEY are its own. The version is left to the server.
+TLS = {}
+if os.environ.get("CA"):
+    TLS = dict(ssl=True, ssl_ca_certs=os.environ["CA"], ssl_certfile=os.environ.get("CERT"), ssl_keyfile=os.environ.get("KEY"))
 
 
 def check(got, want):
@@ -45,7 +52,7 @@ def check_types(c):
 
 
 def check_pipeline(c):
-    n = 10000
+    n = int(os.environ.get("REQUESTS", 10000))
     p = c.pipeline(transaction=False)
     for i in range(n):
         p.set("p%d" % i, "value of %d" % i)
@@ -55,10 +62,25 @@ def check_pipeline(c):
     check(replies[1::2], [b"value of %d" % i for i in range(n)])
 
 
+def check_blocking(c):
+    check(c.pipeline(transaction=True).set("tx", "1").get("tx").execute(), [True, b"1"])
+    p = c.pubsub()
+    p.subscribe("news")
+    check(p.get_message(timeout=60)["type"], "subscribe")
+    check(c.publish("news", "hello"), 1)
+    check(p.get_message(timeout=60)["data"], b"hello")
+    p.close()
+    push = threading.Thread(target=c.rpush, args=("jobs", "job"))
+    push.start()
+    check(c.blpop("jobs"), (b"jobs", b"job"))
+    push.join()
+
+
 def main():
-    c = redis.Redis(port=int(sys.argv[1]))
+    c = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]), **TLS)
     check_types(c)
     check_pipeline(c)
+    check_blocking(c)
     for value in (bytes(range(256)), b"\r\n$-1\r\n", b"", bytes(range(256)) * 4096):
         check(c.set("bytes", value), True)
         check(c.get("bytes"), value)

@@ -169,6 +169,22 @@ func SlotOwner(replies [][]byte, slot int) (primary int, known bool) {
 	return primary, true
 }
 
+// SlotStays reports whether a primary that has sent a reply to CLUSTER NODES serves a slot, which is
+// not on its way to another.
+func SlotStays(reply []byte, slot int) bool {
+	line, ok := ownLine(reply)
+	if !ok {
+		return false
+	}
+	for _, slots := range bytes.Fields(line)[8:] {
+		if slots[0] == '[' {
+			return false
+		}
+	}
+	owner, _ := SlotOwner([][]byte{reply}, slot)
+	return owner == 0
+}
+
 // ownLine returns the line of a reply to CLUSTER NODES that describes the server itself.
 func ownLine(reply []byte) ([]byte, bool) {
 	text, _ := resp.Text(reply)

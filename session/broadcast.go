@@ -22,6 +22,8 @@ type broadcast struct {
 	left      int  // targets without a reply
 	dedicated bool // over dedicated connections
 	limit     int  // JoinNewest: how many entries the client wants
+
+	ofSlot *keysOfSlot // KEYS of one hash slot; nil for all else
 }
 
 // broadcastTarget is one server that a broadcast goes to, and what came of it: a reply, or a
@@ -142,9 +144,14 @@ func (b *broadcast) failTarget(i int, failure []byte, unknown bool) {
 }
 
 func (b *broadcast) countDown() {
-	if b.left--; b.left == 0 {
-		b.done()
+	if b.left--; b.left > 0 {
+		return
 	}
+	if b.ofSlot != nil && !b.ofSlot.checked {
+		b.checkSlot()
+		return
+	}
+	b.done()
 }
 
 // done answers the request once all servers have answered or failed, and gives the buffers and
@@ -162,6 +169,12 @@ func (b *broadcast) done() {
 	s.w.noteWork(s, size)
 	if b.cmd.Name == "swapdb" {
 		s.databasesSwapped()
+	}
+	if b.ofSlot != nil {
+		s.openWindow()
+		if s.blocked || s.eof {
+			s.deferRun()
+		}
 	}
 	if s.conn.Open() {
 		b.answer()
@@ -195,6 +208,10 @@ func (b *broadcast) answer() {
 	}
 	if b.cmd.Name == "pubsub|channels" || b.cmd.Name == "pubsub|shardchannels" {
 		b.keepOwned()
+	}
+	if b.ofSlot != nil && len(b.targets) > 1 && !b.dropRepeated() {
+		b.s.finish(b.number, replyUnexpected)
+		return
 	}
 	if b.cmd.Join == command.JoinConcat {
 		b.concat()

@@ -35,6 +35,8 @@ var asks = []struct{ hostile, requests string }{
 	{"ZINTER", "ZUNION 2 a y WITHSCORES"},
 	{"XREAD", "XREAD STREAMS a y 0 0"},
 	{"KEYS", "KEYS *"},
+	{"KEYS", "KEYS {a}*"},
+	{"CLUSTER", "KEYS {a}*"}, // in a Cluster
 	{"SCAN", "SCAN 0"},
 	{"DBSIZE", "DBSIZE"},
 	{"RANDOMKEY", "RANDOMKEY"},

@@ -34,12 +34,13 @@ func servePerShardCluster(t *testing.T) (*proxy, *pool.Pool, *redistest.Cluster)
 
 // serveCluster runs a proxy in front of a Cluster of two primaries. Only the test, and what
 // servers say, tells it of slots that move.
-func serveCluster(t *testing.T, transactions string) (*proxy, *pool.Pool, *redistest.Cluster) {
+func serveCluster(t *testing.T, transactions string, allowed ...string) (*proxy, *pool.Pool, *redistest.Cluster) {
 	t.Helper()
 	redistest.SkipShort(t)
 	cluster := redistest.NewCluster(t, 2, 0)
 	cfg := config(t, cluster.Servers[0].Addr())
 	cfg.Pools[0].Topology, cfg.Pools[0].FailoverWait, cfg.Pools[0].Transactions = conf.Cluster, 20*time.Second, transactions
+	cfg.Pools[0].AllowCommands = allowed
 	p := serve(t, cfg)
 	pl := p.server.Pools()[0]
 	pl.SetCluster(clusterMap(t, cluster))

@@ -375,8 +375,11 @@ func (s *session) route(cmd *command.Command, args [][]byte, raw []byte) bool {
 		case cmd.IsBlocking():
 			return s.waitReplicas(cmd, raw)
 		}
-		if shard, one := patternShard(s.local.Map(), cmd, args); one {
-			return s.sendKind(shard, raw, kindsOf(cmd))
+		if prefix, one := onePrefix(s.local.Map(), cmd, args); one {
+			if m := s.local.Map(); !m.Slotted() {
+				return s.sendKind(m.Index(prefix), raw, kindsOf(cmd))
+			}
+			return s.keysOfOneSlot(cmd, raw, prefix)
 		}
 		return s.broadcast(cmd, args, raw)
 	case command.DefaultShard:

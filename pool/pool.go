@@ -186,10 +186,11 @@ type Local struct {
 	onLate  func()                    // see SetOnLate
 
 	// Owned by the loop: who serves which key.
-	taken      *Map // of a Cluster: the Map by which this loop places keys, see takeMap
-	shards     []*localShard
-	lastNumber uint64 // see nextNumber
-	tryAgainAt int64  // when a server last answered -TRYAGAIN, as eventloop.Loop.Now; 0 for never
+	taken         *Map // of a Cluster: the Map by which this loop places keys, see takeMap
+	shards        []*localShard
+	lastNumber    uint64 // see nextNumber
+	slotsMoveAt   int64  // when a server last answered -ASK or -TRYAGAIN, as eventloop.Loop.Now; 0 for never
+	slotsMoveTold int64  // when the other loops were told
 
 	// Owned by the loop: connections.
 	connSets   []*ConnSet

@@ -111,6 +111,7 @@ func (l *Local) handleAsk(from *localShard, rt *retry, reply []byte) bool {
 		return rt.endProbe()
 	}
 	rt.proveServer()
+	l.sawSlotsMove()
 	to := l.learn(r)
 	rt.sendAsking(rt.conns.connsTo(to.index)[rt.conn])
 	return true

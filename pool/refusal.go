@@ -240,15 +240,29 @@ func (l *Local) suspect(sh *localShard, why Suspicion) {
 	}
 }
 
-// SawTryAgain reports whether a server of a Cluster has lately answered -TRYAGAIN: it had
-// only some of the keys of a request. Such a request is sent again later, and what its
-// client sends meanwhile must not overtake it.
-func (l *Local) SawTryAgain() bool {
-	return l.tryAgainAt != 0 && l.loop.Now()-l.tryAgainAt < int64(tryAgainFor)
+// SlotsMove reports whether a server of a Cluster has lately said that a slot is on its way,
+// by -ASK or -TRYAGAIN: it has only some of the slot's keys. A request for several keys may
+// have to be sent again later then, and what its client sends meanwhile must not overtake it.
+func (l *Local) SlotsMove() bool {
+	return l.slotsMoveAt != 0 && l.loop.Now()-l.slotsMoveAt < int64(slotsMoveFor)
 }
 
-// tryAgainFor is how long after the last -TRYAGAIN SawTryAgain reports true.
-const tryAgainFor = 5 * time.Second
+const (
+	// slotsMoveFor is how long after the last such answer SlotsMove reports true.
+	slotsMoveFor = 5 * time.Second
+	// tellSlotsMove is how often a loop tells the others.
+	tellSlotsMove = time.Second
+)
+
+// sawSlotsMove notes such an answer for all loops.
+func (l *Local) sawSlotsMove() {
+	now := l.loop.Now()
+	l.slotsMoveAt = now
+	if l.slotsMoveTold == 0 || now-l.slotsMoveTold >= int64(tellSlotsMove) {
+		l.slotsMoveTold = now
+		l.eachLocal(func(peer *Local) { peer.slotsMoveAt = peer.loop.Now() })
+	}
+}
 
 // tryAgainDelay is how long a request waits that needs all keys of a slot which is being
 // moved.
@@ -257,7 +271,7 @@ const tryAgainDelay = 10 * time.Millisecond
 // tryAgainLater sends a request again after tryAgainDelay. No other request waits for it.
 func (l *Local) tryAgainLater(rt *retry) {
 	rt.proveServer()
-	l.tryAgainAt = l.loop.Now()
+	l.sawSlotsMove()
 	l.loop.NewTimer(rt.resend).OwnedBy(rt).After(tryAgainDelay)
 }
 

@@ -49,7 +49,7 @@ func (s *session) forward(cmd *command.Command, args [][]byte, raw []byte) bool 
 		if cmd.Flags&command.FlagPubSub != 0 && s.subscriptions.AnyShared() {
 			return s.sendCounting(cmd, args, raw, server)
 		}
-		if s.local.SawTryAgain() {
+		if s.local.SlotsMove() {
 			return s.sendMultiKey(server, s.separateReads && cmd.IsReadonly(), raw, kindsOf(cmd))
 		}
 	}

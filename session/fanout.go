@@ -75,7 +75,7 @@ func (s *session) split(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.stats != nil {
 		s.stats.Requests.Fragments += uint64(len(f.fragments))
 	}
-	if m.Slotted() && s.local.SawTryAgain() {
+	if m.Slotted() && s.local.SlotsMove() {
 		f.closedWindow = true
 		s.closeWindow()
 	}
@@ -97,10 +97,10 @@ func (s *session) sendSingle(shard int, reads bool, raw []byte, kinds pipeline.K
 }
 
 // sendMultiKey is sendSingle for a request with several keys. While slots are being moved
-// (pool.Local.SawTryAgain) the server may answer -TRYAGAIN, and the request is retried: the
+// (pool.Local.SlotsMove) the server may answer -TRYAGAIN, and the request is retried: the
 // session's next request waits meanwhile.
 func (s *session) sendMultiKey(shard int, reads bool, raw []byte, kinds pipeline.Kinds) bool {
-	if !s.local.SawTryAgain() {
+	if !s.local.SlotsMove() {
 		return s.sendSingle(shard, reads, raw, kinds)
 	}
 	conn, full := s.connFor(shard, reads)

@@ -303,7 +303,7 @@ func (s *session) exec() bool {
 // isExclusive reports whether nothing else of the session may be under way while the
 // transaction is executed.
 func (tx *transaction) isExclusive() bool {
-	return tx.s.pauseDelays(tx) || tx.hasScripts || tx.selects >= 0 || tx.hasLocal || tx.entries != nil && tx.s.local.SawTryAgain()
+	return tx.s.pauseDelays(tx) || tx.hasScripts || tx.selects >= 0 || tx.hasLocal || tx.entries != nil && tx.s.local.SlotsMove()
 }
 
 // followSlots looks the shards up again if slots of a Cluster have moved since the first key
@@ -362,7 +362,7 @@ func (s *session) execWatched() bool {
 // send sends a transaction of one part over conn, and closes it to further requests.
 func (tx *transaction) send(conn *pipeline.Conn) {
 	tx.close()
-	if tx.s.local.SawTryAgain() {
+	if tx.s.local.SlotsMove() {
 		tx.s.closeWindow()
 	}
 	tx.first.send(conn)

@@ -107,6 +107,30 @@ func TestCertificatesThatNameUsersNeedBoth(t *testing.T) {
 	}
 }
 
+func TestPlainAndTLSNeedsTLS(t *testing.T) {
+	t.Parallel()
+	dir := clientTLSFiles(t)
+	const pair = `cert = "c.pem", key = "c.key"`
+	for _, test := range []struct {
+		lines    []string
+		want     string
+		warnings int
+	}{
+		{[]string{`plain_and_tls = true`}, `plain_and_tls true: the pool has no TLS`, 0},
+		{[]string{`plain_and_tls = true`, `tls = { ` + pair + ` }`}, "", 0},
+		{[]string{`plain_and_tls = false`}, "", 0},
+		{[]string{`plain_and_tls = true`, `tls = { ` + pair + `, ca = "ca.pem", client_auth = "require" }`}, "", 1},
+	} {
+		c, warnings, err := Parse([]byte(minimal(test.lines...)), filepath.Join(dir, "ringway.toml"))
+		if got := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(got, test.want) || len(warnings) != test.warnings {
+			t.Errorf("%s: %v, %v, want %s", test.lines, warnings, err, test.want)
+		}
+		if err == nil && c.Pools[0].PlainAndTLS != strings.Contains(test.lines[0], "true") {
+			t.Errorf("%s: %v", test.lines, c.Pools[0].PlainAndTLS)
+		}
+	}
+}
+
 // Where certificates name users, these need no password, and nobody comes in without either.
 func TestUsersOfCertificatesNeedNoPassword(t *testing.T) {
 	t.Parallel()

@@ -150,6 +150,7 @@ type Pool struct {
 	ServerTLS, SentinelTLS     *TLS       // TLS to servers and to Sentinels; nil: in clear
 	TLSUser                    string     // key tls_user: what of a client's certificate is the name of its user: UserOff (default), UserCN, UserURI or UserDNS
 	ClientTLS                  *ClientTLS // key tls: TLS with clients; nil: in clear
+	PlainAndTLS                bool       // key plain_and_tls: clients may speak TLS or not; default false: with ClientTLS they must
 	ACLUsers                   int        // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
 	Users                      *acl.Users // keys users and acl_file: who clients may be, and what they may do; with the default user; default nil: only the default user, who may do everything
 	RedisDB                    int        // database that clients find selected

@@ -35,6 +35,13 @@ func (b *builder) checkTogether(p *Pool, n *node, values map[string]any) {
 	if p.ServerTLS != nil && slices.ContainsFunc(p.Servers, func(s Server) bool { return s.Network == "unix" }) {
 		b.report.mistake(n.table["server_tls"].key, poolTable(p.Name), "server_tls with servers on unix sockets; want servers of host and port, or remove this key")
 	}
+	switch {
+	case !p.PlainAndTLS || b.partial:
+	case p.ClientTLS == nil:
+		mistake("plain_and_tls", `true: the pool has no TLS; want tls = { cert = "ringway.pem", key = "ringway.key" } too, or remove this key`)
+	case p.ClientTLS.ClientAuth == AuthRequire:
+		b.report.warn(n.table["plain_and_tls"].start, poolTable(p.Name), `plain_and_tls: client_auth = "require" keeps out only clients that speak TLS; others need no certificate. Remove plain_and_tls once all speak TLS`)
+	}
 	if p.CertificatesNameUsers() && !b.partial {
 		switch {
 		case p.ClientTLS == nil || p.ClientTLS.ClientAuth == AuthNone:

@@ -119,6 +119,7 @@ var poolSettings = []setting[Pool]{
 	{"server_tls", func(v *value, p *Pool) { setTLS(v, &p.ServerTLS) }},
 	{"sentinel_tls", func(v *value, p *Pool) { setTLS(v, &p.SentinelTLS) }},
 	{"tls", func(v *value, p *Pool) { setClientTLS(v, &p.ClientTLS) }},
+	{"plain_and_tls", func(v *value, p *Pool) { v.boolean(&p.PlainAndTLS) }},
 	{"tls_user", func(v *value, p *Pool) { v.word(&p.TLSUser, tlsUsers) }},
 }
 

@@ -53,7 +53,7 @@ func (l Listen) written() string {
 
 // isOpen reports whether nothing but a password would keep strangers out.
 func (p *Pool) isOpen() bool {
-	return p.ACLUsers == 0 && !p.limitsStrangers() && p.AllowNetworks == nil && (p.ClientTLS == nil || p.ClientTLS.ClientAuth != AuthRequire)
+	return p.ACLUsers == 0 && !p.limitsStrangers() && p.AllowNetworks == nil && (p.ClientTLS == nil || p.PlainAndTLS || p.ClientTLS.ClientAuth != AuthRequire)
 }
 
 // isReachable reports whether other machines may reach the address: it is an IP address, or all there are, and not of

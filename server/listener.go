@@ -198,9 +198,9 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 	})
 }
 
-// takeIn hands a client that was let in to a loop, after a TLS handshake if the pool speaks TLS.
+// takeIn hands a client that was let in to a loop, after a TLS handshake if the pool speaks nothing but TLS.
 func (ln *listener) takeIn(fd int, c arrived) {
-	if t := ln.tls.Load(); t != nil {
+	if t := ln.tls.Load(); t != nil && !ln.pool.Conf().PlainAndTLS {
 		ln.shakeHands(eventloop.Socket{FD: fd}, t.config, c)
 		return
 	}
@@ -217,7 +217,7 @@ func (ln *listener) turnAwayFrom(fd int, client netip.AddrPort) {
 // turnAway closes the socket of a client, and says why. One that waits for a TLS handshake would not
 // understand it.
 func (ln *listener) turnAway(fd int, why string) {
-	if ln.tls.Load() != nil {
+	if ln.tls.Load() != nil && !ln.pool.Conf().PlainAndTLS {
 		eventloop.CloseFD(fd)
 		return
 	}
@@ -229,13 +229,14 @@ type arrived struct {
 	addr  string // the client's
 	local string // that it has connected to
 	user  string // whom its certificate names; "" if there is none
+	again bool   // a session has begun with it, in clear, and it speaks TLS
 }
 
 // place hands a client to a loop.
 func (ln *listener) place(s eventloop.Socket, c arrived) {
 	id, l := ln.srv.nextID.Add(1), ln.srv.pick()
 	l.Post(func() {
-		l.sessions.Adopt(session.Client{Socket: s, Pool: ln.index, ID: id, Addr: c.addr, Local: c.local, User: c.user})
+		l.sessions.Adopt(session.Client{Socket: s, Pool: ln.index, ID: id, Addr: c.addr, Local: c.local, User: c.user, Again: c.again})
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
+	"ringway/session"
 	"ringway/tlsconn"
 )
 
@@ -106,6 +107,17 @@ func (ln *listener) shakeHands(s eventloop.Socket, config *tls.Config, c arrived
 		c.user = certifiedUser(&r.State, ln.pool.Conf().TLSUser)
 		ln.place(r.Socket, c)
 	})
+}
+
+// SpeakTLS implements session.Host.
+func (srv *Server) SpeakTLS(c session.Client) {
+	ln := srv.now().listeners[c.Pool]
+	if t := ln.tls.Load(); t != nil {
+		ln.shakeHands(c.Socket, t.config, arrived{addr: c.Addr, local: c.Local, again: true})
+		return
+	}
+	c.Socket.Close() // a reload has ended TLS meanwhile
+	srv.Left(c.Pool)
 }
 
 // certifiedUser returns what a client's certificate has of a kind: conf.UserCN, say. It is "" if there is none, more than one, or no

@@ -21,6 +21,9 @@ type Host interface {
 	Freed()
 	// Drained is called once, when a Worker that drains has no session left.
 	Drained()
+	// SpeakTLS shakes hands with a client that has begun with TLS in a pool that takes both (conf.Pool.PlainAndTLS),
+	// and then calls Adopt. The client and its socket are the host's from then on; it stays counted.
+	SpeakTLS(c Client)
 	// State returns what INFO shows of the process.
 	State() State
 }

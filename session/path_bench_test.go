@@ -102,6 +102,7 @@ func (noHost) Left(int)               {}
 func (noHost) Uncount(int)            {}
 func (noHost) UncountedLeft()         {}
 func (noHost) DescriptorsShort() bool { return false }
+func (noHost) SpeakTLS(c Client)      { c.Socket.Close() }
 func (noHost) Freed()                 {}
 func (noHost) Drained()               {}
 func (noHost) State() State           { return State{} }

@@ -204,6 +204,9 @@ func (s *session) run(b []byte) (n int) {
 		size, err := s.w.parser.Parse(b[n:], &s.parse, s.limits)
 		if size == 0 {
 			if err != nil {
+				if n == 0 && err == resp.ErrTLS && s.beginsTLS() {
+					return 0
+				}
 				s.refuse(err)
 				return len(b)
 			}

@@ -137,6 +137,7 @@ type Client struct {
 	Addr   string           // the client's address
 	Local  string           // the address that it has connected to
 	User   string           // the user that its certificate names, as the pool's tls_user says; "" if none does
+	Again  bool             // it was adopted before, and Host.SpeakTLS was called for it
 }
 
 // Adopt starts a session for a client. The client must be counted already: Host.Left is called when it is
@@ -144,7 +145,7 @@ type Client struct {
 func (w *Worker) Adopt(c Client) {
 	s := newSession(w.pools[c.Pool], &clientInfo{id: c.ID, addr: c.Addr, local: c.Local, certified: c.User, since: time.Now()})
 	s.requireAuth()
-	if s.stats != nil {
+	if s.stats != nil && !c.Again {
 		s.stats.Clients.Connected++
 	}
 	if w.draining || !w.attach(s, c.Socket) {

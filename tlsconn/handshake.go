@@ -51,12 +51,19 @@ type Result struct {
 	Err    error               // if not nil, the socket is closed
 }
 
-// Start shakes hands with a client and then calls done, on a goroutine of its own. It does not wait.
+// Start shakes hands with a client and then calls done, on a goroutine of its own. It does not wait. After Close
+// it calls done itself, with an error.
 func (h *Handshakes) Start(c Client, done func(Result)) {
 	s := &shaking{h: h, client: c, done: done}
 	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		eventloop.CloseFD(c.FD)
+		done(Result{Err: os.ErrClosed})
+		return
+	}
 	defer h.mu.Unlock()
-	if len(h.running) >= maxShaking && !h.closed {
+	if len(h.running) >= maxShaking {
 		h.waiting = append(h.waiting, s)
 		return
 	}

@@ -21,7 +21,7 @@ type ClientTLS struct {
 	ClientAuth        string   // AuthNone (default), AuthOptional or AuthRequire: whether clients have certificates
 	MinVersion        string   // "1.2" (default) or "1.3"
 	MaxVersion        string   // "1.2" or "1.3" (default)
-	Ciphers           []string // suites of TLS 1.2, by name; default: those of crypto/tls. TLS 1.3 has no choice
+	Ciphers           []string // suites of TLS 1.2, by name; default: those of crypto/tls without CBC. TLS 1.3 has no choice
 	Curves            []string // for the key exchange; default: those of crypto/tls
 	SessionTicketKeys string   // file with keys of session tickets, for several proxies; default "": keys of this process
 }
@@ -180,7 +180,7 @@ func (t *ClientTLS) Load() (*tls.Config, error) {
 		return nil, err
 	}
 	for _, s := range tls.CipherSuites() {
-		if slices.Contains(t.Ciphers, s.Name) {
+		if slices.Contains(t.Ciphers, s.Name) || t.Ciphers == nil && !strings.Contains(s.Name, "_CBC_") {
 			c.CipherSuites = append(c.CipherSuites, s.ID)
 		}
 	}

@@ -45,8 +45,13 @@ func TestClientTLSIsRead(t *testing.T) {
 		return config
 	}
 	c := parse(`{ cert = "c.pem", key = "c.key" }`)
-	if len(c.Certificates) != 1 || c.ClientAuth != tls.NoClientCert || c.MinVersion != tls.VersionTLS12 || c.MaxVersion != tls.VersionTLS13 || c.CipherSuites != nil || c.CurvePreferences != nil {
+	if len(c.Certificates) != 1 || c.ClientAuth != tls.NoClientCert || c.MinVersion != tls.VersionTLS12 || c.MaxVersion != tls.VersionTLS13 || len(c.CipherSuites) == 0 || c.CurvePreferences != nil {
 		t.Errorf("%+v", c)
+	}
+	for _, id := range c.CipherSuites {
+		if strings.Contains(tls.CipherSuiteName(id), "_CBC_") {
+			t.Errorf("%s is offered", tls.CipherSuiteName(id))
+		}
 	}
 	c = parse(`{ cert = "c.pem", key = "c.key", ca = "ca.pem", client_auth = "require", min_version = "1.3", curves = ["P-256"], session_ticket_keys = "tickets" }`)
 	if c.ClientAuth != tls.RequireAndVerifyClientCert || c.ClientCAs == nil || c.MinVersion != tls.VersionTLS13 || c.CurvePreferences[0] != tls.CurveP256 {

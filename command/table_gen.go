@@ -93,6 +93,7 @@ var table = [...]Command{
 	{Name: "client|info", Arity: 2, Route: Local, Since: "6.2.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}, tips: []string{"nondeterministic_output"}},
 	{Name: "client|kill", Arity: -3, Route: Local, Since: "2.4.0", Group: "connection", Flags: FlagAdmin | FlagLoading | FlagNoScript | FlagStale, acl: []string{"admin", "connection", "dangerous", "slow"}},
 	{Name: "client|list", Arity: -2, Route: Local, Since: "2.4.0", Group: "connection", Flags: FlagAdmin | FlagLoading | FlagNoScript | FlagStale, acl: []string{"admin", "connection", "dangerous", "slow"}, tips: []string{"nondeterministic_output"}},
+	{Name: "client|maint_notifications", Arity: -3, Route: Local, Since: "8.0.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|no-evict", Arity: 3, Route: Local, Since: "7.0.0", Group: "connection", Flags: FlagAdmin | FlagLoading | FlagNoScript | FlagStale, acl: []string{"admin", "connection", "dangerous", "slow"}},
 	{Name: "client|no-touch", Arity: 3, Route: Local, Since: "7.2.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|pause", Arity: -3, Route: AllShards, Since: "2.9.50", Group: "connection", Flags: FlagAdmin | FlagLoading | FlagNoScript | FlagStale, Join: JoinOK, Reason: "it administers a server that others share", Guarded: true, acl: []string{"admin", "connection", "dangerous", "slow"}},

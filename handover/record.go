@@ -56,6 +56,9 @@ type Record struct {
 	Tracking *Tracking `json:",omitempty"` // CLIENT TRACKING; nil if it is off
 	Monitor  bool      `json:",omitempty"`
 
+	MaintNotices bool `json:",omitempty"` // CLIENT MAINT_NOTIFICATIONS ON
+	ToldFailover bool `json:",omitempty"` // it was told that a failover is under way
+
 	Input []byte `json:",omitempty"` // requests that it has sent and that have not run
 }
 

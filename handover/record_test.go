@@ -18,7 +18,7 @@ func example() *Record {
 		Name: "name", Lib: "lib", LibVer: "1.0", Command: "client|list", NoEvict: true, NoTouch: true,
 		User: &User{Name: []byte("user"), Password: []byte("\xff\x00")}, ProxyUser: "alice", WantAuth: true, AuthFailures: 5, DB: 6, RESP3: true,
 		Channels: [][]byte{[]byte("news")}, Patterns: [][]byte{[]byte("n*")}, ShardChannels: [][]byte{{0xff}}, Markers: []string{"mark"}, Cuts: 2,
-		ReplyUsed: true, ReplyOff: true, ReplySkip: 2, Muting: true, Tracking: &Tracking{BCast: true, NoLoop: true, Prefixes: [][]byte{{}, {0xff}}}, Monitor: true,
+		ReplyUsed: true, ReplyOff: true, ReplySkip: 2, Muting: true, Tracking: &Tracking{BCast: true, NoLoop: true, Prefixes: [][]byte{{}, {0xff}}}, Monitor: true, MaintNotices: true, ToldFailover: true,
 		Input: []byte("*1\r\n$4\r\nPI\xfe"),
 	}
 }

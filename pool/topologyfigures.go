@@ -106,3 +106,13 @@ func (sh *localShard) noteGate() {
 		sh.heldSince = 0
 	}
 }
+
+// Holding reports whether new requests of a shard wait on this loop, because its primary changes or is not known.
+func (l *Local) Holding() bool {
+	for _, sh := range l.shards {
+		if sh.heldSince != 0 && !l.Absent(sh.index) {
+			return true
+		}
+	}
+	return false
+}

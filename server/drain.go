@@ -20,17 +20,19 @@ func (srv *Server) leave() {
 	srv.delaying.Store(delay > 0)
 	srv.reloading.Unlock()
 	srv.log.Info("draining", "clients", srv.clients.Load(), "delay", delay, "timeout", srv.Conf().Proxy.DrainTimeout)
+	over := srv.spread()
 	for _, l := range srv.loops {
-		l.Post(l.sessions.Leave)
+		l.Post(func() { l.sessions.Leave(delay, over) })
 	}
 	if delay == 0 {
 		return
 	}
-	over := time.NewTimer(delay)
-	defer over.Stop()
+	end := time.NewTimer(delay)
+	defer end.Stop()
 	select {
-	case <-over.C:
+	case <-end.C:
 	case <-srv.skip:
+		srv.hurries = true
 	}
 	srv.delaying.Store(false)
 	srv.log.Info("accepting no more clients", "clients", srv.clients.Load())
@@ -47,13 +49,16 @@ func (srv *Server) SkipDelay() bool {
 
 // drain ends all sessions and waits until no loop has one left, for drain_timeout at most.
 func (srv *Server) drain() error {
-	proxy := &srv.Conf().Proxy
-	over, within := min(proxy.DrainDelay, proxy.DrainTimeout/2), proxy.DrainTimeout
+	over, within := srv.spread(), srv.Conf().Proxy.DrainTimeout
+	most := within / 4 * 3 // the rest is for what is under way then
 	if srv.isHandedOver() {
 		over, within = 0, restWithin // they had drain_timeout already
 	}
+	if srv.isHandedOver() || srv.hurries {
+		most = 0
+	}
 	for _, l := range srv.loops {
-		l.Post(func() { l.sessions.Drain(over) })
+		l.Post(func() { l.sessions.Drain(over, most) })
 	}
 	timeout := time.NewTimer(within)
 	defer timeout.Stop()
@@ -65,6 +70,12 @@ func (srv *Server) drain() error {
 		}
 	}
 	return nil
+}
+
+// spread returns the time over which clients without requests are closed.
+func (srv *Server) spread() time.Duration {
+	proxy := &srv.Conf().Proxy
+	return min(proxy.DrainDelay, proxy.DrainTimeout/2)
 }
 
 // isHandedOver reports whether another process has taken this one's place.

@@ -66,6 +66,7 @@ type Server struct {
 
 	draining  atomic.Bool    // the process is about to end
 	skip      chan struct{}  // has room for one value: SkipDelay was called
+	hurries   bool           // it was: leave has set it, before drain
 	delaying  atomic.Bool    // drain_delay is running
 	drained   chan struct{}  // one value from each loop that has drained; buffered, never closed
 	accepting sync.WaitGroup // goroutines that accept

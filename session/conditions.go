@@ -57,6 +57,7 @@ func (sh *shared) tick() {
 		sh.big.tick(sh.w.loop.Now())
 	}
 	sh.probeStalled()
+	sh.followFailover()
 	sh.moveBlocked()
 	sh.rounds.giveUp()
 	for t := range sh.tracker.clients {

@@ -27,9 +27,13 @@ var replyUnsentAtStop = []byte("-ERR the proxy is being stopped: the request was
 // replyLeaving answers the PING of a health check.
 var replyLeaving = []byte("-ERR the proxy is being stopped: connect to another one\r\n")
 
-// Leave says that Drain will be called before long. Until then the Worker serves its clients, and new
-// ones, as before. Only the PING of a health check gets an error (leavingPing).
-func (w *Worker) Leave() { w.leaving = time.Now() }
+// Leave says that Drain will be called after a delay, with over. Until then the Worker serves its clients, and new
+// ones, as before. Only the PING of a health check gets an error (leavingPing), and clients that have asked for that are
+// told to connect again (tellLeaving).
+func (w *Worker) Leave(delay, over time.Duration) {
+	w.leaving, w.leavingIn, w.leavingOver = time.Now(), delay, over
+	w.tellLeaving()
+}
 
 // leavingPing reports whether a PING is to be answered with an error, since it comes from a health check
 // and the proxy is about to stop. A health check makes a connection for its PING, which comes first,
@@ -44,15 +48,18 @@ func (s *session) leavingPing() bool {
 
 // Drain closes each session as soon as it has no request under way, once its turn has come: the turns
 // are spread evenly over a time, so that not all clients connect again at once. From its turn on no
-// further request of a session is read. New clients are refused. Drain calls Host.Drained when the last
-// session has gone.
-func (w *Worker) Drain(over time.Duration) {
+// further request of a session is read. Clients that were told when to connect again keep their connections until
+// then, for most at most. New clients are refused. Drain calls Host.Drained when the last session has gone.
+func (w *Worker) Drain(over, most time.Duration) {
 	w.draining = true
 	if w.unblocking == nil {
 		w.unblocking = map[*session]int64{}
 	}
 	for i, s := range w.sessions {
 		s.leaveAt = w.loop.Now() + int64(over)/int64(len(w.sessions))*int64(i)
+		if s.movingUntil != 0 {
+			s.leaveAt = max(s.leaveAt, min(s.movingUntil, w.loop.Now()+int64(most)))
+		}
 	}
 	w.closeDue()
 	w.checkDrained()

@@ -125,6 +125,9 @@ func (g *giving) more() {
 		s := g.queue[last]
 		g.queue[last] = nil
 		g.queue = g.queue[:last]
+		if s.stays || !s.conn.Direct() {
+			s.tellMoving(reconnectSoon) // to the new process
+		}
 		if s.stays || !s.conn.Open() || s.closing || s.sub != nil && s.sub.cut != nil {
 			continue
 		}
@@ -274,7 +277,7 @@ func (s *session) record() *handover.Record {
 	if s.tracking != nil {
 		r.Tracking = s.tracking.record()
 	}
-	r.Monitor = s.monitor != nil
+	r.Monitor, r.MaintNotices, r.ToldFailover = s.monitor != nil, s.notices, s.toldFailover
 	if s.isServersUser() {
 		r.User = &handover.User{Name: []byte(s.user.Name), Password: []byte(s.user.Password)}
 	}
@@ -324,6 +327,7 @@ func (w *Worker) sessionOf(index int, r *handover.Record, user *pool.User) *sess
 		s.setUser(u, s.serverUser(u))
 	}
 	s.replyModeUsed, s.replyOff, s.replySkip, s.muting = r.ReplyUsed, r.ReplyOff, r.ReplySkip, r.Muting
+	s.notices, s.toldFailover = r.MaintNotices, r.ToldFailover
 	if r.RESP3 {
 		s.protocol = resp.RESP3
 	}

@@ -31,6 +31,9 @@ func (s *session) listenAgain(r *handover.Record) {
 	if r.Tracking != nil {
 		s.trackAgain(r.Tracking)
 	}
+	if s.toldFailover && !s.failingOver {
+		s.tellFailover(false) // it has ended, or is not known here
+	}
 	if r.Monitor {
 		s.beginMonitor(func() {})
 	}

@@ -26,7 +26,8 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"client|no-evict": clientSwitch, "client|no-touch": clientSwitch,
 	"client|tracking": clientTracking, "client|caching": clientCaching,
 	"client|getredir": clientGetRedir, "client|trackinginfo": clientTrackingInfo,
-	"client|reply": clientReply, "client|unblock": clientUnblock,
+	"client|maint_notifications": clientMaintNotifications,
+	"client|reply":               clientReply, "client|unblock": clientUnblock,
 	"hotkeys|start": hotKeysStart, "hotkeys|stop": hotKeysStop, "hotkeys|get": hotKeysGet, "hotkeys|reset": hotKeysReset,
 	"monitor": monitor,
 })
@@ -109,7 +110,7 @@ func timeOfDay(_ *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
 
 // reset runs RESET: all state of the client ends, as if it had just connected.
 func reset(s *session, _ *command.Command, _ [][]byte, dst []byte) []byte {
-	s.info.name, s.info.noTouch = "", false
+	s.info.name, s.info.noTouch, s.notices, s.toldFailover = "", false, false, false
 	s.muting = s.muting && !s.replyOff // CLIENT REPLY SKIP still applies to RESET itself
 	s.replyOff = false
 	s.db = s.local.Conf().RedisDB

@@ -51,7 +51,7 @@ func (w *Worker) take(s *session) {
 	s.useConns(nil)
 	to.loop.Post(func() {
 		s.shared, s.replies.w, s.replies.stats, s.deferred = sh, to, sh.stats, false
-		s.lastBusy, s.leaveAt = 0, 0 // the two loops' clocks can't be compared
+		s.lastBusy, s.leaveAt, s.movingUntil = 0, 0, 0 // the two loops' clocks can't be compared
 		s.lastActive = to.loop.Now()
 		s.enter(socket)
 	})

@@ -132,7 +132,8 @@ func (w *Worker) Join(j *Joining, all []*Joining) {
 	w.pools[j.sh.poolIndex] = j.sh
 }
 
-// DrainPool closes the sessions of a pool, each as soon as nothing of it is under way; with force it
+// DrainPool closes the sessions of a pool, each as soon as nothing of it is under way; those whose clients can be told
+// to connect again, a moment after that. With force it
 // closes them at once. It is called again until none is left, which it reports: a client may have come
 // since, and a request that blocks may take several attempts to end.
 func (w *Worker) DrainPool(index int, force bool) (done bool) {
@@ -143,6 +144,9 @@ func (w *Worker) DrainPool(index int, force bool) (done bool) {
 	for _, s := range sessions {
 		if force {
 			s.closeFor(stats.ClosedDrain)
+			continue
+		}
+		if s.tellMoving(reconnectSoon) && s.movingUntil > w.loop.Now() {
 			continue
 		}
 		if s.leave(); s.conn.Open() {

@@ -100,6 +100,9 @@ type session struct {
 	muting        bool     // the current request gets none
 	replyOff      bool     // CLIENT REPLY OFF: no request does
 	replySkip     int      // CLIENT REPLY SKIP: how many requests, the current one included, until muting ends
+	notices       bool     // CLIENT MAINT_NOTIFICATIONS ON
+	toldFailover  bool     // it was told FAILING_OVER
+	movingUntil   int64    // it was told MOVING, and its connection is kept until then, as eventloop.Loop.Now; 0 if it was not
 	outOfBand     []byte   // pushes and messages that wait for the end of a reply that is under way
 
 	// What the client has begun; nil or 0 where it has not.

@@ -37,6 +37,7 @@ type shared struct {
 	rounds         loopRounds
 	hotPeriod      trackedHotKeys
 	rings          int   // pool.Pool.Rings when the sessions last followed
+	failingOver    bool  // requests wait for a primary (followFailover)
 	movesBlocked   int64 // until when blocked requests are moved to new owners of their keys, as eventloop.Loop.Now
 }
 

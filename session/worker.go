@@ -60,11 +60,13 @@ type Worker struct {
 	sampler   stats.Sampler // of requests, for the hot keys
 
 	// Time, and the end.
-	ticks      int       // calls of Tick
-	leaving    time.Time // when Leave was called; zero before
-	draining   bool
-	drained    bool
-	unblocking map[*session]int64 // while draining: the sessions that servers were asked to unblock, and when
+	ticks                  int           // calls of Tick
+	leaving                time.Time     // when Leave was called; zero before
+	leavingIn, leavingOver time.Duration // what Leave was given
+	notification           int64         // number of the last notification to a client (notify)
+	draining               bool
+	drained                bool
+	unblocking             map[*session]int64 // while draining: the sessions that servers were asked to unblock, and when
 }
 
 // trimTicks is how often trim is called, in ticks.
@@ -210,6 +212,7 @@ func (w *Worker) Tick() {
 	if w.draining {
 		w.closeDue()
 	}
+	w.tellLeaving()
 	if w.giving != nil {
 		w.giving.tick()
 	}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"ringway/conf"
@@ -83,8 +85,9 @@ func (c *conn) greet(p *conf.Pool) error {
 // namePrefix begins the names of this package's connections.
 const namePrefix = "ringway-mover/"
 
-// connectionName returns how servers list connections of this process.
-func connectionName() string { return namePrefix + strconv.Itoa(os.Getpid()) }
+// connectionName returns how servers list connections of this process. Two processes may have one number, in
+// containers.
+var connectionName = sync.OnceValue(func() string { return fmt.Sprintf("%s%d-%08x", namePrefix, os.Getpid(), rand.Uint32()) })
 
 // close ends the connection.
 func (c *conn) close() {
@@ -105,7 +108,7 @@ const maxKeptOutput = 1 << 20
 
 // flush writes what send has added.
 func (c *conn) flush() error {
-	c.nc.SetDeadline(time.Now().Add(patience))
+	c.nc.SetWriteDeadline(time.Now().Add(patience))
 	_, err := c.nc.Write(c.out)
 	if c.out = c.out[:0]; cap(c.out) > maxKeptOutput {
 		c.out = nil
@@ -148,7 +151,7 @@ func checked(frame []byte) ([]byte, error) {
 }
 
 // frame returns the next reply or push, which is valid until the next call. Wait bounds how long
-// the server may be silent.
+// the server may be silent; 0 for no bound.
 func (c *conn) frame(wait time.Duration) (frame []byte, push bool, err error) {
 	if c.used == len(c.in) && cap(c.in) > maxKeptOutput {
 		c.in, c.used = nil, 0
@@ -176,7 +179,11 @@ func (c *conn) read(wait time.Duration) error {
 	if cap(c.in)-len(c.in) < least {
 		c.in = append(make([]byte, 0, 2*len(c.in)+2*least), c.in...)
 	}
-	c.nc.SetReadDeadline(time.Now().Add(wait))
+	var deadline time.Time
+	if wait > 0 {
+		deadline = time.Now().Add(wait)
+	}
+	c.nc.SetReadDeadline(deadline)
 	n, err := c.nc.Read(c.in[len(c.in):cap(c.in)])
 	c.in = c.in[:len(c.in)+n]
 	if n > 0 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"ringway/conf"
 	"ringway/resp"
@@ -91,20 +92,25 @@ var errLostTrack = errors.New("connection that follows changes is lost: what has
 // maxNames is how many names a follower keeps; with more, all keys count as changed.
 const maxNames = 4 << 20
 
-// startFollowing connects to a server and follows it until close, or until ctx ends. Who follows calls
-// barrier more often than every patience: a connection that is silent for as long counts as lost.
+// startFollowing connects to a server and follows it until close, or until ctx ends. A connection
+// that is silent is taken for one to a server where nothing changes, until barrier.
 func startFollowing(ctx context.Context, p *conf.Pool, s *conf.Server) (*follower, error) {
 	return startFollowingSome(ctx, p, s, nil)
 }
 
 // startFollowingSome collects only the names that own reports true for; nil for all. It is called on a
-// goroutine of the follower.
-func startFollowingSome(ctx context.Context, p *conf.Pool, s *conf.Server, own func(name string) bool) (*follower, error) {
+// goroutine of the follower. The server names only keys that begin with prefix, if there is one, but a null
+// always comes.
+func startFollowingSome(ctx context.Context, p *conf.Pool, s *conf.Server, own func(name string) bool, prefix ...string) (*follower, error) {
 	c, err := dial(ctx, p, s)
 	if err != nil {
 		return nil, err
 	}
-	for _, request := range [][]string{{"HELLO", "3"}, {"CLIENT", "TRACKING", "ON", "BCAST"}} {
+	tracking := []string{"CLIENT", "TRACKING", "ON", "BCAST"}
+	for _, begin := range prefix {
+		tracking = append(tracking, "PREFIX", begin)
+	}
+	for _, request := range [][]string{{"HELLO", "3"}, tracking} {
 		if _, err := c.do(request...); err != nil {
 			c.close()
 			return nil, fmt.Errorf("server %s: %s: %w", s.Name, request[0], err)
@@ -119,7 +125,7 @@ func startFollowingSome(ctx context.Context, p *conf.Pool, s *conf.Server, own f
 func (f *follower) run() {
 	defer close(f.ended)
 	for {
-		frame, push, err := f.c.frame(patience)
+		frame, push, err := f.c.frame(0)
 		switch {
 		case err != nil:
 			f.err = fmt.Errorf("%w (%w)", errLostTrack, err)
@@ -167,12 +173,17 @@ func (f *follower) barrier() error {
 		<-f.ended
 		return f.err
 	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case err := <-f.answered:
 		return err
+	case <-timer.C:
+		f.c.nc.Close()
+		<-f.ended
 	case <-f.ended:
-		return f.err
 	}
+	return f.err
 }
 
 // close ends the following.

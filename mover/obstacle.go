@@ -158,12 +158,7 @@ func strangers(s *Server) (clients []string, err error) {
 	}
 	more := 0
 	for line := range strings.Lines(list) {
-		fields := map[string]string{}
-		for field := range strings.FieldsSeq(line) {
-			if name, value, ok := strings.Cut(field, "="); ok {
-				fields[name] = value
-			}
-		}
+		fields := clientFields(line)
 		name := fields["name"]
 		if fields["addr"] == "" || strings.HasPrefix(name, "ringway/") || strings.HasPrefix(name, namePrefix) || strings.ContainsAny(fields["flags"], "SM") {
 			continue
@@ -178,4 +173,15 @@ func strangers(s *Server) (clients []string, err error) {
 		clients = append(clients, fmt.Sprintf("and %d more", more))
 	}
 	return clients, err
+}
+
+// clientFields returns the fields of a line of CLIENT LIST.
+func clientFields(line string) map[string]string {
+	fields := map[string]string{}
+	for field := range strings.FieldsSeq(line) {
+		if name, value, ok := strings.Cut(field, "="); ok {
+			fields[name] = value
+		}
+	}
+	return fields
 }

@@ -49,7 +49,7 @@ func findOrphansOf(ctx context.Context, pools []*Pool, s *Server, purge bool, pa
 		if p.byRunID(s.RunID) == nil {
 			continue
 		}
-		reached, err := p.databases(s)
+		reached, err := p.databases(s.c)
 		if err != nil {
 			return err
 		}

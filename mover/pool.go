@@ -27,7 +27,7 @@ type Pool struct {
 // A Server is one server of a Pool, and what it said of itself when it was opened.
 type Server struct {
 	conf.Server
-	RunID string // the process; two addresses with one run ID are one server
+	RunID string // of the process when it was opened; two addresses with one run ID are one server
 
 	info map[string]string // INFO's fields
 	c    *conn
@@ -141,10 +141,10 @@ func (p *Pool) reaches(db int64) bool {
 }
 
 // databases returns the numbers of the databases that have keys now and that clients of the pool can use, ascending.
-func (p *Pool) databases(s *Server) (dbs []int64, err error) {
-	info, err := s.c.text("INFO", "keyspace")
+func (p *Pool) databases(c *conn) (dbs []int64, err error) {
+	info, err := c.text("INFO", "keyspace")
 	if err != nil {
-		return nil, fmt.Errorf("server %s: %w", s.Name, err)
+		return nil, err
 	}
 	for line := range strings.Lines(info) {
 		name, _, ok := strings.Cut(line, ":keys=")

@@ -140,7 +140,7 @@ func absent(from, to *Pool, s *Server, db int64, keys []string) (missing map[pai
 
 // scanAll calls take with all keys of a server of a pool, at the pace that was asked for.
 func (v *verifier) scanAll(s *Server, p *Pool, take func(db int64, keys []string) error) error {
-	dbs, err := p.databases(s)
+	dbs, err := p.databases(s.c)
 	if err != nil {
 		return err
 	}

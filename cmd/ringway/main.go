@@ -55,6 +55,7 @@ func subcommands() []subcommand {
 		{"check", "say what is wrong with a configuration file", runCheck},
 		{"plan", "say what another configuration would change, and which keys it moves", runPlan},
 		{"verify", "compare the keys of two pools", runVerify},
+		{"copy", "copy the keys that another configuration places elsewhere, and follow changes", runCopy},
 		{"orphans", "find keys at servers that do not own them, and remove them if asked", runOrphans},
 		{"reload", "have a running proxy read its configuration again", runReload},
 		{"upgrade", "have a running proxy hand its clients over to a new process", runUpgrade},

@@ -101,7 +101,7 @@ func (o *options) report(ctx context.Context, stderr io.Writer) (*Report, error)
 		return nil, errNested
 	}
 	raiseFileLimit()
-	f, err := startFleet(fleetOptions{Self: o.self, Null: o.backend == "null", Only: o.targets, Extra: o.extra, Ringway: o.builds(), Merging: o.merging()})
+	f, err := startFleet(fleetOptions{Self: o.self, Null: o.backend == "null", Only: o.targets, Extra: o.extra, Ringway: o.builds(), Merging: o.merging(), TLS: o.tls})
 	if err != nil {
 		return nil, err
 	}

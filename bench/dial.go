@@ -31,6 +31,11 @@ func dialSocket(addr string) (fd int, err error) {
 		return -1, fmt.Errorf("dial %s: %w", addr, err)
 	}
 	defer conn.Close()
+	return duplicate(addr, conn)
+}
+
+// duplicate returns another descriptor of a connection's socket.
+func duplicate(addr string, conn net.Conn) (fd int, err error) {
 	raw, err := conn.(interface {
 		SyscallConn() (syscall.RawConn, error)
 	}).SyscallConn()

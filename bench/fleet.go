@@ -29,6 +29,9 @@ type fleet struct {
 	Servers []*Target // behind the proxies
 	Skipped []string  // what was not started, and why
 
+	tls  *certificate      // of the ports for TLS; nil for none
+	both map[string]string // by target: the address for TLS of one that was started with it
+
 	dir     string // holds configurations and sockets; removed by close
 	spawner *spawner
 }
@@ -40,6 +43,7 @@ type fleetOptions struct {
 	Only    []string       // names of targets; empty means all
 	Extra   []*Target      // targets that are running already
 	Ringway []ringwayBuild // the Ringways to start; empty for none
+	TLS     bool           // each target has a port for TLS too, which is a target of its own
 	Merging bool           // start each Ringway once more, with merge_sets
 }
 
@@ -66,6 +70,13 @@ func startFleet(o fleetOptions) (f *fleet, err error) {
 			f.close()
 		}
 	}()
+	if o.TLS {
+		c, err := makeCertificate(dir)
+		if err != nil {
+			return f, fmt.Errorf("certificate: %w", err)
+		}
+		f.tls, f.both = &c, map[string]string{}
+	}
 	if err := f.startServers(o); err != nil {
 		return f, err
 	}
@@ -108,6 +119,20 @@ func (f *fleet) try(o fleetOptions, name string, start func() (*Target, error)) 
 		return
 	}
 	f.Targets = append(f.Targets, t)
+	if addr := f.both[t.Name]; addr != "" {
+		f.Targets = append(f.Targets, t.withTLS(addr))
+	}
+}
+
+// tlsPort returns a free address at which the named target is to speak TLS; "" if none is to.
+func (f *fleet) tlsPort(name string) (addr string, err error) {
+	if f.tls == nil {
+		return "", nil
+	}
+	if addr, err = freeAddr(); err == nil {
+		f.both[name] = addr
+	}
+	return addr, err
 }
 
 // startServers starts the servers behind the proxies. Without redis-server only targets
@@ -138,8 +163,17 @@ func (f *fleet) startServers(o fleetOptions) error {
 func (f *fleet) startRedis(path string, i int) (*Target, error) {
 	return f.launch("redis-server", path, func(addr string) ([]string, error) {
 		host, port, _ := net.SplitHostPort(addr)
-		return []string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--daemonize", "no",
-			"--dir", f.dir, "--maxclients", "20000", "--client-query-buffer-limit", "1gb", "--dbfilename", fmt.Sprintf("dump%d.rdb", i)}, nil
+		var secure []string
+		if i == 0 && f.tls != nil { // the first is the target direct
+			at, err := f.tlsPort(nameDirect)
+			if err != nil {
+				return nil, err
+			}
+			_, tlsPort, _ := net.SplitHostPort(at)
+			secure = []string{"--tls-port", tlsPort, "--tls-cert-file", f.tls.cert, "--tls-key-file", f.tls.key, "--tls-ca-cert-file", f.tls.cert, "--tls-auth-clients", "no"}
+		}
+		return append(secure, "--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--daemonize", "no",
+			"--dir", f.dir, "--maxclients", "20000", "--client-query-buffer-limit", "1gb", "--dbfilename", fmt.Sprintf("dump%d.rdb", i)), nil
 	})
 }
 
@@ -181,9 +215,17 @@ func (f *fleet) startHAProxy() (*Target, error) {
 	if len(f.Servers) == 0 {
 		return nil, errNoServers
 	}
+	at, err := f.tlsPort(nameHAProxy)
+	if err != nil {
+		return nil, err
+	}
+	secure := ""
+	if at != "" {
+		secure = fmt.Sprintf("  bind %s ssl crt %s\n", at, f.tls.both)
+	}
 	return f.configured(nameHAProxy, path, func(addr string) string {
 		return fmt.Sprintf("global\n  nbthread 1\n  maxconn 9000\ndefaults\n  mode tcp\n  timeout connect 5s\n"+
-			"  timeout client 10m\n  timeout server 10m\nlisten bench\n  bind %s\n  server server1 %s\n", addr, f.Servers[0].Addr)
+			"  timeout client 10m\n  timeout server 10m\nlisten bench\n  bind %s\n%s  server server1 %s\n", addr, secure, f.Servers[0].Addr)
 	}, func(file string) []string { return []string{"-db", "-f", file} })
 }
 
@@ -230,17 +272,25 @@ func (f *fleet) startRingway(name string, b ringwayBuild, merging bool) (*Target
 	if len(f.Servers) == 0 {
 		return nil, errNoServers
 	}
+	at, err := f.tlsPort(name)
+	if err != nil {
+		return nil, err
+	}
 	return f.configured(name, b.Path, func(addr string) string {
 		text := ""
 		if b.Loops > 0 {
 			text = fmt.Sprintf("[proxy]\nthreads = %d\n\n", b.Loops)
 		}
-		text += fmt.Sprintf("[pools.bench]\nlisten = %q\nhash = \"fnv1a_64\"\nhash_tag = \"{}\"\ndistribution = \"ketama\"\n"+
-			"auto_eject_hosts = false\npreconnect = true\nbacklog = 1024\nmerge_sets = %v\nservers = [\n", addr, merging)
+		pool := fmt.Sprintf("hash = \"fnv1a_64\"\nhash_tag = \"{}\"\ndistribution = \"ketama\"\n"+
+			"auto_eject_hosts = false\npreconnect = true\nbacklog = 1024\nmerge_sets = %v\nservers = [\n", merging)
 		for _, s := range f.Servers {
-			text += fmt.Sprintf("  %q,\n", s.Addr+":1 "+s.Name)
+			pool += fmt.Sprintf("  %q,\n", s.Addr+":1 "+s.Name)
 		}
-		return text + "]\n"
+		text += fmt.Sprintf("[pools.bench]\nlisten = %q\n", addr) + pool + "]\n"
+		if at != "" {
+			text += fmt.Sprintf("\n[pools.tls]\nlisten = %q\ntls = { cert = %q, key = %q }\n", at, f.tls.cert, f.tls.key) + pool + "]\n"
+		}
+		return text
 	}, func(file string) []string { return []string{"-c", file} })
 }
 

@@ -40,6 +40,7 @@ type window struct{ start, from, to int64 }
 // client is one connection of a generator.
 type client struct {
 	fd    int
+	tls   *tlsClient // nil: in clear
 	alive bool
 	check *checker
 
@@ -66,6 +67,7 @@ type generator struct {
 	drawn int // position in keys and sets
 
 	in, out []byte // shared by all clients
+	plain   []byte // what was decrypted, likewise
 	ready   []int
 	dirty   []*client // clients with something to send, served at the turn's end
 	clock   int64     // when the current turn began
@@ -82,9 +84,9 @@ type generator struct {
 	stop     atomic.Bool
 }
 
-// newGenerator connects clients clients to addr. share is the part of the
+// newGenerator connects clients clients to t. share is the part of the
 // workload's rate that falls to it.
-func newGenerator(w Workload, addr string, clients int, share float64, seed uint64) (*generator, error) {
+func newGenerator(w Workload, t *Target, clients int, share float64, seed uint64) (*generator, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err
@@ -97,17 +99,26 @@ func newGenerator(w Workload, addr string, clients int, share float64, seed uint
 		dirty: make([]*client, 0, clients), perNano: w.Rate * share / 1e9,
 	}
 	g.done = g.answer
+	if t.TLS {
+		g.plain = make([]byte, readChunk)
+	}
 	depth := w.Pipeline
 	if g.perNano > 0 {
 		depth = openDepth
 	}
 	for i := range g.clients {
-		fd, err := dialSocket(addr)
+		var over *tlsClient
+		fd := -1
+		if t.TLS {
+			fd, over, err = dialTLS(t.Addr)
+		} else {
+			fd, err = dialSocket(t.Addr)
+		}
 		if err != nil {
 			g.close()
 			return nil, fmt.Errorf("client %d of %d: %w", i+1, clients, err)
 		}
-		g.clients[i] = client{fd: fd, alive: true, check: newChecker(w, depth, &g.tally)}
+		g.clients[i] = client{fd: fd, tls: over, alive: true, check: newChecker(w, depth, &g.tally)}
 		g.alive++
 		if err := p.add(fd, i); err != nil {
 			g.close()
@@ -198,7 +209,7 @@ func (g *generator) turn(d time.Duration) error {
 			continue
 		}
 		g.receive(c)
-		if c.alive && (len(c.out) > 0 || c.unsent > 0) {
+		if c.alive && (len(c.out) > 0 || c.unsent > 0 || c.sealed()) {
 			g.dirty = append(g.dirty, c)
 		}
 	}
@@ -218,7 +229,11 @@ func (g *generator) receive(c *client) {
 		if err == nil && n == 0 {
 			err = io.EOF
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case c.tls != nil:
+			err = c.tls.feed(g.in[:n], g.plain, c.check, g.done)
+		default:
 			err = c.check.feed(g.in[:n], g.done)
 		}
 		if err != nil {
@@ -285,6 +300,11 @@ func (g *generator) send(c *client, at int64) {
 	if c.unsent == g.w.Pipeline && g.perNano == 0 {
 		c.at = at
 	}
+	if c.sealed() {
+		if _, err := g.write(c, nil); err != nil || c.sealed() {
+			return
+		}
+	}
 	if len(c.out) > 0 {
 		n, err := g.write(c, c.out)
 		if err != nil {
@@ -309,12 +329,28 @@ func (g *generator) send(c *client, at int64) {
 			c.out = append(c.out[:0], g.out[n:]...)
 			return
 		}
+		if c.sealed() {
+			return
+		}
 	}
 }
 
-// write writes to c's socket and returns how many bytes the socket took. It drops a
+// sealed reports whether encrypted bytes wait that the socket had no room for.
+func (c *client) sealed() bool { return c.tls != nil && len(c.tls.out) > 0 }
+
+// write writes to c's socket and returns how many bytes the socket, or TLS, took. It drops a
 // broken connection, and reports that.
 func (g *generator) write(c *client, b []byte) (int, error) {
+	if c.tls != nil {
+		err := c.tls.write(c.fd, b)
+		if err == unix.EAGAIN || err == unix.EINTR {
+			err = nil
+		}
+		if err != nil {
+			g.drop(c, err)
+		}
+		return len(b), err
+	}
 	n, err := writeSocket(c.fd, b)
 	if err == unix.EAGAIN || err == unix.EINTR {
 		return 0, nil

@@ -41,7 +41,7 @@ func runLoad(ctx context.Context, w Workload, t *Target, threads int, tm timing,
 	}()
 	for i := range threads {
 		n := w.Clients*(i+1)/threads - w.Clients*i/threads
-		g, err := newGenerator(w, t.Addr, n, float64(n)/float64(w.Clients), seed+uint64(i))
+		g, err := newGenerator(w, t, n, float64(n)/float64(w.Clients), seed+uint64(i))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.Name, err)
 		}

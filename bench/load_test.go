@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -23,10 +25,68 @@ func fake(t *testing.T, handler func(redcon.Conn, redcon.Command)) *Target {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveFake(t, l, handler)
+	return &Target{Name: "fake", Addr: l.Addr().String(), PIDs: []int{os.Getpid()}}
+}
+
+func serveFake(t *testing.T, l net.Listener, handler func(redcon.Conn, redcon.Command)) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = redcon.Serve(l, handler, nil, nil) })
 	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return &Target{Name: "fake", Addr: l.Addr().String(), PIDs: []int{os.Getpid()}}
+}
+
+// fakeTLS is fake for clients that speak TLS of one version.
+func fakeTLS(t *testing.T, version uint16) *Target {
+	t.Helper()
+	c, err := makeCertificate(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(c.both, c.both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version, MaxVersion: version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveFake(t, l, answerNull)
+	return &Target{Name: "fake", Addr: l.Addr().String(), PIDs: []int{os.Getpid()}, TLS: true}
+}
+
+func TestGeneratorSpeaksTLS(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		target := fakeTLS(t, version)
+		for _, w := range []Workload{
+			{Op: OpGet, Clients: 4}, {Op: OpMix, SetPercent: 50, Clients: 4, Pipeline: 64},
+			{Op: OpSet, Value: 1 << 20, Clients: 2, Pipeline: 4}, {Op: OpGet, Value: 1 << 20, Clients: 2, Pipeline: 2},
+			{Op: OpGet, Clients: 2, Rate: 1000}, {Op: OpMix, SetPercent: 50, Clients: 2, RealClient: true},
+		} {
+			run := runLoad
+			if w.RealClient {
+				run = func(ctx context.Context, w Workload, t *Target, _ int, tm timing, seed uint64) (*outcome, error) {
+					return runRealClient(ctx, w, t, tm, seed)
+				}
+			}
+			out, err := run(context.Background(), w.withDefaults(), target, 1, brief, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.Tally.replies == 0 || out.Tally.wrong+out.Tally.errors > 0 {
+				t.Errorf("%s: %d replies, %d wrong, %d errors: %s", w.withDefaults().Name, out.Tally.replies, out.Tally.wrong, out.Tally.errors, out.Tally.example)
+			}
+		}
+	}
+}
+
+func TestTLSSelectsItsSet(t *testing.T) {
+	o, err := parseOptions([]string{"--tls"}, io.Discard)
+	if err != nil || o.work[0].Name != "get-c50-p1" || len(o.work) != len(tlsSet()) || o.base != nameRingway || len(o.targets) != 3 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if o, err = parseOptions([]string{"--tls", "-P", "16", "--targets", "ringway", "--base", "ringway"}, io.Discard); err != nil || o.work[0].Pipeline != 16 || len(o.targets) != 1 {
+		t.Errorf("%+v, %v", o, err)
+	}
 }
 
 // steady is long enough for some replies on a machine that is busy.

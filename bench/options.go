@@ -31,6 +31,7 @@ type options struct {
 	ringway  []ringwayBuild
 	loops    []int
 	syscalls bool
+	tls      bool // measure the ports for TLS too
 	settle   time.Duration
 
 	list                              bool
@@ -61,7 +62,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	o := &options{command: strings.Join(append([]string{"ringway bench"}, args...), " "), given: map[string]bool{}}
 	fs := flag.NewFlagSet("ringway bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // mistakes are returned, and printed once
-	setName := fs.String("set", "standard", "set of workloads: standard, quick, memory or client; several with commas")
+	setName := fs.String("set", "standard", "set of workloads: standard, quick, memory, tls or client; several with commas")
 	quick := fs.Bool("quick", false, "short for --set quick")
 	only := fs.String("only", "", "run only the workloads whose name matches this regular expression")
 	duration := fs.Duration("duration", 0, "measured time of a round (default: the set's)")
@@ -78,6 +79,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	})
 	fs.Func("ringway", "Ringway binary to start, `[NAME=]PATH`; may be repeated (default: this one)", o.addRingway)
 	loops := fs.String("loops", "", "start each Ringway once with each of these numbers of event loops, with commas")
+	fs.BoolVar(&o.tls, "tls", false, "also measure the targets' ports for TLS (tls-ringway, tls-haproxy, tls-direct); selects --set tls and targets that have one")
 	fs.BoolVar(&o.syscalls, "syscalls", false, "also count system calls per request, with perf, in runs of their own")
 	fs.DurationVar(&o.settle, "settle", 200*time.Millisecond, "how long memory gets to settle after a round")
 	o.outputFlags(fs)
@@ -98,11 +100,27 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 		*setName = "quick"
 	}
 	o.targets = splitList(*targets)
+	if o.tls {
+		o.chooseTLS(setName)
+	}
 	var err error
 	if o.loops, err = parseInts("loops", *loops); err != nil {
 		return nil, err
 	}
 	return o, errors.Join(o.chooseWork(*setName, own, *only), o.chooseTiming(*duration, *warmup), o.check())
+}
+
+// chooseTLS selects what --tls measures where no flag says so.
+func (o *options) chooseTLS(set *string) {
+	if o.firstGiven("set", "quick") == "" {
+		*set = "tls"
+	}
+	if len(o.targets) == 0 {
+		o.targets = []string{nameDirect, nameHAProxy, nameRingway}
+	}
+	if !o.given["base"] {
+		o.base = nameRingway
+	}
 }
 
 // outputFlags registers the flags that say what to do with results.

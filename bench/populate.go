@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -14,7 +15,7 @@ const populateTimeout = 60 * time.Second
 // populateTarget writes every key of w once through t, over one connection, in
 // batches of at most 1 MiB.
 func populateTarget(ctx context.Context, w Workload, t *Target) error {
-	conn, err := dialPlain(ctx, t.Addr)
+	conn, err := t.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,6 +70,15 @@ func expectOK(r *bufio.Reader) error {
 		return fmt.Errorf("reply %q to a SET", clip(line))
 	}
 	return nil
+}
+
+// dial connects to the target for what is not measured, or not by the generator.
+func (t *Target) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := dialPlain(ctx, t.Addr)
+	if err != nil || !t.TLS {
+		return conn, err
+	}
+	return tls.Client(conn, tlsConfig()), nil
 }
 
 // dialPlain connects with package net, for connections that are not measured.

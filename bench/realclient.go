@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -41,7 +42,11 @@ func runRealClient(ctx context.Context, w Workload, t *Target, tm timing, seed u
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 			d := net.Dialer{Timeout: dialTimeout}
-			return d.DialContext(ctx, network, address)
+			conn, err := d.DialContext(ctx, network, address)
+			if err != nil || !t.TLS {
+				return conn, err
+			}
+			return tls.Client(conn, tlsConfig()), nil
 		},
 	})
 	defer rdb.Close()

@@ -67,7 +67,7 @@ func stressIdle(ctx context.Context, w Workload, t *Target) (float64, error) {
 	before := t.memory().Now
 	reply := make([]byte, 16)
 	for i := range w.Clients {
-		c, err := dialPlain(ctx, t.Addr)
+		c, err := t.dial(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("client %d of %d: %w", i+1, w.Clients, err)
 		}
@@ -87,7 +87,7 @@ func stressIdle(ctx context.Context, w Workload, t *Target) (float64, error) {
 // stressBurst sends its SETs and reads replies only once all are sent or the
 // target takes no more of them.
 func stressBurst(ctx context.Context, w Workload, t *Target) (float64, error) {
-	conn, err := dialPlain(ctx, t.Addr)
+	conn, err := t.dial(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -135,7 +135,7 @@ func stressUnread(ctx context.Context, w Workload, t *Target) (float64, error) {
 	if err := populateTarget(ctx, w, t); err != nil {
 		return 0, err
 	}
-	conn, err := dialPlain(ctx, t.Addr)
+	conn, err := t.dial(ctx)
 	if err != nil {
 		return 0, err
 	}

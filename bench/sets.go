@@ -20,6 +20,7 @@ func sets() []set {
 		{"standard", "every row of the targets, under 10 minutes", 5, timing{150 * time.Millisecond, 600 * time.Millisecond}, standardSet()},
 		{"quick", "a smoke test of every kind of load, under a minute", 1, timing{100 * time.Millisecond, 300 * time.Millisecond}, quickSet()},
 		{"memory", "10,000 idle clients, a burst of SETs, a client that does not read", 1, timing{}, memorySet()},
+		{"tls", "what TLS costs; for --tls, which selects it", 5, timing{150 * time.Millisecond, 600 * time.Millisecond}, tlsSet()},
 		{"client", "go-redis as a real client", 3, timing{250 * time.Millisecond, time.Second}, clientSet()},
 	}
 }
@@ -67,6 +68,15 @@ func quickSet() []Workload {
 	}
 }
 
+// tlsSet holds loads for targets with and without TLS: as many requests as the target answers, and as many for all of them at
+// a fixed rate. At the same rate equally many requests come together, so that the difference is what TLS costs.
+func tlsSet() []Workload {
+	return []Workload{
+		{Op: OpGet}, {Op: OpGet, Pipeline: 64}, {Op: OpGet, Value: 16 << 10},
+		{Op: OpGet, Rate: 20_000}, {Op: OpGet, Clients: 1},
+	}
+}
+
 func clientSet() []Workload {
 	return []Workload{
 		{Op: OpMix, SetPercent: 10, RealClient: true, Name: "goredis-mix10-c50-p1"},
@@ -89,5 +99,5 @@ func findSet(name string) (set, error) {
 			return s, nil
 		}
 	}
-	return set{}, fmt.Errorf("no set %q; there are standard, quick, memory and client", name)
+	return set{}, fmt.Errorf("no set %q; there are standard, quick, memory, tls and client", name)
 }

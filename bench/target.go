@@ -16,8 +16,17 @@ type Target struct {
 	Config  string `json:"config,omitempty"`  // its configuration
 	Command string `json:"command,omitempty"` // how it was started; "" for one that was running
 
+	TLS bool `json:"tls,omitempty"` // it speaks TLS
+
 	null    bool    // a null server: only workloads marked Null are run against it
 	merging *Target // of a Ringway: another process of it with merge_sets, for workloads marked MergeSets; nil without
+}
+
+// withTLS returns the target's port for TLS as a target of its own, which is the same process.
+func (t *Target) withTLS(addr string) *Target {
+	o := *t
+	o.Name, o.Addr, o.TLS, o.merging = tlsPrefix+t.Name, addr, true, nil
+	return &o
 }
 
 // running returns the target's process against which w is run.

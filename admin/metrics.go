@@ -72,6 +72,7 @@ var (
 	clientsAccepted = counter("clients_accepted_total", "Clients accepted.", "pool")
 	clientsRefused  = counter("clients_refused_total", "Clients turned away because max_clients or client_connections was reached.", "pool")
 	clientsDenied   = counter("clients_denied_total", "Clients closed before they were served: network (allow_networks, deny_networks) or header (of the PROXY protocol, missing or invalid).", "pool", "reason")
+	limited         = counter("limited_total", "How often a limit was reached, by whose it is (pool, user or network), by its key, and by what became of the request or connection: delayed or refused.", "pool", "of", "limit", "action")
 	tlsHandshakes   = counter("tls_handshakes_total", "TLS handshakes with clients that succeeded.", "pool")
 	tlsFailures     = counter("tls_handshake_failures_total", "TLS handshakes with clients that failed, by the reason.", "pool", "reason")
 	tlsExpires      = gauge("tls_certificate_expiry_timestamp_seconds", "When the certificate that clients are shown expires, in Unix time.", "pool")
@@ -170,6 +171,9 @@ func (s *scrape) pool(p *server.PoolFigures) {
 	s.send(clientsRefused, float64(p.Refused), pool)
 	s.send(clientsDenied, float64(p.Denied), pool, label("reason", "network"))
 	s.send(clientsDenied, float64(p.NoHeader), pool, label("reason", "header"))
+	for _, l := range p.Limited {
+		s.send(limited, float64(l.Count), label("action", l.Action), label("limit", l.What.String()), label("of", l.Kind.String()), pool)
+	}
 	if t := p.TLS; t != nil {
 		s.send(tlsHandshakes, float64(t.Handshakes), pool)
 		for _, f := range t.Failed {

@@ -127,6 +127,8 @@ var (
 	poolFields  = fieldsOf("pools", poolSettings)
 )
 
+func init() { poolFields["OwnLimits"] = []string{"users"} } // a table in each user's
+
 // fieldsOf finds the field of each key of a table: that of the same name, which has capitals for
 // underscores, or that of foreignFields.
 func fieldsOf[T any](table string, settings []setting[T]) fieldKeys {

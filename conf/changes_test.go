@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ringway/hashring"
+	"ringway/limit"
 )
 
 // changed returns the changes between two texts, one a line.
@@ -158,6 +159,10 @@ func alter(t *testing.T, v reflect.Value) {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 	case reflect.Map:
+		if v.Type().Elem().Kind() == reflect.Struct { // limits of users
+			v.Set(reflect.ValueOf(map[string]limit.Settings{"u": {Connections: 1}}))
+			return
+		}
 		v.Set(reflect.ValueOf(map[string]string{"h:1": "h:2"}))
 	case reflect.Slice:
 		e := reflect.New(v.Type().Elem()).Elem()
@@ -171,6 +176,10 @@ func alter(t *testing.T, v reflect.Value) {
 		}
 		v.Set(reflect.Append(v, e))
 	case reflect.Struct:
+		if f := v.FieldByName("Connections"); f.IsValid() { // limits
+			alter(t, f)
+			return
+		}
 		alter(t, v.FieldByName("Addr"))
 	default:
 		t.Fatalf("a %s", v.Type())

@@ -13,6 +13,7 @@ import (
 
 	"ringway/acl"
 	"ringway/hashring"
+	"ringway/limit"
 )
 
 // secretFields are the fields that hold passwords.
@@ -53,6 +54,12 @@ func valueText(field string, v reflect.Value) string {
 		return tableText(slices.Sorted(maps.Keys(v)), func(from string) string { return quote(from) + " = " + quote(v[from]) })
 	case []netip.Prefix:
 		return listText(v, func(n netip.Prefix) string { return quote(n.String()) })
+	case limit.Settings:
+		return limitsText(v)
+	case NetworkLimits:
+		return limitsText(v.Settings, fmt.Sprint("ipv4_prefix = ", v.Prefix4), fmt.Sprint("ipv6_prefix = ", v.Prefix6))
+	case map[string]limit.Settings:
+		return tableText(slices.Sorted(maps.Keys(v)), func(user string) string { return user + ".limits = " + limitsText(v[user]) })
 	case []Zone:
 		return tableText(v, Zone.text)
 	case []hashring.Together:

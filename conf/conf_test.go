@@ -214,7 +214,7 @@ servers = ["localhost:6379"]
 			Hash: "md5", Distribution: "modula", HashTag: "$$", HashSignedChar: false,
 			Timeout: 15 * time.Millisecond, ConnectTimeout: 16 * time.Millisecond,
 			ReplyCheck: 3 * time.Second, TCPKeepAlive: true, RedisAuth: "secret", Transactions: PerShard, MergeSets: true, SlowRequest: 23 * time.Millisecond, LogKeys: "hash", BigValue: 2 << 20, BigValueAction: "refuse", Preconnect: true, AutoEjectHosts: true,
-			ServerConnections: 19, PinnedConnections: 22, Databases: 29, Restore: RestoreFlush, TLSUser: UserOff, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
+			ServerConnections: 19, PinnedConnections: 22, Databases: 29, Restore: RestoreFlush, TLSUser: UserOff, NetworkLimits: NetworkLimits{Prefix4: 32, Prefix6: 64}, ServerRetryTimeout: 20 * time.Millisecond, ServerFailureLimit: 21,
 			DefaultServer: "localhost:6379", AllowCommands: []string{"keys", "config|get"}, DenyCommands: []string{"script"},
 			Servers: []Server{{Name: "localhost:6379", Network: "tcp", Addr: "localhost:6379", Weight: 1}},
 		}},

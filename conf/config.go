@@ -33,6 +33,7 @@ import (
 
 	"ringway/acl"
 	"ringway/hashring"
+	"ringway/limit"
 )
 
 // Config is a validated configuration. It never changes after Load, so any
@@ -144,20 +145,24 @@ type Pool struct {
 	MergeSets         bool          // SETs that a client sends behind each other go to a server as one MSET; default false
 
 	// Credentials, databases and commands.
-	RedisAuth                  string     // password that clients must give and servers get; default "": none
-	RedisUser                  string     // ACL user whose password RedisAuth is at the servers; default "": the default user
-	SentinelUser, SentinelAuth string     // user and password at the Sentinels; default "": the default user, and no password
-	ServerTLS, SentinelTLS     *TLS       // TLS to servers and to Sentinels; nil: in clear
-	TLSUser                    string     // key tls_user: what of a client's certificate is the name of its user: UserOff (default), UserCN, UserURI or UserDNS
-	ClientTLS                  *ClientTLS // key tls: TLS with clients; nil: in clear
-	PlainAndTLS                bool       // key plain_and_tls: clients may speak TLS or not; default false: with ClientTLS they must
-	ACLUsers                   int        // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
-	Users                      *acl.Users // keys users and acl_file: who clients may be, and what they may do; with the default user; default nil: only the default user, who may do everything
-	RedisDB                    int        // database that clients find selected
-	Databases                  int        // clients may SELECT the databases below this number; 1: none but RedisDB; default 16, but 1 in a Cluster and with RedisDB
-	AllowCommands              []string   // guarded commands that are served all the same, in lower case: "keys", "config|get", "@admin", "*"; a container means its subcommands
-	DenyCommands               []string   // commands that are refused, written likewise; they have precedence
-	Transactions               string     // what becomes of MULTI with keys of several shards: OneShard (default) or PerShard
+	RedisAuth                  string                    // password that clients must give and servers get; default "": none
+	RedisUser                  string                    // ACL user whose password RedisAuth is at the servers; default "": the default user
+	SentinelUser, SentinelAuth string                    // user and password at the Sentinels; default "": the default user, and no password
+	ServerTLS, SentinelTLS     *TLS                      // TLS to servers and to Sentinels; nil: in clear
+	TLSUser                    string                    // key tls_user: what of a client's certificate is the name of its user: UserOff (default), UserCN, UserURI or UserDNS
+	ClientTLS                  *ClientTLS                // key tls: TLS with clients; nil: in clear
+	PlainAndTLS                bool                      // key plain_and_tls: clients may speak TLS or not; default false: with ClientTLS they must
+	ACLUsers                   int                       // key acl_users: ACL users of the servers as whom clients may AUTH; default 0: none but the pool's own
+	Users                      *acl.Users                // keys users and acl_file: who clients may be, and what they may do; with the default user; default nil: only the default user, who may do everything
+	Limits                     limit.Settings            // what all clients together may use; default: no limit
+	UserLimits                 limit.Settings            // what the clients of each user may use that is not in OwnLimits; likewise
+	OwnLimits                  map[string]limit.Settings // key limits of a user's table in users: that of single users, by their names; default nil
+	NetworkLimits              NetworkLimits             // what the clients of each network may use; default: no limit
+	RedisDB                    int                       // database that clients find selected
+	Databases                  int                       // clients may SELECT the databases below this number; 1: none but RedisDB; default 16, but 1 in a Cluster and with RedisDB
+	AllowCommands              []string                  // guarded commands that are served all the same, in lower case: "keys", "config|get", "@admin", "*"; a container means its subcommands
+	DenyCommands               []string                  // commands that are refused, written likewise; they have precedence
+	Transactions               string                    // what becomes of MULTI with keys of several shards: OneShard (default) or PerShard
 
 	// Ejection, in static pools.
 	AutoEjectHosts     bool          // take a failed server off the ring until it answers again; key eject too

@@ -42,6 +42,9 @@ func (b *builder) checkTogether(p *Pool, n *node, values map[string]any) {
 	case p.ClientTLS.ClientAuth == AuthRequire:
 		b.report.warn(n.table["plain_and_tls"].start, poolTable(p.Name), `plain_and_tls: client_auth = "require" keeps out only clients that speak TLS; others need no certificate. Remove plain_and_tls once all speak TLS`)
 	}
+	if n.table["user_limits"] != nil && n.table["users"] == nil && n.table["acl_file"] == nil && !b.partial {
+		mistake("user_limits", "has no effect: the pool has no users; want users or acl_file, or limits and network_limits, or remove this key")
+	}
 	if p.CertificatesNameUsers() && !b.partial {
 		switch {
 		case p.ClientTLS == nil || p.ClientTLS.ClientAuth == AuthNone:

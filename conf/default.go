@@ -67,27 +67,28 @@ func DefaultPool(name string) Pool {
 		HashTag:        "{}",       // a Cluster's, and what the manuals of job queues assume
 		HashSignedChar: true,       // x86 builds, which nearly all fleets run
 
-		Timeout:            0,                     // twemproxy's: none
-		ConnectTimeout:     time.Second,           // a lost SYN is sent again only after that
-		TCPKeepAlive:       false,                 // twemproxy's
-		RedisDB:            0,                     // the one that nearly every application uses
-		ACLUsers:           0,                     // twemproxy's
-		Databases:          16,                    // a Redis's; see defaultDatabases
-		Preconnect:         false,                 // twemproxy's
-		AutoEjectHosts:     false,                 // twemproxy's: right for data, wrong for caches
-		Transactions:       OneShard,              // atomic, as clients expect
-		ClientSetName:      true,                  // whoever looks at a server sees whose they are
-		SlowRequest:        10 * time.Millisecond, // Redis's slowlog-log-slower-than
-		LogKeys:            "plain",               // an operator needs them
-		BigValue:           1 << 20,               // a server is busy with it for a millisecond
-		BigValueAction:     "log",                 // nobody is refused unasked
-		MergeSets:          false,                 // servers get the commands that clients sent
-		ServerConnections:  1,                     // keeps the order of requests; one is rarely the bottleneck
-		PinnedConnections:  1024,                  // a tenth of what a Redis accepts by default
-		TLSUser:            UserOff,               // who is let in is not who is who
-		Restore:            RestoreKeep,           // twemproxy's; data is deleted only if the configuration says so
-		ServerRetryTimeout: 30 * time.Second,      // twemproxy's
-		ServerFailureLimit: 2,                     // twemproxy's
+		Timeout:            0,                                       // twemproxy's: none
+		ConnectTimeout:     time.Second,                             // a lost SYN is sent again only after that
+		TCPKeepAlive:       false,                                   // twemproxy's
+		NetworkLimits:      NetworkLimits{Prefix4: 32, Prefix6: 64}, // an address, or what one site has; no limits: nobody waits unasked
+		RedisDB:            0,                                       // the one that nearly every application uses
+		ACLUsers:           0,                                       // twemproxy's
+		Databases:          16,                                      // a Redis's; see defaultDatabases
+		Preconnect:         false,                                   // twemproxy's
+		AutoEjectHosts:     false,                                   // twemproxy's: right for data, wrong for caches
+		Transactions:       OneShard,                                // atomic, as clients expect
+		ClientSetName:      true,                                    // whoever looks at a server sees whose they are
+		SlowRequest:        10 * time.Millisecond,                   // Redis's slowlog-log-slower-than
+		LogKeys:            "plain",                                 // an operator needs them
+		BigValue:           1 << 20,                                 // a server is busy with it for a millisecond
+		BigValueAction:     "log",                                   // nobody is refused unasked
+		MergeSets:          false,                                   // servers get the commands that clients sent
+		ServerConnections:  1,                                       // keeps the order of requests; one is rarely the bottleneck
+		PinnedConnections:  1024,                                    // a tenth of what a Redis accepts by default
+		TLSUser:            UserOff,                                 // who is let in is not who is who
+		Restore:            RestoreKeep,                             // twemproxy's; data is deleted only if the configuration says so
+		ServerRetryTimeout: 30 * time.Second,                        // twemproxy's
+		ServerFailureLimit: 2,                                       // twemproxy's
 
 		Topology:        Static,                 // twemproxy's configurations have no such key
 		ReadFrom:        ReadPrimary,            // replicas may answer with older values

@@ -10,6 +10,7 @@ import (
 
 	"ringway/acl"
 	"ringway/command"
+	"ringway/limit"
 )
 
 // userTable is a [pools.NAME.users.USER] table on its way into a user.
@@ -17,6 +18,7 @@ type userTable struct {
 	password                   string
 	passwords, rules           []string
 	serverUser, serverPassword string
+	limits                     *limit.Settings
 }
 
 var userSettings = []setting[userTable]{
@@ -26,6 +28,10 @@ var userSettings = []setting[userTable]{
 	{"rules", setRules},
 	{"server_user", func(v *value, u *userTable) { setUser(v, &u.serverUser) }},
 	{"server_password", func(v *value, u *userTable) { setSecret(v, &u.serverPassword) }},
+	{"limits", func(v *value, u *userTable) {
+		u.limits = &limit.Settings{}
+		setLimits(v, limitSettings, u.limits)
+	}},
 	{"server_password_file", func(v *value, u *userTable) { setSecretFile(v, &u.serverPassword) }},
 }
 
@@ -85,15 +91,21 @@ func setUsers(v *value, p *Pool) {
 			v.failAt(at, name+": want "+usersForm)
 			continue
 		}
-		if u := v.user(at, name, values); u != nil {
+		if u, limits := v.user(at, name, values); u != nil {
 			all = append(all, u)
+			if limits != nil {
+				if p.OwnLimits == nil {
+					p.OwnLimits = map[string]limit.Settings{}
+				}
+				p.OwnLimits[name] = *limits
+			}
 		}
 	}
 	v.addUsers(p, all)
 }
 
-// user reads one user; nil after a mistake.
-func (v *value) user(at *node, name string, values map[string]any) *acl.User {
+// user reads one user, with limits of its own if it has any; nil after a mistake.
+func (v *value) user(at *node, name string, values map[string]any) (*acl.User, *limit.Settings) {
 	before := len(v.report.mistakes)
 	t := &userTable{}
 	read(tableSource{report: v.report, partial: v.partial, node: at, values: values, table: v.table, prefix: v.name + "." + name + "."}, userSettings, t)
@@ -104,7 +116,7 @@ func (v *value) user(at *node, name string, values map[string]any) *acl.User {
 	u, err := acl.NewUser(name, append([]string{"on"}, t.rules...))
 	if err != nil {
 		fail(err)
-		return nil
+		return nil, nil
 	}
 	u.ServerUser, u.ServerPassword = t.serverUser, t.serverPassword
 	for _, password := range append(t.passwords, t.password) {
@@ -118,9 +130,9 @@ func (v *value) user(at *node, name string, values map[string]any) *acl.User {
 		}
 	}
 	if len(v.report.mistakes) > before {
-		return nil
+		return nil, nil
 	}
-	return u
+	return u, t.limits
 }
 
 // maxACLFile is the largest ACL file, in bytes.

@@ -27,6 +27,7 @@ import (
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/hashring"
+	"ringway/limit"
 	"ringway/pipeline"
 	"ringway/resp"
 	"ringway/stats"
@@ -44,6 +45,7 @@ type Pool struct {
 	settings   atomic.Pointer[settings]
 	current    atomic.Pointer[Map]
 	shardCount atomic.Int32                  // len(shards); see Local.grow
+	limits     *limit.Pool                   // who may use how much
 	dedicated  dedicatedCount                // connections that one client has to itself
 	commands   atomic.Pointer[[]CommandFact] // of the servers
 	version    atomic.Pointer[string]        // of the servers, as INFO gives it
@@ -93,6 +95,7 @@ type Watcher interface {
 func New(c *conf.Pool, proxy *conf.Proxy, w Watcher, log *slog.Logger) (*Pool, error) {
 	p := &Pool{log: log.With("pool", c.Name), watcher: w, byAddr: map[string]*server{}}
 	p.settings.Store(newSettings(c, proxy))
+	p.limits = limit.NewPool(c.LimitSettings(), p.log)
 	p.follows, p.slotted = c.Topology != "" && c.Topology != conf.Static, c.Topology == conf.Cluster
 	if p.slotted {
 		p.newCluster()
@@ -134,6 +137,9 @@ func newSettings(c *conf.Pool, proxy *conf.Proxy) *settings {
 // Conf returns the pool's configuration, which must not be changed. Reconfigure replaces it: who
 // needs several settings that fit together keeps what Conf has returned.
 func (p *Pool) Conf() *conf.Pool { return p.settings.Load().conf }
+
+// Limits returns who may use how much of the pool.
+func (p *Pool) Limits() *limit.Pool { return p.limits }
 
 // Proxy is Conf for the settings of the process.
 func (p *Pool) Proxy() *conf.Proxy { return p.settings.Load().proxy }

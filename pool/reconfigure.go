@@ -94,6 +94,7 @@ func (p *Pool) Reconfigure(ctx context.Context, c *conf.Pool, proxy *conf.Proxy)
 	if err != nil {
 		return nil, err
 	}
+	p.limits.Reconfigure(c.LimitSettings())
 	renew := was.RedisUser != c.RedisUser || !sameTLS(was.ServerTLS, c.ServerTLS)
 
 	p.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ringway/conf"
+	"ringway/limit"
 	"ringway/pool"
 	"ringway/session"
 	"ringway/stats"
@@ -44,6 +45,7 @@ type PoolFigures struct {
 	Refused  uint64        // clients turned away: max_clients or client_connections was reached
 	Denied   uint64        // clients turned away: allow_networks or deny_networks do not let their address in
 	NoHeader uint64        // connections closed because no valid header of the PROXY protocol came
+	Limited  []Limited     // limits that were reached
 	TLS      *TLSFigures   // nil if clients are spoken to in clear
 	Paused   time.Duration // for how long PausePool holds its requests back at most; 0 if it does not
 	Counts   stats.Pool
@@ -55,6 +57,29 @@ type PoolFigures struct {
 	ShardsHeld int                // shards whose requests wait for a primary on some loop
 
 	SubscriptionsLost int64 // connections with subscriptions that were lost
+}
+
+// Limited is how often a limit was reached.
+type Limited struct {
+	Kind   limit.Kind
+	What   limit.What
+	Action string // delayed or refused
+	Count  uint64
+}
+
+// limited returns the limits of a pool that were reached at least once.
+func limited(p *limit.Pool) (all []Limited) {
+	for k := range limit.Kinds {
+		for w := range limit.Whats {
+			c := p.Counts(k, w)
+			for _, of := range []Limited{{k, w, "delayed", c.Delayed.Load()}, {k, w, "refused", c.Refused.Load()}} {
+				if of.Count > 0 {
+					all = append(all, of)
+				}
+			}
+		}
+	}
+	return all
 }
 
 // ServerFigures is one server of a pool, over all loops.
@@ -119,7 +144,7 @@ func (l *loop) figures() *LoopFigures {
 // figures adds up what the loops have told of a pool.
 func (ln *listener) figures(loops []LoopFigures) PoolFigures {
 	p := ln.pool
-	f := PoolFigures{Name: p.Conf().Name, Conf: p.Conf(), Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Denied: ln.away.network.Load(), NoHeader: ln.away.header.Load(), TLS: ln.tlsFigures(), Paused: ln.pauseLeft(), Follows: p.Follows(), Topology: p.TopologyState()}
+	f := PoolFigures{Name: p.Conf().Name, Conf: p.Conf(), Addr: ln.Addr().String(), Clients: int(ln.clients.Load()), Refused: ln.refused.Load(), Denied: ln.away.network.Load(), NoHeader: ln.away.header.Load(), Limited: limited(p.Limits()), TLS: ln.tlsFigures(), Paused: ln.pauseLeft(), Follows: p.Follows(), Topology: p.TopologyState()}
 	seen := map[string]bool{}
 	for _, state := range p.ServerStates() {
 		// In the midst of a failover a server may be the primary of one shard and a replica of another.

@@ -13,6 +13,7 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
+	"ringway/limit"
 	"ringway/pool"
 	"ringway/session"
 )
@@ -140,6 +141,7 @@ const (
 func (s *socket) acceptAll() {
 	pause := time.Duration(0)
 	for {
+		s.awaitArrival()
 		fd, peer, err := s.AcceptFD()
 		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) { // PauseAccepting
 			return
@@ -158,6 +160,7 @@ func (s *socket) acceptAll() {
 			pause = 0
 			ln.srv.log.Info("accepting resumed", "pool", ln.pool.Conf().Name)
 		}
+		ln.pool.Limits().All().Arrive()
 		ln.admit(s, fd, peer)
 	}
 }
@@ -174,7 +177,7 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 	}
 	if !srv.tryAdmit(ln) {
 		ln.refused.Add(1)
-		ln.turnAway(fd, "-ERR max number of clients reached\r\n")
+		ln.turnAway(fd, tooMany)
 		return
 	}
 	client := arrived{addr: peer, local: s.Addr().String()}
@@ -182,7 +185,7 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 		client.addr = s.at.Addr + ":0" // as Redis shows it
 	}
 	if !behind {
-		ln.takeIn(fd, client)
+		ln.takeInFrom(fd, client, at.Addr())
 		return
 	}
 	ln.readHeader(fd, at, func(from netip.AddrPort) {
@@ -194,7 +197,7 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 		case from != at:
 			client.addr = from.String()
 		}
-		ln.takeIn(fd, client)
+		ln.takeInFrom(fd, client, from.Addr())
 	})
 }
 
@@ -230,13 +233,15 @@ type arrived struct {
 	local string // that it has connected to
 	user  string // whom its certificate names; "" if there is none
 	again bool   // a session has begun with it, in clear, and it speaks TLS
+
+	network *limit.Group // in which it is counted; nil without limits
 }
 
 // place hands a client to a loop.
 func (ln *listener) place(s eventloop.Socket, c arrived) {
 	id, l := ln.srv.nextID.Add(1), ln.srv.pick()
 	l.Post(func() {
-		l.sessions.Adopt(session.Client{Socket: s, Pool: ln.index, ID: id, Addr: c.addr, Local: c.local, User: c.user, Again: c.again})
+		l.sessions.Adopt(session.Client{Socket: s, Pool: ln.index, ID: id, Addr: c.addr, Local: c.local, User: c.user, Network: c.network, Again: c.again})
 	})
 }
 

@@ -58,6 +58,7 @@ type Server struct {
 	upgrades   upgradeCounts
 	handshakes *tlsconn.Handshakes
 	headers    headers
+	early      early
 
 	// The end.
 	predecessor *Predecessor  // the process whose place this one takes; nil if there is none
@@ -248,6 +249,7 @@ func (srv *Server) Run(ctx context.Context) error {
 	close(stopWatching)
 	srv.now().close()
 	srv.headers.stop()
+	srv.early.stop()
 	srv.accepting.Wait()
 	srv.handshakes.Close()
 	err := srv.drain()

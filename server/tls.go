@@ -100,7 +100,7 @@ func (ln *listener) shakeHands(s eventloop.Socket, config *tls.Config, c arrived
 	ln.srv.handshakes.Start(tlsconn.Client{FD: s.FD, Input: s.Input, Config: config}, func(r tlsconn.Result) {
 		if r.Err != nil {
 			ln.noteFailedHandshake(r.Err, c)
-			ln.srv.Left(ln.index)
+			ln.gone(c)
 			return
 		}
 		ln.handshakes.done.Add(1)
@@ -113,11 +113,11 @@ func (ln *listener) shakeHands(s eventloop.Socket, config *tls.Config, c arrived
 func (srv *Server) SpeakTLS(c session.Client) {
 	ln := srv.now().listeners[c.Pool]
 	if t := ln.tls.Load(); t != nil {
-		ln.shakeHands(c.Socket, t.config, arrived{addr: c.Addr, local: c.Local, again: true})
+		ln.shakeHands(c.Socket, t.config, arrived{addr: c.Addr, local: c.Local, network: c.Network, again: true})
 		return
 	}
 	c.Socket.Close() // a reload has ended TLS meanwhile
-	srv.Left(c.Pool)
+	ln.gone(arrived{network: c.Network})
 }
 
 // certifiedUser returns what a client's certificate has of a kind: conf.UserCN, say. It is "" if there is none, more than one, or no

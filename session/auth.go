@@ -121,10 +121,12 @@ func (s *session) requireAuth() {
 	}
 	if s.local.Conf().CertificatesNameUsers() {
 		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
+		s.updateLimits()
 		return
 	}
 	if u := s.proxyUser; u != nil && !u.AcceptsAll() || u == nil && s.local.Conf().RedisAuth != "" {
 		s.wantAuth, s.limits = true, &resp.UnauthenticatedLimits
+		s.updateLimits()
 	}
 }
 

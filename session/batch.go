@@ -59,6 +59,7 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 	s.noteBatch(b, count)
 	if batch.plainSetCount > 1 && s.merger != nil {
 		if n, ok := s.runMerging(m, count); ok {
+			s.w.ran += count
 			return n, true
 		}
 	}
@@ -66,13 +67,16 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 		s.lastCommand, s.unsized = uint16(batch.commands[i].ID)+1, batch.unsized[i]
 		s.noteNext(i, n)
 		if !s.forwardTo(batch.commands[i], m.ShardAt(batch.buckets[i]), request) {
+			s.w.ran += i
 			return n, false
 		}
 		n += len(request)
 		if s.closing || !s.hasRoom() || s.local.Map() != m {
+			count = i + 1
 			break // the rest is parsed again later; its buckets may be outdated by then
 		}
 	}
+	s.w.ran += count
 	return n, true
 }
 
@@ -81,6 +85,10 @@ func (s *session) runBatch(b []byte, size int, cmd *command.Command) (n int, ok 
 func (s *session) collect(b []byte, size int, cmd *command.Command) (count int) {
 	batch, parser := &s.w.batch, &s.w.parser
 	batch.plainSetCount, batch.unsizedCount, batch.size = 0, 0, 0
+	most := maxBatch
+	if s.budget != nil {
+		most = min(most, s.budget.allowed)
+	}
 	for cmd != nil {
 		batch.requests[count], batch.commands[count], batch.keys[count] = b[:size], cmd, parser.Args[cmd.SoleKey]
 		if batch.plainSet[count] = isPlainSet(cmd, batch.requests[count]); batch.plainSet[count] {
@@ -90,7 +98,7 @@ func (s *session) collect(b []byte, size int, cmd *command.Command) (count int) 
 			batch.unsizedCount++
 		}
 		count, batch.size = count+1, batch.size+size
-		if b = b[size:]; count == maxBatch || len(b) == 0 {
+		if b = b[size:]; count == most || len(b) == 0 {
 			break
 		}
 		// Parse ahead with a state of its own: the next request may be incomplete or

@@ -56,6 +56,9 @@ func (sh *shared) tick() {
 		sh.slow.Tick(sh.w.loop.Now())
 		sh.big.tick(sh.w.loop.Now())
 	}
+	if sh == sh.peers[0] {
+		sh.local.Limits().Tick()
+	}
 	sh.probeStalled()
 	sh.followFailover()
 	sh.moveBlocked()

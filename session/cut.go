@@ -337,7 +337,7 @@ func (s *session) cutLeft(d *Departure) {
 	s.leaveTopics()
 	s.useConns(nil)
 	s.setUser(s.proxyUser, nil)
-	s.w.host.Left(s.poolIndex)
+	s.left()
 	d.end()
 }
 
@@ -547,7 +547,7 @@ func (a *Arriving) Drop() {
 	s.leaveTopics()
 	s.setUser(s.proxyUser, nil)
 	s.useConns(nil)
-	s.w.host.Left(s.poolIndex)
+	s.left()
 }
 
 // leaveTopics ends all subscriptions of a session that is not here any more, or not yet.

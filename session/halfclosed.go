@@ -82,7 +82,7 @@ func (w *Worker) closeHalfClosed() {
 // it did.
 func (s *session) closeIfOverdue() bool {
 	h, now := s.halfClosed, s.w.loop.Now()
-	if written := s.conn.Written(); s.replies.head != h.head || written != h.written {
+	if written := s.conn.Written(); s.replies.head != h.head || written != h.written || s.isDelayed() {
 		h.since, h.head, h.written = now, s.replies.head, written
 		return false
 	}

@@ -226,7 +226,7 @@ func (d *Departure) left() {
 	s := d.s
 	eventloop.CloseFD(d.FD)
 	s.setUser(s.proxyUser, nil)
-	s.w.host.Left(s.poolIndex)
+	s.left()
 	d.over()
 }
 
@@ -334,6 +334,7 @@ func (w *Worker) sessionOf(index int, r *handover.Record, user *pool.User) *sess
 	if r.WantAuth || s.userName() != cmp.Or(r.ProxyUser, s.userName()) {
 		s.requireAuth() // the pool may have no password any more, or the user may just have gone
 	}
+	s.updateLimits()
 	if cmd := command.ByName(r.Command); cmd != nil {
 		s.lastCommand = uint16(cmd.ID) + 1
 	}

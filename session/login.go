@@ -197,8 +197,8 @@ func (s *session) admit(g *userLogin, a *deferredAnswer) {
 // authenticated makes the session that of a user whose credentials were accepted: of a user of the proxy, nil in pools
 // without such and for ACL users of the servers; and of one of the servers, nil for the pool's own.
 func (s *session) authenticated(proxyUser *acl.User, user *pool.User) {
-	s.setUser(proxyUser, user)
 	s.authFailures, s.wantAuth, s.limits = 0, false, &s.w.limits
+	s.setUser(proxyUser, user)
 	s.speak(s.protocol)
 }
 

@@ -71,7 +71,7 @@ func (s *session) enter(socket eventloop.Socket) bool {
 		socket.Close()
 		s.setUser(s.proxyUser, nil)
 		s.useConns(nil)
-		w.host.Left(s.poolIndex)
+		s.left()
 		return false
 	}
 	if s.followUsers() { // they may have changed while the session was on no loop

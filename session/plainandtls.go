@@ -37,6 +37,9 @@ func (d tlsBegun) RunDeferred() {
 	w.detach(s)
 	s.setUser(s.proxyUser, nil)
 	s.useConns(nil)
-	w.host.SpeakTLS(Client{Socket: socket, Pool: s.poolIndex, ID: s.info.id, Addr: s.info.addr, Local: s.info.local, Again: true})
+	c := Client{Socket: socket, Pool: s.poolIndex, ID: s.info.id, Addr: s.info.addr, Local: s.info.local, Network: s.network, Again: true}
+	s.network = nil // where it stays counted
+	s.leaveGroups()
+	w.host.SpeakTLS(c)
 	w.checkDrained()
 }

@@ -357,6 +357,7 @@ func (l *subscriber) leaveAll() {
 // the user, tracking or the pool's conditions. In RESP2 a message can't be told from a
 // reply, so a subscriber may run few commands (policy.subscriberMode).
 func (s *session) updatePolicy() {
+	s.updateLimits()
 	if s.sub != nil && s.monitor == nil && s.sub.total() == 0 && s.sub.pending == nil && len(s.sub.backlog) == 0 {
 		s.sub = nil
 	}

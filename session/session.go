@@ -35,6 +35,7 @@ import (
 	"ringway/acl"
 	"ringway/command"
 	"ringway/eventloop"
+	"ringway/limit"
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
@@ -70,10 +71,13 @@ type session struct {
 	protocol      resp.Protocol
 	conns         *pool.ConnSet // the shared connections to servers, for that user, database and protocol
 	separateReads bool          // primaries may change, so reads may go over other connections than writes (sendRead)
+	userGroup     *limit.Group  // the clients of its user, as whose it is counted; nil if that has no limits
+	network       *limit.Group  // likewise of its network
 	policy        *policy       // which commands are permitted, refused or checked first
 	limits        *resp.Limits
 
 	// Its requests.
+	budget         *budget // what bounds them; nil without limits (limits.go)
 	parse          resp.RequestState
 	window         int         // how many may be without reply at once; 0 while the window is closed (closeWindow)
 	serial         bool        // nothing may overtake the requests under way: window is 1 until they are answered
@@ -179,6 +183,9 @@ func (s *session) Data(b []byte) (n int) {
 	}
 	s.w.noteWork(s, len(b))
 	n = s.run(b)
+	if s.budget != nil {
+		s.settled(n)
+	}
 	if s.stats != nil {
 		s.stats.Clients.BytesIn += uint64(n)
 	}
@@ -194,12 +201,12 @@ func (s *session) Need() int { return s.parse.Need() }
 //
 // Plain requests take the short way of a batch (runBatch), all others that of handle.
 func (s *session) run(b []byte) (n int) {
-	s.w.effort = 0
+	s.w.effort, s.w.ran = 0, 0
 	for n < len(b) && !s.closing {
-		if !s.hasRoom() {
+		if !s.hasRoom() || s.budget != nil && !s.mayRun(n) {
 			s.blocked = true
 			s.announceSubscriptions()
-			if s.replies.idle() {
+			if s.replies.idle() && !s.isDelayed() {
 				s.deferRun() // no reply will come and unblock it
 			}
 			return n
@@ -214,6 +221,10 @@ func (s *session) run(b []byte) (n int) {
 				return len(b)
 			}
 			return n
+		}
+		if s.budget != nil && s.budget.refusing != nil && s.refuseByLimit() {
+			n += size
+			continue
 		}
 		if cmd := s.plain(); cmd != nil && size < s.big.requestFrom {
 			ran, ok := s.runBatch(b[n:], size, cmd)
@@ -231,6 +242,7 @@ func (s *session) run(b []byte) (n int) {
 			s.blocked = true
 			return n
 		}
+		s.w.ran++
 		if n += size; s.w.effort >= maxEffort && n < len(b) {
 			s.blocked = true
 			s.deferRun()

@@ -74,6 +74,9 @@ func (s *session) beginAs(name string) bool {
 // logIn makes the session that of a user of the proxy whose password was right, and returns the reply, from then; or nil
 // if that comes later. If the client asks for another protocol, servers must speak it.
 func (s *session) logIn(u *acl.User, protocol resp.Protocol, then func() []byte) []byte {
+	if !s.joinUser(u.Name) {
+		return resp.AppendError(nil, tooMany)
+	}
 	if protocol == resp.RESP2 || protocol == s.protocol && u.ServerUser == "" {
 		s.authenticated(u, s.serverUser(u))
 		return then()

@@ -6,6 +6,7 @@ import (
 
 	"ringway/conf"
 	"ringway/eventloop"
+	"ringway/limit"
 	"ringway/pool"
 	"ringway/pubsub"
 	"ringway/resp"
@@ -27,6 +28,7 @@ type Worker struct {
 
 	// The sessions, and what they have begun.
 	rights      rights
+	shares      *shares               // of limits
 	sessions    []*session            // in no order; session.index is the index here
 	halfClosed  []*session            // at their end; closed ones are taken out by the next tick
 	tasks       []task                // work that is too much for one turn
@@ -49,6 +51,7 @@ type Worker struct {
 	spareFanouts   []*fanout          // finished, for reuse
 	spareEvalsha   []*evalsha         // finished, for reuse
 	evalRequest    []byte             // a buffer for EVAL in place of EVALSHA
+	ran            int                // how many requests this call of session.run has run
 	unread         int                // how many bytes the current request's client has sent behind it
 	spareRings     spareRings         // of replies, given back
 	stalledServers []int              // for probeStalled
@@ -103,6 +106,7 @@ func newWorker(loop *eventloop.Loop, proxy *conf.Proxy, host Host, log *slog.Log
 		},
 		publishers: map[*session]struct{}{},
 		rights:     rights{},
+		shares:     newShares(loop),
 		scratch:    make([]byte, 0, 1<<10),
 		failure:    make([]byte, 0, 256),
 		lastLarge:  -2 * largeReplyWindow, // long ago
@@ -133,20 +137,23 @@ func (w *Worker) Len() int { return len(w.sessions) }
 
 // Client is a client that was accepted.
 type Client struct {
-	Socket eventloop.Socket // belongs to the session from Adopt on
-	Pool   int              // its pool's index in the configuration
-	ID     uint64           // unique in the process, from 1
-	Addr   string           // the client's address
-	Local  string           // the address that it has connected to
-	User   string           // the user that its certificate names, as the pool's tls_user says; "" if none does
-	Again  bool             // it was adopted before, and Host.SpeakTLS was called for it
+	Socket  eventloop.Socket // belongs to the session from Adopt on
+	Pool    int              // its pool's index in the configuration
+	ID      uint64           // unique in the process, from 1
+	Addr    string           // the client's address
+	Local   string           // the address that it has connected to
+	Network *limit.Group     // the clients of its network, as one of which it is counted; nil if there are no limits
+	User    string           // the user that its certificate names, as the pool's tls_user says; "" if none does
+	Again   bool             // it was adopted before, and Host.SpeakTLS was called for it
 }
 
 // Adopt starts a session for a client. The client must be counted already: Host.Left is called when it is
 // gone, or if it can't be served.
 func (w *Worker) Adopt(c Client) {
 	s := newSession(w.pools[c.Pool], &clientInfo{id: c.ID, addr: c.Addr, local: c.Local, certified: c.User, since: time.Now()})
+	s.network = c.Network
 	s.requireAuth()
+	s.updateLimits()
 	if s.stats != nil && !c.Again {
 		s.stats.Clients.Connected++
 	}
@@ -154,7 +161,12 @@ func (w *Worker) Adopt(c Client) {
 		c.Socket.Close()
 		s.setUser(s.proxyUser, nil)
 		s.useConns(nil)
-		w.host.Left(s.poolIndex)
+		s.left()
+		return
+	}
+	if s.isTooMany() {
+		s.closeReason = stats.ClosedLimit
+		s.closeWithReply([]byte("-" + tooMany + "\r\n"))
 	}
 }
 
@@ -167,6 +179,9 @@ func (w *Worker) attach(s *session, socket eventloop.Socket) bool {
 		return false
 	}
 	s.conn, s.replies.conn = conn, conn
+	if s.budget != nil {
+		s.budget.written = 0
+	}
 	if s.stats != nil {
 		conn.CountWritten(&s.stats.Clients.BytesOut)
 	}
@@ -178,6 +193,7 @@ func (w *Worker) attach(s *session, socket eventloop.Socket) bool {
 // detach takes s out of the worker's sessions. The last session takes its index.
 func (w *Worker) detach(s *session) {
 	last := len(w.sessions) - 1
+	s.dropBudget() // it belongs to the loop
 	w.sessions[s.index] = w.sessions[last]
 	w.sessions[s.index].index = s.index
 	w.sessions[last] = nil
@@ -189,9 +205,10 @@ func (w *Worker) detach(s *session) {
 func (w *Worker) remove(s *session) {
 	w.detach(s)
 	if s.halfClosed != nil && s.halfClosed.uncounted {
+		s.leaveGroups()
 		w.host.UncountedLeft()
 	} else {
-		w.host.Left(s.poolIndex)
+		s.left()
 	}
 	w.checkDrained()
 }
@@ -218,6 +235,7 @@ func (w *Worker) Tick() {
 	}
 	w.eachPool((*shared).tick)
 	w.sampler.Tick()
+	w.shares.tick()
 	w.resumePublishers(false)
 	if w.ticks++; w.ticks%trimTicks == 0 {
 		w.trim()

@@ -15,10 +15,11 @@ const (
 	ClosedMissedData                    // messages for it were lost, or a reply under way broke off
 	ClosedDrain                         // the proxy ends
 	ClosedBug                           // a panic, or a reply that no request awaits
+	ClosedLimit                         // its user has as many clients as it may
 	CloseReasons     = int(iota)
 )
 
-var closeReasons = [CloseReasons]string{"client", "quit", "idle", "output_limit", "memory", "killed", "protocol", "missed_data", "drain", "bug"}
+var closeReasons = [CloseReasons]string{"client", "quit", "idle", "output_limit", "memory", "killed", "protocol", "missed_data", "drain", "bug", "limit"}
 
 // String returns the reason as metrics, console and page show it.
 func (r CloseReason) String() string { return closeReasons[r] }

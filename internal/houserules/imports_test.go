@@ -15,23 +15,24 @@ import (
 // of ours. A package may always import what is internal to itself.
 var arrows = map[string][]string{
 	"acl":         {"command", "glob"},
-	"admin":       {"server", "pool", "session", "command", "stats", "resp", "conf", "handover"},
+	"admin":       {"server", "pool", "session", "command", "limit", "stats", "resp", "conf", "handover"},
 	"bench":       {}, // it measures the data path from outside
 	"command":     {"resp"},
-	"conf":        {"hashring", "command", "acl"}, // for the names that a configuration may contain, and users
+	"conf":        {"hashring", "command", "acl", "limit"}, // for the names that a configuration may contain, users and limits
 	"eventloop":   {"stats"},
 	"glob":        {},
 	"handover":    {},
 	"hashring":    {},
 	"join":        {"resp"},
+	"limit":       {},
 	"mover":       {"conf", "hashring", "resp"},
 	"pipeline":    {"resp", "eventloop", "tlsrelay", "stats"},
 	"pubsub":      {"glob", "pipeline", "resp", "eventloop", "conf"},
-	"pool":        {"pipeline", "resp", "eventloop", "hashring", "conf", "stats"},
+	"pool":        {"pipeline", "resp", "eventloop", "hashring", "conf", "limit", "stats"},
 	"resp":        {},
 	"proxyheader": {},
-	"server":      {"session", "pool", "eventloop", "tlsconn", "proxyheader", "conf", "stats", "handover"},
-	"session":     {"acl", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats", "handover"},
+	"server":      {"session", "pool", "eventloop", "tlsconn", "proxyheader", "conf", "limit", "stats", "handover"},
+	"session":     {"acl", "limit", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats", "handover"},
 	"stats":       {},
 	"tlsrelay":    {"eventloop"},
 	"tlsconn":     {"eventloop"},

@@ -1,0 +1,124 @@
+package server
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"ringway/eventloop"
+	"ringway/limit"
+)
+
+// How many clients come in a second is bounded for a pool and for each network (new_connections). Those of a pool stay in the
+// kernel's backlog. The network of a client is known only when it is accepted: one that comes too early is counted, but
+// nothing of it is read for a while, and one that would have to wait for long is refused.
+
+const (
+	// longestArrival is how long a client of a network may have to wait before it is served.
+	longestArrival = 3 * time.Second
+	// maxEarly is how many clients of a process may wait for that.
+	maxEarly = 4096
+)
+
+// tooMany is Redis's answer to a client too many.
+const tooMany = "-ERR max number of clients reached\r\n"
+
+// awaitArrival waits until the socket's pool may have one more client. The goroutine that accepts calls it.
+func (s *socket) awaitArrival() {
+	ln := s.to.Load()
+	all := ln.pool.Limits().All()
+	for wait := all.UntilArrival(); wait > 0; wait = all.UntilArrival() {
+		all.Delayed(limit.NewConnections)
+		select {
+		case <-time.After(wait):
+		case <-ln.srv.stopping:
+			return
+		}
+	}
+}
+
+// takeInFrom takes in a client at an address if its network may have one more, at once or later.
+func (ln *listener) takeInFrom(fd int, c arrived, at netip.Addr) {
+	network, ok := ln.pool.Limits().JoinNetwork(at, false)
+	if !ok {
+		network.Refused(limit.Connections)
+		ln.srv.Left(ln.index)
+		ln.turnAway(fd, tooMany)
+		return
+	}
+	if c.network = network; network == nil {
+		ln.takeIn(fd, c)
+		return
+	}
+	switch wait := network.Arrive(); {
+	case wait == 0:
+		ln.takeIn(fd, c)
+	case network.Settings().Refuse || wait > longestArrival || !ln.srv.early.wait(wait, fd, func() { ln.takeIn(fd, c) }, func() { ln.gone(c) }):
+		network.Unarrive()
+		network.Refused(limit.NewConnections)
+		ln.gone(c)
+		ln.turnAway(fd, tooMany)
+	default:
+		network.Delayed(limit.NewConnections)
+	}
+}
+
+// gone says that a client which was taken in has gone before it was placed.
+func (ln *listener) gone(c arrived) {
+	if c.network != nil {
+		c.network.Leave()
+	}
+	ln.srv.Left(ln.index)
+}
+
+// early are clients that wait before they are served.
+type early struct {
+	mu      sync.Mutex // guards what follows; nothing is called under it
+	ended   bool
+	waiting map[int]*time.Timer // by their sockets
+	drop    map[int]func()
+}
+
+// wait has fn called after a while. Until then stop may close the socket fd instead, and call drop. It reports false
+// if too many wait, or at the process's end.
+func (e *early) wait(d time.Duration, fd int, fn, drop func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended || len(e.waiting) >= maxEarly {
+		return false
+	}
+	if e.waiting == nil {
+		e.waiting, e.drop = map[int]*time.Timer{}, map[int]func(){}
+	}
+	e.drop[fd] = drop
+	e.waiting[fd] = time.AfterFunc(d, func() {
+		if e.take(fd) {
+			fn()
+		}
+	})
+	return true
+}
+
+// take reports whether a client still waits, which it does no more.
+func (e *early) take(fd int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, there := e.waiting[fd]
+	delete(e.waiting, fd)
+	delete(e.drop, fd)
+	return there
+}
+
+// stop closes all who wait.
+func (e *early) stop() {
+	e.mu.Lock()
+	e.ended = true
+	waiting, drop := e.waiting, e.drop
+	e.waiting, e.drop = nil, nil
+	e.mu.Unlock()
+	for fd, timer := range waiting {
+		timer.Stop()
+		eventloop.CloseFD(fd)
+		drop[fd]()
+	}
+}

@@ -16,32 +16,33 @@ const (
 	end      = "<!-- End of the table. -->\n"
 )
 
-const header = "| framework | versions | what was tried | directly | one shard | four shards | what to set in the pool |\n|---|---|---|---|---|---|---|\n"
+const header = "| framework | versions | what was tried | directly | one shard | four shards, nothing set | four shards | what to set in the pool |\n|---|---|---|---|---|---|---|---|\n"
 
 // row returns the line of the document's table about one framework.
 func row(f framework, o outcome) string {
 	of := func(passed int) string { return fmt.Sprintf("%d of %d", passed, o.checks) }
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |\n", f.name, strings.Join(o.versions, ", "), f.tries, of(o.direct), of(o.one), of(o.four), f.toSet())
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", f.name, strings.Join(o.versions, ", "), f.tries, of(o.direct), of(o.one), of(o.defaults), of(o.four), f.toSet())
 }
 
-// summary returns the line below the table.
+// summary returns the lines below the table.
 func summary() string {
-	works, line, partly, more := 0, 0, 0, []string{}
+	all, core, need, more := 0, 0, []string{}, []string{}
 	for _, f := range frameworks {
+		lines := len(f.settings) + len(f.cannot)
 		switch {
-		case len(f.settings)+len(f.cannot) == 0:
-			works++
-		case len(f.settings)+len(f.cannot) > 1:
-			more = append(more, f.name)
+		case lines == 0:
+			all++
+		case f.worksByDefault():
+			core++
 		default:
-			line++
-			if f.worksByDefault() {
-				partly++
-			}
+			need = append(need, f.name)
+		}
+		if lines > 1 {
+			more = append(more, f.name)
 		}
 	}
-	return fmt.Sprintf("\n%d of these %d pass all checks without a setting, %d with one line. Of the latter, %d need it only for the checks that the last column names. Several lines are needed for all checks of %s.\n",
-		works, len(frameworks), line, partly, strings.Join(more, ", "))
+	return fmt.Sprintf("\n%d of these %d do their work with nothing set: %d pass all checks, and %d all but those that the last column names. The other %d need what it says: %s. Several lines are needed for all checks of %s; all others need one at most.\n",
+		all+core, len(frameworks), all, core, len(need), strings.Join(need, ", "), strings.Join(more, ", "))
 }
 
 // toSet returns the last column of a framework's row.
@@ -102,7 +103,7 @@ func compareDocument(t *testing.T, outcomes map[string]outcome) {
 func rowsOf(table string) map[string]string {
 	rows := map[string]string{}
 	for line := range strings.Lines(table) {
-		if cells := cellsOf(line); len(cells) == 7 && cells[0] != "framework" {
+		if cells := cellsOf(line); len(cells) == 8 && cells[0] != "framework" {
 			rows[cells[0]] = line
 		}
 	}

@@ -16,6 +16,7 @@ type outcome struct {
 	checks   int // how many the program has, by the direct run
 
 	direct, one, four int // how many checks passed; with the settings that are needed
+	defaults          int // with four shards and no settings
 }
 
 func TestFrameworks(t *testing.T) {
@@ -47,7 +48,7 @@ func try(t *testing.T, f framework) outcome {
 	o.one = passed(one)
 
 	defaults := runThrough(t, f, "four shards by default", 4, nil)
-	o.four = passed(defaults)
+	o.defaults, o.four = passed(defaults), passed(defaults)
 	if f.worksByDefault() {
 		compare(t, "four shards by default", direct, defaults, f.failsByDefault())
 	} else if passed(defaults) == passed(direct) {

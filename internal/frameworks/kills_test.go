@@ -21,14 +21,16 @@ const jobs = 120
 // Workers and servers are killed with SIGKILL while jobs are added and worked on. No job
 // may be lost. A job may be done twice only if something was killed between its two
 // starts: a queue whose worker or server is gone can't know how far the job was. The
-// servers write each change to their files before they answer. RQ forgets a job whose
-// worker dies right after its BLPOP; its program finds these, one for each kill at most.
+// servers write each change to their files before they answer. RQ and Celery forget a job whose
+// worker dies right after its BLPOP; their programs find these, one for each kill at most.
 func TestFrameworksUnderKills(t *testing.T) {
 	cache(t)
 	for _, q := range []struct{ name, program, settings string }{
 		// Each queue by its name, so that they are on several shards.
 		{"BullMQ", "node/bullmq_jobs.mjs", `together = ["bull:(*):*"]`},
 		{"RQ", "python/rq_kills.py", `together = ["@rq"]`},
+		{"asynq", "go/asynq_jobs", ""}, // its keys have hash tags
+		{"Celery", "python/celery_kills.py", `together = ["@celery", { name = "celery", keys = ["urgent*", "slow*", "kombu*"] }]`},
 	} {
 		t.Run(q.name, func(t *testing.T) {
 			t.Run("directly", func(t *testing.T) {

@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"pipeline":    {"resp", "eventloop", "tlsrelay", "stats"},
 	"pubsub":      {"glob", "pipeline", "resp", "eventloop", "conf"},
 	"pool":        {"pipeline", "resp", "eventloop", "hashring", "conf", "limit", "stats"},
+	"reshard":     {},
 	"resp":        {},
 	"proxyheader": {},
 	"server":      {"session", "pool", "eventloop", "tlsconn", "proxyheader", "conf", "limit", "stats", "handover"},
@@ -180,7 +181,7 @@ func homesOf(imported string) []string {
 // Pure packages turn bytes into answers and do no I/O. Their tests may talk to a
 // real server.
 func TestPurePackagesDoNotTouchTheNetwork(t *testing.T) {
-	pure := []string{"hashring", "resp", "join", "command"}
+	pure := []string{"hashring", "resp", "join", "command", "reshard"}
 	for _, s := range sources(t) {
 		isPure := slices.ContainsFunc(pure, func(p string) bool { return within(s.dir(), p) })
 		if s.isTest() || !isPure || s.file.Name.Name == "main" { // a generator is a command

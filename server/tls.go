@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +63,7 @@ func (ln *listener) refreshTLS() error {
 		return err
 	}
 	ln.tls.Store(next)
-	if now != nil {
+	if now != nil && (now.stamp != next.stamp || !reflect.DeepEqual(now.conf, t)) {
 		log.Info("certificate replaced", "subject", next.config.Certificates[0].Leaf.Subject.String(), "expires", next.expires)
 	}
 	return nil

@@ -88,10 +88,11 @@ func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
 			p.trust = file.(string)
 		}
 	}
-	for i := range cfg.Pools {
+	for i := range cfg.Pools { // another proxy may have had the address before
 		if addr := srv.Addrs()[cfg.Pools[i].Name]; cfg.Pools[i].ClientTLS != nil {
-			speakTLS.Store(addr, true)
-			t.Cleanup(func() { speakTLS.Delete(addr) }) // others may listen there then
+			speakTLS.Store(addr, p)
+		} else {
+			speakTLS.Delete(addr)
 		}
 	}
 	var result error
@@ -101,6 +102,10 @@ func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
 			stopped = true
 			cancel()
 			result = <-ended
+			speakTLS.Range(func(addr, _ any) bool {
+				speakTLS.CompareAndDelete(addr, p)
+				return true
+			})
 			prober.Stop()
 		}
 		return result

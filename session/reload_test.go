@@ -230,8 +230,7 @@ func TestReloadAddsAndRemovesPools(t *testing.T) {
 		})
 		at := p.server.Addrs()["beta"]
 		if p.tls != nil {
-			speakTLS.Store(at, true)
-			t.Cleanup(func() { speakTLS.Delete(at) })
+			speakTLS.Store(at, p)
 		}
 		beta := dialAt(t, at)
 		if got := beta.Do("SET", "where", "second"); got != "+OK\r\n" {

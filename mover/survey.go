@@ -85,6 +85,7 @@ type measuring struct {
 	o        SurveyOptions
 	flows    map[pair]*Flow
 	found    Survey
+	ghost    string // one of the ghosts
 }
 
 func (m *measuring) each(p *Pool, s *Server, take func(db int64, keys []string) error) error {
@@ -167,6 +168,7 @@ func (m *measuring) target(s *Server) error {
 		missing, _, err := absent(m.from, m.to, s, db, keys)
 		for _, keys := range missing {
 			m.found.Ghosts += int64(len(keys))
+			m.ghost = keys[0]
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"ringway/conf"
 	"ringway/mover"
 )
 
@@ -20,8 +21,8 @@ usage:
   ringway copy -c OLD --to NEW [-pool NAME] --once   end when all has been copied once
 
 -c is the configuration by which clients use the pool, and --to the one that it shall have. Keys at the new
-servers that the old ones do not have are removed there; nothing is changed at the servers by which
-clients use a key.
+servers that clients do not have now, such as those of earlier rings, are in the way: with
+--remove-old they are removed. Nothing is changed at the servers by which clients use a key.
 
 Exit codes: 0 the new servers have all; 3 but for keys that are over --big-key; 2 with mistakes in a file or in
 the command line; 1 for a failure or an interrupt: clients use the old servers as before.
@@ -37,6 +38,7 @@ func runCopy(s streams, args []string) int {
 	to := fs.String("to", "", "`FILE` of the pool as it shall be")
 	once := fs.Bool("once", false, "end when all keys, and what has changed meanwhile, are copied")
 	big := fs.Int64("big-key", 256<<20, "leave out keys with more than `N` bytes of memory; 0 to copy all")
+	removeOld := fs.Bool("remove-old", false, "remove keys at the new servers that clients do not have now")
 	var keys keyFlags
 	keys.register(fs, "")
 	if code, done := s.parse(fs, args, copyHelp); done {
@@ -54,6 +56,9 @@ func runCopy(s streams, args []string) int {
 	}
 	defer from.Close()
 	defer target.Close()
+	if err := s.checkTargets(ctx, from, target, *removeOld, *path, *to); err != nil {
+		return s.fail("copy", err)
+	}
 	c, err := mover.NewCopier(from, target, mover.CopyOptions{PerSecond: keys.maxRate, BigKey: *big, Log: func(text string) { fmt.Fprintln(s.err, text) }})
 	if err != nil {
 		return s.fail("copy", err)
@@ -177,6 +182,39 @@ func (f *copying) settleTwice(ctx context.Context) error {
 	if err == nil && named > 0 {
 		f.copier.Settle(ctx, false)
 		err = fmt.Errorf("not settled: %d keys have changed in the last %v; hold the pool's writes at all instances, then press Enter again", named, quiet)
+	}
+	return err
+}
+
+// checkTargets returns an error if the copy could remove or replace what others have: keys of another pool of the
+// files at the new servers, or, without removeOld, any keys there that the pool does not have.
+func (s streams) checkTargets(ctx context.Context, from, to *mover.Pool, removeOld bool, files ...string) error {
+	for _, path := range files {
+		cfg, _ := s.load("copy", path)
+		if cfg == nil {
+			return fmt.Errorf("%s has changed", path)
+		}
+		for i := range cfg.Pools {
+			if cfg.Pools[i].Name == from.Conf.Name || cfg.Pools[i].Topology != conf.Static {
+				continue
+			}
+			other, err := mover.Open(ctx, &cfg.Pools[i])
+			if err != nil {
+				return fmt.Errorf("whether another pool uses the same servers is unknown: %w", err)
+			}
+			shared := to.Shared(other)
+			other.Close()
+			if shared != "" {
+				return fmt.Errorf("server %s is also used by pool %s, with the same databases: keys of both can't be told apart", shared, cfg.Pools[i].Name)
+			}
+		}
+	}
+	if removeOld {
+		return nil
+	}
+	n, example, err := mover.Ghosts(ctx, from, to)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%d keys at the new servers, such as %q, are not in the pool now, and its clients would find them; if they are old, remove them: --remove-old", n, example)
 	}
 	return err
 }

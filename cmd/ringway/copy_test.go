@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,6 +156,29 @@ func TestCopyOnce(t *testing.T) {
 		t.Errorf("%d, %s", code, out)
 	}
 	if code, out := command(t, "copy", "-c", was, "--to", was, "--once"); code != exitOK { // nothing to do
+		t.Errorf("%d, %s", code, out)
+	}
+	// What others have at a new server is not removed unless it is asked for.
+	for i := range 50 {
+		servers[2].Client().Set(t.Context(), "foreign:"+strconv.Itoa(i), "1", 0)
+	}
+	before := servers[2].Client().DBSize(t.Context()).Val()
+	if code, out := command(t, "copy", "-c", was, "--to", now, "--once"); code != exitFailure || !strings.Contains(out, "--remove-old") || servers[2].Client().DBSize(t.Context()).Val() != before {
+		t.Errorf("%d, %s", code, out)
+	}
+	beta := "\n[pools.beta]\nlisten = \"127.0.0.1:0\"\nhash_tag = \"{}\"\nservers = [\"" + servers[2].Addr() + " b\"]\n"
+	text, err := os.ReadFile(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := filepath.Join(t.TempDir(), "both.toml")
+	if err := os.WriteFile(both, append(text, beta...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := command(t, "copy", "-c", was, "--to", both, "-pool", "alpha", "--once", "--remove-old"); code != exitFailure || !strings.Contains(out, "also used by pool beta") {
+		t.Errorf("%d, %s", code, out)
+	}
+	if code, out := command(t, "copy", "-c", was, "--to", now, "--once", "--remove-old"); code != exitOK || servers[2].Client().DBSize(t.Context()).Val() >= before {
 		t.Errorf("%d, %s", code, out)
 	}
 }

@@ -74,7 +74,7 @@ func printSurvey(out io.Writer, pool string, survey *mover.Survey, keys *keyFlag
 		fmt.Fprintf(out, "%d more keys are at servers that do not own them, and stay: ringway orphans\n", survey.Strays)
 	}
 	if survey.Ghosts > 0 {
-		fmt.Fprintf(out, "%d keys are at servers that will own them and do not exist for clients now: a copy removes them\n", survey.Ghosts)
+		fmt.Fprintf(out, "%d keys are at servers that will own them and do not exist for clients now: ringway copy --remove-old removes them\n", survey.Ghosts)
 	}
 	for _, o := range survey.Obstacles {
 		word := "note"

@@ -207,7 +207,7 @@ servers = ["localhost:6379"]
 		},
 		Admin: Admin{Listen: Listen{Network: "tcp", Addr: "127.0.0.1:9180"}, Password: "p", Ready: ReadyAll},
 		Pools: []Pool{{
-			Topology: Static, ReadFrom: ReadPrimary, MaxReplicaLag: 10 * time.Second, FailoverWait: 5 * time.Second, ProbeInterval: time.Second,
+			Topology: Static, ReadFrom: ReadPrimary, MaxReplicaLag: 10 * time.Second, FailoverWait: 5 * time.Second, ReplicaAcks: AcksAuto, ProbeInterval: time.Second,
 			ResolveInterval: 23 * time.Second, RedisUser: "u",
 			Name: "alpha", Listen: Listen{Network: "unix", Addr: "/run/ringway.sock", Mode: 0o660},
 			Backlog: 17, ReusePort: true, MaxClients: 18,

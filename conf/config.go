@@ -175,6 +175,7 @@ type Pool struct {
 	MaxReplicaLag   time.Duration     // a replica further behind its primary is not read; 0: no bound; default 10s
 	HedgeAfter      time.Duration     // a read without reply for so long is sent to a second server too; default 0: never
 	FailoverWait    time.Duration     // how long requests wait for a new primary; default 5s
+	ReplicaAcks     string            // when replies wait until the replicas have what they acknowledge: AcksAuto (default), AcksAlways or AcksNever
 	ProbeInterval   time.Duration     // how often servers, Sentinels and the Cluster are polled; default 1s
 	ResolveInterval time.Duration     // how often host names are resolved again, in static pools too; 0: only at each connection; default 10s
 	AddressMap      map[string]string // from addresses that servers and Sentinels announce to those to connect to; see MapAddr

@@ -96,7 +96,8 @@ func DefaultPool(name string) Pool {
 		ReplyCheck:      100 * time.Millisecond, // ten ECHOs a second cost next to nothing
 		HedgeAfter:      0,                      // never: it costs extra reads
 		FailoverWait:    5 * time.Second,        // Sentinels need two to four seconds after a primary died
-		ProbeInterval:   time.Second,            // Sentinels poll as often
-		ResolveInterval: 10 * time.Second,       // names that move have short times to live in DNS
+		ReplicaAcks:     AcksAuto,
+		ProbeInterval:   time.Second,      // Sentinels poll as often
+		ResolveInterval: 10 * time.Second, // names that move have short times to live in DNS
 	}
 }

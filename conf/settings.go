@@ -115,6 +115,7 @@ var poolSettings = []setting[Pool]{
 	{"reply_check", func(v *value, p *Pool) { v.duration(&p.ReplyCheck, 0) }},
 	{"hedge_after", func(v *value, p *Pool) { v.duration(&p.HedgeAfter, 0) }},
 	{"failover_wait", func(v *value, p *Pool) { v.duration(&p.FailoverWait, 0) }},
+	{"replica_acks", func(v *value, p *Pool) { v.word(&p.ReplicaAcks, []string{AcksAuto, AcksAlways, AcksNever}) }},
 	{"probe_interval", func(v *value, p *Pool) { v.duration(&p.ProbeInterval, 10*time.Millisecond) }},
 	{"resolve_interval", func(v *value, p *Pool) { v.duration(&p.ResolveInterval, 0) }},
 	{"address_map", setAddressMap},
@@ -282,6 +283,13 @@ const (
 const (
 	OneShard = "one_shard" // a transaction with keys of several shards is refused
 	PerShard = "per_shard" // each shard's part is a transaction of its own
+)
+
+// The values of Pool.ReplicaAcks.
+const (
+	AcksAuto   = "auto"   // replies wait for the replicas while a Sentinel is not heard
+	AcksAlways = "always" // they always do
+	AcksNever  = "never"  // they never do
 )
 
 var restores = []string{RestoreKeep, RestoreFlush}

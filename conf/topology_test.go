@@ -41,6 +41,7 @@ max_replica_lag = "0s"
 hedge_after = "20ms"
 failover_wait = "3s"
 probe_interval = "100ms"
+replica_acks = "always"
 resolve_interval = "0s"
 default_server = "s2"`)
 	want := basis(Sentinel)
@@ -49,7 +50,7 @@ default_server = "s2"`)
 	want.SentinelUser, want.SentinelAuth = "watcher", "secret"
 	want.ReadFrom, want.MaxReplicaLag, want.HedgeAfter = ReadPreferReplica, 0, 20*time.Millisecond
 	want.FailoverWait, want.ProbeInterval, want.ResolveInterval = 3*time.Second, 100*time.Millisecond, 0
-	want.DefaultServer = "s2"
+	want.DefaultServer, want.ReplicaAcks = "s2", AcksAlways
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("pool\n%+v, want\n%+v", got, want)
 	}

@@ -33,6 +33,7 @@ var keyTopologies = map[string][]string{
 	"max_replica_lag":      {Replicated, Sentinel, Cluster},
 	"hedge_after":          {Replicated, Sentinel, Cluster},
 	"failover_wait":        {Replicated, Sentinel, Cluster},
+	"replica_acks":         {Sentinel},
 	"probe_interval":       {Replicated, Sentinel, Cluster},
 	"address_map":          {Replicated, Sentinel, Cluster},
 	"zones":                {Replicated, Sentinel, Cluster},

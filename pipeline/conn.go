@@ -151,6 +151,7 @@ func authRequest(credentials []string) [][]byte {
 //	retired           takes no requests, and is suspended when those in flight are answered
 //	stale             Once: Renew was called; it is not to be lent again
 //	repliesHeld       replies are not read and nothing times out, until ReleaseReplies or GiveUp
+//	acks.acker        replies wait until replicas have acknowledged what came before (replicaacks.go)
 //	reviewing         replies to what was in flight at ReviewReplies go to the Redirector first
 //	refusal           suspended by Refuse: every request fails with it
 //	untimed           the request in flight may take any time
@@ -202,7 +203,8 @@ type Conn struct {
 	lastRead      int64  // when a part of a large reply last arrived
 	untimed       bool   // what is in flight may take any time
 	repliesHeld   bool   // see HoldReplies
-	timeoutsFrom  int64  // no request times out before that
+	acks          replicaAcks
+	timeoutsFrom  int64 // no request times out before that
 
 	// Connecting and the handshake.
 	attempts          *Attempts // of the server
@@ -486,6 +488,7 @@ func (c *Conn) connected(err error) {
 		c.conn.CountWritten(&c.stats.BytesOut)
 	}
 	c.streaming = false
+	c.acks.forget()
 	c.naming, c.handshakeLeft = false, 0
 	if !c.cfg.hasHandshake() && c.cfg.TLS == nil && !(c.pingFirst && c.cfg.PingAfterLoss) {
 		c.appendName()

@@ -31,6 +31,7 @@ func (c *Conn) ReleaseReplies() {
 	if !c.endHeldReplies() || c.state != ready {
 		return
 	}
+	c.acks.full = false
 	c.conn.Resume()
 	c.conn.Redeliver()
 }

@@ -11,7 +11,11 @@ import (
 
 // Data is eventloop.Handler's.
 func (c *Conn) Data(b []byte) (n int) {
-	n = c.match(b)
+	if c.acks.acker != nil && c.state == ready {
+		n = c.matchAcked(b)
+	} else {
+		n = c.match(b)
+	}
 	if c.stats != nil {
 		c.stats.BytesIn += uint64(n)
 	}

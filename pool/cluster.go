@@ -268,12 +268,15 @@ func (l *Local) grow() {
 	l.mu.Lock()
 	var fresh []*shard
 	var servings []serving
+	var acks []int
 	for _, sh := range l.Pool.shards[min(len(l.shards), len(l.Pool.shards)):] {
 		fresh = append(fresh, sh)
 		servings = append(servings, sh.serving)
+		acks = append(acks, sh.acks)
 	}
 	l.mu.Unlock()
 	for i, sh := range fresh {
 		l.addShard(sh.index, servings[i])
+		l.shards[sh.index].setReplicaAcks(acks[i])
 	}
 }

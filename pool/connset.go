@@ -161,6 +161,7 @@ func (cs *ConnSet) connectPrimary(sh *localShard) (retired []*pipeline.Conn) {
 	to := cs.connect(endpoint{sh.index, sh.primary, false})
 	for _, c := range to {
 		c.SetGate(sh.gate())
+		sh.setAcker(c)
 	}
 	copy(cs.primaryConns[sh.index*cs.width:], to)
 	copy(cs.connsTo(sh.index), to)

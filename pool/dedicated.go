@@ -69,6 +69,7 @@ func (cs *ConnSet) newDedicated(sh *localShard) *pipeline.Conn {
 		return cs.refusing(ErrNoPrimary)
 	}
 	c := cs.l.newConn(sh.primary, sh.primary.config(cs.kind, useDedicated), cs.observer(sh.primary))
+	sh.setAcker(c)
 	if cs.l.IsDown(sh.index) {
 		c.SuspendFor(cs.l.outage(sh.index))
 	}

@@ -193,6 +193,8 @@ func (w *world) control() {
 		w.p.Release(shard)
 	case w.chance(30):
 		w.p.GiveUpReplies(shard)
+	case w.chance(40):
+		w.p.SetReplicaAcks(shard, w.rng.IntN(3))
 	case w.chance(30):
 		w.p.SetReplicas(shard, w.view(shard).Replicas)
 	case w.chance(30):

@@ -289,6 +289,11 @@ func (l *Local) Shards() int {
 func (l *Local) Close() {
 	l.changes.Close()
 	l.closeLogin()
+	for _, sh := range l.shards {
+		if sh.acker != nil {
+			sh.acker.close()
+		}
+	}
 	for _, cs := range l.connSets {
 		for _, c := range cs.all() {
 			c.Close()

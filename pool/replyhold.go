@@ -20,8 +20,10 @@ func (p *Pool) GiveUpReplies(shard int) {
 
 // holdReplies begins "replies held".
 func (sh *localShard) holdReplies() {
+	sh.setPatient(true)
 	sh.holdWrites()
 	if !sh.writesHeld {
+		sh.setPatient(false)
 		return
 	}
 	for _, cs := range sh.l.connSets {
@@ -47,6 +49,7 @@ func (sh *localShard) holdRepliesOf(c *pipeline.Conn) {
 func (sh *localShard) releaseReplies() {
 	conns := sh.repliesHeldOn
 	sh.repliesHeldOn = nil
+	sh.setPatient(false)
 	for _, c := range conns {
 		c.ReleaseReplies()
 	}
@@ -64,4 +67,5 @@ func (sh *localShard) giveUpReplies() {
 			c.ReleaseReplies()
 		}
 	}
+	sh.giveUpUnacked()
 }

@@ -40,6 +40,7 @@ type scriptedConn struct {
 
 	asking, replica, multi, aborted bool
 	queued                          []*scriptedRequest // behind MULTI
+	unit                            []*ask             // behind MULTI, those that were refused as well
 	untold                          []*ask             // answered, and the pool may not know it
 }
 
@@ -110,7 +111,7 @@ func (c *scriptedConn) receive(args [][]byte) {
 	if len(args) > 1 {
 		r.arg = string(args[1])
 	}
-	if len(args) > 2 && r.name != "CLIENT" {
+	if len(args) > 2 && r.name != "CLIENT" && r.name != "WAIT" {
 		r.key = r.arg
 		id, _ := strconv.Atoi(string(args[2]))
 		r.a = c.s.w.asks[id]
@@ -183,6 +184,11 @@ func (c *scriptedConn) reply(r *scriptedRequest) string {
 			return "-LOADING Redis is loading the dataset in memory\r\n"
 		}
 		return bulk(r.arg)
+	case "WAIT":
+		if c.s.w.chance(70) {
+			return ":" + r.arg + "\r\n"
+		}
+		return ":0\r\n"
 	case "CLIENT": // SETNAME
 		if c.s.loading {
 			return "-ERR unknown command 'CLIENT'\r\n"
@@ -204,11 +210,13 @@ func (c *scriptedConn) reply(r *scriptedRequest) string {
 	}
 	if refusal := c.s.refusal(r, asking, c.replica); refusal != "" {
 		r.refused = true
-		c.aborted = c.aborted || c.multi
+		if c.multi {
+			c.aborted, c.unit = true, append(c.unit, r.a)
+		}
 		return refusal
 	}
 	if c.multi {
-		c.queued = append(c.queued, r)
+		c.queued, c.unit = append(c.queued, r), append(c.unit, r.a)
 		return "+QUEUED\r\n"
 	}
 	return c.s.execute(r)
@@ -217,6 +225,7 @@ func (c *scriptedConn) reply(r *scriptedRequest) string {
 func (c *scriptedConn) exec() string {
 	queued := c.queued
 	aborted := c.aborted
+	c.untold, c.unit = append(c.untold, c.unit...), nil
 	c.multi, c.queued, c.aborted, c.asking = false, nil, false, false
 	for _, r := range queued {
 		refusal := ""
@@ -261,7 +270,7 @@ func (s *scriptedServer) changes() {
 				r.a.unordered = true
 			}
 		}
-		for _, a := range c.untold {
+		for _, a := range append(c.untold, c.unit...) {
 			a.unordered = true
 		}
 	}

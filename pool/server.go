@@ -27,6 +27,7 @@ type server struct {
 	usedAt         atomic.Int64  // see sweepCounts, in nanoseconds since started
 	loggedNotices  atomic.Uint32 // which notices were logged, by their bits
 	miscountLogged atomic.Bool   // see miscounted
+	acksLapsed     atomic.Bool   // see acker.lapse
 
 	attempts pipeline.Attempts      // to connect, of all loops
 	markers  pipeline.MarkerSupport // of the pool's own user
@@ -69,6 +70,7 @@ const (
 	useDedicated            // one client has it to itself
 	useReads                // shared by all clients, for reads from a replica
 	useLogin                // credentials of clients are tried over it
+	useAcks                 // replicas' acknowledgements are asked for over it
 )
 
 // config returns the configuration of connections of one kind and use. Connections share
@@ -98,6 +100,9 @@ func (s *server) config(k kind, u use) *pipeline.Config {
 		if c.Timeout == 0 {
 			c.Timeout = c.ConnectTimeout
 		}
+	}
+	if u == useAcks {
+		c.Timeout, c.ReplyCheck = 0, 0 // WAIT takes its time
 	}
 	if s.configs == nil {
 		s.configs = map[configKey]*pipeline.Config{}

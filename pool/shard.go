@@ -22,6 +22,7 @@ type shard struct {
 	lastPrimary *server   // that there was; nil before the first
 	failovers   uint64    // how often another one took its place
 	confirmedAt time.Time // when it last said that it is primary; zero for never
+	acks        int       // how many replicas must acknowledge what replies are about; see SetReplicaAcks
 	left        int       // of a static pool: the Pool.epoch in which it left the ring; 0 for one that is on it
 }
 
@@ -109,6 +110,10 @@ type localShard struct {
 	// Owned by the loop: scripts that were refused while nothing else waits.
 	scriptRetries []*retry
 	scriptTimer   *eventloop.Timer
+
+	// Owned by the loop: see replicaacks.go.
+	acks  int    // how many replicas must acknowledge
+	acker *acker // asks them; nil if replies do not wait, or there is no primary
 }
 
 // ErrNoPrimary is why requests fail that have waited for a primary for failover_wait.
@@ -267,6 +272,7 @@ func (sh *localShard) follow(now serving) {
 	}
 	if was.primary != now.primary {
 		sh.l.retireDedicated(was.primary, sh)
+		sh.setReplicaAcks(sh.acks)
 	}
 	sh.countUndrained(retired)
 	switch {
@@ -303,6 +309,9 @@ func (sh *localShard) holdWrites() {
 	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.Conf().FailoverWait)
 	sh.timer.Reset(sh.heldUntil)
 	sh.setGates()
+	if sh.acker != nil {
+		sh.acker.writesHeld()
+	}
 }
 
 // releaseWrites ends "writes held" and "replies held".
@@ -353,6 +362,7 @@ func (sh *localShard) holdAll() {
 		return
 	}
 	sh.giveUpReplies()
+	sh.setPatient(false)
 	sh.allHeld, sh.writesHeld = true, false
 	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.Conf().FailoverWait)
 	sh.timer.After(min(retryEvery, sh.l.Conf().FailoverWait))

@@ -25,7 +25,8 @@ type recorder struct {
 	log   []string
 	lags  map[string]time.Duration // by address
 
-	confirmed int // how often
+	acks      []int // how many replicas must acknowledge, the newest last
+	confirmed int   // how often
 }
 
 func newRecorder(t *testing.T) *recorder {
@@ -49,6 +50,13 @@ func (r *recorder) SetView(_ int, v pool.View) {
 	defer r.mu.Unlock()
 	r.views, r.held = append(r.views, v), false
 	r.note("view %s refuse %q", v.Primary.Addr, v.Refuse)
+}
+
+func (r *recorder) SetReplicaAcks(_, replicas int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acks = append(r.acks, replicas)
+	r.note("replicas that must acknowledge: %d", replicas)
 }
 
 func (r *recorder) Confirm(int) {

@@ -42,6 +42,7 @@ type sentinelFollower struct {
 	wg           sync.WaitGroup           // of all goroutines that run has started
 	links        map[string]*sentinelLink // by address
 	startedAt    time.Time
+	blind        bool // a Sentinel is not heard, as logged
 	tooFewAnswer bool // fewer than a majority of the Sentinels answers, as logged
 }
 
@@ -61,6 +62,8 @@ type sentinelShard struct {
 	maybePromoted   string    // the address of the replica that is asked; "" if there is no check
 	maybePromotedAt time.Time // when the check began
 	heldForCheck    bool      // writes are held for the check alone
+
+	acks int // how many replicas must acknowledge what replies are about, as the pool was told; -1 before
 
 	// What the log has already.
 	lastWarning     string
@@ -88,7 +91,7 @@ func newSentinelFollower(c *conf.Pool, updater poolUpdater, log *slog.Logger) *s
 	}
 	for i, s := range c.Shards {
 		f.shards = append(f.shards, &sentinelShard{
-			shardState: newShardState(c, i, updater, f.log), votes: newVotes(s.Name), replicas: map[string][]string{},
+			shardState: newShardState(c, i, updater, f.log), votes: newVotes(s.Name), replicas: map[string][]string{}, acks: -1,
 		})
 	}
 	return f
@@ -178,6 +181,7 @@ func (f *sentinelFollower) onPoll(l *sentinelLink, p poll) {
 		return
 	}
 	f.logLink(l, p.err)
+	defer f.setAllReplicaAcks()
 	if p.err != nil {
 		for _, sh := range f.shards {
 			sh.votes.dropAnswer(l.addr)
@@ -334,7 +338,11 @@ func (f *sentinelFollower) propose(sh *sentinelShard, candidate masterConfig) {
 	sh.candidate, sh.candidateSince = candidate, time.Now()
 	addr := f.conf.MapAddr(candidate.addr)
 	sh.log.Debug("primary named by the Sentinels", "addr", addr, "epoch", candidate.epoch)
-	if sh.primary != "" && sh.primary != addr {
+	switch {
+	case sh.primary == "" || sh.primary == addr:
+	case sh.acks > 0 && !sh.held:
+		sh.holdReplies() // no event came: what was not acknowledged may be lost
+	default:
 		sh.hold()
 		sh.heldForCheck = false
 	}
@@ -400,6 +408,7 @@ func (f *sentinelFollower) onObservation(sh *sentinelShard, s *server) {
 		sh.interval.speedUp(fastPolling / 3)
 	}
 	sh.publishReplicas()
+	f.setReplicaAcks(sh)
 }
 
 // followCandidate makes the candidate the primary, which it has confirmed itself, and ends
@@ -460,6 +469,7 @@ func (sh *sentinelShard) warnOnce(warning string) {
 // round does what is due once in a probe_interval.
 func (f *sentinelFollower) round() {
 	f.unlinkForgotten()
+	f.setAllReplicaAcks()
 	answering := 0
 	for _, l := range f.links {
 		if l.polled && l.err == nil {

@@ -30,6 +30,7 @@ type sentinelLink struct {
 	id     string     // the Sentinel's own ID; "" before it has told
 	err    error      // why it did not answer the last poll; nil before the first
 	polled bool       // there was a first poll
+	heard  bool       // its events are subscribed to
 	peers  []instance // the other Sentinels that it knows
 
 	// Of the polling goroutine.
@@ -202,6 +203,7 @@ func (l *sentinelLink) listen(ctx context.Context) {
 		client := l.newClient(ctx)
 		began := time.Now()
 		l.subscribe(ctx, client)
+		l.setHeard(false)
 		client.Close()
 		if time.Since(began) > most {
 			wait = least
@@ -240,11 +242,21 @@ func (l *sentinelLink) subscribe(ctx context.Context, client *redis.Client) {
 		switch m := got.(type) {
 		case *redis.Subscription:
 			l.pollNow() // what was published before the subscription was missed
+			l.setHeard(true)
 		case *redis.Message:
 			channel, payload := m.Channel, m.Payload
 			f.mailbox.post(func() { f.onEvent(l, channel, payload) })
 		}
 	}
+}
+
+// setHeard records whether the Sentinel's events are subscribed to.
+func (l *sentinelLink) setHeard(heard bool) {
+	f := l.follower
+	f.mailbox.post(func() {
+		l.heard = heard
+		f.setAllReplicaAcks()
+	})
 }
 
 // isFailoverEvent reports whether an event belongs to a failover, so that the log has it;

@@ -18,6 +18,7 @@ import (
 type poolUpdater interface {
 	SetView(shard int, v pool.View)
 	SetReplicas(shard int, replicas []pool.Member)
+	SetReplicaAcks(shard, replicas int)
 	Hold(shard int)
 	HoldReplies(shard int)
 	GiveUpReplies(shard int)
@@ -75,6 +76,7 @@ type server struct {
 	poller
 	ctx          context.Context // ends when the server is no longer polled
 	replicaRunID string          // of the process that was last observed as a replica; "" for none
+	linkedAt     time.Time       // when it was last observed as a replica with a connection to its primary
 	loggedHint   string          // what the log already has about a wrong setting
 	last         observation     // the zero value before the first poll
 	health                       // in its current role: as primary, or as a replica to read from
@@ -124,6 +126,9 @@ func (sh *shardState) pollOnly(keep []string) {
 // offset, and judges the server's health.
 func (sh *shardState) record(s *server, o observation) {
 	s.last = o
+	if o.isReplica() && o.linkUp {
+		s.linkedAt = o.askedAt
+	}
 	if h := hint(o.err, asServer); h != s.loggedHint && (h != "" || o.err == nil) {
 		s.loggedHint = h
 		if h != "" {

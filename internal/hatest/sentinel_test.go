@@ -26,7 +26,7 @@ type sentinelRig struct {
 
 func newSentinelRig(t *testing.T, lines ...string) *sentinelRig {
 	t.Helper()
-	r := &sentinelRig{t: t, group: redistest.StartGroup(t, 2)}
+	r := &sentinelRig{t: t, group: redistest.StartGroup(t, 2, redistest.ConfigFile())}
 	r.servers = append([]*redistest.Server{r.group.Primary}, r.group.Replicas...)
 	r.sentinels = redistest.StartSentinels(t, 3, map[string]*redistest.Group{"s1": r.group})
 	var listed, mapped []string
@@ -43,15 +43,9 @@ func newSentinelRig(t *testing.T, lines ...string) *sentinelRig {
 	return r
 }
 
-// maxLost is how many writes may be lost in a failover that the proxy notices only by the
-// promotion of the replica: those that the old primary acknowledges until then
-// (docs/adr/0020 has the numbers). Without that the loss would be thousands, a whole
-// second's. The bound leaves room for busy machines.
-const maxLost = 200
-
-// A planned failover loses few writes even if the proxy can't reach the Sentinel that
-// leads it: the replica that is promoted shows it.
-func TestPlannedFailoverByASentinelOutOfReachLosesLittle(t *testing.T) {
+// A planned failover loses no acknowledged write even if the proxy can't reach the Sentinel that
+// leads it: replies wait until the replicas have the writes.
+func TestPlannedFailoverByASentinelOutOfReachLosesNothing(t *testing.T) {
 	for _, reachable := range []int{2, 1} {
 		t.Run(fmt.Sprint(reachable, " reachable"), func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +71,7 @@ func TestPlannedFailoverByASentinelOutOfReachLosesLittle(t *testing.T) {
 			})
 			report := running.Finish()
 			t.Logf("%d acknowledged writes lost, of %d requests, in %d failovers", report.Lost, report.Counts[hatest.OK], done)
-			if report.Lost > maxLost*done {
+			if report.Lost > 0 {
 				t.Error("acknowledged writes are lost")
 			}
 		})

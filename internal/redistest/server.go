@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ type settings struct {
 	args     []string
 	password string
 	socket   bool
+	file     bool
 	tls      bool
 
 	throughout *Authority
@@ -63,6 +65,10 @@ func Password(password string) Option {
 func UnixSocket() Option {
 	return func(s *settings) { s.socket = true }
 }
+
+// ConfigFile gives the server a configuration file, empty at first. A server that has one writes it
+// anew, with fsync, when Sentinel promotes it.
+func ConfigFile() Option { return func(s *settings) { s.file = true } }
 
 // Debug allows the DEBUG command, for example DEBUG SLEEP. It needs Redis 7.
 func Debug() Option { return Args("--enable-debug-command", "yes") }
@@ -124,7 +130,14 @@ func launch(t testing.TB, path string, opts []Option) *Server {
 		s.tlsPort = FreePort(t)
 		args = append(args, "--tls-port", strconv.Itoa(s.tlsPort))
 	}
-	s.Process = startProcess(t, dir, path, append(args, set.args...))
+	if args = append(args, set.args...); set.file {
+		file := filepath.Join(dir, "redis.conf")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{file}, args...)
+	}
+	s.Process = startProcess(t, dir, path, args)
 	return s
 }
 

@@ -43,9 +43,9 @@ await check('hasMany', async () => {
 });
 await check('expiry', async () => {
   const k = store('ttl');
-  await k.set('a', 1, 100);
+  await k.set('a', 1, 1500);
   equal(await k.get('a'), 1);
-  await until('expiry', async () => (await k.get('a')) === undefined, 3);
+  await until('expiry', async () => (await k.get('a')) === undefined, 10);
 });
 await check('iterator', async () => {
   const k = store('many'), found = [];

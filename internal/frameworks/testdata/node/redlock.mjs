@@ -21,8 +21,8 @@ await check('extend', async () => {
   await b.unlock();
 });
 await check('lock runs out', async () => {
-  await locks().lock('lock:c', 500);
-  await (await locks({ retryCount: 50, retryDelay: 50 }).lock('lock:c', 1000)).unlock();
+  await locks().lock('lock:c', 2000);
+  await (await locks({ retryCount: 200, retryDelay: 50 }).lock('lock:c', 1000)).unlock();
 });
 await check('contention', async () => {
   let inside = 0, most = 0, runs = 0;

@@ -25,9 +25,17 @@ const ProtocolVersion = 1
 
 // Beginning is the body of Begin.
 type Beginning struct {
-	Version int      // ProtocolVersion
-	PID     int      // of the old process
-	Reached []string // pools of which it has reached a server: the new one has to reach them as well
+	Version int              // ProtocolVersion
+	PID     int              // of the old process
+	Kinds   []ConnectionKind // kinds of connections to servers that are in use: clients wait less if they are there already
+	Reached []string         // pools of which it has reached a server: the new one has to reach them as well
+}
+
+// ConnectionKind is a kind of connections to a pool's servers.
+type ConnectionKind struct {
+	Pool  string
+	RESP3 bool `json:",omitempty"`
+	DB    int  `json:",omitempty"`
 }
 
 // Takeover is the body of TakeOver.

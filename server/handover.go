@@ -145,6 +145,7 @@ func (h *handingOver) sendListeners() error {
 			return err
 		}
 	}
+	begin.Kinds = h.srv.kindsInUse()
 	return h.to.SendJSON(handover.Begin, begin, -1)
 }
 

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	reachWithin = 10 * time.Second // the servers have to be reached that the old process has reached
-	takeWithin  = time.Minute      // the old process may take to say that this one is to accept clients
+	reachWithin   = 10 * time.Second // the servers have to be reached that the old process has reached
+	connectWithin = time.Second      // connections to servers are waited for, that the old process has
+	takeWithin    = time.Minute      // the old process may take to say that this one is to accept clients
 )
 
 // Predecessor is the process that a Server takes the place of.
@@ -53,6 +54,7 @@ func (srv *Server) takeOver(ctx context.Context) error {
 		from.Send(handover.Failed, []byte(err.Error()), -1)
 		return err
 	}
+	srv.preconnect(ctx, from.Kinds)
 	if err := from.Send(handover.Ready, nil, -1); err != nil {
 		return err
 	}

@@ -340,3 +340,19 @@ func (w *Worker) sessionOf(index int, r *handover.Record, user *pool.User) *sess
 	}
 	return s
 }
+
+// KindsInUse is pool.Local's, for a pool by its index.
+func (w *Worker) KindsInUse(index int) (kinds []pool.Kind) {
+	if sh := w.pool(index); sh != nil {
+		kinds = sh.local.KindsInUse()
+	}
+	return kinds
+}
+
+// Preconnect is pool.Local's, for a pool by its index.
+func (w *Worker) Preconnect(index int, k pool.Kind) (pending int) {
+	if sh := w.pool(index); sh != nil {
+		pending = sh.local.Preconnect(k)
+	}
+	return pending
+}

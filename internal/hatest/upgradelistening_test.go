@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -176,4 +177,26 @@ func TestUpgradeOfSubscribersThatCannotMove(t *testing.T) {
 		return strings.Contains(string(body), `ringway_upgrade_clients_total{outcome="drained"} 4`) &&
 			strings.Contains(string(body), `ringway_upgrade_clients_total{outcome="received"} 1`)
 	})
+}
+
+// The new process has its connections to servers, of the kinds that are in use, before the first client moves.
+func TestUpgradeConnectsToServersFirst(t *testing.T) {
+	redistest.SkipShort(t)
+	server := redistest.StartN(t, 1)[0]
+	u := runUpgraded(t, "threads = 2", server)
+	inRESP3 := func() int { return strings.Count(server.Do("CLIENT", "LIST"), " resp=3") }
+	c := redistest.Dial(t, "tcp", u.addr)
+	c.Do("HELLO", "3")
+	c.Do("GET", "k")
+	before := inRESP3()
+	c.Do("MULTI") // it moves when that has ended
+	syscall.Kill(u.Pid(), syscall.SIGUSR2)
+	u.await("the new process accepts", "took over from the old process", 1)
+	if got := inRESP3(); got != before+2 {
+		t.Errorf("%d connections in RESP3, want %d and one of each loop of the new process", got, before)
+	}
+	if got := c.Do("EXEC"); got != "*0\r\n" {
+		t.Error(got)
+	}
+	u.await("the old process has ended", "msg=stopped", 1)
 }

@@ -162,3 +162,35 @@ func TestArrivalsWait(t *testing.T) {
 		}
 	}
 }
+
+// Whatever comes, networks with wrong passwords are few, and logins from others do not wait.
+func TestFailingNetworksAreBounded(t *testing.T) {
+	t.Parallel()
+	p := newPool(PoolSettings{})
+	for i := range 2 * maxFailing {
+		p.WrongPassword(netip.MustParseAddr(fmt.Sprintf("11.%d.%d.%d", i>>16, i>>8&255, i&255)))
+	}
+	if n := len(p.failing); n > maxFailing {
+		t.Errorf("%d networks", n)
+	}
+	bad, good := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8:0:1::1")
+	for range freeFailures {
+		p.WrongPassword(bad)
+	}
+	var last time.Duration
+	for {
+		wait, ok := p.Login(netip.MustParseAddr("2001:db8::2"))
+		if !ok {
+			break
+		}
+		last = wait
+	}
+	if last < longestLogin-100*time.Millisecond || last > longestLogin {
+		t.Errorf("the last login waits %v", last)
+	}
+	for _, addr := range []netip.Addr{good, {}} {
+		if wait, ok := p.Login(addr); wait > 0 || !ok {
+			t.Errorf("%v waits %v, %t", addr, wait, ok)
+		}
+	}
+}

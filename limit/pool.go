@@ -37,9 +37,12 @@ type Pool struct {
 	all      *Group
 	counts   [Kinds][Whats]Counts
 
+	anyFailing atomic.Bool // there may be something in failing
+
 	mu       sync.Mutex // guards what follows; clients take it when they come, log in and go
 	users    map[string]*Group
 	networks map[netip.Prefix]*Group
+	failing  map[netip.Prefix]*failing
 	noted    time.Time // when the log last had a line about a network
 }
 
@@ -51,7 +54,7 @@ type Counts struct {
 
 // NewPool returns the groups of a pool with some settings. log gets a line when a limit is reached, and when it is not any more.
 func NewPool(c *PoolSettings, log *slog.Logger) *Pool {
-	p := &Pool{log: log, users: map[string]*Group{}, networks: map[netip.Prefix]*Group{}}
+	p := &Pool{log: log, users: map[string]*Group{}, networks: map[netip.Prefix]*Group{}, failing: map[netip.Prefix]*failing{}}
 	p.settings.Store(c)
 	p.all = p.group(ThePool, "", c.Pool)
 	return p
@@ -150,29 +153,15 @@ func (p *Pool) JoinNetwork(addr netip.Addr, force bool) (g *Group, ok bool) {
 	return g, true
 }
 
-// makeRoom forgets networks if there are too many: those without clients that owe nothing, or else any without clients.
+// makeRoom forgets some networks without clients if there are too many: those that owe nothing, and else any.
 func (p *Pool) makeRoom() {
-	if len(p.networks) < MaxNetworks {
-		return
-	}
-	idle := 0
+	n := 0
 	for network, g := range p.networks {
-		if g.Clients() > 0 {
-			continue
-		}
-		if g.owesNothing() {
-			delete(p.networks, network)
-		} else {
-			idle++
-		}
-	}
-	for network, g := range p.networks {
-		if idle < MaxNetworks/2 {
+		if n++; n > looked || len(p.networks) < MaxNetworks {
 			return
 		}
-		if g.Clients() == 0 {
+		if g.Clients() == 0 && (g.owesNothing() || n > looked/2) {
 			delete(p.networks, network)
-			idle--
 		}
 	}
 }

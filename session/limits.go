@@ -1,7 +1,6 @@
 package session
 
 import (
-	"net/netip"
 	"time"
 
 	"ringway/command"
@@ -280,8 +279,7 @@ func (s *session) updateLimits() {
 		user = limits.User(s.proxyUser.Name)
 	}
 	swapGroup(&s.userGroup, user)
-	addr, _ := netip.ParseAddrPort(s.info.addr) // not valid for clients on a unix socket
-	swapGroup(&s.network, limits.Network(addr.Addr()))
+	swapGroup(&s.network, limits.Network(s.address()))
 
 	var bound []*limit.Group
 	for _, g := range []*limit.Group{limits.All(), s.userGroup, s.network} {

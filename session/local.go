@@ -54,6 +54,9 @@ func (s *session) answer(cmd *command.Command, args [][]byte) bool {
 		// former ones must be answered first, to keep the order.
 		return false
 	}
+	if (cmd.Name == "auth" || cmd.Name == "hello" && len(args) > 2) && s.holdsLogin() {
+		return false
+	}
 	if reply := localHandlers[cmd.ID](s, cmd, args, s.w.scratch[:0]); reply != nil {
 		s.w.effort += effortOf(cmd, reply)
 		s.reply(reply)

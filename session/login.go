@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"ringway/acl"
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
+	"ringway/stats"
 )
 
 // The credentials of ACL users are checked by the default server. AUTH goes there over a
@@ -161,6 +163,7 @@ func (g *userLogin) Reply(number uint32, b []byte, last bool) {
 		return
 	}
 	b = bytes.Clone(b)
+	s.noteWrongPassword()
 	s.delayRefusal(func() { g.exclusive.Reply(number, b, true) })
 }
 
@@ -205,6 +208,7 @@ func (s *session) authenticated(proxyUser *acl.User, user *pool.User) {
 // wrongPassword answers wrong credentials that no server was asked about, at once or later. It
 // returns the reply, or nil if it comes later.
 func (s *session) wrongPassword(dst []byte) []byte {
+	s.noteWrongPassword()
 	if s.authFailures < freeAttempts {
 		s.authFailures++
 		return resp.AppendError(dst, wrongPass)
@@ -227,4 +231,54 @@ func (s *session) delayRefusal(answer func()) {
 	delay := min(firstDelay<<min(s.authFailures-freeAttempts, 10), lastDelay)
 	s.authFailures++
 	s.w.loop.NewTimer(answer).After(delay)
+}
+
+// loginTurn is a session's wait for the turn of its login (limit.Pool's Login).
+type loginTurn uint8
+
+const (
+	noLogin loginTurn = iota
+	loginWaits
+	loginDue
+)
+
+// holdsLogin reports whether the current request, a login, has to wait, since many wrong passwords have come from the
+// client's network. It is run again when its turn has come. A client whose turn would come too late is closed.
+func (s *session) holdsLogin() bool {
+	switch s.loginTurn {
+	case loginDue:
+		s.loginTurn = noLogin
+		return false
+	case loginWaits:
+		return true
+	}
+	wait, ok := s.local.Limits().Login(s.address())
+	switch {
+	case !ok:
+		s.closing, s.closeReason = true, stats.ClosedLimit
+		s.reply(resp.AppendError(s.w.scratch[:0], tooManyLogins))
+		s.deferRun()
+	case wait > 0:
+		s.loginTurn = loginWaits
+		s.w.loop.NewTimer(func() {
+			if s.loginTurn = loginDue; s.conn.Open() {
+				s.deferRun()
+			}
+		}).After(wait)
+	default:
+		return false
+	}
+	return true
+}
+
+// tooManyLogins is the error for a login that would have to wait for long.
+const tooManyLogins = "ERR too many failed logins from this network: try again later"
+
+// noteWrongPassword counts a wrong password for the client's network.
+func (s *session) noteWrongPassword() { s.local.Limits().WrongPassword(s.address()) }
+
+// address returns the client's; it is not valid for a client on a unix socket.
+func (s *session) address() netip.Addr {
+	addr, _ := netip.ParseAddrPort(s.info.addr)
+	return addr.Addr()
 }

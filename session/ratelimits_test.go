@@ -188,3 +188,52 @@ func TestClientsThatWaitMayLeave(t *testing.T) {
 	redistest.Eventually(t, 20*time.Second, "one to have left", func() bool { return p.server.Clients() == 1 })
 	p.stop()
 }
+
+// Who guesses passwords over many connections is slowed down, and so is whoever logs in from there, with a right password or a
+// wrong one; from another address nobody is.
+func TestGuessesAreLimitedByAddress(t *testing.T) {
+	t.Parallel()
+	cfg := withUsers(t, redistest.StartN(t, 1), "user default off", "user alice on >a +@all ~*")
+	cfg.Pools[0].ProxyProtocol = true
+	p := serve(t, cfg)
+	from := func(addr string) *raw {
+		c := p.dial()
+		c.Send("PROXY TCP4 " + addr + " 10.0.0.9 1 2\r\n")
+		return c
+	}
+	guess := func(user string) time.Duration {
+		c := from("10.0.0.1")
+		defer c.Close()
+		start := time.Now()
+		want(t, c, wrongPassword, "AUTH", user, "x")
+		return time.Since(start)
+	}
+	for range 10 {
+		guess("alice")
+	}
+	var flood []*raw
+	for range 50 {
+		c := from("10.0.0.1")
+		c.Send(encode("AUTH", "nobody", "x"))
+		flood = append(flood, c)
+	}
+	flood[49].expect(wrongPassword + "\r\n") // its turn comes after those of the others, about
+	start := time.Now()
+	other := from("10.0.0.2")
+	want(t, other, "+OK", "AUTH", "alice", "a")
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("a login from another address took %v", took)
+	}
+	right := from("10.0.0.1")
+	want(t, right, "+OK", "AUTH", "alice", "a")
+	flood = flood[:0]
+	for range 400 { // eight seconds' worth: the last ones are refused
+		c := from("10.0.0.1")
+		c.Send(encode("HELLO", "3", "AUTH", "alice", "x"))
+		flood = append(flood, c)
+	}
+	flood[399].expect("-ERR too many failed logins from this network: try again later\r\n")
+	flood[399].expectClosed()
+	want(t, right, "+PONG", "PING")
+	want(t, from("10.0.0.2"), "+OK", "AUTH", "alice", "a")
+}

@@ -65,6 +65,7 @@ type session struct {
 	proxyUser     *acl.User      // the user of the proxy; nil in pools without users, and for ACL users of the servers
 	user          *pool.User     // the ACL user that servers see; nil for the pool's own
 	wantAuth      bool           // AUTH has yet to come
+	loginTurn     loginTurn      // whether its login waits
 	authFailures  int            // how many wrong credentials in a row
 	keysVerdict   *rightsVerdict // whether the ACL user may run the current request (checkKeys); else nil
 	db            int            // the database that is selected

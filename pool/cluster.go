@@ -277,6 +277,8 @@ func (l *Local) grow() {
 	l.mu.Unlock()
 	for i, sh := range fresh {
 		l.addShard(sh.index, servings[i])
-		l.shards[sh.index].setReplicaAcks(acks[i])
+		if acks[i] > 0 {
+			l.shards[sh.index].setReplicaAcks(acks[i])
+		}
 	}
 }

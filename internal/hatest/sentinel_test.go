@@ -78,6 +78,47 @@ func TestPlannedFailoverByASentinelOutOfReachLosesNothing(t *testing.T) {
 	}
 }
 
+// With replica_acks = "always" the replicas have what was acknowledged, also when the primary dies.
+func TestDeathOfAPrimaryLosesNothingThatReplicasAcknowledged(t *testing.T) {
+	t.Parallel()
+	r := newSentinelRig(t, `replica_acks = "always"`, `failover_wait = "20s"`)
+	load := writers
+	load.Lossy = true // they are counted
+	running := load.Start(t, r.proxy.Addr)
+	rounds(func(int, bool) {
+		running.Progress(30, failoverLimit)
+		old := r.primary()
+		for _, s := range r.servers {
+			if s != old {
+				r.polled(s)
+			}
+		}
+		running.Progress(30, failoverLimit)
+		old.Kill()
+		r.settled(old, old)
+		running.Progress(100, failoverLimit)
+		old.Restart()
+		r.settled(old)
+	})
+	report := running.Finish()
+	t.Logf("%d acknowledged writes lost, of %d requests", report.Lost, report.Counts[hatest.OK])
+	if report.Lost > 0 {
+		t.Error("acknowledged writes are lost")
+	}
+}
+
+// polled waits until the proxy has asked a server for its role some more times.
+func (r *sentinelRig) polled(s *redistest.Server) {
+	r.t.Helper()
+	asked := func() (n int) {
+		_, calls, _ := strings.Cut(s.Do("INFO", "commandstats"), "cmdstat_role:calls=")
+		fmt.Sscan(strings.SplitN(calls, ",", 2)[0], &n)
+		return n
+	}
+	before := asked()
+	redistest.Eventually(r.t, failoverLimit, "the proxy asks a replica for its role", func() bool { return asked() >= before+3 })
+}
+
 // primary returns the server that most Sentinels name as primary.
 func (r *sentinelRig) primary() *redistest.Server {
 	r.t.Helper()

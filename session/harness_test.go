@@ -32,6 +32,8 @@ type proxy struct {
 	trust  string      // the file whose certificates clients trust then
 	server *server.Server
 	stop   func() error // drains, and returns what Run returned; may be called twice
+
+	mayPanic bool // the test makes callbacks panic; else none may
 }
 
 // config returns a configuration with one pool of the given servers. Its
@@ -110,7 +112,12 @@ func serveLog(t *testing.T, cfg *conf.Config, to io.Writer) *proxy {
 		}
 		return result
 	}
-	t.Cleanup(func() { p.stop() })
+	t.Cleanup(func() {
+		p.stop()
+		if n := srv.State().Panics; n > 0 && !p.mayPanic {
+			t.Errorf("%d callbacks have panicked: see the log", n)
+		}
+	})
 	return p
 }
 
@@ -177,6 +184,7 @@ func (p *proxy) busy(d time.Duration) {
 
 // panicOnRequest is session.Worker.PanicOnRequest for the loop that the client is on.
 func (p *proxy) panicOnRequest(addr string, deferred bool) {
+	p.mayPanic = true
 	for _, w := range p.server.Workers() {
 		w.PanicOnRequest(addr, deferred)
 	}
@@ -184,6 +192,7 @@ func (p *proxy) panicOnRequest(addr string, deferred bool) {
 
 // panicOnReply is session.Worker.PanicOnReply for the loop that the client is on.
 func (p *proxy) panicOnReply(addr string, shard int, request []byte) {
+	p.mayPanic = true
 	for _, w := range p.server.Workers() {
 		w.PanicOnReply(addr, shard, request)
 	}

@@ -72,6 +72,9 @@ func ServeLog(t testing.TB, log *slog.Logger, lines ...string) *Proxy {
 			t.Errorf("end of the proxy: %v", err)
 		}
 		watcher.Stop()
+		if n := srv.State().Panics; n > 0 {
+			t.Errorf("%d callbacks have panicked: see the log", n)
+		}
 	})
 	return &Proxy{Addr: srv.Addrs()["alpha"], t: t, server: srv}
 }

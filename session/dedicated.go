@@ -14,7 +14,8 @@ import (
 // CLIENT PAUSE (docs/adr/0007). The pool lends at most pinned_connections of them.
 type dedicated struct {
 	shard     int
-	slot      int // in a Cluster: the hash slot of the keys that it was acquired for; -1 elsewhere
+	slot      int       // in a Cluster: the hash slot of the keys that it was acquired for; -1 elsewhere
+	placedBy  *pool.Map // in force when it was acquired; a redirection may have known better
 	conn      *pipeline.Conn
 	altered   bool       // it is not as acquired any more (dedicatedswitch.go), so it can't be lent again
 	user      *pool.User // as whom it is authenticated
@@ -54,8 +55,8 @@ func (s *session) dedicatedFor(cmd *command.Command, args [][]byte) error {
 	switch {
 	case err != nil:
 		return err
-	case s.dedicated != nil && s.dedicated.shard != shard && s.slotGone(s.local.Map()):
-		return nil // its server answers -MOVED, and retryRefused follows that
+	case s.dedicated != nil && s.dedicated.shard != shard && (s.slotGone(s.local.Map()) || s.dedicated.slot >= 0 && s.slotOf(cmd, args) == s.dedicated.slot):
+		return nil // if its server answers -MOVED, retryRefused follows that
 	case s.dedicated != nil && s.dedicated.shard != shard:
 		return errCrossShard
 	case s.dedicated != nil:
@@ -71,7 +72,7 @@ func (s *session) dedicatedFor(cmd *command.Command, args [][]byte) error {
 
 // newDedicated describes a connection that has just been acquired for the session.
 func (s *session) newDedicated(shard, slot int, conn *pipeline.Conn) *dedicated {
-	return &dedicated{shard: shard, slot: slot, conn: conn, user: s.user, protocol: s.protocol, db: s.db}
+	return &dedicated{shard: shard, slot: slot, placedBy: s.local.Map(), conn: conn, user: s.user, protocol: s.protocol, db: s.db}
 }
 
 // acquireDedicated acquires a dedicated connection to a shard for the session. It reports
@@ -99,9 +100,10 @@ func (s *session) slotOf(cmd *command.Command, args [][]byte) int {
 // belongs to another shard now.
 func (s *session) slotGone(m *pool.Map) bool { return s.dedicated.slotGone(m) }
 
-// slotGone reports whether the slot that d was acquired for belongs to another shard now.
+// slotGone reports whether the slot that d was acquired for belongs to another shard now. A Map that
+// d is not newer than may say so, too: then a redirection has led to d before the next Map.
 func (d *dedicated) slotGone(m *pool.Map) bool {
-	return d.slot >= 0 && m.Slotted() && m.ShardAt(d.slot) != d.shard
+	return d.slot >= 0 && m.Slotted() && m != d.placedBy && m.ShardAt(d.slot) != d.shard
 }
 
 // releaseDedicated gives the session's dedicated connection back to the pool, if there is one.

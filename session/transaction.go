@@ -327,7 +327,7 @@ func (tx *transaction) followSlots() {
 // aborted as if they had.
 func (s *session) execWatched() bool {
 	tx := s.tx
-	if p := &tx.first; !tx.perShard() && p.shard >= 0 && p.shard != s.dedicated.shard && !s.dedicated.watchLost && !s.slotGone(tx.m) {
+	if p := &tx.first; !tx.perShard() && p.shard >= 0 && !p.watchedBy(s.dedicated) && !s.dedicated.watchLost && !s.slotGone(tx.m) {
 		s.tx = nil
 		err := crossSlot(s.local.Conf(), s.local.Map().Ring(), s.dedicated.watched, tx.firstKey())
 		s.unwatch()

@@ -38,7 +38,7 @@ func (s *session) releaseWatches(clean bool) {
 
 // watchedBy reports whether keys of the part are watched on d.
 func (p *part) watchedBy(d *dedicated) bool {
-	if p.tx.perShard() && d.slot >= 0 && p.bucket >= 0 {
+	if d.slot >= 0 && p.bucket >= 0 && (d.slot == p.bucket || p.tx.perShard()) {
 		return d.slot == p.bucket
 	}
 	return d.shard == p.shard

@@ -87,9 +87,13 @@ func TestRenewGivesUpASilentServer(t *testing.T) {
 			t.Error("it takes requests while the late reply may still come")
 		}
 	}
-	r.sendTo(to, get("a"))
-	s.WaitRequests(1)
-	r.on(func() { r.conn.Renew() })
+	r.on(func() { // in one turn: the request must not time out before
+		r.tag++
+		if f := r.conn.Send([]byte(get("a")), to, r.tag); f != nil {
+			t.Error(f)
+		}
+		r.conn.Renew()
+	})
 	r.expectFailure(1, pipeline.ErrTimeout, true)
 	r.eventually("the end of waiting", func() bool { return !r.conn.Full() })
 	r.send(get("b"))

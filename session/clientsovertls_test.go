@@ -127,9 +127,14 @@ func cliOverTLS(t *testing.T, p *proxy, env []string) {
 	if got := cliWith(t, p, args, strings.Repeat(encode("INCR", "n"), 5000), "--pipe"); !strings.Contains(got, "errors: 0, replies: 5000\n") {
 		t.Errorf("--pipe: %s", got)
 	}
-	c := p.dial()
-	time.AfterFunc(50*time.Millisecond, func() { c.Do("RPUSH", "jobs", "job") })
+	c, pusher := p.dial(), p.dial()
+	pushed := make(chan struct{})
+	time.AfterFunc(50*time.Millisecond, func() {
+		pusher.Do("RPUSH", "jobs", "job")
+		close(pushed)
+	})
 	f("", "jobs\njob\n", "BLPOP", "jobs", "60")
+	<-pushed
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

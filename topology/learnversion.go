@@ -19,7 +19,7 @@ func (pr *Prober) LearnVersions(p *pool.Pool) {
 // learnVersion is LearnVersions for the servers that a function returns, which is called
 // before each attempt.
 func (pr *Prober) learnVersion(p *pool.Pool, servers func() []conf.Server) {
-	pr.wg.Go(func() {
+	pr.start(func() {
 		pr.supervise(p, "learning a pool's version", func() {
 			if pr.findVersion(p, servers) {
 				pr.learnCommands(p, servers)

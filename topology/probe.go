@@ -27,10 +27,7 @@ const relapseWaitMax = 30 * time.Second
 // ServerDown implements pool.Watcher: it begins to probe the server with that index. Relapses
 // is how often in a row it has failed soon after it was restored. After Stop it does nothing.
 func (pr *Prober) ServerDown(p *pool.Pool, server, relapses int) {
-	if pr.ctx.Err() != nil {
-		return
-	}
-	pr.wg.Go(func() { pr.supervise(p, "probing a server", func() { pr.probe(p, server, relapses) }) })
+	pr.start(func() { pr.supervise(p, "probing a server", func() { pr.probe(p, server, relapses) }) })
 }
 
 // firstWait returns how long to wait before the first probe. From the third relapse on it

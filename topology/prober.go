@@ -20,7 +20,7 @@ type Prober struct {
 
 	wg sync.WaitGroup // of all goroutines, a Watcher's included
 
-	mu         sync.Mutex          // guards loadChecks
+	mu         sync.Mutex          // guards loadChecks, and starting goroutines against Stop
 	loadChecks map[poolServer]bool // servers that are being asked whether they are loading
 }
 
@@ -41,8 +41,19 @@ func newProber(parent context.Context, log *slog.Logger) *Prober {
 
 // Stop ends all goroutines, attempts to connect and reads included, and waits for them.
 func (pr *Prober) Stop() {
-	pr.cancel()
+	pr.mu.Lock()
+	pr.cancel() // under mu: who calls start sees it, or is waited for
+	pr.mu.Unlock()
 	pr.wg.Wait()
+}
+
+// start runs fn on a goroutine that Stop waits for; after Stop it does nothing.
+func (pr *Prober) start(fn func()) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if pr.ctx.Err() == nil {
+		pr.wg.Go(fn)
+	}
 }
 
 // sleep waits for d. It reports false if the Prober was stopped meanwhile.

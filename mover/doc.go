@@ -8,7 +8,8 @@
 //	report, err := mover.Verify(ctx, from, to, options)    // compare
 //
 // It speaks to the servers itself, not through the proxy, with blocking connections of its own: nothing here
-// is on the data path. docs/growth.md is its page for operators.
+// is on the data path. They are not go-redis's, since the order of what a server sends on one connection, replies and
+// pushes, is what a copy rests on. docs/growth.md is its page for operators.
 //
 // A key belongs to the server that the pool's ring names, and servers are known by their run IDs: two
 // addresses may lead to one server.

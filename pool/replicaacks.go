@@ -59,7 +59,7 @@ type acker struct {
 	left     int   // replies to come
 	since    int64 // when the first question about replies that still wait was asked, as eventloop.Loop.Now; 0 if none wait
 	lapsed   bool
-	patient  bool // replies are held, or were given up: nothing lapses until it is known who is primary
+	mustWait bool // replies are held, or were given up: nothing lapses until it is known who is primary
 	closed   bool
 }
 
@@ -135,14 +135,14 @@ func (sh *localShard) giveUpUnacked() {
 	}
 }
 
-// setPatient says whether what waits must wait until it is known who is primary.
-func (sh *localShard) setPatient(patient bool) {
+// setMustWait says whether replies have to wait until it is known who is primary.
+func (sh *localShard) setMustWait(must bool) {
 	a := sh.acker
-	if a == nil || a.patient == patient {
+	if a == nil || a.mustWait == must {
 		return
 	}
-	a.patient = patient
-	if !patient && a.since != 0 {
+	a.mustWait = must
+	if !must && a.since != 0 {
 		a.since = sh.l.loop.Now()
 		a.timer.Reset(a.deadline())
 	}
@@ -224,24 +224,28 @@ func (a *acker) writesHeld() {
 
 // Reply is pipeline.Receiver's.
 func (a *acker) Reply(_ uint32, b []byte, last bool) {
+	if !last { // of a reply that is too large to be one of these
+		return
+	}
 	if a.left--; a.left > 0 || a.closed {
 		return
 	}
 	a.asking = false
-	n, err := strconv.Atoi(string(bytes.TrimSuffix(b[1:], []byte("\r\n"))))
+	n, ok := resp.Int(b)
 	switch {
-	case (b[0] != ':' || err != nil) && a.patient:
-		a.timer.After(ackRetry)
-	case b[0] != ':' || err != nil:
-		a.lapse("the server refuses WAIT: " + string(bytes.TrimSpace(b)))
-	case n < a.replicas && a.patient:
-		a.timer.After(ackRetry)
-	case n < a.replicas:
-		a.lapse("only " + strconv.Itoa(n) + " did")
-	default:
+	case ok && n >= int64(a.replicas):
 		a.acknowledged()
+	case a.mustWait:
+		a.timer.After(ackRetry)
+	case ok:
+		a.lapse("only " + strconv.FormatInt(n, 10) + " did")
+	default:
+		a.lapse("WAIT is answered with " + string(bytes.TrimSpace(b[:min(len(b), maxReason)])))
 	}
 }
+
+// maxReason is how much of a server's error the log has.
+const maxReason = 256
 
 // acknowledged delivers what the question was about, and asks the next one.
 func (a *acker) acknowledged() {
@@ -282,8 +286,8 @@ func (a *acker) Fail(uint32, *pipeline.Failure, []byte) {
 // due is the timer's: it is time to ask again, or replies have waited for too long.
 func (a *acker) due() {
 	switch {
-	case (a.lapsed || a.patient) && a.asking: // the answer goes on
-	case a.lapsed, a.patient, !a.asking && a.sh.l.loop.Now() < a.deadline():
+	case (a.lapsed || a.mustWait) && a.asking: // the answer goes on
+	case a.lapsed, a.mustWait, !a.asking && a.sh.l.loop.Now() < a.deadline():
 		a.ask()
 	default:
 		a.lapse("no answer")

@@ -44,7 +44,7 @@ func (r *ackRig) waits() {
 }
 
 // stayed makes what waits wait for longer than a stopped test may take.
-func (r *ackRig) stayed() { r.on(func() { r.local.shards[0].setPatient(true) }) }
+func (r *ackRig) stayed() { r.on(func() { r.local.shards[0].setMustWait(true) }) }
 
 func TestRepliesWaitForTheReplica(t *testing.T) {
 	r := newAckRig(t)

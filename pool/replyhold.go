@@ -20,10 +20,10 @@ func (p *Pool) GiveUpReplies(shard int) {
 
 // holdReplies begins "replies held".
 func (sh *localShard) holdReplies() {
-	sh.setPatient(true)
+	sh.setMustWait(true)
 	sh.holdWrites()
 	if !sh.writesHeld {
-		sh.setPatient(false)
+		sh.setMustWait(false)
 		return
 	}
 	for _, cs := range sh.l.connSets {
@@ -49,7 +49,7 @@ func (sh *localShard) holdRepliesOf(c *pipeline.Conn) {
 func (sh *localShard) releaseReplies() {
 	conns := sh.repliesHeldOn
 	sh.repliesHeldOn = nil
-	sh.setPatient(false)
+	sh.setMustWait(false)
 	for _, c := range conns {
 		c.ReleaseReplies()
 	}

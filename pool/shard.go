@@ -362,7 +362,7 @@ func (sh *localShard) holdAll() {
 		return
 	}
 	sh.giveUpReplies()
-	sh.setPatient(false)
+	sh.setMustWait(false)
 	sh.allHeld, sh.writesHeld = true, false
 	sh.heldUntil = sh.l.loop.Now() + int64(sh.l.Conf().FailoverWait)
 	sh.timer.After(min(retryEvery, sh.l.Conf().FailoverWait))

@@ -7,6 +7,7 @@ import (
 
 	"ringway/eventloop"
 	"ringway/limit"
+	"ringway/session"
 )
 
 // How many clients come in a second is bounded for a pool and for each network (new_connections). Those of a pool stay in the
@@ -16,12 +17,12 @@ import (
 const (
 	// longestArrival is how long a client of a network may have to wait before it is served.
 	longestArrival = 3 * time.Second
-	// maxEarly is how many clients of a process may wait for that.
-	maxEarly = 4096
+	// maxDelayed is how many clients of a process may wait for that.
+	maxDelayed = 4096
 )
 
-// tooMany is Redis's answer to a client too many.
-const tooMany = "-ERR max number of clients reached\r\n"
+// tooMany is the answer to a client too many.
+const tooMany = "-" + session.TooMany + "\r\n"
 
 // awaitArrival waits until the socket's pool may have one more client. The goroutine that accepts calls it.
 func (s *socket) awaitArrival() {
@@ -53,7 +54,7 @@ func (ln *listener) takeInFrom(fd int, c arrived, at netip.Addr) {
 	switch wait := network.Arrive(); {
 	case wait == 0:
 		ln.takeIn(fd, c)
-	case network.Settings().Refuse || wait > longestArrival || !ln.srv.early.wait(wait, fd, func() { ln.takeIn(fd, c) }, func() { ln.gone(c) }):
+	case network.Settings().Refuse || wait > longestArrival || !ln.srv.delayed.wait(wait, fd, func() { ln.takeIn(fd, c) }, func() { ln.gone(c) }):
 		network.Unarrive()
 		network.Refused(limit.NewConnections)
 		ln.gone(c)
@@ -71,8 +72,8 @@ func (ln *listener) gone(c arrived) {
 	ln.srv.Left(ln.index)
 }
 
-// early are clients that wait before they are served.
-type early struct {
+// delayedClients are those that wait before they are served.
+type delayedClients struct {
 	mu      sync.Mutex // guards what follows; nothing is called under it
 	ended   bool
 	waiting map[int]*time.Timer // by their sockets
@@ -81,18 +82,18 @@ type early struct {
 
 // wait has fn called after a while. Until then stop may close the socket fd instead, and call drop. It reports false
 // if too many wait, or at the process's end.
-func (e *early) wait(d time.Duration, fd int, fn, drop func()) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.ended || len(e.waiting) >= maxEarly {
+func (d *delayedClients) wait(within time.Duration, fd int, fn, drop func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended || len(d.waiting) >= maxDelayed {
 		return false
 	}
-	if e.waiting == nil {
-		e.waiting, e.drop = map[int]*time.Timer{}, map[int]func(){}
+	if d.waiting == nil {
+		d.waiting, d.drop = map[int]*time.Timer{}, map[int]func(){}
 	}
-	e.drop[fd] = drop
-	e.waiting[fd] = time.AfterFunc(d, func() {
-		if e.take(fd) {
+	d.drop[fd] = drop
+	d.waiting[fd] = time.AfterFunc(within, func() {
+		if d.take(fd) {
 			fn()
 		}
 	})
@@ -100,22 +101,22 @@ func (e *early) wait(d time.Duration, fd int, fn, drop func()) bool {
 }
 
 // take reports whether a client still waits, which it does no more.
-func (e *early) take(fd int) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, there := e.waiting[fd]
-	delete(e.waiting, fd)
-	delete(e.drop, fd)
+func (d *delayedClients) take(fd int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, there := d.waiting[fd]
+	delete(d.waiting, fd)
+	delete(d.drop, fd)
 	return there
 }
 
 // stop closes all who wait.
-func (e *early) stop() {
-	e.mu.Lock()
-	e.ended = true
-	waiting, drop := e.waiting, e.drop
-	e.waiting, e.drop = nil, nil
-	e.mu.Unlock()
+func (d *delayedClients) stop() {
+	d.mu.Lock()
+	d.ended = true
+	waiting, drop := d.waiting, d.drop
+	d.waiting, d.drop = nil, nil
+	d.mu.Unlock()
 	for fd, timer := range waiting {
 		timer.Stop()
 		eventloop.CloseFD(fd)

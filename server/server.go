@@ -58,7 +58,7 @@ type Server struct {
 	upgrades   upgradeCounts
 	handshakes *tlsconn.Handshakes
 	headers    headers
-	early      early
+	delayed    delayedClients
 
 	// The end.
 	predecessor *Predecessor  // the process whose place this one takes; nil if there is none
@@ -249,7 +249,7 @@ func (srv *Server) Run(ctx context.Context) error {
 	close(stopWatching)
 	srv.now().close()
 	srv.headers.stop()
-	srv.early.stop()
+	srv.delayed.stop()
 	srv.accepting.Wait()
 	srv.handshakes.Close()
 	err := srv.drain()

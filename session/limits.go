@@ -1,6 +1,7 @@
 package session
 
 import (
+	"container/list"
 	"time"
 
 	"ringway/command"
@@ -20,8 +21,9 @@ type budget struct {
 	allowed  int      // how many requests may run before mayRun is called again
 	refusing *share   // whose limit is reached: requests are refused; nil if none is
 	what     limit.What
-	line     *share // in whose line the session waits; nil if it does not
-	turn     bool   // its turn has come: it goes before those that wait
+	line     *share        // in whose line the session waits; nil if it does not
+	at       *list.Element // where in it
+	turn     bool          // its turn has come: it goes before those that wait
 
 	ran, bytes int    // what of the current call of session.run is charged
 	written    uint64 // bytes that the client had been sent by then
@@ -32,7 +34,7 @@ type budget struct {
 // share is one loop's part of the limits of a group, and the sessions that wait for more.
 type share struct {
 	*limit.Share
-	line []*session // oldest first
+	line list.List  // of *session, oldest first
 	what limit.What // the limit that is reached
 }
 
@@ -63,7 +65,7 @@ func (s *session) mayRun(n int) bool {
 	s.settle(n)
 	b.allowed, b.refusing = maxBatch, nil
 	if b.line != nil {
-		if !(b.line.what == limit.UnderWay && b.line.line[0] == s) { // else one of its own may have been answered
+		if !(b.line.what == limit.UnderWay && b.line.line.Front() == b.at) { // else one of its own may have been answered
 			return false
 		}
 		s.leaveLine()
@@ -72,7 +74,7 @@ func (s *session) mayRun(n int) bool {
 	turn := b.turn
 	b.turn = false
 	for _, sh := range b.shares {
-		if len(sh.line) > 0 && !turn {
+		if sh.line.Len() > 0 && !turn {
 			return s.wait(sh, sh.what)
 		}
 		got, what := sh.Admit(b.allowed)
@@ -96,7 +98,7 @@ func (s *session) mayRun(n int) bool {
 func (s *session) wait(sh *share, what limit.What) bool {
 	ss := s.w.shares
 	s.budget.line = sh
-	if sh.line = append(sh.line, s); len(sh.line) == 1 {
+	if s.budget.at = sh.line.PushBack(s); sh.line.Len() == 1 {
 		sh.what = what
 		ss.waited = append(ss.waited, sh)
 	}
@@ -119,7 +121,7 @@ func (ss *shares) serve() {
 	next := time.Hour
 	for _, sh := range waited {
 		wait := sh.serve()
-		if len(sh.line) > 0 {
+		if sh.line.Len() > 0 {
 			ss.waited = append(ss.waited, sh)
 			next = min(next, wait)
 		}
@@ -133,14 +135,14 @@ func (ss *shares) serve() {
 // serve gives the sessions of the line their turns, as far as the limit allows. It returns when to go on.
 func (sh *share) serve() time.Duration {
 	for range turnsAtOnce {
-		if len(sh.line) == 0 {
+		if sh.line.Len() == 0 {
 			return 0
 		}
 		if got, what := sh.Admit(1); got == 0 {
 			sh.what = what
 			return sh.Wait(what)
 		}
-		s := sh.line[0]
+		s := sh.line.Front().Value.(*session)
 		s.leaveLine()
 		s.budget.turn = true
 		s.RunDeferred()
@@ -154,16 +156,8 @@ func (s *session) leaveLine() {
 	if b == nil || b.line == nil {
 		return
 	}
-	line := b.line.line
-	for i, other := range line {
-		if other == s {
-			copy(line[i:], line[i+1:])
-			line[len(line)-1] = nil
-			b.line.line = line[:len(line)-1]
-			break
-		}
-	}
-	b.line = nil
+	b.line.line.Remove(b.at)
+	b.line, b.at = nil, nil
 }
 
 // settle charges the session for what it has used since the last time. n is as for mayRun.
@@ -216,13 +210,18 @@ func (s *session) countUnderWay() {
 		b.index = len(ss.underWay)
 		ss.underWay = append(ss.underWay, s)
 	case now == 0:
-		last := len(ss.underWay) - 1
-		ss.underWay[b.index] = ss.underWay[last]
-		ss.underWay[b.index].budget.index = b.index
-		ss.underWay[last] = nil
-		ss.underWay = ss.underWay[:last]
+		ss.dropUnderWay(b.index)
 	}
 	b.underWay = now
+}
+
+// dropUnderWay takes a session out of those with requests under way. The last one takes its index.
+func (ss *shares) dropUnderWay(i int) {
+	last := len(ss.underWay) - 1
+	ss.underWay[i] = ss.underWay[last]
+	ss.underWay[i].budget.index = i
+	ss.underWay[last] = nil
+	ss.underWay = ss.underWay[:last]
 }
 
 // recount counts anew how many requests are under way, at most once a turn, and reports whether it has: nobody
@@ -361,15 +360,10 @@ func (s *session) dropBudget() {
 		}
 	}
 	if b.underWay > 0 {
-		ss := s.w.shares
 		for _, sh := range b.shares {
 			sh.UnderWay -= b.underWay
 		}
-		last := len(ss.underWay) - 1
-		ss.underWay[b.index] = ss.underWay[last]
-		ss.underWay[b.index].budget.index = b.index
-		ss.underWay[last] = nil
-		ss.underWay = ss.underWay[:last]
+		s.w.shares.dropUnderWay(b.index)
 	}
 	for _, sh := range b.shares {
 		s.w.shares.leave(sh)
@@ -389,8 +383,8 @@ func (s *session) leaveGroups() {
 	swapGroup(&s.network, nil)
 }
 
-// tooMany is Redis's error for a client too many.
-const tooMany = "ERR max number of clients reached"
+// TooMany is Redis's error for a client too many, without the leading "-".
+const TooMany = "ERR max number of clients reached"
 
 // joinUser makes the client one of a user's, and reports whether the user may have one more.
 func (s *session) joinUser(name string) bool {

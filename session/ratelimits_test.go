@@ -237,3 +237,32 @@ func TestGuessesAreLimitedByAddress(t *testing.T) {
 	want(t, right, "+PONG", "PING")
 	want(t, from("10.0.0.2"), "+OK", "AUTH", "alice", "a")
 }
+
+// What a client owes stays when it goes to another event loop, and what is under way goes with it.
+func TestLimitsHoldForClientsThatMove(t *testing.T) {
+	t.Parallel()
+	cfg := withLimits(t, func(p *conf.Pool) {
+		p.NetworkLimits.Bytes, p.NetworkLimits.Refuse = 1<<10, true
+		p.Limits = limit.Settings{UnderWay: 1}
+	})
+	cfg.Proxy.Threads = 2
+	p := serve(t, cfg)
+	c := p.dial()
+	want(t, c, "+OK", "SET", "a", strings.Repeat("x", 1<<20)) // a quarter of an hour's worth
+	for target := range 2 {
+		p.moveAll(target)
+		eventually(t, "the client to have moved", func() bool { return p.sessions()[target] == 1 })
+		want(t, c, "-ERR max number of bytes per second reached for this network: try again later", "GET", "b")
+	}
+	p.mustReload(func(c *conf.Config) { c.Pools[0].NetworkLimits.Bytes = 0 })
+	c.Send(strings.Repeat(encode("INCR", "n"), 100)) // one at a time
+	for i := range 100 {
+		if i == 50 {
+			p.moveAll(0)
+			p.moveAll(1)
+		}
+		c.expect(fmt.Sprintf(":%d\r\n", i+1))
+	}
+	c.Close()
+	want(t, p.dial(), ":101", "INCR", "n")
+}

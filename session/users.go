@@ -75,7 +75,7 @@ func (s *session) beginAs(name string) bool {
 // if that comes later. If the client asks for another protocol, servers must speak it.
 func (s *session) logIn(u *acl.User, protocol resp.Protocol, then func() []byte) []byte {
 	if !s.joinUser(u.Name) {
-		return resp.AppendError(nil, tooMany)
+		return resp.AppendError(nil, TooMany)
 	}
 	if protocol == resp.RESP2 || protocol == s.protocol && u.ServerUser == "" {
 		s.authenticated(u, s.serverUser(u))

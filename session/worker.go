@@ -166,7 +166,7 @@ func (w *Worker) Adopt(c Client) {
 	}
 	if s.isTooMany() {
 		s.closeReason = stats.ClosedLimit
-		s.closeWithReply([]byte("-" + tooMany + "\r\n"))
+		s.closeWithReply([]byte("-" + TooMany + "\r\n"))
 	}
 }
 

@@ -59,6 +59,16 @@ func (r *recorder) SetReplicaAcks(_, replicas int) {
 	r.note("replicas that must acknowledge: %d", replicas)
 }
 
+// waitsFor waits until so many replicas must acknowledge what replies are about.
+func (r *recorder) waitsFor(replicas int) {
+	r.t.Helper()
+	redistest.Eventually(r.t, time.Minute, fmt.Sprintf("replies wait for %d replicas", replicas), func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.acks) > 0 && r.acks[len(r.acks)-1] == replicas
+	})
+}
+
 func (r *recorder) Confirm(int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -223,3 +223,17 @@ func TestReplicaThatWasPrimaryBeforeHoldsWritesToo(t *testing.T) {
 		return to.times("hold replies") > holds
 	})
 }
+
+// While a Sentinel is silent, any failover may be one that nobody announces: replies wait for the replicas.
+func TestRepliesWaitForReplicasWhileASentinelIsSilent(t *testing.T) {
+	g, sentinels := startSentinels(t, 2)
+	to, _ := followSentinels(t, sentinels)
+	to.follows(g.Primary)
+	to.waitsFor(0)
+	sentinels[2].Stop()
+	to.waitsFor(2)
+	g.Replicas[0].Kill()
+	to.waitsFor(1)
+	sentinels[2].Cont()
+	to.waitsFor(0)
+}

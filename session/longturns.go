@@ -33,6 +33,13 @@ func (w *Worker) noteWork(s *session, bytes int) {
 	}
 }
 
+// forgetWork makes a session that goes to another loop, which owns it from then on, none whose work is logged.
+func (w *Worker) forgetWork(s *session) {
+	if w.long.session == s {
+		w.long.session = nil
+	}
+}
+
 // onLongTurn counts and logs a long turn of the worker's loop, which took ran.
 func (w *Worker) onLongTurn(ran time.Duration) {
 	t, now := &w.long, w.loop.Now()

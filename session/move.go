@@ -48,6 +48,7 @@ func (w *Worker) take(s *session) {
 	from, to, sh := s.w, w, w.pools[s.poolIndex]
 	socket := s.conn.Detach()
 	from.detach(s)
+	from.forgetWork(s)
 	s.useConns(nil)
 	to.loop.Post(func() {
 		s.shared, s.replies.w, s.replies.stats, s.deferred = sh, to, sh.stats, false

@@ -433,10 +433,10 @@ func TestBurstsOfMessagesArrive(t *testing.T) {
 		c := p.dial()
 		c.subscribeTo("SUBSCRIBE", []string{fmt.Sprint("burst", i)})
 		go func() {
+			defer func() { done <- i }() // also when Reply gives up
 			for range each {
 				c.Reply()
 			}
-			done <- i
 		}()
 	}
 	text := strings.Repeat("x", size)

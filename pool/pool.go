@@ -50,6 +50,7 @@ type Pool struct {
 	commands   atomic.Pointer[[]CommandFact] // of the servers
 	version    atomic.Pointer[string]        // of the servers, as INFO gives it
 	valkey     atomic.Bool                   // they are Valkey
+	hello      atomic.Pointer[[2]string]     // the name and version that they give in reply to HELLO
 
 	cluster clusterState // what the control plane reports of a Cluster
 
@@ -169,6 +170,18 @@ func (p *Pool) SetValkey(is bool) { p.valkey.Store(is) }
 
 // Valkey reports whether the servers are Valkey; false while none has told.
 func (p *Pool) Valkey() bool { return p.valkey.Load() }
+
+// SetHello records how the servers name themselves in their reply to HELLO, as "valkey", and the version that they give there.
+func (p *Pool) SetHello(name, version string) { p.hello.Store(&[2]string{name, version}) }
+
+// Hello returns what a client is told in reply to HELLO of the server's name and version: what the servers say, or Redis
+// and Version while none has told. Any goroutine may call it.
+func (p *Pool) Hello() (name, version string) {
+	if told := p.hello.Load(); told != nil {
+		return told[0], told[1]
+	}
+	return "redis", p.Version()
+}
 
 // Version returns the version of Redis that the servers have, or the oldest supported one
 // while no server has told its own.

@@ -209,7 +209,8 @@ func (s *session) finishHello(protocol resp.Protocol, name, dst []byte) []byte {
 	s.speak(protocol)
 	s.updatePolicy()
 	dst = s.protocol.AppendMap(dst, 7)
-	for _, pair := range [][2]string{{"server", "redis"}, {"version", s.local.Version()}} {
+	server, version := s.local.Hello()
+	for _, pair := range [][2]string{{"server", server}, {"version", version}} {
 		dst = resp.AppendBulkString(resp.AppendBulkString(dst, pair[0]), pair[1])
 	}
 	dst = resp.AppendInt(resp.AppendBulkString(dst, "proto"), int64(protocol.Version()))

@@ -17,11 +17,6 @@ import (
 // requestSize is how many bytes the request with the given arguments has in RESP.
 func requestSize(args [][]byte) int { return len(resp.AppendRequest(nil, args)) }
 
-// isClientKind reports whether Redis has a client type of that name, for CLIENT LIST and KILL TYPE.
-func isClientKind(name string) bool {
-	return slices.Contains([]string{"normal", "pubsub", "master", "replica", "slave"}, name)
-}
-
 // kind is the session's type as in CLIENT LIST TYPE: "normal" or "pubsub".
 func (s *session) kind() string {
 	if s.sub != nil && s.sub.total() > 0 {
@@ -113,34 +108,16 @@ func (w *Worker) survey(peers []*session, each func(peers []*session) string, do
 
 // clientList runs CLIENT LIST.
 func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	wanted := func(*session) bool { return true }
-	switch {
-	case len(args) == 2:
-	case len(args) > 3 && strings.EqualFold(string(args[2]), "id"):
-		ids := map[uint64]bool{}
-		for _, arg := range args[3:] {
-			id, ok := resp.ParseInt(arg)
-			if !ok {
-				return resp.AppendError(dst, "ERR Invalid client ID")
-			}
-			ids[uint64(id)] = true
-		}
-		wanted = func(peer *session) bool { return ids[peer.info.id] }
-	case len(args) == 4 && strings.EqualFold(string(args[2]), "type"):
-		kind := strings.ToLower(string(args[3]))
-		if !isClientKind(kind) {
-			return resp.AppendError(dst, "ERR Unknown client type '"+string(args[3])+"'")
-		}
-		wanted = func(peer *session) bool { return peer.kind() == kind }
-	default:
-		return resp.AppendError(dst, "ERR syntax error")
+	filter, problem := s.parseListFilter(args[2:])
+	if problem != "" {
+		return resp.AppendError(dst, problem)
 	}
 	me, size := s.info.id, requestSize(args)
 	s.survey(func(peers []*session) string {
 		var lines strings.Builder
 		for _, peer := range peers {
 			switch {
-			case !wanted(peer):
+			case !filter.matches(peer) || filter.skipMe && peer.info.id == me:
 			case peer.info.id == me:
 				lines.WriteString(peer.describe(size))
 			default:
@@ -154,82 +131,9 @@ func clientList(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 	return nil
 }
 
-// killFilter says which clients CLIENT KILL is to close. Zero values match any client.
-type killFilter struct {
-	id          uint64
-	addr, laddr string
-	maxAge      time.Duration
-	kind, user  string // "" for any
-	skipMe      bool
-	plain       bool // the old form, CLIENT KILL addr
-}
-
-// parseKill reads the arguments behind CLIENT KILL. problem is the error for the client, or "".
-// mayExist says whether a user of that name may exist.
-func parseKill(args [][]byte, mayExist func(user string) bool) (k killFilter, problem string) {
-	if len(args) == 1 {
-		return killFilter{addr: string(args[0]), plain: true}, ""
-	}
-	k.skipMe = true
-	if len(args)%2 != 0 {
-		return k, "ERR syntax error"
-	}
-	for ; len(args) > 0; args = args[2:] {
-		value := string(args[1])
-		switch strings.ToLower(string(args[0])) {
-		case "id":
-			id, ok := resp.ParseInt(args[1])
-			if !ok || id <= 0 {
-				return k, "ERR client-id should be greater than 0"
-			}
-			k.id = uint64(id)
-		case "addr":
-			k.addr = value
-		case "laddr":
-			k.laddr = value
-		case "maxage":
-			seconds, err := strconv.ParseInt(value, 10, 32)
-			if err != nil || seconds <= 0 {
-				return k, "ERR maxage is not an integer or out of range"
-			}
-			k.maxAge = time.Duration(seconds) * time.Second
-		case "type":
-			if k.kind = strings.ToLower(value); !isClientKind(k.kind) {
-				return k, "ERR Unknown client type '" + value + "'"
-			}
-		case "user":
-			if !mayExist(value) {
-				return k, "ERR No such user '" + value + "'"
-			}
-			k.user = value
-		case "skipme":
-			switch strings.ToLower(value) {
-			case "yes":
-			case "no":
-				k.skipMe = false
-			default:
-				return k, "ERR syntax error"
-			}
-		default:
-			return k, "ERR syntax error"
-		}
-	}
-	return k, ""
-}
-
-// matches reports whether the filter selects s.
-func (k *killFilter) matches(s *session) bool {
-	info := s.info
-	return (k.kind == "" || k.kind == s.kind()) && (k.user == "" || k.user == s.userName()) && (k.id == 0 || k.id == info.id) && (k.addr == "" || k.addr == info.addr) &&
-		(k.laddr == "" || k.laddr == info.local) && (k.maxAge == 0 || time.Since(info.since) >= k.maxAge)
-}
-
 // clientKill runs CLIENT KILL on all loops.
 func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
-	c := s.local.Conf()
-	k, problem := parseKill(args[2:], func(user string) bool {
-		return user == acl.Default || c.ACLUsers > 0 || c.Users.Named(user) != nil
-	})
+	k, problem := s.parseKillFilter(args[2:])
 	if problem != "" {
 		return resp.AppendError(dst, problem)
 	}
@@ -256,7 +160,7 @@ func clientKill(s *session, _ *command.Command, args [][]byte, dst []byte) []byt
 			total += n
 		}
 		switch {
-		case total == 0 && k.user != "" && k.user != acl.Default && c.Users.Named(k.user) == nil:
+		case total == 0 && k.user != "" && k.user != acl.Default && s.local.Conf().Users.Named(k.user) == nil:
 			return resp.AppendError(nil, "ERR No such user '"+k.user+"'") // or one without clients here
 		case !k.plain:
 			return resp.AppendInt(nil, int64(total))

@@ -34,9 +34,12 @@ func (pr *Prober) findVersion(p *pool.Pool, servers func() []conf.Server) bool {
 	wait := probeMin
 	for {
 		for _, s := range servers() {
-			if v, valkey := pr.version(p.Conf(), &s); v != "" {
-				p.SetVersion(v)
-				p.SetValkey(valkey)
+			if told := pr.version(p.Conf(), &s); told.version != "" {
+				p.SetVersion(told.version)
+				p.SetValkey(told.valkey)
+				if told.helloName != "" && told.helloVersion != "" {
+					p.SetHello(told.helloName, told.helloVersion)
+				}
 				return true
 			}
 		}
@@ -47,22 +50,51 @@ func (pr *Prober) findVersion(p *pool.Pool, servers func() []conf.Server) bool {
 	}
 }
 
-// version asks one server for the version of Redis that it is or is like, "" if it does not tell, and
-// whether it is Valkey.
-func (pr *Prober) version(c *conf.Pool, s *conf.Server) (version string, valkey bool) {
+// software is what one server says of its program.
+type software struct {
+	version                 string // of Redis that it is or is like; "" if it does not tell
+	valkey                  bool
+	helloName, helloVersion string // in reply to HELLO; "" from servers that lack it
+}
+
+// version asks one server for its program. Valkey may call itself redis in reply to HELLO, by its setting
+// extended-redis-compatibility.
+func (pr *Prober) version(c *conf.Pool, s *conf.Server) (told software) {
 	client := NewClient(pr.ctx, c, s)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()
 	info, err := client.Info(ctx, "server").Result()
 	if err != nil {
-		return "", false
+		return software{}
 	}
 	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:"); ok {
-			version = v
+			told.version = v
 		}
-		valkey = valkey || strings.HasPrefix(line, "server_name:valkey") || strings.HasPrefix(line, "valkey_version:")
+		told.valkey = told.valkey || strings.HasPrefix(line, "server_name:valkey") || strings.HasPrefix(line, "valkey_version:")
 	}
-	return version, valkey
+	hello, err := client.Do(ctx, "HELLO").Result()
+	if err != nil {
+		return told
+	}
+	told.helloName, told.helloVersion = helloField(hello, "server"), helloField(hello, "version")
+	return told
+}
+
+// helloField returns a field of the reply to HELLO, which is a map in RESP3 and a flat list in RESP2; "" if it is not there.
+func helloField(reply any, name string) string {
+	switch fields := reply.(type) {
+	case map[any]any:
+		value, _ := fields[name].(string)
+		return value
+	case []any:
+		for i := 0; i+1 < len(fields); i += 2 {
+			if fields[i] == name {
+				value, _ := fields[i+1].(string)
+				return value
+			}
+		}
+	}
+	return ""
 }

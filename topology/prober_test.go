@@ -266,7 +266,10 @@ func TestVersionIsLearntFromAServerThatIsUp(t *testing.T) {
 	}
 	prober.LearnVersions(p)
 	want := s.Client().InfoMap(t.Context(), "server").Item("Server", "redis_version")
-	redistest.Eventually(t, patience, "the version "+want, func() bool { return p.Version() == want })
+	redistest.Eventually(t, patience, "the version "+want, func() bool {
+		server, version := p.Hello()
+		return p.Version() == want && server == "redis" && version == want
+	})
 }
 
 func TestStoppedProberLeavesNothing(t *testing.T) {

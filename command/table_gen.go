@@ -86,6 +86,7 @@ var table = [...]Command{
 	{Name: "cf.scandump", Arity: 3, Route: OneShard, Since: "1.0.0", Group: "cf", Flags: FlagReadonly, FirstKey: 1, LastKey: 1, Step: 1, SoleKey: 1, find: findRange, acl: []string{"cuckoo", "read", "slow", "write"}, specs: []keySpec{{flags: []string{"RO", "access"}, begin: beginIndex, find: specRange, index: 1, a: 0, b: 1, c: 0}}},
 	{Name: "client", Arity: -2, Route: Refused, Since: "2.4.0", Group: "connection", acl: []string{"slow"}},
 	{Name: "client|caching", Arity: 3, Route: Local, Since: "6.0.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
+	{Name: "client|capa", Arity: -3, Route: Local, Since: "7.2.4", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|getname", Arity: 2, Route: Local, Since: "2.6.9", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|getredir", Arity: 2, Route: Local, Since: "6.0.0", Group: "connection", Flags: FlagLoading | FlagNoScript | FlagStale, acl: []string{"connection", "slow"}},
 	{Name: "client|help", Arity: 2, Route: Local, Since: "5.0.0", Group: "connection", Flags: FlagLoading | FlagStale, acl: []string{"connection", "slow"}},

@@ -124,3 +124,29 @@ func TestHelloNamesTheServersAsTheyDo(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Redis executes a transaction in spite of MULTI and WATCH inside it; Valkey does not.
+func TestNestedMultiAbortsATransactionOfValkey(t *testing.T) {
+	t.Parallel()
+	p, _ := serveShards(t, 1)
+	p.server.Pools()[0].SetValkey(true)
+	c := p.dial()
+	for _, second := range [][]string{{"MULTI"}, {"WATCH", "a"}} {
+		c.Send(encode("MULTI") + encode(second...) + encode("SET", "k", "v") + encode("EXEC") + encode("EXISTS", "k"))
+		c.expect("+OK\r\n", "-ERR Command '"+strings.ToLower(second[0])+"' not allowed inside a transaction\r\n", "+QUEUED\r\n",
+			"-EXECABORT Transaction discarded because of previous errors.\r\n", ":0\r\n")
+	}
+}
+
+func TestOnlyClientsOfValkeyHaveCapabilities(t *testing.T) {
+	t.Parallel()
+	p, _ := serveShards(t, 1)
+	c := p.dial()
+	if got := c.Do("CLIENT", "CAPA", "redirect"); got != "-ERR unknown subcommand 'CAPA'. Try CLIENT HELP.\r\n" {
+		t.Errorf("%q", got)
+	}
+	p.server.Pools()[0].SetValkey(true)
+	if got := c.Do("CLIENT", "CAPA", "redirect"); got != "+OK\r\n" {
+		t.Errorf("%q", got)
+	}
+}

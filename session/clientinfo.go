@@ -92,6 +92,15 @@ func clientSwitch(s *session, cmd *command.Command, args [][]byte, dst []byte) [
 	return append(dst, replyOK...)
 }
 
+// clientCapabilities runs Valkey's CLIENT CAPA. The one capability that there is, to be redirected to the primary, is never
+// needed here.
+func clientCapabilities(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
+	if !s.local.Valkey() {
+		return resp.AppendError(dst, "ERR unknown subcommand '"+string(args[1])+"'. Try CLIENT HELP.")
+	}
+	return append(dst, replyOK...)
+}
+
 // clientReply runs CLIENT REPLY. The proxy drops the replies: CLIENT REPLY at a server would
 // silence a connection that clients share.
 func clientReply(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {

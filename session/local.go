@@ -27,7 +27,7 @@ var localHandlers = handlersByID(map[string]localHandler{
 	"client|tracking": clientTracking, "client|caching": clientCaching,
 	"client|getredir": clientGetRedir, "client|trackinginfo": clientTrackingInfo,
 	"client|maint_notifications": clientMaintNotifications,
-	"client|reply":               clientReply, "client|unblock": clientUnblock,
+	"client|capa":                clientCapabilities, "client|reply": clientReply, "client|unblock": clientUnblock,
 	"hotkeys|start": hotKeysStart, "hotkeys|stop": hotKeysStop, "hotkeys|get": hotKeysGet, "hotkeys|reset": hotKeysReset,
 	"monitor": monitor,
 })

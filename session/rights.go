@@ -275,7 +275,7 @@ func (d *dryRun) resumeWaiters() {
 func allowedWithoutVerdict(cmd *command.Command) bool {
 	switch cmd.Name {
 	case "ping", "echo", "time", "select", "multi", "exec", "discard", "unwatch", "acl|whoami", "unsubscribe", "punsubscribe", "sunsubscribe",
-		"client|id", "client|info", "client|getname", "client|setname", "client|setinfo", "client|reply", "client|no-evict", "client|no-touch",
+		"client|id", "client|info", "client|getname", "client|setname", "client|setinfo", "client|reply", "client|no-evict", "client|no-touch", "client|capa",
 		"client|getredir", "client|trackinginfo", "client|caching":
 		return true
 	}

@@ -90,7 +90,7 @@ func (s *session) transact(cmd *command.Command, args [][]byte, raw []byte) bool
 	switch cmd.Name {
 	case "multi":
 		if s.tx != nil {
-			s.replyError(errNested)
+			s.refuseNested(cmd, errNested)
 			return true
 		}
 		s.tx = newTransaction(s)
@@ -105,7 +105,7 @@ func (s *session) transact(cmd *command.Command, args [][]byte, raw []byte) bool
 		s.unwatch()
 	case "watch":
 		if s.tx != nil {
-			s.replyError(errWatchInside)
+			s.refuseNested(cmd, errWatchInside)
 			return true
 		}
 		if s.local.Conf().Transactions == conf.PerShard && s.local.Shards() > 1 {

@@ -30,6 +30,17 @@ func (s *session) refuseQueued(refusal []byte) {
 	s.reply(replyQueued)
 }
 
+// refuseNested answers MULTI or WATCH inside MULTI. Redis answers with the given error and executes the rest of the
+// transaction; Valkey has its own words, and the transaction has failed.
+func (s *session) refuseNested(cmd *command.Command, ofRedis error) {
+	if !s.local.Valkey() {
+		s.replyError(ofRedis)
+		return
+	}
+	s.tx.failed = true
+	s.replyError(errors.New("ERR Command '" + cmd.Name + "' not allowed inside a transaction"))
+}
+
 // aborted returns EXEC's reply for a transaction that has failed. Most client libraries show
 // EXEC's error only, so it has the reason.
 func (tx *transaction) aborted() []byte {

@@ -64,9 +64,18 @@ func (pr *Prober) version(c *conf.Pool, s *conf.Server) (told software) {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(pr.ctx, c.ConnectTimeout)
 	defer cancel()
+	if hello, err := client.Do(ctx, "HELLO").Result(); err == nil {
+		told.helloName, told.helloVersion = helloField(hello, "server"), helloField(hello, "version")
+	}
 	info, err := client.Info(ctx, "server").Result()
-	if err != nil {
-		return software{}
+	if err != nil { // the pool's user may not have the right to INFO; HELLO needs none
+		switch told.helloName {
+		case "redis":
+			told.version = told.helloVersion
+		case "valkey":
+			told.version, told.valkey = valkeyIsLike, true
+		}
+		return told
 	}
 	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:"); ok {
@@ -74,13 +83,11 @@ func (pr *Prober) version(c *conf.Pool, s *conf.Server) (told software) {
 		}
 		told.valkey = told.valkey || strings.HasPrefix(line, "server_name:valkey") || strings.HasPrefix(line, "valkey_version:")
 	}
-	hello, err := client.Do(ctx, "HELLO").Result()
-	if err != nil {
-		return told
-	}
-	told.helloName, told.helloVersion = helloField(hello, "server"), helloField(hello, "version")
 	return told
 }
+
+// valkeyIsLike is the version of Redis that every Valkey up to 9.1 says it is like, as redis_version in INFO.
+const valkeyIsLike = "7.2.4"
 
 // helloField returns a field of the reply to HELLO, which is a map in RESP3 and a flat list in RESP2; "" if it is not there.
 func helloField(reply any, name string) string {

@@ -272,6 +272,16 @@ func TestVersionIsLearntFromAServerThatIsUp(t *testing.T) {
 	})
 }
 
+func TestVersionIsLearntWithoutTheRightToInfo(t *testing.T) {
+	redistest.CheckLeaks(t)
+	s := redistest.Start(t)
+	want := s.Client().InfoMap(t.Context(), "server").Item("Server", "redis_version")
+	s.Do("ACL", "SETUSER", "default", "-info")
+	p, prober := watch(t, nothing, s.Addr())
+	prober.LearnVersions(p)
+	redistest.Eventually(t, patience, "the version "+want, func() bool { return p.Version() == want })
+}
+
 func TestStoppedProberLeavesNothing(t *testing.T) {
 	redistest.CheckLeaks(t)
 	p, prober := watch(t, nothing, redistest.FreeAddr(t))

@@ -54,8 +54,12 @@ type masterPoll struct {
 }
 
 func (l *sentinelLink) newClient(ctx context.Context) *redis.Client {
-	c := l.follower.conf
-	o := options(ctx, c, conf.Address{Network: "tcp", Addr: l.addr}, c.SentinelTLS)
+	return newSentinelClient(ctx, l.follower.conf, l.addr)
+}
+
+// newSentinelClient is NewClient for a Sentinel of a pool.
+func newSentinelClient(ctx context.Context, c *conf.Pool, addr string) *redis.Client {
+	o := options(ctx, c, conf.Address{Network: "tcp", Addr: addr}, c.SentinelTLS)
 	o.Username, o.Password = c.SentinelUser, c.SentinelAuth
 	return redis.NewClient(o)
 }

@@ -9,11 +9,13 @@ import (
 
 const checkHelp = `ringway check validates a configuration file. It prints all mistakes at once, with
 their positions and what would be right; or, if there are none, a line for each pool.
+With --connect it then asks every server and Sentinel, as Ringway would, and prints
+what it finds: version, role, keys, memory, latency, other Ringways that are connected.
 
 usage:
-  ringway check -c FILE
+  ringway check -c FILE [--connect]
 
-Exit codes: 0 valid, perhaps with warnings; 2 with mistakes.
+Exit codes: 0 valid, perhaps with warnings; 1 if a pool can't use a server; 2 with mistakes.
 `
 
 // runCheck validates a configuration file. Mistakes and warnings go to s.err; without
@@ -21,6 +23,7 @@ Exit codes: 0 valid, perhaps with warnings; 2 with mistakes.
 func runCheck(s streams, args []string) int {
 	fs := newFlags("check")
 	path := fs.String("c", "", "configuration `FILE`")
+	connect := fs.Bool("connect", false, "also connect to every server, and say what it is")
 	noMemcached := registerNoMemcached(fs)
 	if code, done := s.parse(fs, args, checkHelp); done {
 		return code
@@ -39,6 +42,9 @@ func runCheck(s streams, args []string) int {
 	fmt.Fprintf(s.out, "%s: ok, %s\n", *path, count(len(cfg.Pools), "pool"))
 	for i := range cfg.Pools {
 		fmt.Fprintf(s.out, "  %s\n", summary(&cfg.Pools[i]))
+	}
+	if *connect {
+		return s.checkServers(cfg)
 	}
 	return exitOK
 }

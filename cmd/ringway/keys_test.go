@@ -69,3 +69,16 @@ func TestOrphansOfAPoolThatEjects(t *testing.T) {
 		t.Errorf("%d, %s", code, out)
 	}
 }
+
+func TestCheckConnectsToTheServers(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartN(t, 3)
+	good, all := keyFiles(t, servers, "")
+	if code, out := command(t, "check", "-c", good, "--connect"); code != exitOK || strings.Count(out, " primary ") != 2 || !strings.Contains(out, "none seen") {
+		t.Errorf("%d, %s", code, out)
+	}
+	servers[2].Do("REPLICAOF", "127.0.0.1", "1")
+	if code, out := command(t, "check", "-c", all, "--connect"); code != exitFailure || !strings.Contains(out, "server2 at "+servers[2].Addr()+": it is a replica of 127.0.0.1:1") {
+		t.Errorf("%d, %s", code, out)
+	}
+}

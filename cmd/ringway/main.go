@@ -65,6 +65,7 @@ func subcommands() []subcommand {
 		{asNutcracker, "serve with nutcracker's flags, defaults and texts; a link named nutcracker does, too", runNutcracker},
 		{"locate", "say which server holds a key", runLocate},
 		{"bench", "measure Ringway beside other proxies", runBench},
+		{"completion", "print a script that completes command lines in bash, zsh or fish", runCompletion},
 		{"version", "print the version", runVersion},
 		{"help", "print this, or the help of a command", runHelp},
 	}

@@ -61,6 +61,7 @@ func subcommands() []subcommand {
 		{"upgrade", "have a running proxy hand its clients over to a new process", runUpgrade},
 		{"status", "show what a running proxy tells operators", runStatus},
 		{"top", "show the same live, like top", runTop},
+		{"health", "ask a running proxy whether it is ready", runHealth},
 		{"convert", "write a nutcracker.yml as TOML, with comments", runConvert},
 		{asNutcracker, "serve with nutcracker's flags, defaults and texts; a link named nutcracker does, too", runNutcracker},
 		{"locate", "say which server holds a key", runLocate},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -77,11 +78,24 @@ func (c *completedCommand) words() string {
 	return strings.Join(names, " ")
 }
 
+// fileFlags returns the flags that want a file, as a pattern of case.
+func fileFlags(all []completedCommand) string {
+	var names []string
+	for _, c := range all {
+		for _, f := range c.flags {
+			if f.value == "FILE" && !slices.Contains(names, f.name) {
+				names = append(names, f.name)
+			}
+		}
+	}
+	return strings.Join(names, "|")
+}
+
 // completeBash prints a function for bash's complete. After a flag that wants a file, and where nothing fits, bash completes
 // file names (-o default).
 func completeBash(w io.Writer, all []completedCommand) {
 	fmt.Fprint(w, "# Completion for bash: source <(ringway completion bash)\n_ringway() {\n\tlocal words=\n\tCOMPREPLY=()\n"+
-		"\tcase ${COMP_WORDS[COMP_CWORD-1]} in -c|--c|-to|--to|-against|--against) return ;; esac\n"+
+		"\tcase ${COMP_WORDS[COMP_CWORD-1]} in "+fileFlags(all)+") return ;; esac\n"+
 		"\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"")
 	for _, c := range all {
 		fmt.Fprint(w, c.name, " ")
@@ -101,7 +115,7 @@ func completeBash(w io.Writer, all []completedCommand) {
 
 // completeZsh prints a file for zsh's fpath.
 func completeZsh(w io.Writer, all []completedCommand) {
-	fmt.Fprint(w, "#compdef ringway\n# Completion for zsh: save it as _ringway in a directory of $fpath\nlocal -a words_\ncase $words[CURRENT-1] in -c|--c|-to|--to|-against|--against) _files; return ;; esac\n"+
+	fmt.Fprint(w, "#compdef ringway\n# Completion for zsh: save it as _ringway in a directory of $fpath\nlocal -a words_\ncase $words[CURRENT-1] in "+fileFlags(all)+") _files; return ;; esac\n"+
 		"if (( CURRENT == 2 )); then\n\twords_=(\n")
 	for _, c := range all[1:] {
 		fmt.Fprintf(w, "\t\t%s\n", singleQuoted(c.name+":"+c.about))

@@ -25,6 +25,7 @@ func TestBashCompletesCommandsAndFlags(t *testing.T) {
 		"check -":                {"-c", "--connect", "--no-memcached"},
 		"-c ":                    {}, // files, by bash itself
 		"verify --to ":           {},
+		"bench -from ":           {},
 		"help orph":              {"orphans"},
 		"completion z":           {"zsh"},
 		"-c ringway.toml --vers": {"--version"},

@@ -113,6 +113,20 @@ func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
+// A page that docs/README.md does not lead to is not found by whoever has a question.
+func TestIndexLeadsToEveryDocument(t *testing.T) {
+	texts, led := documents(t), map[string]bool{}
+	for _, m := range link.FindAllStringSubmatch(texts["docs/README.md"], -1) {
+		target, _, _ := strings.Cut(m[1], "#")
+		led[path.Join("docs", target)] = true
+	}
+	for name := range texts {
+		if path.Dir(name) == "docs" && name != "docs/README.md" && !led[name] {
+			t.Errorf("docs/README.md has no link to %s", name)
+		}
+	}
+}
+
 // anchors returns the anchors that GitHub makes of a page's headings.
 func anchors(text string) (found []string) {
 	for _, m := range heading.FindAllStringSubmatch(text, -1) {

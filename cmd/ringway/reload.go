@@ -143,7 +143,8 @@ func changeLines(changes []conf.Change) (lines []string) {
 // watch reloads the file when it has changed, or one of the passwords', as long as the configuration in force
 // has watch_config, until ctx is done. It looks at the files rather than asking the system for events: so an
 // in-place write, a file that takes another's place and the swap of a link before it are all the same.
-// A file that is still being written changes between two looks, and is read after the last one.
+// A file that is still being written changes between two looks, and is read after the last one. One that is
+// gone at two looks is a reload that fails, once; so the operator hears of it before the next start would.
 func (r *reloader) watch(ctx context.Context) {
 	again := time.NewTicker(watchEvery)
 	defer again.Stop()
@@ -155,7 +156,7 @@ func (r *reloader) watch(ctx context.Context) {
 		case <-again.C:
 		}
 		now, isNew := r.look()
-		if now[0] == nil || !now.same(before) || !isNew {
+		if !now.same(before) || !isNew {
 			before = now
 			continue
 		}

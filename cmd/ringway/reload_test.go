@@ -100,6 +100,96 @@ func TestConfigurationIsWatched(t *testing.T) {
 	}
 }
 
+// What runs goes on while the file is away, is broken or its link leads nowhere. Each is logged once, however
+// long it lasts, and the next good file is loaded.
+func TestWatchedFileGoesAndComesBack(t *testing.T) {
+	t.Parallel()
+	redistest.SkipShort(t)
+	path := configFile(t, "127.0.0.1:0", startNodes(t, 1), "watch_config = true")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	version := func(name, line string) {
+		if err := os.Mkdir(dir+"/"+name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+name+"/ringway.toml", append(text, line...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap := func(target string) { // as a kubelet does it for a ConfigMap
+		if err := os.Symlink(target, dir+"/new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(dir+"/new", dir+"/data"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version("1", "")
+	version("broken", `timeout = "2`)
+	version("2", `timeout = "2s"`)
+	version("3", `timeout = "3s"`)
+	swap("1")
+	p := start(t, "-c", dir+"/data/ringway.toml")
+	client := redistest.Dial(t, "tcp", printed(t, p, `msg=listening .*addr=(\S+)`)[0])
+	refused := 0
+	stays := func(why string) {
+		t.Helper()
+		refused++
+		printed(t, p, `level=ERROR msg="configuration not reloaded, nothing has changed: .*by=watch_config.*`+why)
+		looksPass(t)
+		if n := strings.Count(p.Output(), "configuration not reloaded"); n != refused {
+			t.Errorf("%d errors are logged, want %d", n, refused)
+		}
+		if got := client.Do("SET", "key", why); got != "+OK\r\n" {
+			t.Errorf("%s: the client is answered %q", why, got)
+		}
+	}
+
+	if err := os.Rename(dir+"/1/ringway.toml", dir+"/1/away"); err != nil {
+		t.Fatal(err)
+	}
+	stays("no such file")
+	if err := os.Rename(dir+"/1/away", dir+"/1/ringway.toml"); err != nil { // the same file, unchanged
+		t.Fatal(err)
+	}
+	printed(t, p, `msg="configuration reloaded" by=watch_config .*changes=0`)
+
+	swap("broken")
+	stays("ringway.toml:")
+	swap("2")
+	printed(t, p, `change="pools.alpha: timeout .*2s`)
+
+	swap("nowhere")
+	stays("data/ringway.toml: no such file")
+	swap("3")
+	printed(t, p, `change="pools.alpha: timeout .*2s.*3s`)
+	if got := client.Do("PING"); got != "+PONG\r\n" {
+		t.Errorf("the client from before is answered %q", got)
+	}
+	p.Signal(syscall.SIGTERM)
+	if code := exited(t, p); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// looksPass returns when processes that watch their files have looked at them several times since: a process
+// beside them, that looks as often, has found two changes one after the other.
+func looksPass(t *testing.T) {
+	t.Helper()
+	path := configFile(t, "127.0.0.1:0", startNodes(t, 1), "watch_config = true")
+	p := start(t, "-c", path)
+	printed(t, p, "msg=listening")
+	replaceIn(t, path, "servers = [", "timeout = \"1s\"\nservers = [")
+	printed(t, p, `change="pools.alpha: timeout .*1s`)
+	replaceIn(t, path, `timeout = "1s"`, `timeout = "2s"`)
+	printed(t, p, `change="pools.alpha: timeout .*1s.*2s`)
+	p.Signal(syscall.SIGTERM)
+	exited(t, p)
+}
+
 // A password's file is watched with the configuration: a new password, one that comes later than the
 // configuration that names it, and the swap of a link before it.
 func TestFilesOfPasswordsAreWatched(t *testing.T) {

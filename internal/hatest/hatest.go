@@ -95,6 +95,19 @@ func Servers(servers ...*redistest.Server) string {
 // Dial connects to the proxy.
 func (p *Proxy) Dial() *redistest.Conn { return redistest.Dial(p.t, "tcp", p.Addr) }
 
+// Reload makes the proxy serve other settings of its pool, given as to Serve. It fails the test if they are refused.
+func (p *Proxy) Reload(lines ...string) {
+	p.t.Helper()
+	cfg, _, err := conf.Parse([]byte(config("127.0.0.1:1", lines)), "test.toml")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cfg.Pools[0].Listen = p.server.Conf().Pools[0].Listen
+	if _, err := p.server.Reload(cfg, server.ReloadOptions{}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // Server returns the proxy itself.
 func (p *Proxy) Server() *server.Server { return p.server }
 

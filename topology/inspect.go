@@ -24,13 +24,16 @@ type Inspection struct {
 	// If the server has not answered, what follows is empty.
 	Problem string
 
-	Software  string        // as "redis 7.0.15"
-	Role      string        // "master" or "slave", as INFO gives it; "" of a Sentinel
-	Ping      time.Duration // from PING to its reply, on a connection that is there
-	Keys      int64         // in all databases
-	MaxMemory int64         // bytes; 0: no limit
-	Policy    string        // maxmemory_policy
-	Others    []string      // INSTANCE of each Ringway that is connected, sorted; nil if CLIENT LIST is denied
+	Software string        // as "redis 7.0.15"
+	Role     string        // "master" or "slave", as INFO gives it; "" of a Sentinel
+	Ping     time.Duration // from PING to its reply, on a connection that is there
+	Others   []string      // INSTANCE of each Ringway that is connected, sorted; nil if CLIENT LIST is denied
+
+	// From INFO. If the pool's user may not run it, HasInfo is false and these are not known.
+	HasInfo   bool
+	Keys      int64  // in all databases
+	MaxMemory int64  // bytes; 0: no limit
+	Policy    string // maxmemory_policy
 }
 
 // Inspect asks all servers of a pool at the same time, each for at most a few times connect_timeout. Of a pool of topology
@@ -49,7 +52,7 @@ func Inspect(ctx context.Context, c *conf.Pool) []Inspection {
 				add(c.Shards[i].Name, conf.Server{Network: "tcp", Addr: addr})
 			}
 		}
-		return append(sentinels, inspectAll(ctx, c, all, servers)...)
+		return append(sentinels, requirePrimaries(c, inspectAll(ctx, c, all, servers))...)
 	case conf.Replicated:
 		for i := range c.Shards {
 			for _, s := range c.Shards[i].Servers {
@@ -61,7 +64,26 @@ func Inspect(ctx context.Context, c *conf.Pool) []Inspection {
 			add(s.Name, s)
 		}
 	}
-	return inspectAll(ctx, c, all, servers)
+	return requirePrimaries(c, inspectAll(ctx, c, all, servers))
+}
+
+// requirePrimaries adds a problem to the first server of each shard that has no primary, where primaries change.
+func requirePrimaries(c *conf.Pool, all []Inspection) []Inspection {
+	if c.Topology != conf.Replicated && c.Topology != conf.Sentinel {
+		return all
+	}
+	for i := range all {
+		first := slices.IndexFunc(all, func(in Inspection) bool { return in.Shard == all[i].Shard })
+		hasOther := slices.ContainsFunc(all, func(in Inspection) bool { return in.Shard == all[i].Shard && in.Role != "slave" })
+		switch {
+		case first != i || hasOther: // one that does not answer may be the primary
+		case c.Topology == conf.Sentinel:
+			all[i].Problem = cmp.Or(all[i].Problem, "it is a replica, and the Sentinels call it the master; try again, a failover may be under way")
+		default:
+			all[i].Problem = cmp.Or(all[i].Problem, "it is a replica, and no server of the shard is a primary; want the primary in servers")
+		}
+	}
+	return all
 }
 
 // inspectAll fills in each of all by asking the server of the same index.
@@ -85,12 +107,32 @@ func (in *Inspection) ask(ctx context.Context, c *conf.Pool, s *conf.Server) {
 	start := time.Now()
 	client.Ping(ctx)
 	in.Ping = time.Since(start)
-	text, err := client.Info(ctx).Result()
-	if err != nil {
-		in.Problem = "it does not answer INFO: " + err.Error()
-		return
+	if list, err := client.Do(ctx, "CLIENT", "LIST").Text(); err == nil {
+		in.Others = instancesIn(list)
 	}
 	info := map[string]string{}
+	if hello, err := client.Do(ctx, "HELLO").Result(); err == nil {
+		in.Software = helloField(hello, "server") + " " + helloField(hello, "version")
+		in.Role = helloField(hello, "role")
+		if in.Role == "replica" {
+			in.Role = "slave"
+		}
+		if helloField(hello, "mode") == "cluster" {
+			info["cluster_enabled"] = "1"
+		}
+	}
+	text, err := client.Info(ctx).Result()
+	if err == nil {
+		in.readInfo(info, text)
+	} else if in.Software == "" {
+		in.Problem = "it answers neither HELLO nor INFO: " + err.Error()
+		return
+	}
+	in.Problem = misfit(c, in.Role, info)
+}
+
+// readInfo reads what INFO says into info, and fills in what an operator is told of it.
+func (in *Inspection) readInfo(info map[string]string, text string) {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		info[name] = value
@@ -99,19 +141,17 @@ func (in *Inspection) ask(ctx context.Context, c *conf.Pool, s *conf.Server) {
 			in.Keys += parseInt(number, 0)
 		}
 	}
+	in.HasInfo = true
 	in.Software = "redis " + info["redis_version"]
 	if v := info["valkey_version"]; v != "" {
 		in.Software = "valkey " + v
 	}
 	in.Role, in.Policy, in.MaxMemory = info["role"], info["maxmemory_policy"], parseInt(info["maxmemory"], 0)
-	if list, err := client.Do(ctx, "CLIENT", "LIST").Text(); err == nil {
-		in.Others = instancesIn(list)
-	}
-	in.Problem = misfit(c, info)
 }
 
-// misfit returns why a server that answers does not fit the pool's topology; "" if it does.
-func misfit(c *conf.Pool, info map[string]string) string {
+// misfit returns why a server that answers does not fit the pool's topology; "" if it does. info is what INFO says, as far as
+// it is known.
+func misfit(c *conf.Pool, role string, info map[string]string) string {
 	inCluster := info["cluster_enabled"] == "1"
 	switch {
 	case info["loading"] == "1":
@@ -120,8 +160,12 @@ func misfit(c *conf.Pool, info map[string]string) string {
 		return `it belongs to no Redis Cluster (cluster-enabled no); want topology = "static", or a server of the Cluster`
 	case c.Topology != conf.Cluster && inCluster:
 		return `it belongs to a Redis Cluster; want topology = "cluster"`
-	case c.Topology == conf.Static && info["role"] == "slave":
-		return fmt.Sprintf(`it is a replica of %s, and refuses writes; want its primary, or topology = "replicated"`, net.JoinHostPort(info["master_host"], info["master_port"]))
+	case c.Topology == conf.Static && role == "slave":
+		of := ""
+		if info["master_host"] != "" {
+			of = " of " + net.JoinHostPort(info["master_host"], info["master_port"])
+		}
+		return fmt.Sprintf(`it is a replica%s, and refuses writes; want its primary, or topology = "replicated"`, of)
 	}
 	return ""
 }
@@ -140,7 +184,8 @@ func problemOf(err error) string {
 }
 
 // instancesIn returns, of the clients in CLIENT LIST, the instances of Ringway: the middle of ringway/INSTANCE/EPOCH.
-func instancesIn(list string) (instances []string) {
+func instancesIn(list string) []string {
+	instances := []string{}
 	for line := range strings.Lines(list) {
 		for field := range strings.FieldsSeq(line) {
 			name, ok := strings.CutPrefix(field, "name=ringway/")

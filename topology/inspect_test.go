@@ -77,3 +77,41 @@ func TestInspectAsksSentinelsForMasters(t *testing.T) {
 		t.Errorf("master at %s, want %s", got[2].Addr, g.Primary.Addr())
 	}
 }
+
+// A pool works with a user that may run neither INFO nor CLIENT LIST, so nothing is wrong with it.
+func TestInspectNeedsNoRightToInfo(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	replica := redistest.Start(t, redistest.ReplicaOf(s))
+	version := s.Client().InfoMap(t.Context(), "server").Item("Server", "redis_version")
+	for _, each := range []*redistest.Server{s, replica} {
+		each.Do("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", "-info", "-client")
+	}
+	lines := []string{`redis_user = "app"`, `redis_auth = "secret"`}
+	got := inspectFile(t, append(lines, "servers = "+quoted(s.Addr()))...)
+	if in := got[0]; in.Problem != "" || in.Software != "redis "+version || in.Role != "master" || in.HasInfo || in.Others != nil {
+		t.Errorf("%+v", in)
+	}
+	got = inspectFile(t, append(lines, "servers = "+quoted(replica.Addr()))...)
+	if in := got[0]; !strings.HasPrefix(in.Problem, "it is a replica, and refuses writes") {
+		t.Errorf("%+v", in)
+	}
+}
+
+func TestInspectMissesAPrimary(t *testing.T) {
+	t.Parallel()
+	primary := redistest.Start(t)
+	replicas := []*redistest.Server{redistest.Start(t, redistest.ReplicaOf(primary)), redistest.Start(t, redistest.ReplicaOf(primary))}
+	pool := func(servers ...string) []string {
+		return []string{`topology = "replicated"`, "[[pools.alpha.shards]]", `name = "s1"`, "servers = " + quoted(servers...)}
+	}
+	got := inspectFile(t, pool(replicas[0].Addr(), replicas[1].Addr())...)
+	if got[0].Problem != "it is a replica, and no server of the shard is a primary; want the primary in servers" || got[1].Problem != "" {
+		t.Errorf("%+v", got)
+	}
+	for _, in := range inspectFile(t, pool(replicas[0].Addr(), primary.Addr())...) {
+		if in.Problem != "" {
+			t.Errorf("%+v", in)
+		}
+	}
+}

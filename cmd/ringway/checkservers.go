@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,8 +27,15 @@ func (s streams) checkServers(cfg *conf.Config) int {
 				fmt.Fprintf(t, "  %s\t%s\t-\t-\t-\t-\t-\t-\n", in.Shard, in.Addr)
 				continue
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%d\t%s\t%v\t%s\n", in.Shard, in.Addr, in.Software, cmp.Or(roleText[in.Role], "-"), in.Keys,
-				memoryText(&in), in.Ping.Round(10*time.Microsecond), cmp.Or(strings.Join(in.Others, ", "), "none seen"))
+			keys, others := "-", "not known"
+			if in.HasInfo {
+				keys = strconv.FormatInt(in.Keys, 10)
+			}
+			if in.Others != nil {
+				others = cmp.Or(strings.Join(in.Others, ", "), "none")
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%v\t%s\n", in.Shard, in.Addr, in.Software, cmp.Or(roleText[in.Role], "-"), keys,
+				memoryText(&in), in.Ping.Round(10*time.Microsecond), others)
 		}
 		t.Flush()
 		for _, in := range found {
@@ -46,7 +54,7 @@ var roleText = map[string]string{"master": "primary", "slave": "replica"}
 // memoryText returns a server's limit of memory, and what it does there.
 func memoryText(in *topology.Inspection) string {
 	switch {
-	case in.Role == "":
+	case !in.HasInfo:
 		return "-"
 	case in.MaxMemory == 0:
 		return "no limit"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidwall/redcon"
 
+	"ringway/audit"
 	"ringway/resp"
 	"ringway/server"
 )
@@ -98,6 +99,9 @@ func (c *console) run(args [][]byte) bool {
 	case name == "hello":
 		return c.write(c.hello(args))
 	case !c.authorized:
+		if _, known := consoleCommands()[name]; known {
+			c.audit(name, nil, audit.NotAuthenticated)
+		}
 		return c.write(resp.AppendError(nil, "NOAUTH Authentication required."))
 	case name == "ping":
 		return c.write(redcon.AppendString(nil, "PONG"))
@@ -117,6 +121,7 @@ func (c *console) run(args [][]byte) bool {
 		defer c.a.upgrading.Unlock()
 	}
 	reply, err := cmd.run(c, texts)
+	c.auditRun(name, texts, err)
 	if err != nil {
 		reply = resp.AppendError(nil, "ERR "+strings.Map(printableRune, err.Error()))
 	}
@@ -134,6 +139,7 @@ func (c *console) auth(args [][]byte) []byte {
 	case len(args) < 2 || len(args) > 3:
 		return resp.AppendError(nil, "ERR wrong number of arguments for 'auth' command")
 	case !c.a.passwordIs(string(args[len(args)-1])):
+		c.audit("auth", nil, audit.WrongPassword)
 		return resp.AppendError(nil, "WRONGPASS invalid username-password pair or user is disabled.")
 	}
 	c.authorized = true

@@ -27,6 +27,7 @@ func (a *Admin) protect(h http.Handler) http.Handler {
 			password = token
 		}
 		if !a.passwordIs(password) {
+			a.auditRefusal(r, password != "")
 			w.Header().Set("WWW-Authenticate", `Basic realm="ringway"`)
 			http.Error(w, "want the password of [admin], as that of any user or as bearer token", http.StatusUnauthorized)
 			return

@@ -126,6 +126,7 @@ io_uring = false
 statistics = false
 log_level = "error"
 log_format = "json"
+audit_log = "/var/log/audit.log"
 instance = "i:1"
 zone = "z"
 max_clients = 5
@@ -198,7 +199,7 @@ servers = ["localhost:6379"]
 	want := &Config{
 		Path: "ringway.toml", Hash: got.Hash, lines: got.lines, shown: got.shown,
 		Proxy: Proxy{
-			WatchConfig: true, Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", Instance: "i:1", Zone: "z", MaxClients: 5,
+			WatchConfig: true, Threads: 3, LogLevel: slog.LevelError, LogFormat: "json", AuditLog: "/var/log/audit.log", Instance: "i:1", Zone: "z", MaxClients: 5,
 			ClientIdleTimeout: time.Minute, ClientKeepAlive: 24 * time.Second, DrainDelay: 5 * time.Second, DrainTimeout: 2 * time.Minute,
 			MaxMemory: 6 << 30, MaxRequest: 7 << 10, MaxBulk: 8 << 10, MaxArgs: 9,
 			ClientPipeline: 10, TrackingKeys: 21, ClientSubscriptions: 23, GatherLimit: 22 << 10, ClientOutput: 11 << 20, ClientOutputLimit: 12 << 30,

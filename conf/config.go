@@ -62,6 +62,7 @@ type Proxy struct {
 	IOUring     bool       // read and write many connections in one system call, where the kernel permits it; default true
 	LogLevel    slog.Level // default info
 	LogFormat   string     // "text" (default) or "json"
+	AuditLog    string     // where the audit log goes: "stderr" or the path of a file; default "": there is none
 	Instance    string     // how servers see this process: a part of the names of its connections; default "": host and process number
 	Zone        string     // the proxy's own zone, for read_from = "zone"; default "": none
 	Statistics  bool       // count requests, bytes, errors and latencies; default true
@@ -99,6 +100,9 @@ type Proxy struct {
 	SubscriberConnections int           // connections of a loop to each server for subscriptions, at most; clients are spread over them; default 8
 	OnLostSubscription    string        // what happens to clients when such a connection is lost: "keep" (default) or "close"
 }
+
+// AuditToStderr is the Proxy.AuditLog of an audit log that goes to standard error.
+const AuditToStderr = "stderr"
 
 // Pool is one [pools.NAME] table: servers that look like one Redis behind one
 // listen address. A field has the name of its key, unless its comment names another.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ var proxySettings = []setting[Proxy]{
 	{"statistics", func(v *value, p *Proxy) { v.boolean(&p.Statistics) }},
 	{"stats_listen", setStatsListen},
 	{"log_level", setLogLevel},
+	{"audit_log", setAuditLog},
 	{"instance", setInstance},
 	{"zone", setZone},
 	{"log_format", func(v *value, p *Proxy) { v.word(&p.LogFormat, []string{"text", "json"}) }},
@@ -193,6 +195,19 @@ func setLogLevel(v *value, p *Proxy) {
 	if i := slices.Index(logLevels, word); i >= 0 {
 		p.LogLevel = [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}[i]
 	}
+}
+
+// setAuditLog reads "stderr" or the absolute path of a file: a proxy may run in any directory.
+func setAuditLog(v *value, p *Proxy) {
+	s, ok := v.text("/var/log/ringway/audit.log")
+	if !ok {
+		return
+	}
+	if s != "" && s != AuditToStderr && !filepath.IsAbs(s) {
+		v.fail(`want "stderr", or the path of a file from /, such as "/var/log/ringway/audit.log"; "" for no audit log`)
+		return
+	}
+	p.AuditLog = s
 }
 
 // maxKeepAlive is the longest that Linux accepts.

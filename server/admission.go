@@ -1,5 +1,7 @@
 package server
 
+import "ringway/audit"
+
 // How many clients there may be is bounded by max_clients for the process and by
 // client_connections for a pool. One pool's clients can't take all of max_clients, as when
 // its server hangs and they reconnect again and again: a tenth of max_clients is divided
@@ -41,6 +43,9 @@ func (srv *Server) tryAdmit(ln *listener) bool {
 	ln.clients.Add(1)
 	return true
 }
+
+// Audit is session.Host's: the process's audit log, which is off until it is given a handler. Any goroutine may call it.
+func (srv *Server) Audit() *audit.Log { return &srv.audit }
 
 // Left is session.Host's: a counted client is gone.
 func (srv *Server) Left(pool int) {

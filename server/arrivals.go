@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"ringway/audit"
 	"ringway/eventloop"
 	"ringway/limit"
 	"ringway/session"
@@ -39,11 +40,12 @@ func (s *socket) awaitArrival() {
 }
 
 // takeInFrom takes in a client at an address if its network may have one more, at once or later.
-func (ln *listener) takeInFrom(fd int, c arrived, at netip.Addr) {
-	network, ok := ln.pool.Limits().JoinNetwork(at, false)
+func (ln *listener) takeInFrom(fd int, c arrived, at netip.AddrPort) {
+	network, ok := ln.pool.Limits().JoinNetwork(at.Addr(), false)
 	if !ok {
 		network.Refused(limit.Connections)
 		ln.srv.Left(ln.index)
+		ln.auditRefusal(at, audit.TooManyClients)
 		ln.turnAway(fd, tooMany)
 		return
 	}
@@ -58,6 +60,7 @@ func (ln *listener) takeInFrom(fd int, c arrived, at netip.Addr) {
 		network.Unarrive()
 		network.Refused(limit.NewConnections)
 		ln.gone(c)
+		ln.auditRefusal(at, audit.TooManyClients)
 		ln.turnAway(fd, tooMany)
 	default:
 		network.Delayed(limit.NewConnections)

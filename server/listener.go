@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"ringway/audit"
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/limit"
@@ -177,6 +178,7 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 	}
 	if !srv.tryAdmit(ln) {
 		ln.refused.Add(1)
+		ln.auditRefusal(at, audit.TooManyClients)
 		ln.turnAway(fd, tooMany)
 		return
 	}
@@ -185,7 +187,7 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 		client.addr = s.at.Addr + ":0" // as Redis shows it
 	}
 	if !behind {
-		ln.takeInFrom(fd, client, at.Addr())
+		ln.takeInFrom(fd, client, at)
 		return
 	}
 	ln.readHeader(fd, at, func(from netip.AddrPort) {
@@ -197,7 +199,7 @@ func (ln *listener) admit(s *socket, fd int, peer string) {
 		case from != at:
 			client.addr = from.String()
 		}
-		ln.takeInFrom(fd, client, from.Addr())
+		ln.takeInFrom(fd, client, from)
 	})
 }
 
@@ -214,7 +216,20 @@ func (ln *listener) takeIn(fd int, c arrived) {
 func (ln *listener) turnAwayFrom(fd int, client netip.AddrPort) {
 	ln.away.network.Add(1)
 	ln.warn("clients closed: allow_networks and deny_networks do not let their address in", "client", client.String())
+	ln.auditRefusal(client, audit.DeniedNetwork)
 	ln.turnAway(fd, "-DENIED clients at this address may not connect here\r\n")
+}
+
+// auditRefusal tells the audit log that a client was turned away. The address of one on a unix socket is not valid.
+func (ln *listener) auditRefusal(client netip.AddrPort, verdict audit.Verdict) {
+	if !ln.srv.audit.IsOn() {
+		return
+	}
+	e := audit.Event{Pool: ln.pool.Conf().Name, Verdict: verdict}
+	if client.IsValid() {
+		e.Client = client.String()
+	}
+	ln.srv.audit.Add(e)
 }
 
 // turnAway closes the socket of a client, and says why. One that waits for a TLS handshake would not

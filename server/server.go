@@ -25,6 +25,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ringway/audit"
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/handover"
@@ -37,6 +38,7 @@ import (
 type Server struct {
 	// Static after New.
 	log     *slog.Logger
+	audit   audit.Log
 	watcher pool.Watcher
 	loops   []*loop
 	started time.Time

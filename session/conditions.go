@@ -1,6 +1,7 @@
 package session
 
 import (
+	"ringway/audit"
 	"ringway/command"
 )
 
@@ -79,8 +80,8 @@ func (sh *shared) tick() {
 
 // check runs a request whose verdict in the policy is checked. Reasons are: the pool has
 // conditions, the client tracks, it is an ACL user of the servers whose rights must be asked for, it is a user of the
-// proxy whose rights depend on the arguments, or the
-// request may be a script with commands that are denied. Like handle, it reports false if the
+// proxy whose rights depend on the arguments, the
+// request may be a script with commands that are denied, or the audit log tells of the command. Like handle, it reports false if the
 // request must wait.
 func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.proxyUser != nil && s.refuseByUser(cmd, args) {
@@ -92,6 +93,7 @@ func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 		case wait:
 			return false
 		case denial != nil:
+			s.audit(cmd, s.userName(), audit.NoPermission)
 			s.deny(cmd, denial)
 			return true
 		}
@@ -99,6 +101,14 @@ func (s *session) check(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.refuseScript(cmd, args) {
 		return true
 	}
+	if isAudited(cmd) {
+		return s.runAudited(cmd, args, raw)
+	}
+	return s.runChecked(cmd, args, raw)
+}
+
+// runChecked runs a request that check lets pass.
+func (s *session) runChecked(cmd *command.Command, args [][]byte, raw []byte) bool {
 	if s.tracking != nil {
 		return s.runTracked(cmd, args, raw)
 	}

@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"ringway/audit"
+)
 
 // Host is the process that the sessions are part of: package server implements it. Workers of
 // all loops call its methods, each on its own goroutine.
@@ -24,6 +28,8 @@ type Host interface {
 	// SpeakTLS shakes hands with a client that has begun with TLS in a pool that takes both (conf.Pool.PlainAndTLS),
 	// and then calls Adopt. The client and its socket are the host's from then on; it stays counted.
 	SpeakTLS(c Client)
+	// Audit returns the process's audit log.
+	Audit() *audit.Log
 	// State returns what INFO shows of the process.
 	State() State
 }

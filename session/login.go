@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringway/acl"
+	"ringway/audit"
 	"ringway/pipeline"
 	"ringway/pool"
 	"ringway/resp"
@@ -97,6 +98,7 @@ const tooManyUsers = "ERR the pool's clients are too many different users, or ha
 // window is closed until then. name and password are copied.
 func (s *session) login(name, password []byte, protocol resp.Protocol, then func() []byte) []byte {
 	if len(name) > maxCredential || len(password) > maxCredential {
+		s.auditLogin("auth", string(name))
 		return s.wrongPassword(nil)
 	}
 	l := s.logins
@@ -164,6 +166,7 @@ func (g *userLogin) Reply(number uint32, b []byte, last bool) {
 	}
 	b = bytes.Clone(b)
 	s.noteWrongPassword()
+	s.auditLogin("auth", g.name)
 	s.delayRefusal(func() { g.exclusive.Reply(number, b, true) })
 }
 
@@ -256,6 +259,7 @@ func (s *session) holdsLogin() bool {
 	switch {
 	case !ok:
 		s.closing, s.closeReason = true, stats.ClosedLimit
+		s.audit(nil, "", audit.TooManyLogins)
 		s.reply(resp.AppendError(s.w.scratch[:0], tooManyLogins))
 		s.deferRun()
 	case wait > 0:

@@ -3,6 +3,7 @@ package session
 import (
 	"strings"
 
+	"ringway/audit"
 	"ringway/command"
 	"ringway/pool"
 )
@@ -43,8 +44,10 @@ func (s *session) refusalOfModuleCommand(cmd *command.Command, args [][]byte) []
 	case !cmd.ArityOK(len(args)):
 		return command.AppendArity(dst, cmd)
 	case cmd.IsNamed(c.DenyCommands):
+		s.audit(cmd, s.userName(), audit.DeniedCommand)
 		return command.AppendForbidden(dst, cmd)
 	case cmd.Guarded && !cmd.IsNamed(c.AllowCommands):
+		s.audit(cmd, s.userName(), audit.DeniedCommand)
 		return command.AppendGuarded(dst, cmd)
 	}
 	return nil

@@ -102,6 +102,7 @@ func TestCommandsOfModulesGoToTheShardOfTheirKeys(t *testing.T) {
 			return len(r) > 1 && r[len(r)-2].Args[0] == "my.GET" && r[len(r)-1].Args[0] == "ECHO"
 		})
 	}
+	log := audited(p)
 	for _, name := range []string{"my.admin", "commandlog", "trimslots"} {
 		if got := c.Do(name, "1", "2", "3", "4"); !strings.HasPrefix(got, "-ERR command '"+name+"' is not allowed by this proxy: ") {
 			t.Errorf("%s: %q", name, got)
@@ -119,5 +120,10 @@ func TestCommandsOfModulesGoToTheShardOfTheirKeys(t *testing.T) {
 		if got := c.Do(f[1:]...); got != f[0] {
 			t.Errorf("%v: %q, want %q", f[1:], got, f[0])
 		}
+	}
+	want := "alpha default my.admin: denied by the pool, alpha default commandlog: denied by the pool, alpha default trimslots: denied by the pool, " +
+		"alpha default my.denied: denied by the pool, alpha default my.allowed: executed"
+	if got := strings.Join(log.take(t, 5), ", "); got != want {
+		t.Errorf("the audit log: %s", got)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"ringway/audit"
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/internal/fakeredis"
@@ -101,6 +102,7 @@ type noHost struct{}
 func (noHost) Left(int)               {}
 func (noHost) Uncount(int)            {}
 func (noHost) UncountedLeft()         {}
+func (noHost) Audit() *audit.Log      { return new(audit.Log) }
 func (noHost) DescriptorsShort() bool { return false }
 func (noHost) SpeakTLS(c Client)      { c.Socket.Close() }
 func (noHost) Freed()                 {}

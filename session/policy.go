@@ -51,7 +51,7 @@ func newPolicy(c *conf.Pool, defaultServer int, u *acl.User) *policy {
 			p.verdicts[id] = forbidden
 		case cmd.Guarded && !cmd.IsNamed(c.AllowCommands) && !(c.Users != nil && isAboutUsers(cmd)):
 			p.verdicts[id] = guarded
-		case len(p.inScripts) > 0 && bringsScript(cmd):
+		case len(p.inScripts) > 0 && bringsScript(cmd), isAudited(cmd):
 			p.verdicts[id] = checked
 		case rights == acl.Depends && cmd.SoleKey > 0:
 			p.verdicts[id] = byKey

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"ringway/audit"
 	"ringway/command"
 )
 
@@ -101,6 +102,7 @@ func (s *session) refuseScript(cmd *command.Command, args [][]byte) bool {
 	if found == nil {
 		return false
 	}
+	s.audit(cmd, s.userName(), audit.DeniedCommand)
 	refusal := command.AppendForbidden(s.w.scratch[:0], found)
 	if s.tx != nil {
 		s.refuseQueued(refusal)

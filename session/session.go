@@ -33,6 +33,7 @@ import (
 	"errors"
 
 	"ringway/acl"
+	"ringway/audit"
 	"ringway/command"
 	"ringway/eventloop"
 	"ringway/limit"
@@ -435,17 +436,21 @@ func (s *session) refuseCommand(cmd *command.Command, problem command.Problem, a
 	case !cmd.ArityOK(len(args)):
 		dst = command.AppendArity(dst, cmd)
 	case s.wantAuth && cmd.Flags&command.FlagNoAuth == 0:
+		s.audit(cmd, "", audit.NotAuthenticated)
 		dst = append(dst, "-NOAUTH Authentication required.\r\n"...)
 	case s.policy.verdicts[cmd.ID] == guarded:
+		s.audit(cmd, s.userName(), audit.DeniedCommand)
 		dst = command.AppendGuarded(dst, cmd)
 	case s.policy.verdicts[cmd.ID] == notByUser && s.tx != nil && cmd.Flags&command.FlagNoMulti != 0:
 		dst = resp.AppendError(dst, errNoMulti.Error())
 	case s.policy.verdicts[cmd.ID] == notByUser:
 		s.logDenial(acl.DeniedCommand, cmd.Name, s.proxyUser.Name)
+		s.audit(cmd, s.proxyUser.Name, audit.NoPermission)
 		dst = resp.AppendError(dst, acl.DeniedCommand.Reply(cmd))
 	case s.policy.verdicts[cmd.ID] == notWhileSubscribed:
 		dst = appendNotWhileSubscribed(dst, cmd)
 	default:
+		s.audit(cmd, s.userName(), audit.DeniedCommand)
 		dst = command.AppendForbidden(dst, cmd)
 	}
 	if problem != command.NoProblem || !cmd.ArityOK(len(args)) {

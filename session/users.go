@@ -2,9 +2,11 @@ package session
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"ringway/acl"
+	"ringway/audit"
 	"ringway/command"
 	"ringway/pool"
 	"ringway/pubsub"
@@ -75,6 +77,7 @@ func (s *session) beginAs(name string) bool {
 // if that comes later. If the client asks for another protocol, servers must speak it.
 func (s *session) logIn(u *acl.User, protocol resp.Protocol, then func() []byte) []byte {
 	if !s.joinUser(u.Name) {
+		s.audit(nil, u.Name, audit.TooManyClients)
 		return resp.AppendError(nil, TooMany)
 	}
 	if protocol == resp.RESP2 || protocol == s.protocol && u.ServerUser == "" {
@@ -103,6 +106,7 @@ func (s *session) logIn(u *acl.User, protocol resp.Protocol, then func() []byte)
 // it. It returns the reply, or nil if that comes later.
 func (s *session) denyLogin(word, name, dst []byte) []byte {
 	s.logDenial(acl.DeniedAuth, string(word), string(name[:min(len(name), maxNameShown)]))
+	s.auditLogin(strings.ToLower(string(word)), string(name))
 	return s.wrongPassword(dst)
 }
 
@@ -129,6 +133,7 @@ func (s *session) refuseByUser(cmd *command.Command, args [][]byte) bool {
 	default:
 		s.logDenial(d, string(args[at]), s.proxyUser.Name)
 	}
+	s.audit(cmd, s.proxyUser.Name, audit.NoPermission)
 	s.deny(cmd, resp.AppendError(s.w.scratch[:0], d.Reply(cmd)))
 	return true
 }
@@ -144,6 +149,7 @@ func (s *session) refuseSort(cmd *command.Command, args [][]byte) bool {
 	if s.w.keys = keys[:0]; may {
 		return false
 	}
+	s.audit(cmd, s.proxyUser.Name, audit.NoPermission)
 	refusal := resp.AppendError(nil, err.Error())
 	if s.tx == nil {
 		s.reply(refusal)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ringway/audit"
 	"ringway/conf"
 	"ringway/eventloop"
 	"ringway/limit"
@@ -21,6 +22,7 @@ type Worker struct {
 	logOnce *logOnce
 	loop    *eventloop.Loop
 	log     *slog.Logger
+	audit   *audit.Log
 	conf    *conf.Proxy
 	limits  resp.Limits
 
@@ -99,7 +101,7 @@ func NewWorkers(loops []*eventloop.Loop, pools []*pool.Pool, proxy *conf.Proxy, 
 // newWorker returns a Worker without pools.
 func newWorker(loop *eventloop.Loop, proxy *conf.Proxy, host Host, log *slog.Logger) *Worker {
 	w := &Worker{
-		host: host, loop: loop, log: log, conf: proxy,
+		host: host, loop: loop, log: log, audit: host.Audit(), conf: proxy,
 		limits: resp.Limits{
 			MaxBulk: proxy.MaxBulk, MaxArgs: proxy.MaxArgs, MaxRequest: proxy.MaxRequest,
 			MaxInline: resp.DefaultLimits.MaxInline,
@@ -165,6 +167,7 @@ func (w *Worker) Adopt(c Client) {
 		return
 	}
 	if s.isTooMany() {
+		s.audit(nil, s.userName(), audit.TooManyClients)
 		s.closeReason = stats.ClosedLimit
 		s.closeWithReply([]byte("-" + TooMany + "\r\n"))
 	}

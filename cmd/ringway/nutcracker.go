@@ -138,7 +138,7 @@ func (o *nutcrackerOptions) serve(s streams, from *successor) error {
 	}
 	if o.output != "" {
 		var err error
-		if file, err = openLogFile(o.output); err != nil {
+		if file, err = openLogFile(o.output, 0o644); err != nil {
 			return fmt.Errorf("opening log file '%s' failed: %w", o.output, err)
 		}
 		defer file.close()

@@ -27,6 +27,7 @@ type reloader struct {
 	path   string
 	flags  func(*conf.Config) error // what the command line changes in a configuration
 	log    *processLog
+	audit  *auditLog
 	failed atomic.Bool // the last reload has
 
 	mu      sync.Mutex     // held during a reload, so there is one at a time
@@ -89,6 +90,7 @@ func (r *reloader) reload(by string, moveKeys bool) (answer []string, err error)
 	manager := supervised{r.log}
 	manager.reloading()
 	defer func() { manager.reloaded(err) }()
+	r.audit.reopen() // even if the configuration has a mistake
 	cfg, changes, warnings, err := r.read(moveKeys)
 	for _, w := range warnings {
 		r.log.Warn("configuration", "warning", w.String())
@@ -125,7 +127,12 @@ func (r *reloader) read(moveKeys bool) (*conf.Config, []conf.Change, []conf.Diag
 	if err != nil {
 		return nil, nil, warnings, err
 	}
+	apply, err := r.audit.prepare(cfg.Proxy.AuditLog)
+	if err != nil {
+		return nil, nil, warnings, err
+	}
 	changes, err := r.srv.Reload(cfg, server.ReloadOptions{MoveKeys: moveKeys})
+	apply(err == nil)
 	return cfg, changes, warnings, explainListenError(err, "the setting listen")
 }
 

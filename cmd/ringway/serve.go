@@ -64,7 +64,12 @@ func runServe(s streams, args []string) int {
 	log := newProcessLog(stderr, &cfg.Proxy)
 	defer log.close()
 	s.err = from.hears(log.lines) // messages at the end must not wait for a reader either
-	again.log = log
+	audited, err := openAuditLog(cfg.Proxy.AuditLog, log)
+	if err != nil {
+		return s.fail("", err)
+	}
+	defer audited.close()
+	again.log, again.audit = log, audited
 	next := &upgrader{log: log}
 	go signals.answer(log, again, next)
 	for _, w := range warnings {
@@ -76,7 +81,7 @@ func runServe(s streams, args []string) int {
 	end := interruptible()
 	defer end.cancel()
 	log.Info("starting", "version", version(), "config", cfg.Path)
-	if err := serveAs(end, cfg, log, roles{again: again, next: next, from: from}, nil); err != nil {
+	if err := serveAs(end, cfg, log, roles{again: again, next: next, from: from, audit: audited}, nil); err != nil {
 		return s.fail("", explainListenError(err, "the setting listen"))
 	}
 	return exitOK
@@ -94,6 +99,7 @@ type roles struct {
 	again *reloader  // its configuration can be read again
 	next  *upgrader  // another process can take its place
 	from  *successor // it takes another one's place
+	audit *auditLog  // it tells of refusals and administrative commands
 }
 
 // serveAs is serve for a process with roles. One that takes another's place calls ready when it has.
@@ -126,6 +132,7 @@ func serveAs(end *ending, cfg *conf.Config, process *processLog, r roles, ready 
 	if err != nil {
 		return err
 	}
+	r.audit.serves(srv.Audit())
 	srv.LimitHeap()
 	for _, p := range srv.Pools() {
 		watcher.Watch(p)

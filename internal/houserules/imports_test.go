@@ -15,7 +15,8 @@ import (
 // of ours. A package may always import what is internal to itself.
 var arrows = map[string][]string{
 	"acl":         {"command", "glob"},
-	"admin":       {"server", "pool", "session", "command", "limit", "stats", "resp", "conf", "handover"},
+	"admin":       {"audit", "server", "pool", "session", "command", "limit", "stats", "resp", "conf", "handover"},
+	"audit":       {},
 	"bench":       {}, // it measures the data path from outside
 	"command":     {"resp"},
 	"conf":        {"hashring", "command", "acl", "limit"}, // for the names that a configuration may contain, users and limits
@@ -32,8 +33,8 @@ var arrows = map[string][]string{
 	"reshard":     {},
 	"resp":        {},
 	"proxyheader": {},
-	"server":      {"session", "pool", "eventloop", "tlsconn", "proxyheader", "conf", "limit", "stats", "handover"},
-	"session":     {"acl", "limit", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats", "handover"},
+	"server":      {"audit", "session", "pool", "eventloop", "tlsconn", "proxyheader", "conf", "limit", "stats", "handover"},
+	"session":     {"acl", "audit", "limit", "pool", "pubsub", "pipeline", "join", "command", "resp", "eventloop", "conf", "hashring", "stats", "handover"},
 	"stats":       {},
 	"tlsrelay":    {"eventloop"},
 	"tlsconn":     {"eventloop"},

@@ -27,6 +27,7 @@ type limitState struct {
 	root   slog.Handler // without attributes, for the counts
 	most   int
 	window time.Duration
+	key    func(slog.Record) string // what is the same message
 
 	mu       sync.Mutex           // guards the field below; it is not held while a record is handled
 	messages map[string]*repeated // by message; "" for those beyond maxMessages
@@ -43,7 +44,13 @@ type repeated struct {
 
 // NewLimit returns a Limit that passes on at most most records with the same message in a window.
 func NewLimit(next slog.Handler, most int, window time.Duration) *Limit {
-	return &Limit{next, &limitState{root: next, most: most, window: window, messages: map[string]*repeated{}}}
+	return NewLimitBy(func(r slog.Record) string { return r.Message }, next, most, window)
+}
+
+// NewLimitBy is NewLimit for records that have the same key, whatever their messages are. Any goroutine that
+// logs calls key.
+func NewLimitBy(key func(slog.Record) string, next slog.Handler, most int, window time.Duration) *Limit {
+	return &Limit{next, &limitState{root: next, most: most, window: window, key: key, messages: map[string]*repeated{}}}
 }
 
 // Enabled implements slog.Handler.
@@ -63,7 +70,7 @@ func (l *Limit) WithGroup(name string) slog.Handler {
 
 // Handle implements slog.Handler.
 func (l *Limit) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelInfo && !l.shared.pass(r.Message, r.Level) {
+	if r.Level >= slog.LevelInfo && !l.shared.pass(l.shared.key(r), r.Level) {
 		return nil
 	}
 	return l.next.Handle(ctx, r)

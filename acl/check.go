@@ -55,6 +55,10 @@ func (u *User) IsUnlimited() bool {
 	})
 }
 
+// HasAllKeys reports whether the user's rules outside of parentheses confine it to no keys, whichever commands they
+// permit.
+func (u *User) HasAllKeys() bool { return u.selectors[0].allKeys }
+
 // hasChannels reports whether requests of a command name channels.
 func hasChannels(c *command.Command) bool {
 	first, _, _ := c.Channels(nil)

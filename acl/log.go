@@ -50,8 +50,8 @@ func (l *Log) Add(e Entry) {
 // Entries returns a copy of the entries.
 func (l *Log) Entries() []Entry { return slices.Clone(l.entries) }
 
-// Reset forgets all entries.
-func (l *Log) Reset() { l.entries = nil }
+// Forget forgets the entries for which which returns true.
+func (l *Log) Forget(which func(Entry) bool) { l.entries = slices.DeleteFunc(l.entries, which) }
 
 // Joined returns the entries of several logs as those of one.
 func Joined(logs [][]Entry) []Entry {

@@ -173,7 +173,8 @@ func aclLog(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 	case len(args) > 3:
 		return appendACLSyntax(dst, args)
 	case len(args) == 3 && strings.EqualFold(string(args[2]), "reset"):
-		s.gatherLog(func(log *acl.Log) { log.Reset() }, func([]acl.Entry) []byte { return replyOK })
+		who := s.viewer()
+		s.gatherLog(func(log *acl.Log) { log.Forget(who.mayKnow) }, func([]acl.Entry) []byte { return replyOK })
 		return nil
 	case len(args) == 3:
 		var ok bool
@@ -188,15 +189,18 @@ func aclLog(s *session, _ *command.Command, args [][]byte, dst []byte) []byte {
 }
 
 // gatherLog calls each for the log of each loop, and answers the current request with what reply makes of all
-// entries.
+// entries that the client may see.
 func (s *session) gatherLog(each func(*acl.Log), reply func([]acl.Entry) []byte) {
-	number := s.push()
+	number, who := s.push(), s.viewer()
 	s.closeWindow()
 	gatherLoops(s.shared, func(peer *shared, tell func([]acl.Entry)) {
 		each(&peer.aclLog)
-		tell(peer.aclLog.Entries())
+		tell(slices.DeleteFunc(peer.aclLog.Entries(), func(e acl.Entry) bool { return !who.mayKnow(e) }))
 	}, func(logs [][]acl.Entry) { s.answerAndResume(number, reply(acl.Joined(logs))) })
 }
+
+// mayKnow reports whether the viewer may see an entry of ACL LOG, which shows a client.
+func (who viewer) mayKnow(e acl.Entry) bool { return !who.restricted || e.User == who.name }
 
 func (s *session) appendLog(dst []byte, entries []acl.Entry) []byte {
 	dst = resp.AppendArray(dst, len(entries))

@@ -293,14 +293,14 @@ func (rs rights) forget(before int64) {
 	}
 }
 
-// visible returns those of the sessions that the viewer may see: an ACL user sees only the
-// clients of its own name. It must be called on the sessions' loop.
+// visible returns those of the sessions that the viewer may see: a restricted one sees only the clients of the
+// same user. It must be called on the sessions' loop.
 func (who viewer) visible(peers []*session) (seen []*session) {
 	if !who.restricted {
 		return peers
 	}
 	for _, peer := range peers {
-		if peer.isServersUser() && peer.user.Name == who.name {
+		if peer.isServersUser() == who.ofServers && peer.userName() == who.name {
 			seen = append(seen, peer)
 		}
 	}
@@ -309,14 +309,15 @@ func (who viewer) visible(peers []*session) (seen []*session) {
 
 // viewer is the user that asks for the pool's clients, in a form that may go to any loop.
 type viewer struct {
-	restricted bool   // it is an ACL user
+	restricted bool   // it is an ACL user of the servers, or a user of the proxy who is confined to some keys
+	ofServers  bool   // it is one of the servers
 	name       string // of that
 }
 
 // viewer returns the session's user as a viewer.
 func (s *session) viewer() viewer {
-	if !s.isServersUser() {
-		return viewer{}
+	if s.isServersUser() || s.proxyUser != nil && !s.proxyUser.HasAllKeys() {
+		return viewer{true, s.isServersUser(), s.userName()}
 	}
-	return viewer{true, s.user.Name}
+	return viewer{}
 }

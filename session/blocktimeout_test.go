@@ -36,6 +36,18 @@ func serveBlocked(t *testing.T, change func(*conf.Pool)) (p *proxy, requests cha
 	return p, requests, replies
 }
 
+// nextRequest returns the next request that the server gets.
+func nextRequest(t *testing.T, requests chan []string) []string {
+	t.Helper()
+	select {
+	case args := <-requests:
+		return args
+	case <-time.After(time.Minute):
+		t.Fatal("the server gets no further request")
+		return nil
+	}
+}
+
 const readonly = "-READONLY You can't write against a read only replica.\r\n"
 
 // A request that is sent again after a change of primaries has been blocked for a part of its
@@ -57,10 +69,10 @@ func TestBlockingRequestThatIsSentAgainWaitsForTheRestOfItsTime(t *testing.T) {
 			p, requests, replies := serveBlocked(t, nil)
 			c := p.dial()
 			c.Send(encode(test.request...))
-			<-requests
+			nextRequest(t, requests)
 			time.Sleep(20 * time.Millisecond) // more than the proxy rounds by
 			replies <- readonly
-			again := <-requests
+			again := nextRequest(t, requests)
 			waited := time.Since(began)
 			replies <- "*-1\r\n"
 			c.expect("*-1\r\n")
@@ -78,9 +90,9 @@ func TestBlockingRequestWithoutEndIsSentAgainAsItIs(t *testing.T) {
 	p, requests, replies := serveBlocked(t, nil)
 	c := p.dial()
 	c.Send(encode("BLPOP", "q", "0"))
-	<-requests
+	nextRequest(t, requests)
 	replies <- readonly
-	if again := <-requests; again[2] != "0" {
+	if again := nextRequest(t, requests); again[2] != "0" {
 		t.Errorf("sent again as %q", again)
 	}
 	replies <- "*-1\r\n"
@@ -91,13 +103,13 @@ func TestBlockingRequestWithoutEndIsSentAgainAsItIs(t *testing.T) {
 func TestBlockedRequestOutlivesFailoverWait(t *testing.T) {
 	redistest.SkipShort(t)
 	t.Parallel()
-	p, requests, replies := serveBlocked(t, func(p *conf.Pool) { p.FailoverWait = 500 * time.Millisecond })
+	p, requests, replies := serveBlocked(t, func(p *conf.Pool) { p.FailoverWait = 3 * time.Second })
 	c := p.dial()
 	c.Send(encode("BLPOP", "q", "0"))
-	<-requests
-	time.Sleep(1200 * time.Millisecond) // longer than failover_wait and acceptedAfter: nothing else shows that they have passed
+	nextRequest(t, requests)
+	time.Sleep(3500 * time.Millisecond) // longer than failover_wait and acceptedAfter: nothing else shows that they have passed
 	replies <- readonly
-	<-requests
+	nextRequest(t, requests)
 	replies <- "*2\r\n$1\r\nq\r\n$1\r\nx\r\n"
 	c.expect("*2\r\n$1\r\nq\r\n$1\r\nx\r\n")
 }

@@ -126,6 +126,8 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	}
 	replaceIn(t, path, "password = \""+console, "password = \""+console+"2")
 	s.ask(operators, "RELOAD")
+	printed(t, p, "configuration reloaded") // the logs are written a moment later
+	printed(t, p, `"verdict":"wrong password"`)
 	s.add("the logs", p.Output())
 
 	for where, marks := range map[string][]string{ // else it could show nothing because it is not what it was

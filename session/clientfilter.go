@@ -185,9 +185,16 @@ func (s *session) valkeyCondition(name, value string) (holds condition, problem 
 		if strings.Trim(value, valkeyFlags) != "" {
 			return nil, "ERR Unknown flags found in the provided filter: " + value
 		}
+		// Each letter once: a value may be as long as a request, and is compared with every client.
+		wanted := strings.Map(func(flag rune) rune {
+			if strings.ContainsRune(value, flag) {
+				return flag
+			}
+			return -1
+		}, valkeyFlags)
 		return func(peer *session) bool {
 			has := peer.flags()
-			return !strings.ContainsFunc(value, func(flag rune) bool { return !strings.ContainsRune(has, flag) })
+			return !strings.ContainsFunc(wanted, func(flag rune) bool { return !strings.ContainsRune(has, flag) })
 		}, ""
 	case "capa":
 		if strings.Trim(value, valkeyCapabilities) != "" {

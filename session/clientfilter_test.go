@@ -46,6 +46,8 @@ func TestClientListHasTheFiltersOfValkey(t *testing.T) {
 		"NOT-DB 0":                 {"beta"},
 		"TYPE pubsub":              {"pub"},
 		"NOT-TYPE pubsub":          without("pub"),
+		"FLAGS PPPP":               {"pub"},
+		"FLAGS PN":                 {},
 		"FLAGS P":                  {"pub"},
 		"NOT-FLAGS N":              {"pub"},
 		"USER default":             all,

@@ -100,7 +100,11 @@ func inspectAll(ctx context.Context, c *conf.Pool, all []Inspection, servers []c
 func (in *Inspection) ask(ctx context.Context, c *conf.Pool, s *conf.Server) {
 	client := NewClient(ctx, c, s)
 	defer client.Close()
-	if err := client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "LOADING") {
+	info := map[string]string{}
+	switch err := client.Ping(ctx).Err(); {
+	case redis.HasErrorPrefix(err, "LOADING"):
+		info["loading"] = "1" // as INFO says it, which may be denied
+	case err != nil:
 		in.Problem = problemOf(err)
 		return
 	}
@@ -110,7 +114,6 @@ func (in *Inspection) ask(ctx context.Context, c *conf.Pool, s *conf.Server) {
 	if list, err := client.Do(ctx, "CLIENT", "LIST").Text(); err == nil {
 		in.Others = instancesIn(list)
 	}
-	info := map[string]string{}
 	if hello, err := client.Do(ctx, "HELLO").Result(); err == nil {
 		in.Software = helloField(hello, "server") + " " + helloField(hello, "version")
 		in.Role = helloField(hello, "role")
@@ -202,7 +205,7 @@ func instancesIn(list string) []string {
 func inspectSentinels(ctx context.Context, c *conf.Pool) (all []Inspection, masters map[string]string) {
 	masters = map[string]string{}
 	for _, at := range c.Sentinels {
-		in := Inspection{Shard: "Sentinel", Addr: at.Addr, Software: "sentinel"}
+		in := Inspection{Shard: "Sentinel", Addr: at.Addr}
 		client := newSentinelClient(ctx, c, at.Addr)
 		var missing []string
 		for i := range c.Shards {
@@ -222,6 +225,9 @@ func inspectSentinels(ctx context.Context, c *conf.Pool) (all []Inspection, mast
 			}
 		}
 		client.Close()
+		if in.Problem == "" {
+			in.Software = "sentinel"
+		}
 		if missing != nil && in.Problem == "" {
 			in.Problem = "it knows no master named " + strings.Join(missing, ", ")
 		}

@@ -69,7 +69,7 @@ func TestInspectAsksSentinelsForMasters(t *testing.T) {
 	g := redistest.StartGroup(t, 1)
 	sentinels := redistest.StartSentinels(t, 1, map[string]*redistest.Group{"s1": g})
 	got := inspectFile(t, `topology = "sentinel"`, "sentinels = "+quoted(sentinels[0].Addr(), redistest.FreeAddr(t)), `masters = ["s1", "s2"]`)
-	if len(got) != 3 || got[0].Problem != "it knows no master named s2" || !strings.Contains(got[1].Problem, "connection refused") ||
+	if len(got) != 3 || got[0].Problem != "it knows no master named s2" || !strings.Contains(got[1].Problem, "connection refused") || got[0].Software != "sentinel" || got[1].Software != "" ||
 		got[2].Shard != "s1" || got[2].Problem != "" || got[2].Role != "master" {
 		t.Fatalf("%+v", got)
 	}

@@ -86,7 +86,7 @@ func (pr *Prober) version(c *conf.Pool, s *conf.Server) (told software) {
 	return told
 }
 
-// valkeyIsLike is the version of Redis that every Valkey up to 9.1 says it is like, as redis_version in INFO.
+// valkeyIsLike is the version of Redis that Valkey says it is like, as redis_version in INFO of 9.1.
 const valkeyIsLike = "7.2.4"
 
 // helloField returns a field of the reply to HELLO, which is a map in RESP3 and a flat list in RESP2; "" if it is not there.
